@@ -1,0 +1,56 @@
+# What a person or CI does with this tree. `make` alone lists it.
+
+SHELL := /bin/sh
+.SHELLFLAGS := -euc
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-builtin-rules
+
+# Every path below follows cargo's own setting.
+TARGET := $(or $(CARGO_TARGET_DIR),target)
+
+.PHONY: help
+help: ## List these targets
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 20
+
+.PHONY: setup
+setup: ## Install what is missing on this machine (apt), or say what is
+	@dev/install
+
+.PHONY: build
+build: setup ## Build every program
+	@cargo build --locked --workspace --all-features --bins
+
+.PHONY: demo
+demo: build ## Show the whole pipeline at work on a local AWS, then clean up
+	@$(TARGET)/debug/nacre demo
+
+# The end-to-end tests package the programs as they deploy them, so they are built first.
+.PHONY: test
+test: build ## Run every test: unit, property, contract, end to end
+	@cargo test --locked --workspace --all-features
+
+.PHONY: lint
+lint: setup fmt-check clippy doc deny ## Run every check that runs no code of ours
+
+.PHONY: fmt
+fmt: ## Format the code
+	@cargo fmt --all
+
+.PHONY: fmt-check
+fmt-check: ## Check the formatting
+	@cargo fmt --all --check
+
+# The second run is the core as the engine's licence and the tests of pure code want it: without AWS.
+.PHONY: clippy
+clippy: ## Check the code, and that the core stands without AWS
+	@cargo clippy --locked --workspace --all-targets --all-features -- -D warnings
+	@cargo clippy --locked --package nacre-shared --no-default-features -- -D warnings
+
+.PHONY: doc
+doc: ## Check the documentation, private items too
+	@RUSTDOCFLAGS='-D warnings' cargo doc --locked --workspace --all-features --no-deps --document-private-items --quiet
+
+.PHONY: deny
+deny: ## Check licences, versions, sources and advisories of the dependencies
+	@dev/deny

@@ -1,0 +1,30 @@
+//! `nacre`: the operator's command line.
+
+mod demo;
+mod scan;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Virus scanning for Amazon S3 that stays true as signatures change.
+#[derive(Debug, Parser)]
+#[command(version)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Scan(scan::Arguments),
+    Demo(demo::Arguments),
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    match Cli::parse().command {
+        Command::Scan(arguments) => scan::run(&arguments).await,
+        Command::Demo(arguments) => demo::run(&arguments).await,
+    }
+}

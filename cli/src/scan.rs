@@ -1,0 +1,223 @@
+//! `nacre scan`: runs the engine on local files.
+
+use std::{
+    cell::Cell,
+    env, fmt, fs,
+    io::{self, Write},
+    path::{Path, PathBuf},
+    process::ExitCode,
+    time::Duration,
+};
+
+use clap::Args;
+use nacre_shared::{
+    engine::{
+        EngineError, EnginePool, Examination, ExamineError, program_beside_us,
+        protocol::{Layer, Limits},
+    },
+    telemetry::error_chain,
+    verdict::{Reason, Verdict, judge},
+};
+use serde::Serialize;
+use walkdir::WalkDir;
+
+/// Longest scan of one file.
+const SCAN_TIMEOUT: Duration = Duration::from_secs(120);
+
+/// Scan local files and directories.
+///
+/// Exit status: 0 when all is clean, 1 when something is infected, otherwise 2 when something could not be scanned or an
+/// error occurred. Symbolic links and special files inside a directory are skipped, which changes no exit status.
+#[derive(Debug, Args)]
+pub(crate) struct Arguments {
+    /// Files and directories to scan
+    #[arg(required = true, value_name = "PATH")]
+    paths: Vec<PathBuf>,
+    /// Directory of ClamAV databases (.cvd, .cld, .cud or loose signature files)
+    #[arg(long, value_name = "DIR", default_value = "/var/lib/clamav")]
+    definitions: PathBuf,
+    /// Print one JSON object a line
+    #[arg(long)]
+    json: bool,
+    /// The engine program [default: nacre-engine beside this program]
+    #[arg(long, value_name = "PROGRAM")]
+    engine: Option<PathBuf>,
+}
+
+/// Why nothing could be scanned.
+#[derive(Debug, thiserror::Error)]
+enum ScanError {
+    #[error("the definitions directory {0} cannot be read: name one with --definitions, or let freshclam fill it")]
+    Definitions(PathBuf, #[source] io::Error),
+    #[error("the engine program cannot be found: name it with --engine")]
+    Program(#[source] io::Error),
+    #[error("the engine is not ready")]
+    Engine(#[from] EngineError),
+    #[error("the results cannot be written")]
+    Output(#[from] io::Error),
+}
+
+/// Runs the command.
+pub(crate) async fn run(arguments: &Arguments) -> ExitCode {
+    match scan_all(arguments).await {
+        Ok(Tally { infected: 1.., .. }) => ExitCode::from(1),
+        Ok(Tally { unscannable: 1.., .. }) => ExitCode::from(2),
+        Ok(_) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("nacre scan: {}", error_chain(&error));
+            ExitCode::from(2)
+        }
+    }
+}
+
+async fn scan_all(arguments: &Arguments) -> Result<Tally, ScanError> {
+    let definitions = fs::canonicalize(&arguments.definitions)
+        .map_err(|error| ScanError::Definitions(arguments.definitions.clone(), error))?;
+    let program = arguments.engine.clone().map_or_else(program_beside_us, Ok).map_err(ScanError::Program)?;
+    let mut pool = EnginePool::new(program, env::temp_dir());
+    pool.ready(&definitions).await?;
+
+    let mut tally = Tally::default();
+    let mut output = io::stdout().lock();
+    for found in arguments.paths.iter().flat_map(|path| files_under(path)) {
+        let result = match found {
+            Found::File(path) => scan_file(&mut pool, &definitions, &path).await?,
+            Found::Other(path, verdict) => FileResult::unseen(&path, verdict),
+        };
+        tally.add(&result);
+        if arguments.json {
+            serde_json::to_writer(&mut output, &result).map_err(io::Error::from)?;
+            writeln!(output)?;
+        } else {
+            writeln!(output, "{result}")?;
+        }
+    }
+    if !arguments.json {
+        eprintln!("{tally}");
+    }
+    Ok(tally)
+}
+
+async fn scan_file(pool: &mut EnginePool, definitions: &Path, path: &Path) -> Result<FileResult, EngineError> {
+    // The engine gets a copy: it may write in its private directory, and must never be able to write to the file itself.
+    let size = Cell::new(0);
+    let copy = async |to: &Path| fs::copy(path, to).map(|copied| size.set(copied));
+    let unscannable = |reason| Ok(FileResult::unseen(path, Verdict::Unscannable { reason }));
+    match pool.examine(definitions, copy, Limits::default(), SCAN_TIMEOUT).await {
+        Ok(Examination::Seen { report, unrar }) => {
+            let verdict = judge(&report, size.get(), unrar);
+            let targets = (0..16).filter(|target| report.targets & 1 << target != 0).collect();
+            Ok(FileResult { targets, layers: report.layers, ..FileResult::unseen(path, verdict) })
+        }
+        Ok(Examination::TimedOut) => unscannable(Reason::TimeLimit),
+        Ok(Examination::Died) => unscannable(Reason::EngineDied),
+        Err(ExamineError::Fetch(error)) => unscannable(reason_of(&error)),
+        Err(ExamineError::Engine(error)) => Err(error),
+    }
+}
+
+/// Something that a path led to.
+enum Found {
+    File(PathBuf),
+    Other(PathBuf, Verdict),
+}
+
+/// What is under a path, in a stable order. A link that is named is followed; links inside a directory are not.
+fn files_under(path: &Path) -> Vec<Found> {
+    let other = |path: &Path, verdict| Found::Other(path.to_owned(), verdict);
+    let metadata = match fs::metadata(path) {
+        Ok(metadata) => metadata,
+        Err(error) => return vec![other(path, Verdict::Unscannable { reason: reason_of(&error) })],
+    };
+    if metadata.is_file() {
+        return vec![Found::File(path.to_owned())];
+    }
+    if !metadata.is_dir() {
+        return vec![other(path, Verdict::Unscannable { reason: Reason::NotAFile })];
+    }
+    let entries = WalkDir::new(path).sort_by_file_name().into_iter().filter_map(|entry| match entry {
+        Ok(entry) if entry.file_type().is_dir() || entry.depth() == 0 => None,
+        Ok(entry) if entry.file_type().is_file() => Some(Found::File(entry.into_path())),
+        Ok(entry) => Some(other(entry.path(), Verdict::Skipped { reason: Reason::NotAFile })),
+        Err(error) => {
+            let reason = error.io_error().map_or(Reason::Unreadable, reason_of);
+            Some(other(error.path().unwrap_or(path), Verdict::Unscannable { reason }))
+        }
+    });
+    entries.collect()
+}
+
+fn reason_of(error: &io::Error) -> Reason {
+    match error.kind() {
+        io::ErrorKind::NotFound => Reason::NotFound,
+        io::ErrorKind::PermissionDenied => Reason::AccessDenied,
+        _ => Reason::Unreadable,
+    }
+}
+
+/// One file's result, as `--json` prints it.
+#[derive(Debug, Serialize)]
+struct FileResult {
+    path: String,
+    verdict: &'static str,
+    signatures: Vec<String>,
+    reason: Option<&'static str>,
+    targets: Vec<u8>,
+    layers: Vec<Layer>,
+}
+
+impl FileResult {
+    fn unseen(path: &Path, verdict: Verdict) -> Self {
+        Self {
+            path: path.to_string_lossy().into_owned(),
+            verdict: verdict.name(),
+            signatures: verdict.signatures().to_vec(),
+            reason: verdict.reason().map(Reason::name),
+            targets: Vec::new(),
+            layers: Vec::new(),
+        }
+    }
+}
+
+impl fmt::Display for FileResult {
+    /// One line; control characters of a file's name must not reach the terminal.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let path: String = self.path.chars().flat_map(|c| if c.is_control() { c.escape_default().collect() } else { vec![c] }).collect();
+        write!(f, "{path}: {}", self.verdict.to_uppercase())?;
+        for detail in self.signatures.iter().map(String::as_str).chain(self.reason) {
+            write!(f, " {detail}")?;
+        }
+        if !self.layers.is_empty() {
+            let targets: Vec<_> = self.targets.iter().map(u8::to_string).collect();
+            write!(f, " (targets {}; layers {})", targets.join(","), self.layers.len())?;
+        }
+        Ok(())
+    }
+}
+
+/// What all files together came to.
+#[derive(Clone, Copy, Debug, Default)]
+struct Tally {
+    clean: u64,
+    infected: u64,
+    unscannable: u64,
+    skipped: u64,
+}
+
+impl Tally {
+    fn add(&mut self, result: &FileResult) {
+        match result.verdict {
+            "clean" => self.clean += 1,
+            "infected" => self.infected += 1,
+            "skipped" => self.skipped += 1,
+            _ => self.unscannable += 1,
+        }
+    }
+}
+
+impl fmt::Display for Tally {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { clean, infected, unscannable, skipped } = self;
+        write!(f, "{clean} clean, {infected} infected, {unscannable} not scannable, {skipped} skipped")
+    }
+}

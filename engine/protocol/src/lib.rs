@@ -1,0 +1,333 @@
+//! What Nacre and its scanning engine say to each other: one JSON object a line, over the child's stdin and stdout.
+//!
+//! Every [`Request`] carries an id and is answered by exactly one [`Response`] with that id. The engine reports facts;
+//! what they mean for an object is decided by the other side. Both sides bound every line by [`MAX_LINE_BYTES`].
+
+use std::io::{self, BufRead, Read, Write};
+
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+
+/// Version of this protocol; the two sides must agree exactly.
+pub const PROTOCOL_VERSION: u32 = 1;
+
+/// Longest accepted line, in bytes, its line feed included. Stops a compromised worker from filling its reader's memory.
+pub const MAX_LINE_BYTES: usize = 4 << 20;
+
+/// Most layers that one report lists; past it only [`Report::layer_count`] goes on counting.
+pub const MAX_LAYERS: usize = 10_000;
+
+/// One request to the engine.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Request {
+    /// Chosen by the asking side; comes back in the answer.
+    pub id: u64,
+    /// What is asked.
+    #[serde(flatten)]
+    pub command: Command,
+}
+
+/// What can be asked of the engine.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "command", rename_all = "snake_case")]
+pub enum Command {
+    /// Asks who is there; must come first.
+    Hello {
+        /// The asking side's [`PROTOCOL_VERSION`].
+        protocol: u32,
+    },
+    /// Loads every database of a directory into a new engine, compiles it and proves it with a canary.
+    Load {
+        /// Absolute path of the directory.
+        directory: String,
+    },
+    /// Scans one file in a worker process of its own.
+    Scan {
+        /// The id that [`Loaded::engine`] gave.
+        engine: u32,
+        /// Plain file name inside the engine's private directory: no separator, not `.` or `..`.
+        file: String,
+        /// Bounds of this scan.
+        limits: Limits,
+        /// The worker is killed after this many milliseconds.
+        deadline_ms: u64,
+    },
+    /// Frees a loaded engine.
+    Unload {
+        /// The id that [`Loaded::engine`] gave.
+        engine: u32,
+    },
+}
+
+/// Bounds within which libclamav must finish one object; a blown bound is reported, never passed over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Limits {
+    /// Bytes scanned over all layers of the object.
+    pub max_scan_size: u64,
+    /// Bytes of one layer. libclamav itself stops at 2,147,483,645.
+    pub max_file_size: u64,
+    /// Files unpacked from the object.
+    pub max_files: u32,
+    /// Depth of nesting.
+    pub max_recursion: u32,
+    /// Milliseconds that libclamav allows itself.
+    pub max_scan_time_ms: u32,
+}
+
+impl Default for Limits {
+    /// ClamAV's own depth, number and time (`libclamav/default.h`), with sizes raised to what an uploaded object may need.
+    fn default() -> Self {
+        Self {
+            max_scan_size: 4 << 30,
+            max_file_size: 2_147_483_645,
+            max_files: 10_000,
+            max_recursion: 17,
+            max_scan_time_ms: 120_000,
+        }
+    }
+}
+
+/// One answer of the engine.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Response {
+    /// The request's id.
+    pub id: u64,
+    /// What came of it.
+    #[serde(flatten)]
+    pub outcome: Outcome,
+}
+
+/// What came of a request.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "outcome", rename_all = "snake_case")]
+pub enum Outcome {
+    /// Answers [`Command::Hello`].
+    Hello(Hello),
+    /// Answers [`Command::Load`].
+    Loaded(Loaded),
+    /// Answers [`Command::Scan`].
+    Scanned(Report),
+    /// Answers [`Command::Unload`].
+    Unloaded,
+    /// The request failed; the engine goes on.
+    Failed(Failure),
+}
+
+/// Who the engine is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hello {
+    /// The engine's [`PROTOCOL_VERSION`].
+    pub protocol: u32,
+    /// libclamav's version, such as `1.4.6`.
+    pub clamav_version: String,
+    /// libclamav's functionality level.
+    pub functionality_level: u32,
+    /// Whether libclamunrar is installed; without it the content of RAR archives goes unseen.
+    pub unrar: bool,
+}
+
+/// A loaded, compiled and canary-proven engine.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Loaded {
+    /// Id to scan with; unique in the life of the child.
+    pub engine: u32,
+    /// Signatures loaded from the directory, the engine's own probes not counted.
+    pub signatures: u64,
+    /// What the definitions themselves found in the canary's EICAR file; empty when they do not know EICAR.
+    pub eicar: Vec<String>,
+    /// Milliseconds to load the signatures.
+    pub load_ms: u64,
+    /// Milliseconds to compile them.
+    pub compile_ms: u64,
+    /// Milliseconds to scan the canary.
+    pub canary_ms: u64,
+}
+
+/// What the engine saw in one file. Says nothing about what to do with it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Report {
+    /// libclamav's return code (`cl_error_t`): 0 clean, 1 virus, everything else a failure to scan.
+    pub status: u32,
+    /// Names of the signatures that matched, each once, sorted; without the engine's own probes.
+    pub alerts: Vec<String>,
+    /// Limits that were exceeded, by libclamav's names (`Heuristics.Limits.Exceeded.MaxFiles`, …).
+    pub limits_exceeded: Vec<String>,
+    /// Encryption that hid content, by libclamav's names (`Heuristics.Encrypted.Zip`, …).
+    pub encrypted: Vec<String>,
+    /// Bit set of the matcher targets (0 to 14) that ran.
+    pub targets: u16,
+    /// Every layer that the engine looked at, the file itself first; at most [`MAX_LAYERS`].
+    pub layers: Vec<Layer>,
+    /// Number of layers, those past the cap included.
+    pub layer_count: u64,
+    /// libclamav's messages of severity warning and above, at most 100.
+    pub messages: Vec<Message>,
+    /// Bytes scanned over all layers, as libclamav counts them.
+    pub bytes_scanned: u64,
+    /// Milliseconds that the scan took.
+    pub duration_ms: u64,
+}
+
+/// One file that the engine looked at: the object itself or something unpacked from it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Layer {
+    /// libclamav's file type, such as `CL_TYPE_ZIP`.
+    pub file_type: String,
+    /// Bytes.
+    pub size: u64,
+    /// Depth of nesting; 0 is the object itself.
+    pub depth: u32,
+    /// MD5 in lower-case hexadecimal.
+    pub md5: String,
+    /// SHA-1 in lower-case hexadecimal.
+    pub sha1: String,
+    /// SHA-256 in lower-case hexadecimal.
+    pub sha256: String,
+}
+
+/// Something libclamav had to say during a scan or a load.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Message {
+    /// How bad it is.
+    pub severity: Severity,
+    /// libclamav's words, at most 500 bytes.
+    pub text: String,
+}
+
+/// libclamav's message severities (`enum cl_msg`) from warning up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Severity {
+    /// `CL_MSG_WARN`.
+    Warning,
+    /// `CL_MSG_ERROR`.
+    Error,
+}
+
+/// Why a request failed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failure {
+    /// What the asking side can decide by.
+    pub code: FailureCode,
+    /// What a person reads.
+    pub message: String,
+}
+
+/// Kinds of failure, told by what the asking side can do about them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FailureCode {
+    /// The line was no request, or came out of turn: the asking side has a defect.
+    BadRequest,
+    /// The two sides speak different versions.
+    ProtocolMismatch,
+    /// No engine has that id.
+    NoSuchEngine,
+    /// The definitions could not be loaded or compiled: they must not be used.
+    LoadFailed,
+    /// The definitions loaded, but the engine did not find the canary: it must not be used.
+    CanaryFailed,
+    /// The worker overran its deadline and was killed.
+    DeadlineExceeded,
+    /// The worker crashed or answered nonsense; a fresh one may fare better.
+    WorkerDied,
+    /// The engine itself could not do its part (no process, no private directory).
+    Internal,
+}
+
+/// Why a line could not be read.
+#[derive(Debug, thiserror::Error)]
+pub enum LineError {
+    /// The other side closed the pipe.
+    #[error("the other side closed the pipe")]
+    Closed,
+    /// Longer than [`MAX_LINE_BYTES`], or cut short by the end of the stream.
+    #[error("the line is longer than {MAX_LINE_BYTES} bytes or incomplete")]
+    Unbounded,
+    /// Not the JSON of a message.
+    #[error("the line is not a message of this protocol")]
+    Malformed(#[source] serde_json::Error),
+    /// The pipe broke.
+    #[error("the pipe failed")]
+    Io(#[from] io::Error),
+}
+
+/// Reads one message.
+///
+/// # Errors
+/// [`LineError::Closed`] at the end of the stream; the others as they say.
+pub fn read_message<T: DeserializeOwned>(reader: &mut impl BufRead) -> Result<T, LineError> {
+    let mut line = Vec::new();
+    reader.by_ref().take(MAX_LINE_BYTES as u64).read_until(b'\n', &mut line)?;
+    parse_line(&line)
+}
+
+/// Parses one line, its line feed included.
+///
+/// # Errors
+/// As [`read_message`].
+pub fn parse_line<T: DeserializeOwned>(line: &[u8]) -> Result<T, LineError> {
+    match line.split_last() {
+        None => Err(LineError::Closed),
+        Some((b'\n', message)) => serde_json::from_slice(message).map_err(LineError::Malformed),
+        Some(_) => Err(LineError::Unbounded),
+    }
+}
+
+/// Writes one message as a line and flushes it.
+///
+/// # Errors
+/// The writer's.
+pub fn write_message(writer: &mut impl Write, message: &impl Serialize) -> io::Result<()> {
+    let mut line = serde_json::to_vec(message)?;
+    line.push(b'\n');
+    writer.write_all(&line)?;
+    writer.flush()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn scan(id: u64, engine: u32, file: String, deadline_ms: u64) -> Request {
+        Request { id, command: Command::Scan { engine, file, limits: Limits::default(), deadline_ms } }
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_written_is_read(id: u64, engine: u32, file in ".*", deadline_ms: u64) {
+            let request = scan(id, engine, file, deadline_ms);
+            let mut line = Vec::new();
+            write_message(&mut line, &request).unwrap();
+            prop_assert_eq!(read_message::<Request>(&mut line.as_slice()).unwrap(), request);
+        }
+
+        #[test]
+        fn no_bytes_panic_the_reader(bytes: Vec<u8>) {
+            let _: Result<Request, _> = read_message(&mut bytes.as_slice());
+            let _: Result<Response, _> = parse_line(&bytes);
+        }
+    }
+
+    #[test]
+    fn an_endless_line_is_refused_without_being_held() {
+        let mut endless = io::BufReader::new(io::repeat(b'x'));
+        assert!(matches!(read_message::<Request>(&mut endless), Err(LineError::Unbounded)));
+    }
+
+    #[test]
+    fn the_end_of_the_stream_is_told_from_a_cut_line() {
+        assert!(matches!(read_message::<Request>(&mut &b""[..]), Err(LineError::Closed)));
+        assert!(matches!(read_message::<Request>(&mut &b"{\"id\":1"[..]), Err(LineError::Unbounded)));
+    }
+
+    #[test]
+    fn the_wire_is_readable() {
+        let line = serde_json::to_string(&scan(7, 1, "object".into(), 1000)).unwrap();
+        assert!(line.starts_with(r#"{"id":7,"command":"scan","engine":1,"file":"object","limits":{"#), "{line}");
+        let failed = Failure { code: FailureCode::WorkerDied, message: "signal 11".into() };
+        let line = serde_json::to_string(&Response { id: 7, outcome: Outcome::Failed(failed) }).unwrap();
+        assert_eq!(line, r#"{"id":7,"outcome":"failed","code":"worker_died","message":"signal 11"}"#);
+    }
+}

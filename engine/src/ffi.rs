@@ -1,0 +1,326 @@
+//! The only unsafe code of the workspace: libclamav's C interface, and the two system calls that std does not offer.
+//!
+//! Everything that leaves this file is safe to call. Declarations: `clamav.h` of ClamAV 1.4 (soname 12), whose numbers
+//! 1.5 keeps. Callbacks find the running scan through [`observation`], never through libclamav's context
+//! pointer: some messages arrive without one.
+
+#![expect(unsafe_code, reason = "calls into libclamav, and fork")]
+
+use std::{
+    ffi::{CStr, c_char, c_int, c_longlong, c_uint, c_ulong, c_void},
+    fmt,
+    fs::File,
+    os::fd::AsRawFd,
+    ptr::{self, NonNull},
+    slice,
+};
+
+use nix::{
+    errno::Errno,
+    unistd::{self, ForkResult},
+};
+
+use crate::observation;
+
+/// `struct cl_scan_options`.
+#[repr(C)]
+struct ScanOptions {
+    general: u32,
+    parse: u32,
+    heuristic: u32,
+    mail: u32,
+    dev: u32,
+}
+
+/// `CL_SCAN_GENERAL_ALLMATCHES | CL_SCAN_GENERAL_HEURISTICS`.
+const GENERAL: u32 = 0x1 | 0x4;
+/// Every `CL_SCAN_PARSE_*`, as clamscan does.
+const PARSE: u32 = 0x1FFF;
+/// `CL_SCAN_HEURISTIC_EXCEEDS_MAX | _ENCRYPTED_ARCHIVE | _ENCRYPTED_DOC`: what cannot be looked into must be told.
+const HEURISTIC: u32 = 0x4 | 0x40 | 0x80;
+/// `CL_DB_STDOPT`.
+const DATABASE_OPTIONS: c_uint = 0x2 | 0x8 | 0x2000;
+/// `CL_COUNT_PRECISION`: the unit of `scanned`, in bytes.
+const COUNT_PRECISION: u64 = 4096;
+
+type RawEngine = c_void;
+type OnMessage = extern "C" fn(c_int, *const c_char, *const c_char, *mut c_void);
+type OnAlert = extern "C" fn(c_int, *const c_char, *mut c_void);
+type OnLayer = extern "C" fn(
+    c_int,
+    *const c_char,
+    *const *const c_char,
+    usize,
+    *const c_char,
+    usize,
+    *const c_char,
+    u32,
+    u32,
+    *mut c_void,
+) -> c_uint;
+
+#[link(name = "clamav")]
+unsafe extern "C" {
+    fn cl_init(options: c_uint) -> c_uint;
+    fn cl_retver() -> *const c_char;
+    fn cl_retflevel() -> c_uint;
+    fn cl_strerror(code: c_uint) -> *const c_char;
+    fn cl_set_clcb_msg(callback: OnMessage);
+    fn cl_engine_new() -> *mut RawEngine;
+    fn cl_engine_set_num(engine: *mut RawEngine, field: c_uint, number: c_longlong) -> c_uint;
+    fn cl_engine_set_str(engine: *mut RawEngine, field: c_uint, text: *const c_char) -> c_uint;
+    fn cl_engine_set_clcb_virus_found(engine: *mut RawEngine, callback: OnAlert);
+    fn cl_engine_set_clcb_file_inspection(engine: *mut RawEngine, callback: OnLayer);
+    fn cl_load(path: *const c_char, engine: *mut RawEngine, signatures: *mut c_uint, options: c_uint) -> c_uint;
+    fn cl_engine_compile(engine: *mut RawEngine) -> c_uint;
+    fn cl_engine_free(engine: *mut RawEngine) -> c_uint;
+    fn cl_scandesc_callback(
+        descriptor: c_int,
+        file_name: *const c_char,
+        virus_name: *mut *const c_char,
+        scanned: *mut c_ulong,
+        engine: *const RawEngine,
+        options: *mut ScanOptions,
+        context: *mut c_void,
+    ) -> c_uint;
+}
+
+/// libclamav's return code (`cl_error_t`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Code(pub(crate) u32);
+
+impl Code {
+    /// `CL_CLEAN`, which is `CL_SUCCESS`.
+    pub(crate) const SUCCESS: Self = Self(0);
+    /// `CL_VIRUS`.
+    pub(crate) const VIRUS: Self = Self(1);
+
+    fn checked(code: c_uint) -> Result<(), Self> {
+        if code == Self::SUCCESS.0 { Ok(()) } else { Err(Self(code)) }
+    }
+}
+
+impl fmt::Display for Code {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // SAFETY: takes any number and returns a static, terminated string.
+        let text = unsafe { cl_strerror(self.0) };
+        // SAFETY: as above.
+        write!(f, "{} ({})", String::from_utf8_lossy(unsafe { bytes(&text) }), self.0)
+    }
+}
+
+/// Numbers and paths that an engine can be told (`enum cl_engine_field`).
+#[derive(Clone, Copy, Debug)]
+#[repr(u32)]
+pub(crate) enum Field {
+    /// Bytes over all layers.
+    MaxScanSize = 0,
+    /// Bytes of one layer.
+    MaxFileSize = 1,
+    /// Depth of nesting.
+    MaxRecursion = 2,
+    /// Number of files unpacked.
+    MaxFiles = 3,
+    /// Where libclamav may write.
+    TemporaryDirectory = 13,
+    /// Whether the cache of clean files is off.
+    DisableCache = 25,
+    /// Milliseconds.
+    MaxScanTime = 31,
+}
+
+/// libclamav, initialised.
+#[derive(Debug)]
+pub(crate) struct Library {
+    /// Its version, such as `1.4.6`.
+    pub(crate) version: String,
+    /// Its functionality level.
+    pub(crate) functionality_level: u32,
+}
+
+impl Library {
+    /// Initialises libclamav and begins to listen to its messages.
+    ///
+    /// # Errors
+    /// libclamav's.
+    pub(crate) fn start() -> Result<Self, Code> {
+        // SAFETY: sets a global function pointer; the process has one thread.
+        unsafe { cl_set_clcb_msg(on_message) };
+        // SAFETY: takes no pointer; calling it again would do no harm.
+        Code::checked(unsafe { cl_init(0) })?;
+        // SAFETY: returns a static, terminated string.
+        let version = unsafe { cl_retver() };
+        // SAFETY: as above.
+        let version = String::from_utf8_lossy(unsafe { bytes(&version) }).into_owned();
+        // SAFETY: reads a constant.
+        Ok(Self { version, functionality_level: unsafe { cl_retflevel() } })
+    }
+}
+
+/// One `cl_engine`; freed with its owner.
+#[derive(Debug)]
+pub(crate) struct Engine {
+    raw: NonNull<RawEngine>,
+    compiled: bool,
+}
+
+impl Engine {
+    /// Makes an engine without signatures; `None` when memory is short.
+    pub(crate) fn new(_initialised: &Library) -> Option<Self> {
+        // SAFETY: libclamav is initialised, as the argument proves.
+        let raw = NonNull::new(unsafe { cl_engine_new() })?;
+        // SAFETY: the engine is live, and both functions are of the declared types and never unwind.
+        unsafe {
+            cl_engine_set_clcb_virus_found(raw.as_ptr(), on_alert);
+            cl_engine_set_clcb_file_inspection(raw.as_ptr(), on_layer);
+        }
+        Some(Self { raw, compiled: false })
+    }
+
+    /// Sets a number. Values past `i64::MAX` become that.
+    ///
+    /// # Errors
+    /// libclamav's.
+    pub(crate) fn set_number(&mut self, field: Field, number: u64) -> Result<(), Code> {
+        let number = c_longlong::try_from(number).unwrap_or(c_longlong::MAX);
+        // SAFETY: the engine is live and borrowed exclusively.
+        Code::checked(unsafe { cl_engine_set_num(self.raw.as_ptr(), field as c_uint, number) })
+    }
+
+    /// Sets a text, which libclamav copies.
+    ///
+    /// # Errors
+    /// libclamav's.
+    pub(crate) fn set_text(&mut self, field: Field, text: &CStr) -> Result<(), Code> {
+        // SAFETY: the engine is live and borrowed exclusively; the text is terminated.
+        Code::checked(unsafe { cl_engine_set_str(self.raw.as_ptr(), field as c_uint, text.as_ptr()) })
+    }
+
+    /// Loads a database file or a directory of them and returns the number of signatures added.
+    ///
+    /// # Errors
+    /// libclamav's; the engine is then only good for being dropped. `CL_EARG` once compiled.
+    pub(crate) fn load(&mut self, path: &CStr) -> Result<u32, Code> {
+        if self.compiled {
+            return Err(Code(3));
+        }
+        let mut signatures = 0;
+        // SAFETY: the engine is live, not yet compiled and borrowed exclusively; the path is terminated.
+        let code = unsafe { cl_load(path.as_ptr(), self.raw.as_ptr(), &raw mut signatures, DATABASE_OPTIONS) };
+        Code::checked(code).map(|()| signatures)
+    }
+
+    /// Prepares the loaded signatures for scanning.
+    ///
+    /// # Errors
+    /// libclamav's; the engine is then only good for being dropped.
+    pub(crate) fn compile(&mut self) -> Result<(), Code> {
+        // SAFETY: the engine is live and borrowed exclusively.
+        Code::checked(unsafe { cl_engine_compile(self.raw.as_ptr()) })?;
+        self.compiled = true;
+        Ok(())
+    }
+
+    /// Scans an open file in all-match mode; returns libclamav's code and the bytes scanned over all layers.
+    ///
+    /// What was found is told to [`observation`]. `CL_EARG` unless compiled: libclamav itself would answer
+    /// "clean".
+    pub(crate) fn scan(&self, file: &File) -> (Code, u64) {
+        if !self.compiled {
+            return (Code(3), 0);
+        }
+        let mut options = ScanOptions { general: GENERAL, parse: PARSE, heuristic: HEURISTIC, mail: 0, dev: 0 };
+        let mut virus_name = ptr::null();
+        let mut scanned = 0;
+        // SAFETY: the engine is live and compiled, the descriptor open for the length of the call, the out-pointers
+        // valid. A missing file name and context are allowed. The virus name is not read.
+        let code = unsafe {
+            cl_scandesc_callback(
+                file.as_raw_fd(),
+                ptr::null(),
+                &raw mut virus_name,
+                &raw mut scanned,
+                self.raw.as_ptr(),
+                &raw mut options,
+                ptr::null_mut(),
+            )
+        };
+        (Code(code), scanned.saturating_mul(COUNT_PRECISION))
+    }
+}
+
+impl Drop for Engine {
+    fn drop(&mut self) {
+        // SAFETY: the engine is live and this is its only owner.
+        unsafe { cl_engine_free(self.raw.as_ptr()) };
+    }
+}
+
+/// Forks the process.
+///
+/// # Errors
+/// `EBUSY` when the process has a second thread; the system's own.
+pub(crate) fn fork() -> Result<ForkResult, Errno> {
+    let threads = std::fs::read_dir("/proc/self/task").map_or(0, Iterator::count);
+    if threads != 1 {
+        return Err(Errno::EBUSY);
+    }
+    // SAFETY: the process has one thread, so no lock can be held by a thread that the child lacks.
+    unsafe { unistd::fork() }
+}
+
+/// Ends the process at once: no destructors, no flushing of buffers that are also the parent's.
+pub(crate) fn exit_at_once(status: i32) -> ! {
+    // SAFETY: never returns and touches no memory of ours.
+    unsafe { nix::libc::_exit(status) }
+}
+
+/// Returns the text at `pointer` without its terminator; nothing for a null pointer.
+///
+/// # Safety
+/// The pointer is null or points to a terminated string that outlives the borrow.
+unsafe fn bytes(pointer: &*const c_char) -> &[u8] {
+    if pointer.is_null() {
+        return &[];
+    }
+    // SAFETY: the caller's promise.
+    unsafe { CStr::from_ptr(*pointer) }.to_bytes()
+}
+
+extern "C" fn on_message(severity: c_int, _full: *const c_char, text: *const c_char, _context: *mut c_void) {
+    // SAFETY: libclamav passes null or a terminated string that outlives the call.
+    let text = unsafe { bytes(&text) };
+    observation::tell(|observation| observation.message(severity, text));
+}
+
+extern "C" fn on_alert(_descriptor: c_int, name: *const c_char, _context: *mut c_void) {
+    // SAFETY: libclamav passes null or a terminated string that outlives the call.
+    let name = unsafe { bytes(&name) };
+    observation::tell(|observation| observation.alert(name));
+}
+
+extern "C" fn on_layer(
+    _descriptor: c_int,
+    file_type: *const c_char,
+    _ancestors: *const *const c_char,
+    _parent_size: usize,
+    _name: *const c_char,
+    size: usize,
+    content: *const c_char,
+    depth: u32,
+    _attributes: u32,
+    _context: *mut c_void,
+) -> c_uint {
+    // SAFETY: libclamav passes null or a terminated string that outlives the call.
+    let file_type = unsafe { bytes(&file_type) };
+    let content = if size == 0 {
+        Some(&[][..])
+    } else if content.is_null() {
+        None
+    } else {
+        // SAFETY: in 1.4 the buffer holds `size` bytes and is neither written nor freed during the call.
+        Some(unsafe { slice::from_raw_parts(content.cast::<u8>(), size) })
+    };
+    observation::tell(|observation| observation.layer(file_type, content, depth));
+    Code::SUCCESS.0
+}

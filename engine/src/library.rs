@@ -1,0 +1,158 @@
+//! The safe engine: definitions loaded and compiled once, files scanned with them.
+
+use std::{
+    ffi::{CStr, CString},
+    fs::{self, File},
+    path::Path,
+    time::{Duration, Instant},
+};
+
+use nacre_engine_protocol::{Failure, FailureCode, Limits, Message, Report};
+
+use crate::{
+    ffi::{Code, Engine, Field, Library},
+    observation::{Observation, observe},
+    probes::{self, Probes},
+};
+
+/// Most messages of libclamav quoted in the text of a failure.
+const MAX_QUOTED: usize = 5;
+
+/// An engine with compiled definitions and probes of its own.
+#[derive(Debug)]
+pub(crate) struct LoadedEngine {
+    engine: Engine,
+    probes: Probes,
+    /// Signatures of the definitions, the probes not counted.
+    pub(crate) signatures: u32,
+    /// Time to load them.
+    pub(crate) load_time: Duration,
+    /// Time to compile them.
+    pub(crate) compile_time: Duration,
+}
+
+/// What one scan saw.
+#[derive(Debug)]
+pub(crate) struct Sighting {
+    /// What is told to the asking side.
+    pub(crate) report: Report,
+    /// Whether the canary's own signature alerted.
+    pub(crate) canary: bool,
+}
+
+impl LoadedEngine {
+    /// Loads every database of `directory`, then the probes, and compiles them. libclamav may write to `scratch`.
+    ///
+    /// # Errors
+    /// [`FailureCode::LoadFailed`] with libclamav's words; [`FailureCode::Internal`] when the probes cannot be made.
+    pub(crate) fn load(library: &Library, directory: &CStr, scratch: &Path) -> Result<Self, Failure> {
+        let probes = Probes::new().map_err(|error| internal("no randomness", &error))?;
+        let probes_file = scratch.join("probes.ldb");
+        fs::write(&probes_file, probes.signatures()).map_err(|error| internal("cannot write the probes", &error))?;
+        let mut engine = Engine::new(library).ok_or_else(|| internal("no engine", &"out of memory"))?;
+        engine.set_text(Field::TemporaryDirectory, &c_path(scratch)?).map_err(|code| internal("tmpdir", &code))?;
+        // A cached clean answer would come without layers and targets.
+        engine.set_number(Field::DisableCache, 1).map_err(|code| internal("cache", &code))?;
+
+        let started = Instant::now();
+        let (loaded, seen) = observe(|| engine.load(directory));
+        let signatures = loaded.map_err(|code| load_failed(&format!("cannot load the definitions: {code}"), &seen))?;
+        let load_time = started.elapsed();
+        if signatures == 0 {
+            return Err(load_failed("the definitions hold no signature", &seen));
+        }
+        // After the definitions: nothing in them may depend on what we add.
+        let (loaded, seen) = observe(|| engine.load(&c_path(&probes_file)?).map_err(|code| internal("probes", &code)));
+        if loaded? != probes::SIGNATURES {
+            return Err(load_failed("not every probe was loaded", &seen));
+        }
+        let started = Instant::now();
+        let (compiled, seen) = observe(|| engine.compile());
+        compiled.map_err(|code| load_failed(&format!("cannot compile the definitions: {code}"), &seen))?;
+        Ok(Self { engine, probes, signatures, load_time, compile_time: started.elapsed() })
+    }
+
+    /// Returns the bytes that only the canary's signature finds.
+    pub(crate) fn canary(&self) -> &[u8] {
+        self.probes.canary()
+    }
+
+    /// Scans an open file. libclamav may write to `scratch`, which must exist.
+    ///
+    /// Only called in a worker: it changes the engine's settings, and parses what an uploader made.
+    ///
+    /// # Errors
+    /// [`FailureCode::Internal`] when `scratch` is not usable or a setting is refused; [`FailureCode::WorkerDied`] when
+    /// something that libclamav told was lost.
+    pub(crate) fn scan(&mut self, file: &File, limits: &Limits, scratch: &Path) -> Result<Sighting, Failure> {
+        // Without a usable directory libclamav would call every object clean.
+        let trial = scratch.join("trial");
+        fs::write(&trial, [0]).and_then(|()| fs::remove_file(&trial)).map_err(|e| internal("no scratch space", &e))?;
+        self.configure(limits, scratch)?;
+
+        let started = Instant::now();
+        let ((code, bytes_scanned), seen) = observe(|| self.engine.scan(file));
+        if seen.incomplete {
+            let message = "not all that libclamav told could be taken down".to_owned();
+            return Err(Failure { code: FailureCode::WorkerDied, message });
+        }
+        let alerts = self.probes.sort(seen.alerts);
+        // Probes alone make libclamav answer "virus".
+        let only_probes = alerts.targets != 0
+            && alerts.signatures.is_empty()
+            && alerts.limits_exceeded.is_empty()
+            && alerts.encrypted.is_empty();
+        let status = if code == Code::VIRUS && only_probes { Code::SUCCESS } else { code };
+        let report = Report {
+            status: status.0,
+            alerts: alerts.signatures,
+            limits_exceeded: alerts.limits_exceeded,
+            encrypted: alerts.encrypted,
+            targets: alerts.targets,
+            layers: seen.layers,
+            layer_count: seen.layer_count,
+            messages: seen.messages,
+            bytes_scanned,
+            duration_ms: milliseconds(started.elapsed()),
+        };
+        Ok(Sighting { report, canary: alerts.canary })
+    }
+
+    fn configure(&mut self, limits: &Limits, scratch: &Path) -> Result<(), Failure> {
+        self.engine
+            .set_text(Field::TemporaryDirectory, &c_path(scratch)?)
+            .map_err(|code| internal("scratch directory refused", &code))?;
+        let numbers = [
+            (Field::MaxScanSize, limits.max_scan_size),
+            (Field::MaxFileSize, limits.max_file_size),
+            (Field::MaxFiles, limits.max_files.into()),
+            (Field::MaxRecursion, limits.max_recursion.into()),
+            (Field::MaxScanTime, limits.max_scan_time_ms.into()),
+        ];
+        for (field, number) in numbers {
+            let set = self.engine.set_number(field, number);
+            set.map_err(|code| internal(&format!("limit {field:?} refused"), &code))?;
+        }
+        Ok(())
+    }
+}
+
+/// Returns whole milliseconds.
+pub(crate) fn milliseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// Says that the engine could not do its own part.
+pub(crate) fn internal(what: &str, cause: &impl ToString) -> Failure {
+    Failure { code: FailureCode::Internal, message: format!("{what}: {}", cause.to_string()) }
+}
+
+fn load_failed(what: &str, seen: &Observation) -> Failure {
+    let quoted: Vec<_> = seen.messages.iter().take(MAX_QUOTED).map(|Message { text, .. }| text.as_str()).collect();
+    let message = if quoted.is_empty() { what.to_owned() } else { format!("{what}: {}", quoted.join("; ")) };
+    Failure { code: FailureCode::LoadFailed, message }
+}
+
+fn c_path(path: &Path) -> Result<CString, Failure> {
+    CString::new(path.as_os_str().as_encoded_bytes()).map_err(|error| internal("path", &error))
+}

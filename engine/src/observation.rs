@@ -1,0 +1,156 @@
+//! What libclamav tells while it works, collected for whoever asked it to.
+//!
+//! libclamav calls back on the thread that it works on, so the running observation is that thread's own. Collecting
+//! never unwinds into libclamav and never grows beyond its caps.
+
+use std::{
+    cell::RefCell,
+    collections::BTreeSet,
+    mem,
+    panic::{AssertUnwindSafe, catch_unwind},
+};
+
+use md5::{Digest, Md5};
+use nacre_engine_protocol::{Layer, MAX_LAYERS, Message, Severity};
+use sha1::Sha1;
+use sha2::Sha256;
+
+/// Most messages kept.
+const MAX_MESSAGES: usize = 100;
+/// Longest kept text of a message, in bytes.
+const MAX_MESSAGE_BYTES: usize = 500;
+
+thread_local! {
+    static CURRENT: RefCell<Option<Observation>> = const { RefCell::new(None) };
+}
+
+/// Everything told during one piece of work.
+#[derive(Debug, Default)]
+pub(crate) struct Observation {
+    /// Names of all signatures that matched, our own probes among them.
+    pub(crate) alerts: BTreeSet<String>,
+    /// The layers, at most [`MAX_LAYERS`].
+    pub(crate) layers: Vec<Layer>,
+    /// Number of layers, those past the cap included.
+    pub(crate) layer_count: u64,
+    /// Messages of severity warning and above, at most a hundred.
+    pub(crate) messages: Vec<Message>,
+    /// Something told could not be taken down: the observation is incomplete.
+    pub(crate) incomplete: bool,
+}
+
+/// Does `work` and returns with its result what libclamav told meanwhile.
+pub(crate) fn observe<T>(work: impl FnOnce() -> T) -> (T, Observation) {
+    CURRENT.set(Some(Observation::default()));
+    let done = work();
+    (done, CURRENT.take().unwrap_or_default())
+}
+
+/// Hands the running observation to `event`; without one nobody listens. Never unwinds.
+pub(crate) fn tell(event: impl FnOnce(&mut Observation)) {
+    let told = catch_unwind(AssertUnwindSafe(|| CURRENT.with_borrow_mut(|current| current.as_mut().map(event))));
+    if let Err(panic) = told {
+        // The payload's own destructor might panic again, on the way into libclamav.
+        mem::forget(panic);
+        CURRENT.with(|current| {
+            if let Ok(mut current) = current.try_borrow_mut()
+                && let Some(observation) = current.as_mut()
+            {
+                observation.incomplete = true;
+            }
+        });
+    }
+}
+
+impl Observation {
+    /// Takes down the name of a signature that matched.
+    pub(crate) fn alert(&mut self, name: &[u8]) {
+        self.alerts.insert(String::from_utf8_lossy(name).into_owned());
+    }
+
+    /// Takes down a layer. Content that libclamav could not read leaves the observation incomplete.
+    pub(crate) fn layer(&mut self, file_type: &[u8], content: Option<&[u8]>, depth: u32) {
+        self.layer_count += 1;
+        let Some(content) = content else {
+            self.incomplete = true;
+            return;
+        };
+        // An archive bomb must not fill the report; the count still tells that layers are missing from it.
+        if self.layers.len() >= MAX_LAYERS {
+            return;
+        }
+        self.layers.push(Layer {
+            file_type: String::from_utf8_lossy(file_type).into_owned(),
+            size: content.len() as u64,
+            depth,
+            md5: hex::encode(Md5::digest(content)),
+            sha1: hex::encode(Sha1::digest(content)),
+            sha256: hex::encode(Sha256::digest(content)),
+        });
+    }
+
+    /// Takes down a message of severity `CL_MSG_WARN` (64) or `CL_MSG_ERROR` (128); drops lesser ones.
+    pub(crate) fn message(&mut self, severity: i32, text: &[u8]) {
+        let severity = match severity {
+            ..64 => return,
+            64..128 => Severity::Warning,
+            128.. => Severity::Error,
+        };
+        let text = String::from_utf8_lossy(text);
+        let text = text.trim();
+        let text = text.get(..text.floor_char_boundary(MAX_MESSAGE_BYTES)).unwrap_or_default().to_owned();
+        let message = Message { severity, text };
+        if self.messages.len() < MAX_MESSAGES {
+            self.messages.push(message);
+        } else if severity == Severity::Error
+            && let Some(last) = self.messages.last_mut()
+            && last.severity == Severity::Warning
+        {
+            // A flood of warnings must not hide the error after it.
+            *last = message;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_caps_hold_and_the_count_goes_on() {
+        let ((), seen) = observe(|| {
+            for _ in 0..MAX_LAYERS + 5 {
+                tell(|o| o.layer(b"CL_TYPE_ANY", Some(b"x"), 1));
+            }
+            for _ in 0..200 {
+                tell(|o| o.message(64, "é".repeat(400).as_bytes()));
+            }
+            tell(|o| o.message(128, b"the one that matters\n"));
+        });
+        assert_eq!(seen.layers.len(), MAX_LAYERS);
+        assert_eq!(seen.layer_count, MAX_LAYERS as u64 + 5);
+        assert_eq!(seen.messages.len(), MAX_MESSAGES);
+        assert!(seen.messages.iter().all(|message| message.text.len() <= MAX_MESSAGE_BYTES));
+        assert_eq!(seen.messages[MAX_MESSAGES - 1].text, "the one that matters");
+        assert!(!seen.incomplete);
+    }
+
+    #[test]
+    fn a_panic_in_a_callback_is_held_and_told() {
+        let ((), seen) = observe(|| tell(|_| panic!("held")));
+        assert!(seen.incomplete);
+    }
+
+    #[test]
+    fn unread_content_is_told() {
+        let ((), seen) = observe(|| tell(|o| o.layer(b"CL_TYPE_ANY", None, 0)));
+        assert!(seen.incomplete);
+    }
+
+    #[test]
+    fn what_is_told_to_nobody_is_dropped() {
+        tell(|o| o.alert(b"lost"));
+        let ((), seen) = observe(|| ());
+        assert!(seen.alerts.is_empty());
+    }
+}

@@ -1,0 +1,14 @@
+//! Drives the real engine over its pipe.
+//!
+//! Each module is marked as a test, since clippy's allowances for tests reach nothing else.
+
+#[cfg(test)]
+mod differential;
+#[cfg(test)]
+mod driver;
+#[cfg(test)]
+mod hostility;
+#[cfg(test)]
+mod loading;
+#[cfg(test)]
+mod scanning;

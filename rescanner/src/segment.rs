@@ -1,0 +1,61 @@
+//! One segment of the table: page, plan, publish.
+
+use nacre_shared::{
+    event::RescanTrigger,
+    port::{RecordPages, Segment, StoreError, Topic, TopicMessage},
+    rescan_plan::{RescanPlan, plan_rescan},
+};
+
+use crate::rescan::{Pass, Tally};
+
+/// Why a segment was not worked to its end; what it published stands, and working it again publishes no record twice
+/// that was scanned meanwhile.
+#[derive(Debug, thiserror::Error)]
+pub enum SegmentError {
+    /// The scan records could not be read.
+    #[error("the scan records could not be read")]
+    Records(#[source] StoreError),
+    /// The topic refused whole batches of triggers.
+    #[error("rescan triggers could not be published")]
+    Publish(#[source] StoreError),
+    /// The topic refused single triggers, also when asked again.
+    #[error("{unpublished} rescan triggers were refused")]
+    Refused {
+        /// How many.
+        unpublished: usize,
+    },
+}
+
+/// Works one segment to its end, holding one page at a time.
+///
+/// # Errors
+/// [`SegmentError`].
+pub async fn work_segment<Records: RecordPages, Triggers: Topic>(
+    pass: &Pass<'_, Records, Triggers>,
+    segment: Segment,
+) -> Result<Tally, SegmentError> {
+    let mut tally = Tally::default();
+    let mut cursor = None;
+    loop {
+        let page = pass.records.page(segment, cursor).await.map_err(SegmentError::Records)?;
+        let triggers: Vec<TopicMessage> = page
+            .records
+            .iter()
+            .filter(|record| plan_rescan(record, pass.generation) == RescanPlan::FullScan)
+            .map(|record| {
+                RescanTrigger { record, generation: pass.generation, region: pass.region, at: pass.at }.message()
+            })
+            .collect();
+        let refused = pass.triggers.publish_all(&triggers).await.map_err(SegmentError::Publish)?;
+        if !refused.is_empty() {
+            return Err(SegmentError::Refused { unpublished: refused.len() });
+        }
+        tally.examined += page.records.len() as u64;
+        tally.published += triggers.len() as u64;
+        tally.unreadable += page.unreadable;
+        cursor = page.next;
+        if cursor.is_none() {
+            return Ok(tally);
+        }
+    }
+}

@@ -1,0 +1,292 @@
+//! The scanner: scans what its messages name, tags, records the verdict, reports.
+
+pub mod config;
+pub mod inspect;
+pub mod local_definitions;
+pub mod result_message;
+pub mod scan;
+
+use std::{collections::BTreeMap, path::PathBuf, time::Instant};
+
+use chrono::Utc;
+use config::Config;
+use inspect::EngineInspector;
+use lambda_runtime::{Diagnostic, tracing};
+use local_definitions::{DefinitionsError, DefinitionsFollower, LocalDefinitions};
+use nacre_shared::{
+    engine::EnginePool,
+    event::{Invocation, Message, Notice, ScanRequest},
+    object::ObjectId,
+    port::{Clock, DefinitionsStore, ObjectStore, RecordStore, StoreError, Topic},
+    scan_record::EngineVersion,
+    telemetry::{Metric, error_chain},
+    verdict::Verdict,
+};
+use scan::{Outcome, ScanError, Scanner};
+use serde_json::{Value, json};
+
+/// What the scanner speaks to.
+pub struct Ports<Objects, Records, Results, Definitions, Time> {
+    /// The scanned objects.
+    pub objects: Objects,
+    /// The scan records.
+    pub records: Records,
+    /// The result topic; `None` publishes nothing.
+    pub results: Option<Results>,
+    /// The definitions bucket.
+    pub definitions: Definitions,
+    /// The time of day.
+    pub clock: Time,
+}
+
+/// The function: what it speaks to, and what it keeps warm between invocations.
+pub struct Function<Objects, Records, Results, Definitions, Time> {
+    config: Config,
+    ports: Ports<Objects, Records, Results, Definitions, Time>,
+    follower: DefinitionsFollower,
+    pool: EnginePool,
+}
+
+/// What an invocation came to.
+#[derive(Debug)]
+pub struct Handled {
+    /// The answer: SQS reads the failed messages from it.
+    pub response: Value,
+    /// What happened, counted.
+    pub counts: Vec<(Metric, u64)>,
+}
+
+/// Why an invocation failed as a whole; it comes again.
+#[derive(Debug, thiserror::Error)]
+pub enum HandleError {
+    /// A message that came without a queue failed, and there is no other way to say so.
+    #[error("{failed} of {all} records failed")]
+    Direct {
+        /// How many.
+        failed: usize,
+        /// Of how many.
+        all: usize,
+        /// The first failure.
+        #[source]
+        source: NoticeError,
+    },
+}
+
+impl From<HandleError> for Diagnostic {
+    fn from(error: HandleError) -> Self {
+        Self { error_type: "HandleError".into(), error_message: error_chain(&error) }
+    }
+}
+
+/// Why one record of a message could not be done.
+#[derive(Debug, thiserror::Error)]
+pub enum NoticeError {
+    /// The object's scan failed.
+    #[error("the object could not be scanned")]
+    Scan(#[from] ScanError),
+    /// There are no definitions to scan with.
+    #[error("no definitions are ready")]
+    Definitions(#[from] DefinitionsError),
+    /// The record of a removed object could not be removed.
+    #[error("the record of a removed object could not be removed")]
+    Remove(#[source] StoreError),
+}
+
+/// Counts of one invocation.
+type Counts = BTreeMap<&'static str, (Metric, u64)>;
+
+impl<Objects, Records, Results, Definitions, Time> Function<Objects, Records, Results, Definitions, Time>
+where
+    Objects: ObjectStore,
+    Records: RecordStore,
+    Results: Topic,
+    Definitions: DefinitionsStore,
+    Time: Clock,
+{
+    /// Sets the function up; `engine` is the program to start.
+    ///
+    /// # Errors
+    /// [`DefinitionsError::Disk`] when the local directory cannot be made.
+    pub fn new(
+        config: Config,
+        engine: PathBuf,
+        ports: Ports<Objects, Records, Results, Definitions, Time>,
+    ) -> Result<Self, DefinitionsError> {
+        let follower = DefinitionsFollower::new(&config.definitions_path, config.trust_anchors.clone())?;
+        let pool = EnginePool::new(engine, config.scratch_path.clone());
+        Ok(Self { config, ports, follower, pool })
+    }
+
+    /// Loads the published definitions ahead of the first message.
+    ///
+    /// # Errors
+    /// As a scan's; the first message tries again.
+    pub async fn warm_up(&mut self) -> Result<(), NoticeError> {
+        self.ready().await.map(|_| ())
+    }
+
+    /// Handles one invocation: every record of every message.
+    ///
+    /// # Errors
+    /// [`HandleError`] when records failed that no queue can bring back one by one.
+    pub async fn handle(&mut self, payload: &Value, deadline: Instant) -> Result<Handled, HandleError> {
+        let mut counts = Counts::new();
+        let (mut returned, mut direct) = (Vec::new(), Vec::new());
+        let invocation = Invocation::read(payload);
+        let all = invocation.messages.iter().map(|message| message.notices.len()).sum();
+        for message in invocation.messages {
+            let failures = self.handle_message(&message, deadline, &mut counts).await;
+            match (message.id, failures.is_empty()) {
+                (_, true) => {}
+                (Some(id), false) => returned.push(json!({ "itemIdentifier": id })),
+                (None, false) => direct.extend(failures),
+            }
+        }
+        let failed = direct.len();
+        match direct.into_iter().next() {
+            Some(source) => Err(HandleError::Direct { failed, all, source }),
+            None => Ok(Handled {
+                response: json!({ "batchItemFailures": returned }),
+                counts: counts.into_values().collect(),
+            }),
+        }
+    }
+
+    async fn handle_message(&mut self, message: &Message, deadline: Instant, counts: &mut Counts) -> Vec<NoticeError> {
+        let mut failures = Vec::new();
+        for notice in &message.notices {
+            if let Err(error) = self.handle_notice(notice, deadline, counts).await {
+                let about = object_of(notice);
+                tracing::error!(
+                    s3.bucket = about.map(|object| object.bucket.as_str()),
+                    s3.key = about.map(|object| object.key.as_str()),
+                    s3.version_id = about.and_then(|object| object.version_id.as_deref()),
+                    cause = error_chain(&error),
+                    "record failed and will come again"
+                );
+                count(counts, Metric::Failed);
+                failures.push(error);
+            }
+        }
+        failures
+    }
+
+    async fn handle_notice(
+        &mut self,
+        notice: &Notice,
+        deadline: Instant,
+        counts: &mut Counts,
+    ) -> Result<(), NoticeError> {
+        match notice {
+            Notice::Scan(request) => {
+                let outcome = self.scan(request, deadline).await?;
+                for metric in tell(request, &outcome) {
+                    count(counts, *metric);
+                }
+            }
+            Notice::Removed { object, sequencer } => {
+                self.ports.records.remove(object, sequencer.as_ref()).await.map_err(NoticeError::Remove)?;
+                count(counts, Metric::Gone);
+            }
+            Notice::Ignored(ignored) => {
+                tracing::info!(reason = ?ignored, "record ignored");
+                count(counts, Metric::Ignored);
+            }
+            Notice::Malformed(error) => {
+                // Trying again would never help, so it is acknowledged.
+                tracing::error!(cause = error_chain(error), "record malformed");
+                count(counts, Metric::Malformed);
+            }
+        }
+        Ok(())
+    }
+
+    async fn scan(&mut self, request: &ScanRequest, deadline: Instant) -> Result<Outcome, NoticeError> {
+        let (definitions, engine) = self.ready().await?;
+        let mut inspector = EngineInspector {
+            objects: &self.ports.objects,
+            pool: &mut self.pool,
+            definitions: &definitions,
+            engine,
+            limits: self.config.limits,
+            scan_timeout: self.config.scan_timeout,
+            skip_larger_than: self.config.skip_larger_than,
+            deadline,
+        };
+        let scanner = Scanner {
+            objects: &self.ports.objects,
+            records: &self.ports.records,
+            results: self.ports.results.as_ref(),
+            clock: &self.ports.clock,
+            names: &self.config.tags,
+            settings: &self.config.results,
+        };
+        Ok(scanner.scan(request, &mut inspector).await?)
+    }
+
+    /// The published definitions, and the engine that has them loaded.
+    async fn ready(&mut self) -> Result<(LocalDefinitions, EngineVersion), NoticeError> {
+        let definitions = self.follower.follow(&self.ports.definitions).await?;
+        let (hello, _) = self.pool.ready(&definitions.directory).await.map_err(ScanError::Engine)?;
+        let engine =
+            EngineVersion { version: hello.clamav_version.clone(), functionality_level: hello.functionality_level };
+        Ok((definitions, engine))
+    }
+
+    /// The time of day.
+    pub fn now(&self) -> chrono::DateTime<Utc> {
+        self.ports.clock.now()
+    }
+}
+
+/// Logs an outcome and names the metrics that it counts for.
+fn tell(request: &ScanRequest, outcome: &Outcome) -> &'static [Metric] {
+    let object = &request.object;
+    macro_rules! log {
+        ($level:ident, $verdict:expr, $message:literal) => {
+            tracing::$level!(
+                s3.bucket = object.bucket,
+                s3.key = object.key,
+                s3.version_id = object.version_id,
+                verdict = $verdict.map(Verdict::name),
+                signatures = $verdict.map(|verdict: &Verdict| verdict.signatures().join(" ")),
+                reason = $verdict.and_then(Verdict::reason).map(|reason| reason.name()),
+                $message
+            )
+        };
+    }
+    match outcome {
+        Outcome::Scanned(verdict @ Verdict::Infected { .. }) => {
+            log!(warn, Some(verdict), "object scanned");
+            &[Metric::Scanned, Metric::Infected]
+        }
+        Outcome::Scanned(verdict @ Verdict::Clean) => {
+            log!(info, Some(verdict), "object scanned");
+            &[Metric::Scanned, Metric::Clean]
+        }
+        Outcome::Scanned(verdict) => {
+            log!(warn, Some(verdict), "object not scanned");
+            &[Metric::Unscanned]
+        }
+        Outcome::AlreadyScanned(verdict) => {
+            log!(info, Some(verdict), "object already scanned");
+            &[Metric::AlreadyScanned]
+        }
+        Outcome::Gone => {
+            log!(info, None, "object gone");
+            &[Metric::Gone]
+        }
+    }
+}
+
+fn object_of(notice: &Notice) -> Option<&ObjectId> {
+    match notice {
+        Notice::Scan(request) => Some(&request.object),
+        Notice::Removed { object, .. } => Some(object),
+        Notice::Ignored(_) | Notice::Malformed(_) => None,
+    }
+}
+
+fn count(counts: &mut Counts, metric: Metric) {
+    counts.entry(metric.name()).or_insert((metric, 0)).1 += 1;
+}

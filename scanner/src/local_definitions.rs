@@ -1,0 +1,179 @@
+//! The published generation, fetched and checked, in a local directory that an engine can load.
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+use nacre_shared::{
+    definitions::manifest::{DatabaseEntry, Generation, Manifest, ManifestError, POINTER_KEY, Pointer, sha256_hex},
+    definitions::trust_anchor::TrustAnchors,
+    port::{DefinitionsStore, StoreError},
+};
+use tempfile::TempDir;
+
+/// Largest pointer or manifest that is read.
+const MAX_JSON_BYTES: u64 = 4 << 20;
+
+/// One generation on local disk.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LocalDefinitions {
+    /// Which.
+    pub generation: Generation,
+    /// The directory that an engine loads.
+    pub directory: PathBuf,
+}
+
+/// Why the published definitions cannot be used. Nothing is scanned without them.
+#[derive(Debug, thiserror::Error)]
+pub enum DefinitionsError {
+    /// Nothing was ever published.
+    #[error("no definitions are published yet: run the updater")]
+    NonePublished,
+    /// The definitions bucket could not be read.
+    #[error("{key} could not be read from the definitions bucket")]
+    Store {
+        /// The key.
+        key: String,
+        /// Why.
+        #[source]
+        source: StoreError,
+    },
+    /// The pointer or the manifest is not what it should be.
+    #[error("{key} is not valid")]
+    Manifest {
+        /// The key.
+        key: String,
+        /// Why.
+        #[source]
+        source: ManifestError,
+    },
+    /// A body is not the one that the manifest, or the manifest not the one that the pointer names.
+    #[error("{key} does not have the SHA-256 that it is published with")]
+    Altered {
+        /// The key.
+        key: String,
+    },
+    /// The manifest's databases were verified with other keys than this scanner trusts.
+    #[error(
+        "the definitions are signed by {found}, not by {trusted}: set NACRE_TRUST_ANCHORS to the same keys as the updater's"
+    )]
+    Untrusted {
+        /// Whose keys the manifest names.
+        found: String,
+        /// Whose keys are trusted here.
+        trusted: String,
+    },
+    /// The local disk failed.
+    #[error("the definitions could not be kept in {path}")]
+    Disk {
+        /// Where.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+}
+
+/// Follows the published generation.
+#[derive(Debug)]
+pub struct DefinitionsFollower {
+    /// Of this process alone: where sandboxes share a disk, as on the local stack, they must not share a directory.
+    root: TempDir,
+    trusted: TrustAnchors,
+    current: Option<(String, LocalDefinitions)>,
+}
+
+impl DefinitionsFollower {
+    /// Follows into a directory under `path`, trusting what was verified with these anchors.
+    ///
+    /// # Errors
+    /// [`DefinitionsError::Disk`] when the directory cannot be made.
+    pub fn new(path: &Path, trusted: TrustAnchors) -> Result<Self, DefinitionsError> {
+        let root = fs::create_dir_all(path).and_then(|()| tempfile::Builder::new().prefix("nacre-").tempdir_in(path));
+        let root = root.map_err(|source| DefinitionsError::Disk { path: path.to_owned(), source })?;
+        Ok(Self { root, trusted, current: None })
+    }
+
+    /// The published generation, fetched when it is not the one of the last call: one conditional GET otherwise.
+    ///
+    /// # Errors
+    /// [`DefinitionsError`].
+    pub async fn follow(&mut self, store: &impl DefinitionsStore) -> Result<LocalDefinitions, DefinitionsError> {
+        let known = self.current.as_ref().map(|(etag, _)| etag.as_str());
+        let changed = store.read_changed(POINTER_KEY, known, MAX_JSON_BYTES).await;
+        let pointer = match (changed, &self.current) {
+            (Ok(None), Some((_, definitions))) => return Ok(definitions.clone()),
+            (Ok(Some(pointer)), _) => pointer,
+            (Ok(None), None) | (Err(StoreError::NotFound), _) => return Err(DefinitionsError::NonePublished),
+            (Err(source), _) => return Err(DefinitionsError::Store { key: POINTER_KEY.into(), source }),
+        };
+        let invalid = |key: &str| {
+            let key = key.to_owned();
+            move |source| DefinitionsError::Manifest { key, source }
+        };
+        let parsed = Pointer::parse(&pointer.bytes).map_err(invalid(POINTER_KEY))?;
+        let key = parsed.manifest_key.as_str();
+        let manifest = fetch(store, key, MAX_JSON_BYTES, &parsed.manifest_sha256).await?;
+        let manifest = Manifest::parse(&manifest).map_err(invalid(key))?;
+        if manifest.trust_anchor != self.trusted.identity() {
+            let (found, trusted) = (manifest.trust_anchor.clone(), self.trusted.identity());
+            return Err(DefinitionsError::Untrusted { found, trusted });
+        }
+        let directory = self.root.path().join(manifest.generation.0.to_string());
+        self.fill(store, &manifest, &directory).await?;
+        let definitions = LocalDefinitions { generation: manifest.generation, directory };
+        if let Some((_, old)) = self.current.replace((pointer.etag, definitions.clone()))
+            && old.directory != definitions.directory
+        {
+            // The engine that loaded it has no more use for the files.
+            let _ = fs::remove_dir_all(old.directory);
+        }
+        Ok(definitions)
+    }
+
+    /// Fetches every database into a directory of its own and gives it its name only when complete, so that a crash never
+    /// leaves half a generation that looks whole.
+    async fn fill(
+        &self,
+        store: &impl DefinitionsStore,
+        manifest: &Manifest,
+        directory: &Path,
+    ) -> Result<(), DefinitionsError> {
+        let disk = |path: &Path| {
+            let path = path.to_owned();
+            move |source| DefinitionsError::Disk { path, source }
+        };
+        let partial = directory.with_extension("partial");
+        for leftover in [&partial, directory] {
+            match fs::remove_dir_all(leftover) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(disk(leftover)(error)),
+                _ => {}
+            }
+        }
+        fs::create_dir_all(&partial).map_err(disk(&partial))?;
+        for database in &manifest.databases {
+            let body = fetch_database(store, database).await?;
+            let path = partial.join(database.engine_file_name(self.trusted.is_clamav()));
+            fs::write(&path, body).map_err(disk(&path))?;
+        }
+        fs::rename(&partial, directory).map_err(disk(directory))
+    }
+}
+
+async fn fetch_database(store: &impl DefinitionsStore, database: &DatabaseEntry) -> Result<Vec<u8>, DefinitionsError> {
+    fetch(store, &database.object_key, database.size, &database.sha256).await
+}
+
+async fn fetch(
+    store: &impl DefinitionsStore,
+    key: &str,
+    limit: u64,
+    sha256: &str,
+) -> Result<Vec<u8>, DefinitionsError> {
+    let stored = store.read(key, limit).await.map_err(|source| DefinitionsError::Store { key: key.into(), source })?;
+    if sha256_hex(&stored.bytes) != sha256 {
+        return Err(DefinitionsError::Altered { key: key.into() });
+    }
+    Ok(stored.bytes)
+}

@@ -1,0 +1,57 @@
+//! The scanner's Lambda function.
+
+use std::{
+    env,
+    io::Write,
+    time::{Duration, Instant, SystemTime},
+};
+
+use lambda_runtime::{Diagnostic, Error, LambdaEvent, run, service_fn, tracing};
+use nacre_scanner::{Function, Ports, config::Config};
+use nacre_shared::{
+    aws::{self, DynamoRecords, S3Definitions, S3Objects, SnsTopic},
+    engine::program_beside_us,
+    port::SystemClock,
+    telemetry::{embedded_metrics, error_chain},
+};
+use serde_json::Value;
+use tokio::sync::Mutex;
+
+#[tokio::main]
+#[expect(clippy::disallowed_methods, reason = "the composition root reads the environment")]
+async fn main() -> Result<(), Error> {
+    tracing::init_default_subscriber();
+    let config = Config::from_vars(|name| env::var(name).ok())?;
+    let engine = config.engine_path.clone().map_or_else(program_beside_us, Ok)?;
+    let sdk = aws::sdk_config().await;
+    let ports = Ports {
+        objects: S3Objects::new(&sdk),
+        records: DynamoRecords::new(&sdk, &config.records_table),
+        results: config.results.topic_arn.as_deref().map(|arn| SnsTopic::new(&sdk, arn)),
+        definitions: S3Definitions::new(&sdk, &config.definitions_bucket),
+        clock: SystemClock,
+    };
+    let mut function = Function::new(config, engine, ports)?;
+    if let Err(error) = function.warm_up().await {
+        // Nothing may be published yet; the first message tries again and fails loudly if that is still so.
+        tracing::warn!(cause = error_chain(&error), "definitions not ready at start");
+    }
+    let function = &Mutex::new(function);
+    run(service_fn(move |event: LambdaEvent<Value>| async move {
+        let mut function = function.lock().await;
+        let handled = function.handle(&event.payload, deadline(&event)).await.map_err(Diagnostic::from)?;
+        if let Some(line) = embedded_metrics("scanner", function.now(), &handled.counts) {
+            // CloudWatch reads metrics from the log stream; a closed one must not fail the invocation.
+            let _ = writeln!(std::io::stdout(), "{line}");
+        }
+        Ok::<_, Diagnostic>(handled.response)
+    }))
+    .await
+}
+
+/// When the invocation ends, on the clock that only goes forward.
+#[expect(clippy::disallowed_methods, reason = "Lambda tells the end as a time of day")]
+fn deadline(event: &LambdaEvent<Value>) -> Instant {
+    let left = event.context.deadline().duration_since(SystemTime::now()).unwrap_or(Duration::ZERO);
+    Instant::now() + left
+}

@@ -1,0 +1,243 @@
+//! One object from its announcement to its settled record.
+//!
+//! The record is the authority and the tags are its projection: a verdict is recorded first, on condition that nothing newer
+//! is, then shown in tags and published, then marked as reported. A crash in between leaves a record that says so, and the
+//! next delivery of the message finishes the work without a second scan.
+
+use std::future::Future;
+
+use chrono::Utc;
+use nacre_shared::{
+    definitions::manifest::Generation,
+    engine::EngineError,
+    event::ScanRequest,
+    object::ObjectId,
+    port::{Clock, ObjectHead, ObjectStore, RecordStore, StoreError, Topic},
+    scan_record::{EngineVersion, LayerDigest, ScanRecord},
+    tag_policy::{TagNames, TagPlan, plan_tags},
+    verdict::Verdict,
+};
+
+use crate::{config::ResultSettings, result_message::result_message};
+
+/// How often an object may change under our hands before its message goes back to the queue.
+const MAX_ROUNDS: u32 = 4;
+
+/// What became of a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// Scanned and settled.
+    Scanned(Verdict),
+    /// An earlier scan of these bytes with these definitions stands.
+    AlreadyScanned(Verdict),
+    /// There is no such object any more; nothing is left to protect.
+    Gone,
+}
+
+/// Why an object could not be brought to a settled record; its message comes again.
+#[derive(Debug, thiserror::Error)]
+pub enum ScanError {
+    /// The object could not be read.
+    #[error("the object could not be read")]
+    Read(#[source] StoreError),
+    /// The scan record could not be read or written.
+    #[error("the scan record could not be read or written")]
+    Record(#[source] StoreError),
+    /// The object's tags could not be read or written.
+    #[error("the object's tags could not be read or written")]
+    Tag(#[source] StoreError),
+    /// The result could not be published.
+    #[error("the scan result could not be published")]
+    Publish(#[source] StoreError),
+    /// Ten foreign tags stand on an infected object: it cannot be denied to its readers.
+    #[error("the infected object has ten foreign tags and no room for its status: remove one of them, or the object")]
+    NoRoomForStatus,
+    /// The object changed each time it was looked at.
+    #[error("the object changed {MAX_ROUNDS} times while it was scanned")]
+    Restless,
+    /// No engine could be made ready.
+    #[error("no engine is ready")]
+    Engine(#[source] EngineError),
+    /// The invocation's time ran out before the object's did.
+    #[error("the invocation has too little time left for the object")]
+    OutOfTime,
+}
+
+/// What looking at the object's bytes found.
+#[derive(Clone, Debug)]
+pub struct Inspection {
+    /// The conclusion.
+    pub verdict: Verdict,
+    /// Bit set of the matcher targets that ran.
+    pub targets: u16,
+    /// The layers, when all were recorded.
+    pub layers: Option<Vec<LayerDigest>>,
+    /// Number of layers.
+    pub layer_count: u64,
+}
+
+/// Looks at an object's bytes.
+pub trait Inspector {
+    /// The generation of definitions that it looks with.
+    fn generation(&self) -> Generation;
+
+    /// The engine that it looks with.
+    fn engine(&self) -> EngineVersion;
+
+    /// Reads exactly these bytes and concludes.
+    ///
+    /// # Errors
+    /// [`ScanError::Read`] with [`StoreError::PreconditionFailed`] or [`StoreError::NotFound`] when the bytes are others by
+    /// now.
+    fn inspect(&mut self, object: &ObjectId, head: &ObjectHead) -> impl Future<Output = Result<Inspection, ScanError>>;
+}
+
+/// What a scan works with.
+pub struct Scanner<'a, Objects, Records, Results, Time> {
+    /// The scanned objects.
+    pub objects: &'a Objects,
+    /// The scan records.
+    pub records: &'a Records,
+    /// The result topic; `None` publishes nothing.
+    pub results: Option<&'a Results>,
+    /// The time of day.
+    pub clock: &'a Time,
+    /// Tag keys and values.
+    pub names: &'a TagNames,
+    /// Which results are published.
+    pub settings: &'a ResultSettings,
+}
+
+/// What an attempt to settle a record came to.
+enum Settled {
+    /// Tags say it, the topic has it, the record knows.
+    Done,
+    /// The object or its record changed meanwhile: look again.
+    Overtaken,
+    /// The object is gone.
+    Gone,
+}
+
+impl<Objects: ObjectStore, Records: RecordStore, Results: Topic, Time: Clock>
+    Scanner<'_, Objects, Records, Results, Time>
+{
+    /// Brings the object of a request to a settled record.
+    ///
+    /// # Errors
+    /// [`ScanError`]; the request must be made again.
+    pub async fn scan(&self, request: &ScanRequest, inspector: &mut impl Inspector) -> Result<Outcome, ScanError> {
+        for _ in 0..MAX_ROUNDS {
+            let head = match self.objects.head(&request.object).await {
+                Ok(head) => head,
+                Err(StoreError::NotFound) => return Ok(Outcome::Gone),
+                Err(error) => return Err(ScanError::Read(error)),
+            };
+            let object = request.object.at_version(head.version_id.clone());
+            let recorded = self.records.load(&object).await.map_err(ScanError::Record)?;
+            let (record, scanned) = match recorded {
+                Some(record) if record.answers_for(&head.etag, inspector.generation()) => (record, false),
+                _ => match self.record_scan(request, &object, &head, inspector).await? {
+                    Some(record) => (record, true),
+                    None => continue,
+                },
+            };
+            match self.settle(&record).await? {
+                Settled::Done if scanned => return Ok(Outcome::Scanned(record.verdict)),
+                Settled::Done => return Ok(Outcome::AlreadyScanned(record.verdict)),
+                Settled::Gone => return Ok(Outcome::Gone),
+                Settled::Overtaken => {}
+            }
+        }
+        Err(ScanError::Restless)
+    }
+
+    /// Scans and records; `None` when the bytes changed meanwhile or a newer record stands.
+    async fn record_scan(
+        &self,
+        request: &ScanRequest,
+        object: &ObjectId,
+        head: &ObjectHead,
+        inspector: &mut impl Inspector,
+    ) -> Result<Option<ScanRecord>, ScanError> {
+        let inspection = match inspector.inspect(object, head).await {
+            Ok(inspection) => inspection,
+            Err(ScanError::Read(StoreError::PreconditionFailed | StoreError::NotFound)) => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        let record = ScanRecord {
+            object: object.clone(),
+            etag: head.etag.clone(),
+            size: head.size,
+            verdict: inspection.verdict,
+            generation: inspector.generation(),
+            engine: inspector.engine(),
+            targets: inspection.targets,
+            layers: inspection.layers,
+            layer_count: inspection.layer_count,
+            scanned_at: self.clock.now().with_timezone(&Utc),
+            sequencer: request.sequencer.clone(),
+            reported: false,
+        };
+        match self.records.save(&record).await {
+            Ok(()) => Ok(Some(record)),
+            Err(StoreError::PreconditionFailed) => Ok(None),
+            Err(error) => Err(ScanError::Record(error)),
+        }
+    }
+
+    /// Shows a record in the object's tags and on the topic, once.
+    async fn settle(&self, record: &ScanRecord) -> Result<Settled, ScanError> {
+        let tagged = match self.tag(record).await {
+            Ok(tagged) => tagged,
+            Err(ScanError::Tag(StoreError::NotFound)) => {
+                let removed = self.records.remove(&record.object, record.sequencer.as_ref()).await;
+                return removed.map(|()| Settled::Gone).map_err(ScanError::Record);
+            }
+            Err(error) => return Err(error),
+        };
+        if !tagged && record.reported {
+            return Ok(Settled::Done);
+        }
+        if !self.still_holds(record).await? {
+            return Ok(Settled::Overtaken);
+        }
+        if let (false, Some(topic)) = (record.reported, self.results)
+            && let Some(message) = result_message(record, self.names, self.settings)
+        {
+            topic.publish(&message).await.map_err(ScanError::Publish)?;
+        }
+        // Also tells whether a newer record was written while we tagged: then our tags may stand over its own.
+        match self.records.mark_reported(record).await {
+            Ok(()) => Ok(Settled::Done),
+            Err(StoreError::PreconditionFailed) => Ok(Settled::Overtaken),
+            Err(error) => Err(ScanError::Record(error)),
+        }
+    }
+
+    /// Merges the record's tags into the object's; tells whether that took a write.
+    async fn tag(&self, record: &ScanRecord) -> Result<bool, ScanError> {
+        let existing = self.objects.tags(&record.object).await.map_err(ScanError::Tag)?;
+        match plan_tags(&existing, &record.verdict, record.scanned_at, self.names) {
+            TagPlan::Keep => Ok(false),
+            TagPlan::Put(tags) => {
+                self.objects.put_tags(&record.object, &tags).await.map_err(ScanError::Tag)?;
+                Ok(true)
+            }
+            TagPlan::NoRoom if matches!(record.verdict, Verdict::Infected { .. }) => Err(ScanError::NoRoomForStatus),
+            TagPlan::NoRoom => Ok(false),
+        }
+    }
+
+    /// Whether the object still has the bytes that were scanned. S3 has no conditional tagging, so an overwrite between
+    /// scan and tag would carry the old bytes' verdict; a version named by its id cannot be overwritten.
+    async fn still_holds(&self, record: &ScanRecord) -> Result<bool, ScanError> {
+        if record.object.version_id.is_some() {
+            return Ok(true);
+        }
+        match self.objects.head(&record.object).await {
+            Ok(head) => Ok(head.etag == record.etag),
+            Err(StoreError::NotFound) => Ok(false),
+            Err(error) => Err(ScanError::Read(error)),
+        }
+    }
+}

@@ -1,0 +1,31 @@
+//! Adapters of the ports to S3, DynamoDB and SNS, one for each service.
+
+mod definitions;
+mod objects;
+mod records;
+mod store_error;
+mod topic;
+
+use std::time::Duration;
+
+use aws_config::{BehaviorVersion, SdkConfig, retry::RetryConfig, timeout::TimeoutConfig};
+pub use definitions::S3Definitions;
+pub use objects::S3Objects;
+pub use records::DynamoRecords;
+pub use topic::SnsTopic;
+
+/// The clients' common configuration: region, credentials and endpoints from the standard variables, bounded waits.
+pub async fn sdk_config() -> SdkConfig {
+    let timeouts =
+        TimeoutConfig::builder().connect_timeout(Duration::from_secs(3)).read_timeout(Duration::from_secs(30)).build();
+    aws_config::defaults(BehaviorVersion::latest())
+        .retry_config(RetryConfig::standard().with_max_attempts(4))
+        .timeout_config(timeouts)
+        .load()
+        .await
+}
+
+/// An ETag as S3 writes it in headers has quotes; as events and records have it, none.
+fn bare_etag(etag: Option<&str>) -> String {
+    etag.unwrap_or_default().trim_matches('"').to_owned()
+}

@@ -1,0 +1,90 @@
+//! The scanned objects, in S3.
+
+use std::path::Path;
+
+use aws_config::SdkConfig;
+use aws_sdk_s3::{
+    Client,
+    types::{Tag as S3Tag, Tagging},
+};
+use tokio::{fs::OpenOptions, io::AsyncWriteExt};
+
+use super::{
+    bare_etag,
+    store_error::{store_error, unexpected},
+};
+use crate::{
+    object::ObjectId,
+    port::{ObjectHead, ObjectStore, StoreError},
+    tag_policy::Tag,
+};
+
+/// The objects of every bucket that the caller's role may read and tag.
+#[derive(Clone, Debug)]
+pub struct S3Objects {
+    client: Client,
+}
+
+impl S3Objects {
+    /// Uses S3 as configured.
+    pub fn new(config: &SdkConfig) -> Self {
+        Self { client: Client::new(config) }
+    }
+}
+
+impl ObjectStore for S3Objects {
+    async fn head(&self, object: &ObjectId) -> Result<ObjectHead, StoreError> {
+        let ObjectId { bucket, key, version_id } = object;
+        let head = self.client.head_object().bucket(bucket).key(key).set_version_id(version_id.clone()).send().await;
+        let head = head.map_err(store_error)?;
+        if head.delete_marker() == Some(true) {
+            return Err(StoreError::NotFound);
+        }
+        let size = head.content_length().and_then(|length| u64::try_from(length).ok());
+        Ok(ObjectHead {
+            version_id: head.version_id().map(str::to_owned),
+            etag: bare_etag(head.e_tag()),
+            size: size.ok_or_else(|| unexpected("HEAD tells no size"))?,
+        })
+    }
+
+    async fn download(&self, object: &ObjectId, head: &ObjectHead, path: &Path) -> Result<(), StoreError> {
+        let ObjectId { bucket, key, version_id } = object;
+        let request = self.client.get_object().bucket(bucket).key(key).set_version_id(version_id.clone());
+        let response = request.if_match(format!("\"{}\"", head.etag)).send().await.map_err(store_error)?;
+        let local = |error: std::io::Error| StoreError::Unexpected(error.into());
+        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).await.map_err(local)?;
+        let (mut body, mut read) = (response.body, 0_u64);
+        while let Some(chunk) = body.next().await {
+            let chunk = chunk.map_err(|error| StoreError::Unavailable(error.into()))?;
+            read += chunk.len() as u64;
+            // A body without end must not fill the disk.
+            if read > head.size {
+                return Err(unexpected(format!("the body has more than the {} bytes that HEAD told", head.size)));
+            }
+            file.write_all(&chunk).await.map_err(local)?;
+        }
+        file.flush().await.map_err(local)?;
+        if read < head.size {
+            return Err(unexpected(format!("the body ended after {read} of {} bytes", head.size)));
+        }
+        Ok(())
+    }
+
+    async fn tags(&self, object: &ObjectId) -> Result<Vec<Tag>, StoreError> {
+        let ObjectId { bucket, key, version_id } = object;
+        let request = self.client.get_object_tagging().bucket(bucket).key(key).set_version_id(version_id.clone());
+        let response = request.send().await.map_err(store_error)?;
+        Ok(response.tag_set().iter().map(|tag| Tag::new(tag.key(), tag.value())).collect())
+    }
+
+    async fn put_tags(&self, object: &ObjectId, tags: &[Tag]) -> Result<(), StoreError> {
+        let ObjectId { bucket, key, version_id } = object;
+        let s3_tag = |tag: &Tag| S3Tag::builder().key(&tag.key).value(&tag.value).build();
+        let tag_set = tags.iter().map(s3_tag).collect::<Result<_, _>>();
+        let tagging = tag_set.and_then(|tags| Tagging::builder().set_tag_set(Some(tags)).build());
+        let tagging = tagging.map_err(|error| StoreError::Unexpected(error.into()))?;
+        let request = self.client.put_object_tagging().bucket(bucket).key(key).set_version_id(version_id.clone());
+        request.tagging(tagging).send().await.map(|_| ()).map_err(store_error)
+    }
+}

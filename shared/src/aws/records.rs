@@ -1,0 +1,153 @@
+//! The scan records, in DynamoDB.
+
+mod item;
+
+use std::collections::HashMap;
+
+use aws_config::SdkConfig;
+use aws_sdk_dynamodb::{Client, types::AttributeValue};
+
+use super::store_error::{store_error, unexpected};
+use crate::{
+    object::{ObjectId, Sequencer},
+    port::{Page, RecordPages, RecordStore, Segment, StoreError},
+    scan_record::{RECORD_FORMAT, ScanRecord},
+    verdict::Reason,
+};
+use item::{Item, attribute, key, record_of, summary_of};
+
+/// Most items of one page. DynamoDB ends a page at 1 MiB in any case.
+const PAGE_ITEMS: i32 = 1000;
+
+/// One table of scan records.
+#[derive(Clone, Debug)]
+pub struct DynamoRecords {
+    client: Client,
+    table: String,
+}
+
+impl DynamoRecords {
+    /// Uses this table.
+    pub fn new(config: &SdkConfig, table: &str) -> Self {
+        Self { client: Client::new(config), table: table.to_owned() }
+    }
+}
+
+impl RecordStore for DynamoRecords {
+    async fn load(&self, object: &ObjectId) -> Result<Option<ScanRecord>, StoreError> {
+        let request = self.client.get_item().table_name(&self.table).set_key(Some(key(object))).consistent_read(true);
+        let Some(item) = request.send().await.map_err(store_error)?.item else { return Ok(None) };
+        if attribute::number(&item, attribute::FORMAT) != Some(u64::from(RECORD_FORMAT)) {
+            return Ok(None);
+        }
+        let record = record_of(object, &item);
+        record.map(Some).ok_or_else(|| unexpected("the item is not a scan record of its format"))
+    }
+
+    async fn save(&self, record: &ScanRecord) -> Result<(), StoreError> {
+        let condition = save_condition(record);
+        let request = self.client.put_item().table_name(&self.table).set_item(Some(item::item_of(record)));
+        let request = request.condition_expression(condition.expression);
+        let request = request.set_expression_attribute_names(Some(condition.names));
+        let request = request.set_expression_attribute_values(Some(condition.values));
+        request.send().await.map(|_| ()).map_err(store_error)
+    }
+
+    async fn mark_reported(&self, record: &ScanRecord) -> Result<(), StoreError> {
+        let item = item::item_of(record);
+        let mut expression = Expression::new("SET #reported = :reported", &[attribute::REPORTED]);
+        expression.values.insert(":reported".into(), AttributeValue::Bool(true));
+        let mut same = Vec::new();
+        for name in [attribute::ETAG, attribute::GENERATION, attribute::SCANNED_AT] {
+            expression.name(name);
+            expression.values.extend(item.get(name).map(|value| (format!(":{name}"), value.clone())));
+            same.push(format!("#{name} = :{name}"));
+        }
+        let request = self.client.update_item().table_name(&self.table).set_key(Some(key(&record.object)));
+        let request = request.update_expression(expression.expression).condition_expression(same.join(" AND "));
+        let request = request.set_expression_attribute_names(Some(expression.names));
+        let request = request.set_expression_attribute_values(Some(expression.values));
+        request.send().await.map(|_| ()).map_err(store_error)
+    }
+
+    async fn remove(&self, object: &ObjectId, removed_at: Option<&Sequencer>) -> Result<(), StoreError> {
+        let mut request = self.client.delete_item().table_name(&self.table).set_key(Some(key(object)));
+        if let Some(removed_at) = removed_at {
+            let names = [attribute::SEQUENCER];
+            let condition = Expression::new("attribute_not_exists(#sequencer) OR #sequencer <= :removed_at", &names);
+            let value = AttributeValue::S(removed_at.as_str().to_owned());
+            request = request.condition_expression(condition.expression);
+            request = request.set_expression_attribute_names(Some(condition.names));
+            request = request.expression_attribute_values(":removed_at", value);
+        }
+        match request.send().await.map_err(store_error) {
+            // The object was written again since.
+            Ok(_) | Err(StoreError::PreconditionFailed) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+impl RecordPages for DynamoRecords {
+    type Cursor = Item;
+
+    async fn page(&self, segment: Segment, after: Option<Item>) -> Result<Page<Item>, StoreError> {
+        let number = |number: u32| i32::try_from(number).map_err(|_| unexpected("more than 2^31 segments"));
+        let names: HashMap<String, String> = attribute::names(&attribute::SUMMARY);
+        let projection = names.keys().cloned().collect::<Vec<_>>().join(", ");
+        let request = self.client.scan().table_name(&self.table).segment(number(segment.index)?);
+        let request = request.total_segments(number(segment.total)?).limit(PAGE_ITEMS).set_exclusive_start_key(after);
+        let request = request.projection_expression(projection).set_expression_attribute_names(Some(names));
+        let response = request.send().await.map_err(store_error)?;
+        let items = response.items();
+        let records: Vec<_> = items.iter().filter_map(summary_of).collect();
+        let unreadable = (items.len() - records.len()) as u64;
+        Ok(Page { records, unreadable, next: response.last_evaluated_key.filter(|key| !key.is_empty()) })
+    }
+}
+
+/// An expression with the names and values that it uses: every attribute is written `#name`, as many names are reserved.
+struct Expression {
+    expression: String,
+    names: HashMap<String, String>,
+    values: HashMap<String, AttributeValue>,
+}
+
+impl Expression {
+    fn new(expression: &str, names: &[&str]) -> Self {
+        Self { expression: expression.to_owned(), names: attribute::names(names), values: HashMap::new() }
+    }
+
+    fn name(&mut self, name: &str) {
+        self.names.insert(format!("#{name}"), name.to_owned());
+    }
+}
+
+/// [`ScanRecord::may_replace`], in DynamoDB's words; a record of another format proves nothing and gives way.
+fn save_condition(record: &ScanRecord) -> Expression {
+    let passing: Vec<String> = (0..Reason::PASSING.len()).map(|index| format!(":passing{index}")).collect();
+    let newer = format!(
+        "#etag = :etag AND (#generation < :generation OR (#generation = :generation AND #reason IN ({})))",
+        passing.join(", "),
+    );
+    let later = match record.sequencer {
+        Some(_) => "#etag <> :etag AND (attribute_not_exists(#sequencer) OR #sequencer <= :sequencer)",
+        None => "#etag <> :etag",
+    };
+    let expression = format!("attribute_not_exists(#object) OR #format <> :format OR ({newer}) OR ({later})");
+    let mut names =
+        vec![attribute::OBJECT, attribute::FORMAT, attribute::ETAG, attribute::GENERATION, attribute::REASON];
+    let mut values = HashMap::from([
+        (":format".to_owned(), AttributeValue::N(RECORD_FORMAT.to_string())),
+        (":etag".to_owned(), AttributeValue::S(record.etag.clone())),
+        (":generation".to_owned(), AttributeValue::N(record.generation.0.to_string())),
+    ]);
+    for (name, reason) in passing.into_iter().zip(Reason::PASSING) {
+        values.insert(name, AttributeValue::S(reason.name().to_owned()));
+    }
+    if let Some(sequencer) = &record.sequencer {
+        names.push(attribute::SEQUENCER);
+        values.insert(":sequencer".to_owned(), AttributeValue::S(sequencer.as_str().to_owned()));
+    }
+    Expression { expression, names: attribute::names(&names), values }
+}

@@ -1,0 +1,322 @@
+//! The payload of a container: a V7 tar without end blocks, gzipped or plain, read within limits.
+//!
+//! Source: clamav.md §1.2, after libclamav `cvd.c` (`cli_tgzload`) and `common/tar.c`.
+
+use std::io::{self, Read};
+
+use flate2::read::GzDecoder;
+
+/// Bytes of a tar block.
+const BLOCK: usize = 512;
+
+/// What every payload that is not gzipped begins with.
+const PLAIN_START: &[u8] = b"COPYING";
+
+/// Bounds of what is unpacked: they stop a small file that inflates without end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ArchiveLimits {
+    /// Bytes of the whole archive, unpacked; default 1 GiB. `main` had 443 MB at its largest.
+    pub unpacked_bytes: u64,
+    /// Bytes of one member; default 512 MiB.
+    pub member_bytes: u64,
+    /// Number of members; default 128. `daily` has 24.
+    pub members: usize,
+}
+
+impl Default for ArchiveLimits {
+    fn default() -> Self {
+        Self { unpacked_bytes: 1 << 30, member_bytes: 512 << 20, members: 128 }
+    }
+}
+
+/// Why an archive is not read.
+#[derive(Debug, thiserror::Error)]
+pub enum ArchiveError {
+    /// The compressed data is broken.
+    #[error("the archive cannot be unpacked")]
+    Broken(#[source] io::Error),
+    /// It ends in the middle of a header or a member.
+    #[error("the archive is truncated")]
+    Truncated,
+    /// More than [`ArchiveLimits::unpacked_bytes`].
+    #[error("the archive unpacks to more than {0} bytes")]
+    TooLarge(u64),
+    /// More than [`ArchiveLimits::members`].
+    #[error("the archive has more than {0} members")]
+    TooMany(usize),
+    /// A member has more than [`ArchiveLimits::member_bytes`].
+    #[error("member {name} has {size} bytes, more than {limit}")]
+    MemberTooLarge {
+        /// The member.
+        name: String,
+        /// The size that its header tells.
+        size: u64,
+        /// The limit.
+        limit: u64,
+    },
+    /// A header's checksum is wrong.
+    #[error("a member's header is damaged")]
+    Checksum,
+    /// A number in a header is not octal.
+    #[error("a number in a member's header is not octal")]
+    Number,
+    /// A name that is empty, no text, or could lead out of a directory.
+    #[error("{0:?} is no name for a member")]
+    Name(String),
+    /// A link, a directory, or something else that is no file.
+    #[error("member {0} is not a regular file")]
+    NotAFile(String),
+}
+
+/// One member of an archive.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Member {
+    /// A plain file name.
+    pub name: String,
+    /// Its content.
+    pub bytes: Vec<u8>,
+}
+
+/// Reads a payload member by member; holds one at a time.
+pub struct Members<'a> {
+    reader: Counted<Box<dyn Read + 'a>>,
+    limits: ArchiveLimits,
+    read: usize,
+    done: bool,
+}
+
+/// Reads the members of a container's payload.
+pub fn members(payload: &[u8], limits: ArchiveLimits) -> Members<'_> {
+    let reader: Box<dyn Read> =
+        if payload.starts_with(PLAIN_START) { Box::new(payload) } else { Box::new(GzDecoder::new(payload)) };
+    Members { reader: Counted { inner: reader, left: limits.unpacked_bytes }, limits, read: 0, done: false }
+}
+
+impl Iterator for Members<'_> {
+    type Item = Result<Member, ArchiveError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.done {
+            return None;
+        }
+        let member = self.member().transpose();
+        self.done = !matches!(member, Some(Ok(_)));
+        member
+    }
+}
+
+impl Members<'_> {
+    fn member(&mut self) -> Result<Option<Member>, ArchiveError> {
+        let mut header = [0; BLOCK];
+        match self.fill(&mut header)? {
+            0 => return Ok(None),
+            BLOCK => {}
+            _ => return Err(ArchiveError::Truncated),
+        }
+        // A block of zeros ends a tar that has an end, which ClamAV's have not.
+        if header.first() == Some(&0) {
+            return Ok(None);
+        }
+        if self.read == self.limits.members {
+            return Err(ArchiveError::TooMany(self.limits.members));
+        }
+        self.read += 1;
+        let (name, size) = parse_header(&header)?;
+        if size > self.limits.member_bytes {
+            return Err(ArchiveError::MemberTooLarge { name, size, limit: self.limits.member_bytes });
+        }
+        // Grows with what is really there: a header's size must not reserve memory by itself.
+        let mut bytes = Vec::new();
+        let read = (&mut self.reader).take(size).read_to_end(&mut bytes).map_err(|error| self.failure(error))?;
+        if read as u64 != size {
+            return Err(ArchiveError::Truncated);
+        }
+        let padding = bytes.len().next_multiple_of(BLOCK) - bytes.len();
+        let mut rest = [0; BLOCK];
+        let rest = rest.get_mut(..padding).unwrap_or_default();
+        if self.fill(rest)? != padding {
+            return Err(ArchiveError::Truncated);
+        }
+        Ok(Some(Member { name, bytes }))
+    }
+
+    /// Fills the buffer as far as the archive goes.
+    fn fill(&mut self, buffer: &mut [u8]) -> Result<usize, ArchiveError> {
+        let mut filled = 0;
+        while let Some(rest) = buffer.get_mut(filled..).filter(|rest| !rest.is_empty()) {
+            match self.reader.read(rest).map_err(|error| self.failure(error))? {
+                0 => break,
+                read => filled += read,
+            }
+        }
+        Ok(filled)
+    }
+
+    fn failure(&self, error: io::Error) -> ArchiveError {
+        match error.kind() {
+            io::ErrorKind::QuotaExceeded => ArchiveError::TooLarge(self.limits.unpacked_bytes),
+            io::ErrorKind::UnexpectedEof => ArchiveError::Truncated,
+            _ => ArchiveError::Broken(error),
+        }
+    }
+}
+
+/// Stops a gzip bomb *while* it inflates.
+struct Counted<R> {
+    inner: R,
+    left: u64,
+}
+
+impl<R: Read> Read for Counted<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.inner.read(buffer)?;
+        self.left = self.left.checked_sub(read as u64).ok_or(io::ErrorKind::QuotaExceeded)?;
+        Ok(read)
+    }
+}
+
+/// Name and size of a member.
+fn parse_header(header: &[u8; BLOCK]) -> Result<(String, u64), ArchiveError> {
+    let field = |from: usize, to: usize| header.get(from..to).unwrap_or_default();
+    let checksum = |sum: u64, (at, byte): (usize, &u8)| {
+        // The checksum's own field counts as spaces.
+        sum + u64::from(if (148..156).contains(&at) { b' ' } else { *byte })
+    };
+    if header.iter().enumerate().fold(0, checksum) != octal(field(148, 156))? {
+        return Err(ArchiveError::Checksum);
+    }
+    let name = text_of(field(0, 100));
+    let name = std::str::from_utf8(name).map_err(|_| ArchiveError::Name(String::from_utf8_lossy(name).into()))?;
+    let plain = !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'/' && byte != b'\\');
+    if !plain || name.starts_with('.') {
+        return Err(ArchiveError::Name(name.to_owned()));
+    }
+    if !matches!(field(156, 157), [0 | b'0']) {
+        return Err(ArchiveError::NotAFile(name.to_owned()));
+    }
+    Ok((name.to_owned(), octal(field(124, 136))?))
+}
+
+/// The bytes before the first NUL.
+fn text_of(field: &[u8]) -> &[u8] {
+    field.split(|byte| *byte == 0).next().unwrap_or_default()
+}
+
+fn octal(field: &[u8]) -> Result<u64, ArchiveError> {
+    let digits = text_of(field).trim_ascii();
+    let number = std::str::from_utf8(digits).ok().and_then(|digits| u64::from_str_radix(digits, 8).ok());
+    number.filter(|_| digits.iter().all(u8::is_ascii_digit)).ok_or(ArchiveError::Number)
+}
+
+/// Writes a V7 tar as ClamAV's are: no owner, no time, no end blocks.
+#[cfg(any(feature = "testing", test))]
+pub(crate) fn to_tar<'a>(members: impl Iterator<Item = (&'a str, &'a [u8])>) -> Vec<u8> {
+    let mut tar = Vec::new();
+    for (name, bytes) in members {
+        let mut header = vec![0; BLOCK];
+        let mut put = |at: usize, text: &[u8]| header.splice(at..at + text.len(), text.iter().copied()).for_each(drop);
+        put(0, name.as_bytes());
+        put(124, format!("{:o}", bytes.len()).as_bytes());
+        put(148, b"        ");
+        let sum: u64 = header.iter().map(|byte| u64::from(*byte)).sum();
+        header.splice(148..155, format!("{sum:06o}\0").bytes()).for_each(drop);
+        tar.extend(header);
+        tar.extend(bytes);
+        tar.resize(tar.len().next_multiple_of(BLOCK), 0);
+    }
+    tar
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use flate2::{Compression, write::GzEncoder};
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn gzipped(bytes: &[u8]) -> Vec<u8> {
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+        encoder.write_all(bytes).unwrap();
+        encoder.finish().unwrap()
+    }
+
+    fn read(payload: &[u8], limits: ArchiveLimits) -> Result<Vec<Member>, ArchiveError> {
+        members(payload, limits).collect()
+    }
+
+    fn one(name: &str, bytes: &[u8]) -> Vec<u8> {
+        to_tar([(name, bytes)].into_iter())
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_packed_is_unpacked(contents in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..1500), 1..5)) {
+            let packed: Vec<Member> = contents.into_iter().enumerate()
+                .map(|(n, bytes)| Member { name: if n == 0 { "COPYING".into() } else { format!("m{n}.ndb") }, bytes }).collect();
+            let tar = to_tar(packed.iter().map(|member| (member.name.as_str(), member.bytes.as_slice())));
+            prop_assert_eq!(&read(&tar, ArchiveLimits::default()).unwrap(), &packed);
+            prop_assert_eq!(&read(&gzipped(&tar), ArchiveLimits::default()).unwrap(), &packed);
+        }
+
+        #[test]
+        fn no_bytes_panic_or_exceed_their_limits(bytes: Vec<u8>, damage in 0_usize..1024, value: u8) {
+            let limits = ArchiveLimits { unpacked_bytes: 4096, member_bytes: 1024, members: 3 };
+            let mut damaged = one("COPYING", &[7; 512]);
+            damaged[damage % 1024] = value;
+            for payload in [bytes.clone(), gzipped(&bytes), damaged.clone(), gzipped(&damaged)] {
+                if let Ok(members) = read(&payload, limits) {
+                    prop_assert!(members.len() <= 3 && members.iter().all(|member| member.bytes.len() <= 1024));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_bomb_stops_while_it_inflates() {
+        let limits = ArchiveLimits { unpacked_bytes: 1 << 20, ..ArchiveLimits::default() };
+        let bomb = gzipped(&one("COPYING", &vec![0; 8 << 20]));
+        assert!(matches!(read(&bomb, limits), Err(ArchiveError::TooLarge(_))));
+    }
+
+    #[test]
+    fn a_members_size_reserves_nothing_by_itself() {
+        let mut tar = one("COPYING", b"");
+        tar.truncate(BLOCK);
+        let lying = to_tar([("COPYING", &[0_u8; 600][..])].into_iter());
+        assert!(matches!(read(&lying[..BLOCK + 512], ArchiveLimits::default()), Err(ArchiveError::Truncated)));
+        assert_eq!(read(&tar, ArchiveLimits::default()).unwrap().len(), 1);
+    }
+
+    #[test]
+    fn limits_of_members_hold() {
+        let limits = ArchiveLimits { member_bytes: 10, members: 1, ..ArchiveLimits::default() };
+        assert!(matches!(read(&one("COPYING", &[0; 11]), limits), Err(ArchiveError::MemberTooLarge { size: 11, .. })));
+        let two = [one("COPYING", b"a"), one("b", b"b")].concat();
+        assert!(matches!(read(&two, limits), Err(ArchiveError::TooMany(1))));
+    }
+
+    #[test]
+    fn a_name_never_leads_out_of_a_directory() {
+        for name in ["COPYING/../x", "COPYING\\x", "COPYING x"] {
+            assert!(matches!(read(&one(name, b""), ArchiveLimits::default()), Err(ArchiveError::Name(_))), "{name}");
+        }
+        for name in ["..", ".hidden", "/etc/passwd"] {
+            assert!(
+                matches!(read(&gzipped(&one(name, b"")), ArchiveLimits::default()), Err(ArchiveError::Name(_))),
+                "{name}"
+            );
+        }
+    }
+
+    #[test]
+    fn links_and_damaged_headers_are_refused() {
+        let mut link = one("COPYING", b"");
+        link[156] = b'2';
+        assert!(matches!(read(&link, ArchiveLimits::default()), Err(ArchiveError::Checksum)));
+        let sum = octal(&link[148..156]).unwrap() + u64::from(b'2');
+        link.splice(148..155, format!("{sum:06o}\0").bytes());
+        assert!(matches!(read(&link, ArchiveLimits::default()), Err(ArchiveError::NotAFile(_))));
+    }
+}

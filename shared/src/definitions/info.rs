@@ -1,0 +1,146 @@
+//! The `.info` member: what a database consists of, and the signature that vouches for it.
+//!
+//! Source: clamav.md §1.4, after libclamav `readdb.c` (`cli_loadinfo`).
+
+use std::collections::BTreeMap;
+
+use super::{
+    cvd::{CvdHeader, HeaderError},
+    digital_signature::{RsaPublicKey, SignatureError},
+};
+
+/// Most bytes of an `.info` that are read.
+const MAX_BYTES: usize = 64 << 10;
+
+/// A read, not yet trusted `.info`.
+///
+/// Shape: a header line, `name:size:sha256` for each member but `COPYING`, and `DSIG:` with a PSS signature of every byte
+/// before it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Info<'a> {
+    /// The header line; must agree with the container's own.
+    pub header: CvdHeader,
+    /// The members, by name.
+    pub members: BTreeMap<&'a str, InfoMember<'a>>,
+    signed: &'a [u8],
+    signature: &'a str,
+}
+
+/// What an `.info` says of one member.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct InfoMember<'a> {
+    /// Bytes.
+    pub size: u64,
+    /// SHA-256, lower-case hexadecimal.
+    pub sha256: &'a str,
+}
+
+/// Why a member is no `.info`.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum InfoError {
+    /// Too large, or not ASCII text.
+    #[error("it is not a short text")]
+    NotText,
+    /// The header line is not one.
+    #[error("its first line is not a database header")]
+    Header(#[source] HeaderError),
+    /// A line that says nothing of a member.
+    #[error("line {0} is not name:size:sha256")]
+    Line(usize),
+    /// Two lines for the same member.
+    #[error("it lists {0} twice")]
+    Twice(String),
+    /// No signature at its end.
+    #[error("it is not signed")]
+    Unsigned,
+}
+
+impl<'a> Info<'a> {
+    /// Reads an `.info`.
+    ///
+    /// # Errors
+    /// [`InfoError`].
+    pub fn parse(bytes: &'a [u8]) -> Result<Self, InfoError> {
+        let text = std::str::from_utf8(bytes).ok().filter(|text| text.is_ascii() && text.len() <= MAX_BYTES);
+        let text = text.ok_or(InfoError::NotText)?;
+        let at = text.find("\nDSIG:").ok_or(InfoError::Unsigned)? + 1;
+        let (signed, signature) = text.split_at(at);
+        let signature = signature.trim_start_matches("DSIG:").trim_end_matches(['\r', '\n']);
+        let mut lines = signed.lines().enumerate();
+        let (_, first) = lines.next().ok_or(InfoError::NotText)?;
+        let header = CvdHeader::parse_line(first).map_err(InfoError::Header)?;
+        let mut members = BTreeMap::new();
+        for (number, line) in lines {
+            let (name, member) = parse_line(line).ok_or(InfoError::Line(number + 1))?;
+            if members.insert(name, member).is_some() {
+                return Err(InfoError::Twice(name.to_owned()));
+            }
+        }
+        Ok(Self { header, members, signed: signed.as_bytes(), signature })
+    }
+
+    /// Checks the signature.
+    ///
+    /// # Errors
+    /// [`SignatureError`].
+    pub fn verify(&self, key: &RsaPublicKey) -> Result<(), SignatureError> {
+        key.verify_pss(self.signed, self.signature)
+    }
+}
+
+fn parse_line(line: &str) -> Option<(&str, InfoMember<'_>)> {
+    let (rest, sha256) = line.rsplit_once(':')?;
+    let (name, size) = rest.rsplit_once(':')?;
+    let digest = sha256.len() == 64 && sha256.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+    let number = !size.is_empty() && size.bytes().all(|byte| byte.is_ascii_digit());
+    let size = size.parse().ok().filter(|_| number && digest && !name.is_empty())?;
+    Some((name, InfoMember { size, sha256 }))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const HEADER: &str = "ClamAV-VDB:22 Jun 2021 21-34 -0400:6:14:81:X:X:builder:1624412045\n";
+
+    fn with(lines: &str) -> String {
+        format!("{HEADER}{lines}DSIG:abc\n")
+    }
+
+    #[test]
+    fn members_are_read() {
+        let digest = "a".repeat(64);
+        let text = with(&format!("test.cfg:44:{digest}\ntest.hdb:113:{digest}\n"));
+        let info = Info::parse(text.as_bytes()).unwrap();
+        assert_eq!(info.members.keys().copied().collect::<Vec<_>>(), ["test.cfg", "test.hdb"]);
+        assert_eq!(info.members["test.hdb"], InfoMember { size: 113, sha256: &digest });
+        assert_eq!((info.signed, info.signature), (&text.as_bytes()[..text.len() - 9], "abc"));
+    }
+
+    #[test]
+    fn what_is_no_info_is_refused() {
+        let digest = "a".repeat(64);
+        let twice = format!("a:1:{digest}\n").repeat(2);
+        for (text, error) in [
+            (HEADER.to_owned(), InfoError::Unsigned),
+            (with("test.cfg:44\n"), InfoError::Line(2)),
+            (with(&format!("test.cfg:+4:{digest}\n")), InfoError::Line(2)),
+            (with(&format!("test.cfg:4:{}\n", digest.to_uppercase())), InfoError::Line(2)),
+            (with(&twice), InfoError::Twice("a".into())),
+            ("é\nDSIG:a".into(), InfoError::NotText),
+        ] {
+            assert_eq!(Info::parse(text.as_bytes()), Err(error), "{text}");
+        }
+        assert!(matches!(Info::parse(b"ClamAV\nDSIG:a"), Err(InfoError::Header(_))));
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_panic_the_reader(bytes: Vec<u8>, lines in "[a-f0-9:.\n]{0,200}") {
+            let _ = Info::parse(&bytes);
+            let _ = Info::parse(with(&lines).as_bytes());
+        }
+    }
+}

@@ -1,0 +1,309 @@
+//! Generations: what is published, and the one pointer that says which.
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use sha2::{Digest, Sha256};
+
+use super::{
+    cvd::{VerifiedCvd, VerifiedMember},
+    database::{ContainerKind, DatabaseName, DatabaseVersion, FunctionalityLevel},
+};
+
+/// Key of the pointer: the only object of the definitions bucket that readers follow and that changes.
+pub const POINTER_KEY: &str = "nacre/current.json";
+
+/// Key of the updater's memory.
+pub const UPDATER_STATE_KEY: &str = "nacre/updater.json";
+
+/// Version of the manifest's and the pointer's format.
+const FORMAT: u32 = 1;
+
+/// The number of one published set of databases: *the* signature version of this system. Grows by one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Generation(pub u64);
+
+/// The immutable description of a generation.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Manifest {
+    format: u32,
+    /// Which.
+    pub generation: Generation,
+    /// When it was made.
+    pub published: DateTime<Utc>,
+    /// Whose keys its databases are signed by: `clamav`, or another name with its fingerprint.
+    pub trust_anchor: String,
+    /// What it consists of, by name.
+    pub databases: Vec<DatabaseEntry>,
+    /// What a real engine made of it before it was published.
+    pub engine: EngineProof,
+}
+
+/// One database of a generation.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DatabaseEntry {
+    /// Which.
+    pub name: DatabaseName,
+    /// How it is packed.
+    pub kind: ContainerKind,
+    /// Its version.
+    pub version: DatabaseVersion,
+    /// When its makers built it, in seconds since the Unix epoch.
+    pub built: u64,
+    /// The functionality level that it was made for.
+    pub functionality_level: FunctionalityLevel,
+    /// Number of signatures.
+    pub signatures: u32,
+    /// Who built it.
+    pub builder: String,
+    /// Bytes of the whole file.
+    pub size: u64,
+    /// MD5 of the whole file, lower-case hexadecimal: the predecessor's `md5` tag.
+    pub md5: String,
+    /// SHA-256 of the whole file, lower-case hexadecimal.
+    pub sha256: String,
+    /// Where its body is: always the address that its SHA-256 implies.
+    pub object_key: String,
+    /// Its signed members.
+    pub members: Vec<VerifiedMember>,
+}
+
+/// What a real engine made of a generation.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EngineProof {
+    /// libclamav's version.
+    pub clamav_version: String,
+    /// Its functionality level.
+    pub functionality_level: u32,
+    /// Signatures that it loaded.
+    pub signatures: u64,
+    /// What they found in the EICAR test file.
+    pub eicar: Vec<String>,
+}
+
+/// The pointer: which generation is current.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Pointer {
+    format: u32,
+    /// Which.
+    pub generation: Generation,
+    /// Where its manifest is.
+    pub manifest_key: String,
+    /// SHA-256 of the manifest, lower-case hexadecimal.
+    pub manifest_sha256: String,
+}
+
+/// Why bytes are no manifest and no pointer.
+#[derive(Debug, thiserror::Error)]
+pub enum ManifestError {
+    /// Not the JSON that it should be.
+    #[error("it is not a document of this kind")]
+    Shape(#[source] serde_json::Error),
+    /// Written by a later version of this program.
+    #[error("it has format {found}, and this program knows format {FORMAT}: update this program")]
+    Format {
+        /// Its format.
+        found: u32,
+    },
+    /// An address, a digest or an order that it never has.
+    #[error("its {0} is not what it must be")]
+    Field(&'static str),
+}
+
+impl Manifest {
+    /// Describes a generation; databases are put in order.
+    pub fn new(
+        generation: Generation,
+        published: DateTime<Utc>,
+        trust_anchor: String,
+        mut databases: Vec<DatabaseEntry>,
+        engine: EngineProof,
+    ) -> Self {
+        databases.sort_by(|a, b| a.name.cmp(&b.name));
+        Self { format: FORMAT, generation, published, trust_anchor, databases, engine }
+    }
+
+    /// Key of a generation's manifest.
+    pub fn object_key(generation: Generation) -> String {
+        format!("nacre/manifests/{}.json", generation.0)
+    }
+
+    /// Reads a manifest.
+    ///
+    /// # Errors
+    /// [`ManifestError`].
+    pub fn parse(bytes: &[u8]) -> Result<Self, ManifestError> {
+        let manifest: Self = parse(bytes)?;
+        if !manifest.databases.is_sorted_by(|a, b| a.name < b.name) {
+            return Err(ManifestError::Field("order of databases"));
+        }
+        for database in &manifest.databases {
+            if !is_sha256(&database.sha256) {
+                return Err(ManifestError::Field("SHA-256"));
+            }
+            // An address of another form could point a reader at something that nobody verified.
+            if database.object_key != database_object_key(&database.sha256) {
+                return Err(ManifestError::Field("object key"));
+            }
+        }
+        Ok(manifest)
+    }
+
+    /// Writes the manifest.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        to_json(self)
+    }
+}
+
+impl DatabaseEntry {
+    /// Describes a verified database.
+    pub fn of(cvd: &VerifiedCvd) -> Self {
+        Self {
+            name: cvd.name.clone(),
+            kind: cvd.kind,
+            version: cvd.header.version,
+            built: cvd.header.stime,
+            functionality_level: cvd.header.functionality_level,
+            signatures: cvd.header.signatures,
+            builder: cvd.header.builder.clone(),
+            size: cvd.size,
+            md5: cvd.md5.clone(),
+            sha256: cvd.sha256.clone(),
+            object_key: database_object_key(&cvd.sha256),
+            members: cvd.members.clone(),
+        }
+    }
+
+    /// The file name on mirrors and in the flat prefix, such as `daily.cvd`.
+    pub fn file_name(&self) -> String {
+        format!("{}.{}", self.name, self.kind.extension())
+    }
+
+    /// The file name under which an engine loads it.
+    ///
+    /// libclamav checks `.cvd` and `.cld` against ClamAV's keys, which are built into it. What was verified under other
+    /// anchors is therefore handed over as `.cud`, unsigned in libclamav's eyes; its signatures then say `.UNOFFICIAL`.
+    pub fn engine_file_name(&self, signed_by_clamav: bool) -> String {
+        if signed_by_clamav { self.file_name() } else { format!("{}.cud", self.name) }
+    }
+}
+
+impl Pointer {
+    /// Points to a manifest of these bytes.
+    pub fn to(generation: Generation, manifest: &[u8]) -> Self {
+        let manifest_key = Manifest::object_key(generation);
+        Self { format: FORMAT, generation, manifest_key, manifest_sha256: sha256_hex(manifest) }
+    }
+
+    /// Reads a pointer.
+    ///
+    /// # Errors
+    /// [`ManifestError`].
+    pub fn parse(bytes: &[u8]) -> Result<Self, ManifestError> {
+        let pointer: Self = parse(bytes)?;
+        if pointer.manifest_key != Manifest::object_key(pointer.generation) {
+            return Err(ManifestError::Field("manifest key"));
+        }
+        if is_sha256(&pointer.manifest_sha256) { Ok(pointer) } else { Err(ManifestError::Field("SHA-256")) }
+    }
+
+    /// Writes the pointer.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        to_json(self)
+    }
+}
+
+/// SHA-256 in lower-case hexadecimal.
+pub fn sha256_hex(bytes: &[u8]) -> String {
+    hex::encode(Sha256::digest(bytes))
+}
+
+/// Key of a body with this SHA-256.
+fn database_object_key(sha256: &str) -> String {
+    format!("nacre/databases/{sha256}")
+}
+
+fn is_sha256(text: &str) -> bool {
+    text.len() == 64 && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+}
+
+fn parse<Document: DeserializeOwned>(bytes: &[u8]) -> Result<Document, ManifestError> {
+    #[derive(Deserialize)]
+    struct Envelope {
+        format: u32,
+    }
+    // The format first: a later one may have any other fields.
+    let Envelope { format } = serde_json::from_slice(bytes).map_err(ManifestError::Shape)?;
+    if format != FORMAT {
+        return Err(ManifestError::Format { found: format });
+    }
+    serde_json::from_slice(bytes).map_err(ManifestError::Shape)
+}
+
+fn to_json(document: &impl Serialize) -> Vec<u8> {
+    // Serialising these types to memory cannot fail: their keys are strings and their numbers finite.
+    serde_json::to_vec_pretty(document).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        definitions::{archive::ArchiveLimits, cvd::Cvd},
+        testing::definitions::{CvdBuilder, SigningKeys},
+    };
+
+    fn manifest() -> Manifest {
+        let entry = |name: &str| {
+            let file = CvdBuilder::new(name).member(&format!("{name}.ndb"), "x\n").build(SigningKeys::fixed());
+            let (name, anchors) = (DatabaseName::new(name).unwrap(), SigningKeys::fixed().trust_anchors());
+            DatabaseEntry::of(&Cvd::parse(&file).unwrap().verify(&name, &anchors, ArchiveLimits::default()).unwrap())
+        };
+        let engine =
+            EngineProof { clamav_version: "1.4.6".into(), functionality_level: 216, signatures: 2, eicar: vec![] };
+        let databases = vec![entry("main"), entry("daily")];
+        Manifest::new(Generation(3), DateTime::UNIX_EPOCH, "test#0".into(), databases, engine)
+    }
+
+    #[test]
+    fn documents_survive_their_bytes() {
+        let manifest = manifest();
+        assert_eq!(Manifest::parse(&manifest.to_bytes()).unwrap(), manifest);
+        assert_eq!(manifest.databases[0].file_name(), "daily.cvd");
+        let pointer = Pointer::to(manifest.generation, &manifest.to_bytes());
+        assert_eq!(Pointer::parse(&pointer.to_bytes()).unwrap(), pointer);
+        assert_eq!(pointer.manifest_key, "nacre/manifests/3.json");
+    }
+
+    #[test]
+    fn what_libclamav_would_refuse_is_handed_over_unsigned() {
+        let entry = &manifest().databases[0];
+        assert_eq!(
+            (entry.engine_file_name(true), entry.engine_file_name(false)),
+            ("daily.cvd".into(), "daily.cud".into())
+        );
+    }
+
+    #[test]
+    fn a_manifest_points_only_at_what_its_digests_imply() {
+        let mut elsewhere = manifest();
+        elsewhere.databases[0].object_key = "clamav_defs/daily.cvd".into();
+        assert!(matches!(Manifest::parse(&elsewhere.to_bytes()), Err(ManifestError::Field("object key"))));
+        let mut pointer = Pointer::to(Generation(3), b"");
+        pointer.manifest_key = "nacre/manifests/2.json".into();
+        assert!(matches!(Pointer::parse(&pointer.to_bytes()), Err(ManifestError::Field("manifest key"))));
+    }
+
+    #[test]
+    fn a_later_format_asks_for_a_later_program() {
+        let error = Pointer::parse(br#"{"format":2,"anything":true}"#).unwrap_err();
+        assert_eq!(error.to_string(), "it has format 2, and this program knows format 1: update this program");
+        for wrong in ["", "{}", "[]", "{\"format\":1}"] {
+            assert!(matches!(Manifest::parse(wrong.as_bytes()), Err(ManifestError::Shape(_))), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,103 @@
+//! The child process behind an [`EngineClient`](super::EngineClient): its pipes, its time, its end.
+
+use std::{io, path::Path, process::Stdio, time::Duration};
+
+use nacre_engine_protocol::{
+    Command, LineError, MAX_LINE_BYTES, Outcome, Request, Response, parse_line, write_message,
+};
+use tokio::{
+    io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
+    process::{Child, ChildStderr, ChildStdin, ChildStdout},
+    task::JoinHandle,
+    time::timeout,
+};
+
+use super::Death;
+
+/// Bytes kept of what the child wrote to stderr.
+const LAST_WORDS_BYTES: usize = 2048;
+/// Time for a killed child to be gone and its stderr to be read out.
+const LAST_WORDS_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// A child that speaks the engine's protocol; killed when dropped.
+#[derive(Debug)]
+pub(super) struct EngineProcess {
+    child: Child,
+    requests: ChildStdin,
+    answers: BufReader<ChildStdout>,
+    last_words: JoinHandle<Vec<u8>>,
+    last_id: u64,
+}
+
+impl EngineProcess {
+    /// Starts `command` with an empty environment in `directory`.
+    ///
+    /// # Errors
+    /// The operating system's.
+    pub(super) fn start(mut command: tokio::process::Command, directory: &Path) -> io::Result<Self> {
+        let mut child = command
+            .env_clear()
+            .current_dir(directory)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()?;
+        let (Some(requests), Some(answers), Some(stderr)) =
+            (child.stdin.take(), child.stdout.take(), child.stderr.take())
+        else {
+            return Err(io::ErrorKind::BrokenPipe.into());
+        };
+        let last_words = tokio::spawn(keep_the_end(stderr));
+        Ok(Self { child, requests, answers: BufReader::new(answers), last_words, last_id: 0 })
+    }
+
+    /// Returns the process id, until reaped.
+    pub(super) fn id(&self) -> Option<u32> {
+        self.child.id()
+    }
+
+    /// Sends a request and returns the outcome, which may be a failure.
+    ///
+    /// # Errors
+    /// Whatever happened, the process must not be asked again.
+    pub(super) async fn ask(&mut self, command: Command, within: Duration) -> Result<Outcome, Death> {
+        self.last_id += 1;
+        let request = Request { id: self.last_id, command };
+        let Response { id, outcome } =
+            timeout(within, self.exchange(&request)).await.map_err(|_| Death::Late(within))??;
+        if id == self.last_id { Ok(outcome) } else { Err(Death::OutOfTurn) }
+    }
+
+    async fn exchange(&mut self, request: &Request) -> Result<Response, LineError> {
+        let mut line = Vec::new();
+        write_message(&mut line, request)?;
+        self.requests.write_all(&line).await?;
+        self.requests.flush().await?;
+        line.clear();
+        // A child taken over by an object must not fill our memory.
+        (&mut self.answers).take(MAX_LINE_BYTES as u64).read_until(b'\n', &mut line).await?;
+        parse_line(&line)
+    }
+
+    /// Kills and reaps the child and returns the end of what it wrote to stderr.
+    pub(super) async fn end(mut self) -> String {
+        // Either may take long only when the system is in trouble; the child is killed then as well.
+        timeout(LAST_WORDS_TIMEOUT, self.child.kill()).await.ok();
+        match timeout(LAST_WORDS_TIMEOUT, self.last_words).await {
+            Ok(Ok(words)) => String::from_utf8_lossy(&words).trim().to_owned(),
+            _ => String::new(),
+        }
+    }
+}
+
+/// Reads to the end and keeps the last of it.
+async fn keep_the_end(mut stderr: ChildStderr) -> Vec<u8> {
+    let mut kept = Vec::new();
+    let mut chunk = [0; 1024];
+    while let Ok(read @ 1..) = stderr.read(&mut chunk).await {
+        kept.extend_from_slice(chunk.get(..read).unwrap_or_default());
+        kept.drain(..kept.len().saturating_sub(LAST_WORDS_BYTES));
+    }
+    kept
+}

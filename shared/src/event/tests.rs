@@ -1,0 +1,173 @@
+//! The ways in, each with the shape that really arrives, and the way out.
+
+use chrono::DateTime;
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+use super::*;
+use crate::scan_record::RecordSummary;
+
+fn put(key: &str) -> Value {
+    json!({
+        "eventVersion": "2.1", "eventSource": "aws:s3", "awsRegion": "us-east-1", "eventName": "ObjectCreated:Put",
+        "s3": {
+            "bucket": { "name": "uploads", "arn": "arn:aws:s3:::uploads" },
+            "object": { "key": key, "size": 12, "eTag": "abc", "versionId": "v1", "sequencer": "0055AED6DCD90281E5" },
+        },
+    })
+}
+
+fn notification(records: &[Value]) -> Value {
+    json!({ "Records": records })
+}
+
+fn sns_envelope(message: &Value) -> Value {
+    json!({ "Type": "Notification", "TopicArn": "arn:aws:sns:us-east-1:1:topic", "Message": message.to_string() })
+}
+
+fn sqs(id: &str, body: &str) -> Value {
+    json!({ "messageId": id, "eventSource": "aws:sqs", "body": body, "receiptHandle": "…" })
+}
+
+/// The notices of an invocation with one message.
+fn notices(payload: &Value) -> Vec<Notice> {
+    let mut messages = Invocation::read(payload).messages;
+    assert_eq!(messages.len(), 1, "{payload}");
+    messages.remove(0).notices
+}
+
+fn scan(key: &str) -> Notice {
+    Notice::Scan(ScanRequest {
+        object: ObjectId::new("uploads", key, Some("v1".into())),
+        sequencer: Some(Sequencer::try_from("0055AED6DCD90281E5".to_owned()).unwrap()),
+        cause: Cause::Upload,
+    })
+}
+
+#[test]
+fn every_envelope_leads_to_the_same_object() {
+    let event = notification(&[put("a.txt")]);
+    let sns_lambda = json!({ "Records": [{ "EventSource": "aws:sns", "Sns": { "Message": event.to_string() } }] });
+    let sqs_of_sns = json!({ "Records": [sqs("1", &sns_envelope(&event).to_string())] });
+    let sqs_raw = json!({ "Records": [sqs("1", &event.to_string())] });
+    for payload in [event, sns_lambda, sqs_of_sns, sqs_raw] {
+        assert_eq!(notices(&payload), [scan("a.txt")], "{payload}");
+    }
+}
+
+#[test]
+fn every_record_of_every_message_is_read() {
+    let body = notification(&[put("a"), put("b")]).to_string();
+    let read = Invocation::read(&json!({ "Records": [sqs("1", &body), sqs("2", &body)] }));
+    assert_eq!(read.messages.iter().map(|message| message.id.as_deref()).collect::<Vec<_>>(), [Some("1"), Some("2")]);
+    assert!(read.messages.iter().all(|message| message.notices == [scan("a"), scan("b")]));
+}
+
+#[test]
+fn keys_are_form_decoded_once() {
+    for (encoded, key) in [("a+b", "a b"), ("a%2Bb", "a+b"), ("a%252Bb", "a%2Bb"), ("%E2%82%AC/..%2F", "€/../")] {
+        assert_eq!(notices(&notification(&[put(encoded)])), [scan(key)]);
+    }
+    assert_eq!(notices(&notification(&[put("%FF")])), [Notice::Malformed(EventError::KeyEncoding)]);
+}
+
+#[test]
+fn keys_on_event_bridge_are_not_encoded() {
+    let event = |detail_type: &str| {
+        json!({
+            "source": "aws.s3", "detail-type": detail_type,
+            "detail": {
+                "bucket": { "name": "uploads" },
+                "object": { "key": "a+b%20c", "size": 1, "version-id": "v1", "sequencer": "0055AED6DCD90281E5" },
+            },
+        })
+    };
+    assert_eq!(notices(&event("Object Created")), [scan("a+b%20c")]);
+    assert!(matches!(notices(&event("Object Deleted"))[..], [Notice::Removed { .. }]));
+    assert_eq!(notices(&event("Object Tags Added")), [Notice::Ignored(Ignored::OtherEvent)]);
+}
+
+#[test]
+fn the_predecessors_stripped_sample_is_read_with_its_trailing_comma() {
+    let sample = r#"{ "Records": [ { "eventSource": "aws:s3", "eventName": "ObjectCreated:Put",
+        "s3": { "bucket": { "name": "uploads" }, "object": { "key": "say,}.com", } } } ] }"#;
+    let payload = json!({ "Records": [sqs("1", sample)] });
+    let expected =
+        ScanRequest { object: ObjectId::new("uploads", "say,}.com", None), sequencer: None, cause: Cause::Upload };
+    assert_eq!(notices(&payload), [Notice::Scan(expected)]);
+}
+
+#[test]
+fn what_needs_no_scan_is_told_apart() {
+    let named = |name: &str| {
+        let mut record = put("a");
+        record["eventName"] = json!(name);
+        notices(&notification(&[record])).remove(0)
+    };
+    for name in ["ObjectTagging:Put", "ObjectAcl:Put", "ObjectRemoved:DeleteMarkerCreated", "LifecycleTransition"] {
+        assert_eq!(named(name), Notice::Ignored(Ignored::OtherEvent), "{name}");
+    }
+    assert!(matches!(named("ObjectRemoved:Delete"), Notice::Removed { .. }));
+    assert!(matches!(named("LifecycleExpiration:Delete"), Notice::Removed { .. }));
+    assert_eq!(named("ObjectCreated:CompleteMultipartUpload"), scan("a"));
+    let test_event = json!({ "Service": "Amazon S3", "Event": "s3:TestEvent", "Bucket": "uploads" });
+    assert_eq!(notices(&test_event), [Notice::Ignored(Ignored::TestEvent)]);
+    assert_eq!(
+        notices(&json!({ "Records": [{ "eventSource": "aws:ses" }] })),
+        [Notice::Ignored(Ignored::ForeignEvent)]
+    );
+}
+
+#[test]
+fn only_an_empty_folder_marker_is_no_object() {
+    let mut marker = put("folder/");
+    assert_eq!(notices(&notification(&[marker.clone()])), [scan("folder/")]);
+    marker["s3"]["object"]["size"] = json!(0);
+    assert_eq!(notices(&notification(&[marker])), [Notice::Ignored(Ignored::FolderMarker)]);
+}
+
+#[test]
+fn a_malformed_record_costs_its_neighbours_nothing() {
+    let mut keyless = put("a");
+    keyless["s3"]["object"] = json!({});
+    assert_eq!(
+        notices(&notification(&[keyless, put("b")])),
+        [Notice::Malformed(EventError::Missing("key")), scan("b")]
+    );
+    let bodies = ["", "not json", "[]", "{}", "{\"Records\":[]}", "{\"Records\":7}", "null"];
+    for body in bodies {
+        assert!(matches!(notices(&json!({ "Records": [sqs("1", body)] }))[..], [Notice::Malformed(_)]), "{body}");
+    }
+}
+
+#[test]
+fn endless_envelopes_are_refused() {
+    let nested = (0..20).fold(notification(&[put("a")]), |inner, _| sns_envelope(&inner));
+    assert!(matches!(notices(&nested)[..], [Notice::Malformed(EventError::TooDeep(_))]));
+}
+
+proptest! {
+    #[test]
+    fn no_message_panics(text: String, id: String) {
+        let _ = Invocation::read(&json!({ "Records": [sqs(&id, &text)] }));
+    }
+
+    #[test]
+    fn a_published_trigger_names_its_object(
+        key in "\\PC{1,40}", version in prop::option::of("[a-z0-9]{8}"), generation in 1_u64..1000, size: u64,
+    ) {
+        let record = RecordSummary {
+            object: ObjectId::new("uploads", key, version),
+            etag: "abc".into(),
+            size,
+            generation: Generation(0),
+            sequencer: Sequencer::try_from("A1".to_owned()).ok(),
+        };
+        let trigger = RescanTrigger { record: &record, generation: Generation(generation), region: "eu-west-1", at: DateTime::UNIX_EPOCH };
+        let payload = json!({ "Records": [sqs("1", &trigger.message().body)] });
+        let cause = Cause::Definitions(Generation(generation));
+        let expected = ScanRequest { object: record.object.clone(), sequencer: record.sequencer.clone(), cause };
+        if record.object.key.ends_with('/') && size == 0 { return Ok(()) }
+        prop_assert_eq!(notices(&payload), [Notice::Scan(expected)]);
+    }
+}

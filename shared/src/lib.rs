@@ -1,0 +1,23 @@
+//! The pure core of Nacre, and behind features what connects it to the world.
+//!
+//! Without features this crate does no I/O, reads no clock and no environment, and logs nothing: it decides and returns.
+//! `aws` adds the adapters to S3, DynamoDB and SNS, `engine` the client of the scanning engine, `testing` fakes and
+//! builders.
+
+pub mod definitions;
+pub mod event;
+pub mod object;
+pub mod port;
+pub mod rescan_plan;
+pub mod scan_record;
+pub mod settings;
+pub mod tag_policy;
+pub mod telemetry;
+pub mod verdict;
+
+#[cfg(feature = "aws")]
+pub mod aws;
+#[cfg(feature = "engine")]
+pub mod engine;
+#[cfg(any(feature = "testing", test))]
+pub mod testing;

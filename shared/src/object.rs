@@ -1,0 +1,140 @@
+//! The identity of an object: bucket, decoded key, version id.
+
+use std::{cmp::Ordering, fmt};
+
+use serde::{Deserialize, Serialize};
+
+/// The version id of an object that was written while its bucket kept no versions.
+pub const NULL_VERSION: &str = "null";
+
+/// Names one object, and one version of it once that is known.
+///
+/// The key is the object's real key, decoded exactly once, and is never used as a path, a log format or a command.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct ObjectId {
+    /// Bucket name.
+    pub bucket: String,
+    /// Decoded key, 1 to 1,024 bytes of UTF-8.
+    pub key: String,
+    /// Version id; `None` asks for the latest version, whichever that is.
+    pub version_id: Option<String>,
+}
+
+impl ObjectId {
+    /// Names an object by its parts.
+    pub fn new(bucket: impl Into<String>, key: impl Into<String>, version_id: Option<String>) -> Self {
+        Self { bucket: bucket.into(), key: key.into(), version_id }
+    }
+
+    /// Partition key of the object's scan record: `bucket/key`. Bucket names have no `/`, so it is unambiguous.
+    pub fn partition_key(&self) -> String {
+        format!("{}/{}", self.bucket, self.key)
+    }
+
+    /// Sort key of the object's scan record: the version id, or `null`.
+    pub fn sort_key(&self) -> &str {
+        self.version_id.as_deref().unwrap_or(NULL_VERSION)
+    }
+
+    /// Rebuilds the identity from a scan record's keys; `None` when the partition key has no `/`.
+    pub fn from_record_keys(partition_key: &str, sort_key: &str) -> Option<Self> {
+        let (bucket, key) = partition_key.split_once('/')?;
+        let version_id = (sort_key != NULL_VERSION).then(|| sort_key.to_owned());
+        Some(Self::new(bucket, key, version_id))
+    }
+
+    /// The same object at a known version. `null` stays unnamed: it is the latest of a bucket that keeps no versions.
+    #[must_use]
+    pub fn at_version(&self, version_id: Option<String>) -> Self {
+        Self { version_id: version_id.or_else(|| self.version_id.clone()), ..self.clone() }
+    }
+}
+
+impl fmt::Display for ObjectId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "s3://{}/{}", self.bucket, self.key)?;
+        self.version_id.as_ref().map_or(Ok(()), |version| write!(f, "?versionId={version}"))
+    }
+}
+
+/// Order of the events of one key, as S3 stamps them.
+///
+/// Shape: hexadecimal of any length; S3 compares two by padding the shorter with zeros on the right. Kept without its
+/// trailing zeros, so that plain string order, DynamoDB's too, is that order.
+///
+/// Source: S3 user guide, "Event message structure".
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Sequencer(String);
+
+/// A sequencer that is no hexadecimal number of 1 to 64 digits.
+#[derive(Debug, thiserror::Error)]
+#[error("a sequencer is 1 to 64 hexadecimal digits")]
+pub struct InvalidSequencer;
+
+impl Sequencer {
+    /// The normalised digits: upper case, no trailing zeros.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Compares by S3's rule.
+    pub fn order(&self, other: &Self) -> Ordering {
+        self.cmp(other)
+    }
+}
+
+impl TryFrom<String> for Sequencer {
+    type Error = InvalidSequencer;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        let hexadecimal = text.bytes().all(|byte| byte.is_ascii_hexdigit());
+        if text.is_empty() || text.len() > 64 || !hexadecimal {
+            return Err(InvalidSequencer);
+        }
+        // A sequencer of zeros only keeps one, so that it is never an empty string.
+        let digits = text.to_ascii_uppercase();
+        let trimmed = digits.trim_end_matches('0');
+        Ok(Self(if trimmed.is_empty() { "0".into() } else { trimmed.into() }))
+    }
+}
+
+impl From<Sequencer> for String {
+    fn from(sequencer: Sequencer) -> Self {
+        sequencer.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn sequencer(text: &str) -> Sequencer {
+        Sequencer::try_from(text.to_owned()).unwrap()
+    }
+
+    proptest! {
+        #[test]
+        fn a_record_names_its_object(bucket in "[a-z0-9.-]{3,63}", key in ".{1,64}", version in proptest::option::of("[A-Za-z0-9._]{8,32}")) {
+            let object = ObjectId::new(bucket, key, version);
+            prop_assert_eq!(ObjectId::from_record_keys(&object.partition_key(), object.sort_key()), Some(object));
+        }
+
+        #[test]
+        fn sequencers_compare_as_s3_pads_them(a in "[0-9A-F]{1,20}", b in "[0-9A-F]{1,20}") {
+            let width = a.len().max(b.len());
+            let expected = format!("{a:0<width$}").cmp(&format!("{b:0<width$}"));
+            prop_assert_eq!(sequencer(&a).order(&sequencer(&b)), expected);
+        }
+    }
+
+    #[test]
+    fn a_sequencer_is_hexadecimal() {
+        for text in ["", "xyz", "0x12", &"A".repeat(65)] {
+            assert!(Sequencer::try_from(text.to_owned()).is_err(), "{text}");
+        }
+        assert_eq!(sequencer("00"), sequencer("0"));
+    }
+}

@@ -1,0 +1,136 @@
+//! Reads settings once, through a function, so that tests never touch the process's environment.
+
+use std::fmt;
+
+/// A setting that is missing or wrong; names the variable and the remedy.
+#[derive(Debug, thiserror::Error)]
+pub enum SettingError {
+    /// Nothing works without it.
+    #[error("{variable} is not set: set it to {expected}")]
+    Missing {
+        /// The variable.
+        variable: &'static str,
+        /// What it should hold.
+        expected: &'static str,
+    },
+    /// It is set to something else than it should hold.
+    #[error("{variable} is set to {value:?}: set it to {expected}")]
+    Invalid {
+        /// The variable.
+        variable: &'static str,
+        /// What it holds.
+        value: String,
+        /// What it should hold.
+        expected: String,
+    },
+}
+
+/// The settings of one program.
+pub struct Settings<F>(F);
+
+impl<F: Fn(&str) -> Option<String>> Settings<F> {
+    /// Reads variables through `variable`. An empty value is the same as none: CloudFormation cannot leave one out.
+    pub fn new(variable: F) -> Self {
+        Self(variable)
+    }
+
+    /// The value of a variable that may be missing.
+    pub fn optional(&self, variable: &'static str) -> Option<String> {
+        (self.0)(variable).filter(|value| !value.is_empty())
+    }
+
+    /// The value of a variable, or what it is when missing.
+    pub fn or(&self, variable: &'static str, default: &str) -> String {
+        self.optional(variable).unwrap_or_else(|| default.to_owned())
+    }
+
+    /// The value of a variable that must be there.
+    ///
+    /// # Errors
+    /// [`SettingError::Missing`].
+    pub fn required(&self, variable: &'static str, expected: &'static str) -> Result<String, SettingError> {
+        self.optional(variable).ok_or(SettingError::Missing { variable, expected })
+    }
+
+    /// A whole number of at least 1.
+    ///
+    /// # Errors
+    /// [`SettingError::Invalid`].
+    pub fn positive(&self, variable: &'static str) -> Result<Option<u64>, SettingError> {
+        self.parsed(variable, |value| {
+            value.parse().ok().filter(|number| *number > 0).ok_or("a whole number of at least 1")
+        })
+    }
+
+    /// A switch, in the words that the predecessor took (Python's `strtobool`).
+    ///
+    /// # Errors
+    /// [`SettingError::Invalid`].
+    pub fn switch(&self, variable: &'static str, default: bool) -> Result<bool, SettingError> {
+        let parsed = self.parsed(variable, |value| match value.to_ascii_lowercase().as_str() {
+            "y" | "yes" | "t" | "true" | "on" | "1" => Ok(true),
+            "n" | "no" | "f" | "false" | "off" | "0" => Ok(false),
+            _ => Err("True or False"),
+        })?;
+        Ok(parsed.unwrap_or(default))
+    }
+
+    /// A value with a form of its own; `parse` says what it expected when the value has another.
+    ///
+    /// # Errors
+    /// [`SettingError::Invalid`].
+    pub fn parsed<T, E: fmt::Display>(
+        &self,
+        variable: &'static str,
+        parse: impl FnOnce(&str) -> Result<T, E>,
+    ) -> Result<Option<T>, SettingError> {
+        let Some(value) = self.optional(variable) else { return Ok(None) };
+        match parse(&value) {
+            Ok(parsed) => Ok(Some(parsed)),
+            Err(expected) => Err(SettingError::Invalid { variable, value, expected: expected.to_string() }),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn settings(value: &'static str) -> Settings<impl Fn(&str) -> Option<String>> {
+        Settings::new(move |name| (name == "SET").then(|| value.to_owned()))
+    }
+
+    #[test]
+    fn a_missing_setting_is_named_with_its_remedy() {
+        let error = settings("x").required("AV_DEFINITION_S3_BUCKET", "the definitions bucket's name").unwrap_err();
+        assert_eq!(error.to_string(), "AV_DEFINITION_S3_BUCKET is not set: set it to the definitions bucket's name");
+    }
+
+    #[test]
+    fn an_empty_setting_is_a_missing_one() {
+        assert!(settings("").required("SET", "something").is_err());
+        assert_eq!(settings("").or("SET", "default"), "default");
+    }
+
+    #[test]
+    fn switches_are_the_predecessors() {
+        for (value, expected) in
+            [("True", true), ("ON", true), ("1", true), ("no", false), ("False", false), ("0", false)]
+        {
+            assert_eq!(settings(value).switch("SET", !expected).unwrap(), expected, "{value}");
+        }
+        assert!(settings("x").switch("UNSET", true).unwrap());
+        let error = settings("maybe").switch("SET", true).unwrap_err();
+        assert_eq!(error.to_string(), "SET is set to \"maybe\": set it to True or False");
+    }
+
+    #[test]
+    fn numbers_are_positive() {
+        assert_eq!(settings("25000000").positive("SET").unwrap(), Some(25_000_000));
+        assert_eq!(settings("x").positive("UNSET").unwrap(), None);
+        for wrong in ["0", "-1", "many"] {
+            let error = settings(Box::leak(wrong.into())).positive("SET").unwrap_err();
+            assert_eq!(error.to_string(), format!("SET is set to \"{wrong}\": set it to a whole number of at least 1"));
+        }
+    }
+}

@@ -1,0 +1,116 @@
+//! How failures are told, and the metrics' names, in one place.
+
+use std::error::Error;
+
+use chrono::{DateTime, Utc};
+use serde_json::json;
+
+/// The CloudWatch namespace of every metric.
+pub const NAMESPACE: &str = "Nacre";
+
+/// A counter. All have the unit `Count`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Metric {
+    /// Objects scanned to a verdict.
+    Scanned,
+    /// Of them, clean.
+    Clean,
+    /// Of them, infected.
+    Infected,
+    /// Of them, unscannable or skipped.
+    Unscanned,
+    /// Messages answered by the record of an earlier scan.
+    AlreadyScanned,
+    /// Messages about objects that were gone before their scan.
+    Gone,
+    /// Messages acknowledged without a scan: test events, folder markers, tagging and foreign events.
+    Ignored,
+    /// Messages acknowledged because no retry could ever read them.
+    Malformed,
+    /// Messages that failed and will come again.
+    Failed,
+    /// Records that were found to need a rescan.
+    RescansPublished,
+    /// Records that were found up to date.
+    RescansUnneeded,
+}
+
+impl Metric {
+    /// The metric's name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Scanned => "Scanned",
+            Self::Clean => "Clean",
+            Self::Infected => "Infected",
+            Self::Unscanned => "Unscanned",
+            Self::AlreadyScanned => "AlreadyScanned",
+            Self::Gone => "Gone",
+            Self::Ignored => "Ignored",
+            Self::Malformed => "Malformed",
+            Self::Failed => "Failed",
+            Self::RescansPublished => "RescansPublished",
+            Self::RescansUnneeded => "RescansUnneeded",
+        }
+    }
+}
+
+/// One line of CloudWatch's embedded metric format for these counts; `None` when there are none.
+///
+/// Source: CloudWatch user guide, "Specification: Embedded metric format".
+pub fn embedded_metrics(function: &str, at: DateTime<Utc>, counts: &[(Metric, u64)]) -> Option<String> {
+    if counts.is_empty() {
+        return None;
+    }
+    let metrics: Vec<_> = counts.iter().map(|(metric, _)| json!({ "Name": metric.name(), "Unit": "Count" })).collect();
+    let mut line = json!({
+        "_aws": {
+            "Timestamp": at.timestamp_millis(),
+            "CloudWatchMetrics": [{ "Namespace": NAMESPACE, "Dimensions": [["Function"]], "Metrics": metrics }],
+        },
+        "Function": function,
+    });
+    for (metric, count) in counts {
+        line[metric.name()] = json!(count);
+    }
+    Some(line.to_string())
+}
+
+/// An error and all its causes, in one line: Display of our errors tells only their own layer.
+pub fn error_chain(error: &dyn Error) -> String {
+    let mut chain = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        chain.push_str(": ");
+        chain.push_str(&error.to_string());
+        cause = error.source();
+    }
+    chain
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("the tag write failed")]
+    struct Outer(#[source] Inner);
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("access denied")]
+    struct Inner;
+
+    #[test]
+    fn no_cause_is_lost() {
+        assert_eq!(error_chain(&Outer(Inner)), "the tag write failed: access denied");
+    }
+
+    #[test]
+    fn counts_are_in_the_embedded_metric_format() {
+        let line =
+            embedded_metrics("scanner", DateTime::UNIX_EPOCH, &[(Metric::Scanned, 3), (Metric::Infected, 1)]).unwrap();
+        let line: serde_json::Value = serde_json::from_str(&line).unwrap();
+        assert_eq!((&line["Scanned"], &line["Infected"], &line["Function"]), (&json!(3), &json!(1), &json!("scanner")));
+        assert_eq!(line["_aws"]["CloudWatchMetrics"][0]["Metrics"][1], json!({ "Name": "Infected", "Unit": "Count" }));
+        assert_eq!(embedded_metrics("scanner", DateTime::UNIX_EPOCH, &[]), None);
+    }
+}

@@ -1,0 +1,106 @@
+//! Scanned objects in memory, in buckets that keep versions or not.
+
+use std::{collections::BTreeMap, fs::OpenOptions, io::Write, path::Path, sync::Mutex};
+
+use super::lock;
+use crate::{
+    definitions::manifest::sha256_hex,
+    object::ObjectId,
+    port::{ObjectHead, ObjectStore, StoreError},
+    tag_policy::Tag,
+};
+
+/// Objects in memory. A bucket whose name begins with `versioned` keeps versions.
+#[derive(Debug, Default)]
+pub struct MemoryObjects {
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    versions: BTreeMap<(String, String), Vec<Version>>,
+    written: u64,
+    downloads: u64,
+}
+
+#[derive(Clone, Debug)]
+struct Version {
+    id: Option<String>,
+    /// `None` for a delete marker.
+    bytes: Option<Vec<u8>>,
+    tags: Vec<Tag>,
+}
+
+impl MemoryObjects {
+    /// Writes an object and answers what names it now.
+    pub fn put(&self, bucket: &str, key: &str, bytes: impl Into<Vec<u8>>) -> ObjectId {
+        self.add(bucket, key, Some(bytes.into()))
+    }
+
+    /// Deletes the latest: hides it behind a delete marker where versions are kept.
+    pub fn delete(&self, bucket: &str, key: &str) {
+        self.add(bucket, key, None);
+    }
+
+    /// How often an object's bytes were read.
+    pub fn downloads(&self) -> u64 {
+        lock(&self.state).downloads
+    }
+
+    fn add(&self, bucket: &str, key: &str, bytes: Option<Vec<u8>>) -> ObjectId {
+        let mut state = lock(&self.state);
+        state.written += 1;
+        let id = bucket.starts_with("versioned").then(|| format!("v{}", state.written));
+        let versions = state.versions.entry((bucket.to_owned(), key.to_owned())).or_default();
+        if id.is_none() {
+            versions.clear();
+        }
+        versions.push(Version { id: id.clone(), bytes, tags: Vec::new() });
+        ObjectId::new(bucket, key, id)
+    }
+
+    fn with<T>(
+        &self,
+        object: &ObjectId,
+        then: impl FnOnce(&mut Version, Vec<u8>) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        let mut state = lock(&self.state);
+        let versions =
+            state.versions.get_mut(&(object.bucket.clone(), object.key.clone())).ok_or(StoreError::NotFound)?;
+        let version = match &object.version_id {
+            Some(id) => versions.iter_mut().find(|version| version.id.as_ref() == Some(id)),
+            None => versions.last_mut(),
+        };
+        let version = version.ok_or(StoreError::NotFound)?;
+        let bytes = version.bytes.clone().ok_or(StoreError::NotFound)?;
+        then(version, bytes)
+    }
+}
+
+impl ObjectStore for MemoryObjects {
+    async fn head(&self, object: &ObjectId) -> Result<ObjectHead, StoreError> {
+        self.with(object, |version, bytes| {
+            Ok(ObjectHead { version_id: version.id.clone(), etag: sha256_hex(&bytes), size: bytes.len() as u64 })
+        })
+    }
+
+    async fn download(&self, object: &ObjectId, head: &ObjectHead, path: &Path) -> Result<(), StoreError> {
+        lock(&self.state).downloads += 1;
+        let bytes = self.with(object, |_, bytes| {
+            if sha256_hex(&bytes) == head.etag { Ok(bytes) } else { Err(StoreError::PreconditionFailed) }
+        })?;
+        let file = OpenOptions::new().write(true).create_new(true).open(path);
+        file.and_then(|mut file| file.write_all(&bytes)).map_err(|error| StoreError::Unexpected(error.into()))
+    }
+
+    async fn tags(&self, object: &ObjectId) -> Result<Vec<Tag>, StoreError> {
+        self.with(object, |version, _| Ok(version.tags.clone()))
+    }
+
+    async fn put_tags(&self, object: &ObjectId, tags: &[Tag]) -> Result<(), StoreError> {
+        self.with(object, |version, _| {
+            version.tags = tags.to_vec();
+            Ok(())
+        })
+    }
+}

@@ -1,0 +1,31 @@
+//! A topic that remembers what was published.
+
+use std::sync::Mutex;
+
+use super::lock;
+use crate::port::{StoreError, Topic, TopicMessage};
+
+/// A topic in memory.
+#[derive(Debug, Default)]
+pub struct MemoryTopic {
+    messages: Mutex<Vec<TopicMessage>>,
+}
+
+impl MemoryTopic {
+    /// Everything that was published, in order.
+    pub fn messages(&self) -> Vec<TopicMessage> {
+        lock(&self.messages).clone()
+    }
+}
+
+impl Topic for MemoryTopic {
+    async fn publish(&self, message: &TopicMessage) -> Result<(), StoreError> {
+        lock(&self.messages).push(message.clone());
+        Ok(())
+    }
+
+    async fn publish_all(&self, messages: &[TopicMessage]) -> Result<Vec<usize>, StoreError> {
+        lock(&self.messages).extend_from_slice(messages);
+        Ok(Vec::new())
+    }
+}

@@ -1,0 +1,281 @@
+//! What a scan concludes, and how the engine's report becomes it.
+
+use std::fmt;
+
+use nacre_engine_protocol::{Report, Severity};
+use serde::{Deserialize, Serialize};
+
+/// The result for one object version.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "verdict", rename_all = "snake_case")]
+pub enum Verdict {
+    /// A proven engine read all of it within its limits and found nothing.
+    Clean,
+    /// At least one signature matched.
+    Infected {
+        /// Names of the signatures, sorted, at least one.
+        signatures: Vec<String>,
+    },
+    /// Nobody knows; never to be mistaken for clean.
+    Unscannable {
+        /// Why.
+        reason: Reason,
+    },
+    /// Not looked at, by the operator's choice.
+    Skipped {
+        /// Why.
+        reason: Reason,
+    },
+}
+
+impl Verdict {
+    /// The verdict's stable name.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Clean => "clean",
+            Self::Infected { .. } => "infected",
+            Self::Unscannable { .. } => "unscannable",
+            Self::Skipped { .. } => "skipped",
+        }
+    }
+
+    /// The signatures that matched; empty unless infected.
+    pub fn signatures(&self) -> &[String] {
+        match self {
+            Self::Infected { signatures } => signatures,
+            Self::Clean | Self::Unscannable { .. } | Self::Skipped { .. } => &[],
+        }
+    }
+
+    /// Why the object has no scan result; `None` when it has one.
+    pub fn reason(&self) -> Option<Reason> {
+        match self {
+            Self::Unscannable { reason } | Self::Skipped { reason } => Some(*reason),
+            Self::Clean | Self::Infected { .. } => None,
+        }
+    }
+}
+
+macro_rules! reasons {
+    ($($(#[$doc:meta])* $variant:ident = $name:literal,)*) => {
+        /// Why an object was not scanned. The names are stable: tags, records and automation depend on them.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+        #[non_exhaustive]
+        pub enum Reason {
+            $($(#[$doc])* #[serde(rename = $name)] $variant,)*
+        }
+
+        impl Reason {
+            /// Every reason.
+            pub const ALL: &[Self] = &[$(Self::$variant,)*];
+
+            /// The reason's stable name.
+            pub fn name(self) -> &'static str {
+                match self { $(Self::$variant => $name,)* }
+            }
+
+            /// The reason of that name.
+            pub fn from_name(name: &str) -> Option<Self> {
+                match name { $($name => Some(Self::$variant),)* _ => None }
+            }
+        }
+    };
+}
+
+reasons! {
+    /// Larger than the operator's limit for objects.
+    TooLarge = "too_large",
+    /// A layer is larger than the engine's limit.
+    LayerTooLarge = "layer_too_large",
+    /// All layers together are larger than the engine's limit.
+    ScanSizeLimit = "scan_size_limit",
+    /// More files inside than the engine's limit.
+    FileCountLimit = "file_count_limit",
+    /// Nested deeper than the engine's limit.
+    RecursionLimit = "recursion_limit",
+    /// Took longer than allowed.
+    TimeLimit = "time_limit",
+    /// A limit of the engine that has no name of its own here.
+    EngineLimit = "engine_limit",
+    /// Encrypted, so that content stayed unseen.
+    Encrypted = "encrypted",
+    /// A format that this engine cannot open.
+    UnsupportedFormat = "unsupported_format",
+    /// The engine reported an error, or did not look at all of the file.
+    EngineError = "engine_error",
+    /// The engine's process died over it, twice.
+    EngineDied = "engine_died",
+    /// Archived or encrypted in S3 so that it cannot be read.
+    Unreadable = "unreadable",
+    /// Access denied by a policy.
+    AccessDenied = "access_denied",
+    /// Not a regular file (command line only).
+    NotAFile = "not_a_file",
+    /// No such file (command line only).
+    NotFound = "not_found",
+}
+
+impl Reason {
+    /// The reasons that may be gone at the next try: they lie with the surroundings, not with the object's bytes.
+    pub const PASSING: [Self; 3] = [Self::EngineDied, Self::AccessDenied, Self::Unreadable];
+
+    /// Whether the next try may fare better.
+    pub fn is_passing(self) -> bool {
+        Self::PASSING.contains(&self)
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// Files of this size or less are clean by libclamav's definition: it looks at none of them.
+const NEVER_INSPECTED_BYTES: u64 = 5;
+
+/// Concludes from the engine's report on a file of `size` bytes; `unrar` tells whether the engine can open RAR archives.
+///
+/// A match wins over everything: what was found is there, whatever else stayed unseen. Clean is what remains when nothing,
+/// not even a warning about reading, speaks against it: libclamav itself answers "clean" to most of its own failures.
+pub fn judge(report: &Report, size: u64, unrar: bool) -> Verdict {
+    if !report.alerts.is_empty() {
+        return Verdict::Infected { signatures: report.alerts.clone() };
+    }
+    objection(report, size, unrar).map_or(Verdict::Clean, |reason| Verdict::Unscannable { reason })
+}
+
+/// The first thing in the report that speaks against "clean".
+fn objection(report: &Report, size: u64, unrar: bool) -> Option<Reason> {
+    if let Some(limit) = report.limits_exceeded.first() {
+        return Some(limit_reason(limit));
+    }
+    if !report.encrypted.is_empty() {
+        return Some(Reason::Encrypted);
+    }
+    // Some failures come back as codes of their own; 0 is clean and 1 a match, here of a target probe.
+    if report.status > 1
+        || report.messages.iter().any(|message| message.severity == Severity::Error || lost_a_page(&message.text))
+    {
+        return Some(Reason::EngineError);
+    }
+    if !unrar && report.layers.iter().any(|layer| layer.file_type.starts_with("CL_TYPE_RAR")) {
+        return Some(Reason::UnsupportedFormat);
+    }
+    // An unusable temporary directory makes libclamav answer "clean" without having looked.
+    let whole = report.layers.first().is_some_and(|root| root.size == size);
+    (size > NEVER_INSPECTED_BYTES && !whole).then_some(Reason::EngineError)
+}
+
+/// libclamav only warns when it could not read part of a file, and then calls the file clean.
+fn lost_a_page(message: &str) -> bool {
+    message.contains("fmap_readpage")
+}
+
+fn limit_reason(alert: &str) -> Reason {
+    match alert.rsplit('.').next() {
+        Some("MaxFileSize") => Reason::LayerTooLarge,
+        Some("MaxScanSize") => Reason::ScanSizeLimit,
+        Some("MaxFiles") => Reason::FileCountLimit,
+        Some("MaxRecursion") => Reason::RecursionLimit,
+        Some("MaxScanTime") => Reason::TimeLimit,
+        _ => Reason::EngineLimit,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use nacre_engine_protocol::{Layer, Message};
+
+    use super::*;
+
+    fn layer(file_type: &str, size: u64) -> Layer {
+        let digest = String::new();
+        Layer { file_type: file_type.into(), size, depth: 0, md5: digest.clone(), sha1: digest.clone(), sha256: digest }
+    }
+
+    fn looked_at(size: u64) -> Report {
+        Report {
+            status: 1,
+            layers: vec![layer("CL_TYPE_BINARY_DATA", size)],
+            layer_count: 1,
+            targets: 1,
+            ..Report::default()
+        }
+    }
+
+    fn unscannable(report: &Report) -> Reason {
+        match judge(report, 100, true) {
+            Verdict::Unscannable { reason } => reason,
+            verdict => panic!("{verdict:?}"),
+        }
+    }
+
+    #[test]
+    fn clean_is_what_was_looked_at_whole_without_objection() {
+        assert_eq!(judge(&looked_at(100), 100, false), Verdict::Clean);
+        assert_eq!(judge(&Report::default(), 5, false), Verdict::Clean);
+    }
+
+    #[test]
+    fn a_match_wins_over_every_objection() {
+        let report = Report {
+            alerts: vec!["Eicar".into()],
+            encrypted: vec!["Heuristics.Encrypted.Zip".into()],
+            status: 9,
+            ..looked_at(100)
+        };
+        assert_eq!(judge(&report, 100, true), Verdict::Infected { signatures: vec!["Eicar".into()] });
+    }
+
+    #[test]
+    fn a_file_that_was_not_looked_at_whole_is_not_clean() {
+        assert_eq!(unscannable(&Report::default()), Reason::EngineError);
+        assert_eq!(unscannable(&looked_at(99)), Reason::EngineError);
+    }
+
+    #[test]
+    fn engine_errors_and_lost_pages_are_not_clean() {
+        let message =
+            |severity, text: &str| Report { messages: vec![Message { severity, text: text.into() }], ..looked_at(100) };
+        assert_eq!(unscannable(&message(Severity::Error, "cannot create directory")), Reason::EngineError);
+        assert_eq!(unscannable(&message(Severity::Warning, "fmap_readpage: fstat failed")), Reason::EngineError);
+        assert_eq!(judge(&message(Severity::Warning, "odd PDF"), 100, true), Verdict::Clean);
+        assert_eq!(unscannable(&Report { status: 20, ..looked_at(100) }), Reason::EngineError);
+    }
+
+    #[test]
+    fn encryption_and_limits_are_not_clean() {
+        let limit = |name: &str| {
+            unscannable(&Report {
+                limits_exceeded: vec![format!("Heuristics.Limits.Exceeded.{name}")],
+                ..looked_at(100)
+            })
+        };
+        assert_eq!(limit("MaxFileSize"), Reason::LayerTooLarge);
+        assert_eq!(limit("MaxScanSize"), Reason::ScanSizeLimit);
+        assert_eq!(limit("MaxFiles"), Reason::FileCountLimit);
+        assert_eq!(limit("MaxRecursion"), Reason::RecursionLimit);
+        assert_eq!(limit("MaxScanTime"), Reason::TimeLimit);
+        assert_eq!(limit("EmailLineFoldcnt"), Reason::EngineLimit);
+        assert_eq!(
+            unscannable(&Report { encrypted: vec!["Heuristics.Encrypted.PDF".into()], ..looked_at(100) }),
+            Reason::Encrypted
+        );
+    }
+
+    #[test]
+    fn a_rar_archive_is_not_clean_without_unrar() {
+        let report = Report { layers: vec![layer("CL_TYPE_RAR", 100)], ..looked_at(100) };
+        assert_eq!(judge(&report, 100, true), Verdict::Clean);
+        assert_eq!(judge(&report, 100, false), Verdict::Unscannable { reason: Reason::UnsupportedFormat });
+    }
+
+    #[test]
+    fn reasons_keep_their_names() {
+        for reason in Reason::ALL {
+            assert_eq!(Reason::from_name(reason.name()), Some(*reason));
+            assert_eq!(serde_json::to_string(reason).unwrap(), format!("\"{}\"", reason.name()));
+        }
+    }
+}

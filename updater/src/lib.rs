@@ -1,0 +1,19 @@
+//! The updater: brings the databases up to date, proves the new set with a real engine, publishes it as a generation and
+//! announces it.
+
+pub mod config;
+pub mod mirror;
+pub mod plan;
+pub mod prove;
+pub mod publish;
+pub mod update;
+
+use lambda_runtime::Diagnostic;
+use nacre_shared::telemetry::error_chain;
+use update::UpdateError;
+
+impl From<UpdateError> for Diagnostic {
+    fn from(error: UpdateError) -> Self {
+        Self { error_type: "UpdateError".into(), error_message: error_chain(&error) }
+    }
+}
