@@ -88,7 +88,7 @@ async fn scan_all(arguments: &Arguments) -> Result<Tally, ScanError> {
         if arguments.json {
             serde_json::to_writer(&mut output, &result).map_err(io::Error::from)?;
             writeln!(output)?;
-        } else {
+        } else if result.verdict != "skipped" {
             writeln!(output, "{result}")?;
         }
     }
@@ -182,7 +182,11 @@ impl FileResult {
 impl fmt::Display for FileResult {
     /// One line; control characters of a file's name must not reach the terminal.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let path: String = self.path.chars().flat_map(|c| if c.is_control() { c.escape_default().collect() } else { vec![c] }).collect();
+        let path: String = self
+            .path
+            .chars()
+            .flat_map(|c| if c.is_control() { c.escape_default().collect() } else { vec![c] })
+            .collect();
         write!(f, "{path}: {}", self.verdict.to_uppercase())?;
         for detail in self.signatures.iter().map(String::as_str).chain(self.reason) {
             write!(f, " {detail}")?;

@@ -241,3 +241,6 @@ impl<Objects: ObjectStore, Records: RecordStore, Results: Topic, Time: Clock>
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -4,6 +4,7 @@
 //! request that is dropped before its answer, ends the child: an answer can never be taken for another request's. What
 //! to do then is told by [`EngineError`].
 
+mod pool;
 mod process;
 
 use std::{
@@ -15,6 +16,7 @@ use std::{
 };
 
 pub use nacre_engine_protocol as protocol;
+pub use pool::{EnginePool, Examination, ExamineError, program_beside_us};
 use protocol::{Command, Failure, FailureCode, Hello, Limits, LineError, Loaded, Outcome, PROTOCOL_VERSION, Report};
 use tempfile::TempDir;
 

@@ -3,7 +3,7 @@
 use std::error::Error;
 
 use chrono::{DateTime, Utc};
-use serde_json::json;
+use serde_json::{Map, Value, json};
 
 /// The CloudWatch namespace of every metric.
 pub const NAMESPACE: &str = "Nacre";
@@ -62,17 +62,14 @@ pub fn embedded_metrics(function: &str, at: DateTime<Utc>, counts: &[(Metric, u6
         return None;
     }
     let metrics: Vec<_> = counts.iter().map(|(metric, _)| json!({ "Name": metric.name(), "Unit": "Count" })).collect();
-    let mut line = json!({
-        "_aws": {
-            "Timestamp": at.timestamp_millis(),
-            "CloudWatchMetrics": [{ "Namespace": NAMESPACE, "Dimensions": [["Function"]], "Metrics": metrics }],
-        },
-        "Function": function,
+    let directive = json!({
+        "Timestamp": at.timestamp_millis(),
+        "CloudWatchMetrics": [{ "Namespace": NAMESPACE, "Dimensions": [["Function"]], "Metrics": metrics }],
     });
-    for (metric, count) in counts {
-        line[metric.name()] = json!(count);
-    }
-    Some(line.to_string())
+    let head = [("_aws".to_owned(), directive), ("Function".to_owned(), json!(function))];
+    let values = counts.iter().map(|(metric, count)| (metric.name().to_owned(), json!(count)));
+    let line: Map<String, Value> = head.into_iter().chain(values).collect();
+    Some(Value::Object(line).to_string())
 }
 
 /// An error and all its causes, in one line: Display of our errors tells only their own layer.
@@ -108,7 +105,7 @@ mod tests {
     fn counts_are_in_the_embedded_metric_format() {
         let line =
             embedded_metrics("scanner", DateTime::UNIX_EPOCH, &[(Metric::Scanned, 3), (Metric::Infected, 1)]).unwrap();
-        let line: serde_json::Value = serde_json::from_str(&line).unwrap();
+        let line: Value = serde_json::from_str(&line).unwrap();
         assert_eq!((&line["Scanned"], &line["Infected"], &line["Function"]), (&json!(3), &json!(1), &json!("scanner")));
         assert_eq!(line["_aws"]["CloudWatchMetrics"][0]["Metrics"][1], json!({ "Name": "Infected", "Unit": "Count" }));
         assert_eq!(embedded_metrics("scanner", DateTime::UNIX_EPOCH, &[]), None);

@@ -47,7 +47,7 @@ impl RecordStore for DynamoRecords {
     async fn save(&self, record: &ScanRecord) -> Result<(), StoreError> {
         let condition = save_condition(record);
         let request = self.client.put_item().table_name(&self.table).set_item(Some(item::item_of(record)));
-        let request = request.condition_expression(condition.expression);
+        let request = request.condition_expression(condition.text);
         let request = request.set_expression_attribute_names(Some(condition.names));
         let request = request.set_expression_attribute_values(Some(condition.values));
         request.send().await.map(|_| ()).map_err(store_error)
@@ -64,7 +64,7 @@ impl RecordStore for DynamoRecords {
             same.push(format!("#{name} = :{name}"));
         }
         let request = self.client.update_item().table_name(&self.table).set_key(Some(key(&record.object)));
-        let request = request.update_expression(expression.expression).condition_expression(same.join(" AND "));
+        let request = request.update_expression(expression.text).condition_expression(same.join(" AND "));
         let request = request.set_expression_attribute_names(Some(expression.names));
         let request = request.set_expression_attribute_values(Some(expression.values));
         request.send().await.map(|_| ()).map_err(store_error)
@@ -76,7 +76,7 @@ impl RecordStore for DynamoRecords {
             let names = [attribute::SEQUENCER];
             let condition = Expression::new("attribute_not_exists(#sequencer) OR #sequencer <= :removed_at", &names);
             let value = AttributeValue::S(removed_at.as_str().to_owned());
-            request = request.condition_expression(condition.expression);
+            request = request.condition_expression(condition.text);
             request = request.set_expression_attribute_names(Some(condition.names));
             request = request.expression_attribute_values(":removed_at", value);
         }
@@ -108,14 +108,14 @@ impl RecordPages for DynamoRecords {
 
 /// An expression with the names and values that it uses: every attribute is written `#name`, as many names are reserved.
 struct Expression {
-    expression: String,
+    text: String,
     names: HashMap<String, String>,
     values: HashMap<String, AttributeValue>,
 }
 
 impl Expression {
     fn new(expression: &str, names: &[&str]) -> Self {
-        Self { expression: expression.to_owned(), names: attribute::names(names), values: HashMap::new() }
+        Self { text: expression.to_owned(), names: attribute::names(names), values: HashMap::new() }
     }
 
     fn name(&mut self, name: &str) {
@@ -134,7 +134,7 @@ fn save_condition(record: &ScanRecord) -> Expression {
         Some(_) => "#etag <> :etag AND (attribute_not_exists(#sequencer) OR #sequencer <= :sequencer)",
         None => "#etag <> :etag",
     };
-    let expression = format!("attribute_not_exists(#object) OR #format <> :format OR ({newer}) OR ({later})");
+    let text = format!("attribute_not_exists(#object) OR #format <> :format OR ({newer}) OR ({later})");
     let mut names =
         vec![attribute::OBJECT, attribute::FORMAT, attribute::ETAG, attribute::GENERATION, attribute::REASON];
     let mut values = HashMap::from([
@@ -149,5 +149,5 @@ fn save_condition(record: &ScanRecord) -> Expression {
         names.push(attribute::SEQUENCER);
         values.insert(":sequencer".to_owned(), AttributeValue::S(sequencer.as_str().to_owned()));
     }
-    Expression { expression, names: attribute::names(&names), values }
+    Expression { text, names: attribute::names(&names), values }
 }

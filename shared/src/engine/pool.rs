@@ -12,7 +12,7 @@ use super::{
 };
 
 /// Longest load of a full set of definitions: 16 s were measured for 6.45 million signatures on one core.
-pub const LOAD_TIMEOUT: Duration = Duration::from_secs(300);
+const LOAD_TIMEOUT: Duration = Duration::from_mins(5);
 
 /// A file that killed its engine gets one more try in a fresh process.
 const ATTEMPTS: u32 = 2;

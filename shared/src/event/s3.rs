@@ -10,6 +10,7 @@ use crate::{
 };
 
 /// What an event name means to us.
+#[derive(Clone, Copy)]
 enum Happening {
     Written,
     Removed,

@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
-use serde_json::json;
+use serde_json::{Map, Value, json};
 
 use crate::{definitions::manifest::Generation, port::TopicMessage, scan_record::RecordSummary};
 
@@ -39,19 +39,18 @@ impl RescanTrigger<'_> {
         }
     }
 
-    fn s3_record(&self) -> serde_json::Value {
+    fn s3_record(&self) -> Value {
         let object = &self.record.object;
-        let mut about = json!({
-            "key": utf8_percent_encode(&object.key, FORM_ENCODED).to_string().replace("%20", "+"),
-            "eTag": self.record.etag,
-            "size": self.record.size,
-        });
-        if let Some(version_id) = &object.version_id {
-            about["versionId"] = json!(version_id);
-        }
-        if let Some(sequencer) = &self.record.sequencer {
-            about["sequencer"] = json!(sequencer.as_str());
-        }
+        let key = utf8_percent_encode(&object.key, FORM_ENCODED).to_string().replace("%20", "+");
+        let known = [
+            ("key", Some(json!(key))),
+            ("eTag", Some(json!(self.record.etag))),
+            ("size", Some(json!(self.record.size))),
+            ("versionId", object.version_id.as_ref().map(|version_id| json!(version_id))),
+            ("sequencer", self.record.sequencer.as_ref().map(|sequencer| json!(sequencer.as_str()))),
+        ];
+        let about: Map<String, Value> =
+            known.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect();
         json!({
             "eventVersion": "2.1",
             "eventSource": "aws:s3",

@@ -1,6 +1,7 @@
 //! What every implementation of a port must do, checked on the fakes here and on the adapters against a real endpoint.
 //!
 //! Each function panics with the law that was broken.
+#![expect(clippy::expect_used, reason = "a broken law is to panic")]
 
 use crate::{
     object::{ObjectId, Sequencer},

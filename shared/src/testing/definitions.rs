@@ -214,10 +214,8 @@ impl CvdBuilder {
     }
 
     fn info(&self, keys: &SigningKeys) -> String {
-        let mut info = self.header().to_line() + "\n";
-        for (name, text) in &self.members {
-            info += &format!("{name}:{}:{}\n", text.len(), sha256_hex(text.as_bytes()));
-        }
+        let line = |(name, text): &(String, String)| format!("{name}:{}:{}\n", text.len(), sha256_hex(text.as_bytes()));
+        let info = self.header().to_line() + "\n" + &self.members.iter().map(line).collect::<String>();
         let content = if self.info_signed { info.as_bytes() } else { b"other content" };
         // A fixed salt makes the same build the same bytes.
         let signature = keys.sign_info(content, &[7; 32]);

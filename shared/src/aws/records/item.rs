@@ -67,8 +67,8 @@ pub(super) mod attribute {
     }
 
     /// A number's value.
-    pub(crate) fn n(number: impl ToString) -> AttributeValue {
-        AttributeValue::N(number.to_string())
+    pub(crate) fn n(number: impl Into<u64>) -> AttributeValue {
+        AttributeValue::N(number.into().to_string())
     }
 
     /// A string's value.
@@ -203,7 +203,7 @@ mod tests {
     #[test]
     fn a_record_of_another_format_reads_as_older_than_all() {
         let mut item = item_of(&crate::testing::records::record("bucket", "key"));
-        item.insert(attribute::FORMAT.into(), attribute::n(2));
+        item.insert(attribute::FORMAT.into(), attribute::n(2_u64));
         assert_eq!(summary_of(&item).unwrap().generation, Generation(0));
         assert_eq!(summary_of(&HashMap::new()), None);
     }

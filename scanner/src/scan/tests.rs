@@ -1,0 +1,225 @@
+//! The laws of bringing an object to a settled record, under failures and races.
+
+use chrono::{DateTime, Utc};
+use nacre_shared::{
+    event::Cause,
+    tag_policy::Tag,
+    testing::{
+        failing::{Failing, Plan, When},
+        memory_objects::MemoryObjects,
+        memory_records::MemoryRecords,
+        memory_topic::MemoryTopic,
+    },
+};
+
+use super::*;
+
+/// A clock that stands still.
+struct Noon;
+
+impl Clock for Noon {
+    fn now(&self) -> DateTime<Utc> {
+        DateTime::from_timestamp(1_800_000_000, 0).unwrap()
+    }
+}
+
+/// Calls content that contains `evil` infected; may meddle with the object right after it has read it.
+struct Reader<'a> {
+    objects: &'a MemoryObjects,
+    generation: u64,
+    looks: u32,
+    meddle: Option<Box<dyn FnOnce() + 'a>>,
+}
+
+impl<'a> Reader<'a> {
+    fn new(objects: &'a MemoryObjects, generation: u64) -> Self {
+        Self { objects, generation, looks: 0, meddle: None }
+    }
+
+    fn meddling(objects: &'a MemoryObjects, meddle: impl FnOnce() + 'a) -> Self {
+        Self { meddle: Some(Box::new(meddle)), ..Self::new(objects, 1) }
+    }
+}
+
+impl Inspector for Reader<'_> {
+    fn generation(&self) -> Generation {
+        Generation(self.generation)
+    }
+
+    fn engine(&self) -> EngineVersion {
+        EngineVersion { version: "1.4.6".into(), functionality_level: 216 }
+    }
+
+    async fn inspect(&mut self, object: &ObjectId, head: &ObjectHead) -> Result<Inspection, ScanError> {
+        self.looks += 1;
+        let scratch = tempfile::tempdir().unwrap();
+        let path = scratch.path().join("object");
+        self.objects.download(object, head, &path).await.map_err(ScanError::Read)?;
+        let infected = std::fs::read_to_string(path).unwrap().contains("evil");
+        if let Some(meddle) = self.meddle.take() {
+            meddle();
+        }
+        let signatures = vec!["Test.Evil".to_owned()];
+        let verdict = if infected { Verdict::Infected { signatures } } else { Verdict::Clean };
+        Ok(Inspection { verdict, targets: 1, layers: None, layer_count: 1 })
+    }
+}
+
+#[derive(Default)]
+struct World {
+    objects: MemoryObjects,
+    records: MemoryRecords,
+    results: MemoryTopic,
+}
+
+const RESULTS: ResultSettings = ResultSettings { topic_arn: None, publish_clean: true, publish_infected: true };
+
+impl World {
+    async fn scan(&self, object: &ObjectId, reader: &mut Reader<'_>) -> Result<Outcome, ScanError> {
+        scan(&self.objects, &self.records, &self.results, object, reader).await
+    }
+
+    async fn status(&self, object: &ObjectId) -> Option<String> {
+        let tags = self.objects.tags(object).await.unwrap();
+        tags.into_iter().find(|tag| tag.key == "av-status").map(|tag| tag.value)
+    }
+}
+
+async fn scan(
+    objects: &impl ObjectStore,
+    records: &impl RecordStore,
+    results: &impl Topic,
+    object: &ObjectId,
+    reader: &mut Reader<'_>,
+) -> Result<Outcome, ScanError> {
+    let names = TagNames::default();
+    let scanner = Scanner { objects, records, results: Some(results), clock: &Noon, names: &names, settings: &RESULTS };
+    let request = ScanRequest { object: object.clone(), sequencer: None, cause: Cause::Upload };
+    scanner.scan(&request, reader).await
+}
+
+#[tokio::test]
+async fn a_failure_anywhere_converges_at_the_next_delivery() {
+    for bucket in ["plain", "versioned"] {
+        for when in [When::Before, When::After] {
+            for nth in 1.. {
+                let world = World::default();
+                let object = world.objects.put(bucket, "key", "evil");
+                let plan = &Plan::new(nth, when);
+                let objects = Failing { port: &world.objects, plan };
+                let records = Failing { port: &world.records, plan };
+                let results = Failing { port: &world.results, plan };
+                let mut reader = Reader::new(&world.objects, 1);
+                let first = scan(&objects, &records, &results, &object, &mut reader).await;
+                let reached = plan.was_reached();
+                assert_eq!(first.is_err(), reached, "{bucket} {when:?} {nth}");
+                world.scan(&object, &mut reader).await.unwrap();
+
+                assert_eq!(world.status(&object).await.as_deref(), Some("INFECTED"), "{bucket} {when:?} {nth}");
+                let records = world.records.records();
+                assert!(matches!(&records[..], [record] if record.reported), "{bucket} {when:?} {nth}");
+                let published = world.results.messages().len();
+                assert!((1..=2).contains(&published), "{published} results after {bucket} {when:?} {nth}");
+                if !reached {
+                    break;
+                }
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn twice_the_same_message_is_one_scans_effect() {
+    let world = World::default();
+    let object = world.objects.put("plain", "key", "evil");
+    let mut reader = Reader::new(&world.objects, 1);
+    let evil = Verdict::Infected { signatures: vec!["Test.Evil".into()] };
+    assert_eq!(world.scan(&object, &mut reader).await.unwrap(), Outcome::Scanned(evil.clone()));
+    assert_eq!(world.scan(&object, &mut reader).await.unwrap(), Outcome::AlreadyScanned(evil));
+    assert_eq!((reader.looks, world.results.messages().len()), (1, 1));
+}
+
+#[tokio::test]
+async fn a_duplicate_puts_back_tags_that_were_lost() {
+    let world = World::default();
+    let object = world.objects.put("plain", "key", "evil");
+    let mut reader = Reader::new(&world.objects, 1);
+    world.scan(&object, &mut reader).await.unwrap();
+    world.objects.put_tags(&object, &[Tag::new("av-status", "CLEAN")]).await.unwrap();
+    world.scan(&object, &mut reader).await.unwrap();
+    assert_eq!(world.status(&object).await.as_deref(), Some("INFECTED"));
+    assert_eq!((reader.looks, world.results.messages().len()), (1, 1));
+}
+
+#[tokio::test]
+async fn an_object_overwritten_before_its_scan_is_judged_by_what_is_there() {
+    let world = World::default();
+    let announced = world.objects.put("plain", "key", "good");
+    world.objects.put("plain", "key", "evil");
+    world.scan(&announced, &mut Reader::new(&world.objects, 1)).await.unwrap();
+    assert_eq!(world.status(&announced).await.as_deref(), Some("INFECTED"));
+}
+
+#[tokio::test]
+async fn an_object_overwritten_while_it_is_scanned_never_keeps_the_old_verdict() {
+    let world = World::default();
+    let object = world.objects.put("plain", "key", "good");
+    let mut reader = Reader::meddling(&world.objects, || drop(world.objects.put("plain", "key", "evil")));
+    world.scan(&object, &mut reader).await.unwrap();
+    assert_eq!(world.status(&object).await.as_deref(), Some("INFECTED"));
+    assert!(matches!(&world.records.records()[..], [record] if record.reported && record.verdict.name() == "infected"));
+}
+
+#[tokio::test]
+async fn a_named_version_is_scanned_and_tagged_whatever_came_after_it() {
+    let world = World::default();
+    let elder = world.objects.put("versioned", "key", "evil");
+    let latest = world.objects.put("versioned", "key", "good");
+    world.scan(&elder, &mut Reader::new(&world.objects, 1)).await.unwrap();
+    assert_eq!(world.status(&elder).await.as_deref(), Some("INFECTED"));
+    assert_eq!(world.status(&latest).await, None);
+}
+
+#[tokio::test]
+async fn an_object_that_is_gone_is_no_error_and_leaves_no_record() {
+    let world = World::default();
+    let object = world.objects.put("versioned", "key", "good");
+    world.objects.delete("versioned", "key");
+    let latest = ObjectId { version_id: None, ..object };
+    let gone = world.scan(&latest, &mut Reader::new(&world.objects, 1)).await.unwrap();
+    assert_eq!(gone, Outcome::Gone);
+
+    let object = world.objects.put("plain", "key", "good");
+    let mut reader = Reader::meddling(&world.objects, || world.objects.delete("plain", "key"));
+    assert_eq!(world.scan(&object, &mut reader).await.unwrap(), Outcome::Gone);
+    assert_eq!(world.records.records(), []);
+    assert_eq!(world.results.messages(), []);
+}
+
+#[tokio::test]
+async fn newer_definitions_scan_again_and_older_ones_never_undo_them() {
+    let world = World::default();
+    let object = world.objects.put("plain", "key", "evil");
+    world.scan(&object, &mut Reader::new(&world.objects, 2)).await.unwrap();
+    let mut late = Reader::new(&world.objects, 1);
+    assert!(matches!(world.scan(&object, &mut late).await.unwrap(), Outcome::AlreadyScanned(_)));
+    let mut newer = Reader::new(&world.objects, 3);
+    assert!(matches!(world.scan(&object, &mut newer).await.unwrap(), Outcome::Scanned(_)));
+    assert_eq!((late.looks, newer.looks), (0, 1));
+}
+
+#[tokio::test]
+async fn foreign_tags_survive_and_an_infected_object_without_room_is_not_let_pass() {
+    let world = World::default();
+    let object = world.objects.put("plain", "key", "evil");
+    let foreign: Vec<Tag> = (0..9).map(|n| Tag::new(format!("k{n}"), "v")).collect();
+    world.objects.put_tags(&object, &foreign).await.unwrap();
+    world.scan(&object, &mut Reader::new(&world.objects, 1)).await.unwrap();
+    let tags = world.objects.tags(&object).await.unwrap();
+    assert!(tags.len() == 10 && foreign.iter().all(|tag| tags.contains(tag)), "{tags:?}");
+
+    let full: Vec<Tag> = (0..10).map(|n| Tag::new(format!("k{n}"), "v")).collect();
+    world.objects.put_tags(&object, &full).await.unwrap();
+    let stuck = world.scan(&object, &mut Reader::new(&world.objects, 2)).await;
+    assert!(matches!(stuck, Err(ScanError::NoRoomForStatus)), "{stuck:?}");
+}
