@@ -1,7 +1,242 @@
-//! Placeholder.
-use std::process::ExitCode;
-#[derive(Debug, clap::Args)]
-pub(crate) struct Arguments {}
-pub(crate) async fn run(_: &Arguments) -> ExitCode {
-    ExitCode::SUCCESS
+//! `nacre demo`: the whole of Nacre on this machine, from definitions to a rescan, in a few minutes.
+//!
+//! It deploys the product's template into a local AWS and observes it from outside, as an operator and as an ordinary
+//! user; it succeeds only if everything that it tells was observed.
+
+mod corpus;
+mod definitions;
+mod narrator;
+mod summary;
+
+use std::{path::PathBuf, process::ExitCode, time::Duration};
+
+use aws_sdk_s3::Client;
+use clap::Args;
+use nacre_shared::{
+    port::{Clock, SystemClock},
+    scan_record::ScanRecord,
+    tag_policy::Tag,
+    telemetry::error_chain,
+    verdict::Verdict,
+};
+use nacre_stack::{Bundles, Mirror, Stack, StackError, StackOptions, get_status, install, programs_directory};
+use serde_json::{Value, json};
+
+use self::{corpus::Corpus, definitions::Databases, narrator::Narrator, summary::Summary};
+
+/// Longest wait for the functions to do their part of a step.
+const PATIENCE: Duration = Duration::from_mins(2);
+
+/// Watch Nacre work, on this machine and with nothing but a local AWS.
+#[derive(Debug, Args)]
+pub(crate) struct Arguments {
+    /// Where the summary and the logs are left
+    #[arg(long, value_name = "DIR", default_value = "target/demo")]
+    directory: PathBuf,
+}
+
+/// Why the demo did not show what it should.
+#[derive(Debug, thiserror::Error)]
+enum DemoError {
+    #[error("the local stack failed")]
+    Stack(#[from] StackError),
+    #[error("the demo's files could not be written")]
+    Files(#[from] std::io::Error),
+    #[error("{0}")]
+    NotObserved(String),
+}
+
+/// Runs the command.
+pub(crate) async fn run(arguments: &Arguments) -> ExitCode {
+    match tell(arguments).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("nacre demo: {}", error_chain(&error));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn tell(arguments: &Arguments) -> Result<(), DemoError> {
+    let mut narrator = Narrator::new();
+    let corpus = corpus::gather()?;
+    narrator.step("A local AWS starts, and the product's own template is deployed into it");
+    let databases = Databases::new(now());
+    let mirror = Mirror::start().await?;
+    mirror.put("main.cvd", databases.main());
+    mirror.put("daily.cvd", databases.daily());
+    let programs = programs_directory()?;
+    let target = programs.parent().unwrap_or(&programs);
+    let stack = Stack::start(StackOptions {
+        python: install(target, narrator::say).await?,
+        bundles: Bundles::from_directory(&programs)?,
+        mirror: mirror.url().to_owned(),
+        trust_anchors: databases.trust_anchors(),
+        parameters: vec![("Databases".into(), "main,daily".into())],
+        scratch: arguments.directory.clone(),
+    })
+    .await?;
+    let observed = show(&mut narrator, &stack, &mirror, &databases, corpus).await;
+    // Stopped whatever was observed: nothing may be left running.
+    stack.stop().await?;
+    let summary = Summary { seconds: narrator.seconds(), ..observed? };
+    summary.write(&arguments.directory)?;
+    conclude(&mut narrator, &summary, arguments);
+    Ok(())
+}
+
+/// The three acts, each observed before it is told.
+async fn show(
+    narrator: &mut Narrator,
+    stack: &Stack,
+    mirror: &Mirror,
+    databases: &Databases,
+    corpus: Corpus,
+) -> Result<Summary, DemoError> {
+    narrator.step("The scheduled update publishes the first generation of definitions");
+    let generation_before = update(stack).await?;
+
+    narrator.step(&format!("{} files are uploaded; S3's notifications drive the scanner", corpus.len()));
+    let mut objects = Vec::new();
+    for (key, bytes) in corpus {
+        objects.push(stack.put(&key, bytes).await?);
+    }
+    let settled = |records: &[ScanRecord], generation| {
+        records.iter().filter(|record| record.reported && record.generation.0 >= generation).count()
+    };
+    let (all, mut told) = (objects.len(), 0);
+    let records = stack
+        .await_records(PATIENCE, |records| {
+            let done = settled(records, generation_before);
+            if done == all || done >= told + 10 {
+                narrator::say(&format!("{done} of {all} scanned, tagged and recorded"));
+                told = done;
+            }
+            done == all
+        })
+        .await?;
+    let reader = stack.ordinary_user().await?;
+    let before = readable(stack, &reader, &records).await?;
+    tell_records(&before);
+    expect(&before, corpus::EICAR_KEY, "infected", 403)?;
+    expect(&before, corpus::LATENT_KEY, "clean", 200)?;
+
+    narrator.step("The mirror gains one signature; the scheduled update publishes a second generation");
+    mirror.put("daily.cvd", databases.next_daily());
+    let generation_after = update(stack).await?;
+    if generation_after <= generation_before {
+        return Err(not_observed("the second update published no newer generation"));
+    }
+    narrator.step("The rescanner asks for every record of the older generation");
+    let records = stack.await_records(PATIENCE, |records| settled(records, generation_after) == all).await?;
+    let after = readable(stack, &reader, &records).await?;
+    for (now, then) in after.iter().zip(&before).filter(|(now, then)| now.record.verdict != then.record.verdict) {
+        let (key, verdict, status) = (&now.record.object.key, now.record.verdict.name(), now.status);
+        narrator::say(&format!("{key}: was {}, is {verdict}; GET answers {status}", then.record.verdict.name()));
+    }
+    expect(&after, corpus::LATENT_KEY, "infected", 403)?;
+    expect(&after, corpus::EICAR_KEY, "infected", 403)?;
+    let changed = after.iter().zip(&before).filter(|(now, then)| now.status != then.status).count();
+    if changed != 1 {
+        return Err(not_observed(format!("{changed} objects answer otherwise than before, not just one")));
+    }
+    narrator::say(&format!("the other {} answer as before", all - 1));
+    Ok(summarise(generation_before, generation_after, &records, &after))
+}
+
+/// A record, and how S3 answers an ordinary user who wants the object.
+struct Seen {
+    record: ScanRecord,
+    tags: Vec<Tag>,
+    status: u16,
+}
+
+/// Runs the update as its schedule does, and answers the generation that it published.
+async fn update(stack: &Stack) -> Result<u64, DemoError> {
+    let event = json!({ "source": "aws.events", "detail-type": "Scheduled Event", "detail": {} });
+    let outcome = stack.invoke(stack.output("UpdaterFunction"), event).await?;
+    if outcome.function_error.is_some() {
+        return Err(not_observed(format!("the updater failed: {}", outcome.payload)));
+    }
+    let generation = outcome.payload.get("generation").and_then(Value::as_u64);
+    let databases = outcome.payload.get("databases").cloned().unwrap_or_default();
+    let generation = generation.ok_or_else(|| not_observed("the updater told no generation"))?;
+    narrator::say(&format!("generation {generation}: {databases} fetched, verified, proven by the engine, published"));
+    Ok(generation)
+}
+
+async fn readable(stack: &Stack, reader: &Client, records: &[ScanRecord]) -> Result<Vec<Seen>, DemoError> {
+    let mut seen = Vec::new();
+    for record in records {
+        let status = get_status(reader, &record.object).await?;
+        seen.push(Seen { record: record.clone(), tags: stack.tags(&record.object).await?, status });
+    }
+    seen.sort_by(|a, b| a.record.object.cmp(&b.record.object));
+    Ok(seen)
+}
+
+fn tell_records(seen: &[Seen]) {
+    let clean = seen.iter().filter(|seen| seen.record.verdict == Verdict::Clean && seen.status == 200).count();
+    narrator::say(&format!("{clean} are clean, and GET answers an ordinary user 200; for example:"));
+    let (clean, others): (Vec<&Seen>, Vec<&Seen>) = seen.iter().partition(|seen| seen.record.verdict == Verdict::Clean);
+    for seen in clean.into_iter().rev().take(3).chain(others) {
+        let tags: Vec<String> = seen.tags.iter().map(|tag| format!("{}={}", tag.key, tag.value)).collect();
+        let ScanRecord { object, generation, targets, layer_count, .. } = &seen.record;
+        narrator::say(&format!("- {}: GET answers {}", object.key, seen.status));
+        narrator::say(&format!("    tags   {}", tags.join(", ")));
+        narrator::say(&format!("    record generation {}, targets {targets:#06x}, {layer_count} layers", generation.0));
+    }
+}
+
+fn expect(seen: &[Seen], key: &str, verdict: &str, status: u16) -> Result<(), DemoError> {
+    let seen = seen.iter().find(|seen| seen.record.object.key == key);
+    let seen = seen.ok_or_else(|| not_observed(format!("{key} has no record")))?;
+    let (is, answers) = (seen.record.verdict.name(), seen.status);
+    if is == verdict && answers == status {
+        return Ok(());
+    }
+    Err(not_observed(format!("{key} is {is} and answers {answers}, not {verdict} and {status}")))
+}
+
+fn summarise(generation_before: u64, generation_after: u64, records: &[ScanRecord], seen: &[Seen]) -> Summary {
+    let key = |seen: &Seen| seen.record.object.key.clone();
+    let infected = seen.iter().filter(|seen| matches!(seen.record.verdict, Verdict::Infected { .. }));
+    let unscannable = seen.iter().filter_map(|seen| {
+        let reason = seen.record.verdict.reason()?;
+        Some(summary::Unscannable { key: key(seen), reason: reason.name().to_owned() })
+    });
+    let denied = seen.iter().filter(|seen| seen.status == 403);
+    Summary {
+        generation_before,
+        generation_after,
+        objects: records.len(),
+        rescanned: records.iter().filter(|record| record.generation.0 == generation_after).count(),
+        infected: infected.map(key).collect(),
+        denied: denied.map(|seen| summary::Denied { key: key(seen), status: seen.status }).collect(),
+        unscannable: unscannable.collect(),
+        seconds: 0.0,
+    }
+}
+
+fn conclude(narrator: &mut Narrator, summary: &Summary, arguments: &Arguments) {
+    narrator.step("Summary");
+    let Summary { generation_before, generation_after, objects, rescanned, infected, unscannable, .. } = summary;
+    narrator::say(&format!("{objects} objects; generation {generation_before} became {generation_after}"));
+    narrator::say(&format!("{rescanned} rescanned, in full: each was last judged by the older generation"));
+    narrator::say(&format!("{} infected and refused with 403: {}", infected.len(), infected.join(", ")));
+    for summary::Unscannable { key, reason } in unscannable {
+        narrator::say(&format!("{key} could not be scanned ({reason}), and is tagged so: never clean by default"));
+    }
+    let directory = arguments.directory.display();
+    narrator::say(&format!("where to look: {directory}/summary.json, and the functions' logs in {directory}"));
+    narrator::say("nothing is left running");
+}
+
+fn not_observed(what: impl Into<String>) -> DemoError {
+    DemoError::NotObserved(what.into())
+}
+
+/// Seconds since the Unix epoch.
+fn now() -> u64 {
+    u64::try_from(SystemClock.now().timestamp()).unwrap_or_default()
 }

@@ -22,7 +22,7 @@ use serde::Serialize;
 use walkdir::WalkDir;
 
 /// Longest scan of one file.
-const SCAN_TIMEOUT: Duration = Duration::from_secs(120);
+const SCAN_TIMEOUT: Duration = Duration::from_mins(2);
 
 /// Scan local files and directories.
 ///
@@ -82,7 +82,7 @@ async fn scan_all(arguments: &Arguments) -> Result<Tally, ScanError> {
     for found in arguments.paths.iter().flat_map(|path| files_under(path)) {
         let result = match found {
             Found::File(path) => scan_file(&mut pool, &definitions, &path).await?,
-            Found::Other(path, verdict) => FileResult::unseen(&path, verdict),
+            Found::Other(path, verdict) => FileResult::unseen(&path, &verdict),
         };
         tally.add(&result);
         if arguments.json {
@@ -102,12 +102,12 @@ async fn scan_file(pool: &mut EnginePool, definitions: &Path, path: &Path) -> Re
     // The engine gets a copy: it may write in its private directory, and must never be able to write to the file itself.
     let size = Cell::new(0);
     let copy = async |to: &Path| fs::copy(path, to).map(|copied| size.set(copied));
-    let unscannable = |reason| Ok(FileResult::unseen(path, Verdict::Unscannable { reason }));
+    let unscannable = |reason| Ok(FileResult::unseen(path, &Verdict::Unscannable { reason }));
     match pool.examine(definitions, copy, Limits::default(), SCAN_TIMEOUT).await {
         Ok(Examination::Seen { report, unrar }) => {
             let verdict = judge(&report, size.get(), unrar);
             let targets = (0..16).filter(|target| report.targets & 1 << target != 0).collect();
-            Ok(FileResult { targets, layers: report.layers, ..FileResult::unseen(path, verdict) })
+            Ok(FileResult { targets, layers: report.layers, ..FileResult::unseen(path, &verdict) })
         }
         Ok(Examination::TimedOut) => unscannable(Reason::TimeLimit),
         Ok(Examination::Died) => unscannable(Reason::EngineDied),
@@ -167,7 +167,7 @@ struct FileResult {
 }
 
 impl FileResult {
-    fn unseen(path: &Path, verdict: Verdict) -> Self {
+    fn unseen(path: &Path, verdict: &Verdict) -> Self {
         Self {
             path: path.to_string_lossy().into_owned(),
             verdict: verdict.name(),

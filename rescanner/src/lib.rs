@@ -98,3 +98,6 @@ where
         Ok(Handled { generation, tally })
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,6 +1,6 @@
 //! The rescanner's Lambda function.
 
-use std::{env, io::Write};
+use std::{env, io::Write, process::ExitCode};
 
 use lambda_runtime::{Diagnostic, Error, LambdaEvent, run, service_fn, tracing};
 use nacre_rescanner::{Ports, config::Config};
@@ -12,9 +12,12 @@ use nacre_shared::{
 use serde_json::Value;
 
 #[tokio::main]
+async fn main() -> ExitCode {
+    aws::run_function(function()).await
+}
+
 #[expect(clippy::disallowed_methods, reason = "the composition root reads the environment")]
-async fn main() -> Result<(), Error> {
-    tracing::init_default_subscriber();
+async fn function() -> Result<(), Error> {
     let config = &Config::from_vars(|name| env::var(name).ok())?;
     let sdk = aws::sdk_config().await;
     let ports = &Ports {

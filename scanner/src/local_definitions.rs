@@ -6,8 +6,11 @@ use std::{
 };
 
 use nacre_shared::{
-    definitions::manifest::{DatabaseEntry, Generation, Manifest, ManifestError, POINTER_KEY, Pointer, sha256_hex},
-    definitions::trust_anchor::TrustAnchors,
+    definitions::{
+        engine_form::{EngineFormError, engine_form},
+        manifest::{DatabaseEntry, Generation, Manifest, ManifestError, POINTER_KEY, Pointer, sha256_hex},
+        trust_anchor::TrustAnchors,
+    },
     port::{DefinitionsStore, StoreError},
 };
 use tempfile::TempDir;
@@ -53,6 +56,15 @@ pub enum DefinitionsError {
     Altered {
         /// The key.
         key: String,
+    },
+    /// A body that is the published one cannot be brought into the engine's form.
+    #[error("{key} cannot be unpacked")]
+    Form {
+        /// The key.
+        key: String,
+        /// Why.
+        #[source]
+        source: EngineFormError,
     },
     /// The manifest's databases were verified with other keys than this scanner trusts.
     #[error(
@@ -154,8 +166,13 @@ impl DefinitionsFollower {
         fs::create_dir_all(&partial).map_err(disk(&partial))?;
         for database in &manifest.databases {
             let body = fetch_database(store, database).await?;
-            let path = partial.join(database.engine_file_name(self.trusted.is_clamav()));
-            fs::write(&path, body).map_err(disk(&path))?;
+            let formed = engine_form(database, &body, self.trusted.is_clamav());
+            let (file_name, bytes) = formed.map_err(|source| {
+                let key = database.object_key.clone();
+                DefinitionsError::Form { key, source }
+            })?;
+            let path = partial.join(file_name);
+            fs::write(&path, bytes).map_err(disk(&path))?;
         }
         fs::rename(&partial, directory).map_err(disk(directory))
     }

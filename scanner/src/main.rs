@@ -3,6 +3,7 @@
 use std::{
     env,
     io::Write,
+    process::ExitCode,
     time::{Duration, Instant, SystemTime},
 };
 
@@ -18,9 +19,12 @@ use serde_json::Value;
 use tokio::sync::Mutex;
 
 #[tokio::main]
+async fn main() -> ExitCode {
+    aws::run_function(function()).await
+}
+
 #[expect(clippy::disallowed_methods, reason = "the composition root reads the environment")]
-async fn main() -> Result<(), Error> {
-    tracing::init_default_subscriber();
+async fn function() -> Result<(), Error> {
     let config = Config::from_vars(|name| env::var(name).ok())?;
     let engine = config.engine_path.clone().map_or_else(program_beside_us, Ok)?;
     let sdk = aws::sdk_config().await;

@@ -217,15 +217,15 @@ impl<Objects: ObjectStore, Records: RecordStore, Results: Topic, Time: Clock>
     /// Merges the record's tags into the object's; tells whether that took a write.
     async fn tag(&self, record: &ScanRecord) -> Result<bool, ScanError> {
         let existing = self.objects.tags(&record.object).await.map_err(ScanError::Tag)?;
-        match plan_tags(&existing, &record.verdict, record.scanned_at, self.names) {
-            TagPlan::Keep => Ok(false),
-            TagPlan::Put(tags) => {
-                self.objects.put_tags(&record.object, &tags).await.map_err(ScanError::Tag)?;
-                Ok(true)
+        let tags = match plan_tags(&existing, &record.verdict, record.scanned_at, self.names) {
+            TagPlan::Put(tags) => tags,
+            TagPlan::NoRoom if matches!(record.verdict, Verdict::Infected { .. }) => {
+                return Err(ScanError::NoRoomForStatus);
             }
-            TagPlan::NoRoom if matches!(record.verdict, Verdict::Infected { .. }) => Err(ScanError::NoRoomForStatus),
-            TagPlan::NoRoom => Ok(false),
-        }
+            TagPlan::Keep | TagPlan::NoRoom => return Ok(false),
+        };
+        self.objects.put_tags(&record.object, &tags).await.map_err(ScanError::Tag)?;
+        Ok(true)
     }
 
     /// Whether the object still has the bytes that were scanned. S3 has no conditional tagging, so an overwrite between

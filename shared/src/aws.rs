@@ -1,6 +1,7 @@
 //! Adapters of the ports to S3, DynamoDB and SNS, one for each service.
 
 mod definitions;
+mod function;
 mod objects;
 mod records;
 mod store_error;
@@ -10,6 +11,7 @@ use std::time::Duration;
 
 use aws_config::{BehaviorVersion, SdkConfig, retry::RetryConfig, timeout::TimeoutConfig};
 pub use definitions::S3Definitions;
+pub use function::run_function;
 pub use objects::S3Objects;
 pub use records::DynamoRecords;
 pub use topic::SnsTopic;
@@ -25,7 +27,12 @@ pub async fn sdk_config() -> SdkConfig {
         .await
 }
 
-/// An ETag as S3 writes it in headers has quotes; as events and records have it, none.
-fn bare_etag(etag: Option<&str>) -> String {
-    etag.unwrap_or_default().trim_matches('"').to_owned()
+/// An ETag as events and records have it: without the quotes of S3's headers.
+fn bare_etag(etag: &str) -> String {
+    etag.trim_matches('"').to_owned()
+}
+
+/// An ETag as S3's headers have it.
+fn quoted_etag(etag: &str) -> String {
+    format!("\"{etag}\"")
 }

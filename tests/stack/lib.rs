@@ -1,1 +1,36 @@
-//! Local stack.
+//! The local stack: the same template, packages, roles and policies as on AWS, deployed into `MiniStack` on loopback.
+//!
+//! `nacre demo` and the end-to-end tests use it alike: [`install`], then [`Mirror::start`], [`Bundles::from_directory`] and
+//! [`Stack::start`]. Whatever it starts dies with it, and with us.
+//!
+//! Where `MiniStack` 1.5.33 differs from AWS, and what is done about it here:
+//! - a role's session is known to `aws:PrincipalArn` by its STS name only: the template names both;
+//! - messages that a function failed stay invisible for the queue's whole visibility timeout, as on AWS, but there is no check
+//!   that it is longer than the function's timeout: [`StackOptions::parameters`] may set `QueueVisibilityTimeout` to seconds;
+//! - all environments of all functions share the machine's disk: the stack gives them a directory of its own as `ScratchPath`,
+//!   and each function must keep out of its siblings' way there;
+//! - memory and disk sizes are not enforced;
+//! - an SNS subscription's own dead-letter queue is not honoured (a function's is);
+//! - `SIGTERM` would leave functions running: it is stopped by `SIGINT`, and what is left then is killed.
+
+mod bundle;
+mod deploy;
+mod environment;
+mod error;
+mod identity;
+mod invocation;
+mod ministack;
+mod mirror;
+mod observe;
+mod stack;
+mod supervised;
+#[cfg(test)]
+mod tests;
+
+pub use bundle::{Bundles, programs_directory};
+pub use environment::install;
+pub use error::StackError;
+pub use invocation::InvokeOutcome;
+pub use mirror::Mirror;
+pub use observe::get_status;
+pub use stack::{Stack, StackOptions};

@@ -1,6 +1,6 @@
 //! The updater's Lambda function.
 
-use std::env;
+use std::{env, process::ExitCode};
 
 use lambda_runtime::{Diagnostic, Error, LambdaEvent, run, service_fn, tracing};
 use nacre_shared::{
@@ -13,9 +13,12 @@ use nacre_updater::{config::Config, mirror::Mirror, publish::Publisher, update::
 use serde_json::{Value, json};
 
 #[tokio::main]
+async fn main() -> ExitCode {
+    aws::run_function(function()).await
+}
+
 #[expect(clippy::disallowed_methods, reason = "the composition root reads the environment")]
-async fn main() -> Result<(), Error> {
-    tracing::init_default_subscriber();
+async fn function() -> Result<(), Error> {
     let config = &Config::from_vars(|name| env::var(name).ok())?;
     if !config.trust_anchors.is_clamav() {
         tracing::warn!(
@@ -38,7 +41,7 @@ async fn main() -> Result<(), Error> {
             scratch: &config.scratch_path,
             now: SystemClock.now(),
         };
-        let update = updater.run().await.map_err(|error| {
+        let update = Box::pin(updater.run()).await.map_err(|error| {
             tracing::error!(cause = error_chain(&error), "update failed; what was published before stays");
             Diagnostic::from(error)
         })?;

@@ -66,7 +66,7 @@ impl Mirror {
         let client = Client::builder()
             .user_agent(concat!("nacre/", env!("CARGO_PKG_VERSION")))
             .connect_timeout(Duration::from_secs(30))
-            .read_timeout(Duration::from_secs(60))
+            .read_timeout(Duration::from_mins(1))
             .redirect(reqwest::redirect::Policy::limited(3))
             .build()?;
         Ok(Self { base: base.to_owned(), client })

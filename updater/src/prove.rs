@@ -3,7 +3,10 @@
 use std::{fs, io, path::Path};
 
 use nacre_shared::{
-    definitions::manifest::EngineProof,
+    definitions::{
+        engine_form::{EngineFormError, engine_form},
+        manifest::{DatabaseEntry, EngineProof},
+    },
     engine::{EngineError, EnginePool},
 };
 
@@ -13,6 +16,9 @@ pub enum ProveError {
     /// The set could not be laid out for the engine.
     #[error("the databases could not be written for their proof")]
     Disk(#[source] io::Error),
+    /// A database could not be brought into the engine's form.
+    #[error("the databases could not be unpacked for their proof")]
+    Form(#[from] EngineFormError),
     /// The engine could not be started, or refused the set.
     #[error("the engine does not load the databases")]
     Engine(#[from] EngineError),
@@ -21,21 +27,21 @@ pub enum ProveError {
     NoEicar,
 }
 
-/// A database as the engine loads it.
-#[derive(Clone, Copy, Debug)]
-pub struct Candidate<'a> {
-    /// The file name that tells libclamav what it is.
-    pub file_name: &'a str,
-    /// The whole file.
-    pub bytes: &'a [u8],
-}
-
 /// Loads the set with a fresh engine, which must find its own canary and, by the set's signatures, EICAR inside a zip.
 ///
 /// # Errors
 /// [`ProveError`].
-pub async fn prove(program: &Path, scratch: &Path, set: &[Candidate<'_>]) -> Result<EngineProof, ProveError> {
-    let directory = lay_out(scratch, set).map_err(ProveError::Disk)?;
+pub async fn prove<'a>(
+    program: &Path,
+    scratch: &Path,
+    set: impl Iterator<Item = (&'a DatabaseEntry, &'a [u8])>,
+    signed_by_clamav: bool,
+) -> Result<EngineProof, ProveError> {
+    let directory = tempfile::Builder::new().prefix("nacre-proof-").tempdir_in(scratch).map_err(ProveError::Disk)?;
+    for (database, bytes) in set {
+        let (file_name, bytes) = engine_form(database, bytes, signed_by_clamav)?;
+        fs::write(directory.path().join(file_name), bytes).map_err(ProveError::Disk)?;
+    }
     let mut pool = EnginePool::new(program.to_owned(), scratch.to_owned());
     let (hello, loaded) = pool.ready(directory.path()).await?;
     if loaded.eicar.is_empty() {
@@ -47,12 +53,4 @@ pub async fn prove(program: &Path, scratch: &Path, set: &[Candidate<'_>]) -> Res
         signatures: loaded.signatures,
         eicar: loaded.eicar.clone(),
     })
-}
-
-fn lay_out(scratch: &Path, set: &[Candidate<'_>]) -> io::Result<tempfile::TempDir> {
-    let directory = tempfile::Builder::new().prefix("nacre-proof-").tempdir_in(scratch)?;
-    for candidate in set {
-        fs::write(directory.path().join(candidate.file_name), candidate.bytes)?;
-    }
-    Ok(directory)
 }

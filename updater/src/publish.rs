@@ -221,3 +221,6 @@ fn invalid(key: &str) -> impl FnOnce(ManifestError) -> PublishError {
     let key = key.to_owned();
     move |source| PublishError::Invalid { key, source }
 }
+
+#[cfg(test)]
+mod tests;

@@ -18,7 +18,7 @@ use serde::Serialize;
 use crate::{
     mirror::{Mirror, MirrorError},
     plan::{UpdatePlan, plan_update},
-    prove::{Candidate, ProveError, prove},
+    prove::{ProveError, prove},
     publish::{PublishError, Published, Publisher, Race},
 };
 
@@ -207,11 +207,9 @@ impl<Store: DefinitionsStore, Announcements: Topic> Updater<'_, Store, Announcem
     }
 
     async fn prove(&self, parts: &[Part]) -> Result<nacre_shared::definitions::manifest::EngineProof, UpdateError> {
-        let names: Vec<String> =
-            parts.iter().map(|part| part.entry.engine_file_name(self.trust_anchors.is_clamav())).collect();
-        let set: Vec<Candidate<'_>> =
-            parts.iter().zip(&names).map(|(part, file_name)| Candidate { file_name, bytes: &part.bytes }).collect();
-        prove(self.engine, self.scratch, &set).await.map_err(|source| {
+        let set = parts.iter().map(|part| (&part.entry, part.bytes.as_slice()));
+        let proof = prove(self.engine, self.scratch, set, self.trust_anchors.is_clamav()).await;
+        proof.map_err(|source| {
             let labels = parts.iter().map(|part| labelled(&part.entry.name, part.entry.version));
             UpdateError::Prove { set: labels.collect::<Vec<_>>().join(", "), source }
         })

@@ -5,7 +5,7 @@ use aws_sdk_s3::{Client, primitives::ByteStream};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::{
-    bare_etag,
+    bare_etag, quoted_etag,
     store_error::{store_error, unexpected},
 };
 use crate::{
@@ -34,8 +34,8 @@ impl DefinitionsStore for S3Definitions {
     }
 
     async fn read_changed(&self, key: &str, etag: Option<&str>, limit: u64) -> Result<Option<Stored>, StoreError> {
-        let condition = etag.map(|etag| format!("\"{etag}\""));
-        let request = self.client.get_object().bucket(&self.bucket).key(key).set_if_none_match(condition);
+        let request = self.client.get_object().bucket(&self.bucket).key(key);
+        let request = request.set_if_none_match(etag.map(quoted_etag));
         let response = match request.send().await {
             Ok(response) => response,
             Err(error) if error.raw_response().is_some_and(|response| response.status().as_u16() == 304) => {
@@ -43,12 +43,15 @@ impl DefinitionsStore for S3Definitions {
             }
             Err(error) => return Err(store_error(error)),
         };
-        let (etag, mut body, mut bytes) = (bare_etag(response.e_tag()), response.body, Vec::new());
+        let etag = response.e_tag().map(bare_etag).ok_or_else(|| unexpected("GET tells no ETag"))?;
+        let (mut body, mut bytes) = (response.body, Vec::new());
         while let Some(chunk) = body.next().await {
-            bytes.extend_from_slice(&chunk.map_err(|error| StoreError::Unavailable(error.into()))?);
-            if bytes.len() as u64 > limit {
+            let chunk = chunk.map_err(|error| StoreError::Unavailable(error.into()))?;
+            // Counted as it comes: a body without end must not fill the memory, whatever its header told.
+            if (bytes.len() + chunk.len()) as u64 > limit {
                 return Err(unexpected(format!("the body has more than {limit} bytes")));
             }
+            bytes.extend_from_slice(&chunk);
         }
         Ok(Some(Stored { bytes, etag }))
     }
@@ -68,15 +71,13 @@ impl DefinitionsStore for S3Definitions {
         request = match condition {
             WriteCondition::Always => request,
             WriteCondition::Absent => request.if_none_match("*"),
-            WriteCondition::Etag(etag) => request.if_match(format!("\"{etag}\"")),
+            WriteCondition::Etag(etag) => request.if_match(quoted_etag(etag)),
         };
-        match request.send().await {
-            Ok(response) => Ok(bare_etag(response.e_tag())),
+        match (request.send().await.map_err(store_error), condition) {
+            (Ok(response), _) => response.e_tag().map(bare_etag).ok_or_else(|| unexpected("PUT tells no ETag")),
             // If-Match on a key that is gone answers 404: the race is lost all the same.
-            Err(error) => Err(match store_error(error) {
-                StoreError::NotFound => StoreError::PreconditionFailed,
-                error => error,
-            }),
+            (Err(StoreError::NotFound), WriteCondition::Etag(_)) => Err(StoreError::PreconditionFailed),
+            (Err(error), _) => Err(error),
         }
     }
 }

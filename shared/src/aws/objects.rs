@@ -10,7 +10,7 @@ use aws_sdk_s3::{
 use tokio::{fs::OpenOptions, io::AsyncWriteExt};
 
 use super::{
-    bare_etag,
+    bare_etag, quoted_etag,
     store_error::{store_error, unexpected},
 };
 use crate::{
@@ -20,6 +20,9 @@ use crate::{
 };
 
 /// The objects of every bucket that the caller's role may read and tag.
+///
+/// The role needs `s3:ListBucket` and `s3:ListBucketVersions`: without them S3 answers 403 for what is not there, and an
+/// object that is gone reads as [`StoreError::Denied`].
 #[derive(Clone, Debug)]
 pub struct S3Objects {
     client: Client,
@@ -30,20 +33,33 @@ impl S3Objects {
     pub fn new(config: &SdkConfig) -> Self {
         Self { client: Client::new(config) }
     }
+
+    /// Why a HEAD was refused, which has no body to say so: a GET of its first byte has.
+    async fn refusal(&self, object: &ObjectId) -> Option<StoreError> {
+        let ObjectId { bucket, key, version_id } = object;
+        let request = self.client.get_object().bucket(bucket).key(key).set_version_id(version_id.clone());
+        request.range("bytes=0-0").send().await.err().map(store_error)
+    }
 }
 
 impl ObjectStore for S3Objects {
     async fn head(&self, object: &ObjectId) -> Result<ObjectHead, StoreError> {
         let ObjectId { bucket, key, version_id } = object;
-        let head = self.client.head_object().bucket(bucket).key(key).set_version_id(version_id.clone()).send().await;
-        let head = head.map_err(store_error)?;
+        let request = self.client.head_object().bucket(bucket).key(key).set_version_id(version_id.clone());
+        let head = match request.send().await {
+            Ok(head) => head,
+            Err(error) if error.raw_response().is_some_and(|response| response.status().as_u16() == 400) => {
+                return Err(self.refusal(object).await.unwrap_or_else(|| store_error(error)));
+            }
+            Err(error) => return Err(store_error(error)),
+        };
         if head.delete_marker() == Some(true) {
             return Err(StoreError::NotFound);
         }
         let size = head.content_length().and_then(|length| u64::try_from(length).ok());
         Ok(ObjectHead {
             version_id: head.version_id().map(str::to_owned),
-            etag: bare_etag(head.e_tag()),
+            etag: head.e_tag().map(bare_etag).ok_or_else(|| unexpected("HEAD tells no ETag"))?,
             size: size.ok_or_else(|| unexpected("HEAD tells no size"))?,
         })
     }
@@ -51,7 +67,7 @@ impl ObjectStore for S3Objects {
     async fn download(&self, object: &ObjectId, head: &ObjectHead, path: &Path) -> Result<(), StoreError> {
         let ObjectId { bucket, key, version_id } = object;
         let request = self.client.get_object().bucket(bucket).key(key).set_version_id(version_id.clone());
-        let response = request.if_match(format!("\"{}\"", head.etag)).send().await.map_err(store_error)?;
+        let response = request.if_match(quoted_etag(&head.etag)).send().await.map_err(store_error)?;
         let local = |error: std::io::Error| StoreError::Unexpected(error.into());
         let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).await.map_err(local)?;
         let (mut body, mut read) = (response.body, 0_u64);

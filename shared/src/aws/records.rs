@@ -123,7 +123,8 @@ impl Expression {
     }
 }
 
-/// [`ScanRecord::may_replace`], in DynamoDB's words; a record of another format proves nothing and gives way.
+/// [`ScanRecord::may_replace`], in DynamoDB's words. A record of an elder format gives way; one of a newer format was
+/// written by a later version of this program and stays.
 fn save_condition(record: &ScanRecord) -> Expression {
     let passing: Vec<String> = (0..Reason::PASSING.len()).map(|index| format!(":passing{index}")).collect();
     let newer = format!(
@@ -134,9 +135,9 @@ fn save_condition(record: &ScanRecord) -> Expression {
         Some(_) => "#etag <> :etag AND (attribute_not_exists(#sequencer) OR #sequencer <= :sequencer)",
         None => "#etag <> :etag",
     };
-    let text = format!("attribute_not_exists(#object) OR #format <> :format OR ({newer}) OR ({later})");
-    let mut names =
-        vec![attribute::OBJECT, attribute::FORMAT, attribute::ETAG, attribute::GENERATION, attribute::REASON];
+    let ours = format!("#format = :format AND (({newer}) OR ({later}))");
+    let text = format!("attribute_not_exists(#format) OR #format < :format OR ({ours})");
+    let mut names = vec![attribute::FORMAT, attribute::ETAG, attribute::GENERATION, attribute::REASON];
     let mut values = HashMap::from([
         (":format".to_owned(), AttributeValue::N(RECORD_FORMAT.to_string())),
         (":etag".to_owned(), AttributeValue::S(record.etag.clone())),

@@ -7,24 +7,19 @@ use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 
 use crate::port::StoreError;
 
-/// Codes that say that a stored object cannot be read as it is: archived, or its key is not ours to use.
-const UNREADABLE: [&str; 5] = [
-    "InvalidObjectState",
-    "KMS.DisabledException",
-    "KMS.NotFoundException",
-    "KMS.KMSInvalidStateException",
-    "KMSInvalidStateException",
-];
-
-/// Codes of calls that may work later.
-const PASSING: [&str; 6] = [
+/// Codes of calls that may work later, besides all kinds of throttling.
+const PASSING: [&str; 7] = [
     "SlowDown",
-    "ThrottlingException",
-    "Throttling",
     "ProvisionedThroughputExceededException",
     "RequestLimitExceeded",
+    "RequestTimeout",
+    "InternalError",
     "InternalServerError",
+    "OperationAborted",
 ];
+
+/// Codes of conditional calls that lost their race.
+const LOST_RACE: [&str; 3] = ["PreconditionFailed", "ConditionalRequestConflict", "ConditionalCheckFailedException"];
 
 /// Tells a failed call by what its caller can do about it.
 pub(super) fn store_error<E>(error: SdkError<E, HttpResponse>) -> StoreError
@@ -33,15 +28,23 @@ where
 {
     let status = error.raw_response().map(|response| response.status().as_u16());
     let code = error.code().unwrap_or_default().to_owned();
+    // S3 has no code of its own for objects under a key of the customer's (SSE-C).
+    let customer_key = code == "InvalidRequest" && error.message().is_some_and(|text| text.contains("Encryption"));
+    let unsent = matches!(error, SdkError::ConstructionFailure(_));
     let boxed: Box<dyn Error + Send + Sync> = Box::new(error);
     match (status, code.as_str()) {
-        (_, code) if UNREADABLE.contains(&code) => StoreError::Unreadable(boxed),
-        (_, code) if PASSING.contains(&code) => StoreError::Unavailable(boxed),
+        (_, code) if code.contains("Throttl") || PASSING.contains(&code) => StoreError::Unavailable(boxed),
+        (_, code) if LOST_RACE.contains(&code) => StoreError::PreconditionFailed,
+        // Archived, or encrypted with a key that is disabled, deleted or not ours.
+        (_, code) if code == "InvalidObjectState" || code.starts_with("KMS.") || customer_key => {
+            StoreError::Unreadable(boxed)
+        }
         // A version that is a delete marker answers 405.
         (Some(404 | 405), _) => StoreError::NotFound,
-        (Some(409 | 412), _) | (_, "ConditionalCheckFailedException") => StoreError::PreconditionFailed,
-        (Some(401 | 403), _) | (_, "AccessDeniedException" | "AuthorizationError") => StoreError::Denied(boxed),
-        (None | Some(429 | 500..), _) => StoreError::Unavailable(boxed),
+        (Some(412), _) => StoreError::PreconditionFailed,
+        (Some(401 | 403), _) | (_, "AccessDeniedException") => StoreError::Denied(boxed),
+        (Some(409 | 429 | 500..), _) => StoreError::Unavailable(boxed),
+        (None, _) if !unsent => StoreError::Unavailable(boxed),
         _ => StoreError::Unexpected(boxed),
     }
 }
@@ -49,4 +52,77 @@ where
 /// An answer that makes no sense, in words.
 pub(super) fn unexpected(message: impl Into<String>) -> StoreError {
     StoreError::Unexpected(message.into().into())
+}
+
+#[cfg(test)]
+mod tests {
+    use aws_sdk_s3::primitives::SdkBody;
+    use aws_smithy_types::error::ErrorMetadata;
+
+    use super::*;
+    use crate::telemetry::error_chain;
+
+    fn answered(status: u16, code: &str, message: &str) -> StoreError {
+        let response = HttpResponse::new(status.try_into().unwrap(), SdkBody::empty());
+        store_error(SdkError::service_error(ErrorMetadata::builder().code(code).message(message).build(), response))
+    }
+
+    #[test]
+    fn every_failure_says_what_its_caller_can_do() {
+        let name = |error: &StoreError| match error {
+            StoreError::NotFound => "not found",
+            StoreError::PreconditionFailed => "lost",
+            StoreError::Denied(_) => "denied",
+            StoreError::Unreadable(_) => "unreadable",
+            StoreError::Unavailable(_) => "unavailable",
+            StoreError::Unexpected(_) => "unexpected",
+        };
+        for (status, code, expected) in [
+            (404, "NoSuchKey", "not found"),
+            (404, "NoSuchVersion", "not found"),
+            (404, "", "not found"),
+            (405, "MethodNotAllowed", "not found"),
+            (412, "PreconditionFailed", "lost"),
+            (412, "", "lost"),
+            (409, "ConditionalRequestConflict", "lost"),
+            (400, "ConditionalCheckFailedException", "lost"),
+            (409, "OperationAborted", "unavailable"),
+            (403, "AccessDenied", "denied"),
+            (400, "AccessDeniedException", "denied"),
+            (403, "InvalidObjectState", "unreadable"),
+            (400, "KMS.DisabledException", "unreadable"),
+            (400, "KMS.ThrottlingException", "unavailable"),
+            (400, "ProvisionedThroughputExceededException", "unavailable"),
+            (400, "ThrottlingException", "unavailable"),
+            (400, "RequestTimeout", "unavailable"),
+            (429, "Throttled", "unavailable"),
+            (503, "SlowDown", "unavailable"),
+            (500, "", "unavailable"),
+            (400, "ValidationException", "unexpected"),
+            (301, "PermanentRedirect", "unexpected"),
+        ] {
+            assert_eq!(name(&answered(status, code, "")), expected, "{status} {code}");
+        }
+    }
+
+    #[test]
+    fn an_object_under_a_customers_key_is_unreadable_and_other_invalid_requests_are_not() {
+        let text =
+            "The object was stored using a form of Server Side Encryption. The correct parameters must be provided";
+        assert!(matches!(answered(400, "InvalidRequest", text), StoreError::Unreadable(_)));
+        assert!(matches!(answered(400, "InvalidRequest", "Missing header"), StoreError::Unexpected(_)));
+    }
+
+    #[test]
+    fn what_never_reached_the_store_may_reach_it_later_unless_it_could_not_be_written() {
+        type Failure = SdkError<ErrorMetadata, HttpResponse>;
+        assert!(matches!(store_error(Failure::timeout_error("slow")), StoreError::Unavailable(_)));
+        assert!(matches!(store_error(Failure::construction_failure("empty key")), StoreError::Unexpected(_)));
+    }
+
+    #[test]
+    fn the_cause_is_kept() {
+        let told = error_chain(&answered(403, "AccessDenied", "no identity-based policy allows s3:GetObject"));
+        assert!(told.contains("no identity-based policy"), "{told}");
+    }
 }

@@ -1,11 +1,11 @@
 //! A topic, in SNS.
 
-use std::{ops::Range, time::Duration};
+use std::{collections::HashSet, ops::Range, time::Duration};
 
 use aws_config::SdkConfig;
 use aws_sdk_sns::{
     Client,
-    types::{MessageAttributeValue, PublishBatchRequestEntry},
+    types::{BatchResultErrorEntry, MessageAttributeValue, PublishBatchRequestEntry},
 };
 
 use super::store_error::store_error;
@@ -33,8 +33,8 @@ impl SnsTopic {
         Self { client: Client::new(config), arn: arn.to_owned() }
     }
 
-    /// Publishes one batch and answers the indices that SNS did not take, in words of the batch.
-    async fn publish_batch(&self, batch: &[(usize, &TopicMessage)]) -> Result<Vec<usize>, StoreError> {
+    /// Publishes one batch, and answers what SNS did with each message that it did not take.
+    async fn publish_batch(&self, batch: &[(usize, &TopicMessage)]) -> Result<Vec<(usize, Refusal)>, StoreError> {
         let entries = batch.iter().map(|(index, message)| {
             let entry = PublishBatchRequestEntry::builder().id(index.to_string()).message(&message.body);
             let attributes = attributes(message)?.into_iter().collect();
@@ -47,8 +47,23 @@ impl SnsTopic {
         let entries = entries.collect::<Result<Vec<_>, _>>()?;
         let request = self.client.publish_batch().topic_arn(&self.arn).set_publish_batch_request_entries(Some(entries));
         let response = request.send().await.map_err(store_error)?;
-        Ok(response.failed().iter().filter_map(|failed| failed.id().parse().ok()).collect())
+        // What is not named as taken was not taken.
+        let taken: HashSet<&str> = response.successful().iter().filter_map(|taken| taken.id()).collect();
+        let faults: HashSet<&str> =
+            response.failed().iter().filter(|failed| failed.sender_fault()).map(BatchResultErrorEntry::id).collect();
+        let left = batch.iter().map(|(index, _)| (*index, index.to_string()));
+        let refusal = |id: &str| if faults.contains(id) { Refusal::Final } else { Refusal::Passing };
+        Ok(left.filter(|(_, id)| !taken.contains(id.as_str())).map(|(index, id)| (index, refusal(&id))).collect())
     }
+}
+
+/// Whether a message that SNS did not take may be offered again.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Refusal {
+    /// SNS's own trouble.
+    Passing,
+    /// The message's fault: it would be refused again.
+    Final,
 }
 
 impl Topic for SnsTopic {
@@ -68,15 +83,19 @@ impl Topic for SnsTopic {
                 messages.iter().enumerate().take(range.end).skip(range.start).collect();
             // try / 100 ms / try / 200 ms / try / 400 ms / try
             for attempt in 0..ATTEMPTS {
-                let failed = self.publish_batch(&left).await?;
-                left.retain(|(index, _)| failed.contains(index));
-                if left.is_empty() || attempt + 1 == ATTEMPTS {
+                let outcome = self.publish_batch(&left).await?;
+                let last = attempt + 1 == ATTEMPTS;
+                let (given_up, again): (Vec<_>, Vec<_>) =
+                    outcome.into_iter().partition(|(_, refusal)| last || *refusal == Refusal::Final);
+                refused.extend(given_up.into_iter().map(|(index, _)| index));
+                left.retain(|(index, _)| again.iter().any(|(again, _)| again == index));
+                if left.is_empty() {
                     break;
                 }
                 tokio::time::sleep(Duration::from_millis(100 << attempt)).await;
             }
-            refused.extend(left.into_iter().map(|(index, _)| index));
         }
+        refused.sort_unstable();
         Ok(refused)
     }
 }

@@ -209,7 +209,6 @@ fn octal(field: &[u8]) -> Result<u64, ArchiveError> {
 }
 
 /// Writes a V7 tar as ClamAV's are: no owner, no time, no end blocks.
-#[cfg(any(feature = "testing", test))]
 pub(crate) fn to_tar<'a>(members: impl Iterator<Item = (&'a str, &'a [u8])>) -> Vec<u8> {
     let mut tar = Vec::new();
     for (name, bytes) in members {

@@ -223,6 +223,11 @@ impl<'a> Cvd<'a> {
         &self.header
     }
 
+    /// The compressed members, which prove nothing yet.
+    pub fn payload(&self) -> &'a [u8] {
+        self.payload
+    }
+
     /// Checks everything that the makers vouch for: MD5, both signatures, and every member.
     ///
     /// Off-spec: libclamav loads a container of which members are missing, and so loses detections in silence. Here the

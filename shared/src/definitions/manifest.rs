@@ -182,14 +182,6 @@ impl DatabaseEntry {
     pub fn file_name(&self) -> String {
         format!("{}.{}", self.name, self.kind.extension())
     }
-
-    /// The file name under which an engine loads it.
-    ///
-    /// libclamav checks `.cvd` and `.cld` against ClamAV's keys, which are built into it. What was verified under other
-    /// anchors is therefore handed over as `.cud`, unsigned in libclamav's eyes; its signatures then say `.UNOFFICIAL`.
-    pub fn engine_file_name(&self, signed_by_clamav: bool) -> String {
-        if signed_by_clamav { self.file_name() } else { format!("{}.cud", self.name) }
-    }
 }
 
 impl Pointer {
@@ -277,15 +269,6 @@ mod tests {
         let pointer = Pointer::to(manifest.generation, &manifest.to_bytes());
         assert_eq!(Pointer::parse(&pointer.to_bytes()).unwrap(), pointer);
         assert_eq!(pointer.manifest_key, "nacre/manifests/3.json");
-    }
-
-    #[test]
-    fn what_libclamav_would_refuse_is_handed_over_unsigned() {
-        let entry = &manifest().databases[0];
-        assert_eq!(
-            (entry.engine_file_name(true), entry.engine_file_name(false)),
-            ("daily.cvd".into(), "daily.cud".into())
-        );
     }
 
     #[test]

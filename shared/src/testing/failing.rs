@@ -8,7 +8,8 @@ use std::{
 use crate::{
     object::{ObjectId, Sequencer},
     port::{
-        DefinitionsStore, ObjectHead, ObjectStore, RecordStore, StoreError, Stored, Topic, TopicMessage, WriteCondition,
+        DefinitionsStore, ObjectHead, ObjectStore, Page, RecordPages, RecordStore, Segment, StoreError, Stored, Topic,
+        TopicMessage, WriteCondition,
     },
     scan_record::ScanRecord,
     tag_policy::Tag,
@@ -95,6 +96,14 @@ impl<Port: RecordStore> RecordStore for Failing<'_, Port> {
 
     async fn remove(&self, object: &ObjectId, removed_at: Option<&Sequencer>) -> Result<(), StoreError> {
         self.plan.call(self.port.remove(object, removed_at)).await
+    }
+}
+
+impl<Port: RecordPages<Cursor: Sync> + Sync> RecordPages for Failing<'_, Port> {
+    type Cursor = Port::Cursor;
+
+    async fn page(&self, segment: Segment, after: Option<Self::Cursor>) -> Result<Page<Self::Cursor>, StoreError> {
+        self.plan.call(self.port.page(segment, after)).await
     }
 }
 

@@ -1,11 +1,11 @@
 //! Scanned objects in memory, in buckets that keep versions or not.
 
-use std::{collections::BTreeMap, fs::OpenOptions, io::Write, path::Path, sync::Mutex};
+use std::{collections::BTreeMap, fs::OpenOptions, io::Write, os::unix::fs::OpenOptionsExt, path::Path, sync::Mutex};
 
 use super::lock;
 use crate::{
     definitions::manifest::sha256_hex,
-    object::ObjectId,
+    object::{NULL_VERSION, ObjectId},
     port::{ObjectHead, ObjectStore, StoreError},
     tag_policy::Tag,
 };
@@ -31,15 +31,29 @@ struct Version {
     tags: Vec<Tag>,
 }
 
+impl Version {
+    fn name(&self) -> &str {
+        self.id.as_deref().unwrap_or(NULL_VERSION)
+    }
+}
+
 impl MemoryObjects {
     /// Writes an object and answers what names it now.
     pub fn put(&self, bucket: &str, key: &str, bytes: impl Into<Vec<u8>>) -> ObjectId {
         self.add(bucket, key, Some(bytes.into()))
     }
 
-    /// Deletes the latest: hides it behind a delete marker where versions are kept.
-    pub fn delete(&self, bucket: &str, key: &str) {
-        self.add(bucket, key, None);
+    /// Deletes the latest: hides it behind a delete marker where versions are kept, and answers what names that.
+    pub fn delete(&self, bucket: &str, key: &str) -> ObjectId {
+        self.add(bucket, key, None)
+    }
+
+    /// Deletes one version for good.
+    pub fn delete_version(&self, object: &ObjectId) {
+        let mut state = lock(&self.state);
+        if let Some(versions) = state.versions.get_mut(&(object.bucket.clone(), object.key.clone())) {
+            versions.retain(|version| version.name() != object.sort_key());
+        }
     }
 
     /// How often an object's bytes were read.
@@ -68,7 +82,7 @@ impl MemoryObjects {
         let versions =
             state.versions.get_mut(&(object.bucket.clone(), object.key.clone())).ok_or(StoreError::NotFound)?;
         let version = match &object.version_id {
-            Some(id) => versions.iter_mut().find(|version| version.id.as_ref() == Some(id)),
+            Some(id) => versions.iter_mut().find(|version| version.name() == id),
             None => versions.last_mut(),
         };
         let version = version.ok_or(StoreError::NotFound)?;
@@ -89,7 +103,10 @@ impl ObjectStore for MemoryObjects {
         let bytes = self.with(object, |_, bytes| {
             if sha256_hex(&bytes) == head.etag { Ok(bytes) } else { Err(StoreError::PreconditionFailed) }
         })?;
-        let file = OpenOptions::new().write(true).create_new(true).open(path);
+        if bytes.len() as u64 != head.size {
+            return Err(StoreError::Unexpected(format!("the body has {} of {} bytes", bytes.len(), head.size).into()));
+        }
+        let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
         file.and_then(|mut file| file.write_all(&bytes)).map_err(|error| StoreError::Unexpected(error.into()))
     }
 

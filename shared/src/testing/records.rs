@@ -36,7 +36,7 @@ pub(crate) fn any_record() -> impl proptest::strategy::Strategy<Value = ScanReco
 
     let verdict = prop_oneof![
         Just(Verdict::Clean),
-        prop::collection::btree_set("[A-Za-z.-]{1,20}", 1..4)
+        prop::collection::btree_set("[A-Za-z.-]{1,20}", 0..4)
             .prop_map(|names| Verdict::Infected { signatures: names.into_iter().collect() }),
         prop::sample::select(Reason::ALL).prop_map(|reason| Verdict::Unscannable { reason }),
         prop::sample::select(Reason::ALL).prop_map(|reason| Verdict::Skipped { reason }),

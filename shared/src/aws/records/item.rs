@@ -119,7 +119,9 @@ pub(super) fn record_of(object: &ObjectId, item: &Item) -> Option<ScanRecord> {
     let reason = || attribute::text(item, attribute::REASON).and_then(Reason::from_name);
     let verdict = match attribute::text(item, attribute::VERDICT)? {
         "clean" => Verdict::Clean,
-        "infected" => Verdict::Infected { signatures: attribute::texts(item, attribute::SIGNATURES)? },
+        "infected" => {
+            Verdict::Infected { signatures: attribute::texts(item, attribute::SIGNATURES).unwrap_or_default() }
+        }
         "unscannable" => Verdict::Unscannable { reason: reason()? },
         "skipped" => Verdict::Skipped { reason: reason()? },
         _ => return None,

@@ -1,0 +1,91 @@
+//! The form in which an engine loads a verified container.
+//!
+//! libclamav checks `.cvd` and `.cld` against ClamAV's keys, which are built into it, and the signature in an `.info`
+//! wherever it finds one. What was verified under other anchors is therefore handed over as `.cud`, without signatures:
+//! unsigned in libclamav's eyes, so that its signatures' names end in `.UNOFFICIAL` and its bytecode is not run.
+
+use std::borrow::Cow;
+
+use super::{
+    archive::{ArchiveError, ArchiveLimits, Member, members, to_tar},
+    cvd::{Cvd, CvdHeader, HeaderError},
+    manifest::DatabaseEntry,
+};
+
+/// Why a container has no form for an engine; one that was verified always has.
+#[derive(Debug, thiserror::Error)]
+pub enum EngineFormError {
+    /// The header is not one.
+    #[error("the header is not valid")]
+    Header(#[from] HeaderError),
+    /// The payload cannot be unpacked.
+    #[error("the content cannot be unpacked")]
+    Archive(#[from] ArchiveError),
+}
+
+/// File name and content of a verified container as an engine loads it: as it is when ClamAV signed it, else unsigned.
+///
+/// # Errors
+/// [`EngineFormError`].
+pub fn engine_form<'a>(
+    database: &DatabaseEntry,
+    file: &'a [u8],
+    signed_by_clamav: bool,
+) -> Result<(String, Cow<'a, [u8]>), EngineFormError> {
+    if signed_by_clamav {
+        return Ok((database.file_name(), Cow::Borrowed(file)));
+    }
+    let cvd = Cvd::parse(file)?;
+    let info_name = format!("{}.info", database.name);
+    let unsigned = |member: Result<Member, ArchiveError>| {
+        let mut member = member?;
+        if member.name == info_name {
+            member.bytes = without_signature(&member.bytes);
+        }
+        Ok::<_, ArchiveError>(member)
+    };
+    let members = members(cvd.payload(), ArchiveLimits::default()).map(unsigned).collect::<Result<Vec<_>, _>>()?;
+    let header = CvdHeader { md5: None, dsig: None, ..cvd.header().clone() };
+    // `COPYING` comes first in every container: by it libclamav knows a payload that is not compressed.
+    let tar = to_tar(members.iter().map(|member| (member.name.as_str(), member.bytes.as_slice())));
+    Ok((format!("{}.cud", database.name), Cow::Owned([header.to_bytes(), tar].concat())))
+}
+
+/// An `.info` up to its signature.
+fn without_signature(info: &[u8]) -> Vec<u8> {
+    let lines = info.split_inclusive(|byte| *byte == b'\n').filter(|line| !line.starts_with(b"DSIG:"));
+    lines.flatten().copied().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        definitions::database::DatabaseName,
+        testing::definitions::{CvdBuilder, SigningKeys},
+    };
+
+    #[test]
+    fn the_unsigned_form_has_the_same_members_and_no_signature() {
+        let keys = SigningKeys::fixed();
+        let file = CvdBuilder::new("daily").version(3).member("daily.ndb", "A:0:*:6161616161\n").build(keys);
+        let name = DatabaseName::new("daily").unwrap();
+        let verified =
+            Cvd::parse(&file).unwrap().verify(&name, &keys.trust_anchors(), ArchiveLimits::default()).unwrap();
+        let entry = DatabaseEntry::of(&verified);
+
+        let (as_it_is, bytes) = engine_form(&entry, &file, true).unwrap();
+        assert_eq!((as_it_is.as_str(), &*bytes), ("daily.cvd", file.as_slice()));
+
+        let (unsigned, bytes) = engine_form(&entry, &file, false).unwrap();
+        assert_eq!(unsigned, "daily.cud");
+        let cvd = Cvd::parse(&bytes).unwrap();
+        assert_eq!((cvd.header().version, &cvd.header().dsig), (verified.header.version, &None));
+        let members = members(cvd.payload(), ArchiveLimits::default()).collect::<Result<Vec<_>, _>>().unwrap();
+        assert_eq!(
+            members.iter().map(|member| member.name.as_str()).collect::<Vec<_>>(),
+            ["COPYING", "daily.info", "daily.ndb"]
+        );
+        assert!(!String::from_utf8(members[1].bytes.clone()).unwrap().contains("DSIG"));
+    }
+}

@@ -1,0 +1,102 @@
+//! Deploys `infra/template.yaml` as an operator does: packages into a bucket, a stack through `CloudFormation`.
+
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
+
+use aws_config::SdkConfig;
+use aws_sdk_cloudformation::types::{Capability, Parameter, ResourceStatus, Stack, StackStatus};
+use aws_sdk_s3::types::{BucketLocationConstraint, CreateBucketConfiguration};
+use sha2::{Digest, Sha256};
+
+use crate::{
+    bundle::Bundles,
+    error::{StackError, call},
+    ministack::REGION,
+};
+
+const TEMPLATE: &str = include_str!("../../infra/template.yaml");
+const STACK_NAME: &str = "nacre";
+const CODE_BUCKET: &str = "nacre-code";
+/// It takes a few seconds.
+const TIME_TO_DEPLOY: Duration = Duration::from_mins(2);
+
+/// Deploys, waits until it is done, and returns the stack's outputs.
+///
+/// # Errors
+/// [`StackError::Deployment`] with the resources that failed, [`StackError::Call`].
+pub(crate) async fn deploy(
+    sdk: &SdkConfig,
+    bundles: &Bundles,
+    parameters: &[(String, String)],
+) -> Result<BTreeMap<String, String>, StackError> {
+    let packages = upload(sdk, bundles).await?;
+    let parameters: BTreeMap<_, _> = packages.into_iter().chain(parameters.iter().cloned()).collect();
+    let parameters = parameters
+        .into_iter()
+        .map(|(key, value)| Parameter::builder().parameter_key(key).parameter_value(value).build());
+
+    let client = aws_sdk_cloudformation::Client::new(sdk);
+    let create = client.create_stack().stack_name(STACK_NAME).template_body(TEMPLATE);
+    let create = create.set_parameters(Some(parameters.collect()));
+    let create = create.capabilities(Capability::CapabilityIam).capabilities(Capability::CapabilityAutoExpand);
+    create.send().await.map_err(call("creating the stack"))?;
+
+    let deadline = Instant::now() + TIME_TO_DEPLOY;
+    loop {
+        let described = client.describe_stacks().stack_name(STACK_NAME).send().await;
+        let described = described.map_err(call("looking at the stack"))?;
+        let stack = described.stacks().first();
+        match stack.and_then(Stack::stack_status) {
+            Some(StackStatus::CreateComplete) => return Ok(stack.map(outputs).unwrap_or_default()),
+            Some(StackStatus::CreateInProgress) if Instant::now() < deadline => {
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+            status => {
+                let status = status.map_or("absent", StackStatus::as_str).to_owned();
+                return Err(StackError::Deployment { status, reasons: failures(&client).await? });
+            }
+        }
+    }
+}
+
+/// Uploads the packages, each under a key that names its content, and returns the parameters that name them.
+async fn upload(sdk: &SdkConfig, bundles: &Bundles) -> Result<Vec<(String, String)>, StackError> {
+    let client = aws_sdk_s3::Client::new(sdk);
+    let location = BucketLocationConstraint::from(REGION);
+    let location = CreateBucketConfiguration::builder().location_constraint(location).build();
+    let create = client.create_bucket().bucket(CODE_BUCKET).create_bucket_configuration(location);
+    create.send().await.map_err(call("creating the bucket of packages"))?;
+    let mut parameters = vec![("CodeBucket".to_owned(), CODE_BUCKET.to_owned())];
+    for (parameter, package) in [
+        ("UpdaterCodeKey", &bundles.updater),
+        ("RescannerCodeKey", &bundles.rescanner),
+        ("ScannerCodeKey", &bundles.scanner),
+    ] {
+        let key = format!("{}.zip", hex::encode(Sha256::digest(package)));
+        let put = client.put_object().bucket(CODE_BUCKET).key(&key).body(package.clone().into());
+        put.send().await.map_err(call("uploading a package"))?;
+        parameters.push((parameter.to_owned(), key));
+    }
+    Ok(parameters)
+}
+
+fn outputs(stack: &Stack) -> BTreeMap<String, String> {
+    let pairs = stack.outputs().iter();
+    pairs.filter_map(|output| Some((output.output_key()?.to_owned(), output.output_value()?.to_owned()))).collect()
+}
+
+/// The resources that failed, oldest first: what comes after the first is mostly its consequence.
+async fn failures(client: &aws_sdk_cloudformation::Client) -> Result<String, StackError> {
+    let events = client.describe_stack_events().stack_name(STACK_NAME).send().await;
+    let events = events.map_err(call("reading the stack's events"))?;
+    let failed = events.stack_events().iter().rev().filter(|event| {
+        matches!(event.resource_status(), Some(ResourceStatus::CreateFailed | ResourceStatus::RollbackInProgress))
+    });
+    let line = |event: &aws_sdk_cloudformation::types::StackEvent| {
+        let reason = event.resource_status_reason().unwrap_or("no reason given");
+        format!("{}: {reason}", event.logical_resource_id().unwrap_or("?"))
+    };
+    Ok(failed.map(line).collect::<Vec<_>>().join("\n"))
+}

@@ -1,0 +1,111 @@
+//! Readers see a whole generation or the previous one, whatever fails and whoever races.
+
+use nacre_shared::{
+    definitions::{archive::ArchiveLimits, cvd::Cvd, database::DatabaseName, manifest::EngineProof},
+    testing::{
+        definitions::{CvdBuilder, SigningKeys},
+        failing::{Failing, Plan, When},
+        memory_definitions::MemoryDefinitions,
+        memory_topic::MemoryTopic,
+    },
+};
+
+use super::*;
+
+/// A database of this version, and a generation of it alone.
+fn generation(number: u64, version: u32) -> (Manifest, Vec<u8>) {
+    let keys = SigningKeys::fixed();
+    let file = CvdBuilder::new("daily").version(version).member("daily.ndb", "A:0:*:6161616161\n").build(keys);
+    let (name, anchors) = (DatabaseName::new("daily").unwrap(), keys.trust_anchors());
+    let cvd = Cvd::parse(&file).unwrap().verify(&name, &anchors, ArchiveLimits::default()).unwrap();
+    let proof = EngineProof { clamav_version: "1.4.6".into(), functionality_level: 216, signatures: 1, eicar: vec![] };
+    let databases = vec![DatabaseEntry::of(&cvd)];
+    let time = chrono::DateTime::UNIX_EPOCH;
+    (Manifest::new(Generation(number), time, anchors.identity(), databases, proof), file)
+}
+
+/// One run of the updater from the publisher's view: bring this version, unless it is published.
+async fn publish(store: &impl DefinitionsStore, topic: &impl Topic, version: u32) -> Result<(), PublishError> {
+    let publisher = Publisher { store, announcements: topic, flat_prefix: "clamav_defs" };
+    loop {
+        let published = publisher.published().await?;
+        if published.entry("daily").is_some_and(|entry| entry.version.0 >= version) {
+            return publisher.settle().await;
+        }
+        let (manifest, file) = generation(published.next_generation().0, version);
+        publisher.put_body(&manifest.databases[0], file).await?;
+        publisher.advance(&published, &manifest).await?;
+    }
+}
+
+/// What a reader sees, checked to be whole.
+async fn read(store: &MemoryDefinitions) -> Option<(u64, u32)> {
+    let topic = MemoryTopic::default();
+    let reader = Publisher { store, announcements: &topic, flat_prefix: "" };
+    let manifest = reader.published().await.expect("what is published is valid").manifest?;
+    for database in &manifest.databases {
+        reader.body(database).await.expect("every published body is there");
+    }
+    Some((manifest.generation.0, manifest.databases[0].version.0))
+}
+
+#[tokio::test]
+async fn a_crash_at_any_step_shows_readers_whole_generations_and_converges() {
+    for when in [When::Before, When::After] {
+        for nth in 1.. {
+            let (store, topic) = (MemoryDefinitions::default(), MemoryTopic::default());
+            publish(&store, &topic, 1).await.unwrap();
+            let plan = &Plan::new(nth, when);
+            let crashed = publish(&Failing { port: &store, plan }, &Failing { port: &topic, plan }, 2).await;
+            assert_eq!(crashed.is_err(), plan.was_reached(), "{when:?} {nth}");
+            let seen = read(&store).await.unwrap();
+            assert!(seen == (1, 1) || seen == (2, 2), "{seen:?} after {when:?} {nth}");
+
+            publish(&store, &topic, 2).await.unwrap();
+            assert_eq!(read(&store).await, Some((2, 2)), "{when:?} {nth}");
+            let flat = store.read("clamav_defs/daily.cvd", u64::MAX).await.unwrap();
+            assert_eq!(flat.bytes, generation(2, 2).1, "{when:?} {nth}");
+            let announced: Vec<_> = topic.messages().into_iter().filter_map(|message| message.subject).collect();
+            assert!(announced.iter().any(|subject| subject.contains("generation 2 ")), "{when:?} {nth}");
+            if !plan.was_reached() {
+                break;
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn of_two_racing_updaters_one_wins_and_the_other_decides_again() {
+    let (store, topic) = (MemoryDefinitions::default(), MemoryTopic::default());
+    let publisher = Publisher { store: &store, announcements: &topic, flat_prefix: "clamav_defs" };
+    let before = publisher.published().await.unwrap();
+    let (first, file) = generation(1, 1);
+    let (second, other) = generation(1, 2);
+    publisher.put_body(&first.databases[0], file).await.unwrap();
+    publisher.put_body(&second.databases[0], other).await.unwrap();
+    assert_eq!(publisher.advance(&before, &first).await.unwrap(), Race::Won);
+    assert_eq!(publisher.advance(&before, &second).await.unwrap(), Race::Lost);
+    assert_eq!(read(&store).await, Some((1, 1)));
+    publish(&store, &topic, 2).await.unwrap();
+    assert_eq!(read(&store).await, Some((2, 2)));
+}
+
+#[tokio::test]
+async fn the_flat_prefix_has_the_predecessors_tags() {
+    let (store, topic) = (MemoryDefinitions::default(), MemoryTopic::default());
+    publish(&store, &topic, 1).await.unwrap();
+    let tags = store.tags("clamav_defs/daily.cvd").unwrap();
+    assert_eq!(tags, [Tag::new("md5", &generation(1, 1).0.databases[0].md5)]);
+    publish(&store, &topic, 1).await.unwrap();
+    assert_eq!(topic.messages().len(), 1, "a run that finds nothing new announces nothing");
+}
+
+#[tokio::test]
+async fn an_altered_body_is_never_used() {
+    let (store, topic) = (MemoryDefinitions::default(), MemoryTopic::default());
+    publish(&store, &topic, 1).await.unwrap();
+    let entry = generation(1, 1).0.databases.remove(0);
+    store.write(&entry.object_key, b"altered".to_vec(), &[], WriteCondition::Always).await.unwrap();
+    let publisher = Publisher { store: &store, announcements: &topic, flat_prefix: "" };
+    assert!(matches!(publisher.body(&entry).await, Err(PublishError::Altered { key }) if key == entry.object_key));
+}
