@@ -61,6 +61,18 @@ pub(crate) async fn deploy(
     }
 }
 
+/// The physical name of one of the stack's resources.
+///
+/// # Errors
+/// [`StackError::Call`].
+pub(crate) async fn physical_name(sdk: &SdkConfig, resource: &str) -> Result<String, StackError> {
+    let client = aws_sdk_cloudformation::Client::new(sdk);
+    let described = client.describe_stack_resource().stack_name(STACK_NAME).logical_resource_id(resource).send().await;
+    let described = described.map_err(call(format!("looking for {resource}")))?;
+    let detail = described.stack_resource_detail();
+    Ok(detail.and_then(|detail| detail.physical_resource_id()).unwrap_or_default().to_owned())
+}
+
 /// Uploads the packages, each under a key that names its content, and returns the parameters that name them.
 async fn upload(sdk: &SdkConfig, bundles: &Bundles) -> Result<Vec<(String, String)>, StackError> {
     let client = aws_sdk_s3::Client::new(sdk);

@@ -42,6 +42,19 @@ pub(crate) async fn ordinary_user(operator: &SdkConfig, name: &str, bucket: &str
     Ok(operator.clone().into_builder().credentials_provider(credentials(&id, &secret)).build())
 }
 
+/// Lets a function's role publish in batches. AWS judges `PublishBatch` by `sns:Publish`, which the template grants; MiniStack
+/// asks for an action of that name, which AWS does not have.
+///
+/// # Errors
+/// [`StackError::Call`].
+pub(crate) async fn allow_batches(operator: &SdkConfig, role: &str, topic: &str) -> Result<(), StackError> {
+    let policy = json!({ "Version": "2012-10-17", "Statement": [{
+        "Effect": "Allow", "Action": "sns:PublishBatch", "Resource": topic,
+    }] });
+    let put = aws_sdk_iam::Client::new(operator).put_role_policy().role_name(role).policy_name("batches");
+    put.policy_document(policy.to_string()).send().await.map(|_| ()).map_err(call("letting a role publish in batches"))
+}
+
 fn key_pair(key: &AccessKey) -> (String, String) {
     (key.access_key_id().to_owned(), key.secret_access_key().to_owned())
 }

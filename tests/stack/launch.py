@@ -1,4 +1,9 @@
-"""Starts MiniStack 1.5.33 with two departures from AWS mended. Both fail loudly should a newer MiniStack not have their place."""
+"""Starts MiniStack 1.5.33 with two departures from AWS mended and the functions' logs kept in files.
+
+All three fail loudly should a newer MiniStack not have their place.
+"""
+
+import os
 
 from ministack.app import main
 from ministack.core import iam_actions
@@ -28,5 +33,20 @@ def sqs_esm_concurrency(esm, *rest):
 
 
 lambda_svc._sqs_esm_concurrency = sqs_esm_concurrency
+
+# What a function logs goes to CloudWatch Logs, which few look into here, and only of some invocations to MiniStack's own log.
+directory = os.environ.pop("FUNCTION_LOGS")
+emit_to_cloudwatch = lambda_svc._emit_lambda_logs
+
+
+def emit_lambda_logs(func, request_id, log_text, error, duration_ms, **rest):
+    name = (func.get("config") or func)["FunctionName"]
+    with open(f"{directory}/{name}.log", "a") as log:
+        outcome = "failed" if error else "done"
+        log.write(f"{log_text.rstrip()}\n-- {request_id} {outcome} in {duration_ms} ms\n")
+    emit_to_cloudwatch(func, request_id, log_text, error, duration_ms, **rest)
+
+
+lambda_svc._emit_lambda_logs = emit_lambda_logs
 
 main()

@@ -10,6 +10,7 @@
 //! - all environments of all functions share the machine's disk: the stack gives them a directory of its own as `ScratchPath`,
 //!   and each function must keep out of its siblings' way there;
 //! - memory and disk sizes are not enforced;
+//! - `PublishBatch` wants an action of its own name, where AWS goes by `sns:Publish`: the rescanner's role is given it here;
 //! - an SNS subscription's own dead-letter queue is not honoured (a function's is);
 //! - `SIGTERM` would leave functions running: it is stopped by `SIGINT`, and what is left then is killed.
 

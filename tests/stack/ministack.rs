@@ -34,7 +34,8 @@ const ATTEMPTS: u32 = 3;
 pub(crate) struct MiniStack {
     supervised: Supervised,
     pub(crate) endpoint: String,
-    pub(crate) log: PathBuf,
+    /// A directory: `ministack.log`, and a log of each function that ran.
+    pub(crate) logs: PathBuf,
 }
 
 impl MiniStack {
@@ -43,19 +44,21 @@ impl MiniStack {
     /// # Errors
     /// [`StackError::NotUp`], [`StackError::System`].
     pub(crate) async fn start(python: &Path, scratch: &Path) -> Result<Self, StackError> {
-        let log = scratch.join("ministack.log");
-        let temporary = scratch.join("tmp");
-        fs::create_dir_all(&temporary).map_err(system(format!("making {}", temporary.display())))?;
+        let (logs, temporary) = (scratch.join("logs"), scratch.join("tmp"));
+        for directory in [&logs, &temporary] {
+            fs::create_dir_all(directory).map_err(system(format!("making {}", directory.display())))?;
+        }
+        let log = logs.join("ministack.log");
         for _ in 0..ATTEMPTS {
             let port = free_port().map_err(system("looking for a free port"))?;
             let file = File::create(&log).map_err(system(format!("making {}", log.display())))?;
             let interpreter = python.to_string_lossy();
             let command = [&*interpreter, "-c", include_str!("launch.py")];
             let identity = format!("nacre-{}-{port}", std::process::id());
-            let environment = environment(port, &identity, &temporary);
+            let environment = environment(port, &identity, &temporary, &logs);
             let supervised = Supervised::start(python, &command, &environment, scratch, file);
             let supervised = supervised.map_err(system("starting MiniStack"))?;
-            let mut ministack = Self { supervised, endpoint: format!("http://127.0.0.1:{port}"), log: log.clone() };
+            let mut ministack = Self { supervised, endpoint: format!("http://127.0.0.1:{port}"), logs: logs.clone() };
             if ministack.wait_until_up(port, &identity).await {
                 return Ok(ministack);
             }
@@ -93,11 +96,11 @@ impl MiniStack {
 }
 
 /// MiniStack's environment, and all that its functions inherit: nothing of ours, above all no credentials and no proxy.
-fn environment(port: u16, identity: &str, temporary: &Path) -> Vec<(&'static str, String)> {
+fn environment(port: u16, identity: &str, temporary: &Path, logs: &Path) -> Vec<(&'static str, String)> {
     // Programs are looked up where ours are.
     let path =
         env::var_os("PATH").map_or_else(|| "/usr/bin:/bin".to_owned(), |path| path.to_string_lossy().into_owned());
-    let temporary = temporary.to_string_lossy().into_owned();
+    let (temporary, logs) = (temporary.to_string_lossy().into_owned(), logs.to_string_lossy().into_owned());
     let settings = [
         // Evaluates policies, gives functions their roles' credentials.
         ("AUTH", "true"),
@@ -117,6 +120,7 @@ fn environment(port: u16, identity: &str, temporary: &Path) -> Vec<(&'static str
         // Packages are unpacked here; functions inherit it.
         ("TMPDIR", &temporary),
         ("HOME", &temporary),
+        ("FUNCTION_LOGS", &logs),
         ("PATH", &path),
     ];
     let settings = settings.map(|(name, value)| (name, value.to_owned()));

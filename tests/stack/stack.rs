@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use crate::{
     bundle::Bundles,
-    deploy::deploy,
+    deploy::{deploy, physical_name},
     error::{StackError, system},
     identity,
     invocation::{self, InvokeOutcome},
@@ -69,6 +69,8 @@ impl Stack {
         let ours = ours.map(|(name, value)| (name.to_owned(), value));
         let parameters: Vec<_> = ours.into_iter().chain(options.parameters).collect();
         let outputs = deploy(&sdk, &options.bundles, &parameters).await?;
+        let rescanner = physical_name(&sdk, "RescannerRole").await?;
+        identity::allow_batches(&sdk, &rescanner, outputs.get("RescanTrigger").map_or("", String::as_str)).await?;
         Ok(Self { ministack, sdk, outputs, users: AtomicUsize::new(0) })
     }
 
@@ -133,9 +135,9 @@ impl Stack {
         &self.ministack.endpoint
     }
 
-    /// The log of `MiniStack`, which holds what its functions log as well.
+    /// Where to look when something went wrong: a directory with `ministack.log` and a log of each function that ran.
     pub fn logs(&self) -> &Path {
-        &self.ministack.log
+        &self.ministack.logs
     }
 
     /// The engines that functions run at this moment: process ids of the zygotes, not of their workers.
