@@ -1,4 +1,5 @@
 //! The adapters keep the contract that the fakes keep, on a real endpoint.
+#![expect(clippy::unwrap_used, reason = "what fails here fails the test")]
 
 use std::{collections::BTreeMap, io::Write, time::Duration};
 
@@ -35,7 +36,7 @@ async fn stack() -> (Stack, TempDir) {
         parameters: Vec::new(),
         scratch: scratch.path().to_owned(),
     };
-    (Stack::start(options).await.unwrap(), scratch)
+    (Box::pin(Stack::start(options)).await.unwrap(), scratch)
 }
 
 async fn bucket(stack: &Stack, name: &str, versioned: bool) -> String {
@@ -122,7 +123,7 @@ async fn records_in_dynamodb_keep_the_contract() {
     let table = stack.output("ScanRecords");
     let records = DynamoRecords::new(stack.sdk_config(), table);
     contract::records_come_back_as_they_were(&records, "bucket").await;
-    contract::records_follow_their_order(&records, "bucket").await;
+    Box::pin(contract::records_follow_their_order(&records, "bucket")).await;
     contract::reports_are_of_the_stored_record(&records, "bucket").await;
     contract::removals_respect_the_order_of_events(&records, "bucket").await;
     // More than fit one page.
@@ -157,7 +158,8 @@ async fn records_in_dynamodb_keep_the_contract() {
 async fn definitions_in_s3_keep_the_contract() {
     let (stack, _scratch) = stack().await;
     let bucket = stack.output("DefinitionsBucket");
-    contract::definitions_are_written_on_condition(&S3Definitions::new(stack.sdk_config(), bucket)).await;
+    let definitions = S3Definitions::new(stack.sdk_config(), bucket);
+    Box::pin(contract::definitions_are_written_on_condition(&definitions)).await;
     // The tags came with the body.
     let tags = stack.s3().get_object_tagging().bucket(bucket).key("contract/key").send().await.unwrap();
     let tags: Vec<_> = tags.tag_set().iter().map(|tag| (tag.key(), tag.value())).collect();
@@ -213,5 +215,5 @@ fn text_of(message: &TopicMessage) -> String {
         return message.body.clone();
     }
     let bodies: Value = serde_json::from_str(&message.body).unwrap();
-    bodies["sqs"].as_str().unwrap().to_owned()
+    bodies.get("sqs").and_then(Value::as_str).unwrap().to_owned()
 }

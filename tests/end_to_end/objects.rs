@@ -1,1 +1,215 @@
-//! Placeholder.
+//! Objects under the conditions that they really meet: overwritten, deleted, oddly named, announced twice, refused a tag.
+
+use std::time::Duration;
+
+use aws_sdk_sns::types::MessageAttributeValue;
+use aws_sdk_sqs::types::QueueAttributeName;
+use nacre_shared::{object::ObjectId, testing::definitions::eicar, verdict::Verdict};
+use nacre_stack::{Stack, get_status};
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
+use serde_json::{Value, json};
+
+use crate::support::{EVIL, PATIENCE, World};
+
+/// An S3 event for a key that needs no encoding.
+fn event(bucket: &str, key: &str, version_id: Option<&str>) -> Value {
+    json!({ "Records": [{ "eventSource": "aws:s3", "eventName": "ObjectCreated:Put", "awsRegion": "eu-west-1",
+        "s3": { "bucket": { "name": bucket }, "object": { "key": key, "versionId": version_id, "size": 1 } } }] })
+}
+
+/// Messages in a queue, waiting or under way.
+async fn depth(stack: &Stack, queue: &str) -> u32 {
+    let waiting = QueueAttributeName::ApproximateNumberOfMessages;
+    let under_way = QueueAttributeName::ApproximateNumberOfMessagesNotVisible;
+    let request = stack.sqs().get_queue_attributes().queue_url(stack.output(queue));
+    let answer = request.attribute_names(waiting.clone()).attribute_names(under_way.clone()).send().await.unwrap();
+    let attributes = answer.attributes().unwrap();
+    [waiting, under_way].iter().map(|name| attributes[name].parse::<u32>().unwrap()).sum()
+}
+
+/// Waits until everything that was announced is done with.
+async fn await_quiet(stack: &Stack) {
+    let patience = tokio::time::Instant::now() + PATIENCE;
+    while depth(stack, "ScanQueue").await > 0 {
+        assert!(tokio::time::Instant::now() < patience, "the scan queue does not empty");
+        tokio::time::sleep(Duration::from_millis(250)).await;
+    }
+    assert_eq!(depth(stack, "ScanDeadLetters").await, 0, "nothing ends as a dead letter");
+}
+
+#[tokio::test]
+async fn every_version_is_judged_by_its_own_bytes() {
+    let world = World::ready(&[]).await;
+    let stack = &world.stack;
+    // The second version is there before the first one's event is handled, or soon after: both verdicts must hold.
+    let elder = stack.put("twice.txt", eicar()).await.unwrap();
+    let latest = stack.put("twice.txt", "harmless\n").await.unwrap();
+    assert_ne!(elder.version_id, latest.version_id);
+    assert!(matches!(stack.await_settled(&elder, PATIENCE).await.unwrap().verdict, Verdict::Infected { .. }));
+    assert_eq!(stack.await_settled(&latest, PATIENCE).await.unwrap().verdict, Verdict::Clean);
+    let reader = stack.ordinary_user().await.unwrap();
+    assert_eq!(get_status(&reader, &elder).await.unwrap(), 403);
+    assert_eq!(get_status(&reader, &latest).await.unwrap(), 200);
+    world.end().await;
+}
+
+#[tokio::test]
+async fn an_object_overwritten_between_event_and_scan_is_judged_by_what_is_there() {
+    let world = World::ready(&[("ScannedBucketName", "given-without-versions")]).await;
+    let stack = &world.stack;
+    let location =
+        aws_sdk_s3::types::CreateBucketConfiguration::builder().location_constraint("eu-west-1".into()).build();
+    let create = stack.s3().create_bucket().bucket(stack.scanned_bucket()).create_bucket_configuration(location);
+    create.send().await.unwrap();
+    let announced = stack.put("overwritten.txt", "harmless\n").await.unwrap();
+    stack.put("overwritten.txt", eicar()).await.unwrap();
+    let outcome = world.invoke("ScannerFunction", event(stack.scanned_bucket(), "overwritten.txt", None)).await;
+    assert_eq!(outcome.function_error, None, "{outcome:?}");
+    assert_eq!(stack.tag(&announced, "av-status").await.unwrap().as_deref(), Some("INFECTED"));
+    assert!(matches!(stack.record(&announced).await.unwrap().unwrap().verdict, Verdict::Infected { .. }));
+    world.end().await;
+}
+
+#[tokio::test]
+async fn what_is_gone_malformed_or_none_of_our_business_is_acknowledged() {
+    let world = World::ready(&[]).await;
+    let stack = &world.stack;
+    let bucket = stack.scanned_bucket();
+    let queue = stack.output("ScanQueue");
+    let test_event = json!({ "Service": "Amazon S3", "Event": "s3:TestEvent", "Bucket": bucket });
+    let mut tagging = event(bucket, "never-there.txt", None);
+    tagging["Records"][0]["eventName"] = json!("ObjectTagging:Put");
+    for body in [
+        "not JSON at all".to_owned(),
+        "{\"Records\":[{\"eventSource\":\"aws:s3\",\"s3\":{}}]}".to_owned(),
+        test_event.to_string(),
+        tagging.to_string(),
+        event(bucket, "never-there.txt", None).to_string(),
+        event(bucket, "never-there.txt", Some("no-such-version")).to_string(),
+        event("no-such-bucket-anywhere", "x", None).to_string(),
+    ] {
+        stack.sqs().send_message().queue_url(queue).message_body(body).send().await.unwrap();
+    }
+    let deleted = stack.put("deleted.txt", "soon gone\n").await.unwrap();
+    let delete =
+        stack.s3().delete_object().bucket(bucket).key("deleted.txt").set_version_id(deleted.version_id.clone());
+    delete.send().await.unwrap();
+    await_quiet(stack).await;
+    let records = stack.await_records(PATIENCE, <[_]>::is_empty).await.unwrap();
+    assert!(records.is_empty(), "a removed object loses its record: {records:?}");
+
+    let direct = world.invoke("ScannerFunction", json!({ "Records": [{ "eventSource": "aws:s3" }] })).await;
+    assert_eq!((direct.function_error, &direct.payload), (None, &json!({ "batchItemFailures": [] })));
+    assert!(direct.logs.contains("record malformed") && direct.logs.contains("\"Malformed\":1"), "{}", direct.logs);
+    world.end().await;
+}
+
+#[tokio::test]
+async fn a_tag_write_that_fails_is_made_good_without_a_second_scan() {
+    let world = World::ready(&[]).await;
+    let stack = &world.stack;
+    let s3 = stack.s3();
+    let bucket = stack.scanned_bucket();
+    let policy = s3.get_bucket_policy().bucket(bucket).send().await.unwrap().policy().unwrap().to_owned();
+    let mut denying: Value = serde_json::from_str(&policy).unwrap();
+    denying["Statement"].as_array_mut().unwrap().push(json!({
+        "Sid": "Test", "Effect": "Deny", "Principal": "*", "Resource": format!("arn:aws:s3:::{bucket}/*"),
+        "Action": ["s3:PutObjectTagging", "s3:PutObjectVersionTagging"],
+    }));
+    s3.put_bucket_policy().bucket(bucket).policy(denying.to_string()).send().await.unwrap();
+
+    let object = stack.put("untaggable.txt", eicar()).await.unwrap();
+    let recorded = stack.await_records(PATIENCE, |records| !records.is_empty()).await.unwrap();
+    assert!(!recorded[0].reported, "what is not shown in tags is not reported as done");
+    assert_eq!(stack.tag(&object, "av-status").await.unwrap(), None);
+    s3.put_bucket_policy().bucket(bucket).policy(policy).send().await.unwrap();
+    let settled = stack.await_settled(&object, PATIENCE).await.unwrap();
+    assert_eq!(settled.scanned_at, recorded[0].scanned_at, "the first scan's record stands");
+    assert_eq!(stack.tag(&object, "av-status").await.unwrap().as_deref(), Some("INFECTED"));
+    await_quiet(stack).await;
+    world.end().await;
+}
+
+#[tokio::test]
+async fn an_engine_killed_mid_scan_costs_no_object_its_verdict() {
+    let world = World::ready(&[]).await;
+    let stack = &world.stack;
+    let first = stack.put("first.txt", "harmless\n").await.unwrap();
+    stack.await_settled(&first, PATIENCE).await.unwrap();
+    // Stopped, the warm engines take the next request and never answer it: then they are in the middle of a scan.
+    let warm = stack.engine_processes();
+    assert!(!warm.is_empty());
+    for engine in &warm {
+        kill(Pid::from_raw(*engine), Signal::SIGSTOP).unwrap();
+    }
+    let second = stack.put("second.txt", eicar()).await.unwrap();
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    assert_eq!(stack.record(&second).await.unwrap(), None, "a stopped engine has no verdict");
+    for engine in &warm {
+        kill(Pid::from_raw(*engine), Signal::SIGKILL).unwrap();
+    }
+    let settled = stack.await_settled(&second, PATIENCE).await.unwrap();
+    assert!(matches!(settled.verdict, Verdict::Infected { .. }), "{settled:?}");
+    world.end().await;
+}
+
+#[tokio::test]
+async fn twice_the_same_message_is_one_scans_effect() {
+    let world = World::ready(&[]).await;
+    let stack = &world.stack;
+    let results =
+        stack.sqs().create_queue().queue_name("results").send().await.unwrap().queue_url().unwrap().to_owned();
+    let arn = stack.output("ScanResults").replace(":sns:", ":sqs:");
+    let arn = format!("{}:results", arn.rsplit_once(':').unwrap().0);
+    let subscribe = stack.sns().subscribe().topic_arn(stack.output("ScanResults")).protocol("sqs").endpoint(arn);
+    subscribe.attributes("RawMessageDelivery", "true").send().await.unwrap();
+
+    let object = stack.put("once.txt", eicar()).await.unwrap();
+    let record = stack.await_settled(&object, PATIENCE).await.unwrap();
+    let again = event(stack.scanned_bucket(), "once.txt", object.version_id.as_deref()).to_string();
+    for _ in 0..3 {
+        // An attribute of somebody's own must not keep a message from the queue.
+        let attribute = MessageAttributeValue::builder().data_type("String").string_value("x").build().unwrap();
+        let publish = stack.sns().publish().topic_arn(stack.output("ScannerTrigger")).message(&again);
+        publish.message_attributes("somebody", attribute).send().await.unwrap();
+    }
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    await_quiet(stack).await;
+    assert_eq!(stack.record(&object).await.unwrap(), Some(record), "the record is the first scan's");
+    let receive = stack.sqs().receive_message().queue_url(&results).max_number_of_messages(10).wait_time_seconds(1);
+    let received = receive.send().await.unwrap();
+    let bodies: Vec<Value> =
+        received.messages().iter().map(|message| serde_json::from_str(message.body().unwrap()).unwrap()).collect();
+    assert_eq!(bodies.len(), 1, "{bodies:?}");
+    assert_eq!((&bodies[0]["key"], &bodies[0]["av-status"]), (&json!("once.txt"), &json!("INFECTED")));
+    assert_eq!(bodies[0]["version"], json!(object.version_id));
+    world.end().await;
+}
+
+#[tokio::test]
+async fn awkward_keys_are_scanned_tagged_and_rescanned_under_their_own_names() {
+    let world = World::ready(&[]).await;
+    let stack = &world.stack;
+    let keys =
+        ["with space", "plus+and%2Bpercent%", "ünï/çødé €", "../../etc/passwd", "a//b/", "quote\"and'back\\slash"];
+    let mut objects: Vec<ObjectId> = Vec::new();
+    for key in keys {
+        objects.push(stack.put(key, EVIL).await.unwrap());
+    }
+    for object in &objects {
+        assert_eq!(stack.await_settled(object, PATIENCE).await.unwrap().verdict, Verdict::Clean, "{object}");
+    }
+    world.mirror.put("daily.cvd", crate::support::daily(2, true));
+    world.update().await;
+    let rescanned = |records: &[nacre_shared::scan_record::ScanRecord]| {
+        records.iter().filter(|record| record.reported && record.generation.0 == 2).count() == keys.len()
+    };
+    stack.await_records(PATIENCE, rescanned).await.unwrap();
+    for object in &objects {
+        assert_eq!(stack.tag(object, "av-status").await.unwrap().as_deref(), Some("INFECTED"), "{object}");
+    }
+    world.end().await;
+}

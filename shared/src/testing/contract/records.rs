@@ -166,7 +166,7 @@ where
     Store: RecordStore + RecordPages,
 {
     let record = |n: u32| ScanRecord {
-        object: ObjectId::new(bucket, format!("page/{}", n / 2), (n % 2 > 0).then(|| format!("v{n}"))),
+        object: ObjectId::new(bucket, format!("page/{}", n / 2), (!n.is_multiple_of(2)).then(|| format!("v{n}"))),
         etag: format!("etag {n}"),
         size: u64::from(n),
         generation: Generation(u64::from(n)),
@@ -188,6 +188,7 @@ where
                 let page = store.page(Segment { index, total }, cursor).await.expect("it can be read");
                 assert_eq!(page.unreadable, 0);
                 found.extend(page.records.into_iter().filter(|summary| summary.object.key.starts_with("page/")));
+                assert!(found.len() <= expected.len(), "no record comes twice");
                 cursor = page.next;
                 if cursor.is_none() {
                     break;
