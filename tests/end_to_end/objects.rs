@@ -160,10 +160,14 @@ async fn an_engine_killed_mid_scan_costs_no_object_its_verdict() {
 async fn twice_the_same_message_is_one_scans_effect() {
     let world = World::ready(&[]).await;
     let stack = &world.stack;
-    let results =
-        stack.sqs().create_queue().queue_name("results").send().await.unwrap().queue_url().unwrap().to_owned();
-    let arn = stack.output("ScanResults").replace(":sns:", ":sqs:");
-    let arn = format!("{}:results", arn.rsplit_once(':').unwrap().0);
+    let policy = json!({ "Version": "2012-10-17", "Statement": [{ "Effect": "Allow", "Resource": "*",
+        "Principal": { "Service": "sns.amazonaws.com" }, "Action": "sqs:SendMessage" }] });
+    let create = stack.sqs().create_queue().queue_name("results");
+    let create = create.attributes(QueueAttributeName::Policy, policy.to_string());
+    let results = create.send().await.unwrap().queue_url().unwrap().to_owned();
+    let of_results =
+        stack.sqs().get_queue_attributes().queue_url(&results).attribute_names(QueueAttributeName::QueueArn);
+    let arn = of_results.send().await.unwrap().attributes().unwrap()[&QueueAttributeName::QueueArn].clone();
     let subscribe = stack.sns().subscribe().topic_arn(stack.output("ScanResults")).protocol("sqs").endpoint(arn);
     subscribe.attributes("RawMessageDelivery", "true").send().await.unwrap();
 

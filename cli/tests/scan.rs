@@ -1,0 +1,104 @@
+//! `nacre scan` as a user runs it.
+
+use std::{
+    fs,
+    path::Path,
+    process::{Command, Output},
+};
+
+use nacre_shared::testing::definitions::{eicar, eicar_signature};
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// A directory with definitions that know EICAR, and one for files.
+fn world() -> (TempDir, TempDir) {
+    let (definitions, files) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    fs::write(definitions.path().join("test.ndb"), eicar_signature()).unwrap();
+    (definitions, files)
+}
+
+fn nacre_scan(definitions: &Path, arguments: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_nacre"));
+    command.arg("scan").arg("--definitions").arg(definitions).args(arguments).output().unwrap()
+}
+
+fn lines(output: &Output) -> Vec<Value> {
+    String::from_utf8_lossy(&output.stdout).lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+#[test]
+fn the_exit_status_tells_the_worst() {
+    let (definitions, files) = world();
+    let write = |name: &str, bytes: &[u8]| {
+        let path = files.path().join(name);
+        fs::write(&path, bytes).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let (clean, infected) = (write("clean.txt", b"nothing at all\n"), write("eicar.com", &eicar()));
+    let missing = files.path().join("missing").to_str().unwrap().to_owned();
+    let status = |paths: &[&str]| nacre_scan(definitions.path(), paths).status.code();
+    assert_eq!(status(&[&clean]), Some(0));
+    assert_eq!(status(&[&clean, &infected]), Some(1));
+    assert_eq!(status(&[&clean, &missing]), Some(2));
+    assert_eq!(status(&[&missing, &infected]), Some(1), "what was found is there, whatever else was not seen");
+    assert_eq!(status(&[]), Some(2), "there is nothing to scan");
+}
+
+#[test]
+fn json_has_one_object_a_line_with_every_field() {
+    let (definitions, files) = world();
+    fs::write(files.path().join("a.txt"), "nothing at all\n").unwrap();
+    fs::write(files.path().join("b.com"), eicar()).unwrap();
+    let results = lines(&nacre_scan(definitions.path(), &["--json", files.path().to_str().unwrap()]));
+    let [clean, infected] = &results[..] else { panic!("{results:?}") };
+    let fields: Vec<&String> = clean.as_object().unwrap().keys().collect();
+    assert_eq!(fields, ["layers", "path", "reason", "signatures", "targets", "verdict"]);
+    assert_eq!((&clean["verdict"], &clean["reason"]), (&"clean".into(), &Value::Null));
+    assert!(clean["targets"].as_array().unwrap().contains(&7.into()), "a text file is seen as text: {clean}");
+    assert_eq!(clean["layers"][0]["size"], 15);
+    assert_eq!(infected["verdict"], "infected");
+    assert_eq!(infected["signatures"], serde_json::json!(["Eicar-Test-Signature.UNOFFICIAL"]));
+}
+
+#[test]
+fn what_cannot_be_scanned_is_never_clean() {
+    let (definitions, files) = world();
+    // An archive whose one file is marked as encrypted: general purpose bit 0.
+    let mut zip = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
+    zip.start_file(
+        "secret.txt",
+        zip::write::SimpleFileOptions::default().compression_method(zip::CompressionMethod::Stored),
+    )
+    .unwrap();
+    std::io::Write::write_all(&mut zip, b"nobody knows what this is").unwrap();
+    let mut archive = zip.finish().unwrap().into_inner();
+    archive[6] |= 1;
+    let central = archive.windows(4).position(|bytes| bytes == b"PK\x01\x02").unwrap();
+    archive[central + 8] |= 1;
+    let path = files.path().join("secret.zip");
+    fs::write(&path, archive).unwrap();
+    let output = nacre_scan(
+        definitions.path(),
+        &["--json", path.to_str().unwrap(), files.path().join("gone").to_str().unwrap()],
+    );
+    assert_eq!(output.status.code(), Some(2));
+    let results = lines(&output);
+    let told: Vec<_> = results.iter().map(|result| (result["verdict"].as_str(), result["reason"].as_str())).collect();
+    assert_eq!(told, [(Some("unscannable"), Some("encrypted")), (Some("unscannable"), Some("not_found"))]);
+}
+
+#[test]
+fn definitions_that_cannot_be_used_are_an_error_with_a_remedy() {
+    let (definitions, files) = world();
+    let file = files.path().join("a.txt");
+    fs::write(&file, "nothing at all\n").unwrap();
+    let said = |definitions: &Path| {
+        let output = nacre_scan(definitions, &[file.to_str().unwrap()]);
+        assert_eq!((output.status.code(), output.stdout.as_slice()), (Some(2), &b""[..]));
+        String::from_utf8_lossy(&output.stderr).into_owned()
+    };
+    assert!(said(&definitions.path().join("nowhere")).contains("name one with --definitions"));
+    assert!(said(files.path()).contains("the engine is not ready"), "a directory without definitions");
+    fs::write(definitions.path().join("broken.ldb"), "not a signature\n").unwrap();
+    assert!(said(definitions.path()).contains("Malformed database"));
+}
