@@ -13,7 +13,7 @@ use serde_json::Value;
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    aws::run_function(function()).await
+    aws::run_function(Box::pin(function())).await
 }
 
 #[expect(clippy::disallowed_methods, reason = "the composition root reads the environment")]

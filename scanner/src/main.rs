@@ -20,7 +20,7 @@ use tokio::sync::Mutex;
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    aws::run_function(function()).await
+    aws::run_function(Box::pin(function())).await
 }
 
 #[expect(clippy::disallowed_methods, reason = "the composition root reads the environment")]

@@ -1,5 +1,4 @@
 //! The adapters keep the contract that the fakes keep, on a real endpoint.
-#![expect(clippy::unwrap_used, reason = "what fails here fails the test")]
 
 use std::{collections::BTreeMap, io::Write, time::Duration};
 

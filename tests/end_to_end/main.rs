@@ -1,9 +1,16 @@
 //! The whole of Nacre on the local stack, through its real entry points.
+//!
+//! Each module is marked as a test, since clippy's allowances for tests reach nothing else.
 
-mod support;
-
+#[cfg(test)]
 mod contract;
+#[cfg(test)]
 mod definitions;
+#[cfg(test)]
 mod main_job;
+#[cfg(test)]
 mod objects;
+#[cfg(test)]
 mod settings;
+#[cfg(test)]
+mod support;

@@ -85,7 +85,7 @@ pub(crate) fn daily(version: u32, knows_evil: bool) -> Vec<u8> {
 
 /// `daily`, for a test to spoil.
 pub(crate) fn daily_builder(version: u32, knows_evil: bool) -> CvdBuilder {
-    let pattern: String = EVIL.bytes().map(|byte| format!("{byte:02x}")).collect();
+    let pattern = hex::encode(EVIL);
     let evil = if knows_evil { format!("Test.Evil:0:*:{pattern}\n") } else { String::new() };
     let signatures = "Test.Nothing:0:*:6e6f7468696e67206c696b6520746869732065766572\n".to_owned() + &evil;
     CvdBuilder::new("daily").version(version).member("daily.ndb", signatures)

@@ -31,17 +31,16 @@ impl Databases {
 
     /// Yesterday's `daily`.
     pub(super) fn daily(&self) -> Vec<u8> {
-        self.daily_version(100, String::new())
+        self.daily_version(100, "")
     }
 
     /// Today's `daily`, with a new signature.
     pub(super) fn next_daily(&self) -> Vec<u8> {
-        let pattern: String = LATENT_TEXT.bytes().map(|byte| format!("{byte:02x}")).collect();
-        self.daily_version(101, format!("{LATENT_SIGNATURE}:0:*:{pattern}\n"))
+        self.daily_version(101, &format!("{LATENT_SIGNATURE}:0:*:{}\n", hex::encode(LATENT_TEXT)))
     }
 
-    fn daily_version(&self, version: u32, added: String) -> Vec<u8> {
+    fn daily_version(&self, version: u32, added: &str) -> Vec<u8> {
         let known = "Nacre.Demo.Nothing:0:*:4e6163726520666f756e64206e6f7468696e672068657265\n".to_owned();
-        CvdBuilder::new("daily").version(version).built(self.now).member("daily.ndb", known + &added).build(&self.keys)
+        CvdBuilder::new("daily").version(version).built(self.now).member("daily.ndb", known + added).build(&self.keys)
     }
 }

@@ -190,7 +190,7 @@ async fn an_object_that_is_gone_is_no_error_and_leaves_no_record() {
     assert_eq!(gone, Outcome::Gone);
 
     let object = world.objects.put("plain", "key", "good");
-    let mut reader = Reader::meddling(&world.objects, || world.objects.delete("plain", "key"));
+    let mut reader = Reader::meddling(&world.objects, || drop(world.objects.delete("plain", "key")));
     assert_eq!(world.scan(&object, &mut reader).await.unwrap(), Outcome::Gone);
     assert_eq!(world.records.records(), []);
     assert_eq!(world.results.messages(), []);

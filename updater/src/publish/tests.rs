@@ -28,13 +28,13 @@ fn generation(number: u64, version: u32) -> (Manifest, Vec<u8>) {
 async fn publish(store: &impl DefinitionsStore, topic: &impl Topic, version: u32) -> Result<(), PublishError> {
     let publisher = Publisher { store, announcements: topic, flat_prefix: "clamav_defs" };
     loop {
-        let published = publisher.published().await?;
-        if published.entry("daily").is_some_and(|entry| entry.version.0 >= version) {
+        let before = publisher.published().await?;
+        if before.entry("daily").is_some_and(|entry| entry.version.0 >= version) {
             return publisher.settle().await;
         }
-        let (manifest, file) = generation(published.next_generation().0, version);
+        let (manifest, file) = generation(before.next_generation().0, version);
         publisher.put_body(&manifest.databases[0], file).await?;
-        publisher.advance(&published, &manifest).await?;
+        publisher.advance(&before, &manifest).await?;
     }
 }
 
