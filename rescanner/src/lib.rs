@@ -6,16 +6,14 @@ pub mod segment;
 
 use lambda_runtime::Diagnostic;
 use nacre_shared::{
-    definitions::manifest::{Generation, ManifestError, POINTER_KEY, Pointer},
-    port::{Clock, DefinitionsStore, RecordPages, StoreError, Topic},
+    definitions::manifest::Generation,
+    port::{Clock, DefinitionsStore, RecordPages, Topic},
+    published::{PointerRead, PublishedError, read_pointer},
     telemetry::{Metric, error_chain},
 };
 use rescan::{Pass, Tally};
 use segment::SegmentError;
 use serde_json::{Value, json};
-
-/// Largest pointer that is read.
-const MAX_POINTER_BYTES: u64 = 64 << 10;
 
 /// What the rescanner speaks to.
 #[derive(Debug)]
@@ -55,12 +53,12 @@ impl Handled {
 /// Why a pass failed; it is to be run again.
 #[derive(Debug, thiserror::Error)]
 pub enum RescanError {
-    /// The pointer to the published generation could not be read.
-    #[error("{POINTER_KEY} could not be read from the definitions bucket")]
-    Pointer(#[source] StoreError),
-    /// The pointer is not valid.
-    #[error("{POINTER_KEY} is not valid")]
-    Invalid(#[from] ManifestError),
+    /// What is published cannot be told.
+    #[error("the published generation cannot be told")]
+    Published(#[from] PublishedError),
+    /// Nothing was ever published.
+    #[error("no definitions are published yet: run the updater")]
+    NonePublished,
     /// A segment was not worked to its end.
     #[error("the pass for generation {} was not finished", generation.0)]
     Unfinished {
@@ -91,8 +89,10 @@ where
     /// # Errors
     /// [`RescanError`].
     pub async fn handle(&self, segments: u32, region: &str) -> Result<Handled, RescanError> {
-        let pointer = self.definitions.read(POINTER_KEY, MAX_POINTER_BYTES).await.map_err(RescanError::Pointer)?;
-        let generation = Pointer::parse(&pointer.bytes)?.generation;
+        let PointerRead::Read { pointer, .. } = read_pointer(&self.definitions, None).await? else {
+            return Err(RescanError::NonePublished);
+        };
+        let generation = pointer.generation;
         let pass = Pass { records: &self.records, triggers: &self.triggers, generation, region, at: self.clock.now() };
         let tally = pass.run(segments).await.map_err(|source| RescanError::Unfinished { generation, source })?;
         Ok(Handled { generation, tally })

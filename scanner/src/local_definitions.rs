@@ -8,15 +8,13 @@ use std::{
 use nacre_shared::{
     definitions::{
         engine_form::{EngineFormError, engine_form},
-        manifest::{DatabaseEntry, Generation, Manifest, ManifestError, POINTER_KEY, Pointer, sha256_hex},
+        manifest::{Generation, Manifest},
         trust_anchor::TrustAnchors,
     },
-    port::{DefinitionsStore, StoreError},
+    port::DefinitionsStore,
+    published::{PointerRead, PublishedError, read_body, read_manifest, read_pointer},
 };
 use tempfile::TempDir;
-
-/// Largest pointer or manifest that is read.
-const MAX_JSON_BYTES: u64 = 4 << 20;
 
 /// One generation on local disk.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,30 +31,9 @@ pub enum DefinitionsError {
     /// Nothing was ever published.
     #[error("no definitions are published yet: run the updater")]
     NonePublished,
-    /// The definitions bucket could not be read.
-    #[error("{key} could not be read from the definitions bucket")]
-    Store {
-        /// The key.
-        key: String,
-        /// Why.
-        #[source]
-        source: StoreError,
-    },
-    /// The pointer or the manifest is not what it should be.
-    #[error("{key} is not valid")]
-    Manifest {
-        /// The key.
-        key: String,
-        /// Why.
-        #[source]
-        source: ManifestError,
-    },
-    /// A body is not the one that the manifest, or the manifest not the one that the pointer names.
-    #[error("{key} does not have the SHA-256 that it is published with")]
-    Altered {
-        /// The key.
-        key: String,
-    },
+    /// What is published cannot be read.
+    #[error("the published definitions cannot be read")]
+    Published(#[from] PublishedError),
     /// A body that is the published one cannot be brought into the engine's form.
     #[error("{key} cannot be unpacked")]
     Form {
@@ -113,21 +90,12 @@ impl DefinitionsFollower {
     /// [`DefinitionsError`].
     pub async fn follow(&mut self, store: &impl DefinitionsStore) -> Result<LocalDefinitions, DefinitionsError> {
         let known = self.current.as_ref().map(|(etag, _)| etag.as_str());
-        let changed = store.read_changed(POINTER_KEY, known, MAX_JSON_BYTES).await;
-        let pointer = match (changed, &self.current) {
-            (Ok(None), Some((_, definitions))) => return Ok(definitions.clone()),
-            (Ok(Some(pointer)), _) => pointer,
-            (Ok(None), None) | (Err(StoreError::NotFound), _) => return Err(DefinitionsError::NonePublished),
-            (Err(source), _) => return Err(DefinitionsError::Store { key: POINTER_KEY.into(), source }),
+        let (pointer, etag) = match (read_pointer(store, known).await?, &self.current) {
+            (PointerRead::Unchanged, Some((_, definitions))) => return Ok(definitions.clone()),
+            (PointerRead::Read { pointer, etag }, _) => (pointer, etag),
+            (PointerRead::Unchanged | PointerRead::Missing, _) => return Err(DefinitionsError::NonePublished),
         };
-        let invalid = |key: &str| {
-            let key = key.to_owned();
-            move |source| DefinitionsError::Manifest { key, source }
-        };
-        let parsed = Pointer::parse(&pointer.bytes).map_err(invalid(POINTER_KEY))?;
-        let key = parsed.manifest_key.as_str();
-        let manifest = fetch(store, key, MAX_JSON_BYTES, &parsed.manifest_sha256).await?;
-        let manifest = Manifest::parse(&manifest).map_err(invalid(key))?;
+        let manifest = read_manifest(store, &pointer).await?;
         if manifest.trust_anchor != self.trusted.identity() {
             let (found, trusted) = (manifest.trust_anchor.clone(), self.trusted.identity());
             return Err(DefinitionsError::Untrusted { found, trusted });
@@ -135,7 +103,7 @@ impl DefinitionsFollower {
         let directory = self.root.path().join(manifest.generation.0.to_string());
         self.fill(store, &manifest, &directory).await?;
         let definitions = LocalDefinitions { generation: manifest.generation, directory };
-        if let Some((_, old)) = self.current.replace((pointer.etag, definitions.clone()))
+        if let Some((_, old)) = self.current.replace((etag, definitions.clone()))
             && old.directory != definitions.directory
         {
             // The engine that loaded it has no more use for the files.
@@ -165,7 +133,7 @@ impl DefinitionsFollower {
         }
         fs::create_dir_all(&partial).map_err(disk(&partial))?;
         for database in &manifest.databases {
-            let body = fetch_database(store, database).await?;
+            let body = read_body(store, database).await?;
             let formed = engine_form(database, &body, self.trusted.is_clamav());
             let (file_name, bytes) = formed.map_err(|source| {
                 let key = database.object_key.clone();
@@ -176,21 +144,4 @@ impl DefinitionsFollower {
         }
         fs::rename(&partial, directory).map_err(disk(directory))
     }
-}
-
-async fn fetch_database(store: &impl DefinitionsStore, database: &DatabaseEntry) -> Result<Vec<u8>, DefinitionsError> {
-    fetch(store, &database.object_key, database.size, &database.sha256).await
-}
-
-async fn fetch(
-    store: &impl DefinitionsStore,
-    key: &str,
-    limit: u64,
-    sha256: &str,
-) -> Result<Vec<u8>, DefinitionsError> {
-    let stored = store.read(key, limit).await.map_err(|source| DefinitionsError::Store { key: key.into(), source })?;
-    if sha256_hex(&stored.bytes) != sha256 {
-        return Err(DefinitionsError::Altered { key: key.into() });
-    }
-    Ok(stored.bytes)
 }

@@ -8,6 +8,7 @@ pub mod definitions;
 pub mod event;
 pub mod object;
 pub mod port;
+pub mod published;
 pub mod rescan_plan;
 pub mod scan_record;
 pub mod settings;

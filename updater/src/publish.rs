@@ -4,9 +4,10 @@
 
 use nacre_shared::{
     definitions::manifest::{
-        DatabaseEntry, Generation, Manifest, ManifestError, POINTER_KEY, Pointer, UPDATER_STATE_KEY, sha256_hex,
+        DatabaseEntry, Generation, Manifest, ManifestError, POINTER_KEY, Pointer, UPDATER_STATE_KEY,
     },
     port::{DefinitionsStore, StoreError, Topic, TopicMessage, WriteCondition},
+    published::{PointerRead, PublishedError, read_body, read_manifest, read_pointer},
     tag_policy::Tag,
 };
 use serde::{Deserialize, Serialize};
@@ -18,6 +19,9 @@ const MAX_JSON_BYTES: u64 = 4 << 20;
 /// Why publishing stopped. What was published before stays, whole.
 #[derive(Debug, thiserror::Error)]
 pub enum PublishError {
+    /// What is published cannot be read.
+    #[error("what is published cannot be read")]
+    Published(#[from] PublishedError),
     /// The definitions bucket could not be read or written.
     #[error("{key} could not be read or written in the definitions bucket")]
     Store {
@@ -27,20 +31,14 @@ pub enum PublishError {
         #[source]
         source: StoreError,
     },
-    /// Something published is not valid.
-    #[error("{key} is not valid")]
+    /// The manifest that an unfinished run left is not valid.
+    #[error("{key} is not valid: remove it")]
     Invalid {
         /// The key.
         key: String,
         /// Why.
         #[source]
         source: ManifestError,
-    },
-    /// A published body is not the one that its manifest names.
-    #[error("{key} does not have the SHA-256 that it is published with")]
-    Altered {
-        /// The key.
-        key: String,
     },
     /// The generation could not be announced.
     #[error("the generation could not be announced")]
@@ -100,15 +98,11 @@ impl<Store: DefinitionsStore, Announcements: Topic> Publisher<'_, Store, Announc
     /// # Errors
     /// [`PublishError`]; a missing pointer is none.
     pub async fn published(&self) -> Result<Published, PublishError> {
-        let stored = match self.store.read(POINTER_KEY, MAX_JSON_BYTES).await {
-            Ok(stored) => stored,
-            Err(StoreError::NotFound) => return Ok(Published { manifest: None, etag: None }),
-            Err(source) => return Err(failed(POINTER_KEY)(source)),
+        let PointerRead::Read { pointer, etag } = read_pointer(self.store, None).await? else {
+            return Ok(Published { manifest: None, etag: None });
         };
-        let pointer = Pointer::parse(&stored.bytes).map_err(invalid(POINTER_KEY))?;
-        let manifest = self.read_checked(&pointer.manifest_key, MAX_JSON_BYTES, &pointer.manifest_sha256).await?;
-        let manifest = Manifest::parse(&manifest).map_err(invalid(&pointer.manifest_key))?;
-        Ok(Published { manifest: Some(manifest), etag: Some(stored.etag) })
+        let manifest = read_manifest(self.store, &pointer).await?;
+        Ok(Published { manifest: Some(manifest), etag: Some(etag) })
     }
 
     /// Reads a published body.
@@ -116,7 +110,7 @@ impl<Store: DefinitionsStore, Announcements: Topic> Publisher<'_, Store, Announc
     /// # Errors
     /// [`PublishError`].
     pub async fn body(&self, database: &DatabaseEntry) -> Result<Vec<u8>, PublishError> {
-        self.read_checked(&database.object_key, database.size, &database.sha256).await
+        Ok(read_body(self.store, database).await?)
     }
 
     /// Writes a body under its content's address; one that is there already is the same.
@@ -143,7 +137,7 @@ impl<Store: DefinitionsStore, Announcements: Topic> Publisher<'_, Store, Announc
             // all its bodies in place. Manifests are immutable, so the only way on is through that one.
             Err(StoreError::PreconditionFailed) => {
                 let theirs = self.store.read(&key, MAX_JSON_BYTES).await.map_err(failed(&key))?.bytes;
-                Manifest::parse(&theirs).map_err(invalid(&key))?;
+                Manifest::parse(&theirs).map_err(|source| PublishError::Invalid { key: key.clone(), source })?;
                 theirs
             }
             Err(source) => return Err(failed(&key)(source)),
@@ -201,25 +195,11 @@ impl<Store: DefinitionsStore, Announcements: Topic> Publisher<'_, Store, Announc
             Err(source) => Err(failed(UPDATER_STATE_KEY)(source)),
         }
     }
-
-    async fn read_checked(&self, key: &str, limit: u64, sha256: &str) -> Result<Vec<u8>, PublishError> {
-        let stored = self.store.read(key, limit).await.map_err(failed(key))?;
-        if sha256_hex(&stored.bytes) == sha256 {
-            Ok(stored.bytes)
-        } else {
-            Err(PublishError::Altered { key: key.into() })
-        }
-    }
 }
 
 fn failed(key: &str) -> impl FnOnce(StoreError) -> PublishError {
     let key = key.to_owned();
     move |source| PublishError::Store { key, source }
-}
-
-fn invalid(key: &str) -> impl FnOnce(ManifestError) -> PublishError {
-    let key = key.to_owned();
-    move |source| PublishError::Invalid { key, source }
 }
 
 #[cfg(test)]

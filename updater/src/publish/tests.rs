@@ -107,5 +107,7 @@ async fn an_altered_body_is_never_used() {
     let entry = generation(1, 1).0.databases.remove(0);
     store.write(&entry.object_key, b"altered".to_vec(), &[], WriteCondition::Always).await.unwrap();
     let publisher = Publisher { store: &store, announcements: &topic, flat_prefix: "" };
-    assert!(matches!(publisher.body(&entry).await, Err(PublishError::Altered { key }) if key == entry.object_key));
+    assert!(
+        matches!(publisher.body(&entry).await, Err(PublishError::Published(PublishedError::Altered { key })) if key == entry.object_key)
+    );
 }
