@@ -129,7 +129,7 @@ impl<Objects: ObjectStore, Records: RecordStore, Results: Topic, Time: Clock>
         for _ in 0..MAX_ROUNDS {
             let head = match self.objects.head(&request.object).await {
                 Ok(head) => head,
-                Err(StoreError::NotFound) => return Ok(Outcome::Gone),
+                Err(StoreError::NotFound) => return self.forget(request).await,
                 Err(error) => return Err(ScanError::Read(error)),
             };
             let object = request.object.at_version(head.version_id.clone());
@@ -149,6 +149,16 @@ impl<Objects: ObjectStore, Records: RecordStore, Results: Topic, Time: Clock>
             }
         }
         Err(ScanError::Restless)
+    }
+
+    /// Forgets a version that is gone. Where the request names none, the version that was meant may still be there, behind a
+    /// delete marker.
+    async fn forget(&self, request: &ScanRequest) -> Result<Outcome, ScanError> {
+        if request.object.version_id.is_some() {
+            let removed = self.records.remove(&request.object, request.sequencer.as_ref()).await;
+            removed.map_err(ScanError::Record)?;
+        }
+        Ok(Outcome::Gone)
     }
 
     /// Scans and records; `None` when the bytes changed meanwhile or a newer record stands.
@@ -231,7 +241,7 @@ impl<Objects: ObjectStore, Records: RecordStore, Results: Topic, Time: Clock>
     /// Whether the object still has the bytes that were scanned. S3 has no conditional tagging, so an overwrite between
     /// scan and tag would carry the old bytes' verdict; a version named by its id cannot be overwritten.
     async fn still_holds(&self, record: &ScanRecord) -> Result<bool, ScanError> {
-        if record.object.version_id.is_some() {
+        if record.object.is_immutable() {
             return Ok(true);
         }
         match self.objects.head(&record.object).await {

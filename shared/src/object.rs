@@ -37,13 +37,19 @@ impl ObjectId {
     }
 
     /// Rebuilds the identity from a scan record's keys; `None` when the partition key has no `/`.
+    ///
+    /// The version is always named, `null` too: where a bucket began to keep versions later, the latest is another one.
     pub fn from_record_keys(partition_key: &str, sort_key: &str) -> Option<Self> {
         let (bucket, key) = partition_key.split_once('/')?;
-        let version_id = (sort_key != NULL_VERSION).then(|| sort_key.to_owned());
-        Some(Self::new(bucket, key, version_id))
+        Some(Self::new(bucket, key, Some(sort_key.to_owned())))
     }
 
-    /// The same object at a known version. `null` stays unnamed: it is the latest of a bucket that keeps no versions.
+    /// Whether the name stands for the same bytes for ever: a version id does, unless it is `null`.
+    pub fn is_immutable(&self) -> bool {
+        self.version_id.as_deref().is_some_and(|version_id| version_id != NULL_VERSION)
+    }
+
+    /// The same object at the version that was answered for; as it is when none was.
     #[must_use]
     pub fn at_version(&self, version_id: Option<String>) -> Self {
         Self { version_id: version_id.or_else(|| self.version_id.clone()), ..self.clone() }
@@ -119,7 +125,8 @@ mod tests {
         #[test]
         fn a_record_names_its_object(bucket in "[a-z0-9.-]{3,63}", key in ".{1,64}", version in proptest::option::of("[A-Za-z0-9._]{8,32}")) {
             let object = ObjectId::new(bucket, key, version);
-            prop_assert_eq!(ObjectId::from_record_keys(&object.partition_key(), object.sort_key()), Some(object));
+            let named = ObjectId::from_record_keys(&object.partition_key(), object.sort_key()).unwrap();
+            prop_assert_eq!((&named.bucket, &named.key, named.sort_key()), (&object.bucket, &object.key, object.sort_key()));
         }
 
         #[test]

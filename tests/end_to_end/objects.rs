@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
+use aws_sdk_s3::types::{BucketVersioningStatus, CreateBucketConfiguration, VersioningConfiguration};
 use aws_sdk_sns::types::MessageAttributeValue;
 use aws_sdk_sqs::types::QueueAttributeName;
-use nacre_shared::{object::ObjectId, testing::definitions::eicar, verdict::Verdict};
+use nacre_shared::{object::ObjectId, scan_record::ScanRecord, testing::definitions::eicar, verdict::Verdict};
 use nacre_stack::{Stack, get_status};
 use nix::{
     sys::signal::{Signal, kill},
@@ -18,6 +19,13 @@ use crate::support::{EVIL, PATIENCE, World};
 fn event(bucket: &str, key: &str, version_id: Option<&str>) -> Value {
     json!({ "Records": [{ "eventSource": "aws:s3", "eventName": "ObjectCreated:Put", "awsRegion": "eu-west-1",
         "s3": { "bucket": { "name": bucket }, "object": { "key": key, "versionId": version_id, "size": 1 } } }] })
+}
+
+/// Makes the bucket that the template was told of.
+async fn create_bucket(stack: &Stack) {
+    let location = CreateBucketConfiguration::builder().location_constraint("eu-west-1".into()).build();
+    let create = stack.s3().create_bucket().bucket(stack.scanned_bucket()).create_bucket_configuration(location);
+    create.send().await.unwrap();
 }
 
 /// Messages in a queue, waiting or under way.
@@ -60,16 +68,36 @@ async fn every_version_is_judged_by_its_own_bytes() {
 async fn an_object_overwritten_between_event_and_scan_is_judged_by_what_is_there() {
     let world = World::ready(&[("ScannedBucketName", "given-without-versions")]).await;
     let stack = &world.stack;
-    let location =
-        aws_sdk_s3::types::CreateBucketConfiguration::builder().location_constraint("eu-west-1".into()).build();
-    let create = stack.s3().create_bucket().bucket(stack.scanned_bucket()).create_bucket_configuration(location);
-    create.send().await.unwrap();
+    create_bucket(stack).await;
     let announced = stack.put("overwritten.txt", "harmless\n").await.unwrap();
     stack.put("overwritten.txt", eicar()).await.unwrap();
     let outcome = world.invoke("ScannerFunction", event(stack.scanned_bucket(), "overwritten.txt", None)).await;
     assert_eq!(outcome.function_error, None, "{outcome:?}");
     assert_eq!(stack.tag(&announced, "av-status").await.unwrap().as_deref(), Some("INFECTED"));
     assert!(matches!(stack.record(&announced).await.unwrap().unwrap().verdict, Verdict::Infected { .. }));
+    world.end().await;
+}
+
+#[tokio::test]
+async fn an_object_from_before_its_bucket_kept_versions_is_rescanned_as_itself() {
+    let world = World::ready(&[("ScannedBucketName", "versions-later")]).await;
+    let stack = &world.stack;
+    let bucket = stack.scanned_bucket();
+    create_bucket(stack).await;
+    stack.put("old.txt", EVIL).await.unwrap();
+    world.invoke("ScannerFunction", event(bucket, "old.txt", None)).await;
+    let enabled = VersioningConfiguration::builder().status(BucketVersioningStatus::Enabled).build();
+    stack.s3().put_bucket_versioning().bucket(bucket).versioning_configuration(enabled).send().await.unwrap();
+    stack.put("old.txt", "harmless\n").await.unwrap();
+    world.mirror.put("daily.cvd", crate::support::daily(2, true));
+    world.update().await;
+    let old = ObjectId::new(bucket, "old.txt", Some("null".into()));
+    let infected = |records: &[ScanRecord]| {
+        let record = records.iter().find(|record| record.object == old);
+        record.is_some_and(|record| record.reported && matches!(record.verdict, Verdict::Infected { .. }))
+    };
+    stack.await_records(PATIENCE, infected).await.unwrap();
+    assert_eq!(stack.tag(&old, "av-status").await.unwrap().as_deref(), Some("INFECTED"));
     world.end().await;
 }
 
@@ -208,7 +236,7 @@ async fn awkward_keys_are_scanned_tagged_and_rescanned_under_their_own_names() {
     }
     world.mirror.put("daily.cvd", crate::support::daily(2, true));
     world.update().await;
-    let rescanned = |records: &[nacre_shared::scan_record::ScanRecord]| {
+    let rescanned = |records: &[ScanRecord]| {
         records.iter().filter(|record| record.reported && record.generation.0 == 2).count() == keys.len()
     };
     stack.await_records(PATIENCE, rescanned).await.unwrap();
