@@ -59,7 +59,12 @@ enum ScanError {
 
 /// Runs the command.
 pub(crate) async fn run(arguments: &Arguments) -> ExitCode {
-    match scan_all(arguments).await {
+    let scanned = tokio::select! {
+        scanned = scan_all(arguments) => scanned,
+        // Dropping the scan ends the engine and removes its copies.
+        _ = tokio::signal::ctrl_c() => return ExitCode::from(130),
+    };
+    match scanned {
         Ok(Tally { infected: 1.., .. }) => ExitCode::from(1),
         Ok(Tally { unscannable: 1.., .. }) => ExitCode::from(2),
         Ok(_) => ExitCode::SUCCESS,
@@ -100,10 +105,14 @@ async fn scan_all(arguments: &Arguments) -> Result<Tally, ScanError> {
 
 async fn scan_file(pool: &mut EnginePool, definitions: &Path, path: &Path) -> Result<FileResult, EngineError> {
     // The engine gets a copy: it may write in its private directory, and must never be able to write to the file itself.
+    let limits = Limits::default();
+    if fs::metadata(path).is_ok_and(|metadata| metadata.len() > limits.max_file_size) {
+        return Ok(FileResult::unseen(path, &Verdict::Unscannable { reason: Reason::TooLarge }));
+    }
     let size = Cell::new(0);
     let copy = async |to: &Path| fs::copy(path, to).map(|copied| size.set(copied));
     let unscannable = |reason| Ok(FileResult::unseen(path, &Verdict::Unscannable { reason }));
-    match pool.examine(definitions, copy, Limits::default(), SCAN_TIMEOUT).await {
+    match pool.examine(definitions, copy, limits, || SCAN_TIMEOUT).await {
         Ok(Examination::Seen { report, unrar }) => {
             let verdict = judge(&report, size.get(), unrar);
             let targets = (0..16).filter(|target| report.targets & 1 << target != 0).collect();

@@ -123,10 +123,22 @@ pub(crate) enum Field {
     MaxFiles = 3,
     /// Where libclamav may write.
     TemporaryDirectory = 13,
+    /// Bytes of a file in which a program is looked for.
+    MaxEmbeddedProgram = 18,
+    /// Bytes of HTML that are normalised.
+    MaxHtmlNormalize = 19,
+    /// Bytes of normalised HTML that are scanned for scripts.
+    MaxHtmlNoTags = 20,
+    /// Bytes of a script that are normalised.
+    MaxScriptNormalize = 21,
+    /// Bytes of a file whose type is looked at again as an archive.
+    MaxZipTypeAgain = 22,
     /// Whether the cache of clean files is off.
     DisableCache = 25,
     /// Milliseconds.
     MaxScanTime = 31,
+    /// Bytes of a file in which regular expressions are looked for.
+    PcreMaxFileSize = 34,
 }
 
 /// libclamav, initialised.

@@ -128,6 +128,14 @@ impl LoadedEngine {
             (Field::MaxFiles, limits.max_files.into()),
             (Field::MaxRecursion, limits.max_recursion.into()),
             (Field::MaxScanTime, limits.max_scan_time_ms.into()),
+            // Past these, libclamav passes over matchers without a word: padding would make malware clean. A file that is
+            // within its size is looked at in every way.
+            (Field::MaxEmbeddedProgram, limits.max_file_size),
+            (Field::MaxHtmlNormalize, limits.max_file_size),
+            (Field::MaxHtmlNoTags, limits.max_file_size),
+            (Field::MaxScriptNormalize, limits.max_file_size),
+            (Field::MaxZipTypeAgain, limits.max_file_size),
+            (Field::PcreMaxFileSize, limits.max_file_size),
         ];
         for (field, number) in numbers {
             let set = self.engine.set_number(field, number);

@@ -15,6 +15,8 @@ use nacre_engine_protocol::{Layer, MAX_LAYERS, Message, Severity};
 use sha1::Sha1;
 use sha2::Sha256;
 
+/// Most names of matching signatures kept: a file with every known pattern in it must not drown its own verdict.
+const MAX_ALERTS: usize = 256;
 /// Most messages kept.
 const MAX_MESSAGES: usize = 100;
 /// Longest kept text of a message, in bytes.
@@ -65,7 +67,11 @@ pub(crate) fn tell(event: impl FnOnce(&mut Observation)) {
 impl Observation {
     /// Takes down the name of a signature that matched.
     pub(crate) fn alert(&mut self, name: &[u8]) {
-        self.alerts.insert(String::from_utf8_lossy(name).into_owned());
+        // What libclamav and we ourselves tell about the scan is never dropped.
+        let about_the_scan = name.starts_with(b"Nacre.") || name.starts_with(b"Heuristics.");
+        if about_the_scan || self.alerts.len() < MAX_ALERTS {
+            self.alerts.insert(String::from_utf8_lossy(name).into_owned());
+        }
     }
 
     /// Takes down a layer. Content that libclamav could not read leaves the observation incomplete.
@@ -133,6 +139,18 @@ mod tests {
         assert!(seen.messages.iter().all(|message| message.text.len() <= MAX_MESSAGE_BYTES));
         assert_eq!(seen.messages[MAX_MESSAGES - 1].text, "the one that matters");
         assert!(!seen.incomplete);
+    }
+
+    #[test]
+    fn a_flood_of_matches_hides_nothing_about_the_scan() {
+        let ((), seen) = observe(|| {
+            for n in 0..10_000 {
+                tell(|o| o.alert(format!("Known.Pattern.{n}").as_bytes()));
+            }
+            tell(|o| o.alert(b"Heuristics.Limits.Exceeded.MaxFiles"));
+            tell(|o| o.alert(b"Nacre.0000000000000000.Target.0"));
+        });
+        assert_eq!(seen.alerts.len(), MAX_ALERTS + 2);
     }
 
     #[test]

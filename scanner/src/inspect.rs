@@ -1,6 +1,7 @@
 //! Looks at an object's bytes with the engine: fetch, scan, conclude.
 
 use std::{
+    cell::Cell,
     path::Path,
     time::{Duration, Instant},
 };
@@ -56,24 +57,30 @@ impl<Objects: ObjectStore> Inspector for EngineInspector<'_, Objects> {
 
     async fn inspect(&mut self, object: &ObjectId, head: &ObjectHead) -> Result<Inspection, ScanError> {
         if self.skip_larger_than.is_some_and(|limit| head.size > limit) {
-            return Ok(unseen(Verdict::Skipped { reason: Reason::TooLarge }));
+            return Ok(Inspection::unseen(Verdict::Skipped { reason: Reason::TooLarge }));
         }
         if head.size > self.limits.max_file_size {
-            return Ok(unseen(Verdict::Unscannable { reason: Reason::TooLarge }));
+            return Ok(Inspection::unseen(Verdict::Unscannable { reason: Reason::TooLarge }));
         }
-        let left = self.deadline.saturating_duration_since(Instant::now()).saturating_sub(SETTLING_TIME);
-        let allowed = self.scan_timeout.min(left);
-        if allowed.is_zero() {
+        let left = || self.deadline.saturating_duration_since(Instant::now()).saturating_sub(SETTLING_TIME);
+        if left().is_zero() {
             return Err(ScanError::OutOfTime);
         }
+        // Asked for each attempt: fetching and reloading take time, too.
+        let cut_short = Cell::new(false);
+        let allowed = || {
+            let left = left();
+            cut_short.set(left < self.scan_timeout);
+            self.scan_timeout.min(left)
+        };
         let objects = self.objects;
         let fetch = async |path: &Path| objects.download(object, head, path).await;
         let directory = &self.definitions.directory;
-        let unscannable = |reason| Ok(unseen(Verdict::Unscannable { reason }));
+        let unscannable = |reason| Ok(Inspection::unseen(Verdict::Unscannable { reason }));
         match self.pool.examine(directory, fetch, self.limits, allowed).await {
             Ok(Examination::Seen { report, unrar }) => Ok(seen(&report, head.size, unrar)),
             // Cut short by the invocation, not by the object: a fresh invocation has more time.
-            Ok(Examination::TimedOut) if allowed < self.scan_timeout => Err(ScanError::OutOfTime),
+            Ok(Examination::TimedOut) if cut_short.get() => Err(ScanError::OutOfTime),
             Ok(Examination::TimedOut) => unscannable(Reason::TimeLimit),
             Ok(Examination::Died) => unscannable(Reason::EngineDied),
             Err(ExamineError::Fetch(StoreError::Unreadable(_))) => unscannable(Reason::Unreadable),
@@ -91,8 +98,4 @@ fn seen(report: &Report, size: u64, unrar: bool) -> Inspection {
         layers: recorded_layers(report),
         layer_count: report.layer_count,
     }
-}
-
-fn unseen(verdict: Verdict) -> Inspection {
-    Inspection { verdict, targets: 0, layers: None, layer_count: 0 }
 }

@@ -6,16 +6,15 @@
 
 use std::future::Future;
 
-use chrono::Utc;
 use nacre_shared::{
     definitions::manifest::Generation,
     engine::EngineError,
-    event::ScanRequest,
+    event::{Cause, ScanRequest},
     object::ObjectId,
     port::{Clock, ObjectHead, ObjectStore, RecordStore, StoreError, Topic},
     scan_record::{EngineVersion, LayerDigest, ScanRecord},
     tag_policy::{TagNames, TagPlan, plan_tags},
-    verdict::Verdict,
+    verdict::{Reason, Verdict},
 };
 
 use crate::{config::ResultSettings, result_message::result_message};
@@ -76,6 +75,13 @@ pub struct Inspection {
     pub layer_count: u64,
 }
 
+impl Inspection {
+    /// The bytes were not looked at.
+    pub fn unseen(verdict: Verdict) -> Self {
+        Self { verdict, targets: 0, layers: None, layer_count: 0 }
+    }
+}
+
 /// Looks at an object's bytes.
 pub trait Inspector {
     /// The generation of definitions that it looks with.
@@ -128,15 +134,23 @@ impl<Objects: ObjectStore, Records: RecordStore, Results: Topic, Time: Clock>
     pub async fn scan(&self, request: &ScanRequest, inspector: &mut impl Inspector) -> Result<Outcome, ScanError> {
         for _ in 0..MAX_ROUNDS {
             let head = match self.objects.head(&request.object).await {
-                Ok(head) => head,
+                Ok(head) => Ok(head),
                 Err(StoreError::NotFound) => return self.forget(request).await,
+                Err(StoreError::Unreadable(_)) => Err(Reason::Unreadable),
+                Err(StoreError::Denied(_)) => Err(Reason::AccessDenied),
                 Err(error) => return Err(ScanError::Read(error)),
             };
-            let object = request.object.at_version(head.version_id.clone());
+            let version_id = head.as_ref().ok().and_then(|head| head.version_id.clone());
+            let object = request.object.at_version(version_id);
             let recorded = self.records.load(&object).await.map_err(ScanError::Record)?;
-            let (record, scanned) = match recorded {
-                Some(record) if record.answers_for(&head.etag, inspector.generation()) => (record, false),
-                _ => match self.record_scan(request, &object, &head, inspector).await? {
+            let stands = |record: &ScanRecord| {
+                let announced_since = request.cause == Cause::Upload && record.is_before(request.sequencer.as_ref());
+                let same = head.as_ref().is_ok_and(|head| record.answers_for(&head.etag, inspector.generation()));
+                same && !announced_since
+            };
+            let (record, scanned) = match recorded.filter(stands) {
+                Some(record) => (record, false),
+                None => match self.record_scan(request, &object, &head, inspector).await? {
                     Some(record) => (record, true),
                     None => continue,
                 },
@@ -161,30 +175,33 @@ impl<Objects: ObjectStore, Records: RecordStore, Results: Topic, Time: Clock>
         Ok(Outcome::Gone)
     }
 
-    /// Scans and records; `None` when the bytes changed meanwhile or a newer record stands.
+    /// Scans and records; `None` when the bytes changed meanwhile or a newer record stands. What not even HEAD tells
+    /// anything of is recorded without an ETag: a tag that its uploader forged must not be all there is.
     async fn record_scan(
         &self,
         request: &ScanRequest,
         object: &ObjectId,
-        head: &ObjectHead,
+        head: &Result<ObjectHead, Reason>,
         inspector: &mut impl Inspector,
     ) -> Result<Option<ScanRecord>, ScanError> {
-        let inspection = match inspector.inspect(object, head).await {
-            Ok(inspection) => inspection,
-            Err(ScanError::Read(StoreError::PreconditionFailed | StoreError::NotFound)) => return Ok(None),
-            Err(error) => return Err(error),
+        let inspection = match head {
+            Ok(head) => match inspector.inspect(object, head).await {
+                Err(ScanError::Read(StoreError::PreconditionFailed | StoreError::NotFound)) => return Ok(None),
+                inspection => inspection?,
+            },
+            Err(reason) => Inspection::unseen(Verdict::Unscannable { reason: *reason }),
         };
         let record = ScanRecord {
             object: object.clone(),
-            etag: head.etag.clone(),
-            size: head.size,
+            etag: head.as_ref().map_or_else(|_| String::new(), |head| head.etag.clone()),
+            size: head.as_ref().map_or(0, |head| head.size),
             verdict: inspection.verdict,
             generation: inspector.generation(),
             engine: inspector.engine(),
             targets: inspection.targets,
             layers: inspection.layers,
             layer_count: inspection.layer_count,
-            scanned_at: self.clock.now().with_timezone(&Utc),
+            scanned_at: self.clock.now(),
             sequencer: request.sequencer.clone(),
             reported: false,
         };
@@ -203,6 +220,11 @@ impl<Objects: ObjectStore, Records: RecordStore, Results: Topic, Time: Clock>
                 let removed = self.records.remove(&record.object, record.sequencer.as_ref()).await;
                 return removed.map(|()| Settled::Gone).map_err(ScanError::Record);
             }
+            Err(ScanError::NoRoomForStatus) => {
+                // Tags of its uploader's must not silence an infection: it is reported before its message fails.
+                self.report(record).await?;
+                return Err(ScanError::NoRoomForStatus);
+            }
             Err(error) => return Err(error),
         };
         if !tagged && record.reported {
@@ -211,6 +233,11 @@ impl<Objects: ObjectStore, Records: RecordStore, Results: Topic, Time: Clock>
         if !self.still_holds(record).await? {
             return Ok(Settled::Overtaken);
         }
+        self.report(record).await
+    }
+
+    /// Publishes a record's result once, and marks the record as reported.
+    async fn report(&self, record: &ScanRecord) -> Result<Settled, ScanError> {
         if let (false, Some(topic)) = (record.reported, self.results)
             && let Some(message) = result_message(record, self.names, self.settings)
         {
@@ -247,6 +274,7 @@ impl<Objects: ObjectStore, Records: RecordStore, Results: Topic, Time: Clock>
         match self.objects.head(&record.object).await {
             Ok(head) => Ok(head.etag == record.etag),
             Err(StoreError::NotFound) => Ok(false),
+            Err(StoreError::Unreadable(_) | StoreError::Denied(_)) => Ok(record.etag.is_empty()),
             Err(error) => Err(ScanError::Read(error)),
         }
     }

@@ -59,13 +59,14 @@ pub struct EngineVersion {
 impl ScanRecord {
     /// Whether this record may take the place of `stored`.
     ///
-    /// The same bytes are only ever judged by newer definitions, save that a passing failure to scan may be made good. For
+    /// The same bytes are only ever judged by newer definitions, save that a passing failure to scan may be made good and
+    /// that a later event may stand for other bytes of the same ETag. For
     /// other bytes S3's own order decides; where that is unknown the newcomer wins, and the scanner's look at the object
     /// after its write finds out whether the bytes are still there.
     pub fn may_replace(&self, stored: &Self) -> bool {
         if self.etag == stored.etag {
-            return self.generation > stored.generation
-                || (self.generation == stored.generation && stored.may_be_made_good());
+            let again = stored.may_be_made_good() || stored.is_before(self.sequencer.as_ref());
+            return self.generation > stored.generation || (self.generation == stored.generation && again);
         }
         match (&self.sequencer, &stored.sequencer) {
             (Some(ours), Some(theirs)) => ours.order(theirs).is_ge(),
@@ -76,6 +77,12 @@ impl ScanRecord {
     /// Whether this record already answers for these bytes under these definitions.
     pub fn answers_for(&self, etag: &str, generation: Generation) -> bool {
         self.etag == etag && self.generation >= generation && !self.may_be_made_good()
+    }
+
+    /// Whether S3 stamped a later event than the one that this record comes from. The same ETag then does not mean the same
+    /// bytes: where it is an MD5, two contents can be made to share one.
+    pub fn is_before(&self, event: Option<&Sequencer>) -> bool {
+        matches!((&self.sequencer, event), (Some(ours), Some(later)) if later.order(ours).is_gt())
     }
 
     /// Whether the failure that it records may be gone at the next try.
@@ -206,7 +213,7 @@ mod tests {
 
         #[test]
         fn of_two_records_of_the_same_bytes_the_newer_definitions_win(a in 0_u64..5, b in 0_u64..5) {
-            let (a, b) = (record("e", a, Some("9"), Verdict::Clean), record("e", b, Some("1"), Verdict::Clean));
+            let (a, b) = (record("e", a, Some("1"), Verdict::Clean), record("e", b, Some("1"), Verdict::Clean));
             prop_assert_eq!(a.may_replace(&b), a.generation > b.generation);
         }
 
@@ -225,6 +232,14 @@ mod tests {
         assert!(clean.may_replace(&died) && !clean.may_replace(&clean));
         assert!(!died.answers_for("e", Generation(2)) && clean.answers_for("e", Generation(2)));
         assert!(!clean.answers_for("e", Generation(3)) && !clean.answers_for("other", Generation(1)));
+    }
+
+    #[test]
+    fn a_later_event_may_stand_for_other_bytes_of_the_same_etag() {
+        let (first, later) = (record("e", 2, Some("1"), Verdict::Clean), record("e", 2, Some("2"), Verdict::Clean));
+        assert!(later.may_replace(&first) && !first.may_replace(&later));
+        assert!(first.is_before(later.sequencer.as_ref()) && !later.is_before(first.sequencer.as_ref()));
+        assert!(!first.is_before(None));
     }
 
     #[test]

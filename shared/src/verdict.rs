@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use nacre_engine_protocol::{Report, Severity};
+use nacre_engine_protocol::{Layer, Report, Severity};
 use serde::{Deserialize, Serialize};
 
 /// The result for one object version.
@@ -159,12 +159,45 @@ fn objection(report: &Report, size: u64, unrar: bool) -> Option<Reason> {
     {
         return Some(Reason::EngineError);
     }
-    if !unrar && report.layers.iter().any(|layer| layer.file_type.starts_with("CL_TYPE_RAR")) {
+    let unopened = |layers: &[Layer]| layers.first().is_some_and(|layer| !is_looked_into(layer, layers.get(1), unrar));
+    if (0..report.layers.len()).any(|at| unopened(report.layers.get(at..).unwrap_or_default())) {
         return Some(Reason::UnsupportedFormat);
     }
     // An unusable temporary directory makes libclamav answer "clean" without having looked.
     let whole = report.layers.first().is_some_and(|root| root.size == size);
-    (size > NEVER_INSPECTED_BYTES && !whole).then_some(Reason::EngineError)
+    if size > NEVER_INSPECTED_BYTES && !whole {
+        return Some(Reason::EngineError);
+    }
+    // No matcher at all: only libclamav's trust in a signed program explains that, for it takes back every match.
+    let trusted = report.layers.first().is_some_and(|root| root.file_type == "CL_TYPE_MSEXE");
+    (size > NEVER_INSPECTED_BYTES && report.targets == 0 && !trusted).then_some(Reason::UnsupportedFormat)
+}
+
+/// Formats that are nothing but other files, packed.
+const ARCHIVES: [&str; 9] = [
+    "CL_TYPE_ZIP",
+    "CL_TYPE_ARJ",
+    "CL_TYPE_7Z",
+    "CL_TYPE_MSCAB",
+    "CL_TYPE_GZ",
+    "CL_TYPE_BZ",
+    "CL_TYPE_XZ",
+    "CL_TYPE_LHA_LZH",
+    "CL_TYPE_ALZ",
+];
+
+/// An archive of this size or less may well be empty.
+const EMPTY_ARCHIVE_BYTES: u64 = 64;
+
+/// Whether libclamav really looked into a layer. It passes in silence over formats that it ignores, over archives whose
+/// packing it does not know or finds damaged, and over RAR archives without libclamunrar.
+fn is_looked_into(layer: &Layer, next: Option<&Layer>, unrar: bool) -> bool {
+    let file_type = layer.file_type.as_str();
+    if file_type == "CL_TYPE_IGNORED" || (!unrar && file_type.starts_with("CL_TYPE_RAR")) {
+        return false;
+    }
+    let opened = next.is_some_and(|next| next.depth > layer.depth);
+    opened || layer.size <= EMPTY_ARCHIVE_BYTES || !ARCHIVES.contains(&file_type)
 }
 
 /// libclamav only warns when it could not read part of a file, and then calls the file clean.
@@ -185,7 +218,7 @@ fn limit_reason(alert: &str) -> Reason {
 
 #[cfg(test)]
 mod tests {
-    use nacre_engine_protocol::{Layer, Message};
+    use nacre_engine_protocol::Message;
 
     use super::*;
 
@@ -269,6 +302,25 @@ mod tests {
         let report = Report { layers: vec![layer("CL_TYPE_RAR", 100)], ..looked_at(100) };
         assert_eq!(judge(&report, 100, true), Verdict::Clean);
         assert_eq!(judge(&report, 100, false), Verdict::Unscannable { reason: Reason::UnsupportedFormat });
+    }
+
+    #[test]
+    fn what_libclamav_passes_over_in_silence_is_not_clean() {
+        let only = |file_type: &str| Report { layers: vec![layer(file_type, 100)], ..looked_at(100) };
+        assert_eq!(unscannable(&only("CL_TYPE_IGNORED")), Reason::UnsupportedFormat);
+        assert_eq!(unscannable(&only("CL_TYPE_ZIP")), Reason::UnsupportedFormat);
+        let mut opened = only("CL_TYPE_ZIP");
+        opened.layers.push(Layer { depth: 1, ..layer("CL_TYPE_TEXT_ASCII", 10) });
+        assert_eq!(judge(&opened, 100, true), Verdict::Clean);
+        opened.layers.push(Layer { depth: 1, ..layer("CL_TYPE_ARJ", 100) });
+        assert_eq!(unscannable(&opened), Reason::UnsupportedFormat);
+        let no_matcher = |file_type: &str| Report { targets: 0, status: 0, ..only(file_type) };
+        assert_eq!(unscannable(&no_matcher("CL_TYPE_HTML")), Reason::UnsupportedFormat);
+        assert_eq!(
+            judge(&no_matcher("CL_TYPE_MSEXE"), 100, true),
+            Verdict::Clean,
+            "trusted by its publisher's signature"
+        );
     }
 
     #[test]

@@ -143,7 +143,8 @@ async fn records_in_dynamodb_keep_the_contract() {
     loop {
         let page = records.page(Segment { index: 0, total: 1 }, cursor).await.unwrap();
         unreadable += page.unreadable;
-        generation = generation.or(page.records.iter().find(|found| found.object == ours.object).map(|r| r.generation));
+        generation =
+            generation.or(page.records.iter().find(|found| found.object.key == ours.object.key).map(|r| r.generation));
         cursor = page.next;
         if cursor.is_none() {
             break;

@@ -59,9 +59,11 @@ impl Published {
         Generation(self.manifest.as_ref().map_or(1, |manifest| manifest.generation.0 + 1))
     }
 
-    /// The published entry of a database.
-    pub fn entry(&self, name: &str) -> Option<&DatabaseEntry> {
-        self.manifest.as_ref()?.databases.iter().find(|entry| entry.name.as_str() == name)
+    /// The published entry of a database, provided that it was verified with these trust anchors: others' databases are as
+    /// good as none, whatever their version.
+    pub fn entry(&self, name: &str, trust_anchor: &str) -> Option<&DatabaseEntry> {
+        let manifest = self.manifest.as_ref().filter(|manifest| manifest.trust_anchor == trust_anchor)?;
+        manifest.databases.iter().find(|entry| entry.name.as_str() == name)
     }
 }
 

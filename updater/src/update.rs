@@ -126,6 +126,8 @@ impl<Store: DefinitionsStore, Announcements: Topic> Updater<'_, Store, Announcem
     /// # Errors
     /// [`UpdateError`]; what was published before stays.
     pub async fn run(&self) -> Result<Update, UpdateError> {
+        // First what a run before may have left undone: no mirror's trouble may keep a generation from being announced.
+        self.publisher.settle().await?;
         for _ in 0..MAX_RACES {
             let published = self.publisher.published().await?;
             let (wanted, held) = self.look(&published).await?;
@@ -148,9 +150,10 @@ impl<Store: DefinitionsStore, Announcements: Topic> Updater<'_, Store, Announcem
     /// Asks the mirror what it has: which databases to fetch, and which it has only in older versions.
     async fn look(&self, published: &Published) -> Result<(Vec<&DatabaseName>, Vec<String>), UpdateError> {
         let (mut wanted, mut held) = (Vec::new(), Vec::new());
+        let anchor = self.trust_anchors.identity();
         for name in self.databases {
             let header = self.mirror.advertised(name).await.map_err(|source| no_answer(name, source))?;
-            let current = published.entry(name.as_str()).map(|entry| entry.version);
+            let current = published.entry(name.as_str(), &anchor).map(|entry| entry.version);
             match plan_update(current, header.version) {
                 UpdatePlan::UpToDate => {}
                 UpdatePlan::FetchCvd => wanted.push(name),
@@ -168,8 +171,9 @@ impl<Store: DefinitionsStore, Announcements: Topic> Updater<'_, Store, Announcem
         generation: Generation,
     ) -> Result<Option<Vec<String>>, UpdateError> {
         let mut parts = Vec::new();
+        let anchor = self.trust_anchors.identity();
         for name in self.databases {
-            parts.push(match published.entry(name.as_str()) {
+            parts.push(match published.entry(name.as_str(), &anchor) {
                 Some(entry) if !wanted.contains(&name) => {
                     Part { entry: entry.clone(), bytes: self.publisher.body(entry).await? }
                 }

@@ -30,6 +30,32 @@ fn a_clean_file_is_clean_and_read_whole() {
     assert_eq!(report.layers[0].size, content.len() as u64);
 }
 
+/// libclamav's own bounds for these matchers are 20 MiB of text, 40 MiB of HTML and 100 MiB for expressions.
+#[test]
+fn padding_past_the_bounds_of_single_matchers_hides_nothing() {
+    let body = hex::encode("the marker of this test");
+    let signatures = [
+        ("a.ndb", format!("By.Text:7:*:{body}\nBy.Html:3:*:{body}\n")),
+        (
+            "b.ldb",
+            "By.Expression;Engine:81-255,Target:0;1;746865206d61726b6572;0/the marker of [a-z]+ test/\n".to_owned(),
+        ),
+    ];
+    let mut engine = Engine::with(&signatures.each_ref().map(|(name, lines)| (*name, lines.as_str())));
+    let padded = |start: &str, padding: &str, bytes: usize| {
+        [start.as_bytes(), &padding.as_bytes().repeat(bytes / padding.len()), b"\nthe marker of this test\n"].concat()
+    };
+    let limits = Limits { max_scan_time_ms: 300_000, ..Limits::default() };
+    for (name, content) in [
+        ("By.Text.UNOFFICIAL", padded("", "just some words in a row\n", 22 << 20)),
+        ("By.Html.UNOFFICIAL", padded("<html><body>", "<p>words</p>\n", 42 << 20)),
+        ("By.Expression.UNOFFICIAL", padded("", "just some words in a row\n", 101 << 20)),
+    ] {
+        let report = engine.scan_within(&content, limits);
+        assert!(report.alerts.iter().any(|alert| alert == name), "{name}: {:?} {}", report.alerts, report.targets);
+    }
+}
+
 #[test]
 fn every_test_file_is_detected() {
     let mut engine = Engine::with(&[TEST_FILES_SIGNATURE]);

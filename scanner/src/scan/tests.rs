@@ -222,4 +222,61 @@ async fn foreign_tags_survive_and_an_infected_object_without_room_is_not_let_pas
     world.objects.put_tags(&object, &full).await.unwrap();
     let stuck = world.scan(&object, &mut Reader::new(&world.objects, 2)).await;
     assert!(matches!(stuck, Err(ScanError::NoRoomForStatus)), "{stuck:?}");
+    assert_eq!(world.results.messages().len(), 2, "the infection is reported all the same");
+    let again = world.scan(&object, &mut Reader::new(&world.objects, 2)).await;
+    assert!(matches!(again, Err(ScanError::NoRoomForStatus)), "{again:?}");
+    assert_eq!(world.results.messages().len(), 2, "once");
+}
+
+/// The same request at another place in S3's order.
+async fn scan_event(world: &World, object: &ObjectId, sequencer: &str, reader: &mut Reader<'_>) -> Outcome {
+    let names = TagNames::default();
+    let (objects, records, results) = (&world.objects, &world.records, Some(&world.results));
+    let scanner = Scanner { objects, records, results, clock: &Noon, names: &names, settings: &RESULTS };
+    let sequencer = nacre_shared::object::Sequencer::try_from(sequencer.to_owned()).ok();
+    scanner.scan(&ScanRequest { object: object.clone(), sequencer, cause: Cause::Upload }, reader).await.unwrap()
+}
+
+#[tokio::test]
+async fn a_later_upload_of_the_same_etag_is_scanned_for_itself() {
+    let world = World::default();
+    let object = world.objects.put("plain", "key", "good");
+    let mut reader = Reader::new(&world.objects, 1);
+    assert!(matches!(scan_event(&world, &object, "1", &mut reader).await, Outcome::Scanned(_)));
+    assert!(matches!(scan_event(&world, &object, "1", &mut reader).await, Outcome::AlreadyScanned(_)));
+    assert!(matches!(scan_event(&world, &object, "2", &mut reader).await, Outcome::Scanned(_)));
+    assert!(matches!(scan_event(&world, &object, "1", &mut reader).await, Outcome::AlreadyScanned(_)));
+    assert_eq!(reader.looks, 2);
+}
+
+/// A store that refuses to tell anything of its objects but their tags.
+struct Sealed<'a>(&'a MemoryObjects);
+
+impl ObjectStore for Sealed<'_> {
+    async fn head(&self, _: &ObjectId) -> Result<ObjectHead, StoreError> {
+        Err(StoreError::Unreadable("encrypted with a key of the customer's".into()))
+    }
+
+    async fn download(&self, _: &ObjectId, _: &ObjectHead, _: &std::path::Path) -> Result<(), StoreError> {
+        Err(StoreError::Unreadable("encrypted with a key of the customer's".into()))
+    }
+
+    async fn tags(&self, object: &ObjectId) -> Result<Vec<Tag>, StoreError> {
+        self.0.tags(object).await
+    }
+
+    async fn put_tags(&self, object: &ObjectId, tags: &[Tag]) -> Result<(), StoreError> {
+        self.0.put_tags(object, tags).await
+    }
+}
+
+#[tokio::test]
+async fn an_object_of_which_nothing_can_be_told_never_keeps_its_uploaders_verdict() {
+    let world = World::default();
+    let object = world.objects.put("plain", "key", "evil");
+    world.objects.put_tags(&object, &[Tag::new("av-status", "CLEAN")]).await.unwrap();
+    let mut reader = Reader::new(&world.objects, 1);
+    let outcome = scan(&Sealed(&world.objects), &world.records, &world.results, &object, &mut reader).await.unwrap();
+    assert_eq!(outcome, Outcome::Scanned(Verdict::Unscannable { reason: Reason::Unreadable }));
+    assert_eq!(world.status(&object).await.as_deref(), Some("UNSCANNABLE"));
 }

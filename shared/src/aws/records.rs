@@ -127,14 +127,15 @@ impl Expression {
 /// written by a later version of this program and stays.
 fn save_condition(record: &ScanRecord) -> Expression {
     let passing: Vec<String> = (0..Reason::PASSING.len()).map(|index| format!(":passing{index}")).collect();
-    let newer = format!(
-        "#etag = :etag AND (#generation < :generation OR (#generation = :generation AND #reason IN ({})))",
-        passing.join(", "),
-    );
-    let later = match record.sequencer {
-        Some(_) => "#etag <> :etag AND (attribute_not_exists(#sequencer) OR #sequencer <= :sequencer)",
-        None => "#etag <> :etag",
+    let passing_list = passing.join(", ");
+    let (again, later) = match record.sequencer {
+        Some(_) => (
+            format!("#reason IN ({passing_list}) OR #sequencer < :sequencer"),
+            "#etag <> :etag AND (attribute_not_exists(#sequencer) OR #sequencer <= :sequencer)",
+        ),
+        None => (format!("#reason IN ({passing_list})"), "#etag <> :etag"),
     };
+    let newer = format!("#etag = :etag AND (#generation < :generation OR (#generation = :generation AND ({again})))");
     let ours = format!("#format = :format AND (({newer}) OR ({later}))");
     let text = format!("attribute_not_exists(#format) OR #format < :format OR ({ours})");
     let mut names = vec![attribute::FORMAT, attribute::ETAG, attribute::GENERATION, attribute::REASON];

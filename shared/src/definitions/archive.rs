@@ -4,7 +4,7 @@
 
 use std::io::{self, Read};
 
-use flate2::read::GzDecoder;
+use flate2::read::MultiGzDecoder;
 
 /// Bytes of a tar block.
 const BLOCK: usize = 512;
@@ -85,10 +85,11 @@ pub struct Members<'a> {
     done: bool,
 }
 
-/// Reads the members of a container's payload.
+/// Reads the members of a container's payload. All parts of a gzip file count, as they do for libclamav: a second one must
+/// not bring in members that nobody verified.
 pub fn members(payload: &[u8], limits: ArchiveLimits) -> Members<'_> {
     let reader: Box<dyn Read> =
-        if payload.starts_with(PLAIN_START) { Box::new(payload) } else { Box::new(GzDecoder::new(payload)) };
+        if payload.starts_with(PLAIN_START) { Box::new(payload) } else { Box::new(MultiGzDecoder::new(payload)) };
     Members { reader: Counted { inner: reader, left: limits.unpacked_bytes }, limits, read: 0, done: false }
 }
 
@@ -277,6 +278,14 @@ mod tests {
         let limits = ArchiveLimits { unpacked_bytes: 1 << 20, ..ArchiveLimits::default() };
         let bomb = gzipped(&one("COPYING", &vec![0; 8 << 20]));
         assert!(matches!(read(&bomb, limits), Err(ArchiveError::TooLarge(_))));
+    }
+
+    #[test]
+    fn a_second_gzip_part_is_read_too_and_trailing_bytes_are_refused() {
+        let parts = [gzipped(&one("COPYING", b"a")), gzipped(&one("daily.ign2", b"b"))].concat();
+        assert_eq!(read(&parts, ArchiveLimits::default()).unwrap().len(), 2);
+        let trailing = [gzipped(&one("COPYING", b"a")), b"something that is no gzip header".to_vec()].concat();
+        assert!(matches!(read(&trailing, ArchiveLimits::default()), Err(ArchiveError::Broken(_))));
     }
 
     #[test]

@@ -20,7 +20,7 @@ use super::{
 pub const HEADER_BYTES: usize = 512;
 
 /// The member that is in every container and in no `.info`.
-const COPYING: &str = "COPYING";
+pub(super) const COPYING: &str = "COPYING";
 
 /// Header of a container.
 ///
@@ -298,6 +298,9 @@ impl<'a> Cvd<'a> {
         info.verify(&anchors.info).map_err(failed)?;
         if !self.header.agrees_with(&info.header) {
             return Err(VerifyError::Disagreement);
+        }
+        if !members.iter().any(|member| member.name == COPYING) {
+            return Err(VerifyError::Missing(COPYING.into()));
         }
         members.retain(|member| member.name != COPYING && member.name != info_name);
         compare(&members, &info)?;

@@ -8,7 +8,7 @@ use std::borrow::Cow;
 
 use super::{
     archive::{ArchiveError, ArchiveLimits, Member, members, to_tar},
-    cvd::{Cvd, CvdHeader, HeaderError},
+    cvd::{COPYING, Cvd, CvdHeader, HeaderError},
     manifest::DatabaseEntry,
 };
 
@@ -44,9 +44,10 @@ pub fn engine_form<'a>(
         }
         Ok::<_, ArchiveError>(member)
     };
-    let members = members(cvd.payload(), ArchiveLimits::default()).map(unsigned).collect::<Result<Vec<_>, _>>()?;
+    let mut members = members(cvd.payload(), ArchiveLimits::default()).map(unsigned).collect::<Result<Vec<_>, _>>()?;
+    // By a first member `COPYING` libclamav knows a payload that is not compressed; a compressed one may have it anywhere.
+    members.sort_by_key(|member| member.name != COPYING);
     let header = CvdHeader { md5: None, dsig: None, ..cvd.header().clone() };
-    // `COPYING` comes first in every container: by it libclamav knows a payload that is not compressed.
     let tar = to_tar(members.iter().map(|member| (member.name.as_str(), member.bytes.as_slice())));
     Ok((format!("{}.cud", database.name), Cow::Owned([header.to_bytes(), tar].concat())))
 }
@@ -87,5 +88,17 @@ mod tests {
             ["COPYING", "daily.info", "daily.ndb"]
         );
         assert!(!String::from_utf8(members[1].bytes.clone()).unwrap().contains("DSIG"));
+    }
+
+    #[test]
+    fn the_unsigned_form_begins_as_libclamav_knows_a_plain_payload() {
+        let keys = SigningKeys::fixed();
+        let last = CvdBuilder::new("daily").member("daily.ndb", "A:0:*:6161616161\n").drop_after_signing("COPYING");
+        let file = last.add_after_signing("COPYING", "Made for a test.\n").build(keys);
+        let name = DatabaseName::new("daily").unwrap();
+        let verified =
+            Cvd::parse(&file).unwrap().verify(&name, &keys.trust_anchors(), ArchiveLimits::default()).unwrap();
+        let (_, bytes) = engine_form(&DatabaseEntry::of(&verified), &file, false).unwrap();
+        assert!(Cvd::parse(&bytes).unwrap().payload().starts_with(b"COPYING"));
     }
 }

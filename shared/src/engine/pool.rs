@@ -79,7 +79,8 @@ impl EnginePool {
         Ok((running.client.hello(), &running.loaded))
     }
 
-    /// Examines the bytes that `fetch` writes to the path that it is given. It may be asked twice.
+    /// Examines the bytes that `fetch` writes to the path that it is given, in the time that is `allowed` after that. Both
+    /// may be asked twice.
     ///
     /// # Errors
     /// [`ExamineError`].
@@ -88,12 +89,16 @@ impl EnginePool {
         definitions: &Path,
         fetch: impl AsyncFn(&Path) -> Result<(), Error>,
         limits: Limits,
-        allowed: Duration,
+        allowed: impl Fn() -> Duration,
     ) -> Result<Examination, ExamineError<Error>> {
         for _ in 0..ATTEMPTS {
             let running = self.running(definitions).await?;
             let file = ScratchFile::claim(running.client.directory());
             fetch(&file.0).await.map_err(ExamineError::Fetch)?;
+            let allowed = allowed();
+            if allowed.is_zero() {
+                return Ok(Examination::TimedOut);
+            }
             match running.client.scan(running.loaded.engine, SCRATCH_NAME, limits, allowed).await {
                 Ok(report) => return Ok(Examination::Seen { report, unrar: running.client.hello().unrar }),
                 Err(EngineError::Refused(Failure { code: FailureCode::DeadlineExceeded, .. })) => {

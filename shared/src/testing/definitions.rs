@@ -194,11 +194,14 @@ impl CvdBuilder {
     pub fn build(&self, keys: &SigningKeys) -> Vec<u8> {
         let info = self.info(keys);
         let info_name = format!("{}.info", self.name);
-        let kept = self.members.iter().filter(|(name, _)| !self.dropped.contains(name)).chain(&self.added);
-        let members = [("COPYING", "Made for a test.\n"), (info_name.as_str(), info.as_str())]
+        let text = |(name, text): &'_ (String, String)| (name.clone(), text.clone());
+        let kept: Vec<(String, String)> = [("COPYING".into(), "Made for a test.\n".into()), (info_name, info)]
             .into_iter()
-            .chain(kept.map(|(name, text)| (name.as_str(), text.as_str())))
-            .map(|(name, text)| (name, text.as_bytes()));
+            .chain(self.members.iter().map(text))
+            .filter(|(name, _)| !self.dropped.contains(name))
+            .chain(self.added.iter().map(text))
+            .collect();
+        let members = kept.iter().map(|(name, text)| (name.as_str(), text.as_bytes()));
         let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
         encoder.write_all(&to_tar(members)).expect("memory takes everything");
         let payload = encoder.finish().expect("memory takes everything");

@@ -77,7 +77,7 @@ impl RecordPages for MemoryRecords {
         let ours = records.values().enumerate().filter(|(n, _)| n % segment.total as usize == segment.index as usize);
         let left: Vec<&ScanRecord> = ours.map(|(_, record)| record).skip(after.unwrap_or(0)).collect();
         let summary = |record: &&ScanRecord| RecordSummary {
-            object: record.object.clone(),
+            object: record.object.at_version(Some(record.object.sort_key().to_owned())),
             etag: record.etag.clone(),
             size: record.size,
             generation: record.generation,

@@ -28,7 +28,7 @@ pub fn record(bucket: &str, key: &str) -> ScanRecord {
 }
 
 /// Any record, with every verdict and every optional part.
-#[cfg(test)]
+#[cfg(all(test, feature = "aws"))]
 pub(crate) fn any_record() -> impl proptest::strategy::Strategy<Value = ScanRecord> {
     use proptest::prelude::*;
 

@@ -27,9 +27,10 @@ fn generation(number: u64, version: u32) -> (Manifest, Vec<u8>) {
 /// One run of the updater from the publisher's view: bring this version, unless it is published.
 async fn publish(store: &impl DefinitionsStore, topic: &impl Topic, version: u32) -> Result<(), PublishError> {
     let publisher = Publisher { store, announcements: topic, flat_prefix: "clamav_defs" };
+    let anchor = SigningKeys::fixed().trust_anchors().identity();
     loop {
         let before = publisher.published().await?;
-        if before.entry("daily").is_some_and(|entry| entry.version.0 >= version) {
+        if before.entry("daily", &anchor).is_some_and(|entry| entry.version.0 >= version) {
             return publisher.settle().await;
         }
         let (manifest, file) = generation(before.next_generation().0, version);
@@ -88,6 +89,16 @@ async fn of_two_racing_updaters_one_wins_and_the_other_decides_again() {
     assert_eq!(read(&store).await, Some((1, 1)));
     publish(&store, &topic, 2).await.unwrap();
     assert_eq!(read(&store).await, Some((2, 2)));
+}
+
+#[tokio::test]
+async fn what_others_signed_is_as_good_as_none() {
+    let (store, topic) = (MemoryDefinitions::default(), MemoryTopic::default());
+    publish(&store, &topic, 9).await.unwrap();
+    let publisher = Publisher { store: &store, announcements: &topic, flat_prefix: "" };
+    let before = publisher.published().await.unwrap();
+    assert!(before.entry("daily", &SigningKeys::fixed().trust_anchors().identity()).is_some());
+    assert!(before.entry("daily", "clamav").is_none());
 }
 
 #[tokio::test]

@@ -58,12 +58,29 @@ fn the_members_are_exactly_the_signed_ones() {
     let keys = SigningKeys::fixed();
     let missing = builder().drop_after_signing("daily.ndb").build(keys);
     assert!(matches!(verify(&missing), Err(VerifyError::Missing(names)) if names == "daily.ndb"));
+    let unlicensed = builder().drop_after_signing("COPYING").build(keys);
+    assert!(matches!(verify(&unlicensed), Err(VerifyError::Missing(names)) if names == "COPYING"));
     let unlisted = builder().add_after_signing("daily.ldb", "x\n").build(keys);
     assert!(matches!(verify(&unlisted), Err(VerifyError::Unlisted(names)) if names == "daily.ldb"));
     let changed = builder().drop_after_signing("daily.ndb").add_after_signing("daily.ndb", "y\n").build(keys);
     assert!(matches!(verify(&changed), Err(VerifyError::Member(name)) if name == "daily.ndb"));
     let twice = builder().add_after_signing("daily.ndb", "y\n").build(keys);
     assert!(matches!(verify(&twice), Err(VerifyError::Twice(name)) if name == "daily.ndb"));
+}
+
+#[test]
+fn what_cannot_be_unpacked_within_limits_is_refused() {
+    let file = builder().build(SigningKeys::fixed());
+    let limits = ArchiveLimits { members: 3, ..ArchiveLimits::default() };
+    let name = DatabaseName::new("daily").unwrap();
+    let verdict = Cvd::parse(&file).unwrap().verify(&name, &SigningKeys::fixed().trust_anchors(), limits);
+    assert!(matches!(verdict, Err(VerifyError::Archive(ArchiveError::TooMany(3)))));
+}
+
+#[test]
+fn an_info_that_contradicts_itself_is_refused() {
+    let file = builder().member("daily.ndb", "y\n").drop_after_signing("daily.ndb").build(SigningKeys::fixed());
+    assert!(matches!(verify(&file), Err(VerifyError::Info(InfoError::Twice(name))) if name == "daily.ndb"));
 }
 
 #[test]
@@ -124,11 +141,13 @@ proptest! {
     fn no_bytes_panic_the_verifier(bytes: Vec<u8>, at in 0_usize..2000, value: u8) {
         let _ = verify(&bytes);
         let mut file = builder().build(SigningKeys::fixed());
-        let at = at % file.len();
+        let (at, header) = (at % file.len(), CvdHeader::parse(&file).unwrap());
         let changed = file[at] != value;
         file[at] = value;
-        // Only the builder's name and the spelling of the time are vouched for by nothing.
-        let unsigned = at < HEADER_BYTES;
-        prop_assert!(!changed || unsigned || verify(&file).is_err());
+        if let Ok(cvd) = verify(&file) {
+            // Only the builder's name and the spelling of the time are vouched for by nothing.
+            prop_assert!(!changed || at < HEADER_BYTES);
+            prop_assert!(cvd.header.md5 == header.md5 && cvd.header.agrees_with(&header));
+        }
     }
 }
