@@ -93,7 +93,7 @@ async fn show(
     databases: &Databases,
     corpus: Corpus,
 ) -> Result<Summary, DemoError> {
-    narrator.step("The scheduled update publishes the first generation of definitions");
+    narrator.step("The update runs as its schedule runs it, and publishes the first generation of definitions");
     let generation_before = update(stack).await?;
 
     narrator.step(&format!("{} files are uploaded; S3's notifications drive the scanner", corpus.len()));
@@ -121,7 +121,7 @@ async fn show(
     expect(&before, corpus::EICAR_KEY, "infected", 403)?;
     expect(&before, corpus::LATENT_KEY, "clean", 200)?;
 
-    narrator.step("The mirror gains one signature; the scheduled update publishes a second generation");
+    narrator.step("The mirror gains one signature; the next update publishes a second generation");
     mirror.put("daily.cvd", databases.next_daily());
     let generation_after = update(stack).await?;
     if generation_after <= generation_before {
@@ -228,7 +228,7 @@ fn conclude(narrator: &mut Narrator, summary: &Summary, arguments: &Arguments) {
         narrator::say(&format!("{key} could not be scanned ({reason}), and is tagged so: never clean by default"));
     }
     let directory = arguments.directory.display();
-    narrator::say(&format!("where to look: {directory}/summary.json, and the functions' logs in {directory}"));
+    narrator::say(&format!("where to look: {directory}/summary.json, and the functions' logs in {directory}/logs"));
     narrator::say("nothing is left running");
 }
 
