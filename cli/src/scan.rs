@@ -19,6 +19,7 @@ use nacre_shared::{
     verdict::{Reason, Verdict, judge},
 };
 use serde::Serialize;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use walkdir::WalkDir;
 
 /// Longest scan of one file.
@@ -53,16 +54,21 @@ enum ScanError {
     Program(#[source] io::Error),
     #[error("the engine is not ready")]
     Engine(#[from] EngineError),
+    #[error("interrupts cannot be listened to")]
+    Interrupts(#[source] io::Error),
     #[error("the results cannot be written")]
     Output(#[from] io::Error),
 }
 
 /// Runs the command.
 pub(crate) async fn run(arguments: &Arguments) -> ExitCode {
-    let scanned = tokio::select! {
-        scanned = scan_all(arguments) => scanned,
-        // Dropping the scan ends the engine and removes its copies.
-        _ = tokio::signal::ctrl_c() => return ExitCode::from(130),
+    let scanned = match interrupts() {
+        Ok(mut interrupts) => tokio::select! {
+            scanned = scan_all(arguments) => scanned,
+            // Dropping the scan ends the engine and removes its copies.
+            _ = interrupts.recv() => return ExitCode::from(130),
+        },
+        Err(error) => Err(ScanError::Interrupts(error)),
     };
     match scanned {
         Ok(Tally { infected: 1.., .. }) => ExitCode::from(1),
@@ -73,6 +79,11 @@ pub(crate) async fn run(arguments: &Arguments) -> ExitCode {
             ExitCode::from(2)
         }
     }
+}
+
+/// Listens from now on: an interrupt must not find files to remove and nobody to do it.
+fn interrupts() -> io::Result<Signal> {
+    signal(SignalKind::interrupt())
 }
 
 async fn scan_all(arguments: &Arguments) -> Result<Tally, ScanError> {

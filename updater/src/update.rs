@@ -232,3 +232,48 @@ fn label_in(manifest: &Manifest, name: &DatabaseName) -> Option<String> {
     let entry = manifest.databases.iter().find(|entry| entry.name == *name)?;
     Some(labelled(name, entry.version))
 }
+
+#[cfg(test)]
+mod tests {
+    use nacre_shared::{
+        definitions::manifest::EngineProof,
+        testing::{
+            definitions::{CvdBuilder, SigningKeys},
+            memory_definitions::MemoryDefinitions,
+            memory_topic::MemoryTopic,
+        },
+    };
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_mirror_out_of_reach_keeps_no_generation_from_being_announced() {
+        let (store, topic, keys) = (MemoryDefinitions::default(), MemoryTopic::default(), SigningKeys::fixed());
+        let (name, anchors) = (DatabaseName::new("daily").unwrap(), keys.trust_anchors());
+        let file = CvdBuilder::new("daily").member("daily.ndb", "A:0:*:6161616161\n").build(keys);
+        let cvd = Cvd::parse(&file).unwrap().verify(&name, &anchors, ArchiveLimits::default()).unwrap();
+        let proof =
+            EngineProof { clamav_version: "1.4.6".into(), functionality_level: 216, signatures: 1, eicar: vec![] };
+        let entries = vec![DatabaseEntry::of(&cvd)];
+        let manifest = Manifest::new(Generation(1), DateTime::UNIX_EPOCH, anchors.identity(), entries, proof);
+        // A run that died right after it moved the pointer.
+        let publisher = Publisher { store: &store, announcements: &topic, flat_prefix: "clamav_defs" };
+        publisher.put_body(&manifest.databases[0], file).await.unwrap();
+        let before = publisher.published().await.unwrap();
+        assert_eq!(publisher.advance(&before, &manifest).await.unwrap(), Race::Won);
+
+        let updater = Updater {
+            mirror: &Mirror::new("http://127.0.0.1:1").unwrap(),
+            databases: &[name],
+            trust_anchors: &anchors,
+            publisher,
+            engine: Path::new("/nonexistent"),
+            scratch: Path::new("/nonexistent"),
+            now: DateTime::UNIX_EPOCH,
+        };
+        assert!(matches!(updater.run().await, Err(UpdateError::Mirror { .. })));
+        let subjects: Vec<_> = topic.messages().into_iter().filter_map(|message| message.subject).collect();
+        assert_eq!(subjects, ["Definitions generation 1 published"]);
+        assert!(store.keys().contains(&"clamav_defs/daily.cvd".to_owned()));
+    }
+}

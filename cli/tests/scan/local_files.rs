@@ -102,3 +102,23 @@ fn definitions_that_cannot_be_used_are_an_error_with_a_remedy() {
     fs::write(definitions.path().join("broken.ldb"), "not a signature\n").unwrap();
     assert!(said(definitions.path()).contains("Malformed database"));
 }
+
+#[test]
+fn an_interrupted_scan_leaves_neither_copies_nor_processes() {
+    let (definitions, files) = world();
+    let path = files.path().join("large");
+    fs::File::create(&path).unwrap().set_len(300 << 20).unwrap();
+    let scratch = tempfile::tempdir().unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_nacre"));
+    command.arg("scan").arg("--definitions").arg(definitions.path()).arg(&path).env("TMPDIR", scratch.path());
+    let mut scan = command.spawn().unwrap();
+    let left = || fs::read_dir(scratch.path()).unwrap().count();
+    let patience = std::time::Instant::now() + std::time::Duration::from_secs(20);
+    while left() == 0 && std::time::Instant::now() < patience {
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+    assert_eq!(left(), 1, "the engine's private directory is there while it scans");
+    assert!(Command::new("kill").args(["-INT", &scan.id().to_string()]).status().unwrap().success());
+    assert_eq!(scan.wait().unwrap().code(), Some(130));
+    assert_eq!(left(), 0, "it is gone with the scan");
+}
