@@ -1,10 +1,14 @@
 //! ClamAV's databases: their formats, their signatures, and the generations that we publish of them.
 
 pub mod archive;
+pub mod cdiff;
 pub mod cvd;
 pub mod database;
 pub mod digital_signature;
 pub mod engine_form;
 pub mod info;
 pub mod manifest;
+#[cfg(any(feature = "signing", test))]
+pub mod signing;
 pub mod trust_anchor;
+pub mod unpacked;

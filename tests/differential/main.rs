@@ -3,4 +3,6 @@
 //! The module is marked as a test, since clippy's allowances for tests reach nothing else.
 
 #[cfg(test)]
+mod scripts;
+#[cfg(test)]
 mod verdicts;

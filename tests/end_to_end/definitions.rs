@@ -33,7 +33,7 @@ async fn a_bad_database_publishes_nothing_and_is_named_with_its_reason() {
     let good = daily(2, true);
     let mut corrupt = good.clone();
     *corrupt.last_mut().unwrap() ^= 1;
-    let strangers = SigningKeys::generate("strangers");
+    let strangers = SigningKeys::generate("strangers").unwrap();
     for (file, reason) in [
         (corrupt, "the MD5 of the content is"),
         (good[..good.len() - 100].to_vec(), "the file is damaged or truncated"),

@@ -16,7 +16,7 @@ pub(super) struct Databases {
 impl Databases {
     /// Makes keys; `now` is in seconds since the Unix epoch.
     pub(super) fn new(now: u64) -> Self {
-        Self { keys: SigningKeys::generate("nacre-demo"), now }
+        Self { keys: SigningKeys::generate("nacre-demo").unwrap(), now }
     }
 
     /// The public keys, as the functions' configuration has them.

@@ -2,7 +2,10 @@
 //!
 //! Source: clamav.md §1.2, after libclamav `cvd.c` (`cli_tgzload`) and `common/tar.c`.
 
-use std::io::{self, Read};
+use std::{
+    borrow::Cow,
+    io::{self, Read},
+};
 
 use flate2::read::MultiGzDecoder;
 
@@ -70,31 +73,40 @@ pub enum ArchiveError {
 
 /// One member of an archive.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Member {
+pub struct Member<'a> {
     /// A plain file name.
     pub name: String,
-    /// Its content.
-    pub bytes: Vec<u8>,
+    /// Its content: a part of the payload where that is not compressed.
+    pub bytes: Cow<'a, [u8]>,
 }
 
 /// Reads a payload member by member; holds one at a time.
 pub struct Members<'a> {
-    reader: Counted<Box<dyn Read + 'a>>,
+    source: Source<'a>,
     limits: ArchiveLimits,
     read: usize,
     done: bool,
 }
 
+/// Where members are read from.
+enum Source<'a> {
+    Plain(&'a [u8]),
+    Gzip(Counted<MultiGzDecoder<&'a [u8]>>),
+}
+
 /// Reads the members of a container's payload. All parts of a gzip file count, as they do for libclamav: a second one must
 /// not bring in members that nobody verified.
 pub fn members(payload: &[u8], limits: ArchiveLimits) -> Members<'_> {
-    let reader: Box<dyn Read> =
-        if payload.starts_with(PLAIN_START) { Box::new(payload) } else { Box::new(MultiGzDecoder::new(payload)) };
-    Members { reader: Counted { inner: reader, left: limits.unpacked_bytes }, limits, read: 0, done: false }
+    let source = if payload.starts_with(PLAIN_START) {
+        Source::Plain(payload)
+    } else {
+        Source::Gzip(Counted { inner: MultiGzDecoder::new(payload), left: limits.unpacked_bytes })
+    };
+    Members { source, limits, read: 0, done: false }
 }
 
-impl Iterator for Members<'_> {
-    type Item = Result<Member, ArchiveError>;
+impl<'a> Iterator for Members<'a> {
+    type Item = Result<Member<'a>, ArchiveError>;
 
     fn next(&mut self) -> Option<Self::Item> {
         if self.done {
@@ -106,14 +118,18 @@ impl Iterator for Members<'_> {
     }
 }
 
-impl Members<'_> {
-    fn member(&mut self) -> Result<Option<Member>, ArchiveError> {
-        let mut header = [0; BLOCK];
-        match self.fill(&mut header)? {
-            0 => return Ok(None),
-            BLOCK => {}
-            _ => return Err(ArchiveError::Truncated),
+impl<'a> Members<'a> {
+    fn member(&mut self) -> Result<Option<Member<'a>>, ArchiveError> {
+        if let Source::Plain(payload) = self.source
+            && payload.len() as u64 > self.limits.unpacked_bytes
+        {
+            return Err(ArchiveError::TooLarge(self.limits.unpacked_bytes));
         }
+        let header = self.take(BLOCK)?;
+        if header.is_empty() {
+            return Ok(None);
+        }
+        let header: &[u8; BLOCK] = (&*header).try_into().map_err(|_| ArchiveError::Truncated)?;
         // A block of zeros ends a tar that has an end, which ClamAV's have not.
         if header.first() == Some(&0) {
             return Ok(None);
@@ -122,42 +138,39 @@ impl Members<'_> {
             return Err(ArchiveError::TooMany(self.limits.members));
         }
         self.read += 1;
-        let (name, size) = parse_header(&header)?;
+        let (name, size) = parse_header(header)?;
         if size > self.limits.member_bytes {
             return Err(ArchiveError::MemberTooLarge { name, size, limit: self.limits.member_bytes });
         }
-        // Grows with what is really there: a header's size must not reserve memory by itself.
-        let mut bytes = Vec::new();
-        let read = (&mut self.reader).take(size).read_to_end(&mut bytes).map_err(|error| self.failure(error))?;
-        if read as u64 != size {
-            return Err(ArchiveError::Truncated);
-        }
-        let padding = bytes.len().next_multiple_of(BLOCK) - bytes.len();
-        let mut rest = [0; BLOCK];
-        let rest = rest.get_mut(..padding).unwrap_or_default();
-        if self.fill(rest)? != padding {
+        let size = usize::try_from(size).unwrap_or(usize::MAX);
+        let bytes = self.take(size)?;
+        let padding = size.next_multiple_of(BLOCK) - size;
+        if bytes.len() != size || self.take(padding)?.len() != padding {
             return Err(ArchiveError::Truncated);
         }
         Ok(Some(Member { name, bytes }))
     }
 
-    /// Fills the buffer as far as the archive goes.
-    fn fill(&mut self, buffer: &mut [u8]) -> Result<usize, ArchiveError> {
-        let mut filled = 0;
-        while let Some(rest) = buffer.get_mut(filled..).filter(|rest| !rest.is_empty()) {
-            match self.reader.read(rest).map_err(|error| self.failure(error))? {
-                0 => break,
-                read => filled += read,
+    /// Takes this many bytes, or as many as there are.
+    fn take(&mut self, size: usize) -> Result<Cow<'a, [u8]>, ArchiveError> {
+        match &mut self.source {
+            Source::Plain(payload) => {
+                let (taken, rest) = payload.split_at(size.min(payload.len()));
+                *payload = rest;
+                Ok(Cow::Borrowed(taken))
             }
-        }
-        Ok(filled)
-    }
-
-    fn failure(&self, error: io::Error) -> ArchiveError {
-        match error.kind() {
-            io::ErrorKind::QuotaExceeded => ArchiveError::TooLarge(self.limits.unpacked_bytes),
-            io::ErrorKind::UnexpectedEof => ArchiveError::Truncated,
-            _ => ArchiveError::Broken(error),
+            Source::Gzip(reader) => {
+                // Grows with what is really there: a header's size must not reserve memory by itself.
+                let mut bytes = Vec::new();
+                match reader.take(size as u64).read_to_end(&mut bytes) {
+                    Ok(_) => Ok(Cow::Owned(bytes)),
+                    Err(error) => Err(match error.kind() {
+                        io::ErrorKind::QuotaExceeded => ArchiveError::TooLarge(self.limits.unpacked_bytes),
+                        io::ErrorKind::UnexpectedEof => ArchiveError::Truncated,
+                        _ => ArchiveError::Broken(error),
+                    }),
+                }
+            }
         }
     }
 }
@@ -188,14 +201,19 @@ fn parse_header(header: &[u8; BLOCK]) -> Result<(String, u64), ArchiveError> {
     }
     let name = text_of(field(0, 100));
     let name = std::str::from_utf8(name).map_err(|_| ArchiveError::Name(String::from_utf8_lossy(name).into()))?;
-    let plain = !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'/' && byte != b'\\');
-    if !plain || name.starts_with('.') {
+    if !is_member_name(name) {
         return Err(ArchiveError::Name(name.to_owned()));
     }
     if !matches!(field(156, 157), [0 | b'0']) {
         return Err(ArchiveError::NotAFile(name.to_owned()));
     }
     Ok((name.to_owned(), octal(field(124, 136))?))
+}
+
+/// Whether a name is a plain file name that fits a header and leads nowhere else.
+pub(super) fn is_member_name(name: &str) -> bool {
+    let plain = name.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'/' && byte != b'\\');
+    (1..=100).contains(&name.len()) && plain && !name.starts_with('.')
 }
 
 /// The bytes before the first NUL.
@@ -210,21 +228,26 @@ fn octal(field: &[u8]) -> Result<u64, ArchiveError> {
 }
 
 /// Writes a V7 tar as ClamAV's are: no owner, no time, no end blocks.
-pub(crate) fn to_tar<'a>(members: impl Iterator<Item = (&'a str, &'a [u8])>) -> Vec<u8> {
-    let mut tar = Vec::new();
+pub fn to_tar<'a>(members: impl Iterator<Item = (&'a str, &'a [u8])> + Clone) -> Vec<u8> {
+    let size = members.clone().map(|(_, bytes)| BLOCK + bytes.len().next_multiple_of(BLOCK)).sum();
+    let mut tar = Vec::with_capacity(size);
     for (name, bytes) in members {
-        let mut header = vec![0; BLOCK];
-        let mut put = |at: usize, text: &[u8]| header.splice(at..at + text.len(), text.iter().copied()).for_each(drop);
-        put(0, name.as_bytes());
-        put(124, format!("{:o}", bytes.len()).as_bytes());
-        put(148, b"        ");
-        let sum: u64 = header.iter().map(|byte| u64::from(*byte)).sum();
-        header.splice(148..155, format!("{sum:06o}\0").bytes()).for_each(drop);
-        tar.extend(header);
-        tar.extend(bytes);
+        tar.extend(header_of(name, bytes.len()));
+        tar.extend_from_slice(bytes);
         tar.resize(tar.len().next_multiple_of(BLOCK), 0);
     }
     tar
+}
+
+fn header_of(name: &str, size: usize) -> Vec<u8> {
+    let mut header = vec![0; BLOCK];
+    let mut put = |at: usize, text: &[u8]| header.splice(at..at + text.len(), text.iter().copied()).for_each(drop);
+    put(0, name.as_bytes());
+    put(124, format!("{size:o}").as_bytes());
+    put(148, b"        ");
+    let sum: u64 = header.iter().map(|byte| u64::from(*byte)).sum();
+    header.splice(148..155, format!("{sum:06o}\0").bytes()).for_each(drop);
+    header
 }
 
 #[cfg(test)]
@@ -242,7 +265,7 @@ mod tests {
         encoder.finish().unwrap()
     }
 
-    fn read(payload: &[u8], limits: ArchiveLimits) -> Result<Vec<Member>, ArchiveError> {
+    fn read(payload: &[u8], limits: ArchiveLimits) -> Result<Vec<Member<'_>>, ArchiveError> {
         members(payload, limits).collect()
     }
 
@@ -253,11 +276,12 @@ mod tests {
     proptest! {
         #[test]
         fn what_is_packed_is_unpacked(contents in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..1500), 1..5)) {
-            let packed: Vec<Member> = contents.into_iter().enumerate()
-                .map(|(n, bytes)| Member { name: if n == 0 { "COPYING".into() } else { format!("m{n}.ndb") }, bytes }).collect();
-            let tar = to_tar(packed.iter().map(|member| (member.name.as_str(), member.bytes.as_slice())));
+            let packed: Vec<Member<'_>> = contents.into_iter().enumerate()
+                .map(|(n, bytes)| Member { name: if n == 0 { "COPYING".into() } else { format!("m{n}.ndb") }, bytes: bytes.into() }).collect();
+            let tar = to_tar(packed.iter().map(|member| (member.name.as_str(), &*member.bytes)));
             prop_assert_eq!(&read(&tar, ArchiveLimits::default()).unwrap(), &packed);
-            prop_assert_eq!(&read(&gzipped(&tar), ArchiveLimits::default()).unwrap(), &packed);
+            let zipped = gzipped(&tar);
+            prop_assert_eq!(&read(&zipped, ArchiveLimits::default()).unwrap(), &packed);
         }
 
         #[test]

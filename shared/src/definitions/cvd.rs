@@ -1,4 +1,4 @@
-//! CVD and CLD: a database's container, and what must hold before anyone may use it.
+//! CVD, CLD and CUD: a database's container, and what must hold before anyone may use it.
 //!
 //! Source: clamav.md §1, after libclamav `cvd.c` (`cl_cvdparse`, `cli_cvdload`) and `readdb.c`.
 
@@ -14,13 +14,14 @@ use super::{
     digital_signature::SignatureError,
     info::{Info, InfoError},
     trust_anchor::TrustAnchors,
+    unpacked::{UnpackError, Unpacked},
 };
 
 /// Bytes of a container's header.
 pub const HEADER_BYTES: usize = 512;
 
 /// The member that is in every container and in no `.info`.
-pub(super) const COPYING: &str = "COPYING";
+pub(crate) const COPYING: &str = "COPYING";
 
 /// Header of a container.
 ///
@@ -214,8 +215,16 @@ impl<'a> Cvd<'a> {
     /// # Errors
     /// [`HeaderError`].
     pub fn parse(file: &'a [u8]) -> Result<Self, HeaderError> {
+        Self::parse_as(ContainerKind::Cvd, file)
+    }
+
+    /// Reads the header of a container of this kind, which only its file name tells.
+    ///
+    /// # Errors
+    /// [`HeaderError`].
+    pub fn parse_as(kind: ContainerKind, file: &'a [u8]) -> Result<Self, HeaderError> {
         let header = CvdHeader::parse(file)?;
-        Ok(Self { kind: ContainerKind::Cvd, header, file, payload: file.get(HEADER_BYTES..).unwrap_or_default() })
+        Ok(Self { kind, header, file, payload: file.get(HEADER_BYTES..).unwrap_or_default() })
     }
 
     /// The header, which proves nothing yet.
@@ -228,7 +237,16 @@ impl<'a> Cvd<'a> {
         self.payload
     }
 
-    /// Checks everything that the makers vouch for: MD5, both signatures, and every member.
+    /// Unpacks the members, which prove nothing yet.
+    ///
+    /// # Errors
+    /// [`UnpackError`].
+    pub fn unpack(&self, limits: ArchiveLimits) -> Result<Unpacked<'a>, UnpackError> {
+        Unpacked::of(self.payload, limits)
+    }
+
+    /// Checks everything that the makers vouch for: of a CVD its MD5 and both signatures, of a CLD the signature in its
+    /// `.info`, of both every member. Nobody vouches for a CUD.
     ///
     /// Off-spec: libclamav loads a container of which members are missing, and so loses detections in silence. Here the
     /// set of members must be exactly what `.info` lists, with `COPYING` and the `.info` itself.
@@ -241,7 +259,11 @@ impl<'a> Cvd<'a> {
         anchors: &TrustAnchors,
         limits: ArchiveLimits,
     ) -> Result<VerifiedCvd, VerifyError> {
-        self.verify_container(anchors)?;
+        match self.kind {
+            ContainerKind::Cvd => self.verify_container(anchors)?,
+            ContainerKind::Cld => {}
+            ContainerKind::Cud => return Err(VerifyError::Unsigned),
+        }
         let members = self.verify_members(name, anchors, limits)?;
         Ok(VerifiedCvd {
             name: name.clone(),

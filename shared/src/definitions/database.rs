@@ -75,6 +75,8 @@ pub enum ContainerKind {
     Cvd,
     /// Brought up to date by CDIFFs: signed by `.info` only.
     Cld,
+    /// Built without signatures.
+    Cud,
 }
 
 impl ContainerKind {
@@ -83,7 +85,14 @@ impl ContainerKind {
         match self {
             Self::Cvd => "cvd",
             Self::Cld => "cld",
+            Self::Cud => "cud",
         }
+    }
+
+    /// The kind that a file's name tells; `None` for other files.
+    pub fn of_file(name: &str) -> Option<Self> {
+        let (_, extension) = name.rsplit_once('.')?;
+        [Self::Cvd, Self::Cld, Self::Cud].into_iter().find(|kind| kind.extension() == extension)
     }
 }
 

@@ -114,7 +114,7 @@ fn salted_hash(content: &[u8], salt: &[u8]) -> [u8; HASH_BYTES] {
 }
 
 /// Encodes content for a PSS signature; the counterpart of the check above, for our own builder.
-#[cfg(any(feature = "testing", test))]
+#[cfg(any(feature = "signing", test))]
 pub(crate) fn pss_encode(content: &[u8], salt: &[u8]) -> BigUint {
     let hash = salted_hash(content, salt);
     let mut data = vec![0; DATA_BYTES - HASH_BYTES - 1];

@@ -7,9 +7,10 @@
 use std::borrow::Cow;
 
 use super::{
-    archive::{ArchiveError, ArchiveLimits, Member, members, to_tar},
-    cvd::{COPYING, Cvd, CvdHeader, HeaderError},
+    archive::ArchiveLimits,
+    cvd::{Cvd, CvdHeader, HeaderError},
     manifest::DatabaseEntry,
+    unpacked::UnpackError,
 };
 
 /// Why a container has no form for an engine; one that was verified always has.
@@ -19,8 +20,8 @@ pub enum EngineFormError {
     #[error("the header is not valid")]
     Header(#[from] HeaderError),
     /// The payload cannot be unpacked.
-    #[error("the content cannot be unpacked")]
-    Archive(#[from] ArchiveError),
+    #[error("the database cannot be unpacked")]
+    Unpack(#[from] UnpackError),
 }
 
 /// File name and content of a verified container as an engine loads it: as it is when ClamAV signed it, else unsigned.
@@ -36,20 +37,12 @@ pub fn engine_form<'a>(
         return Ok((database.file_name(), Cow::Borrowed(file)));
     }
     let cvd = Cvd::parse(file)?;
-    let info_name = format!("{}.info", database.name);
-    let unsigned = |member: Result<Member, ArchiveError>| {
-        let mut member = member?;
-        if member.name == info_name {
-            member.bytes = without_signature(&member.bytes);
-        }
-        Ok::<_, ArchiveError>(member)
-    };
-    let mut members = members(cvd.payload(), ArchiveLimits::default()).map(unsigned).collect::<Result<Vec<_>, _>>()?;
-    // By a first member `COPYING` libclamav knows a payload that is not compressed; a compressed one may have it anywhere.
-    members.sort_by_key(|member| member.name != COPYING);
+    let mut unpacked = cvd.unpack(ArchiveLimits::default())?;
+    if let Some(info) = unpacked.members.get_mut(&format!("{}.info", database.name)) {
+        *info = without_signature(info).into();
+    }
     let header = CvdHeader { md5: None, dsig: None, ..cvd.header().clone() };
-    let tar = to_tar(members.iter().map(|member| (member.name.as_str(), member.bytes.as_slice())));
-    Ok((format!("{}.cud", database.name), Cow::Owned([header.to_bytes(), tar].concat())))
+    Ok((format!("{}.cud", database.name), Cow::Owned([header.to_bytes(), unpacked.to_tar(&database.name)].concat())))
 }
 
 /// An `.info` up to its signature.
@@ -82,12 +75,9 @@ mod tests {
         assert_eq!(unsigned, "daily.cud");
         let cvd = Cvd::parse(&bytes).unwrap();
         assert_eq!((cvd.header().version, &cvd.header().dsig), (verified.header.version, &None));
-        let members = members(cvd.payload(), ArchiveLimits::default()).collect::<Result<Vec<_>, _>>().unwrap();
-        assert_eq!(
-            members.iter().map(|member| member.name.as_str()).collect::<Vec<_>>(),
-            ["COPYING", "daily.info", "daily.ndb"]
-        );
-        assert!(!String::from_utf8(members[1].bytes.clone()).unwrap().contains("DSIG"));
+        let unpacked = cvd.unpack(ArchiveLimits::default()).unwrap();
+        assert_eq!(unpacked.members.keys().collect::<Vec<_>>(), ["COPYING", "daily.info", "daily.ndb"]);
+        assert!(!std::str::from_utf8(&unpacked.members["daily.info"]).unwrap().contains("DSIG"));
     }
 
     #[test]

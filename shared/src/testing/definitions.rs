@@ -1,23 +1,28 @@
 //! Builds databases and signs them with keys made for the occasion.
 
-use std::{io::Write, sync::OnceLock};
+use std::sync::OnceLock;
 
 use chrono::DateTime;
-use crypto_bigint::U1024;
-use crypto_primes::{Flavor, random_prime};
-use flate2::{Compression, write::GzEncoder};
-use getrandom::{SysRng, rand_core::UnwrapErr};
-use md5::{Digest, Md5};
-use num_bigint::BigUint;
 
+pub use crate::definitions::signing::SigningKeys;
 use crate::definitions::{
-    archive::to_tar,
-    cvd::CvdHeader,
-    database::{DatabaseVersion, FunctionalityLevel},
-    digital_signature::{RsaPublicKey, encode, pss_encode},
-    manifest::sha256_hex,
-    trust_anchor::TrustAnchors,
+    cdiff::between,
+    cvd::{COPYING, CvdHeader},
+    database::{DatabaseName, DatabaseVersion, FunctionalityLevel},
+    unpacked::Unpacked,
 };
+
+impl SigningKeys {
+    /// Keys that are made once in a process: the same for all of its tests.
+    ///
+    /// # Panics
+    /// Never: the name is not ClamAV's.
+    #[expect(clippy::expect_used, reason = "the name is not ClamAV's")]
+    pub fn fixed() -> &'static Self {
+        static KEYS: OnceLock<SigningKeys> = OnceLock::new();
+        KEYS.get_or_init(|| Self::generate("test").expect("a name other than clamav"))
+    }
+}
 
 /// The EICAR test file, put together at run time so that nothing flags this repository.
 pub fn eicar() -> Vec<u8> {
@@ -27,82 +32,6 @@ pub fn eicar() -> Vec<u8> {
 /// A signature line of a `.ndb` that finds the EICAR test file at the beginning of any layer.
 pub fn eicar_signature() -> String {
     format!("Eicar-Test-Signature:0:0:{}\n", hex::encode(eicar()))
-}
-
-/// A key pair.
-#[derive(Clone, Debug)]
-struct KeyPair {
-    public: RsaPublicKey,
-    private_exponent: BigUint,
-}
-
-impl KeyPair {
-    /// Makes a key of exactly this many bits.
-    fn generate(bits: u32) -> Self {
-        let mut random = UnwrapErr(SysRng);
-        let mut prime = |bits| {
-            let prime = random_prime::<U1024, _>(&mut random, Flavor::Any, bits);
-            BigUint::from_bytes_be(prime.to_be_bytes().as_ref())
-        };
-        let exponent = BigUint::from(65_537_u32);
-        loop {
-            let (p, q) = (prime(bits.div_ceil(2)), prime(bits / 2));
-            let (modulus, order) = (&p * &q, (&p - 1_u32) * (&q - 1_u32));
-            if let Some(private_exponent) = exponent.modinv(&order).filter(|_| modulus.bits() == u64::from(bits)) {
-                return Self { public: RsaPublicKey { modulus, exponent }, private_exponent };
-            }
-        }
-    }
-
-    fn sign(&self, block: &BigUint) -> String {
-        encode(&block.modpow(&self.private_exponent, &self.public.modulus))
-    }
-}
-
-/// Keys to sign databases with; of the same sizes as ClamAV's own.
-#[derive(Clone, Debug)]
-pub struct SigningKeys {
-    name: String,
-    container: KeyPair,
-    info: KeyPair,
-    cdiff: KeyPair,
-}
-
-impl SigningKeys {
-    /// Makes fresh keys under this name.
-    pub fn generate(name: impl Into<String>) -> Self {
-        let (container, info, cdiff) = (KeyPair::generate(1024), KeyPair::generate(2047), KeyPair::generate(2047));
-        Self { name: name.into(), container, info, cdiff }
-    }
-
-    /// Keys that are made once in a process: the same for all of its tests.
-    pub fn fixed() -> &'static Self {
-        static KEYS: OnceLock<SigningKeys> = OnceLock::new();
-        KEYS.get_or_init(|| Self::generate("test"))
-    }
-
-    /// The public side.
-    ///
-    /// # Panics
-    /// When the name is ClamAV's.
-    #[expect(clippy::expect_used, reason = "a test kit may insist on its caller's name")]
-    pub fn trust_anchors(&self) -> TrustAnchors {
-        let public = |pair: &KeyPair| pair.public.clone();
-        let anchors = TrustAnchors::new(&self.name, public(&self.container), public(&self.info), public(&self.cdiff));
-        anchors.expect("a name other than clamav")
-    }
-
-    /// Signs the content of an `.info`. A modulus of 2,047 bits has no room for some blocks: then the next salt is taken.
-    pub fn sign_info(&self, content: &[u8], salt: &[u8; 32]) -> String {
-        let salts = (0_u32..).map(|turn| [salt.get(4..).unwrap_or_default(), &turn.to_be_bytes()].concat());
-        let blocks = salts.map(|salt| pss_encode(content, &salt));
-        let block = blocks.into_iter().find(|block| *block < self.info.public.modulus);
-        self.info.sign(&block.unwrap_or_default())
-    }
-
-    fn sign_container(&self, md5: &[u8]) -> String {
-        self.container.sign(&BigUint::from_bytes_be(md5))
-    }
 }
 
 /// Builds a CVD, right or wrong in one way.
@@ -187,42 +116,61 @@ impl CvdBuilder {
     }
 
     /// Builds and signs the file.
-    ///
-    /// # Panics
-    /// Never: compressing to memory cannot fail.
-    #[expect(clippy::expect_used, reason = "compressing to memory cannot fail")]
     pub fn build(&self, keys: &SigningKeys) -> Vec<u8> {
-        let info = self.info(keys);
-        let info_name = format!("{}.info", self.name);
-        let text = |(name, text): &'_ (String, String)| (name.clone(), text.clone());
-        let kept: Vec<(String, String)> = [("COPYING".into(), "Made for a test.\n".into()), (info_name, info)]
-            .into_iter()
-            .chain(self.members.iter().map(text))
-            .filter(|(name, _)| !self.dropped.contains(name))
-            .chain(self.added.iter().map(text))
-            .collect();
-        let members = kept.iter().map(|(name, text)| (name.as_str(), text.as_bytes()));
-        let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
-        encoder.write_all(&to_tar(members)).expect("memory takes everything");
-        let payload = encoder.finish().expect("memory takes everything");
-
-        let md5 = Md5::digest(&payload);
+        let kept = self.contents(keys);
         let mut header = self.header();
         header.version = DatabaseVersion(self.header_version.unwrap_or(self.version));
-        if self.signed {
-            header.md5 = Some(hex::encode(md5));
-            header.dsig = Some(keys.sign_container(&md5));
-        }
-        [header.to_bytes(), payload].concat()
+        let members = kept.iter().map(|(name, text)| (name.as_str(), text.as_bytes()));
+        let cvd = keys.cvd(&header, members, 1);
+        if self.signed { cvd } else { [header.to_bytes().as_slice(), cvd.get(512..).unwrap_or_default()].concat() }
     }
 
+    /// Builds the CLD of the same members, as a client has it after patching.
+    ///
+    /// # Panics
+    /// When `COPYING` or the `.info` was dropped.
+    #[expect(clippy::expect_used, reason = "a test kit may insist on its caller's members")]
+    pub fn build_cld(&self, keys: &SigningKeys) -> Vec<u8> {
+        let name = DatabaseName::new(self.name.clone()).expect("a database's name");
+        self.unpacked(keys).to_cld(&name).expect("COPYING and .info")
+    }
+
+    /// Builds and signs the CDIFF that leads here from an elder version.
+    ///
+    /// # Panics
+    /// When a member does not end with a line feed.
+    #[expect(clippy::expect_used, reason = "a test kit may insist on its caller's members")]
+    pub fn cdiff_from(&self, elder: &Self, keys: &SigningKeys) -> Vec<u8> {
+        let script = between(&elder.unpacked(keys), &self.unpacked(keys)).expect("lines");
+        keys.cdiff(DatabaseVersion(self.version), &script)
+    }
+
+    /// The members as they will be packed.
+    pub fn unpacked(&self, keys: &SigningKeys) -> Unpacked<'static> {
+        let owned = |(name, text): (String, String)| (name, text.into_bytes().into());
+        Unpacked { members: self.contents(keys).into_iter().map(owned).collect() }
+    }
+
+    fn contents(&self, keys: &SigningKeys) -> Vec<(String, String)> {
+        let info = (format!("{}.info", self.name), self.info(keys));
+        [(COPYING.to_owned(), "Made for a test.\n".to_owned()), info]
+            .into_iter()
+            .chain(self.members.iter().cloned())
+            .filter(|(name, _)| !self.dropped.contains(name))
+            .chain(self.added.iter().cloned())
+            .collect()
+    }
+
+    #[expect(clippy::expect_used, reason = "a test kit may insist on its caller's name")]
     fn info(&self, keys: &SigningKeys) -> String {
-        let line = |(name, text): &(String, String)| format!("{name}:{}:{}\n", text.len(), sha256_hex(text.as_bytes()));
-        let info = self.header().to_line() + "\n" + &self.members.iter().map(line).collect::<String>();
-        let content = if self.info_signed { info.as_bytes() } else { b"other content" };
-        // A fixed salt makes the same build the same bytes.
-        let signature = keys.sign_info(content, &[7; 32]);
-        info + &format!("DSIG:{signature}\n")
+        let name = DatabaseName::new(self.name.clone()).expect("a database's name");
+        let owned = |(name, text): &(String, String)| (name.clone(), text.clone().into_bytes().into());
+        let info = keys.info(&self.header(), &name, &Unpacked { members: self.members.iter().map(owned).collect() });
+        if self.info_signed {
+            return info;
+        }
+        let content = info.split("DSIG:").next().unwrap_or_default();
+        format!("{content}DSIG:{}\n", keys.sign_info(b"other content", &[7; 32]))
     }
 
     fn header(&self) -> CvdHeader {

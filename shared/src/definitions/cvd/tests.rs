@@ -78,12 +78,6 @@ fn what_cannot_be_unpacked_within_limits_is_refused() {
 }
 
 #[test]
-fn an_info_that_contradicts_itself_is_refused() {
-    let file = builder().member("daily.ndb", "y\n").drop_after_signing("daily.ndb").build(SigningKeys::fixed());
-    assert!(matches!(verify(&file), Err(VerifyError::Info(InfoError::Twice(name))) if name == "daily.ndb"));
-}
-
-#[test]
 fn another_database_under_this_name_is_refused() {
     let file = CvdBuilder::new("main").member("main.ndb", "x\n").build(SigningKeys::fixed());
     assert!(matches!(verify(&file), Err(VerifyError::NoInfo(name)) if name == "daily.info"));
