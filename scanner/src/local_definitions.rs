@@ -12,7 +12,7 @@ use nacre_shared::{
         trust_anchor::TrustAnchors,
     },
     port::DefinitionsStore,
-    published::{PointerRead, PublishedError, read_body, read_manifest, read_pointer},
+    published::{PointerRead, PublishedError, read_body, read_custom, read_manifest, read_pointer},
 };
 use tempfile::TempDir;
 
@@ -141,6 +141,10 @@ impl DefinitionsFollower {
             })?;
             let path = partial.join(file_name);
             fs::write(&path, bytes).map_err(disk(&path))?;
+        }
+        for custom in &manifest.custom {
+            let path = partial.join(&custom.name);
+            fs::write(&path, read_custom(store, custom).await?).map_err(disk(&path))?;
         }
         fs::rename(&partial, directory).map_err(disk(directory))
     }

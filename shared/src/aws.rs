@@ -18,8 +18,9 @@ pub use topic::SnsTopic;
 
 /// The clients' common configuration: region, credentials and endpoints from the standard variables, bounded waits.
 pub async fn sdk_config() -> SdkConfig {
+    // From a request's first byte to the answer's: a body of 160 MB is sent in that time, and not always from within AWS.
     let timeouts =
-        TimeoutConfig::builder().connect_timeout(Duration::from_secs(3)).read_timeout(Duration::from_secs(30)).build();
+        TimeoutConfig::builder().connect_timeout(Duration::from_secs(3)).read_timeout(Duration::from_mins(3)).build();
     aws_config::defaults(BehaviorVersion::latest())
         .retry_config(RetryConfig::standard().with_max_attempts(4))
         .timeout_config(timeouts)

@@ -192,6 +192,19 @@ pub struct Stored {
     pub etag: String,
 }
 
+/// A key of the definitions bucket, as a listing tells it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listed {
+    /// The key.
+    pub key: String,
+    /// Bytes.
+    pub size: u64,
+    /// ETag without its quotes.
+    pub etag: String,
+    /// When it was written.
+    pub modified: DateTime<Utc>,
+}
+
 /// The definitions bucket.
 pub trait DefinitionsStore: Sync {
     /// Reads a key of at most `limit` bytes.
@@ -222,6 +235,18 @@ pub trait DefinitionsStore: Sync {
         tags: &[Tag],
         condition: WriteCondition<'_>,
     ) -> impl Future<Output = Result<String, StoreError>> + Send;
+
+    /// Lists every key that begins with `prefix`, in order; at most `limit`, beyond which it is an error.
+    ///
+    /// # Errors
+    /// [`StoreError::Unexpected`] when there are more.
+    fn list(&self, prefix: &str, limit: usize) -> impl Future<Output = Result<Vec<Listed>, StoreError>> + Send;
+
+    /// Removes a key; one that is not there is as good as removed.
+    ///
+    /// # Errors
+    /// The store's.
+    fn remove(&self, key: &str) -> impl Future<Output = Result<(), StoreError>> + Send;
 }
 
 /// The time of day, so that tests choose it.

@@ -1,7 +1,7 @@
 //! Reads what is published, trusting nothing on the way but the pointer: each step is checked by the digest of the one before.
 
 use crate::{
-    definitions::manifest::{DatabaseEntry, Manifest, ManifestError, POINTER_KEY, Pointer, sha256_hex},
+    definitions::manifest::{CustomEntry, DatabaseEntry, Manifest, ManifestError, POINTER_KEY, Pointer, sha256_hex},
     port::{DefinitionsStore, StoreError},
 };
 
@@ -86,6 +86,14 @@ pub async fn read_manifest(store: &impl DefinitionsStore, pointer: &Pointer) -> 
 /// [`PublishedError`].
 pub async fn read_body(store: &impl DefinitionsStore, database: &DatabaseEntry) -> Result<Vec<u8>, PublishedError> {
     read_checked(store, &database.object_key, database.size, &database.sha256).await
+}
+
+/// Reads the body of a loose signature file that a manifest names.
+///
+/// # Errors
+/// [`PublishedError`].
+pub async fn read_custom(store: &impl DefinitionsStore, custom: &CustomEntry) -> Result<Vec<u8>, PublishedError> {
+    read_checked(store, &custom.object_key, custom.size, &custom.sha256).await
 }
 
 async fn read_checked(

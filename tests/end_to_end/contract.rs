@@ -160,6 +160,7 @@ async fn definitions_in_s3_keep_the_contract() {
     let bucket = stack.output("DefinitionsBucket");
     let definitions = S3Definitions::new(stack.sdk_config(), bucket);
     Box::pin(contract::definitions_are_written_on_condition(&definitions)).await;
+    Box::pin(contract::definitions_are_listed_and_removed(&definitions)).await;
     // The tags came with the body.
     let tags = stack.s3().get_object_tagging().bucket(bucket).key("contract/key").send().await.unwrap();
     let tags: Vec<_> = tags.tag_set().iter().map(|tag| (tag.key(), tag.value())).collect();

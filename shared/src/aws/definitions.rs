@@ -1,7 +1,8 @@
 //! The definitions bucket, in S3.
 
 use aws_config::SdkConfig;
-use aws_sdk_s3::{Client, primitives::ByteStream};
+use aws_sdk_s3::{Client, primitives::ByteStream, types::Object};
+use chrono::DateTime;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::{
@@ -9,7 +10,7 @@ use super::{
     store_error::{store_error, unexpected},
 };
 use crate::{
-    port::{DefinitionsStore, StoreError, Stored, WriteCondition},
+    port::{DefinitionsStore, Listed, StoreError, Stored, WriteCondition},
     tag_policy::Tag,
 };
 
@@ -80,6 +81,38 @@ impl DefinitionsStore for S3Definitions {
             (Err(error), _) => Err(error),
         }
     }
+
+    async fn list(&self, prefix: &str, limit: usize) -> Result<Vec<Listed>, StoreError> {
+        let request = self.client.list_objects_v2().bucket(&self.bucket).prefix(prefix);
+        let (mut pages, mut found) = (request.into_paginator().send(), Vec::new());
+        while let Some(page) = pages.next().await {
+            for object in page.map_err(store_error)?.contents() {
+                if found.len() == limit {
+                    return Err(unexpected(format!("there are more than {limit} keys under {prefix}")));
+                }
+                found.push(listed(object)?);
+            }
+        }
+        Ok(found)
+    }
+
+    async fn remove(&self, key: &str) -> Result<(), StoreError> {
+        match self.client.delete_object().bucket(&self.bucket).key(key).send().await.map_err(store_error) {
+            Ok(_) | Err(StoreError::NotFound) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+fn listed(object: &Object) -> Result<Listed, StoreError> {
+    let missing = |what: &str| unexpected(format!("a listing tells no {what}"));
+    let modified = object.last_modified().and_then(|time| DateTime::from_timestamp(time.secs(), time.subsec_nanos()));
+    Ok(Listed {
+        key: object.key().ok_or_else(|| missing("key"))?.to_owned(),
+        size: object.size().and_then(|size| u64::try_from(size).ok()).ok_or_else(|| missing("size"))?,
+        etag: object.e_tag().map(bare_etag).ok_or_else(|| missing("ETag"))?,
+        modified: modified.ok_or_else(|| missing("time"))?,
+    })
 }
 
 fn query_string(tags: &[Tag]) -> String {

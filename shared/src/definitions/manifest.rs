@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use sha2::{Digest, Sha256};
 
 use super::{
+    archive::is_member_name,
     cvd::{VerifiedCvd, VerifiedMember},
     database::{ContainerKind, DatabaseName, DatabaseVersion, FunctionalityLevel},
 };
@@ -14,6 +15,18 @@ pub const POINTER_KEY: &str = "nacre/current.json";
 
 /// Key of the updater's memory.
 pub const UPDATER_STATE_KEY: &str = "nacre/updater.json";
+
+/// Under this are the bodies, each named by its SHA-256.
+pub const BODIES_PREFIX: &str = "nacre/databases/";
+
+/// Under this are the manifests, one for each generation.
+pub const MANIFESTS_PREFIX: &str = "nacre/manifests/";
+
+/// Under this are the deltas, a folder for each.
+pub const DELTAS_PREFIX: &str = "nacre/deltas/";
+
+/// Under this are the reports of sets that did not pass their proof.
+pub const REJECTED_PREFIX: &str = "nacre/rejected/";
 
 /// Version of the manifest's and the pointer's format.
 const FORMAT: u32 = 1;
@@ -36,6 +49,15 @@ pub struct Manifest {
     pub trust_anchor: String,
     /// What it consists of, by name.
     pub databases: Vec<DatabaseEntry>,
+    /// Loose signature files that the operator adds to it, by name.
+    #[serde(default)]
+    pub custom: Vec<CustomEntry>,
+    /// What changed since the generation before; absent when nothing was published before under the same trust anchors.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub delta: Option<Delta>,
+    /// The generation whose databases an operator brought back with this one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub restores: Option<Generation>,
     /// What a real engine made of it before it was published.
     pub engine: EngineProof,
 }
@@ -70,6 +92,72 @@ pub struct DatabaseEntry {
     pub members: Vec<VerifiedMember>,
 }
 
+/// A loose signature file of a generation, such as `local.ign2`. Nobody signed it but the operator's configuration.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CustomEntry {
+    /// Plain file name; its extension tells the kind of its signatures.
+    pub name: String,
+    /// Where it came from, without credentials or query.
+    pub source: String,
+    /// The ETag that it had there, by which it is asked for again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub etag: Option<String>,
+    /// Bytes.
+    pub size: u64,
+    /// SHA-256, lower-case hexadecimal.
+    pub sha256: String,
+    /// Where its body is: always the address that its SHA-256 implies.
+    pub object_key: String,
+}
+
+/// What changed from one generation to the next.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Delta {
+    /// The generation that it leads from.
+    pub from: Generation,
+    /// The changes; what is not named did not change.
+    pub changes: Vec<Change>,
+}
+
+/// A change to one database or loose file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "change", rename_all = "snake_case", deny_unknown_fields)]
+pub enum Change {
+    /// These scripts, applied in order, turned the one into the other.
+    Patched {
+        /// The database.
+        name: String,
+        /// The scripts.
+        scripts: Vec<ScriptEntry>,
+    },
+    /// It came, or came anew as a whole: what changed in it is only told by comparing the two.
+    Replaced {
+        /// The database or loose file.
+        name: String,
+    },
+    /// It is gone.
+    Removed {
+        /// The database or loose file.
+        name: String,
+    },
+}
+
+/// The script of one CDIFF, as it was applied.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ScriptEntry {
+    /// The version that it leads to.
+    pub version: DatabaseVersion,
+    /// Bytes.
+    pub size: u64,
+    /// SHA-256, lower-case hexadecimal.
+    pub sha256: String,
+    /// Where it is: `nacre/deltas/<from>-<to>/<database>-<version>.script`.
+    pub object_key: String,
+}
+
 /// What a real engine made of a generation.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -95,6 +183,9 @@ pub struct Pointer {
     pub manifest_key: String,
     /// SHA-256 of the manifest, lower-case hexadecimal.
     pub manifest_sha256: String,
+    /// Whether an operator wants this generation kept: the updater publishes no other until that is taken back.
+    #[serde(default)]
+    pub pinned: bool,
 }
 
 /// Why bytes are no manifest and no pointer.
@@ -124,12 +215,29 @@ impl Manifest {
         engine: EngineProof,
     ) -> Self {
         databases.sort_by(|a, b| a.name.cmp(&b.name));
-        Self { format: FORMAT, generation, published, trust_anchor, databases, engine }
+        let (custom, delta, restores) = (Vec::new(), None, None);
+        Self { format: FORMAT, generation, published, trust_anchor, databases, custom, delta, restores, engine }
+    }
+
+    /// Adds loose signature files; they are put in order.
+    #[must_use]
+    pub fn with_custom(self, mut custom: Vec<CustomEntry>) -> Self {
+        custom.sort_by(|a, b| a.name.cmp(&b.name));
+        Self { custom, ..self }
+    }
+
+    /// Every key that this generation cannot do without, its own manifest's among them.
+    pub fn object_keys(&self) -> impl Iterator<Item = String> {
+        let databases = self.databases.iter().map(|database| &database.object_key);
+        let custom = self.custom.iter().map(|custom| &custom.object_key);
+        let scripts = self.delta.iter().flat_map(|delta| &delta.changes).flat_map(Change::scripts);
+        let keys = databases.chain(custom).chain(scripts.map(|script| &script.object_key)).cloned();
+        keys.chain([Self::object_key(self.generation)])
     }
 
     /// Key of a generation's manifest.
     pub fn object_key(generation: Generation) -> String {
-        format!("nacre/manifests/{}.json", generation.0)
+        format!("{MANIFESTS_PREFIX}{}.json", generation.0)
     }
 
     /// Reads a manifest.
@@ -146,7 +254,19 @@ impl Manifest {
                 return Err(ManifestError::Field("SHA-256"));
             }
             // An address of another form could point a reader at something that nobody verified.
-            if database.object_key != database_object_key(&database.sha256) {
+            if database.object_key != body_object_key(&database.sha256) {
+                return Err(ManifestError::Field("object key"));
+            }
+        }
+        if !manifest.custom.is_sorted_by(|a, b| a.name < b.name) {
+            return Err(ManifestError::Field("order of loose files"));
+        }
+        for custom in &manifest.custom {
+            // The name becomes a file's name wherever the generation is loaded.
+            if !is_member_name(&custom.name) {
+                return Err(ManifestError::Field("name of a loose file"));
+            }
+            if !is_sha256(&custom.sha256) || custom.object_key != body_object_key(&custom.sha256) {
                 return Err(ManifestError::Field("object key"));
             }
         }
@@ -173,7 +293,7 @@ impl DatabaseEntry {
             size: cvd.size,
             md5: cvd.md5.clone(),
             sha256: cvd.sha256.clone(),
-            object_key: database_object_key(&cvd.sha256),
+            object_key: body_object_key(&cvd.sha256),
             members: cvd.members.clone(),
         }
     }
@@ -184,11 +304,46 @@ impl DatabaseEntry {
     }
 }
 
+impl CustomEntry {
+    /// Describes a loose file that came from `source`.
+    pub fn of(name: String, source: String, etag: Option<String>, bytes: &[u8]) -> Self {
+        let sha256 = sha256_hex(bytes);
+        let object_key = body_object_key(&sha256);
+        Self { name, source, etag, size: bytes.len() as u64, sha256, object_key }
+    }
+}
+
+impl Change {
+    fn scripts(&self) -> &[ScriptEntry] {
+        if let Self::Patched { scripts, .. } = self { scripts } else { &[] }
+    }
+}
+
+impl ScriptEntry {
+    /// Describes a script that leads to a version of a database, in the delta between two generations.
+    pub fn of(
+        from: Generation,
+        to: Generation,
+        database: &DatabaseName,
+        version: DatabaseVersion,
+        script: &[u8],
+    ) -> Self {
+        let object_key = format!("{DELTAS_PREFIX}{}-{}/{database}-{}.script", from.0, to.0, version.0);
+        Self { version, size: script.len() as u64, sha256: sha256_hex(script), object_key }
+    }
+}
+
 impl Pointer {
     /// Points to a manifest of these bytes.
     pub fn to(generation: Generation, manifest: &[u8]) -> Self {
         let manifest_key = Manifest::object_key(generation);
-        Self { format: FORMAT, generation, manifest_key, manifest_sha256: sha256_hex(manifest) }
+        Self { format: FORMAT, generation, manifest_key, manifest_sha256: sha256_hex(manifest), pinned: false }
+    }
+
+    /// The same pointer, pinned or not.
+    #[must_use]
+    pub fn pinned(self, pinned: bool) -> Self {
+        Self { pinned, ..self }
     }
 
     /// Reads a pointer.
@@ -215,8 +370,8 @@ pub fn sha256_hex(bytes: &[u8]) -> String {
 }
 
 /// Key of a body with this SHA-256.
-fn database_object_key(sha256: &str) -> String {
-    format!("nacre/databases/{sha256}")
+fn body_object_key(sha256: &str) -> String {
+    format!("{BODIES_PREFIX}{sha256}")
 }
 
 fn is_sha256(text: &str) -> bool {

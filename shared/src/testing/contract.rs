@@ -8,7 +8,7 @@ mod objects;
 mod records;
 mod topic;
 
-pub use definitions::definitions_are_written_on_condition;
+pub use definitions::{definitions_are_listed_and_removed, definitions_are_written_on_condition};
 pub use objects::{AWKWARD_KEYS, Versions, awkward_keys_are_found, objects_are_exact};
 pub use records::{
     pages_hold_every_record_once, records_come_back_as_they_were, records_follow_their_order,
@@ -55,6 +55,7 @@ mod tests {
     #[tokio::test]
     async fn definitions_and_topics_in_memory_keep_the_contract() {
         definitions_are_written_on_condition(&MemoryDefinitions::default()).await;
+        definitions_are_listed_and_removed(&MemoryDefinitions::default()).await;
         let topic = MemoryTopic::default();
         let published = topics_take_any_number(&topic, 25).await;
         assert_eq!(topic.messages(), published);

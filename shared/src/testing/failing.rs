@@ -8,7 +8,7 @@ use std::{
 use crate::{
     object::{ObjectId, Sequencer},
     port::{
-        DefinitionsStore, ObjectHead, ObjectStore, Page, RecordPages, RecordStore, Segment, StoreError, Stored, Topic,
+        DefinitionsStore, Listed, ObjectHead, ObjectStore, Page, RecordPages, RecordStore, Segment, StoreError, Stored, Topic,
         TopicMessage, WriteCondition,
     },
     scan_record::ScanRecord,
@@ -134,5 +134,13 @@ impl<Port: DefinitionsStore> DefinitionsStore for Failing<'_, Port> {
         condition: WriteCondition<'_>,
     ) -> Result<String, StoreError> {
         self.plan.call(self.port.write(key, bytes, tags, condition)).await
+    }
+
+    async fn list(&self, prefix: &str, limit: usize) -> Result<Vec<Listed>, StoreError> {
+        self.plan.call(self.port.list(prefix, limit)).await
+    }
+
+    async fn remove(&self, key: &str) -> Result<(), StoreError> {
+        self.plan.call(self.port.remove(key)).await
     }
 }

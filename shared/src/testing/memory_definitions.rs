@@ -2,10 +2,12 @@
 
 use std::{collections::BTreeMap, sync::Mutex};
 
+use chrono::{DateTime, Utc};
+
 use super::lock;
 use crate::{
     definitions::manifest::sha256_hex,
-    port::{DefinitionsStore, StoreError, Stored, WriteCondition},
+    port::{DefinitionsStore, Listed, StoreError, Stored, WriteCondition},
     tag_policy::Tag,
 };
 
@@ -13,6 +15,8 @@ use crate::{
 #[derive(Debug, Default)]
 pub struct MemoryDefinitions {
     keys: Mutex<BTreeMap<String, (Stored, Vec<Tag>)>>,
+    /// The time that listings tell of every key.
+    pub written: DateTime<Utc>,
 }
 
 impl MemoryDefinitions {
@@ -62,5 +66,23 @@ impl DefinitionsStore for MemoryDefinitions {
         let etag = sha256_hex(&bytes);
         keys.insert(key.to_owned(), (Stored { bytes, etag: etag.clone() }, tags.to_vec()));
         Ok(etag)
+    }
+
+    async fn list(&self, prefix: &str, limit: usize) -> Result<Vec<Listed>, StoreError> {
+        let keys = lock(&self.keys);
+        let under = keys.iter().filter(|(key, _)| key.starts_with(prefix));
+        let listed = |(key, (stored, _)): (&String, &(Stored, _))| Listed {
+            key: key.clone(),
+            size: stored.bytes.len() as u64,
+            etag: stored.etag.clone(),
+            modified: self.written,
+        };
+        let found: Vec<Listed> = under.map(listed).collect();
+        if found.len() <= limit { Ok(found) } else { Err(StoreError::Unexpected("too many keys".into())) }
+    }
+
+    async fn remove(&self, key: &str) -> Result<(), StoreError> {
+        lock(&self.keys).remove(key);
+        Ok(())
     }
 }

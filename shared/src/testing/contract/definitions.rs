@@ -38,6 +38,27 @@ pub async fn definitions_are_written_on_condition(store: &impl DefinitionsStore)
     races_have_one_winner(store).await;
 }
 
+/// Listings tell every key under a prefix with what a read would tell, and what is removed is gone.
+///
+/// # Panics
+/// When a law is broken.
+pub async fn definitions_are_listed_and_removed(store: &impl DefinitionsStore) {
+    for key in ["contract/list/b", "contract/list/a", "contract/listing"] {
+        store.write(key, key.into(), &[], WriteCondition::Always).await.expect("it can be written");
+    }
+    let listed = store.list("contract/list/", 2).await.expect("it can be listed");
+    assert_eq!(listed.iter().map(|listed| listed.key.as_str()).collect::<Vec<_>>(), ["contract/list/a", "contract/list/b"]);
+    let stored = store.read(&listed[0].key, 99).await.expect("it can be read");
+    assert_eq!((listed[0].size, &listed[0].etag), (stored.bytes.len() as u64, &stored.etag));
+    assert!(matches!(store.list("contract/list", 2).await, Err(StoreError::Unexpected(_))), "never a part of the truth");
+    assert!(store.list("contract/nothing", 2).await.expect("it can be listed").is_empty());
+
+    store.remove("contract/list/a").await.expect("it can be removed");
+    store.remove("contract/list/a").await.expect("what is gone can be removed");
+    assert!(matches!(store.read("contract/list/a", 99).await, Err(StoreError::NotFound)));
+    assert_eq!(store.list("contract/list/", 2).await.expect("it can be listed").len(), 1);
+}
+
 async fn races_have_one_winner(store: &impl DefinitionsStore) {
     let mut known: Option<String> = None;
     for round in 0..5 {
