@@ -4,6 +4,7 @@ pub mod archive;
 pub mod cdiff;
 pub mod cvd;
 pub mod database;
+pub mod detached_signature;
 pub mod digital_signature;
 pub mod engine_form;
 pub mod info;

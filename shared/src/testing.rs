@@ -8,6 +8,7 @@ pub mod memory_objects;
 pub mod memory_records;
 pub mod memory_topic;
 pub mod records;
+pub mod signing_certificates;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 

@@ -5,7 +5,10 @@ use serde::Deserialize;
 use serde_json::json;
 use sha2::{Digest, Sha256};
 
-use super::digital_signature::RsaPublicKey;
+use super::{
+    detached_signature::{CertificateError, RootCertificate},
+    digital_signature::RsaPublicKey,
+};
 
 /// The name of ClamAV's own keys, which no others may take.
 const CLAMAV: &str = "clamav";
@@ -18,7 +21,7 @@ const INFO_EXPONENT: u32 = 100_002_049;
 const CDIFF_MODULUS: &str = "14783905874077467090262228516557917570254599638376203532031989214105552847269687489771975792123442185817287694951949800908791527542017115600501303394778618535864845235700041590056318230102449612217458549016089313306591388590790796515819654102320725712300822356348724011232654837503241736177907784198700834440681124727060540035754699658105895050096576226753008596881698828185652424901921668758326578462003247906470982092298106789657211905488986281078346361469524484829559560886227198091995498440676639639830463593211386055065360288422394053998134458623712540683294034953818412458362198117811990006021989844180721010947";
 const CDIFF_EXPONENT: u32 = 100_002_053;
 
-/// Three public keys, and a name for them. Any other than ClamAV's own are named in every manifest and log.
+/// Three public keys, a certificate, and a name for them. Any other than ClamAV's own are named in every manifest and log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TrustAnchors {
     /// A person's name for the keys; `clamav` is ClamAV's.
@@ -29,6 +32,8 @@ pub struct TrustAnchors {
     pub info: RsaPublicKey,
     /// Signs a CDIFF.
     pub cdiff: RsaPublicKey,
+    /// What a detached signature must chain to; `None` where there are no such signatures.
+    pub certificate: Option<RootCertificate>,
 }
 
 /// Why a text is no set of keys.
@@ -43,6 +48,9 @@ pub enum TrustAnchorError {
     /// The name is ClamAV's, empty or too long.
     #[error("JSON with a name of 1 to 40 characters other than clamav")]
     Name,
+    /// The certificate is none that others may chain to.
+    #[error("JSON in which certificate is the PEM of a root certificate")]
+    Certificate(#[source] CertificateError),
 }
 
 #[derive(Deserialize)]
@@ -52,6 +60,7 @@ struct Text {
     container: KeyText,
     info: KeyText,
     cdiff: KeyText,
+    certificate: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -73,10 +82,11 @@ impl TrustAnchors {
             container: key(CONTAINER_MODULUS, CONTAINER_EXPONENT),
             info: key(INFO_MODULUS, INFO_EXPONENT),
             cdiff: key(CDIFF_MODULUS, CDIFF_EXPONENT),
+            certificate: Some(RootCertificate::clamav()),
         }
     }
 
-    /// Names three keys.
+    /// Names three keys. There is no certificate yet.
     ///
     /// # Errors
     /// [`TrustAnchorError::Name`].
@@ -91,7 +101,13 @@ impl TrustAnchors {
         if name == CLAMAV || name.is_empty() || name.len() > 40 || !printable {
             return Err(TrustAnchorError::Name);
         }
-        Ok(Self { name, container, info, cdiff })
+        Ok(Self { name, container, info, cdiff, certificate: None })
+    }
+
+    /// Adds what detached signatures must chain to.
+    #[must_use]
+    pub fn with_certificate(self, certificate: RootCertificate) -> Self {
+        Self { certificate: Some(certificate), ..self }
     }
 
     /// Whether these are ClamAV's own keys.
@@ -110,20 +126,29 @@ impl TrustAnchors {
     }
 
     /// Reads keys from the JSON that configuration carries:
-    /// `{"name":…,"container":{"n":…,"e":…},"info":{…},"cdiff":{…}}`, numbers in hexadecimal.
+    /// `{"name":…,"container":{"n":…,"e":…},"info":{…},"cdiff":{…}}`, numbers in hexadecimal; `"certificate"`, in PEM, may be
+    /// there or not.
     ///
     /// # Errors
     /// [`TrustAnchorError`], worded as what was expected.
     pub fn from_json(text: &str) -> Result<Self, TrustAnchorError> {
         let text: Text = serde_json::from_str(text).map_err(|error| TrustAnchorError::Shape(error.to_string()))?;
-        Self::new(text.name, text.container.key(1023)?, text.info.key(2046)?, text.cdiff.key(2046)?)
+        let certificate = text.certificate.as_deref().map(RootCertificate::from_pem).transpose();
+        let certificate = certificate.map_err(TrustAnchorError::Certificate)?;
+        let keys = Self::new(text.name, text.container.key(1023)?, text.info.key(2046)?, text.cdiff.key(2046)?)?;
+        Ok(Self { certificate, ..keys })
     }
 
     /// Writes the keys as [`Self::from_json`] reads them.
     pub fn to_json(&self) -> String {
         let key = |key: &RsaPublicKey| json!({ "n": key.modulus.to_str_radix(16), "e": key.exponent.to_str_radix(16) });
         let (container, info, cdiff) = (key(&self.container), key(&self.info), key(&self.cdiff));
-        json!({ "name": self.name, "container": container, "info": info, "cdiff": cdiff }).to_string()
+        let mut text = json!({ "name": self.name, "container": container, "info": info, "cdiff": cdiff });
+        // Left out when there is none, so that the fingerprint of keys alone stays what it was.
+        if let Some((certificate, members)) = self.certificate.as_ref().zip(text.as_object_mut()) {
+            members.insert("certificate".into(), certificate.to_pem().into());
+        }
+        text.to_string()
     }
 }
 
@@ -148,7 +173,7 @@ impl KeyText {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::definitions::SigningKeys;
+    use crate::testing::{definitions::SigningKeys, signing_certificates::SigningCertificates};
 
     #[test]
     fn clamavs_keys_have_clamavs_sizes() {
@@ -177,6 +202,27 @@ mod tests {
         assert_eq!(TrustAnchors::from_json(&text).unwrap(), anchors);
         assert!(text.len() < 2_500, "Lambda's environment holds 4 KiB");
         assert!(anchors.identity().starts_with("test#"));
+    }
+
+    #[test]
+    fn a_certificate_survives_its_configuration_and_is_part_of_the_identity() {
+        let bare = SigningKeys::fixed().trust_anchors();
+        let anchors = bare.clone().with_certificate(SigningCertificates::fixed().root());
+        let text = anchors.to_json();
+        assert_eq!(TrustAnchors::from_json(&text).unwrap(), anchors);
+        assert!(text.len() < 4_000, "Lambda's environment holds 4 KiB");
+        assert_ne!(anchors.identity(), bare.identity());
+        assert!(!bare.to_json().contains("certificate"), "the identity of keys alone is what it was");
+
+        let wrong = bare.to_json().replacen('{', r#"{"certificate":"-----BEGIN-----","#, 1);
+        assert!(matches!(TrustAnchors::from_json(&wrong), Err(TrustAnchorError::Certificate(CertificateError::Pem))));
+    }
+
+    #[test]
+    fn clamavs_certificate_is_the_one_that_its_releases_install() {
+        let root = TrustAnchors::clamav().certificate.unwrap();
+        assert_eq!(root.sha256(), "6b3d4e1b5e26318c0bb6a22fb1206d287fa3fb0c5fe34eebbf8613954f8a64a7");
+        assert_eq!(root, RootCertificate::from_pem(&root.to_pem()).unwrap());
     }
 
     #[test]
