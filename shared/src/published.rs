@@ -1,8 +1,11 @@
-//! Reads what is published, trusting nothing on the way but the pointer: each step is checked by the digest of the one before.
+//! What is published: read so that nothing on the way is trusted but the pointer, each step checked by the digest of the one
+//! before; and moved on so that readers only ever see whole generations.
 
 use crate::{
-    definitions::manifest::{CustomEntry, DatabaseEntry, Manifest, ManifestError, POINTER_KEY, Pointer, sha256_hex},
-    port::{DefinitionsStore, StoreError},
+    definitions::manifest::{
+        CustomEntry, DatabaseEntry, Generation, Manifest, ManifestError, POINTER_KEY, Pointer, sha256_hex,
+    },
+    port::{DefinitionsStore, StoreError, WriteCondition},
 };
 
 /// Largest pointer or manifest that is read.
@@ -94,6 +97,101 @@ pub async fn read_body(store: &impl DefinitionsStore, database: &DatabaseEntry) 
 /// [`PublishedError`].
 pub async fn read_custom(store: &impl DefinitionsStore, custom: &CustomEntry) -> Result<Vec<u8>, PublishedError> {
     read_checked(store, &custom.object_key, custom.size, &custom.sha256).await
+}
+
+/// The published generation, and the ETag by which the pointer may be moved on.
+#[derive(Clone, Debug, Default)]
+pub struct Published {
+    /// What is published; `None` before the first generation.
+    pub manifest: Option<Manifest>,
+    /// Whether an operator pinned it.
+    pub pinned: bool,
+    etag: Option<String>,
+}
+
+impl Published {
+    /// Reads what is published.
+    ///
+    /// # Errors
+    /// [`PublishedError`]; a missing pointer is none.
+    pub async fn read(store: &impl DefinitionsStore) -> Result<Self, PublishedError> {
+        let PointerRead::Read { pointer, etag } = read_pointer(store, None).await? else {
+            return Ok(Self::default());
+        };
+        let manifest = read_manifest(store, &pointer).await?;
+        Ok(Self { manifest: Some(manifest), pinned: pointer.pinned, etag: Some(etag) })
+    }
+
+    /// The generation that comes next.
+    pub fn next_generation(&self) -> Generation {
+        Generation(self.manifest.as_ref().map_or(1, |manifest| manifest.generation.0 + 1))
+    }
+
+    /// The manifest, provided that its databases were verified with these trust anchors: others' are as good as none.
+    pub fn verified_by(&self, trust_anchor: &str) -> Option<&Manifest> {
+        self.manifest.as_ref().filter(|manifest| manifest.trust_anchor == trust_anchor)
+    }
+
+    /// The published entry of a database, provided that it was verified with these trust anchors.
+    pub fn entry(&self, name: &str, trust_anchor: &str) -> Option<&DatabaseEntry> {
+        self.verified_by(trust_anchor)?.databases.iter().find(|entry| entry.name.as_str() == name)
+    }
+
+    /// Writes a manifest and moves the pointer to it, pinned or not. All bodies must be there.
+    ///
+    /// # Errors
+    /// [`PublishedError`].
+    pub async fn advance(
+        &self,
+        store: &impl DefinitionsStore,
+        manifest: &Manifest,
+        pinned: bool,
+    ) -> Result<Race, PublishedError> {
+        let key = Manifest::object_key(manifest.generation);
+        let failed = |source| PublishedError::Store { key: key.clone(), source };
+        let ours = manifest.to_bytes();
+        let bytes = match store.write(&key, ours.clone(), &[], WriteCondition::Absent).await {
+            Ok(_) => ours.clone(),
+            // A run that raced us, or died before it moved the pointer, wrote this generation's manifest, proven and with
+            // all its bodies in place. Manifests are immutable, so the only way on is through that one.
+            Err(StoreError::PreconditionFailed) => {
+                let theirs = store.read(&key, MAX_JSON_BYTES).await.map_err(failed)?.bytes;
+                Manifest::parse(&theirs).map_err(|source| PublishedError::Invalid { key: key.clone(), source })?;
+                theirs
+            }
+            Err(source) => return Err(failed(source)),
+        };
+        let pointer = Pointer::to(manifest.generation, &bytes);
+        let raced = self.point(store, &pointer.pinned(pinned && bytes == ours)).await?;
+        Ok(if bytes == ours { raced } else { Race::Lost })
+    }
+
+    /// Pins what is published, or takes that back.
+    ///
+    /// # Errors
+    /// [`PublishedError`].
+    pub async fn pin(&self, store: &impl DefinitionsStore, pinned: bool) -> Result<Race, PublishedError> {
+        let PointerRead::Read { pointer, .. } = read_pointer(store, None).await? else { return Ok(Race::Lost) };
+        self.point(store, &pointer.pinned(pinned)).await
+    }
+
+    async fn point(&self, store: &impl DefinitionsStore, pointer: &Pointer) -> Result<Race, PublishedError> {
+        let condition = self.etag.as_deref().map_or(WriteCondition::Absent, WriteCondition::Etag);
+        match store.write(POINTER_KEY, pointer.to_bytes(), &[], condition).await {
+            Ok(_) => Ok(Race::Won),
+            Err(StoreError::PreconditionFailed) => Ok(Race::Lost),
+            Err(source) => Err(PublishedError::Store { key: POINTER_KEY.into(), source }),
+        }
+    }
+}
+
+/// What came of moving the pointer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Race {
+    /// The pointer names what we wrote.
+    Won,
+    /// It names something else, which somebody else wrote: re-read, then decide again.
+    Lost,
 }
 
 async fn read_checked(

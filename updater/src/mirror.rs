@@ -1,136 +1,302 @@
-//! The HTTP mirror that databases come from.
+//! The mirrors that databases come from, asked in order, and left alone for as long as they want.
 
-use std::time::Duration;
-
-use nacre_shared::definitions::{
-    cvd::{CvdHeader, HEADER_BYTES, HeaderError},
-    database::DatabaseName,
+use std::{
+    collections::BTreeMap,
+    sync::{Mutex, PoisonError},
 };
-use reqwest::{Client, StatusCode, header::RANGE};
 
-/// Largest database that is taken: `main` had 163 MB at its largest.
-const MAX_DATABASE_BYTES: usize = 512 << 20;
+use chrono::{DateTime, TimeDelta, Utc};
+use nacre_shared::{
+    definitions::{
+        cvd::{CvdHeader, HEADER_BYTES, HeaderError},
+        database::{ContainerKind, DatabaseName, DatabaseVersion},
+    },
+    port::{DefinitionsStore, StoreError},
+};
+use reqwest::StatusCode;
 
-/// A mirror.
-#[derive(Clone, Debug)]
-pub struct Mirror {
-    base: String,
-    client: Client,
+use crate::{
+    http::{Answer, Get, HttpClient, HttpError},
+    state::State,
+};
+
+/// How long a mirror is left alone that answered 403 and did not say for how long; as freshclam.
+const FORBIDDEN_COOL_DOWN: TimeDelta = TimeDelta::hours(24);
+
+/// How long a mirror is left alone that answered 429 and did not say for how long; as freshclam.
+const TOO_MANY_COOL_DOWN: TimeDelta = TimeDelta::hours(4);
+
+/// Where databases come from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Mirror {
+    /// An HTTP server, without a slash at the end.
+    Http(String),
+    /// A prefix of the definitions bucket that a stock freshclam or cvdupdate fills, without slashes at its ends.
+    Bucket(String),
 }
 
-/// Why the mirror did not give what it was asked for.
+impl Mirror {
+    /// The name by which the mirror's cool-down is remembered.
+    pub fn name(&self) -> String {
+        match self {
+            Self::Http(base) => crate::http::redacted(base),
+            Self::Bucket(prefix) => format!("s3:{prefix}"),
+        }
+    }
+
+    /// Whether it is one of ClamAV's own, for which ClamAV's DNS record speaks.
+    pub fn is_clamav(&self) -> bool {
+        let Self::Http(base) = self else { return false };
+        let host = base.split("://").nth(1).and_then(|rest| rest.split(['/', ':']).next());
+        host.is_some_and(|host| host == "clamav.net" || host.ends_with(".clamav.net"))
+    }
+}
+
+/// Why no mirror gave a file.
 #[derive(Debug, thiserror::Error)]
 pub enum MirrorError {
-    /// No answer, or the connection broke.
-    #[error("{url} did not answer")]
-    Connection {
-        /// What was asked for.
-        url: String,
+    /// None has it.
+    #[error("no mirror has {file}")]
+    Missing {
+        /// The file.
+        file: String,
+    },
+    /// All want to be left alone.
+    #[error("the mirrors want to be left alone until {until}")]
+    CoolingDown {
+        /// Until when the first of them does.
+        until: DateTime<Utc>,
+    },
+    /// A server failed.
+    #[error("{file} could not be downloaded")]
+    Http {
+        /// The file.
+        file: String,
         /// Why.
         #[source]
-        source: reqwest::Error,
+        source: HttpError,
     },
-    /// An answer other than the file.
-    #[error("{url} answered {status}")]
-    Status {
-        /// What was asked for.
-        url: String,
-        /// The answer.
-        status: StatusCode,
-    },
-    /// More than any database has.
-    #[error("{url} is larger than {limit} bytes")]
-    TooLarge {
-        /// What was asked for.
-        url: String,
-        /// How much is taken.
-        limit: usize,
+    /// The definitions bucket failed.
+    #[error("{key} could not be read from the definitions bucket")]
+    Store {
+        /// The key.
+        key: String,
+        /// Why.
+        #[source]
+        source: StoreError,
     },
     /// Not the beginning of a database.
-    #[error("{url} does not begin with a database header")]
+    #[error("{file} does not begin with a database header")]
     Header {
-        /// What was asked for.
-        url: String,
+        /// The file.
+        file: String,
         /// Why.
         #[source]
         source: HeaderError,
     },
 }
 
-impl Mirror {
-    /// A mirror at `base`, which has no trailing slash.
-    ///
-    /// # Errors
-    /// The HTTP client's, when TLS cannot be set up.
-    pub fn new(base: &str) -> Result<Self, reqwest::Error> {
-        let client = Client::builder()
-            .user_agent(concat!("nacre/", env!("CARGO_PKG_VERSION")))
-            .connect_timeout(Duration::from_secs(30))
-            .read_timeout(Duration::from_mins(1))
-            .redirect(reqwest::redirect::Policy::limited(3))
-            .build()?;
-        Ok(Self { base: base.to_owned(), client })
+/// What a mirror has of a database, by the first bytes of its file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Advertised {
+    /// The newest version.
+    pub version: DatabaseVersion,
+    /// The file that has it.
+    pub kind: ContainerKind,
+}
+
+/// The mirrors of one run.
+#[derive(Debug)]
+pub struct Mirrors<'a, Store> {
+    /// The mirrors, in the order in which they are asked.
+    pub mirrors: &'a [Mirror],
+    /// Whether they may have CLDs, which are newer than their CVDs, as private mirrors have.
+    pub private: bool,
+    /// Client of the HTTP mirrors.
+    pub http: &'a HttpClient,
+    /// Store of the mirrors in the definitions bucket.
+    pub store: &'a Store,
+    /// The time of the run.
+    pub now: DateTime<Utc>,
+    /// Until when each mirror wants to be left alone, as remembered and as learnt in this run.
+    cool_downs: Mutex<BTreeMap<String, DateTime<Utc>>>,
+}
+
+impl<'a, Store: DefinitionsStore> Mirrors<'a, Store> {
+    /// Mirrors that were left in this state by earlier runs.
+    pub fn new(
+        mirrors: &'a [Mirror],
+        private: bool,
+        http: &'a HttpClient,
+        store: &'a Store,
+        now: DateTime<Utc>,
+        state: &State,
+    ) -> Self {
+        let cooling = mirrors.iter().filter_map(|mirror| Some((mirror.name(), state.cooling(&mirror.name(), now)?)));
+        Self { mirrors, private, http, store, now, cool_downs: Mutex::new(cooling.collect()) }
     }
 
-    /// Reads just the header of a CVD: 512 bytes tell whether there is anything new.
+    /// Until when each mirror wants to be left alone that does.
+    pub fn cool_downs(&self) -> BTreeMap<String, DateTime<Utc>> {
+        self.cool_downs.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Until when all mirrors want to be left alone; `None` when one may be asked.
+    pub fn cooling(&self) -> Option<DateTime<Utc>> {
+        let cool_downs = self.cool_downs();
+        let until: Option<Vec<_>> = self.mirrors.iter().map(|mirror| cool_downs.get(&mirror.name()).copied()).collect();
+        until?.into_iter().min()
+    }
+
+    /// What the mirrors have of a database. Of several mirrors, one that has more than `published` is enough.
     ///
     /// # Errors
     /// [`MirrorError`].
-    pub async fn advertised(&self, database: &DatabaseName) -> Result<CvdHeader, MirrorError> {
-        let url = self.url(database);
-        let range = format!("bytes=0-{}", HEADER_BYTES - 1);
-        let response = self.client.get(&url).header(RANGE, range).send().await.map_err(connection(&url))?;
-        // A mirror that knows no ranges sends all of it; the rest is not read.
-        let header = read(&url, response, HEADER_BYTES, Excess::Ignore).await?;
-        CvdHeader::parse(&header).map_err(|source| MirrorError::Header { url, source })
+    pub async fn advertised(
+        &self,
+        database: &DatabaseName,
+        published: Option<(DatabaseVersion, DateTime<Utc>)>,
+    ) -> Result<Advertised, MirrorError> {
+        let (mut best, mut failure): (Option<Advertised>, _) = (None, None);
+        for mirror in self.mirrors {
+            match self.head(mirror, database, published).await {
+                Ok(found) => {
+                    best = best.filter(|best| best.version >= found.version).or(Some(found));
+                    // One that is as new as we are answers the question; an older one may just be behind the next.
+                    if published.is_none_or(|(version, _)| found.version >= version) {
+                        break;
+                    }
+                }
+                Err(error) => failure = Some(worse(failure, error)),
+            }
+        }
+        best.ok_or_else(|| failure.unwrap_or_else(|| self.none_left(format!("{database}.cvd"))))
     }
 
-    /// Downloads a whole CVD.
+    /// Downloads a file of at most `limit` bytes from the first mirror that has it.
     ///
     /// # Errors
     /// [`MirrorError`].
-    pub async fn fetch(&self, database: &DatabaseName) -> Result<Vec<u8>, MirrorError> {
-        let url = self.url(database);
-        let response = self.client.get(&url).send().await.map_err(connection(&url))?;
-        read(&url, response, MAX_DATABASE_BYTES, Excess::Refuse).await
-    }
-
-    fn url(&self, database: &DatabaseName) -> String {
-        format!("{}/{}.cvd", self.base, database.as_str())
-    }
-}
-
-/// What to do with bytes past the limit.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Excess {
-    Ignore,
-    Refuse,
-}
-
-/// Reads a successful answer, never holding more than `limit` bytes and one chunk: an endless body must end here.
-async fn read(
-    url: &str,
-    mut response: reqwest::Response,
-    limit: usize,
-    excess: Excess,
-) -> Result<Vec<u8>, MirrorError> {
-    if !response.status().is_success() {
-        return Err(MirrorError::Status { url: url.to_owned(), status: response.status() });
-    }
-    let mut body = Vec::new();
-    while let Some(chunk) = response.chunk().await.map_err(connection(url))? {
-        body.extend_from_slice(&chunk);
-        if body.len() > limit && excess == Excess::Refuse {
-            return Err(MirrorError::TooLarge { url: url.to_owned(), limit });
+    pub async fn fetch(&self, file: &str, limit: usize) -> Result<Vec<u8>, MirrorError> {
+        let mut failure = None;
+        for mirror in self.mirrors {
+            match self.get(mirror, file, &Get::whole(limit)).await {
+                Ok(Some(bytes)) => return Ok(bytes),
+                Ok(None) => {}
+                Err(error) => failure = Some(worse(failure, error)),
+            }
         }
-        if body.len() >= limit && excess == Excess::Ignore {
-            body.truncate(limit);
-            break;
+        Err(failure.unwrap_or_else(|| self.none_left(file.to_owned())))
+    }
+
+    /// Downloads a file that need not be there. Servers that keep their listing to themselves answer 403 for what is missing:
+    /// here that is no reason to leave the mirror alone, which just gave the file that this one goes with.
+    ///
+    /// # Errors
+    /// [`MirrorError`], but for a missing or forbidden file.
+    pub async fn fetch_optional(&self, file: &str, limit: usize) -> Result<Option<Vec<u8>>, MirrorError> {
+        for mirror in self.mirrors.iter().filter(|mirror| !self.is_cooling(mirror)) {
+            match self.ask(mirror, file, &Get::whole(limit)).await {
+                Ok(bytes) => return Ok(bytes),
+                Err(MirrorError::Missing { .. } | MirrorError::Http { source: HttpError::CoolDown { .. }, .. }) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(None)
+    }
+
+    async fn head(
+        &self,
+        mirror: &Mirror,
+        database: &DatabaseName,
+        published: Option<(DatabaseVersion, DateTime<Utc>)>,
+    ) -> Result<Advertised, MirrorError> {
+        let kinds: &[_] = if self.private || matches!(mirror, Mirror::Bucket(_)) {
+            &[ContainerKind::Cld, ContainerKind::Cvd]
+        } else {
+            &[ContainerKind::Cvd]
+        };
+        let (mut best, mut failure): (Option<Advertised>, _) = (None, None);
+        for &kind in kinds {
+            let file = format!("{database}.{}", kind.extension());
+            let since = published.map(|(_, built)| built);
+            match self.get(mirror, &file, &Get { if_modified_since: since, ..Get::first(HEADER_BYTES) }).await {
+                Ok(Some(header)) => match CvdHeader::parse(&header) {
+                    Ok(header) => {
+                        let found = Advertised { version: header.version, kind };
+                        best = best.filter(|best| best.version >= found.version).or(Some(found));
+                    }
+                    Err(source) => failure = Some(worse(failure, MirrorError::Header { file, source })),
+                },
+                // Not modified since what we have was built.
+                Ok(None) => best = best.or_else(|| Some(Advertised { version: published?.0, kind })),
+                Err(error) => failure = Some(worse(failure, error)),
+            }
+        }
+        best.ok_or_else(|| failure.unwrap_or_else(|| self.none_left(format!("{database}.cvd"))))
+    }
+
+    /// Asks one mirror, unless it wants to be left alone; `None` is "not modified".
+    async fn get(&self, mirror: &Mirror, file: &str, get: &Get<'_>) -> Result<Option<Vec<u8>>, MirrorError> {
+        if let Some(until) = self.cool_downs().get(&mirror.name()) {
+            return Err(MirrorError::CoolingDown { until: *until });
+        }
+        match self.ask(mirror, file, get).await {
+            Err(MirrorError::Http { source: HttpError::CoolDown { status, retry_after, .. }, .. }) => {
+                let default =
+                    if status == StatusCode::TOO_MANY_REQUESTS { TOO_MANY_COOL_DOWN } else { FORBIDDEN_COOL_DOWN };
+                let told = retry_after.and_then(|after| TimeDelta::from_std(after).ok());
+                let until = self.now + told.unwrap_or(default);
+                tracing::warn!(mirror = mirror.name(), file, %status, %until, "mirror wants to be left alone");
+                self.cool_downs.lock().unwrap_or_else(PoisonError::into_inner).insert(mirror.name(), until);
+                Err(MirrorError::CoolingDown { until })
+            }
+            answer => answer,
         }
     }
-    Ok(body)
+
+    async fn ask(&self, mirror: &Mirror, file: &str, get: &Get<'_>) -> Result<Option<Vec<u8>>, MirrorError> {
+        match mirror {
+            Mirror::Http(base) => match self.http.get(&format!("{base}/{file}"), get).await {
+                Ok(Answer::Body(fetched)) => Ok(Some(fetched.bytes)),
+                Ok(Answer::NotModified) => Ok(None),
+                Err(HttpError::Missing { .. }) => Err(MirrorError::Missing { file: file.to_owned() }),
+                Err(source) => Err(MirrorError::Http { file: file.to_owned(), source }),
+            },
+            Mirror::Bucket(prefix) => {
+                let key = format!("{prefix}/{file}");
+                // The first bytes of an object in a bucket cost as much as all of it, but for the time.
+                let limit = if get.first_bytes.is_some() { u64::MAX } else { get.limit as u64 };
+                match self.store.read(&key, limit).await {
+                    Ok(mut stored) => {
+                        stored.bytes.truncate(get.first_bytes.unwrap_or(usize::MAX));
+                        Ok(Some(stored.bytes))
+                    }
+                    Err(StoreError::NotFound) => Err(MirrorError::Missing { file: file.to_owned() }),
+                    Err(source) => Err(MirrorError::Store { key, source }),
+                }
+            }
+        }
+    }
+
+    fn is_cooling(&self, mirror: &Mirror) -> bool {
+        self.cool_downs().contains_key(&mirror.name())
+    }
+
+    fn none_left(&self, file: String) -> MirrorError {
+        self.cooling().map_or(MirrorError::Missing { file }, |until| MirrorError::CoolingDown { until })
+    }
 }
 
-fn connection(url: &str) -> impl Fn(reqwest::Error) -> MirrorError {
-    move |source| MirrorError::Connection { url: url.to_owned(), source: source.without_url() }
+/// Of two failures the one that says more: a server that failed may have what another has not, and one that is left alone too.
+fn worse(one: Option<MirrorError>, other: MirrorError) -> MirrorError {
+    let rank = |error: &MirrorError| match error {
+        MirrorError::Missing { .. } => 0,
+        MirrorError::CoolingDown { .. } => 1,
+        MirrorError::Header { .. } | MirrorError::Http { .. } | MirrorError::Store { .. } => 2,
+    };
+    match one {
+        Some(one) if rank(&one) >= rank(&other) => one,
+        _ => other,
+    }
 }

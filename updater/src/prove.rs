@@ -1,14 +1,42 @@
-//! Proves a set of databases with a real engine before anyone may use it.
+//! Proves a set of definitions with a real engine before anyone may use it.
 
-use std::{fs, io, path::Path};
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use nacre_shared::{
     definitions::{
         engine_form::{EngineFormError, engine_form},
-        manifest::{DatabaseEntry, EngineProof},
+        manifest::EngineProof,
     },
-    engine::{EngineError, EnginePool},
+    engine::{EngineError, EnginePool, Examination, ExamineError, protocol::Limits},
+    port::{DefinitionsStore, StoreError},
+    verdict::{Verdict, judge},
 };
+
+use crate::{
+    bring::Part,
+    clean_corpus::{documents, eicar_containers},
+    custom::CustomPart,
+};
+
+/// The EICAR test file in two halves, so that no scanner takes our own program for it.
+const EICAR: [&str; 2] = [r"X5O!P%@AP[4\PZX54(P^)7CC)7}$EICAR", "-STANDARD-ANTIVIRUS-TEST-FILE!$H+H*"];
+
+/// Longest scan of one file.
+const SCAN_TIMEOUT: Duration = Duration::from_mins(2);
+
+/// Of the signatures that the databases' headers promise, so many percent must be loaded. Not all are: signatures of
+/// potentially unwanted applications are left out, and allow-lists and other functionality levels take some away.
+const LEAST_LOADED_PERCENT: u64 = 90;
+
+/// Most files of the operator's that a set is tried on.
+const MAX_CANARIES: usize = 1000;
+
+/// Most bytes of one of them.
+const MAX_CANARY_BYTES: u64 = 256 << 20;
 
 /// Why a set is not fit for use.
 #[derive(Debug, thiserror::Error)]
@@ -19,38 +47,164 @@ pub enum ProveError {
     /// A database could not be brought into the engine's form.
     #[error("the databases could not be unpacked for their proof")]
     Form(#[from] EngineFormError),
-    /// The engine could not be started, or refused the set.
-    #[error("the engine does not load the databases")]
-    Engine(#[from] EngineError),
-    /// The set loads, but it misses the file that every set must find.
-    #[error("the databases do not find the EICAR test file: add a database that does")]
-    NoEicar,
+    /// The engine could not be started.
+    #[error("the engine could not be used")]
+    Engine(#[source] EngineError),
+    /// The operator's canary files could not be read.
+    #[error("{key} could not be read from the definitions bucket")]
+    Canary {
+        /// The key, or the prefix.
+        key: String,
+        /// Why.
+        #[source]
+        source: StoreError,
+    },
+    /// The set was tried, and failed.
+    #[error("the set failed")]
+    Unfit(#[from] Unfit),
 }
 
-/// Loads the set with a fresh engine, which must find its own canary and, by the set's signatures, EICAR inside a zip.
-///
-/// # Errors
-/// [`ProveError`].
-pub async fn prove<'a>(
-    program: &Path,
-    scratch: &Path,
-    set: impl Iterator<Item = (&'a DatabaseEntry, &'a [u8])>,
-    signed_by_clamav: bool,
-) -> Result<EngineProof, ProveError> {
-    let directory = tempfile::Builder::new().prefix("nacre-proof-").tempdir_in(scratch).map_err(ProveError::Disk)?;
-    for (database, bytes) in set {
-        let (file_name, bytes) = engine_form(database, bytes, signed_by_clamav)?;
-        fs::write(directory.path().join(file_name), bytes).map_err(ProveError::Disk)?;
+/// What is wrong with a set.
+#[derive(Debug, thiserror::Error)]
+pub enum Unfit {
+    /// The engine refused it.
+    #[error("the engine does not load the databases")]
+    NotLoaded(#[source] EngineError),
+    /// Fewer signatures than the headers promise.
+    #[error("the engine loaded {loaded} signatures of {expected} that the databases promise")]
+    Count {
+        /// Loaded.
+        loaded: u64,
+        /// Promised.
+        expected: u64,
+    },
+    /// The set loads, but it misses the file that every set must find.
+    #[error("the databases do not find the EICAR test file in {container}: add a database that does")]
+    NoEicar {
+        /// What it was in.
+        container: &'static str,
+    },
+    /// A clean file is infected in its eyes.
+    #[error("the databases find {signatures} in the clean file {file}: allow-list the signature (local.ign2), or remove the file if it is not clean")]
+    FalsePositive {
+        /// The file: one of ours, or a key of the operator's.
+        file: String,
+        /// The signatures.
+        signatures: String,
+    },
+}
+
+/// What a set is tried with.
+#[derive(Debug)]
+pub struct Prover<'a, Store> {
+    /// The engine program.
+    pub program: &'a Path,
+    /// Where the proof may write.
+    pub scratch: &'a Path,
+    /// The definitions bucket.
+    pub store: &'a Store,
+    /// Prefix of the operator's own clean files in it, with a slash at its end.
+    pub canary_prefix: &'a str,
+    /// Whether the databases are signed by ClamAV.
+    pub signed_by_clamav: bool,
+}
+
+impl<Store: DefinitionsStore> Prover<'_, Store> {
+    /// Loads the set with a fresh engine: it must have the expected number of signatures, find EICAR in five containers, and
+    /// find nothing in clean files, ours and the operator's.
+    ///
+    /// # Errors
+    /// [`ProveError`]; [`ProveError::Unfit`] says that it is the set's fault.
+    pub async fn prove(&self, parts: &[Part], custom: &[CustomPart]) -> Result<EngineProof, ProveError> {
+        let directory = tempfile::Builder::new().prefix("proof-").tempdir_in(self.scratch).map_err(ProveError::Disk)?;
+        for part in parts {
+            self.lay_out(part, directory.path())?;
+        }
+        for part in custom {
+            fs::write(directory.path().join(&part.entry.name), &part.bytes).map_err(ProveError::Disk)?;
+        }
+        let mut pool = EnginePool::new(self.program.to_owned(), self.scratch.to_owned());
+        let (hello, loaded) = match pool.ready(directory.path()).await {
+            Ok((hello, loaded)) => (hello.clone(), loaded.clone()),
+            Err(error @ EngineError::Refused(_)) => return Err(Unfit::NotLoaded(error).into()),
+            Err(error) => return Err(ProveError::Engine(error)),
+        };
+        let expected: u64 = parts.iter().map(|part| u64::from(part.entry.signatures)).sum();
+        if loaded.signatures * 100 < expected * LEAST_LOADED_PERCENT {
+            return Err(Unfit::Count { loaded: loaded.signatures, expected }.into());
+        }
+        let mut trial = Trial { pool, definitions: directory.path(), clean_files: 0 };
+        for (container, bytes) in eicar_containers(EICAR.concat().as_bytes()) {
+            if !matches!(trial.scan(&bytes).await?, Verdict::Infected { .. }) {
+                return Err(Unfit::NoEicar { container }.into());
+            }
+        }
+        self.try_clean_files(&mut trial).await?;
+        Ok(EngineProof {
+            clamav_version: hello.clamav_version,
+            functionality_level: hello.functionality_level,
+            signatures: loaded.signatures,
+            eicar: loaded.eicar,
+            expected_signatures: expected,
+            clean_files: trial.clean_files,
+        })
     }
-    let mut pool = EnginePool::new(program.to_owned(), scratch.to_owned());
-    let (hello, loaded) = pool.ready(directory.path()).await?;
-    if loaded.eicar.is_empty() {
-        return Err(ProveError::NoEicar);
+
+    async fn try_clean_files(&self, trial: &mut Trial<'_>) -> Result<(), ProveError> {
+        for (name, bytes) in documents() {
+            trial.must_pass(name, &bytes).await?;
+        }
+        // Programs are what most signatures are about, and these are surely clean.
+        trial.must_pass("nacre-engine", &fs::read(self.program).map_err(ProveError::Disk)?).await?;
+        let failed = |key: &str| {
+            let key = key.to_owned();
+            move |source| ProveError::Canary { key, source }
+        };
+        let canaries = self.store.list(self.canary_prefix, MAX_CANARIES).await.map_err(failed(self.canary_prefix))?;
+        for canary in canaries.iter().filter(|canary| !canary.key.ends_with('/')) {
+            let stored = self.store.read(&canary.key, MAX_CANARY_BYTES).await.map_err(failed(&canary.key))?;
+            trial.must_pass(&canary.key, &stored.bytes).await?;
+        }
+        Ok(())
     }
-    Ok(EngineProof {
-        clamav_version: hello.clamav_version.clone(),
-        functionality_level: hello.functionality_level,
-        signatures: loaded.signatures,
-        eicar: loaded.eicar.clone(),
-    })
+
+    fn lay_out(&self, part: &Part, directory: &Path) -> Result<(), ProveError> {
+        if self.signed_by_clamav {
+            let to: PathBuf = directory.join(part.entry.file_name());
+            return fs::hard_link(&part.path, to).map_err(ProveError::Disk);
+        }
+        let file = fs::read(&part.path).map_err(ProveError::Disk)?;
+        let (name, bytes) = engine_form(&part.entry, &file, false)?;
+        fs::write(directory.join(name), bytes).map_err(ProveError::Disk)
+    }
+}
+
+/// An engine with the set loaded.
+struct Trial<'a> {
+    pool: EnginePool,
+    definitions: &'a Path,
+    clean_files: u64,
+}
+
+impl Trial<'_> {
+    async fn scan(&mut self, bytes: &[u8]) -> Result<Verdict, ProveError> {
+        let write = async |path: &Path| fs::write(path, bytes);
+        match self.pool.examine(self.definitions, write, Limits::default(), || SCAN_TIMEOUT).await {
+            Ok(Examination::Seen { report, unrar }) => Ok(judge(&report, bytes.len() as u64, unrar)),
+            // What cannot be scanned is no false positive, and no proof of finding EICAR either.
+            Ok(Examination::TimedOut | Examination::Died) => {
+                Ok(Verdict::Unscannable { reason: nacre_shared::verdict::Reason::EngineDied })
+            }
+            Err(ExamineError::Fetch(error)) => Err(ProveError::Disk(error)),
+            Err(ExamineError::Engine(error)) => Err(ProveError::Engine(error)),
+        }
+    }
+
+    async fn must_pass(&mut self, file: &str, bytes: &[u8]) -> Result<(), ProveError> {
+        if let Verdict::Infected { signatures } = self.scan(bytes).await? {
+            return Err(Unfit::FalsePositive { file: file.to_owned(), signatures: signatures.join(", ") }.into());
+        }
+        self.clean_files += 1;
+        Ok(())
+    }
 }

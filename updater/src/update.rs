@@ -253,7 +253,7 @@ mod tests {
         let file = CvdBuilder::new("daily").member("daily.ndb", "A:0:*:6161616161\n").build(keys);
         let cvd = Cvd::parse(&file).unwrap().verify(&name, &anchors, ArchiveLimits::default()).unwrap();
         let proof =
-            EngineProof { clamav_version: "1.4.6".into(), functionality_level: 216, signatures: 1, eicar: vec![] };
+            EngineProof { clamav_version: "1.4.6".into(), functionality_level: 216, signatures: 1, eicar: vec![], expected_signatures: 1, clean_files: 0 };
         let entries = vec![DatabaseEntry::of(&cvd)];
         let manifest = Manifest::new(Generation(1), DateTime::UNIX_EPOCH, anchors.identity(), entries, proof);
         // A run that died right after it moved the pointer.

@@ -211,7 +211,7 @@ fn parse_header(header: &[u8; BLOCK]) -> Result<(String, u64), ArchiveError> {
 }
 
 /// Whether a name is a plain file name that fits a header and leads nowhere else.
-pub(super) fn is_member_name(name: &str) -> bool {
+pub fn is_member_name(name: &str) -> bool {
     let plain = name.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'/' && byte != b'\\');
     (1..=100).contains(&name.len()) && plain && !name.starts_with('.')
 }

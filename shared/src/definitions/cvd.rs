@@ -209,6 +209,15 @@ pub enum VerifyError {
     Twice(String),
 }
 
+impl From<UnpackError> for VerifyError {
+    fn from(error: UnpackError) -> Self {
+        match error {
+            UnpackError::Archive(error) => Self::Archive(error),
+            UnpackError::Twice(name) => Self::Twice(name),
+        }
+    }
+}
+
 impl<'a> Cvd<'a> {
     /// Reads a CVD's header.
     ///

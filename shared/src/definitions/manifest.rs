@@ -170,6 +170,12 @@ pub struct EngineProof {
     pub signatures: u64,
     /// What they found in the EICAR test file.
     pub eicar: Vec<String>,
+    /// Signatures that the databases' headers promise.
+    #[serde(default)]
+    pub expected_signatures: u64,
+    /// Clean files, ours and the operator's canaries, in which nothing was found.
+    #[serde(default)]
+    pub clean_files: u64,
 }
 
 /// The pointer: which generation is current.
@@ -411,7 +417,7 @@ mod tests {
             DatabaseEntry::of(&Cvd::parse(&file).unwrap().verify(&name, &anchors, ArchiveLimits::default()).unwrap())
         };
         let engine =
-            EngineProof { clamav_version: "1.4.6".into(), functionality_level: 216, signatures: 2, eicar: vec![] };
+            EngineProof { clamav_version: "1.4.6".into(), functionality_level: 216, signatures: 2, eicar: vec![], expected_signatures: 1, clean_files: 0 };
         let databases = vec![entry("main"), entry("daily")];
         Manifest::new(Generation(3), DateTime::UNIX_EPOCH, "test#0".into(), databases, engine)
     }

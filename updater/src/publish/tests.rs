@@ -18,7 +18,7 @@ fn generation(number: u64, version: u32) -> (Manifest, Vec<u8>) {
     let file = CvdBuilder::new("daily").version(version).member("daily.ndb", "A:0:*:6161616161\n").build(keys);
     let (name, anchors) = (DatabaseName::new("daily").unwrap(), keys.trust_anchors());
     let cvd = Cvd::parse(&file).unwrap().verify(&name, &anchors, ArchiveLimits::default()).unwrap();
-    let proof = EngineProof { clamav_version: "1.4.6".into(), functionality_level: 216, signatures: 1, eicar: vec![] };
+    let proof = EngineProof { clamav_version: "1.4.6".into(), functionality_level: 216, signatures: 1, eicar: vec![], expected_signatures: 1, clean_files: 0 };
     let databases = vec![DatabaseEntry::of(&cvd)];
     let time = chrono::DateTime::UNIX_EPOCH;
     (Manifest::new(Generation(number), time, anchors.identity(), databases, proof), file)

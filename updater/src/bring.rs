@@ -1,0 +1,427 @@
+//! Brings one database up to date: follows the plan, downloads, verifies, patches.
+
+use std::{collections::BTreeMap, fs, io, path::PathBuf};
+
+use chrono::{DateTime, Utc};
+use nacre_shared::{
+    definitions::{
+        archive::ArchiveLimits,
+        cdiff::{ApplyError, Cdiff, CdiffError, apply},
+        cvd::{Cvd, VerifiedCvd, VerifyError},
+        database::{ContainerKind, DatabaseName, DatabaseVersion},
+        detached_signature::{self, Detached, DetachedError},
+        manifest::DatabaseEntry,
+        trust_anchor::TrustAnchors,
+        unpacked::{CldError, Unpacked},
+    },
+    port::DefinitionsStore,
+    published::{PublishedError, read_body},
+    telemetry::error_chain,
+};
+
+use crate::{
+    mirror::{Advertised, MirrorError, Mirrors},
+    plan::{CdiffOutcome, Keep, Progress, Step, Whole, after_cdiff, after_whole, first_step},
+};
+
+/// Most bytes of a CDIFF: a gzipped script of [`nacre_shared::definitions::cdiff::MAX_SCRIPT_BYTES`] has fewer.
+const MAX_CDIFF_BYTES: usize = 128 << 20;
+
+/// Most bytes of a `.sign` file; real ones have 9 KiB.
+const MAX_SIGN_BYTES: usize = 64 << 10;
+
+/// Why a database could not be brought up to date. What is published stays.
+#[derive(Debug, thiserror::Error)]
+pub enum BringError {
+    /// The mirrors did not give what was needed.
+    #[error("{database} could not be fetched")]
+    Mirror {
+        /// The database.
+        database: String,
+        /// Why.
+        #[source]
+        source: MirrorError,
+    },
+    /// A whole database is not what its makers signed.
+    #[error("{file} version {version} is not valid")]
+    Verify {
+        /// The file, such as `daily.cvd`.
+        file: String,
+        /// The version that its header claims, or `unknown`.
+        version: String,
+        /// Why.
+        #[source]
+        source: VerifyError,
+    },
+    /// The detached signature beside a whole database does not hold.
+    #[error("{file} is not valid: ask the mirror's operator, or set NACRE_DETACHED_SIGNATURES=ignore to rely on the other signatures alone")]
+    Detached {
+        /// The file, such as `daily-27780.cvd.sign`.
+        file: String,
+        /// Why.
+        #[source]
+        source: DetachedError,
+    },
+    /// The published database could not be read to be patched.
+    #[error("the published {database} could not be read")]
+    Published {
+        /// The database.
+        database: String,
+        /// Why.
+        #[source]
+        source: PublishedError,
+    },
+    /// The scratch disk failed.
+    #[error("{path} could not be written")]
+    Disk {
+        /// Where.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+}
+
+/// Why a CDIFF cannot be used; the whole CVD can.
+#[derive(Debug, thiserror::Error)]
+enum UnusableCdiff {
+    #[error("it is not valid")]
+    Cdiff(#[from] CdiffError),
+    #[error("its detached signature does not hold")]
+    Detached(#[from] DetachedError),
+    #[error("it does not fit the database")]
+    Apply(#[from] ApplyError),
+}
+
+/// Why members that scripts made are no database.
+#[derive(Debug, thiserror::Error)]
+enum UnusableResult {
+    #[error("the patched members make no CLD")]
+    Cld(#[from] CldError),
+    #[error("the patched database is not what its makers signed")]
+    Verify(#[from] VerifyError),
+}
+
+/// A verified database on the scratch disk.
+#[derive(Debug)]
+pub struct Part {
+    /// What it is.
+    pub entry: DatabaseEntry,
+    /// Where it is.
+    pub path: PathBuf,
+}
+
+/// A script that was applied.
+#[derive(Debug)]
+pub struct AppliedScript {
+    /// The version that it led to.
+    pub version: DatabaseVersion,
+    /// The script.
+    pub script: Vec<u8>,
+}
+
+/// What bringing one database came to.
+#[derive(Debug, Default)]
+pub struct Brought {
+    /// The newer database; `None` when what is published stays.
+    pub part: Option<Part>,
+    /// The scripts that led to it from what is published; empty when it came as a whole.
+    pub scripts: Vec<AppliedScript>,
+    /// Signed files for the mirror that we are to others: CDIFFs and detached signatures, by name.
+    pub signed_files: BTreeMap<String, Vec<u8>>,
+    /// Why nothing newer is published; `None` when it is the newest.
+    pub held: Option<String>,
+}
+
+/// Brings databases up to date.
+#[derive(Debug)]
+pub struct Bringer<'a, Store> {
+    /// Where they come from.
+    pub mirrors: &'a Mirrors<'a, Store>,
+    /// Where the published ones are.
+    pub store: &'a Store,
+    /// Whose signatures count.
+    pub trust_anchors: &'a TrustAnchors,
+    /// Whether detached signatures are checked where there are any.
+    pub check_detached: bool,
+    /// Most bytes of a whole database.
+    pub max_database_bytes: usize,
+    /// Where parts are put: a directory of this run alone.
+    pub scratch: &'a std::path::Path,
+    /// The time of the run.
+    pub now: DateTime<Utc>,
+}
+
+/// Members between two scripts.
+struct Patched<'a> {
+    members: Unpacked<'a>,
+    reached: DatabaseVersion,
+}
+
+impl<Store: DefinitionsStore> Bringer<'_, Store> {
+    /// Brings one database from what is published to what is advertised.
+    ///
+    /// # Errors
+    /// [`BringError`].
+    pub async fn bring(
+        &self,
+        database: &DatabaseName,
+        published: Option<&DatabaseEntry>,
+        advertised: Advertised,
+    ) -> Result<Brought, BringError> {
+        let version = published.map(|entry| entry.version);
+        let mut brought = Brought::default();
+        match first_step(version, advertised.version) {
+            Step::Keep(keep) => brought.held = held(database, keep),
+            Step::Whole(why) => self.whole(database, version, advertised, why, &mut brought).await?,
+            Step::Cdiff(_) => {
+                if let Some(entry) = published {
+                    self.patch_published(database, entry, advertised, &mut brought).await?;
+                }
+            }
+            Step::Fail => {}
+        }
+        Ok(brought)
+    }
+
+    /// Patches what is published; downloads the whole where that is the way on.
+    async fn patch_published(
+        &self,
+        database: &DatabaseName,
+        entry: &DatabaseEntry,
+        advertised: Advertised,
+        brought: &mut Brought,
+    ) -> Result<(), BringError> {
+        let first = DatabaseVersion(entry.version.0 + 1);
+        // The first CDIFF before the base: where there is none, the base need not be read.
+        let first = self.cdiff(database, first, brought).await;
+        let mut base = Vec::new();
+        if matches!(first, Ok(Ok(_))) {
+            base = read_body(self.store, entry)
+                .await
+                .map_err(|source| BringError::Published { database: database.to_string(), source })?;
+        }
+        let (part, step) = self.patch(database, entry, &base, Some(first), advertised, false, brought).await?;
+        drop(base);
+        brought.part = part;
+        match step {
+            Step::Keep(keep) => brought.held = held(database, keep),
+            Step::Whole(why) => {
+                let reached = brought.part.as_ref().map_or(entry.version, |part| part.entry.version);
+                match self.whole(database, Some(reached), advertised, why, brought).await {
+                    // What CDIFFs gave is kept, whatever the mirror has of the whole.
+                    Err(error) if brought.part.is_some() => {
+                        tracing::warn!(database = database.as_str(), cause = error_chain(&error), "whole database not taken");
+                        brought.held = held(database, Keep::Announced { advertised: advertised.version });
+                    }
+                    outcome => outcome?,
+                }
+            }
+            Step::Cdiff(_) | Step::Fail => {}
+        }
+        Ok(())
+    }
+
+    /// Applies CDIFFs to a base for as long as the plan wants them; answers what they made, and the step after.
+    #[expect(clippy::too_many_arguments, reason = "one call for a published base, one for a fresh CVD")]
+    async fn patch(
+        &self,
+        database: &DatabaseName,
+        base: &DatabaseEntry,
+        file: &[u8],
+        mut first: Option<Result<Result<Vec<u8>, UnusableCdiff>, MirrorError>>,
+        advertised: Advertised,
+        whole_taken: bool,
+        brought: &mut Brought,
+    ) -> Result<(Option<Part>, Step), BringError> {
+        let mut patched = Patched { members: Unpacked::default(), reached: base.version };
+        if !file.is_empty() {
+            patched.members = unpack(base, file).map_err(|source| invalid(database, base, source))?;
+        }
+        let mut step = Step::Cdiff(DatabaseVersion(base.version.0 + 1));
+        while let Step::Cdiff(version) = step {
+            let script = match first.take() {
+                Some(first) => first,
+                None => self.cdiff(database, version, brought).await,
+            };
+            let outcome = match script {
+                Ok(Ok(script)) => match apply(&patched.members, &script, ArchiveLimits::default()) {
+                    Ok(members) => {
+                        patched = Patched { members, reached: version };
+                        brought.scripts.push(AppliedScript { version, script });
+                        CdiffOutcome::Applied
+                    }
+                    Err(error) => unusable(database, version, &error.into()),
+                },
+                Ok(Err(UnusableCdiff::Cdiff(CdiffError::Empty))) => CdiffOutcome::Empty,
+                Ok(Err(error)) => unusable(database, version, &error),
+                Err(MirrorError::Missing { .. }) => CdiffOutcome::Missing,
+                Err(source) => {
+                    let (reached, published) = (patched.reached, base.version);
+                    let progress = Progress { published, reached, advertised: advertised.version, whole_taken };
+                    if after_cdiff(progress, CdiffOutcome::Unreachable) == Step::Fail {
+                        return Err(BringError::Mirror { database: database.to_string(), source });
+                    }
+                    CdiffOutcome::Unreachable
+                }
+            };
+            let (reached, published) = (patched.reached, base.version);
+            step = after_cdiff(Progress { published, reached, advertised: advertised.version, whole_taken }, outcome);
+        }
+        if patched.reached == base.version {
+            return Ok((None, step));
+        }
+        match self.cld(database, patched) {
+            Ok((verified, bytes)) => Ok((Some(self.keep(&verified, &bytes)?), step)),
+            Err(error) => {
+                // Each script was signed, and yet they do not make the database that its makers signed.
+                tracing::warn!(database = database.as_str(), cause = error_chain(&error), "patched database is not valid");
+                brought.scripts.clear();
+                let stays = Step::Keep(Keep::Announced { advertised: advertised.version });
+                Ok((None, if whole_taken { stays } else { Step::Whole(Whole::Unusable) }))
+            }
+        }
+    }
+
+    /// Downloads the whole database, and patches it on where it is behind the announcement.
+    async fn whole(
+        &self,
+        database: &DatabaseName,
+        reached: Option<DatabaseVersion>,
+        advertised: Advertised,
+        why: Whole,
+        brought: &mut Brought,
+    ) -> Result<(), BringError> {
+        tracing::info!(database = database.as_str(), reason = ?why, "downloading the whole database");
+        let (verified, bytes) = self.fetch_whole(database, advertised.kind, brought).await?;
+        let step = after_whole(reached, verified.header.version, advertised.version, why);
+        if let Step::Keep(keep @ Keep::Stale { .. }) = step {
+            brought.held = held(database, keep);
+            return Ok(());
+        }
+        brought.scripts.clear();
+        let entry = DatabaseEntry::of(&verified);
+        brought.part = Some(self.keep(&verified, &bytes)?);
+        match step {
+            Step::Cdiff(_) => {
+                let (part, step) = self.patch(database, &entry, &bytes, None, advertised, true, brought).await?;
+                // The way here was not by scripts, whatever followed.
+                brought.scripts.clear();
+                brought.part = part.or(brought.part.take());
+                if let Step::Keep(keep) = step {
+                    brought.held = held(database, keep);
+                }
+            }
+            Step::Keep(keep) => brought.held = held(database, keep),
+            Step::Whole(_) | Step::Fail => {}
+        }
+        Ok(())
+    }
+
+    /// Downloads and verifies a whole database, with its detached signature where there is one.
+    ///
+    /// # Errors
+    /// [`BringError`].
+    pub async fn fetch_whole(
+        &self,
+        database: &DatabaseName,
+        kind: ContainerKind,
+        brought: &mut Brought,
+    ) -> Result<(VerifiedCvd, Vec<u8>), BringError> {
+        let file = format!("{database}.{}", kind.extension());
+        let no_answer = |source| BringError::Mirror { database: database.to_string(), source };
+        let bytes = self.mirrors.fetch(&file, self.max_database_bytes).await.map_err(no_answer)?;
+        let refused = |version: String| {
+            let file = file.clone();
+            move |source| BringError::Verify { file, version, source }
+        };
+        let cvd = Cvd::parse_as(kind, &bytes).map_err(|error| refused("unknown".into())(error.into()))?;
+        let version = cvd.header().version;
+        let verified = cvd
+            .verify(database, self.trust_anchors, ArchiveLimits::default())
+            .map_err(refused(version.0.to_string()))?;
+        if kind == ContainerKind::Cvd {
+            let sign = format!("{database}-{}.cvd.sign", version.0);
+            if let Some(signature) = self.mirrors.fetch_optional(&sign, MAX_SIGN_BYTES).await.map_err(no_answer)? {
+                let checked = self.check_detached(&signature, &bytes);
+                checked.map_err(|source| BringError::Detached { file: sign.clone(), source })?;
+                brought.signed_files.insert(sign, signature);
+            }
+        }
+        Ok((verified, bytes))
+    }
+
+    /// Downloads and verifies one CDIFF, and answers its script.
+    async fn cdiff(
+        &self,
+        database: &DatabaseName,
+        version: DatabaseVersion,
+        brought: &mut Brought,
+    ) -> Result<Result<Vec<u8>, UnusableCdiff>, MirrorError> {
+        let file = format!("{database}-{}.cdiff", version.0);
+        let bytes = self.mirrors.fetch(&file, MAX_CDIFF_BYTES).await?;
+        let verified = match Cdiff::parse(&bytes).and_then(|cdiff| cdiff.verify(version, self.trust_anchors)) {
+            Ok(verified) => verified,
+            Err(error) => return Ok(Err(error.into())),
+        };
+        let sign = format!("{file}.sign");
+        if let Some(signature) = self.mirrors.fetch_optional(&sign, MAX_SIGN_BYTES).await? {
+            if let Err(error) = self.check_detached(&signature, &bytes) {
+                return Ok(Err(error.into()));
+            }
+            brought.signed_files.insert(sign, signature);
+        }
+        brought.signed_files.insert(file, bytes);
+        Ok(Ok(verified.script))
+    }
+
+    /// Checks a detached signature that is there, where there is a root to check it by.
+    fn check_detached(&self, signature: &[u8], content: &[u8]) -> Result<(), DetachedError> {
+        let Some(root) = self.trust_anchors.certificate.as_ref().filter(|_| self.check_detached) else { return Ok(()) };
+        let level = detached_signature::FUNCTIONALITY_LEVEL;
+        match detached_signature::verify(signature, content, root, level, self.now)? {
+            Detached::Signed { .. } | Detached::NotForUs => Ok(()),
+        }
+    }
+
+    /// Packs what scripts made, and verifies it as if it had come from a mirror.
+    fn cld(&self, database: &DatabaseName, patched: Patched<'_>) -> Result<(VerifiedCvd, Vec<u8>), UnusableResult> {
+        let cld = patched.members.to_cld(database)?;
+        // Before the check, which takes its own time: the members may be as large as the database.
+        drop(patched);
+        let cvd = Cvd::parse_as(ContainerKind::Cld, &cld).map_err(VerifyError::from)?;
+        let verified = cvd.verify(database, self.trust_anchors, ArchiveLimits::default())?;
+        Ok((verified, cld))
+    }
+
+    fn keep(&self, verified: &VerifiedCvd, bytes: &[u8]) -> Result<Part, BringError> {
+        let entry = DatabaseEntry::of(verified);
+        let path = self.scratch.join(format!("{}-{}", entry.file_name(), entry.version.0));
+        fs::write(&path, bytes).map_err(|source| BringError::Disk { path: path.clone(), source })?;
+        Ok(Part { entry, path })
+    }
+}
+
+fn unpack<'a>(base: &DatabaseEntry, file: &'a [u8]) -> Result<Unpacked<'a>, VerifyError> {
+    Ok(Cvd::parse_as(base.kind, file)?.unpack(ArchiveLimits::default())?)
+}
+
+fn invalid(database: &DatabaseName, base: &DatabaseEntry, source: VerifyError) -> BringError {
+    let file = format!("{database}.{}", base.kind.extension());
+    BringError::Verify { file, version: base.version.0.to_string(), source }
+}
+
+fn unusable(database: &DatabaseName, version: DatabaseVersion, error: &UnusableCdiff) -> CdiffOutcome {
+    let (database, version) = (database.as_str(), version.0);
+    tracing::warn!(database, version, cause = error_chain(error), "CDIFF cannot be used");
+    CdiffOutcome::Unusable
+}
+
+/// What a run tells of a database that is not the newest.
+fn held(database: &DatabaseName, keep: Keep) -> Option<String> {
+    match keep {
+        Keep::Newest => None,
+        Keep::Stale { served } => Some(format!("{database} {}", served.0)),
+        Keep::Announced { advertised } => Some(format!("{database} {} (announced, not there yet)", advertised.0)),
+    }
+}
