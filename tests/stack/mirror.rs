@@ -141,7 +141,7 @@ fn bare(status: StatusCode) -> Response<Body> {
 }
 
 #[derive(Debug, PartialEq, Eq)]
-enum RequestedRange {
+pub(crate) enum RequestedRange {
     Whole,
     /// First and last byte, both within the file.
     Part(usize, usize),
@@ -149,7 +149,7 @@ enum RequestedRange {
 }
 
 /// Reads `bytes=<first>-<last>`, `bytes=<first>-` or `bytes=-<count>`; what it does not understand it ignores, as RFC 9110 says.
-fn parse_range(range: &str, size: usize) -> RequestedRange {
+pub(crate) fn parse_range(range: &str, size: usize) -> RequestedRange {
     let Some((first, last)) = range.strip_prefix("bytes=").and_then(|range| range.split_once('-')) else {
         return RequestedRange::Whole;
     };

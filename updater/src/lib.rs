@@ -2,6 +2,8 @@
 //! announces it.
 
 pub mod config;
+pub mod dns;
+pub mod http;
 pub mod mirror;
 pub mod plan;
 pub mod prove;

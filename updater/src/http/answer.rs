@@ -1,0 +1,126 @@
+//! What the head of an answer says. All of it is the server's word, so all of it may be missing or wrong.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use reqwest::header::{AsHeaderName, DATE, HeaderMap, RETRY_AFTER};
+
+/// Longest wait that a server can impose on us: a typing error over there must not silence us for years.
+const MAX_RETRY_AFTER: Duration = Duration::from_hours(7 * 24);
+
+/// A header as text; none when it is not visible ASCII.
+pub(super) fn text(headers: &HeaderMap, name: impl AsHeaderName) -> Option<&str> {
+    headers.get(name).and_then(|value| value.to_str().ok())
+}
+
+/// Reads a date such as `Sun, 06 Nov 1994 08:49:37 GMT`; the two obsolete forms of RFC 9110 are taken for none.
+pub(super) fn http_date(text: &str) -> Option<DateTime<Utc>> {
+    DateTime::parse_from_rfc2822(text).ok().map(|date| date.to_utc())
+}
+
+/// Writes a date as HTTP wants it.
+pub(super) fn http_date_text(date: DateTime<Utc>) -> String {
+    date.format("%a, %d %b %Y %H:%M:%S GMT").to_string()
+}
+
+/// Which part of a file a 206 brings: `bytes <first>-<last>/<total>`, where the total may be `*`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Part {
+    /// The first byte's place.
+    pub(super) first: u64,
+    /// The last byte's place.
+    last: u64,
+    /// How many bytes the file has, where that is told.
+    total: Option<u64>,
+}
+
+impl Part {
+    /// Reads `Content-Range`.
+    pub(super) fn parse(range: Option<&str>) -> Option<Self> {
+        let (range, total) = range?.strip_prefix("bytes ")?.split_once('/')?;
+        let (first, last) = range.split_once('-')?;
+        let total = if total == "*" { None } else { Some(total.parse().ok()?) };
+        Some(Self { first: first.parse().ok()?, last: last.parse().ok()?, total })
+    }
+
+    /// How many bytes must come when the first `count` were asked for: fewer when the file has no more.
+    pub(super) fn beginning_within(self, count: u64) -> u64 {
+        self.total.unwrap_or(self.last.saturating_add(1)).min(count)
+    }
+}
+
+/// How long the server wants to be left alone, at most 7 days: `Retry-After` in seconds, or as a date, which counts from the answer's own
+/// `Date` since clocks differ.
+pub(super) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    let told = text(headers, RETRY_AFTER)?.trim();
+    let wait = match told.parse() {
+        Ok(seconds) => Duration::from_secs(seconds),
+        // A date in the past is none to wait for.
+        Err(_) => (http_date(told)? - http_date(text(headers, DATE)?)?).to_std().unwrap_or_default(),
+    };
+    Some(wait.min(MAX_RETRY_AFTER))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const NOW: &str = "Sun, 06 Nov 1994 08:49:37 GMT";
+
+    fn wait(told: &str, now: Option<&str>) -> Option<u64> {
+        let mut headers = HeaderMap::new();
+        headers.insert(RETRY_AFTER, told.parse().unwrap());
+        if let Some(now) = now {
+            headers.insert(DATE, now.parse().unwrap());
+        }
+        retry_after(&headers).map(|wait| wait.as_secs())
+    }
+
+    #[test]
+    fn a_wait_is_told_in_seconds_or_as_a_date_after_the_answers_own() {
+        assert_eq!(wait("120", None), Some(120));
+        assert_eq!(wait("Sun, 06 Nov 1994 09:49:37 GMT", Some(NOW)), Some(3600));
+        assert_eq!(wait("Sun, 06 Nov 1994 07:49:37 GMT", Some(NOW)), Some(0));
+        assert_eq!(wait("Sun, 06 Nov 1994 09:49:37 GMT", None), None);
+        assert_eq!(retry_after(&HeaderMap::new()), None);
+    }
+
+    #[test]
+    fn no_server_silences_us_for_more_than_seven_days() {
+        let week = 7 * 24 * 3600;
+        assert_eq!(wait("604801", None), Some(week));
+        assert_eq!(wait(&u64::MAX.to_string(), None), Some(week));
+        assert_eq!(wait("Sun, 06 Nov 2194 08:49:37 GMT", Some(NOW)).unwrap_or(week), week);
+        assert_eq!(wait("Thu, 06 Nov 2194 08:49:37 GMT", Some(NOW)), Some(week));
+        assert_eq!(wait("99999999999999999999999", Some(NOW)), None);
+    }
+
+    #[test]
+    fn a_part_is_expected_to_be_as_long_as_asked_for_or_as_the_file() {
+        let expected = |range| Part::parse(Some(range)).map(|part| part.beginning_within(512));
+        assert_eq!(expected("bytes 0-511/9000"), Some(512));
+        assert_eq!(expected("bytes 0-99/100"), Some(100));
+        assert_eq!(expected("bytes 0-99/9000"), Some(512));
+        assert_eq!(expected("bytes 0-99/*"), Some(100));
+        assert_eq!(expected("bytes 0-18446744073709551615/*"), Some(512));
+        assert_eq!(expected("bytes */9000"), None);
+        assert_eq!(expected("lines 0-1/2"), None);
+        assert_eq!(Part::parse(None), None);
+    }
+
+    proptest! {
+        #[test]
+        fn no_header_panics(told in "[ -~]{0,60}", now in "[ -~]{0,40}") {
+            wait(&told, Some(&now));
+            Part::parse(Some(&told));
+        }
+
+        #[test]
+        fn a_date_is_read_as_it_is_written(seconds in 0_i64..4_102_444_800) {
+            let date = DateTime::from_timestamp(seconds, 0).unwrap();
+            prop_assert_eq!(http_date(&http_date_text(date)), Some(date));
+        }
+    }
+}
