@@ -122,6 +122,7 @@ async fn show(
     expect(&before, corpus::LATENT_KEY, "clean", 200)?;
 
     narrator.step("The mirror gains one signature; the next update publishes a second generation");
+    mirror.put("daily-101.cdiff", databases.next_cdiff());
     mirror.put("daily.cvd", databases.next_daily());
     let generation_after = update(stack).await?;
     if generation_after <= generation_before {

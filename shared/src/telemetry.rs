@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 /// The CloudWatch namespace of every metric.
 pub const NAMESPACE: &str = "Nacre";
 
-/// A counter. All have the unit `Count`.
+/// A metric; a count unless its name tells another unit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Metric {
     /// Objects scanned to a verdict.
@@ -33,6 +33,16 @@ pub enum Metric {
     RescansPublished,
     /// Records that were found up to date.
     RescansUnneeded,
+    /// Hours since the newest published database was built.
+    DefinitionsAgeHours,
+    /// Updates that failed; 0 for one that did not.
+    UpdateFailed,
+    /// Updates that found every mirror wanting to be left alone.
+    CoolingDown,
+    /// Generations published.
+    GenerationPublished,
+    /// Sets of databases that did not pass their proof.
+    SetRejected,
 }
 
 impl Metric {
@@ -50,7 +60,18 @@ impl Metric {
             Self::Failed => "Failed",
             Self::RescansPublished => "RescansPublished",
             Self::RescansUnneeded => "RescansUnneeded",
+            Self::DefinitionsAgeHours => "DefinitionsAgeHours",
+            Self::UpdateFailed => "UpdateFailed",
+            Self::CoolingDown => "CoolingDown",
+            Self::GenerationPublished => "GenerationPublished",
+            Self::SetRejected => "SetRejected",
         }
+    }
+
+    /// The metric's unit, by CloudWatch's names.
+    fn unit(self) -> &'static str {
+        // CloudWatch has no unit of hours.
+        if self == Self::DefinitionsAgeHours { "None" } else { "Count" }
     }
 }
 
@@ -61,7 +82,7 @@ pub fn embedded_metrics(function: &str, at: DateTime<Utc>, counts: &[(Metric, u6
     if counts.is_empty() {
         return None;
     }
-    let metrics: Vec<_> = counts.iter().map(|(metric, _)| json!({ "Name": metric.name(), "Unit": "Count" })).collect();
+    let metrics: Vec<_> = counts.iter().map(|(metric, _)| json!({ "Name": metric.name(), "Unit": metric.unit() })).collect();
     let directive = json!({
         "Timestamp": at.timestamp_millis(),
         "CloudWatchMetrics": [{ "Namespace": NAMESPACE, "Dimensions": [["Function"]], "Metrics": metrics }],

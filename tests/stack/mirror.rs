@@ -15,7 +15,8 @@ use axum::{
         header::{ACCEPT_RANGES, CONTENT_RANGE, IF_MODIFIED_SINCE, LAST_MODIFIED, RANGE},
     },
 };
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
+use nacre_shared::port::{Clock, SystemClock};
 use tokio::{net::TcpListener, task::JoinHandle};
 
 use crate::error::{StackError, system};
@@ -68,9 +69,9 @@ impl Mirror {
     pub fn put(&self, name: &str, bytes: impl Into<Bytes>) {
         let mut files = lock(&self.files);
         files.changes += 1;
-        // A clock of its own: two changes within one second would otherwise look like one to `If-Modified-Since`.
-        let modified =
-            DateTime::UNIX_EPOCH + chrono::Duration::days(20_000) + chrono::Duration::seconds(files.changes.into());
+        // Never before what is in the file was built, and two changes within one second must not look like one to
+        // `If-Modified-Since`.
+        let modified = SystemClock.now() + TimeDelta::seconds(files.changes.into());
         files.by_name.insert(name.to_owned(), File { bytes: bytes.into(), modified });
     }
 

@@ -131,6 +131,19 @@ pub struct Brought {
     pub signed_files: BTreeMap<String, Vec<u8>>,
     /// Why nothing newer is published; `None` when it is the newest.
     pub held: Option<String>,
+    /// Whether a newer version is announced that the mirrors have not got yet.
+    pub awaited: bool,
+}
+
+impl Brought {
+    fn keep(&mut self, database: &DatabaseName, keep: Keep) {
+        self.held = match keep {
+            Keep::Newest => None,
+            Keep::Stale { served } => Some(format!("{database} {}", served.0)),
+            Keep::Announced { advertised } => Some(format!("{database} {} (announced, not there yet)", advertised.0)),
+        };
+        self.awaited = matches!(keep, Keep::Announced { .. });
+    }
 }
 
 /// Brings databases up to date.
@@ -148,6 +161,8 @@ pub struct Bringer<'a, Store> {
     pub max_database_bytes: usize,
     /// Where parts are put: a directory of this run alone.
     pub scratch: &'a std::path::Path,
+    /// Whether it is worth waiting for a CDIFF that the mirrors have not got yet.
+    pub patient: bool,
     /// The time of the run.
     pub now: DateTime<Utc>,
 }
@@ -172,7 +187,7 @@ impl<Store: DefinitionsStore> Bringer<'_, Store> {
         let version = published.map(|entry| entry.version);
         let mut brought = Brought::default();
         match first_step(version, advertised.version) {
-            Step::Keep(keep) => brought.held = held(database, keep),
+            Step::Keep(keep) => brought.keep(database, keep),
             Step::Whole(why) => self.whole(database, version, advertised, why, &mut brought).await?,
             Step::Cdiff(_) => {
                 if let Some(entry) = published {
@@ -205,14 +220,14 @@ impl<Store: DefinitionsStore> Bringer<'_, Store> {
         drop(base);
         brought.part = part;
         match step {
-            Step::Keep(keep) => brought.held = held(database, keep),
+            Step::Keep(keep) => brought.keep(database, keep),
             Step::Whole(why) => {
                 let reached = brought.part.as_ref().map_or(entry.version, |part| part.entry.version);
                 match self.whole(database, Some(reached), advertised, why, brought).await {
                     // What CDIFFs gave is kept, whatever the mirror has of the whole.
                     Err(error) if brought.part.is_some() => {
                         tracing::warn!(database = database.as_str(), cause = error_chain(&error), "whole database not taken");
-                        brought.held = held(database, Keep::Announced { advertised: advertised.version });
+                        brought.keep(database, Keep::Announced { advertised: advertised.version });
                     }
                     outcome => outcome?,
                 }
@@ -235,6 +250,7 @@ impl<Store: DefinitionsStore> Bringer<'_, Store> {
         brought: &mut Brought,
     ) -> Result<(Option<Part>, Step), BringError> {
         let mut patched = Patched { members: Unpacked::default(), reached: base.version };
+        let patient = self.patient && !self.mirrors.private;
         if !file.is_empty() {
             patched.members = unpack(base, file).map_err(|source| invalid(database, base, source))?;
         }
@@ -258,7 +274,7 @@ impl<Store: DefinitionsStore> Bringer<'_, Store> {
                 Err(MirrorError::Missing { .. }) => CdiffOutcome::Missing,
                 Err(source) => {
                     let (reached, published) = (patched.reached, base.version);
-                    let progress = Progress { published, reached, advertised: advertised.version, whole_taken };
+                    let progress = Progress { published, reached, advertised: advertised.version, whole_taken, patient };
                     if after_cdiff(progress, CdiffOutcome::Unreachable) == Step::Fail {
                         return Err(BringError::Mirror { database: database.to_string(), source });
                     }
@@ -266,7 +282,8 @@ impl<Store: DefinitionsStore> Bringer<'_, Store> {
                 }
             };
             let (reached, published) = (patched.reached, base.version);
-            step = after_cdiff(Progress { published, reached, advertised: advertised.version, whole_taken }, outcome);
+            let advertised = advertised.version;
+            step = after_cdiff(Progress { published, reached, advertised, whole_taken, patient }, outcome);
         }
         if patched.reached == base.version {
             return Ok((None, step));
@@ -296,7 +313,7 @@ impl<Store: DefinitionsStore> Bringer<'_, Store> {
         let (verified, bytes) = self.fetch_whole(database, advertised.kind, brought).await?;
         let step = after_whole(reached, verified.header.version, advertised.version, why);
         if let Step::Keep(keep @ Keep::Stale { .. }) = step {
-            brought.held = held(database, keep);
+            brought.keep(database, keep);
             return Ok(());
         }
         brought.scripts.clear();
@@ -309,10 +326,10 @@ impl<Store: DefinitionsStore> Bringer<'_, Store> {
                 brought.scripts.clear();
                 brought.part = part.or(brought.part.take());
                 if let Step::Keep(keep) = step {
-                    brought.held = held(database, keep);
+                    brought.keep(database, keep);
                 }
             }
-            Step::Keep(keep) => brought.held = held(database, keep),
+            Step::Keep(keep) => brought.keep(database, keep),
             Step::Whole(_) | Step::Fail => {}
         }
         Ok(())
@@ -415,13 +432,4 @@ fn unusable(database: &DatabaseName, version: DatabaseVersion, error: &UnusableC
     let (database, version) = (database.as_str(), version.0);
     tracing::warn!(database, version, cause = error_chain(error), "CDIFF cannot be used");
     CdiffOutcome::Unusable
-}
-
-/// What a run tells of a database that is not the newest.
-fn held(database: &DatabaseName, keep: Keep) -> Option<String> {
-    match keep {
-        Keep::Newest => None,
-        Keep::Stale { served } => Some(format!("{database} {}", served.0)),
-        Keep::Announced { advertised } => Some(format!("{database} {} (announced, not there yet)", advertised.0)),
-    }
 }

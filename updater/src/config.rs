@@ -2,10 +2,19 @@
 
 use std::path::PathBuf;
 
+use chrono::TimeDelta;
 use nacre_shared::{
     definitions::{database::DatabaseName, trust_anchor::TrustAnchors},
     settings::{SettingError, Settings},
 };
+
+use crate::mirror::Mirror;
+
+/// `ClamAV`'s own mirrors.
+const CLAMAV_MIRROR: &str = "https://database.clamav.net";
+
+/// `ClamAV`'s own DNS record.
+const CLAMAV_RECORD: &str = "current.cvd.clamav.net";
 
 /// The updater's settings, read once at cold start.
 #[derive(Clone, Debug)]
@@ -14,10 +23,38 @@ pub struct Config {
     pub definitions_bucket: String,
     /// `AV_DEFINITION_S3_PREFIX`, default `clamav_defs`: the flat, freshclam-compatible prefix.
     pub flat_prefix: String,
-    /// `NACRE_DEFINITIONS_MIRROR`, default `https://database.clamav.net`: where databases come from.
-    pub mirror: String,
+    /// `NACRE_DEFINITIONS_MIRROR`, default `https://database.clamav.net`: where databases come from, in the order in which
+    /// they are asked; `s3://<definitions bucket>/<prefix>` is a prefix that a stock cvdupdate or freshclam fills.
+    pub mirrors: Vec<Mirror>,
+    /// `NACRE_PRIVATE_MIRROR`, default `False`: whether the mirrors may have CLDs.
+    pub private_mirror: bool,
+    /// `NACRE_DNS_DATABASE_INFO`, default ClamAV's for ClamAV's own mirrors and `no` for others: the TXT record that tells
+    /// the newest versions.
+    pub dns_record: Option<String>,
+    /// `NACRE_USER_AGENT`, default `nacre/<version> (<installation>)`.
+    pub user_agent: Option<String>,
     /// `NACRE_DATABASES`, default `main,daily,bytecode`: which databases, sorted, each once.
     pub databases: Vec<DatabaseName>,
+    /// `NACRE_CUSTOM_DATABASES`: URLs of loose signature files.
+    pub custom_urls: Vec<String>,
+    /// `NACRE_CUSTOM_PREFIX`, default `nacre/custom/`: prefix of the definitions bucket with loose signature files.
+    pub custom_prefix: String,
+    /// `NACRE_CANARY_PREFIX`, default `nacre/canary/`: prefix of the definitions bucket with clean files of the operator's.
+    pub canary_prefix: String,
+    /// `NACRE_MAX_DATABASE_BYTES`, default 512 MiB: most bytes of one database.
+    pub max_database_bytes: usize,
+    /// `NACRE_MAX_CUSTOM_BYTES`, default 64 MiB: most bytes of one loose signature file.
+    pub max_custom_bytes: usize,
+    /// `NACRE_DETACHED_SIGNATURES`, `check` (default) or `ignore`: whether `.sign` files are checked where there are any.
+    pub check_detached: bool,
+    /// `NACRE_SERVE_CVDS`, default `False`: whether whole CVDs are mirrored beside CDIFFs.
+    pub serve_cvds: bool,
+    /// `NACRE_KEEP_GENERATIONS`, default 30.
+    pub keep_generations: usize,
+    /// `NACRE_KEEP_CDIFFS`, default 30: of each database, in the flat prefix.
+    pub keep_cdiffs: u32,
+    /// `NACRE_STALENESS_LIMIT_HOURS`, default 72: how old definitions may become while mirrors want to be left alone.
+    pub staleness_limit: TimeDelta,
     /// `NACRE_TRUST_ANCHORS`, default ClamAV's: the keys that databases must be signed by.
     pub trust_anchors: TrustAnchors,
     /// `NACRE_DEFINITIONS_TOPIC_ARN`, required: where a new generation is announced.
@@ -35,20 +72,45 @@ impl Config {
     /// [`SettingError`], which names the variable.
     pub fn from_vars(variable: impl Fn(&str) -> Option<String>) -> Result<Self, SettingError> {
         let settings = Settings::new(variable);
-        let mirror = settings.parsed("NACRE_DEFINITIONS_MIRROR", |value| {
-            let url = value.trim_end_matches('/');
-            let is_http = url.starts_with("https://") || url.starts_with("http://");
-            if is_http { Ok(url.to_owned()) } else { Err("an http:// or https:// address") }
-        })?;
+        let definitions_bucket = settings.required("AV_DEFINITION_S3_BUCKET", "the definitions bucket's name")?;
+        let mirrors = settings.parsed("NACRE_DEFINITIONS_MIRROR", |list| mirrors(list, &definitions_bucket))?;
+        let mirrors = mirrors.unwrap_or_else(|| vec![Mirror::Http(CLAMAV_MIRROR.to_owned())]);
+        let dns_record = match settings.optional("NACRE_DNS_DATABASE_INFO") {
+            Some(no) if no.eq_ignore_ascii_case("no") => None,
+            Some(record) => Some(record),
+            None => mirrors.iter().all(Mirror::is_clamav).then(|| CLAMAV_RECORD.to_owned()),
+        };
         let databases = settings.parsed("NACRE_DATABASES", database_names)?;
+        let bytes = |name, default| -> Result<usize, SettingError> {
+            Ok(settings.positive(name)?.and_then(|bytes| usize::try_from(bytes).ok()).unwrap_or(default))
+        };
+        let check_detached = settings.parsed("NACRE_DETACHED_SIGNATURES", |value| match value {
+            "check" => Ok(true),
+            "ignore" => Ok(false),
+            _ => Err("check or ignore"),
+        })?;
+        let hours = settings.positive("NACRE_STALENESS_LIMIT_HOURS")?.unwrap_or(72);
+        let keep_cdiffs = settings.positive("NACRE_KEEP_CDIFFS")?.unwrap_or(30);
         Ok(Self {
-            definitions_bucket: settings.required("AV_DEFINITION_S3_BUCKET", "the definitions bucket's name")?,
             flat_prefix: settings.or("AV_DEFINITION_S3_PREFIX", "clamav_defs").trim_matches('/').to_owned(),
-            mirror: mirror.unwrap_or_else(|| "https://database.clamav.net".to_owned()),
+            mirrors,
+            private_mirror: settings.switch("NACRE_PRIVATE_MIRROR", false)?,
+            dns_record,
+            user_agent: settings.optional("NACRE_USER_AGENT"),
             databases: match databases {
                 Some(databases) => databases,
                 None => database_names("main,daily,bytecode").unwrap_or_default(),
             },
+            custom_urls: settings.parsed("NACRE_CUSTOM_DATABASES", urls)?.unwrap_or_default(),
+            custom_prefix: folder(&settings.or("NACRE_CUSTOM_PREFIX", "nacre/custom/")),
+            canary_prefix: folder(&settings.or("NACRE_CANARY_PREFIX", "nacre/canary/")),
+            max_database_bytes: bytes("NACRE_MAX_DATABASE_BYTES", 512 << 20)?,
+            max_custom_bytes: bytes("NACRE_MAX_CUSTOM_BYTES", 64 << 20)?,
+            check_detached: check_detached.unwrap_or(true),
+            serve_cvds: settings.switch("NACRE_SERVE_CVDS", false)?,
+            keep_generations: bytes("NACRE_KEEP_GENERATIONS", 30)?,
+            keep_cdiffs: u32::try_from(keep_cdiffs).unwrap_or(u32::MAX),
+            staleness_limit: TimeDelta::try_hours(i64::try_from(hours).unwrap_or(i64::MAX)).unwrap_or(TimeDelta::MAX),
             trust_anchors: settings
                 .parsed("NACRE_TRUST_ANCHORS", TrustAnchors::from_json)?
                 .unwrap_or_else(TrustAnchors::clamav),
@@ -56,8 +118,43 @@ impl Config {
                 .required("NACRE_DEFINITIONS_TOPIC_ARN", "the ARN of the topic that announces generations")?,
             engine_path: settings.optional("NACRE_ENGINE_PATH").map(PathBuf::from),
             scratch_path: settings.or("NACRE_SCRATCH_PATH", "/tmp").into(),
+            definitions_bucket,
         })
     }
+
+    /// Whether the flat prefix is ours to write: not when a stock client fills it, and we read it.
+    pub fn writes_flat_prefix(&self) -> bool {
+        !self.mirrors.iter().any(|mirror| matches!(mirror, Mirror::Bucket(prefix) if *prefix == self.flat_prefix))
+    }
+}
+
+fn is_http(url: &str) -> bool {
+    url.starts_with("https://") || url.starts_with("http://")
+}
+
+fn mirrors(list: &str, bucket: &str) -> Result<Vec<Mirror>, String> {
+    let parse = |text: &str| {
+        let url = text.trim().trim_end_matches('/');
+        match url.strip_prefix("s3://").map(|path| path.split_once('/').unwrap_or((path, ""))) {
+            Some((found, prefix)) if found == bucket && !prefix.is_empty() => Ok(Mirror::Bucket(prefix.to_owned())),
+            Some(_) => Err(format!("s3://{bucket}/<prefix>, for no other bucket is read")),
+            None if is_http(url) => Ok(Mirror::Http(url.to_owned())),
+            None => Err("http://, https:// or s3:// addresses, separated by commas".to_owned()),
+        }
+    };
+    list.split(',').map(parse).collect()
+}
+
+fn urls(list: &str) -> Result<Vec<String>, &'static str> {
+    let words = list.split([',', ' ', '\n']).filter(|word| !word.is_empty()).map(str::to_owned);
+    let urls: Vec<String> = words.collect();
+    let all = urls.iter().all(|url| is_http(url));
+    if all { Ok(urls) } else { Err("http:// or https:// addresses of signature files, separated by commas") }
+}
+
+/// A prefix with a slash at its end.
+fn folder(prefix: &str) -> String {
+    format!("{}/", prefix.trim_matches('/'))
 }
 
 /// Names of databases, separated by commas.
@@ -87,10 +184,28 @@ mod tests {
     fn defaults_are_clamavs_and_the_predecessors() {
         let config = config(&[]).unwrap();
         assert_eq!(config.flat_prefix, "clamav_defs");
-        assert_eq!(config.mirror, "https://database.clamav.net");
+        assert_eq!(config.mirrors, [Mirror::Http("https://database.clamav.net".into())]);
+        assert_eq!(config.dns_record.as_deref(), Some("current.cvd.clamav.net"));
         let names: Vec<_> = config.databases.iter().map(DatabaseName::as_str).collect();
         assert_eq!(names, ["bytecode", "daily", "main"]);
-        assert!(config.trust_anchors.is_clamav());
+        assert!(config.trust_anchors.is_clamav() && config.check_detached && config.writes_flat_prefix());
+    }
+
+    #[test]
+    fn clamavs_record_does_not_speak_for_other_mirrors() {
+        let record = |mirror| config(&[("NACRE_DEFINITIONS_MIRROR", mirror)]).unwrap().dns_record;
+        assert_eq!(record("https://mirror.example/clamav,https://database.clamav.net"), None);
+        assert_eq!(record("https://evil.example/database.clamav.net"), None);
+        assert_eq!(record("https://db.local.clamav.net").as_deref(), Some(CLAMAV_RECORD));
+        let no = config(&[("NACRE_DNS_DATABASE_INFO", "No")]).unwrap();
+        assert_eq!(no.dns_record, None);
+    }
+
+    #[test]
+    fn a_prefix_that_others_fill_is_read_and_never_written() {
+        let config = config(&[("NACRE_DEFINITIONS_MIRROR", "s3://definitions/clamav_defs/")]).unwrap();
+        assert_eq!(config.mirrors, [Mirror::Bucket("clamav_defs".into())]);
+        assert!(!config.writes_flat_prefix());
     }
 
     #[test]
@@ -99,6 +214,11 @@ mod tests {
             ("AV_DEFINITION_S3_BUCKET", ""),
             ("NACRE_DEFINITIONS_TOPIC_ARN", ""),
             ("NACRE_DEFINITIONS_MIRROR", "ftp://mirror"),
+            ("NACRE_DEFINITIONS_MIRROR", "https://mirror,"),
+            ("NACRE_DEFINITIONS_MIRROR", "s3://another/prefix"),
+            ("NACRE_CUSTOM_DATABASES", "https://a/x.ndb,x.ndb"),
+            ("NACRE_DETACHED_SIGNATURES", "maybe"),
+            ("NACRE_KEEP_GENERATIONS", "0"),
             ("NACRE_DATABASES", "main,../daily"),
             ("NACRE_TRUST_ANCHORS", "{}"),
         ] {

@@ -1,13 +1,21 @@
 //! The updater: brings the databases up to date, proves the new set with a real engine, publishes it as a generation and
 //! announces it.
 
+pub mod bring;
+mod clean_corpus;
 pub mod config;
+pub mod custom;
+pub mod delta;
 pub mod dns;
+pub mod flat;
 pub mod http;
 pub mod mirror;
 pub mod plan;
 pub mod prove;
 pub mod publish;
+pub mod report;
+pub mod retention;
+pub mod state;
 pub mod update;
 
 use lambda_runtime::Diagnostic;

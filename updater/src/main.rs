@@ -1,15 +1,23 @@
 //! The updater's Lambda function.
 
-use std::{env, process::ExitCode};
+use std::{env, io::Write, process::ExitCode};
 
 use lambda_runtime::{Diagnostic, Error, LambdaEvent, run, service_fn, tracing};
 use nacre_shared::{
     aws::{self, S3Definitions, SnsTopic},
     engine::program_beside_us,
     port::{Clock, SystemClock},
-    telemetry::error_chain,
+    published::Published,
+    telemetry::{embedded_metrics, error_chain},
 };
-use nacre_updater::{config::Config, mirror::Mirror, publish::Publisher, update::Updater};
+use nacre_updater::{
+    config::Config,
+    dns::Dns,
+    http::{HttpClient, HttpSettings},
+    report::metrics,
+    state::State,
+    update::Updater,
+};
 use serde_json::{Value, json};
 
 #[tokio::main]
@@ -30,23 +38,36 @@ async fn function() -> Result<(), Error> {
     let sdk = aws::sdk_config().await;
     let store = &S3Definitions::new(&sdk, &config.definitions_bucket);
     let announcements = &SnsTopic::new(&sdk, &config.topic_arn);
-    let mirror = &Mirror::new(&config.mirror)?;
+    let installation = State::load(store).await?.installation;
+    let honest = || format!("nacre/{} ({installation})", env!("CARGO_PKG_VERSION"));
+    let http = &HttpClient::new(HttpSettings::new(config.user_agent.clone().unwrap_or_else(honest)))?;
+    let dns = &config.dns_record.as_deref().map(|record| Dns::new(record, None)).transpose();
+    let dns = match dns {
+        Ok(dns) => dns.as_ref(),
+        // The mirrors themselves tell what they have.
+        Err(error) => {
+            tracing::warn!(cause = error_chain(error), "no DNS record is asked for");
+            None
+        }
+    };
     run(service_fn(move |_: LambdaEvent<Value>| async move {
-        let updater = Updater {
-            mirror,
-            databases: &config.databases,
-            trust_anchors: &config.trust_anchors,
-            publisher: Publisher { store, announcements, flat_prefix: &config.flat_prefix },
-            engine,
-            scratch: &config.scratch_path,
-            now: SystemClock.now(),
-        };
-        let update = Box::pin(updater.run()).await.map_err(|error| {
-            tracing::error!(cause = error_chain(&error), "update failed; what was published before stays");
-            Diagnostic::from(error)
-        })?;
-        tracing::info!(update = json!(update).to_string(), "update finished");
-        Ok::<_, Diagnostic>(json!(update))
+        let updater = Updater { config, store, announcements, http, dns, engine, now: SystemClock.now() };
+        let outcome = Box::pin(updater.run()).await;
+        let published = Published::read(store).await.ok();
+        if let Some(line) = embedded_metrics("updater", updater.now, &metrics(&outcome, published.as_ref(), updater.now)) {
+            // CloudWatch reads metrics from the log stream; a closed one must not fail the invocation.
+            let _ = writeln!(std::io::stdout(), "{line}");
+        }
+        match outcome {
+            Ok(update) => {
+                tracing::info!(update = json!(update).to_string(), "update finished");
+                Ok::<_, Diagnostic>(json!(update))
+            }
+            Err(error) => {
+                tracing::error!(cause = error_chain(&error), "update failed; what was published before stays");
+                Err(Diagnostic::from(error))
+            }
+        }
     }))
     .await
 }

@@ -44,7 +44,7 @@ pub enum Whole {
     First,
     /// More than [`MAX_CDIFFS`] versions are missing.
     FarBehind,
-    /// Two or more versions are missing, and not even the first CDIFF is there.
+    /// The first CDIFF is not there, and more than one version is missing, or waiting for it is over.
     Gap,
     /// The mirror asks for it by a CDIFF of no bytes.
     Asked,
@@ -78,6 +78,9 @@ pub struct Progress {
     pub advertised: DatabaseVersion,
     /// Whether a whole CVD was taken in this run: one is enough.
     pub whole_taken: bool,
+    /// Whether it is worth waiting for a CDIFF that is not there yet. Not on private mirrors, which may have none at all, and
+    /// not for ever.
+    pub patient: bool,
 }
 
 /// The first step, from the published and the advertised version.
@@ -96,7 +99,7 @@ pub fn first_step(published: Option<DatabaseVersion>, advertised: DatabaseVersio
 /// Off-spec: freshclam downloads the whole CVD also when the first CDIFF could not be asked for. A connection that failed
 /// says nothing about what the mirror has, and the CVD would come over the same connection.
 pub fn after_cdiff(progress: Progress, outcome: CdiffOutcome) -> Step {
-    let Progress { published, reached, advertised, whole_taken } = progress;
+    let Progress { published, reached, advertised, whole_taken, patient } = progress;
     let announced = Step::Keep(Keep::Announced { advertised });
     match outcome {
         CdiffOutcome::Applied if reached >= advertised => Step::Keep(Keep::Newest),
@@ -107,7 +110,7 @@ pub fn after_cdiff(progress: Progress, outcome: CdiffOutcome) -> Step {
         // What the mirror gave is kept.
         CdiffOutcome::Missing | CdiffOutcome::Unreachable if reached > published => announced,
         // A mirror one version behind the announcement will have it in a few hours.
-        CdiffOutcome::Missing if advertised.0.saturating_sub(reached.0) < 2 => announced,
+        CdiffOutcome::Missing if patient && advertised.0.saturating_sub(reached.0) < 2 => announced,
         CdiffOutcome::Missing => Step::Whole(Whole::Gap),
         CdiffOutcome::Unreachable => Step::Fail,
     }
@@ -147,7 +150,7 @@ mod tests {
 
     fn progress(published: u32, reached: u32, advertised: u32) -> Progress {
         let (published, reached, advertised) = (version(published), version(reached), version(advertised));
-        Progress { published, reached, advertised, whole_taken: false }
+        Progress { published, reached, advertised, whole_taken: false, patient: true }
     }
 
     #[test]
@@ -184,6 +187,8 @@ mod tests {
             Step::Keep(Keep::Announced { advertised: version(6) })
         );
         assert_eq!(after_cdiff(progress(4, 4, 6), CdiffOutcome::Missing), Step::Whole(Whole::Gap));
+        let impatient = Progress { patient: false, ..progress(5, 5, 6) };
+        assert_eq!(after_cdiff(impatient, CdiffOutcome::Missing), Step::Whole(Whole::Gap));
     }
 
     #[test]
@@ -210,7 +215,7 @@ mod tests {
         #[test]
         fn every_run_ends_and_never_lower(
             published in prop::option::of(1_u32..200), advertised in 0_u32..300,
-            served in 0_u32..300, outcomes in prop::collection::vec(outcome(), 400),
+            served in 0_u32..300, patient: bool, outcomes in prop::collection::vec(outcome(), 400),
         ) {
             let (mut reached, mut wholes, mut outcomes) = (published.map(version), 0, outcomes.into_iter());
             let mut step = first_step(reached, version(advertised));
@@ -237,7 +242,7 @@ mod tests {
                         }
                         let published = published.map_or(from, version);
                         let (reached, advertised) = (reached.unwrap(), version(advertised));
-                        after_cdiff(Progress { published, reached, advertised, whole_taken: wholes > 0 }, outcome)
+                        after_cdiff(Progress { published, reached, advertised, whole_taken: wholes > 0, patient }, outcome)
                     }
                 };
             }

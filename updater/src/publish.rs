@@ -2,85 +2,44 @@
 //!
 //! Every step is idempotent and no step leaves readers with half a generation: a crash anywhere converges on the next run.
 
+use chrono::{DateTime, Utc};
 use nacre_shared::{
-    definitions::manifest::{
-        DatabaseEntry, Generation, Manifest, ManifestError, POINTER_KEY, Pointer, UPDATER_STATE_KEY,
-    },
+    definitions::manifest::{CustomEntry, DatabaseEntry, Generation, MANIFESTS_PREFIX, Manifest, REJECTED_PREFIX},
     port::{DefinitionsStore, StoreError, Topic, TopicMessage, WriteCondition},
-    published::{PointerRead, PublishedError, read_body, read_manifest, read_pointer},
-    tag_policy::Tag,
+    published::{Published, PublishedError, Race, read_body},
 };
-use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-/// Largest pointer, manifest or state that is read.
+use crate::{
+    flat::{self, Flat},
+    retention::{self, expired},
+    state::State,
+};
+
+/// Largest manifest that is read.
 const MAX_JSON_BYTES: u64 = 4 << 20;
+
+/// Most keys under one of the prefixes that are kept for a time only.
+const MAX_KEYS: usize = 100_000;
 
 /// Why publishing stopped. What was published before stays, whole.
 #[derive(Debug, thiserror::Error)]
 pub enum PublishError {
-    /// What is published cannot be read.
-    #[error("what is published cannot be read")]
+    /// What is published cannot be read or moved on.
+    #[error("the published generation cannot be read or moved on")]
     Published(#[from] PublishedError),
     /// The definitions bucket could not be read or written.
     #[error("{key} could not be read or written in the definitions bucket")]
     Store {
-        /// The key.
+        /// The key, or a prefix.
         key: String,
         /// Why.
         #[source]
         source: StoreError,
     },
-    /// The manifest that an unfinished run left is not valid.
-    #[error("{key} is not valid: remove it")]
-    Invalid {
-        /// The key.
-        key: String,
-        /// Why.
-        #[source]
-        source: ManifestError,
-    },
     /// The generation could not be announced.
     #[error("the generation could not be announced")]
     Announce(#[source] StoreError),
-}
-
-/// The published generation, and the ETag by which the pointer may be moved on.
-#[derive(Clone, Debug)]
-pub struct Published {
-    /// What is published; `None` before the first generation.
-    pub manifest: Option<Manifest>,
-    etag: Option<String>,
-}
-
-impl Published {
-    /// The generation that comes next.
-    pub fn next_generation(&self) -> Generation {
-        Generation(self.manifest.as_ref().map_or(1, |manifest| manifest.generation.0 + 1))
-    }
-
-    /// The published entry of a database, provided that it was verified with these trust anchors: others' databases are as
-    /// good as none, whatever their version.
-    pub fn entry(&self, name: &str, trust_anchor: &str) -> Option<&DatabaseEntry> {
-        let manifest = self.manifest.as_ref().filter(|manifest| manifest.trust_anchor == trust_anchor)?;
-        manifest.databases.iter().find(|entry| entry.name.as_str() == name)
-    }
-}
-
-/// What came of moving the pointer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Race {
-    /// The pointer names our manifest.
-    Won,
-    /// It names another one, which somebody else wrote: re-read, then decide again.
-    Lost,
-}
-
-/// The updater's memory. It only ever saves work: losing it repeats what is harmless to repeat.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-struct State {
-    /// The last generation whose flat prefix was written and which was announced.
-    settled_generation: u64,
 }
 
 /// Publishes into a definitions bucket.
@@ -90,8 +49,10 @@ pub struct Publisher<'a, Store, Announcements> {
     pub store: &'a Store,
     /// The topic that announces generations.
     pub announcements: &'a Announcements,
-    /// The flat prefix, without slashes at its ends.
-    pub flat_prefix: &'a str,
+    /// The flat prefix; `None` where somebody else fills it.
+    pub flat: Option<Flat<'a, Store>>,
+    /// How many generations are kept; at least 1.
+    pub keep_generations: usize,
 }
 
 impl<Store: DefinitionsStore, Announcements: Topic> Publisher<'_, Store, Announcements> {
@@ -100,11 +61,7 @@ impl<Store: DefinitionsStore, Announcements: Topic> Publisher<'_, Store, Announc
     /// # Errors
     /// [`PublishError`]; a missing pointer is none.
     pub async fn published(&self) -> Result<Published, PublishError> {
-        let PointerRead::Read { pointer, etag } = read_pointer(self.store, None).await? else {
-            return Ok(Published { manifest: None, etag: None });
-        };
-        let manifest = read_manifest(self.store, &pointer).await?;
-        Ok(Published { manifest: Some(manifest), etag: Some(etag) })
+        Ok(Published::read(self.store).await?)
     }
 
     /// Reads a published body.
@@ -115,15 +72,25 @@ impl<Store: DefinitionsStore, Announcements: Topic> Publisher<'_, Store, Announc
         Ok(read_body(self.store, database).await?)
     }
 
-    /// Writes a body under its content's address; one that is there already is the same.
+    /// Writes an immutable key; one that is there already is the same.
     ///
     /// # Errors
     /// [`PublishError`].
-    pub async fn put_body(&self, database: &DatabaseEntry, bytes: Vec<u8>) -> Result<(), PublishError> {
-        match self.store.write(&database.object_key, bytes, &[], WriteCondition::Absent).await {
+    pub async fn put(&self, key: &str, bytes: Vec<u8>) -> Result<(), PublishError> {
+        match self.store.write(key, bytes, &[], WriteCondition::Absent).await {
             Ok(_) | Err(StoreError::PreconditionFailed) => Ok(()),
-            Err(source) => Err(failed(&database.object_key)(source)),
+            Err(source) => Err(failed(key)(source)),
         }
+    }
+
+    /// Adds a signed file to the flat prefix, for freshclam clients. Before the database that it leads to: a client that
+    /// sees the new version must find what leads there.
+    ///
+    /// # Errors
+    /// [`PublishError`].
+    pub async fn put_signed_file(&self, file: &str, bytes: Vec<u8>) -> Result<(), PublishError> {
+        let Some(flat) = &self.flat else { return Ok(()) };
+        flat.add(file, bytes).await.map_err(failed(&flat.key(file)))
     }
 
     /// Writes the manifest and moves the pointer from `before` to it. All bodies must be there.
@@ -131,51 +98,100 @@ impl<Store: DefinitionsStore, Announcements: Topic> Publisher<'_, Store, Announc
     /// # Errors
     /// [`PublishError`].
     pub async fn advance(&self, before: &Published, manifest: &Manifest) -> Result<Race, PublishError> {
-        let key = Manifest::object_key(manifest.generation);
-        let ours = manifest.to_bytes();
-        let bytes = match self.store.write(&key, ours.clone(), &[], WriteCondition::Absent).await {
-            Ok(_) => ours.clone(),
-            // A run that raced us, or died before it moved the pointer, wrote this generation's manifest, proven and with
-            // all its bodies in place. Manifests are immutable, so the only way on is through that one.
-            Err(StoreError::PreconditionFailed) => {
-                let theirs = self.store.read(&key, MAX_JSON_BYTES).await.map_err(failed(&key))?.bytes;
-                Manifest::parse(&theirs).map_err(|source| PublishError::Invalid { key: key.clone(), source })?;
-                theirs
-            }
-            Err(source) => return Err(failed(&key)(source)),
-        };
-        let pointer = Pointer::to(manifest.generation, &bytes);
-        let condition = before.etag.as_deref().map_or(WriteCondition::Absent, WriteCondition::Etag);
-        match self.store.write(POINTER_KEY, pointer.to_bytes(), &[], condition).await {
-            Ok(_) if bytes == ours => Ok(Race::Won),
-            Ok(_) | Err(StoreError::PreconditionFailed) => Ok(Race::Lost),
-            Err(source) => Err(failed(POINTER_KEY)(source)),
-        }
+        Ok(before.advance(self.store, manifest, false).await?)
     }
 
     /// Does what follows from the published generation, unless it was done: the flat prefix, then the announcement.
     ///
     /// A slow run may write the flat prefix after a faster one's newer generation, so the pointer is read again afterwards
-    /// and the work repeated for whatever it names by then.
+    /// and the work repeated for whatever it names by then; what was written meanwhile is told by its ETag.
     ///
     /// # Errors
     /// [`PublishError`].
     pub async fn settle(&self) -> Result<(), PublishError> {
-        let mut done = self.state().await?.settled_generation;
-        while let Some(manifest) = self.published().await?.manifest.filter(|manifest| manifest.generation.0 != done) {
-            for database in &manifest.databases {
-                let bytes = self.body(database).await?;
-                let key = format!("{}/{}", self.flat_prefix, database.file_name());
-                let tags = [Tag::new("md5", &database.md5)];
-                self.store.write(&key, bytes, &tags, WriteCondition::Always).await.map_err(failed(&key))?;
+        let mut settled = None;
+        while let Some(manifest) = self.published().await?.manifest.filter(|found| settled != Some(found.generation)) {
+            self.fill_flat(&manifest).await?;
+            if self.state().await?.settled_generation != manifest.generation.0 {
+                self.announce(&manifest).await?;
+                self.remember(|state| state.settled_generation = manifest.generation.0).await?;
             }
-            self.announce(&manifest).await?;
-            done = manifest.generation.0;
-            let state = json!(State { settled_generation: done }).to_string().into_bytes();
-            let written = self.store.write(UPDATER_STATE_KEY, state, &[], WriteCondition::Always).await;
-            written.map_err(failed(UPDATER_STATE_KEY))?;
+            settled = Some(manifest.generation);
         }
         Ok(())
+    }
+
+    async fn fill_flat(&self, manifest: &Manifest) -> Result<(), PublishError> {
+        let Some(flat) = &self.flat else { return Ok(()) };
+        let there = flat.list().await.map_err(failed(flat.prefix))?;
+        for entry in flat::missing(manifest, flat.prefix, &there, &self.state().await?) {
+            let (bytes, file) = (self.body(entry).await?, entry.file_name());
+            let written = flat.write(entry, bytes).await.map_err(failed(&flat.key(&file)))?;
+            self.remember(|state| drop(state.flat.insert(file.clone(), written.clone()))).await?;
+        }
+        let outdated = flat::outdated(manifest, flat.prefix, &there, flat.keep_cdiffs, flat.keep_cvds);
+        flat.remove(&outdated).await.map_err(failed(flat.prefix))
+    }
+
+    /// Removes what no kept generation needs.
+    ///
+    /// # Errors
+    /// [`PublishError`].
+    pub async fn tidy(&self, now: DateTime<Utc>) -> Result<(), PublishError> {
+        let Some(published) = self.published().await?.manifest else { return Ok(()) };
+        let mut there = Vec::new();
+        for prefix in retention::PREFIXES {
+            there.extend(self.store.list(prefix, MAX_KEYS).await.map_err(failed(prefix))?);
+        }
+        let manifests = there.iter().filter(|listed| listed.key.starts_with(MANIFESTS_PREFIX)).cloned();
+        let kept = retention::kept(&manifests.collect::<Vec<_>>(), published.generation, self.keep_generations);
+        let mut manifests = Vec::new();
+        for generation in kept {
+            let key = Manifest::object_key(generation);
+            let stored = self.store.read(&key, MAX_JSON_BYTES).await.map_err(failed(&key))?;
+            let manifest = Manifest::parse(&stored.bytes).map_err(|source| PublishedError::Invalid { key, source })?;
+            manifests.push(manifest);
+        }
+        for key in expired(&there, &manifests, now) {
+            self.store.remove(&key).await.map_err(failed(&key))?;
+        }
+        Ok(())
+    }
+
+    /// Keeps a set that failed its proof aside, with its report; answers where the report is. Its bodies must be there.
+    ///
+    /// # Errors
+    /// [`PublishError`].
+    pub async fn reject(
+        &self,
+        generation: Generation,
+        databases: &[&DatabaseEntry],
+        custom: &[&CustomEntry],
+        cause: &str,
+        now: DateTime<Utc>,
+    ) -> Result<String, PublishError> {
+        let report = json!({
+            "generation": generation, "rejected": now, "cause": cause, "databases": databases, "custom": custom,
+        });
+        let key = format!("{REJECTED_PREFIX}{}-{}.json", generation.0, now.format("%Y%m%dT%H%M%SZ"));
+        self.put(&key, report.to_string().into_bytes()).await?;
+        Ok(key)
+    }
+
+    /// Reads the updater's memory.
+    ///
+    /// # Errors
+    /// [`PublishError`].
+    pub async fn state(&self) -> Result<State, PublishError> {
+        State::load(self.store).await.map_err(failed("the updater's memory"))
+    }
+
+    /// Changes the updater's memory.
+    ///
+    /// # Errors
+    /// [`PublishError`].
+    pub async fn remember(&self, change: impl Fn(&mut State)) -> Result<State, PublishError> {
+        State::change(self.store, change).await.map_err(failed("the updater's memory"))
     }
 
     async fn announce(&self, manifest: &Manifest) -> Result<(), PublishError> {
@@ -187,15 +203,6 @@ impl<Store: DefinitionsStore, Announcements: Topic> Publisher<'_, Store, Announc
             per_protocol: false,
         };
         self.announcements.publish(&message).await.map_err(PublishError::Announce)
-    }
-
-    async fn state(&self) -> Result<State, PublishError> {
-        match self.store.read(UPDATER_STATE_KEY, MAX_JSON_BYTES).await {
-            // A memory that cannot be read is as good as none.
-            Ok(stored) => Ok(serde_json::from_slice(&stored.bytes).unwrap_or_default()),
-            Err(StoreError::NotFound) => Ok(State::default()),
-            Err(source) => Err(failed(UPDATER_STATE_KEY)(source)),
-        }
     }
 }
 

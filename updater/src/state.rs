@@ -27,6 +27,8 @@ pub struct State {
     pub flat: BTreeMap<String, FlatFile>,
     /// Until when each mirror wants to be left alone.
     pub cool_downs: BTreeMap<String, DateTime<Utc>>,
+    /// Since when each database waits for a CDIFF that is announced.
+    pub awaited: BTreeMap<String, DateTime<Utc>>,
     /// When mirrors were last asked.
     pub last_check: Option<DateTime<Utc>>,
     /// When a run last ended well.
@@ -114,7 +116,7 @@ mod tests {
         State::load(&store).await.unwrap();
         let changes = (0..4).map(|n| {
             let store = &store;
-            async move { State::change(store, |state| drop(state.cool_downs.insert(n.to_string(), DateTime::UNIX_EPOCH))).await }
+            async move { State::change(store, |state| state.cool_downs.extend([(n.to_string(), DateTime::UNIX_EPOCH)])).await }
         });
         for change in futures::future::join_all(changes).await {
             change.unwrap();

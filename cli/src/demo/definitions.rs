@@ -16,7 +16,7 @@ pub(super) struct Databases {
 impl Databases {
     /// Makes keys; `now` is in seconds since the Unix epoch.
     pub(super) fn new(now: u64) -> Self {
-        Self { keys: SigningKeys::generate("nacre-demo").unwrap(), now }
+        Self { keys: SigningKeys::generate("nacre-demo").expect("a name other than clamav"), now }
     }
 
     /// The public keys, as the functions' configuration has them.
@@ -31,16 +31,29 @@ impl Databases {
 
     /// Yesterday's `daily`.
     pub(super) fn daily(&self) -> Vec<u8> {
-        self.daily_version(100, "")
+        self.elder().build(&self.keys)
     }
 
     /// Today's `daily`, with a new signature.
     pub(super) fn next_daily(&self) -> Vec<u8> {
-        self.daily_version(101, &format!("{LATENT_SIGNATURE}:0:*:{}\n", hex::encode(LATENT_TEXT)))
+        self.next().build(&self.keys)
     }
 
-    fn daily_version(&self, version: u32, added: &str) -> Vec<u8> {
+    /// The CDIFF that leads to it.
+    pub(super) fn next_cdiff(&self) -> Vec<u8> {
+        self.next().cdiff_from(&self.elder(), &self.keys)
+    }
+
+    fn elder(&self) -> CvdBuilder {
+        self.version(100, "")
+    }
+
+    fn next(&self) -> CvdBuilder {
+        self.version(101, &format!("{LATENT_SIGNATURE}:0:*:{}\n", hex::encode(LATENT_TEXT)))
+    }
+
+    fn version(&self, version: u32, added: &str) -> CvdBuilder {
         let known = "Nacre.Demo.Nothing:0:*:4e6163726520666f756e64206e6f7468696e672068657265\n".to_owned();
-        CvdBuilder::new("daily").version(version).built(self.now).member("daily.ndb", known + added).build(&self.keys)
+        CvdBuilder::new("daily").version(version).built(self.now).member("daily.ndb", known + added)
     }
 }

@@ -1,5 +1,6 @@
 //! Readers see a whole generation or the previous one, whatever fails and whoever races.
 
+use chrono::TimeDelta;
 use nacre_shared::{
     definitions::{archive::ArchiveLimits, cvd::Cvd, database::DatabaseName, manifest::EngineProof},
     testing::{
@@ -8,6 +9,7 @@ use nacre_shared::{
         memory_definitions::MemoryDefinitions,
         memory_topic::MemoryTopic,
     },
+    tag_policy::Tag,
 };
 
 use super::*;
@@ -20,13 +22,21 @@ fn generation(number: u64, version: u32) -> (Manifest, Vec<u8>) {
     let cvd = Cvd::parse(&file).unwrap().verify(&name, &anchors, ArchiveLimits::default()).unwrap();
     let proof = EngineProof { clamav_version: "1.4.6".into(), functionality_level: 216, signatures: 1, eicar: vec![], expected_signatures: 1, clean_files: 0 };
     let databases = vec![DatabaseEntry::of(&cvd)];
-    let time = chrono::DateTime::UNIX_EPOCH;
+    let time = DateTime::UNIX_EPOCH;
     (Manifest::new(Generation(number), time, anchors.identity(), databases, proof), file)
+}
+
+fn publisher<'a, Store: DefinitionsStore, Announcements: Topic>(
+    store: &'a Store,
+    announcements: &'a Announcements,
+) -> Publisher<'a, Store, Announcements> {
+    let flat = Flat { store, prefix: "clamav_defs", keep_cdiffs: 2, keep_cvds: false };
+    Publisher { store, announcements, flat: Some(flat), keep_generations: 2 }
 }
 
 /// One run of the updater from the publisher's view: bring this version, unless it is published.
 async fn publish(store: &impl DefinitionsStore, topic: &impl Topic, version: u32) -> Result<(), PublishError> {
-    let publisher = Publisher { store, announcements: topic, flat_prefix: "clamav_defs" };
+    let publisher = publisher(store, topic);
     let anchor = SigningKeys::fixed().trust_anchors().identity();
     loop {
         let before = publisher.published().await?;
@@ -34,15 +44,18 @@ async fn publish(store: &impl DefinitionsStore, topic: &impl Topic, version: u32
             return publisher.settle().await;
         }
         let (manifest, file) = generation(before.next_generation().0, version);
-        publisher.put_body(&manifest.databases[0], file).await?;
-        publisher.advance(&before, &manifest).await?;
+        publisher.put(&manifest.databases[0].object_key, file).await?;
+        if publisher.advance(&before, &manifest).await? == Race::Won {
+            publisher.settle().await?;
+            publisher.tidy(DateTime::UNIX_EPOCH + TimeDelta::days(99)).await?;
+        }
     }
 }
 
 /// What a reader sees, checked to be whole.
 async fn read(store: &MemoryDefinitions) -> Option<(u64, u32)> {
     let topic = MemoryTopic::default();
-    let reader = Publisher { store, announcements: &topic, flat_prefix: "" };
+    let reader = publisher(store, &topic);
     let manifest = reader.published().await.expect("what is published is valid").manifest?;
     for database in &manifest.databases {
         reader.body(database).await.expect("every published body is there");
@@ -78,12 +91,12 @@ async fn a_crash_at_any_step_shows_readers_whole_generations_and_converges() {
 #[tokio::test]
 async fn of_two_racing_updaters_one_wins_and_the_other_decides_again() {
     let (store, topic) = (MemoryDefinitions::default(), MemoryTopic::default());
-    let publisher = Publisher { store: &store, announcements: &topic, flat_prefix: "clamav_defs" };
+    let publisher = publisher(&store, &topic);
     let before = publisher.published().await.unwrap();
     let (first, file) = generation(1, 1);
     let (second, other) = generation(1, 2);
-    publisher.put_body(&first.databases[0], file).await.unwrap();
-    publisher.put_body(&second.databases[0], other).await.unwrap();
+    publisher.put(&first.databases[0].object_key, file).await.unwrap();
+    publisher.put(&second.databases[0].object_key, other).await.unwrap();
     assert_eq!(publisher.advance(&before, &first).await.unwrap(), Race::Won);
     assert_eq!(publisher.advance(&before, &second).await.unwrap(), Race::Lost);
     assert_eq!(read(&store).await, Some((1, 1)));
@@ -95,7 +108,7 @@ async fn of_two_racing_updaters_one_wins_and_the_other_decides_again() {
 async fn what_others_signed_is_as_good_as_none() {
     let (store, topic) = (MemoryDefinitions::default(), MemoryTopic::default());
     publish(&store, &topic, 9).await.unwrap();
-    let publisher = Publisher { store: &store, announcements: &topic, flat_prefix: "" };
+    let publisher = publisher(&store, &topic);
     let before = publisher.published().await.unwrap();
     assert!(before.entry("daily", &SigningKeys::fixed().trust_anchors().identity()).is_some());
     assert!(before.entry("daily", "clamav").is_none());
@@ -117,7 +130,7 @@ async fn an_altered_body_is_never_used() {
     publish(&store, &topic, 1).await.unwrap();
     let entry = generation(1, 1).0.databases.remove(0);
     store.write(&entry.object_key, b"altered".to_vec(), &[], WriteCondition::Always).await.unwrap();
-    let publisher = Publisher { store: &store, announcements: &topic, flat_prefix: "" };
+    let publisher = publisher(&store, &topic);
     assert!(
         matches!(publisher.body(&entry).await, Err(PublishError::Published(PublishedError::Altered { key })) if key == entry.object_key)
     );
