@@ -1,6 +1,8 @@
 //! What is published: read so that nothing on the way is trusted but the pointer, each step checked by the digest of the one
 //! before; and moved on so that readers only ever see whole generations.
 
+use chrono::{DateTime, Utc};
+
 use crate::{
     definitions::manifest::{
         CustomEntry, DatabaseEntry, Generation, Manifest, ManifestError, POINTER_KEY, Pointer, sha256_hex,
@@ -164,6 +166,28 @@ impl Published {
         let pointer = Pointer::to(manifest.generation, &bytes);
         let raced = self.point(store, &pointer.pinned(pinned && bytes == ours)).await?;
         Ok(if bytes == ours { raced } else { Race::Lost })
+    }
+
+    /// Brings an elder generation's databases back, pinned, and answers the manifest that does so.
+    ///
+    /// They come back as a *new* generation: what was scanned since is looked at again, and a record's generation keeps
+    /// telling which of two scans knew more.
+    ///
+    /// # Errors
+    /// [`PublishedError`]; of an elder generation that is not kept any more, its manifest is not found.
+    pub async fn restore(
+        &self,
+        store: &impl DefinitionsStore,
+        elder: Generation,
+        now: DateTime<Utc>,
+    ) -> Result<(Manifest, Race), PublishedError> {
+        let key = Manifest::object_key(elder);
+        let stored = store.read(&key, MAX_JSON_BYTES).await;
+        let bytes = stored.map_err(|source| PublishedError::Store { key: key.clone(), source })?.bytes;
+        let manifest = Manifest::parse(&bytes).map_err(|source| PublishedError::Invalid { key, source })?;
+        let manifest = manifest.restored_as(self.next_generation(), now);
+        let race = self.advance(store, &manifest, true).await?;
+        Ok((manifest, race))
     }
 
     /// Pins what is published, or takes that back.

@@ -15,6 +15,7 @@ pub(super) struct Databases {
 
 impl Databases {
     /// Makes keys; `now` is in seconds since the Unix epoch.
+    #[expect(clippy::expect_used, reason = "the name is not ClamAV's")]
     pub(super) fn new(now: u64) -> Self {
         Self { keys: SigningKeys::generate("nacre-demo").expect("a name other than clamav"), now }
     }

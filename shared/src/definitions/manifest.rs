@@ -232,6 +232,13 @@ impl Manifest {
         Self { custom, ..self }
     }
 
+    /// The same databases as a later generation, which says whose they are.
+    #[must_use]
+    pub fn restored_as(self, generation: Generation, published: DateTime<Utc>) -> Self {
+        let restores = Some(self.generation);
+        Self { generation, published, restores, delta: None, ..self }
+    }
+
     /// Every key that this generation cannot do without, its own manifest's among them.
     pub fn object_keys(&self) -> impl Iterator<Item = String> {
         let databases = self.databases.iter().map(|database| &database.object_key);
