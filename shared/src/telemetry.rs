@@ -82,7 +82,8 @@ pub fn embedded_metrics(function: &str, at: DateTime<Utc>, counts: &[(Metric, u6
     if counts.is_empty() {
         return None;
     }
-    let metrics: Vec<_> = counts.iter().map(|(metric, _)| json!({ "Name": metric.name(), "Unit": metric.unit() })).collect();
+    let metrics: Vec<_> =
+        counts.iter().map(|(metric, _)| json!({ "Name": metric.name(), "Unit": metric.unit() })).collect();
     let directive = json!({
         "Timestamp": at.timestamp_millis(),
         "CloudWatchMetrics": [{ "Namespace": NAMESPACE, "Dimensions": [["Function"]], "Metrics": metrics }],

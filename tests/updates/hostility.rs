@@ -4,7 +4,9 @@ use std::io::Write;
 
 use chrono::TimeDelta;
 use flate2::{Compression, write::GzEncoder};
-use nacre_shared::{definitions::database::ContainerKind::Cvd, telemetry::error_chain, testing::definitions::SigningKeys};
+use nacre_shared::{
+    definitions::database::ContainerKind::Cvd, telemetry::error_chain, testing::definitions::SigningKeys,
+};
 use nacre_stack::Behaviour;
 use nacre_updater::update::Update;
 
@@ -37,7 +39,10 @@ async fn a_whole_database_that_is_not_right_publishes_nothing() {
         (Behaviour::status(503), "answered 503"),
         (Behaviour::Bytes(flipped), "the MD5 of the content is"),
         (Behaviour::Bytes(bomb()), "the MD5 of the content is"),
-        (Behaviour::Bytes(version(2).build(&strangers)), "the header's signature does not hold under the keys of test#"),
+        (
+            Behaviour::Bytes(version(2).build(&strangers)),
+            "the header's signature does not hold under the keys of test#",
+        ),
         (Behaviour::Bytes(version(2).wrong_info_signature().build(keys)), "the .info's signature does not hold"),
         (Behaviour::Bytes(version(2).drop_after_signing("test.ndb").build(keys)), "members that are missing: test.ndb"),
         (Behaviour::Bytes(builder("other", 2).build(keys)), "there is no test.info"),

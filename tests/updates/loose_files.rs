@@ -28,7 +28,10 @@ async fn a_loose_file_makes_a_generation_and_its_removal_another() {
 
     world.store.remove("nacre/custom/local.ndb").await.unwrap();
     let update = world.run().await.unwrap();
-    assert!(matches!(&update, Update::Published { databases, .. } if databases == &["local.ndb (removed)"]), "{update:?}");
+    assert!(
+        matches!(&update, Update::Published { databases, .. } if databases == &["local.ndb (removed)"]),
+        "{update:?}"
+    );
 }
 
 #[tokio::test]

@@ -28,7 +28,10 @@ async fn a_set_that_does_not_load_is_kept_aside_with_its_report() {
     let world = World::with(1, &[]).await;
     let nonsense = CvdBuilder::new("test").version(3).member("test.ldb", "not a signature\n");
     let (error, report) = rejected(&world, &nonsense).await;
-    assert!(error.starts_with("the new set of databases (test 3) does not pass its proof, as nacre/rejected/2-"), "{error}");
+    assert!(
+        error.starts_with("the new set of databases (test 3) does not pass its proof, as nacre/rejected/2-"),
+        "{error}"
+    );
     assert!(report["cause"].as_str().unwrap().contains("the engine does not load the databases"), "{report}");
     let entry: DatabaseEntry = serde_json::from_value(report["databases"][0].clone()).unwrap();
     assert!(world.store.keys().contains(&entry.object_key), "it can be looked at");
@@ -67,7 +70,8 @@ async fn a_set_that_finds_something_in_what_is_clean_is_rejected() {
     let world = World::with(1, &[]).await;
     world.store.write("nacre/canary/a/b.bin", b"precious bytes".to_vec(), &[], WriteCondition::Always).await.unwrap();
     let greedy = format!("Too.Greedy:0:*:{}\n", hex::encode("precious"));
-    let (error, _) = rejected(&world, &CvdBuilder::new("test").version(3).member("test.ndb", eicar_signature() + &greedy)).await;
+    let (error, _) =
+        rejected(&world, &CvdBuilder::new("test").version(3).member("test.ndb", eicar_signature() + &greedy)).await;
     assert!(error.contains("in the clean file nacre/canary/a/b.bin"), "{error}");
 }
 

@@ -88,7 +88,8 @@ async fn what_another_run_wrote_over_the_flat_prefix_is_put_right() {
 #[tokio::test]
 async fn detached_signatures_are_checked_and_handed_on() {
     let certificates = SigningCertificates::fixed();
-    let root = nacre_shared::definitions::detached_signature::RootCertificate::from_pem(&certificates.root_pem()).unwrap();
+    let root =
+        nacre_shared::definitions::detached_signature::RootCertificate::from_pem(&certificates.root_pem()).unwrap();
     let anchors = SigningKeys::fixed().trust_anchors().with_certificate(root).to_json();
     let world = World::new(&[("NACRE_TRUST_ANCHORS", &anchors)]).await;
     world.serve(1);

@@ -54,7 +54,9 @@ pub enum BringError {
         source: VerifyError,
     },
     /// The detached signature beside a whole database does not hold.
-    #[error("{file} is not valid: ask the mirror's operator, or set NACRE_DETACHED_SIGNATURES=ignore to rely on the other signatures alone")]
+    #[error(
+        "{file} is not valid: ask the mirror's operator, or set NACRE_DETACHED_SIGNATURES=ignore to rely on the other signatures alone"
+    )]
     Detached {
         /// The file, such as `daily-27780.cvd.sign`.
         file: String,
@@ -226,7 +228,11 @@ impl<Store: DefinitionsStore> Bringer<'_, Store> {
                 match self.whole(database, Some(reached), advertised, why, brought).await {
                     // What CDIFFs gave is kept, whatever the mirror has of the whole.
                     Err(error) if brought.part.is_some() => {
-                        tracing::warn!(database = database.as_str(), cause = error_chain(&error), "whole database not taken");
+                        tracing::warn!(
+                            database = database.as_str(),
+                            cause = error_chain(&error),
+                            "whole database not taken"
+                        );
                         brought.keep(database, Keep::Announced { advertised: advertised.version });
                     }
                     outcome => outcome?,
@@ -274,7 +280,8 @@ impl<Store: DefinitionsStore> Bringer<'_, Store> {
                 Err(MirrorError::Missing { .. }) => CdiffOutcome::Missing,
                 Err(source) => {
                     let (reached, published) = (patched.reached, base.version);
-                    let progress = Progress { published, reached, advertised: advertised.version, whole_taken, patient };
+                    let progress =
+                        Progress { published, reached, advertised: advertised.version, whole_taken, patient };
                     if after_cdiff(progress, CdiffOutcome::Unreachable) == Step::Fail {
                         return Err(BringError::Mirror { database: database.to_string(), source });
                     }
@@ -292,7 +299,11 @@ impl<Store: DefinitionsStore> Bringer<'_, Store> {
             Ok((verified, bytes)) => Ok((Some(self.keep(&verified, &bytes)?), step)),
             Err(error) => {
                 // Each script was signed, and yet they do not make the database that its makers signed.
-                tracing::warn!(database = database.as_str(), cause = error_chain(&error), "patched database is not valid");
+                tracing::warn!(
+                    database = database.as_str(),
+                    cause = error_chain(&error),
+                    "patched database is not valid"
+                );
                 brought.scripts.clear();
                 let stays = Step::Keep(Keep::Announced { advertised: advertised.version });
                 Ok((None, if whole_taken { stays } else { Step::Whole(Whole::Unusable) }))

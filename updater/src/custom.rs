@@ -16,8 +16,9 @@ use crate::http::{Answer, Get, HttpClient, HttpError, redacted};
 
 /// Extensions of signature files that libclamav loads from a directory, those of unsigned bytecode left out: it runs code.
 const EXTENSIONS: [&str; 33] = [
-    "cat", "cdb", "cfg", "crb", "db", "fp", "ftm", "gdb", "hdb", "hdu", "hsb", "hsu", "idb", "ign", "ign2", "imp", "ioc",
-    "ldb", "ldu", "mdb", "mdu", "msb", "msu", "ndb", "ndu", "pdb", "pwdb", "sdb", "sfp", "wdb", "yar", "yara", "zmd",
+    "cat", "cdb", "cfg", "crb", "db", "fp", "ftm", "gdb", "hdb", "hdu", "hsb", "hsu", "idb", "ign", "ign2", "imp",
+    "ioc", "ldb", "ldu", "mdb", "mdu", "msb", "msu", "ndb", "ndu", "pdb", "pwdb", "sdb", "sfp", "wdb", "yar", "yara",
+    "zmd",
 ];
 
 /// Most files under the prefix.
@@ -27,7 +28,9 @@ const MAX_FILES: usize = 256;
 #[derive(Debug, thiserror::Error)]
 pub enum CustomError {
     /// A name that no signature file has.
-    #[error("{source_name} is no signature file: its name must end in one of ndb, ldb, hdb, hsb, yar, cdb, ign2, fp, sfp, …")]
+    #[error(
+        "{source_name} is no signature file: its name must end in one of ndb, ldb, hdb, hsb, yar, cdb, ign2, fp, sfp, …"
+    )]
     Name {
         /// Where it was to come from.
         source_name: String,
@@ -142,7 +145,11 @@ impl<Store: DefinitionsStore> CustomSources<'_, Store> {
             Ok(Answer::NotModified) => self.published(known, &source).await,
             // Somebody else's server must not keep ClamAV's own signatures from being published.
             Err(error) if known.is_some() => {
-                tracing::warn!(source, cause = error_chain(&error), "loose signature file not downloaded; its last state is kept");
+                tracing::warn!(
+                    source,
+                    cause = error_chain(&error),
+                    "loose signature file not downloaded; its last state is kept"
+                );
                 held.push(name);
                 self.published(known, &source).await
             }
@@ -185,7 +192,11 @@ fn file_name(path: &str, source: &str) -> Result<String, CustomError> {
     let name = path.rsplit('/').next().unwrap_or_default();
     let extension = name.rsplit_once('.').map(|(_, extension)| extension);
     let known = extension.is_some_and(|extension| EXTENSIONS.contains(&extension));
-    if known && is_member_name(name) { Ok(name.to_owned()) } else { Err(CustomError::Name { source_name: source.to_owned() }) }
+    if known && is_member_name(name) {
+        Ok(name.to_owned())
+    } else {
+        Err(CustomError::Name { source_name: source.to_owned() })
+    }
 }
 
 #[cfg(test)]

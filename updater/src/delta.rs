@@ -28,9 +28,8 @@ pub fn delta(
         match (elder, scripts.get(&entry.name).filter(|scripts| !scripts.is_empty())) {
             (Some(elder), _) if elder.sha256 == entry.sha256 => {}
             (Some(_), Some(scripts)) => {
-                let described = |applied: &AppliedScript| {
-                    ScriptEntry::of(from, to, &entry.name, applied.version, &applied.script)
-                };
+                let described =
+                    |applied: &AppliedScript| ScriptEntry::of(from, to, &entry.name, applied.version, &applied.script);
                 changes.push(Change::Patched { name, scripts: scripts.iter().map(described).collect() });
             }
             _ => changes.push(Change::Replaced { name }),

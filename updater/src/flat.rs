@@ -92,13 +92,7 @@ pub fn missing<'m>(manifest: &'m Manifest, prefix: &str, there: &[Listed], state
 
 /// The keys under the prefix that have had their time: databases that others took the place of, and CDIFFs and signatures of
 /// versions too old for any client to need.
-pub fn outdated(
-    manifest: &Manifest,
-    prefix: &str,
-    there: &[Listed],
-    keep_cdiffs: u32,
-    keep_cvds: bool,
-) -> Vec<String> {
+pub fn outdated(manifest: &Manifest, prefix: &str, there: &[Listed], keep_cdiffs: u32, keep_cvds: bool) -> Vec<String> {
     let is_outdated = |file: &str| {
         manifest.databases.iter().any(|entry| match FlatName::of(file, &entry.name) {
             Some(FlatName::Database(ContainerKind::Cvd)) => entry.kind == ContainerKind::Cld && !keep_cvds,
@@ -108,7 +102,11 @@ pub fn outdated(
         })
     };
     let file = |key: &str| key.strip_prefix(prefix).and_then(|rest| rest.strip_prefix('/')).map(str::to_owned);
-    there.iter().filter(|listed| file(&listed.key).is_some_and(|file| is_outdated(&file))).map(|l| l.key.clone()).collect()
+    there
+        .iter()
+        .filter(|listed| file(&listed.key).is_some_and(|file| is_outdated(&file)))
+        .map(|l| l.key.clone())
+        .collect()
 }
 
 /// What a file of a database is.

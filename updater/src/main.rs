@@ -54,7 +54,9 @@ async fn function() -> Result<(), Error> {
         let updater = Updater { config, store, announcements, http, dns, engine, now: SystemClock.now() };
         let outcome = Box::pin(updater.run()).await;
         let published = Published::read(store).await.ok();
-        if let Some(line) = embedded_metrics("updater", updater.now, &metrics(&outcome, published.as_ref(), updater.now)) {
+        if let Some(line) =
+            embedded_metrics("updater", updater.now, &metrics(&outcome, published.as_ref(), updater.now))
+        {
             // CloudWatch reads metrics from the log stream; a closed one must not fail the invocation.
             let _ = writeln!(std::io::stdout(), "{line}");
         }

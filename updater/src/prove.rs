@@ -85,7 +85,9 @@ pub enum Unfit {
         container: &'static str,
     },
     /// A clean file is infected in its eyes.
-    #[error("the databases find {signatures} in the clean file {file}: allow-list the signature (local.ign2), or remove the file if it is not clean")]
+    #[error(
+        "the databases find {signatures} in the clean file {file}: allow-list the signature (local.ign2), or remove the file if it is not clean"
+    )]
     FalsePositive {
         /// The file: one of ours, or a key of the operator's.
         file: String,

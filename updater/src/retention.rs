@@ -39,7 +39,8 @@ pub fn expired(there: &[Listed], kept: &[Manifest], now: DateTime<Utc>) -> Vec<S
         }
         // A manifest above the published one is a run's that has yet to move the pointer.
         let number = listed.key.strip_prefix(MANIFESTS_PREFIX).and_then(|rest| rest.strip_suffix(".json"));
-        let to_come = number.and_then(|number| number.parse().ok()).is_some_and(|number| newest < Some(Generation(number)));
+        let to_come =
+            number.and_then(|number| number.parse().ok()).is_some_and(|number| newest < Some(Generation(number)));
         !to_come && age > GRACE && !needed.contains(&listed.key)
     };
     let prefixed = |listed: &&Listed| PREFIXES.iter().any(|prefix| listed.key.starts_with(prefix));

@@ -116,7 +116,9 @@ mod tests {
         State::load(&store).await.unwrap();
         let changes = (0..4).map(|n| {
             let store = &store;
-            async move { State::change(store, |state| state.cool_downs.extend([(n.to_string(), DateTime::UNIX_EPOCH)])).await }
+            async move {
+                State::change(store, |state| state.cool_downs.extend([(n.to_string(), DateTime::UNIX_EPOCH)])).await
+            }
         });
         for change in futures::future::join_all(changes).await {
             change.unwrap();

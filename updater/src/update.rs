@@ -39,7 +39,9 @@ pub enum UpdateError {
     #[error(transparent)]
     Bring(#[from] BringError),
     /// The mirrors want to be left alone, and what is published is too old to wait.
-    #[error("the definitions are {age}, and the mirrors want to be left alone until {until}: see docs/definitions.md for other sources")]
+    #[error(
+        "the definitions are {age}, and the mirrors want to be left alone until {until}: see docs/definitions.md for other sources"
+    )]
     Stale {
         /// How old, in words.
         age: String,
@@ -208,7 +210,10 @@ impl<Store: DefinitionsStore, Announcements: Topic> Updater<'_, Store, Announcem
         for _ in 0..MAX_RACES {
             let published = publisher.published().await?;
             if let Some(manifest) = published.manifest.as_ref().filter(|_| published.pinned) {
-                tracing::warn!(generation = manifest.generation.0, "generation is pinned; updates wait until it is unpinned");
+                tracing::warn!(
+                    generation = manifest.generation.0,
+                    "generation is pinned; updates wait until it is unpinned"
+                );
                 return Ok(Update::Pinned { generation: manifest.generation });
             }
             let scratch = self.scratch()?;
@@ -266,7 +271,8 @@ impl<Store: DefinitionsStore, Announcements: Topic> Updater<'_, Store, Announcem
                 Err(error) => return Err(error.into()),
             }
         }
-        let awaited: Vec<&str> = brought.iter().filter(|(_, done)| done.awaited).map(|(name, _)| name.as_str()).collect();
+        let awaited: Vec<&str> =
+            brought.iter().filter(|(_, done)| done.awaited).map(|(name, _)| name.as_str()).collect();
         let same = state.awaited.keys().map(String::as_str).eq(awaited.iter().copied());
         if !same {
             let remember = |state: &mut State| {
@@ -462,7 +468,9 @@ impl<Store: DefinitionsStore, Announcements: Topic> Updater<'_, Store, Announcem
     ) -> Result<(), UpdateError> {
         for change in manifest.delta.iter().flat_map(|delta| &delta.changes) {
             let Change::Patched { name, scripts: entries } = change else { continue };
-            let Some((_, applied)) = scripts.iter_mut().find(|(database, _)| database.as_str() == name) else { continue };
+            let Some((_, applied)) = scripts.iter_mut().find(|(database, _)| database.as_str() == name) else {
+                continue;
+            };
             for (entry, applied) in entries.iter().zip(std::mem::take(applied)) {
                 publisher.put(&entry.object_key, applied.script).await?;
             }
@@ -492,7 +500,8 @@ impl<Store: DefinitionsStore, Announcements: Topic> Updater<'_, Store, Announcem
                 continue;
             }
             let mut brought = Brought::default();
-            match self.bringer(mirrors, scratch, true).fetch_whole(&entry.name, ContainerKind::Cvd, &mut brought).await {
+            match self.bringer(mirrors, scratch, true).fetch_whole(&entry.name, ContainerKind::Cvd, &mut brought).await
+            {
                 Ok((verified, bytes)) if verified.header.version.0 > served => {
                     for (file, bytes) in brought.signed_files {
                         publisher.put_signed_file(&file, bytes).await?;

@@ -8,8 +8,8 @@ use std::{
 use crate::{
     object::{ObjectId, Sequencer},
     port::{
-        DefinitionsStore, Listed, ObjectHead, ObjectStore, Page, RecordPages, RecordStore, Segment, StoreError, Stored, Topic,
-        TopicMessage, WriteCondition,
+        DefinitionsStore, Listed, ObjectHead, ObjectStore, Page, RecordPages, RecordStore, Segment, StoreError, Stored,
+        Topic, TopicMessage, WriteCondition,
     },
     scan_record::ScanRecord,
     tag_policy::Tag,

@@ -3,13 +3,13 @@
 use chrono::TimeDelta;
 use nacre_shared::{
     definitions::{archive::ArchiveLimits, cvd::Cvd, database::DatabaseName, manifest::EngineProof},
+    tag_policy::Tag,
     testing::{
         definitions::{CvdBuilder, SigningKeys},
         failing::{Failing, Plan, When},
         memory_definitions::MemoryDefinitions,
         memory_topic::MemoryTopic,
     },
-    tag_policy::Tag,
 };
 
 use super::*;
@@ -20,7 +20,14 @@ fn generation(number: u64, version: u32) -> (Manifest, Vec<u8>) {
     let file = CvdBuilder::new("daily").version(version).member("daily.ndb", "A:0:*:6161616161\n").build(keys);
     let (name, anchors) = (DatabaseName::new("daily").unwrap(), keys.trust_anchors());
     let cvd = Cvd::parse(&file).unwrap().verify(&name, &anchors, ArchiveLimits::default()).unwrap();
-    let proof = EngineProof { clamav_version: "1.4.6".into(), functionality_level: 216, signatures: 1, eicar: vec![], expected_signatures: 1, clean_files: 0 };
+    let proof = EngineProof {
+        clamav_version: "1.4.6".into(),
+        functionality_level: 216,
+        signatures: 1,
+        eicar: vec![],
+        expected_signatures: 1,
+        clean_files: 0,
+    };
     let databases = vec![DatabaseEntry::of(&cvd)];
     let time = DateTime::UNIX_EPOCH;
     (Manifest::new(Generation(number), time, anchors.identity(), databases, proof), file)

@@ -47,10 +47,16 @@ pub async fn definitions_are_listed_and_removed(store: &impl DefinitionsStore) {
         store.write(key, key.into(), &[], WriteCondition::Always).await.expect("it can be written");
     }
     let listed = store.list("contract/list/", 2).await.expect("it can be listed");
-    assert_eq!(listed.iter().map(|listed| listed.key.as_str()).collect::<Vec<_>>(), ["contract/list/a", "contract/list/b"]);
+    assert_eq!(
+        listed.iter().map(|listed| listed.key.as_str()).collect::<Vec<_>>(),
+        ["contract/list/a", "contract/list/b"]
+    );
     let stored = store.read(&listed[0].key, 99).await.expect("it can be read");
     assert_eq!((listed[0].size, &listed[0].etag), (stored.bytes.len() as u64, &stored.etag));
-    assert!(matches!(store.list("contract/list", 2).await, Err(StoreError::Unexpected(_))), "never a part of the truth");
+    assert!(
+        matches!(store.list("contract/list", 2).await, Err(StoreError::Unexpected(_))),
+        "never a part of the truth"
+    );
     assert!(store.list("contract/nothing", 2).await.expect("it can be listed").is_empty());
 
     store.remove("contract/list/a").await.expect("it can be removed");
