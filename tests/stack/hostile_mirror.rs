@@ -126,7 +126,7 @@ impl HostileMirror {
         let mut state = self.script.lock();
         state.changes += 1;
         let modified =
-            DateTime::UNIX_EPOCH + chrono::Duration::days(20_000) + chrono::Duration::seconds(state.changes.into());
+            DateTime::UNIX_EPOCH + chrono::Duration::days(20_779) + chrono::Duration::seconds(state.changes.into());
         let file = File { behaviour, modified, asked: 0 };
         state.files.insert(path.trim_start_matches('/').to_owned(), file);
     }

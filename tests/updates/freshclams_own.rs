@@ -34,7 +34,7 @@ async fn a_partial_chain_one_short_is_kept_and_waited_for() {
     assert!(matches!(again, Update::UpToDate { .. }), "{again:?}");
     assert_eq!(held(&again), ["test 6 (announced, not there yet)"]);
     let wholes =
-        world.mirror.requests().iter().filter(|request| request.path == "/test.cvd" && request.range.is_none()).count();
+        world.mirror.requests().iter().filter(|request| request.path == "test.cvd" && request.range.is_none()).count();
     assert_eq!(wholes, 1, "only the bootstrap downloaded a whole database");
 }
 

@@ -36,7 +36,7 @@ pub(crate) fn builder(name: &str, number: u32) -> CvdBuilder {
     let lines: String =
         (1..=number).map(|n| format!("Test.{name}.V{n}:0:*:{}\n", hex::encode(format!("{name}{n:08}")))).collect();
     // Some days before the first run, and later for each version.
-    let built = 1_763_000_000 + u64::from(number) * 3600;
+    let built = 1_795_200_000 + u64::from(number) * 3600;
     CvdBuilder::new(name).version(number).built(built).member(&format!("{name}.ndb"), eicar_signature() + &lines)
 }
 
@@ -78,7 +78,7 @@ impl World {
         let settings = necessary.into_iter().chain(given).collect();
         Self {
             mirror,
-            store: MemoryDefinitions { written: START.parse().unwrap(), ..MemoryDefinitions::default() },
+            store: MemoryDefinitions::written_at(START.parse().unwrap()),
             topic: MemoryTopic::default(),
             now: START.parse().unwrap(),
             settings,

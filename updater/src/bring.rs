@@ -175,6 +175,13 @@ struct Patched<'a> {
     reached: DatabaseVersion,
 }
 
+/// A CDIFF whose signatures are good, which says nothing yet of what it makes of a database.
+struct SignedCdiff {
+    script: Vec<u8>,
+    /// The CDIFF and its detached signature, by name.
+    files: BTreeMap<String, Vec<u8>>,
+}
+
 impl<Store: DefinitionsStore> Bringer<'_, Store> {
     /// Brings one database from what is published to what is advertised.
     ///
@@ -211,7 +218,7 @@ impl<Store: DefinitionsStore> Bringer<'_, Store> {
     ) -> Result<(), BringError> {
         let first = DatabaseVersion(entry.version.0 + 1);
         // The first CDIFF before the base: where there is none, the base need not be read.
-        let first = self.cdiff(database, first, brought).await;
+        let first = self.cdiff(database, first).await;
         let mut base = Vec::new();
         if matches!(first, Ok(Ok(_))) {
             base = read_body(self.store, entry)
@@ -250,12 +257,13 @@ impl<Store: DefinitionsStore> Bringer<'_, Store> {
         database: &DatabaseName,
         base: &DatabaseEntry,
         file: &[u8],
-        mut first: Option<Result<Result<Vec<u8>, UnusableCdiff>, MirrorError>>,
+        mut first: Option<Result<Result<SignedCdiff, UnusableCdiff>, MirrorError>>,
         advertised: Advertised,
         whole_taken: bool,
         brought: &mut Brought,
     ) -> Result<(Option<Part>, Step), BringError> {
         let mut patched = Patched { members: Unpacked::default(), reached: base.version };
+        let mut files = BTreeMap::new();
         let patient = self.patient && !self.mirrors.private;
         if !file.is_empty() {
             patched.members = unpack(base, file).map_err(|source| invalid(database, base, source))?;
@@ -264,13 +272,14 @@ impl<Store: DefinitionsStore> Bringer<'_, Store> {
         while let Step::Cdiff(version) = step {
             let script = match first.take() {
                 Some(first) => first,
-                None => self.cdiff(database, version, brought).await,
+                None => self.cdiff(database, version).await,
             };
             let outcome = match script {
-                Ok(Ok(script)) => match apply(&patched.members, &script, ArchiveLimits::default()) {
+                Ok(Ok(cdiff)) => match apply(&patched.members, &cdiff.script, ArchiveLimits::default()) {
                     Ok(members) => {
                         patched = Patched { members, reached: version };
-                        brought.scripts.push(AppliedScript { version, script });
+                        brought.scripts.push(AppliedScript { version, script: cdiff.script });
+                        files.extend(cdiff.files);
                         CdiffOutcome::Applied
                     }
                     Err(error) => unusable(database, version, &error.into()),
@@ -296,7 +305,11 @@ impl<Store: DefinitionsStore> Bringer<'_, Store> {
             return Ok((None, step));
         }
         match self.cld(database, patched) {
-            Ok((verified, bytes)) => Ok((Some(self.keep(&verified, &bytes)?), step)),
+            Ok((verified, bytes)) => {
+                // Only what made what its makers signed is handed on: a CDIFF does not say whose it is.
+                brought.signed_files.extend(files);
+                Ok((Some(self.keep(&verified, &bytes)?), step))
+            }
             Err(error) => {
                 // Each script was signed, and yet they do not make the database that its makers signed.
                 tracing::warn!(
@@ -379,28 +392,28 @@ impl<Store: DefinitionsStore> Bringer<'_, Store> {
         Ok((verified, bytes))
     }
 
-    /// Downloads and verifies one CDIFF, and answers its script.
+    /// Downloads one CDIFF and verifies its signatures.
     async fn cdiff(
         &self,
         database: &DatabaseName,
         version: DatabaseVersion,
-        brought: &mut Brought,
-    ) -> Result<Result<Vec<u8>, UnusableCdiff>, MirrorError> {
+    ) -> Result<Result<SignedCdiff, UnusableCdiff>, MirrorError> {
         let file = format!("{database}-{}.cdiff", version.0);
         let bytes = self.mirrors.fetch(&file, MAX_CDIFF_BYTES).await?;
         let verified = match Cdiff::parse(&bytes).and_then(|cdiff| cdiff.verify(version, self.trust_anchors)) {
             Ok(verified) => verified,
             Err(error) => return Ok(Err(error.into())),
         };
+        let mut files = BTreeMap::new();
         let sign = format!("{file}.sign");
         if let Some(signature) = self.mirrors.fetch_optional(&sign, MAX_SIGN_BYTES).await? {
             if let Err(error) = self.check_detached(&signature, &bytes) {
                 return Ok(Err(error.into()));
             }
-            brought.signed_files.insert(sign, signature);
+            files.insert(sign, signature);
         }
-        brought.signed_files.insert(file, bytes);
-        Ok(Ok(verified.script))
+        files.insert(file, bytes);
+        Ok(Ok(SignedCdiff { script: verified.script, files }))
     }
 
     /// Checks a detached signature that is there, where there is a root to check it by.

@@ -20,6 +20,11 @@ pub struct MemoryDefinitions {
 }
 
 impl MemoryDefinitions {
+    /// An empty bucket whose listings tell this time of every key; the default's tell 1970.
+    pub fn written_at(written: DateTime<Utc>) -> Self {
+        Self { keys: Mutex::default(), written }
+    }
+
     /// All keys.
     pub fn keys(&self) -> Vec<String> {
         lock(&self.keys).keys().cloned().collect()
