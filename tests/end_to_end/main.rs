@@ -9,6 +9,8 @@ mod definitions;
 #[cfg(test)]
 mod main_job;
 #[cfg(test)]
+mod mirror_to_others;
+#[cfg(test)]
 mod objects;
 #[cfg(test)]
 mod settings;

@@ -28,9 +28,11 @@ const EICAR: [&str; 2] = [r"X5O!P%@AP[4\PZX54(P^)7CC)7}$EICAR", "-STANDARD-ANTIV
 /// Longest scan of one file.
 const SCAN_TIMEOUT: Duration = Duration::from_mins(2);
 
-/// Of the signatures that the databases' headers promise, so many percent must be loaded. Not all are: signatures of
-/// potentially unwanted applications are left out, and allow-lists and other functionality levels take some away.
-const LEAST_LOADED_PERCENT: u64 = 90;
+/// How many promised signatures an engine may pass over: a tenth, or ten where that is more. What a header counts includes signatures
+/// of unwanted programs, allow-lists, and signatures for elder and newer engines.
+fn may_be_passed_over(promised: u64) -> u64 {
+    (promised / 10).max(10)
+}
 
 /// Most files of the operator's that a set is tried on.
 const MAX_CANARIES: usize = 1000;
@@ -132,7 +134,7 @@ impl<Store: DefinitionsStore> Prover<'_, Store> {
             Err(error) => return Err(ProveError::Engine(error)),
         };
         let expected: u64 = parts.iter().map(|part| u64::from(part.entry.signatures)).sum();
-        if loaded.signatures * 100 < expected * LEAST_LOADED_PERCENT {
+        if loaded.signatures + may_be_passed_over(expected) < expected {
             return Err(Unfit::Count { loaded: loaded.signatures, expected }.into());
         }
         let mut trial = Trial { pool, definitions: directory.path(), clean_files: 0 };
