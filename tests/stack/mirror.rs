@@ -15,7 +15,7 @@ use axum::{
         header::{ACCEPT_RANGES, CONTENT_RANGE, IF_MODIFIED_SINCE, LAST_MODIFIED, RANGE},
     },
 };
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
 use nacre_shared::port::{Clock, SystemClock};
 use tokio::{net::TcpListener, task::JoinHandle};
 
@@ -71,7 +71,7 @@ impl Mirror {
         files.changes += 1;
         // Never before what is in the file was built, and two changes within one second must not look like one to
         // `If-Modified-Since`.
-        let modified = SystemClock.now() + TimeDelta::seconds(files.changes.into());
+        let modified = SystemClock.now().trunc_subsecs(0) + TimeDelta::seconds(files.changes.into());
         files.by_name.insert(name.to_owned(), File { bytes: bytes.into(), modified });
     }
 

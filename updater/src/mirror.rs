@@ -288,7 +288,8 @@ impl<'a, Store: DefinitionsStore> Mirrors<'a, Store> {
     }
 }
 
-/// Of two failures the one that says more: a server that failed may have what another has not, and one that is left alone too.
+/// Of two failures the one that says more, or the later: a server that failed may have what another has not, and one that is left
+/// alone too.
 fn worse(one: Option<MirrorError>, other: MirrorError) -> MirrorError {
     let rank = |error: &MirrorError| match error {
         MirrorError::Missing { .. } => 0,
@@ -296,7 +297,7 @@ fn worse(one: Option<MirrorError>, other: MirrorError) -> MirrorError {
         MirrorError::Header { .. } | MirrorError::Http { .. } | MirrorError::Store { .. } => 2,
     };
     match one {
-        Some(one) if rank(&one) >= rank(&other) => one,
+        Some(one) if rank(&one) > rank(&other) => one,
         _ => other,
     }
 }
