@@ -122,9 +122,15 @@ async fn show(
     expect(&before, corpus::LATENT_KEY, "clean", 200)?;
 
     narrator.step("The mirror gains one signature; the next update publishes a second generation");
-    mirror.put("daily-101.cdiff", databases.next_cdiff());
+    let cdiff = databases.next_cdiff();
+    let size = cdiff.len();
+    mirror.put("daily-101.cdiff", cdiff);
     mirror.put("daily.cvd", databases.next_daily());
     let generation_after = update(stack).await?;
+    if mirror.requests("daily-101.cdiff") == 0 {
+        return Err(not_observed("the second update downloaded no CDIFF"));
+    }
+    narrator::say(&format!("daily 101 was made of daily 100 and a CDIFF of {size} bytes"));
     if generation_after <= generation_before {
         return Err(not_observed("the second update published no newer generation"));
     }

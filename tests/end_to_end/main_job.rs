@@ -37,3 +37,36 @@ async fn a_new_signature_finds_the_object_that_it_should_and_only_that() {
     assert_eq!(get_status(&reader, &harmless).await.unwrap(), 200);
     world.end().await;
 }
+
+#[tokio::test]
+async fn a_signature_of_the_operators_own_convicts_and_an_allow_list_of_theirs_clears() {
+    let world = World::ready(&[]).await;
+    let (stack, s3) = (&world.stack, world.stack.s3());
+    let put = async |name: &str, content: String| {
+        let request = s3.put_object().bucket(stack.output("DefinitionsBucket")).key(format!("nacre/custom/{name}"));
+        request.body(content.into_bytes().into()).send().await.unwrap();
+    };
+    let reader = stack.ordinary_user().await.unwrap();
+    let latent = stack.put("latent.txt", format!("{EVIL}\n")).await.unwrap();
+    assert_eq!(stack.await_settled(&latent, PATIENCE).await.unwrap().verdict, Verdict::Clean);
+
+    let rescanned = async |generation: u64| {
+        assert_eq!(published(&world.update().await), generation);
+        let records = stack.await_records(PATIENCE, |records| {
+            records.iter().all(|record| record.generation.0 == generation && record.reported)
+        });
+        records.await.unwrap().remove(0).verdict
+    };
+    put("local.ndb", format!("Our.Own:0:*:{}\n", hex::encode(EVIL))).await;
+    let verdict = rescanned(2).await;
+    assert!(
+        matches!(&verdict, Verdict::Infected { signatures, .. } if signatures == &["Our.Own.UNOFFICIAL"]),
+        "{verdict:?}"
+    );
+    assert_eq!(get_status(&reader, &latent).await.unwrap(), 403);
+
+    put("local.ign2", "Our.Own\n".to_owned()).await;
+    assert_eq!(rescanned(3).await, Verdict::Clean);
+    assert_eq!(get_status(&reader, &latent).await.unwrap(), 200);
+    world.end().await;
+}
