@@ -220,7 +220,7 @@ fn sigtool_makes_the_same_of_a_script() {
             }
             (Err(_), None) => agreed.update(|(done, refused)| (done, refused + 1)),
             (Err(error), Some(_)) => {
-                prop_assert!(refused_by_choice(&error), "we alone refuse: {:?}\n{}", error, script)
+                prop_assert!(refused_by_choice(&error), "we alone refuse: {:?}\n{}", error, script);
             }
             // ClamAV 1.4 knows no `_` in names, 1.5 does; a script has one only by our stray line.
             (Ok(_), None) => prop_assert!(script.contains("x_y"), "we alone accept:\n{}", script),

@@ -50,7 +50,8 @@ async fn a_set_without_eicar_is_rejected() {
 async fn a_set_that_promises_more_than_it_has_is_rejected() {
     let world = World::with(1, &[]).await;
     // Signatures for engines to come, which this one passes over.
-    let far: String = (0..20).map(|n| format!("Far.{n}:0:*:{}:9000\n", hex::encode(format!("far away {n}")))).collect();
+    let far = (0..20).map(|n| format!("Far.{n}:0:*:{}:9000\n", hex::encode(format!("far away {n}"))));
+    let far = far.collect::<Vec<_>>().concat();
     let promising = CvdBuilder::new("test").version(3).member("test.ndb", eicar_signature() + &far);
     let (error, _) = rejected(&world, &promising).await;
     assert!(error.contains("the engine loaded 1 signatures of 21 that the databases promise"), "{error}");

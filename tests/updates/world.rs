@@ -33,8 +33,8 @@ pub(crate) fn version(number: u32) -> CvdBuilder {
 
 /// A version of a database of another name.
 pub(crate) fn builder(name: &str, number: u32) -> CvdBuilder {
-    let lines: String =
-        (1..=number).map(|n| format!("Test.{name}.V{n}:0:*:{}\n", hex::encode(format!("{name}{n:08}")))).collect();
+    let lines = (1..=number).map(|n| format!("Test.{name}.V{n}:0:*:{}\n", hex::encode(format!("{name}{n:08}"))));
+    let lines = lines.collect::<Vec<_>>().concat();
     // Some days before the first run, and later for each version.
     let built = 1_795_200_000 + u64::from(number) * 3600;
     CvdBuilder::new(name).version(number).built(built).member(&format!("{name}.ndb"), eicar_signature() + &lines)

@@ -58,7 +58,7 @@ fn zip(name: &str, bytes: &[u8]) -> Vec<u8> {
 fn cpio(name: &str, bytes: &[u8]) -> Vec<u8> {
     let member = |name: &str, bytes: &[u8]| {
         let fields = [1, 0o100_644, 0, 0, 1, 0, bytes.len(), 0, 0, 0, 0, name.len() + 1, 0];
-        let numbers: String = fields.iter().map(|field| format!("{field:08x}")).collect();
+        let numbers = fields.map(|field| format!("{field:08x}")).concat();
         let mut member = format!("070701{numbers}{name}\0").into_bytes();
         member.resize(member.len().next_multiple_of(4), 0);
         member.extend(bytes);
@@ -85,14 +85,14 @@ fn pdf() -> Vec<u8> {
         "<< /Type /Pages /Kids [3 0 R] /Count 1 >>",
         "<< /Type /Page /Parent 2 0 R /MediaBox [0 0 200 200] >>",
     ];
-    let (mut document, mut table) = ("%PDF-1.4\n".to_owned(), "0000000000 65535 f \n".to_owned());
+    let (mut parts, mut table) = (vec!["%PDF-1.4\n".to_owned()], vec!["0000000000 65535 f \n".to_owned()]);
     for (number, object) in objects.iter().enumerate() {
-        table += &format!("{:010} 00000 n \n", document.len());
-        document += &format!("{} 0 obj\n{object}\nendobj\n", number + 1);
+        table.push(format!("{:010} 00000 n \n", parts.concat().len()));
+        parts.push(format!("{} 0 obj\n{object}\nendobj\n", number + 1));
     }
-    let at = document.len();
-    document += &format!("xref\n0 4\n{table}trailer\n<< /Size 4 /Root 1 0 R >>\nstartxref\n{at}\n%%EOF\n");
-    document.into_bytes()
+    let (body, table) = (parts.concat(), table.concat());
+    let at = body.len();
+    format!("{body}xref\n0 4\n{table}trailer\n<< /Size 4 /Root 1 0 R >>\nstartxref\n{at}\n%%EOF\n").into_bytes()
 }
 
 /// Base 64 in lines of 76 characters, as mail wants it.

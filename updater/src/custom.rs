@@ -120,18 +120,18 @@ impl<Store: DefinitionsStore> CustomSources<'_, Store> {
         for url in self.urls {
             let source = redacted(url);
             let known = published.iter().find(|entry| entry.source == source);
-            add(self.from_url(url, source, known, &mut held).await?)?;
+            add(self.of_url(url, source, known, &mut held).await?)?;
         }
         let listed = self.store.list(self.prefix, MAX_FILES).await;
         let listed = listed.map_err(|source| CustomError::Store { key: self.prefix.to_owned(), source })?;
         for object in listed.into_iter().filter(|object| !object.key.ends_with('/')) {
             let known = published.iter().find(|entry| entry.source == object.key);
-            add(self.from_prefix(object.key, &object.etag, known).await?)?;
+            add(self.of_prefix(object.key, &object.etag, known).await?)?;
         }
         Ok((parts.into_values().collect(), held))
     }
 
-    async fn from_url(
+    async fn of_url(
         &self,
         url: &str,
         source: String,
@@ -157,12 +157,7 @@ impl<Store: DefinitionsStore> CustomSources<'_, Store> {
         }
     }
 
-    async fn from_prefix(
-        &self,
-        key: String,
-        etag: &str,
-        known: Option<&CustomEntry>,
-    ) -> Result<CustomPart, CustomError> {
+    async fn of_prefix(&self, key: String, etag: &str, known: Option<&CustomEntry>) -> Result<CustomPart, CustomError> {
         let name = file_name(&key, &key)?;
         if known.is_some_and(|entry| entry.etag.as_deref() == Some(etag)) {
             return self.published(known, &key).await;

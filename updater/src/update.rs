@@ -166,15 +166,15 @@ impl<Store: DefinitionsStore, Announcements: Topic> Updater<'_, Store, Announcem
     /// # Errors
     /// [`UpdateError`]; what was published before stays.
     pub async fn run(&self) -> Result<Update, UpdateError> {
-        let publisher = self.publisher();
+        let bucket = self.bucket();
         // First what a run before may have left undone: no mirror's trouble may keep a generation from being announced.
-        publisher.settle().await?;
-        let state = publisher.state().await?;
+        bucket.settle().await?;
+        let state = bucket.state().await?;
         let (config, now) = (self.config, self.now);
         let mirrors = Mirrors::new(&config.mirrors, config.private_mirror, self.http, self.store, now, &state);
-        let outcome = self.run_with(&publisher, &mirrors).await;
+        let outcome = self.run_with(&bucket, &mirrors).await;
         let (cool_downs, ended_well) = (mirrors.cool_downs(), outcome.is_ok());
-        let remembered = publisher.remember(|state| {
+        let remembered = bucket.remember(|state| {
             state.cool_downs.clone_from(&cool_downs);
             state.last_check = Some(now);
             state.last_success = if ended_well { Some(now) } else { state.last_success };
@@ -186,7 +186,7 @@ impl<Store: DefinitionsStore, Announcements: Topic> Updater<'_, Store, Announcem
         }
     }
 
-    fn publisher(&self) -> Publisher<'_, Store, Announcements> {
+    fn bucket(&self) -> Publisher<'_, Store, Announcements> {
         let config = self.config;
         let flat = Flat {
             store: self.store,
@@ -204,11 +204,11 @@ impl<Store: DefinitionsStore, Announcements: Topic> Updater<'_, Store, Announcem
 
     async fn run_with(
         &self,
-        publisher: &Publisher<'_, Store, Announcements>,
+        bucket: &Publisher<'_, Store, Announcements>,
         mirrors: &Mirrors<'_, Store>,
     ) -> Result<Update, UpdateError> {
         for _ in 0..MAX_RACES {
-            let published = publisher.published().await?;
+            let published = bucket.published().await?;
             if let Some(manifest) = published.manifest.as_ref().filter(|_| published.pinned) {
                 tracing::warn!(
                     generation = manifest.generation.0,
@@ -217,19 +217,19 @@ impl<Store: DefinitionsStore, Announcements: Topic> Updater<'_, Store, Announcem
                 return Ok(Update::Pinned { generation: manifest.generation });
             }
             let scratch = self.scratch()?;
-            let (brought, cooling) = self.bring_databases(publisher, mirrors, &published, scratch.path()).await?;
+            let (brought, cooling) = self.bring_databases(bucket, mirrors, &published, scratch.path()).await?;
             let custom = self.bring_custom(&published).await?;
-            let set = match self.next_set(&published, brought, custom, scratch.path(), publisher).await? {
+            let set = match self.next_set(&published, brought, custom, scratch.path(), bucket).await? {
                 Next::Set(set) => set,
                 Next::Same { generation, held } => {
-                    self.serve_cvds(publisher, mirrors, scratch.path()).await?;
+                    self.serve_cvds(bucket, mirrors, scratch.path()).await?;
                     return self.nothing_new(&published, generation, held, cooling);
                 }
                 // Nothing is published yet, and there is not enough to begin with.
                 Next::Incomplete => return Err(self.stale(&published, cooling)),
             };
-            if let Some(update) = self.prove_and_publish(publisher, &published, set, scratch.path()).await? {
-                self.serve_cvds(publisher, mirrors, scratch.path()).await?;
+            if let Some(update) = self.prove_and_publish(bucket, &published, set, scratch.path()).await? {
+                self.serve_cvds(bucket, mirrors, scratch.path()).await?;
                 return Ok(update);
             }
         }
@@ -239,7 +239,7 @@ impl<Store: DefinitionsStore, Announcements: Topic> Updater<'_, Store, Announcem
     /// Brings every database; second, until when the mirrors want to be left alone, where that kept one from being brought.
     async fn bring_databases(
         &self,
-        publisher: &Publisher<'_, Store, Announcements>,
+        bucket: &Publisher<'_, Store, Announcements>,
         mirrors: &Mirrors<'_, Store>,
         published: &Published,
         scratch: &Path,
@@ -249,7 +249,7 @@ impl<Store: DefinitionsStore, Announcements: Topic> Updater<'_, Store, Announcem
             return Ok((brought, cooling));
         }
         let announced = self.announced().await;
-        let state = publisher.state().await?;
+        let state = bucket.state().await?;
         let anchor = self.config.trust_anchors.identity();
         for name in &self.config.databases {
             let entry = published.entry(name.as_str(), &anchor);
@@ -281,7 +281,7 @@ impl<Store: DefinitionsStore, Announcements: Topic> Updater<'_, Store, Announcem
                     state.awaited.entry((*name).to_owned()).or_insert(self.now);
                 }
             };
-            publisher.remember(remember).await?;
+            bucket.remember(remember).await?;
         }
         Ok((brought, cooling))
     }
@@ -344,7 +344,7 @@ impl<Store: DefinitionsStore, Announcements: Topic> Updater<'_, Store, Announcem
         mut brought: BTreeMap<DatabaseName, Brought>,
         (custom, mut held): (Vec<CustomPart>, Vec<String>),
         scratch: &Path,
-        publisher: &Publisher<'_, Store, Announcements>,
+        bucket: &Publisher<'_, Store, Announcements>,
     ) -> Result<Next, UpdateError> {
         let anchor = self.config.trust_anchors.identity();
         let (mut kept, mut parts, mut scripts, mut signed_files) =
@@ -371,7 +371,7 @@ impl<Store: DefinitionsStore, Announcements: Topic> Updater<'_, Store, Announcem
         }
         for entry in kept {
             let path = scratch.join(format!("{}-published", entry.file_name()));
-            let bytes = publisher.body(&entry).await?;
+            let bytes = bucket.body(&entry).await?;
             fs::write(&path, bytes).map_err(|source| UpdateError::Disk { path: path.display().to_string(), source })?;
             parts.push(Part { entry, path });
         }
@@ -382,13 +382,13 @@ impl<Store: DefinitionsStore, Announcements: Topic> Updater<'_, Store, Announcem
     /// Proves and publishes a set; `None` when another updater was faster.
     async fn prove_and_publish(
         &self,
-        publisher: &Publisher<'_, Store, Announcements>,
+        bucket: &Publisher<'_, Store, Announcements>,
         published: &Published,
         set: NextSet,
         scratch: &Path,
     ) -> Result<Option<Update>, UpdateError> {
         let generation = published.next_generation();
-        let proof = self.prove(publisher, generation, &set, scratch).await?;
+        let proof = self.prove(bucket, generation, &set, scratch).await?;
         let anchor = self.config.trust_anchors.identity();
         let delta = published
             .verified_by(&anchor)
@@ -398,16 +398,16 @@ impl<Store: DefinitionsStore, Announcements: Topic> Updater<'_, Store, Announcem
         let custom = set.custom().into_iter().cloned().collect();
         let mut manifest = Manifest::new(generation, self.now, anchor, databases, proof).with_custom(custom);
         manifest.delta = delta;
-        self.put_bodies(publisher, published, &set).await?;
-        self.put_scripts(publisher, &manifest, set.scripts).await?;
+        self.put_bodies(bucket, published, &set).await?;
+        self.put_scripts(bucket, &manifest, set.scripts).await?;
         for (file, bytes) in set.signed_files {
-            publisher.put_signed_file(&file, bytes).await?;
+            bucket.put_signed_file(&file, bytes).await?;
         }
-        if publisher.advance(published, &manifest).await? == Race::Lost {
+        if bucket.advance(published, &manifest).await? == Race::Lost {
             return Ok(None);
         }
-        publisher.settle().await?;
-        if let Err(error) = publisher.tidy(self.now).await {
+        bucket.settle().await?;
+        if let Err(error) = bucket.tidy(self.now).await {
             // What is kept too long costs a little; the next generation tidies again.
             tracing::warn!(cause = error_chain(&error), "old generations not removed");
         }
@@ -416,7 +416,7 @@ impl<Store: DefinitionsStore, Announcements: Topic> Updater<'_, Store, Announcem
 
     async fn prove(
         &self,
-        publisher: &Publisher<'_, Store, Announcements>,
+        bucket: &Publisher<'_, Store, Announcements>,
         generation: Generation,
         set: &NextSet,
         scratch: &Path,
@@ -434,9 +434,9 @@ impl<Store: DefinitionsStore, Announcements: Topic> Updater<'_, Store, Announcem
         };
         let mut report = "the log".to_owned();
         if matches!(source, ProveError::Unfit(_)) {
-            self.put_bodies(publisher, &Published::default(), set).await?;
+            self.put_bodies(bucket, &Published::default(), set).await?;
             let cause = error_chain(&source);
-            report = publisher.reject(generation, &set.databases(), &set.custom(), &cause, self.now).await?;
+            report = bucket.reject(generation, &set.databases(), &set.custom(), &cause, self.now).await?;
         }
         Err(UpdateError::Prove { set: set.label(), report, source })
     }
@@ -444,7 +444,7 @@ impl<Store: DefinitionsStore, Announcements: Topic> Updater<'_, Store, Announcem
     /// Writes the bodies that the published generation does not have.
     async fn put_bodies(
         &self,
-        publisher: &Publisher<'_, Store, Announcements>,
+        bucket: &Publisher<'_, Store, Announcements>,
         published: &Published,
         set: &NextSet,
     ) -> Result<(), UpdateError> {
@@ -452,17 +452,17 @@ impl<Store: DefinitionsStore, Announcements: Topic> Updater<'_, Store, Announcem
         for part in set.parts.iter().filter(|part| !there.contains(&part.entry.object_key)) {
             let path = part.path.display().to_string();
             let bytes = fs::read(&part.path).map_err(|source| UpdateError::Disk { path, source })?;
-            publisher.put(&part.entry.object_key, bytes).await?;
+            bucket.put(&part.entry.object_key, bytes).await?;
         }
         for part in set.custom.iter().filter(|part| !there.contains(&part.entry.object_key)) {
-            publisher.put(&part.entry.object_key, part.bytes.clone()).await?;
+            bucket.put(&part.entry.object_key, part.bytes.clone()).await?;
         }
         Ok(())
     }
 
     async fn put_scripts(
         &self,
-        publisher: &Publisher<'_, Store, Announcements>,
+        bucket: &Publisher<'_, Store, Announcements>,
         manifest: &Manifest,
         mut scripts: Scripts,
     ) -> Result<(), UpdateError> {
@@ -472,7 +472,7 @@ impl<Store: DefinitionsStore, Announcements: Topic> Updater<'_, Store, Announcem
                 continue;
             };
             for (entry, applied) in entries.iter().zip(std::mem::take(applied)) {
-                publisher.put(&entry.object_key, applied.script).await?;
+                bucket.put(&entry.object_key, applied.script).await?;
             }
         }
         Ok(())
@@ -482,13 +482,13 @@ impl<Store: DefinitionsStore, Announcements: Topic> Updater<'_, Store, Announcem
     /// no trouble with them fails a run.
     async fn serve_cvds(
         &self,
-        publisher: &Publisher<'_, Store, Announcements>,
+        bucket: &Publisher<'_, Store, Announcements>,
         mirrors: &Mirrors<'_, Store>,
         scratch: &Path,
     ) -> Result<(), UpdateError> {
-        let Some(flat) = publisher.flat.as_ref().filter(|flat| flat.keep_cvds) else { return Ok(()) };
-        let Some(manifest) = publisher.published().await?.manifest else { return Ok(()) };
-        let state = publisher.state().await?;
+        let Some(flat) = bucket.flat.as_ref().filter(|flat| flat.keep_cvds) else { return Ok(()) };
+        let Some(manifest) = bucket.published().await?.manifest else { return Ok(()) };
+        let state = bucket.state().await?;
         for entry in manifest.databases.iter().filter(|entry| entry.kind == ContainerKind::Cld) {
             let file = format!("{}.cvd", entry.name);
             let served = state.flat.get(&file).map_or(0, |file| file.version);
@@ -504,11 +504,11 @@ impl<Store: DefinitionsStore, Announcements: Topic> Updater<'_, Store, Announcem
             {
                 Ok((verified, bytes)) if verified.header.version.0 > served => {
                     for (file, bytes) in brought.signed_files {
-                        publisher.put_signed_file(&file, bytes).await?;
+                        bucket.put_signed_file(&file, bytes).await?;
                     }
                     let written = flat.write(&DatabaseEntry::of(&verified), bytes).await;
                     let written = written.map_err(|source| PublishError::Store { key: flat.key(&file), source })?;
-                    publisher.remember(|state| drop(state.flat.insert(file.clone(), written.clone()))).await?;
+                    bucket.remember(|state| drop(state.flat.insert(file.clone(), written.clone()))).await?;
                 }
                 Ok(_) => {}
                 Err(error) => tracing::warn!(file, cause = error_chain(&error), "whole database not mirrored"),

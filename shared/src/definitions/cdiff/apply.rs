@@ -121,7 +121,7 @@ fn carry_out<'s>(
         Command::Close => close(database, &open.take().ok_or(CommandError::NotOpen)?, limits)?,
         Command::Move { from, to, first, first_prefix, last, last_prefix } => {
             none_open(open)?;
-            let range = Range { first, first_prefix, last, last_prefix };
+            let range = &Range { first, first_prefix, last, last_prefix };
             move_lines(database, from, to, range, limits)?;
         }
         Command::Unlink(name) => {
@@ -189,7 +189,7 @@ fn move_lines(
     database: &mut Unpacked<'_>,
     from: &str,
     to: &str,
-    range: Range<'_>,
+    range: &Range<'_>,
     limits: ArchiveLimits,
 ) -> Result<(), CommandError> {
     let no_file = |name: &str| CommandError::NoFile(name.to_owned());

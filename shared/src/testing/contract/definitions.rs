@@ -51,8 +51,9 @@ pub async fn definitions_are_listed_and_removed(store: &impl DefinitionsStore) {
         listed.iter().map(|listed| listed.key.as_str()).collect::<Vec<_>>(),
         ["contract/list/a", "contract/list/b"]
     );
-    let stored = store.read(&listed[0].key, 99).await.expect("it can be read");
-    assert_eq!((listed[0].size, &listed[0].etag), (stored.bytes.len() as u64, &stored.etag));
+    let first = listed.first().expect("two are listed");
+    let stored = store.read(&first.key, 99).await.expect("it can be read");
+    assert_eq!((first.size, &first.etag), (stored.bytes.len() as u64, &stored.etag));
     assert!(
         matches!(store.list("contract/list", 2).await, Err(StoreError::Unexpected(_))),
         "never a part of the truth"
