@@ -1,0 +1,135 @@
+//! Proves the next set, and publishes it.
+
+use std::{fs, path::Path};
+
+use nacre_shared::{
+    definitions::manifest::{Change, EngineProof, Generation, Manifest},
+    port::{DefinitionsStore, Topic},
+    published::{Published, Race},
+    telemetry::error_chain,
+};
+
+use super::{
+    Update, UpdateError, Updater,
+    next_set::{NextSet, labelled},
+};
+use crate::{
+    delta::{Scripts, delta},
+    prove::{ProveError, Prover},
+    publish::Publisher,
+};
+
+impl<Store: DefinitionsStore, Announcements: Topic> Updater<'_, Store, Announcements> {
+    /// Proves and publishes a set; `None` when another updater was faster.
+    pub(super) async fn prove_and_publish(
+        &self,
+        bucket: &Publisher<'_, Store, Announcements>,
+        published: &Published,
+        set: NextSet,
+        scratch: &Path,
+    ) -> Result<Option<Update>, UpdateError> {
+        let generation = published.next_generation();
+        let proof = self.prove(bucket, generation, &set, scratch).await?;
+        let anchor = self.config.trust_anchors.identity();
+        let delta = published
+            .verified_by(&anchor)
+            .map(|before| delta(before, generation, &set.databases(), &set.custom(), &set.scripts));
+        let new = news(&set, delta.as_ref().map(|delta| delta.changes.as_slice()));
+        let databases = set.databases().into_iter().cloned().collect();
+        let custom = set.custom().into_iter().cloned().collect();
+        let mut manifest = Manifest::new(generation, self.now, anchor, databases, proof).with_custom(custom);
+        manifest.delta = delta;
+        self.put_bodies(bucket, published, &set).await?;
+        self.put_scripts(bucket, &manifest, set.scripts).await?;
+        for (file, bytes) in set.signed_files {
+            bucket.put_signed_file(&file, bytes).await?;
+        }
+        if bucket.advance(published, &manifest).await? == Race::Lost {
+            return Ok(None);
+        }
+        bucket.settle().await?;
+        if let Err(error) = bucket.tidy(self.now).await {
+            // What is kept too long costs a little; the next generation tidies again.
+            tracing::warn!(cause = error_chain(&error), "old generations not removed");
+        }
+        Ok(Some(Update::Published { generation, databases: new, held: set.held }))
+    }
+
+    async fn prove(
+        &self,
+        bucket: &Publisher<'_, Store, Announcements>,
+        generation: Generation,
+        set: &NextSet,
+        scratch: &Path,
+    ) -> Result<EngineProof, UpdateError> {
+        let prover = Prover {
+            program: self.engine,
+            scratch,
+            store: self.store,
+            canary_prefix: &self.config.canary_prefix,
+            signed_by_clamav: self.config.trust_anchors.is_clamav(),
+        };
+        let source = match prover.prove(&set.parts, &set.custom).await {
+            Ok(proof) => return Ok(proof),
+            Err(source) => source,
+        };
+        let mut report = "the log".to_owned();
+        if matches!(source, ProveError::Unfit(_)) {
+            self.put_bodies(bucket, &Published::default(), set).await?;
+            let cause = error_chain(&source);
+            report = bucket.reject(generation, &set.databases(), &set.custom(), &cause, self.now).await?;
+        }
+        Err(UpdateError::Prove { set: set.label(), report, source })
+    }
+
+    /// Writes the bodies that the published generation does not have.
+    async fn put_bodies(
+        &self,
+        bucket: &Publisher<'_, Store, Announcements>,
+        published: &Published,
+        set: &NextSet,
+    ) -> Result<(), UpdateError> {
+        let there: Vec<String> = published.manifest.iter().flat_map(Manifest::object_keys).collect();
+        for part in set.parts.iter().filter(|part| !there.contains(&part.entry.object_key)) {
+            let path = part.path.display().to_string();
+            let bytes = fs::read(&part.path).map_err(|source| UpdateError::Disk { path, source })?;
+            bucket.put(&part.entry.object_key, bytes).await?;
+        }
+        for part in set.custom.iter().filter(|part| !there.contains(&part.entry.object_key)) {
+            bucket.put(&part.entry.object_key, part.bytes.clone()).await?;
+        }
+        Ok(())
+    }
+
+    async fn put_scripts(
+        &self,
+        bucket: &Publisher<'_, Store, Announcements>,
+        manifest: &Manifest,
+        mut scripts: Scripts,
+    ) -> Result<(), UpdateError> {
+        for change in manifest.delta.iter().flat_map(|delta| &delta.changes) {
+            let Change::Patched { name, scripts: entries } = change else { continue };
+            let Some((_, applied)) = scripts.iter_mut().find(|(database, _)| database.as_str() == name) else {
+                continue;
+            };
+            for (entry, applied) in entries.iter().zip(std::mem::take(applied)) {
+                bucket.put(&entry.object_key, applied.script).await?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What is new in a set, in words; all of it where nothing was published before.
+fn news(set: &NextSet, changes: Option<&[Change]>) -> Vec<String> {
+    let all = set.parts.iter().map(|part| (part.entry.name.to_string(), labelled(&part.entry)));
+    let all: Vec<(String, String)> =
+        all.chain(set.custom.iter().map(|part| (part.entry.name.clone(), part.entry.name.clone()))).collect();
+    let Some(changes) = changes else { return all.into_iter().map(|(_, label)| label).collect() };
+    let label = |name: &String| all.iter().find(|(found, _)| found == name).map(|(_, label)| label.clone());
+    let told = changes.iter().map(|change| match change {
+        Change::Patched { name, .. } | Change::Replaced { name } => label(name).unwrap_or_default(),
+        Change::Removed { name } => format!("{name} (removed)"),
+    });
+    told.collect()
+}

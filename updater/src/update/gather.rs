@@ -1,0 +1,183 @@
+//! Gathers what the next set consists of: what the mirrors and the operator have, and what stays.
+
+use std::{collections::BTreeMap, fs, path::Path};
+
+use chrono::{DateTime, TimeDelta, Utc};
+use nacre_shared::{
+    definitions::{
+        database::{ContainerKind, DatabaseName, DatabaseVersion},
+        manifest::{CustomEntry, DatabaseEntry},
+    },
+    port::{DefinitionsStore, Topic},
+    published::Published,
+    telemetry::error_chain,
+};
+
+use super::{
+    UpdateError, Updater,
+    next_set::{Next, NextSet},
+};
+use crate::{
+    bring::{BringError, Bringer, Brought, Part},
+    custom::{CustomPart, CustomSources},
+    delta::Scripts,
+    mirror::{Advertised, MirrorError, Mirrors},
+    publish::Publisher,
+    state::State,
+};
+
+/// How long a CDIFF is waited for that is announced and not there, before the whole CVD is taken instead.
+const PATIENCE: TimeDelta = TimeDelta::hours(12);
+
+impl<Store: DefinitionsStore, Announcements: Topic> Updater<'_, Store, Announcements> {
+    /// Brings every database; second, until when the mirrors want to be left alone, where that kept one from being brought.
+    pub(super) async fn bring_databases(
+        &self,
+        bucket: &Publisher<'_, Store, Announcements>,
+        mirrors: &Mirrors<'_, Store>,
+        published: &Published,
+        scratch: &Path,
+    ) -> Result<(BTreeMap<DatabaseName, Brought>, Option<DateTime<Utc>>), UpdateError> {
+        let (mut brought, mut cooling) = (BTreeMap::new(), mirrors.cooling());
+        if cooling.is_some() {
+            return Ok((brought, cooling));
+        }
+        let announced = self.announced().await;
+        let state = bucket.state().await?;
+        let anchor = self.config.trust_anchors.identity();
+        for name in &self.config.databases {
+            let entry = published.entry(name.as_str(), &anchor);
+            let outcome = match announced.get(name) {
+                Some(version) => Ok(Advertised { version: *version, kind: ContainerKind::Cvd }),
+                None => mirrors.advertised(name, entry.map(|entry| (entry.version, self.built(entry)))).await,
+            };
+            let outcome = match outcome {
+                Ok(advertised) => {
+                    let since = state.awaited.get(name.as_str());
+                    let patient = since.is_none_or(|since| self.now - *since < PATIENCE);
+                    self.bringer(mirrors, scratch, patient).bring(name, entry, advertised).await
+                }
+                Err(source) => Err(BringError::Mirror { database: name.to_string(), source }),
+            };
+            match outcome {
+                Ok(done) => drop(brought.insert(name.clone(), done)),
+                Err(BringError::Mirror { source: MirrorError::CoolingDown { until }, .. }) => cooling = Some(until),
+                Err(error) => return Err(error.into()),
+            }
+        }
+        let awaited: Vec<&str> =
+            brought.iter().filter(|(_, done)| done.awaited).map(|(name, _)| name.as_str()).collect();
+        let same = state.awaited.keys().map(String::as_str).eq(awaited.iter().copied());
+        if !same {
+            let remember = |state: &mut State| {
+                state.awaited.retain(|name, _| awaited.contains(&name.as_str()));
+                for name in &awaited {
+                    state.awaited.entry((*name).to_owned()).or_insert(self.now);
+                }
+            };
+            bucket.remember(remember).await?;
+        }
+        Ok((brought, cooling))
+    }
+
+    /// The newest versions, as the DNS record tells them; none where there is no record to rely on.
+    async fn announced(&self) -> BTreeMap<DatabaseName, DatabaseVersion> {
+        let Some(dns) = self.dns else { return BTreeMap::new() };
+        match dns.look_up().await {
+            Ok(record) if record.is_fresh(self.now) => {
+                let version = |name: &DatabaseName| Some((name.clone(), record.version(name)?));
+                self.config.databases.iter().filter_map(version).collect()
+            }
+            Ok(record) => {
+                tracing::warn!(recorded_at = %record.recorded_at, "DNS record is stale; asking the mirrors instead");
+                BTreeMap::new()
+            }
+            Err(error) => {
+                tracing::warn!(cause = error_chain(&error), "DNS record not found; asking the mirrors instead");
+                BTreeMap::new()
+            }
+        }
+    }
+
+    /// When a database was built, for a mirror to tell whether it has changed since. A time to come would hide every
+    /// change until then: a builder's clock may be wrong.
+    fn built(&self, entry: &DatabaseEntry) -> DateTime<Utc> {
+        let built = i64::try_from(entry.built).ok().and_then(|built| DateTime::from_timestamp(built, 0));
+        built.filter(|built| *built <= self.now).unwrap_or(DateTime::UNIX_EPOCH)
+    }
+
+    pub(super) fn bringer<'b>(
+        &'b self,
+        mirrors: &'b Mirrors<'b, Store>,
+        scratch: &'b Path,
+        patient: bool,
+    ) -> Bringer<'b, Store> {
+        Bringer {
+            patient,
+            mirrors,
+            store: self.store,
+            trust_anchors: &self.config.trust_anchors,
+            check_detached: self.config.check_detached,
+            max_database_bytes: self.config.max_database_bytes,
+            scratch,
+            now: self.now,
+        }
+    }
+
+    pub(super) async fn bring_custom(
+        &self,
+        published: &Published,
+    ) -> Result<(Vec<CustomPart>, Vec<String>), UpdateError> {
+        let sources = CustomSources {
+            urls: &self.config.custom_urls,
+            prefix: &self.config.custom_prefix,
+            max_bytes: self.config.max_custom_bytes,
+            http: self.http,
+            store: self.store,
+        };
+        let known = published.manifest.as_ref().map(|manifest| manifest.custom.as_slice()).unwrap_or_default();
+        Ok(sources.bring(known).await?)
+    }
+
+    /// Puts the next set together: what was brought, and what is published where nothing was.
+    pub(super) async fn next_set(
+        &self,
+        published: &Published,
+        mut brought: BTreeMap<DatabaseName, Brought>,
+        (custom, mut held): (Vec<CustomPart>, Vec<String>),
+        scratch: &Path,
+        bucket: &Publisher<'_, Store, Announcements>,
+    ) -> Result<Next, UpdateError> {
+        let anchor = self.config.trust_anchors.identity();
+        let (mut kept, mut parts, mut scripts, mut signed_files) =
+            (Vec::new(), Vec::new(), Scripts::new(), BTreeMap::new());
+        for name in &self.config.databases {
+            let done = brought.remove(name).unwrap_or_default();
+            held.extend(done.held);
+            signed_files.extend(done.signed_files);
+            match (done.part, published.entry(name.as_str(), &anchor)) {
+                (Some(part), _) => {
+                    scripts.insert(name.clone(), done.scripts);
+                    parts.push(part);
+                }
+                (None, Some(entry)) => kept.push(entry.clone()),
+                (None, None) => return Ok(Next::Incomplete),
+            }
+        }
+        if let Some(manifest) = published.verified_by(&anchor) {
+            let identity = |entry: &CustomEntry| (entry.name.clone(), entry.sha256.clone());
+            let same_custom = custom.iter().map(|part| identity(&part.entry)).eq(manifest.custom.iter().map(identity));
+            if parts.is_empty() && same_custom && kept.len() == manifest.databases.len() {
+                return Ok(Next::Same { generation: manifest.generation, held });
+            }
+        }
+        for entry in kept {
+            let path = scratch.join(format!("{}-published", entry.file_name()));
+            let bytes = bucket.body(&entry).await?;
+            fs::write(&path, bytes).map_err(|source| UpdateError::Disk { path: path.display().to_string(), source })?;
+            parts.push(Part { entry, path });
+        }
+        parts.sort_by(|a, b| a.entry.name.cmp(&b.entry.name));
+        Ok(Next::Set(NextSet { parts, custom, scripts, signed_files, held }))
+    }
+}

@@ -1,0 +1,46 @@
+//! The set of a generation to come, before it is proven.
+
+use std::collections::BTreeMap;
+
+use nacre_shared::definitions::manifest::{CustomEntry, DatabaseEntry, Generation};
+
+use crate::{bring::Part, custom::CustomPart, delta::Scripts};
+
+/// The set of a generation to come.
+pub(super) struct NextSet {
+    pub(super) parts: Vec<Part>,
+    pub(super) custom: Vec<CustomPart>,
+    pub(super) scripts: Scripts,
+    pub(super) signed_files: BTreeMap<String, Vec<u8>>,
+    pub(super) held: Vec<String>,
+}
+
+impl NextSet {
+    pub(super) fn databases(&self) -> Vec<&DatabaseEntry> {
+        self.parts.iter().map(|part| &part.entry).collect()
+    }
+
+    pub(super) fn custom(&self) -> Vec<&CustomEntry> {
+        self.custom.iter().map(|part| &part.entry).collect()
+    }
+
+    /// The set in words, such as `daily 27780, main 62, local.ign2`.
+    pub(super) fn label(&self) -> String {
+        let databases = self.parts.iter().map(|part| labelled(&part.entry));
+        databases.chain(self.custom.iter().map(|part| part.entry.name.clone())).collect::<Vec<_>>().join(", ")
+    }
+}
+
+/// What follows from what was brought.
+pub(super) enum Next {
+    /// A set to prove.
+    Set(NextSet),
+    /// The set that is published.
+    Same { generation: Generation, held: Vec<String> },
+    /// A database is missing.
+    Incomplete,
+}
+
+pub(super) fn labelled(entry: &DatabaseEntry) -> String {
+    format!("{} {}", entry.name, entry.version.0)
+}
