@@ -22,3 +22,28 @@ pub fn metrics(
     ];
     told.into_iter().chain(age.map(|age| (Metric::DefinitionsAgeHours, age))).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use nacre_shared::definitions::manifest::Generation;
+
+    use super::*;
+
+    fn told(outcome: &Result<Update, UpdateError>) -> Vec<(&'static str, u64)> {
+        let metrics = metrics(outcome, None, DateTime::UNIX_EPOCH);
+        metrics.into_iter().filter(|(_, value)| *value > 0).map(|(metric, value)| (metric.name(), value)).collect()
+    }
+
+    #[test]
+    fn each_outcome_has_its_metrics() {
+        let (generation, until) = (Generation(1), DateTime::UNIX_EPOCH);
+        let published = Update::Published { generation, databases: Vec::new(), held: Vec::new() };
+        assert_eq!(told(&Ok(published)), [("GenerationPublished", 1)]);
+        assert_eq!(told(&Ok(Update::UpToDate { generation, held: Vec::new() })), []);
+        assert_eq!(told(&Ok(Update::CoolingDown { generation, until })), [("CoolingDown", 1)]);
+        assert_eq!(told(&Ok(Update::Pinned { generation })), []);
+        let stale = UpdateError::Stale { age: "99 hours old".into(), until };
+        assert_eq!(told(&Err(stale)), [("UpdateFailed", 1), ("CoolingDown", 1)]);
+        assert_eq!(told(&Err(UpdateError::Races)), [("UpdateFailed", 1)]);
+    }
+}
