@@ -1,6 +1,8 @@
 //! `nacre`: the operator's command line.
 
+mod definitions;
 mod demo;
+mod printable;
 mod scan;
 
 use std::process::ExitCode;
@@ -19,6 +21,7 @@ struct Cli {
 enum Command {
     Scan(scan::Arguments),
     Demo(demo::Arguments),
+    Definitions(definitions::Arguments),
 }
 
 #[tokio::main]
@@ -26,5 +29,6 @@ async fn main() -> ExitCode {
     match Cli::parse().command {
         Command::Scan(arguments) => scan::run(&arguments).await,
         Command::Demo(arguments) => demo::run(&arguments).await,
+        Command::Definitions(arguments) => definitions::run(&arguments).await,
     }
 }

@@ -22,6 +22,8 @@ use serde::Serialize;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use walkdir::WalkDir;
 
+use crate::printable::printable;
+
 /// Longest scan of one file.
 const SCAN_TIMEOUT: Duration = Duration::from_mins(2);
 
@@ -202,12 +204,7 @@ impl FileResult {
 impl fmt::Display for FileResult {
     /// One line; control characters of a file's name must not reach the terminal.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let path: String = self
-            .path
-            .chars()
-            .flat_map(|c| if c.is_control() { c.escape_default().collect() } else { vec![c] })
-            .collect();
-        write!(f, "{path}: {}", self.verdict.to_uppercase())?;
+        write!(f, "{}: {}", printable(&self.path), self.verdict.to_uppercase())?;
         for detail in self.signatures.iter().map(String::as_str).chain(self.reason) {
             write!(f, " {detail}")?;
         }

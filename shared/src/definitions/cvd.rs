@@ -4,6 +4,7 @@
 
 use std::collections::BTreeSet;
 
+use chrono::{DateTime, Utc};
 use md5::{Digest, Md5};
 use serde::{Deserialize, Serialize};
 use sha2::Sha256;
@@ -21,7 +22,7 @@ use super::{
 pub const HEADER_BYTES: usize = 512;
 
 /// The member that is in every container and in no `.info`.
-pub(crate) const COPYING: &str = "COPYING";
+pub const COPYING: &str = "COPYING";
 
 /// Header of a container.
 ///
@@ -69,6 +70,27 @@ pub enum HeaderError {
 }
 
 impl CvdHeader {
+    /// Makes the header of a database that is built at this time, not signed yet.
+    pub fn new(
+        version: DatabaseVersion,
+        signatures: usize,
+        functionality_level: FunctionalityLevel,
+        builder: impl Into<String>,
+        built: DateTime<Utc>,
+    ) -> Self {
+        Self {
+            // The colon of the hour would end the field.
+            time: built.format("%d %b %Y %H-%M +0000").to_string(),
+            version,
+            signatures: u32::try_from(signatures).unwrap_or(u32::MAX),
+            functionality_level,
+            md5: None,
+            dsig: None,
+            builder: builder.into(),
+            stime: u64::try_from(built.timestamp()).unwrap_or_default(),
+        }
+    }
+
     /// Reads the header at the beginning of a file.
     ///
     /// # Errors
@@ -132,6 +154,12 @@ impl CvdHeader {
         let told = |header: &Self| (header.version, header.signatures, header.functionality_level, header.stime);
         told(self) == told(info)
     }
+}
+
+/// Counts the signatures of a member, as headers count them: its lines, but empty ones and comments.
+pub fn count_signatures(member: &[u8]) -> usize {
+    let bare = |line: &[u8]| line.iter().all(u8::is_ascii_whitespace) || line.starts_with(b"#");
+    member.split(|byte| *byte == b'\n').filter(|line| !bare(line)).count()
 }
 
 fn number<Number: std::str::FromStr>(text: &str, name: &'static str) -> Result<Number, HeaderError> {

@@ -61,21 +61,11 @@ impl<'a> Info<'a> {
     /// # Errors
     /// [`InfoError`].
     pub fn parse(bytes: &'a [u8]) -> Result<Self, InfoError> {
-        let text = std::str::from_utf8(bytes).ok().filter(|text| text.is_ascii() && text.len() <= MAX_BYTES);
-        let text = text.ok_or(InfoError::NotText)?;
-        let at = text.find("\nDSIG:").ok_or(InfoError::Unsigned)? + 1;
+        let text = text_of(bytes)?;
+        let at = signature_at(text).ok_or(InfoError::Unsigned)?;
         let (signed, signature) = text.split_at(at);
         let signature = signature.trim_start_matches("DSIG:").trim_end_matches(['\r', '\n']);
-        let mut lines = signed.lines().enumerate();
-        let (_, first) = lines.next().ok_or(InfoError::NotText)?;
-        let header = CvdHeader::parse_line(first).map_err(InfoError::Header)?;
-        let mut members = BTreeMap::new();
-        for (number, line) in lines {
-            let (name, member) = parse_line(line).ok_or(InfoError::Line(number + 1))?;
-            if members.insert(name, member).is_some() {
-                return Err(InfoError::Twice(name.to_owned()));
-            }
-        }
+        let Listing { header, members } = Listing::of(signed)?;
         Ok(Self { header, members, signed: signed.as_bytes(), signature })
     }
 
@@ -86,6 +76,50 @@ impl<'a> Info<'a> {
     pub fn verify(&self, key: &RsaPublicKey) -> Result<(), SignatureError> {
         key.verify_pss(self.signed, self.signature)
     }
+}
+
+/// What an `.info` lists, whether anybody signed it or not: it proves nothing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listing<'a> {
+    /// The header line.
+    pub header: CvdHeader,
+    /// The members, by name.
+    pub members: BTreeMap<&'a str, InfoMember<'a>>,
+}
+
+impl<'a> Listing<'a> {
+    /// Reads the lines before the signature, or all when there is none.
+    ///
+    /// # Errors
+    /// [`InfoError`]; never [`InfoError::Unsigned`].
+    pub fn parse(bytes: &'a [u8]) -> Result<Self, InfoError> {
+        let text = text_of(bytes)?;
+        Self::of(signature_at(text).map_or(text, |at| text.split_at(at).0))
+    }
+
+    fn of(text: &'a str) -> Result<Self, InfoError> {
+        let mut lines = text.lines().enumerate();
+        let (_, first) = lines.next().ok_or(InfoError::NotText)?;
+        let header = CvdHeader::parse_line(first).map_err(InfoError::Header)?;
+        let mut members = BTreeMap::new();
+        for (number, line) in lines {
+            let (name, member) = parse_line(line).ok_or(InfoError::Line(number + 1))?;
+            if members.insert(name, member).is_some() {
+                return Err(InfoError::Twice(name.to_owned()));
+            }
+        }
+        Ok(Self { header, members })
+    }
+}
+
+fn text_of(bytes: &[u8]) -> Result<&str, InfoError> {
+    let text = std::str::from_utf8(bytes).ok().filter(|text| text.is_ascii() && text.len() <= MAX_BYTES);
+    text.ok_or(InfoError::NotText)
+}
+
+/// Where the line of the signature begins.
+fn signature_at(text: &str) -> Option<usize> {
+    text.find("\nDSIG:").map(|line_feed| line_feed + 1)
 }
 
 fn parse_line(line: &str) -> Option<(&str, InfoMember<'_>)> {
@@ -117,6 +151,15 @@ mod tests {
         assert_eq!(info.members.keys().copied().collect::<Vec<_>>(), ["test.cfg", "test.hdb"]);
         assert_eq!(info.members["test.hdb"], InfoMember { size: 113, sha256: &digest });
         assert_eq!((info.signed, info.signature), (&text.as_bytes()[..text.len() - 9], "abc"));
+    }
+
+    #[test]
+    fn a_listing_is_read_signed_or_not() {
+        let signed = with(&format!("test.hdb:113:{}\n", "a".repeat(64)));
+        let unsigned = signed.trim_end_matches("DSIG:abc\n");
+        let listing = Listing::parse(unsigned.as_bytes()).unwrap();
+        assert_eq!(Listing::parse(signed.as_bytes()), Ok(listing.clone()));
+        assert_eq!(Info::parse(signed.as_bytes()).unwrap().members, listing.members);
     }
 
     #[test]

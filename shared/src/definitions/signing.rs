@@ -147,11 +147,7 @@ impl SigningKeys {
 
     /// Writes a signed `.info` for these members: every one that a script or a member could change without a trace otherwise.
     pub fn info(&self, header: &CvdHeader, name: &DatabaseName, members: &Unpacked<'_>) -> String {
-        let info_name = format!("{name}.info");
-        let listed = members.members.iter().filter(|(member, _)| *member != COPYING && **member != info_name);
-        let line = |(member, bytes): (&String, _)| format!("{member}:{}:{}\n", <[u8]>::len(bytes), sha256_hex(bytes));
-        let lines: String = listed.map(|(member, bytes)| line((member, &**bytes))).collect();
-        let content = CvdHeader { md5: None, dsig: None, ..header.clone() }.to_line() + "\n" + &lines;
+        let content = info_content(header, name, members);
         // Signing the same again gives the same: builds can be reproduced.
         let signature = self.sign_info(content.as_bytes(), &[7; 32]);
         content + &format!("DSIG:{signature}\n")
@@ -179,4 +175,13 @@ impl SigningKeys {
         let signature = self.cdiff.sign_pss(&signed, &[9; 32]);
         [&signed, b":".as_slice(), signature.as_bytes()].concat()
     }
+}
+
+/// Writes the content of an `.info`, which is what its signature is over: every member but `COPYING` and itself.
+pub fn info_content(header: &CvdHeader, name: &DatabaseName, members: &Unpacked<'_>) -> String {
+    let info_name = format!("{name}.info");
+    let listed = members.members.iter().filter(|(member, _)| *member != COPYING && **member != info_name);
+    let line = |(member, bytes): (&String, _)| format!("{member}:{}:{}\n", <[u8]>::len(bytes), sha256_hex(bytes));
+    let lines: String = listed.map(|(member, bytes)| line((member, &**bytes))).collect();
+    CvdHeader { md5: None, dsig: None, ..header.clone() }.to_line() + "\n" + &lines
 }

@@ -7,7 +7,7 @@ use chrono::DateTime;
 pub use crate::definitions::signing::SigningKeys;
 use crate::definitions::{
     cdiff::between,
-    cvd::{COPYING, CvdHeader},
+    cvd::{COPYING, CvdHeader, count_signatures},
     database::{DatabaseName, DatabaseVersion, FunctionalityLevel},
     unpacked::Unpacked,
 };
@@ -174,17 +174,8 @@ impl CvdBuilder {
     }
 
     fn header(&self) -> CvdHeader {
-        let signatures = self.members.iter().flat_map(|(_, text)| text.lines()).filter(|line| !line.starts_with('#'));
-        let time = DateTime::from_timestamp(i64::try_from(self.stime).unwrap_or_default(), 0).unwrap_or_default();
-        CvdHeader {
-            time: time.format("%d %b %Y %H-%M +0000").to_string(),
-            version: DatabaseVersion(self.version),
-            signatures: u32::try_from(signatures.count()).unwrap_or(u32::MAX),
-            functionality_level: FunctionalityLevel(90),
-            md5: None,
-            dsig: None,
-            builder: "nacre".into(),
-            stime: self.stime,
-        }
+        let signatures = self.members.iter().map(|(_, text)| count_signatures(text.as_bytes())).sum();
+        let built = DateTime::from_timestamp(i64::try_from(self.stime).unwrap_or_default(), 0).unwrap_or_default();
+        CvdHeader::new(DatabaseVersion(self.version), signatures, FunctionalityLevel(90), "nacre", built)
     }
 }

@@ -1,0 +1,83 @@
+//! `nacre definitions`: databases of signatures, their files and what vouches for them.
+
+mod apply;
+mod build;
+mod diff;
+mod file_kind;
+mod inspect;
+mod keygen;
+mod keys;
+mod loose;
+mod source;
+mod verify;
+
+use std::{
+    io::{self, Write},
+    process::ExitCode,
+};
+
+use chrono::{DateTime, NaiveDate, NaiveTime, SecondsFormat, Utc};
+use clap::{Args, Subcommand};
+use nacre_shared::{definitions::cvd::CvdHeader, telemetry::error_chain};
+
+use crate::printable::printable;
+
+/// Verify, inspect, update, compare and build databases of signatures.
+///
+/// Files are local paths or `s3://bucket/key`, of at most 1 GiB.
+#[derive(Debug, Args)]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Verify(verify::Arguments),
+    Inspect(inspect::Arguments),
+    Apply(apply::Arguments),
+    Diff(diff::Arguments),
+    Build(build::Arguments),
+    Keygen(keygen::Arguments),
+}
+
+/// Runs the command.
+pub(crate) async fn run(arguments: &Arguments) -> ExitCode {
+    match &arguments.command {
+        Command::Verify(arguments) => verify::run(arguments).await,
+        Command::Inspect(arguments) => inspect::run(arguments).await,
+        Command::Apply(arguments) => apply::run(arguments).await,
+        Command::Diff(arguments) => diff::run(arguments).await,
+        Command::Build(arguments) => build::run(arguments).await,
+        Command::Keygen(arguments) => keygen::run(arguments),
+    }
+}
+
+/// Tells a command's failure on standard error, with all its causes.
+fn failed(command: &str, error: &dyn std::error::Error, status: u8) -> ExitCode {
+    eprintln!("nacre definitions {command}: {}", printable(&error_chain(error)));
+    ExitCode::from(status)
+}
+
+/// Prints one line.
+fn print(line: &str) -> io::Result<()> {
+    writeln!(io::stdout().lock(), "{}", printable(line))
+}
+
+/// A date that is none.
+#[derive(Debug, thiserror::Error)]
+#[error("a date is YYYY-MM-DD or 2026-01-31T12:00:00Z, not before 1970")]
+struct InvalidDate;
+
+/// Reads a date: RFC 3339, or a day, which is its beginning in UTC.
+fn parse_date(text: &str) -> Result<DateTime<Utc>, InvalidDate> {
+    let day = |text| NaiveDate::parse_from_str(text, "%Y-%m-%d").map(|day| day.and_time(NaiveTime::MIN).and_utc());
+    let date = DateTime::parse_from_rfc3339(text).map(|date| date.to_utc()).or_else(|_| day(text));
+    date.ok().filter(|date| date.timestamp() >= 0).ok_or(InvalidDate)
+}
+
+/// When a database was built, by its header: RFC 3339, or the bare seconds when they are beyond any calendar.
+fn build_time(header: &CvdHeader) -> String {
+    let time = i64::try_from(header.stime).ok().and_then(|seconds| DateTime::from_timestamp(seconds, 0));
+    time.map_or_else(|| header.stime.to_string(), |time| time.to_rfc3339_opts(SecondsFormat::Secs, true))
+}

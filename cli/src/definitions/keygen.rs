@@ -1,0 +1,56 @@
+//! `nacre definitions keygen`: keys of one's own.
+
+use std::{io, path::PathBuf, process::ExitCode};
+
+use clap::Args;
+use nacre_shared::definitions::{signing::SigningKeys, trust_anchor::TrustAnchorError};
+
+use super::{
+    failed, print,
+    source::{SourceError, write_secret},
+};
+
+/// Make keys to sign databases with.
+///
+/// Prints the trust anchors, which is what `NACRE_TRUST_ANCHORS` and `--keys` take. The key file is a secret: it is readable by
+/// its owner alone, and no existing file is overwritten.
+#[derive(Debug, Args)]
+pub(super) struct Arguments {
+    /// The key file to write
+    #[arg(value_name = "OUT")]
+    out: PathBuf,
+    /// Name of the keys, by which manifests and logs call them; 1 to 40 characters, not `clamav`
+    #[arg(long)]
+    name: String,
+}
+
+/// Why there is no key file.
+#[derive(Debug, thiserror::Error)]
+enum KeygenError {
+    #[error("--name is no name for keys; the trust anchors would have to be")]
+    Name(#[from] TrustAnchorError),
+    #[error("{0} exists already: name another file, or move it away if its keys are in use nowhere")]
+    Exists(PathBuf),
+    #[error("{0} cannot be written")]
+    Write(PathBuf, #[source] SourceError),
+    #[error("the trust anchors cannot be printed")]
+    Output(#[from] io::Error),
+}
+
+/// Runs the command.
+pub(super) fn run(arguments: &Arguments) -> ExitCode {
+    match generate(arguments) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => failed("keygen", &error, 1),
+    }
+}
+
+fn generate(arguments: &Arguments) -> Result<(), KeygenError> {
+    let keys = SigningKeys::generate(arguments.name.as_str())?;
+    let out = || arguments.out.clone();
+    write_secret(&arguments.out, (keys.to_json() + "\n").as_bytes()).map_err(|error| match error {
+        SourceError::Local(error) if error.kind() == io::ErrorKind::AlreadyExists => KeygenError::Exists(out()),
+        error => KeygenError::Write(out(), error),
+    })?;
+    Ok(print(&keys.trust_anchors().to_json())?)
+}
