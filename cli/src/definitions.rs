@@ -1,14 +1,20 @@
 //! `nacre definitions`: databases of signatures, their files and what vouches for them.
 
 mod apply;
+mod bucket;
 mod build;
 mod diff;
 mod file_kind;
+#[cfg(test)]
+mod generations_of_tests;
 mod inspect;
 mod keygen;
 mod keys;
+mod list;
 mod loose;
+mod rollback;
 mod source;
+mod status;
 mod verify;
 
 use std::{
@@ -22,7 +28,7 @@ use nacre_shared::{definitions::cvd::CvdHeader, telemetry::error_chain};
 
 use crate::printable::printable;
 
-/// Verify, inspect, update, compare and build databases of signatures.
+/// Verify, inspect, update, compare and build databases of signatures; tell and change what is published.
 ///
 /// Files are local paths or `s3://bucket/key`, of at most 1 GiB.
 #[derive(Debug, Args)]
@@ -39,6 +45,10 @@ enum Command {
     Diff(diff::Arguments),
     Build(build::Arguments),
     Keygen(keygen::Arguments),
+    List(list::Arguments),
+    Status(status::Arguments),
+    Rollback(rollback::Arguments),
+    Unpin(rollback::UnpinArguments),
 }
 
 /// Runs the command.
@@ -50,6 +60,10 @@ pub(crate) async fn run(arguments: &Arguments) -> ExitCode {
         Command::Diff(arguments) => diff::run(arguments).await,
         Command::Build(arguments) => build::run(arguments).await,
         Command::Keygen(arguments) => keygen::run(arguments),
+        Command::List(arguments) => list::run(arguments).await,
+        Command::Status(arguments) => status::run(arguments).await,
+        Command::Rollback(arguments) => rollback::run(arguments).await,
+        Command::Unpin(arguments) => rollback::run_unpin(arguments).await,
     }
 }
 

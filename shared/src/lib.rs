@@ -14,6 +14,7 @@ pub mod scan_record;
 pub mod settings;
 pub mod tag_policy;
 pub mod telemetry;
+pub mod updater_state;
 pub mod verdict;
 
 #[cfg(feature = "aws")]

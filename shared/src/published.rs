@@ -5,13 +5,17 @@ use chrono::{DateTime, Utc};
 
 use crate::{
     definitions::manifest::{
-        CustomEntry, DatabaseEntry, Generation, Manifest, ManifestError, POINTER_KEY, Pointer, sha256_hex,
+        BODIES_PREFIX, CustomEntry, DatabaseEntry, Generation, Manifest, ManifestError, POINTER_KEY, Pointer,
+        sha256_hex,
     },
     port::{DefinitionsStore, StoreError, WriteCondition},
 };
 
 /// Largest pointer or manifest that is read.
 const MAX_JSON_BYTES: u64 = 4 << 20;
+
+/// Most bodies that are listed; retention keeps far fewer.
+const MAX_BODIES: usize = 100_000;
 
 /// Why something published cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -185,9 +189,20 @@ impl Published {
         let stored = store.read(&key, MAX_JSON_BYTES).await;
         let bytes = stored.map_err(|source| PublishedError::Store { key: key.clone(), source })?.bytes;
         let manifest = Manifest::parse(&bytes).map_err(|source| PublishedError::Invalid { key, source })?;
+        self.check_bodies(store, &manifest).await?;
         let manifest = manifest.restored_as(self.next_generation(), now);
         let race = self.advance(store, &manifest, true).await?;
         Ok((manifest, race))
+    }
+
+    /// A run that removes an old generation may have been here between the manifest and its bodies.
+    async fn check_bodies(&self, store: &impl DefinitionsStore, manifest: &Manifest) -> Result<(), PublishedError> {
+        let listed = store.list(BODIES_PREFIX, MAX_BODIES).await;
+        let listed = listed.map_err(|source| PublishedError::Store { key: BODIES_PREFIX.into(), source })?;
+        let there = |key: &str| listed.iter().any(|listed| listed.key == key);
+        let databases = manifest.databases.iter().map(|entry| &entry.object_key);
+        let missing = databases.chain(manifest.custom.iter().map(|entry| &entry.object_key)).find(|key| !there(key));
+        missing.map_or(Ok(()), |key| Err(PublishedError::Store { key: key.clone(), source: StoreError::NotFound }))
     }
 
     /// Pins what is published, or takes that back.

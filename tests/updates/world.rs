@@ -18,7 +18,7 @@ use nacre_updater::{
     config::Config,
     dns::Dns,
     http::{HttpClient, HttpSettings, Proxies},
-    state::State,
+    state::{self, UpdaterState},
     update::{Update, UpdateError, Updater},
 };
 use std::time::Duration;
@@ -176,8 +176,8 @@ impl World {
         (manifest.generation.0, manifest.databases[0].version.0, manifest.databases[0].kind)
     }
 
-    pub(crate) async fn state(&self) -> State {
-        State::load(&self.store).await.unwrap()
+    pub(crate) async fn state(&self) -> UpdaterState {
+        state::load(&self.store).await.unwrap()
     }
 
     /// How often the mirror was asked for a file.

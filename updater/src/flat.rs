@@ -12,7 +12,7 @@ use nacre_shared::{
     tag_policy::Tag,
 };
 
-use crate::state::{FlatFile, State};
+use crate::state::{FlatFile, UpdaterState};
 
 /// Most files under the prefix that are looked at: a year of CDIFFs of ten databases, with their signatures.
 const MAX_FILES: usize = 10_000;
@@ -79,7 +79,12 @@ impl<Store: DefinitionsStore> Flat<'_, Store> {
 
 /// The databases of a generation that the prefix does not have, by what it has and what we remember having written there: a
 /// file that another run wrote since has another ETag.
-pub fn missing<'m>(manifest: &'m Manifest, prefix: &str, there: &[Listed], state: &State) -> Vec<&'m DatabaseEntry> {
+pub fn missing<'m>(
+    manifest: &'m Manifest,
+    prefix: &str,
+    there: &[Listed],
+    state: &UpdaterState,
+) -> Vec<&'m DatabaseEntry> {
     let is_there = |entry: &&DatabaseEntry| {
         let (name, written) = (entry.file_name(), state.flat.get(&entry.file_name()));
         written.is_some_and(|written| {

@@ -15,7 +15,7 @@ use nacre_updater::{
     dns::Dns,
     http::{HttpClient, HttpSettings},
     report::metrics,
-    state::State,
+    state,
     update::Updater,
 };
 use serde_json::{Value, json};
@@ -38,7 +38,7 @@ async fn function() -> Result<(), Error> {
     let sdk = aws::sdk_config().await;
     let store = &S3Definitions::new(&sdk, &config.definitions_bucket);
     let announcements = &SnsTopic::new(&sdk, &config.topic_arn);
-    let installation = State::load(store).await?.installation;
+    let installation = state::load(store).await?.installation;
     let honest = || format!("nacre/{} ({installation})", env!("CARGO_PKG_VERSION"));
     let http = &HttpClient::new(HttpSettings::new(config.user_agent.clone().unwrap_or_else(honest)))?;
     let dns = &config.dns_record.as_deref().map(|record| Dns::new(record, None)).transpose();

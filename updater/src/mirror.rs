@@ -17,7 +17,7 @@ use reqwest::StatusCode;
 
 use crate::{
     http::{Answer, Get, HttpClient, HttpError},
-    state::State,
+    state::UpdaterState,
 };
 
 /// How long a mirror is left alone that answered 403 and did not say for how long; as freshclam.
@@ -130,7 +130,7 @@ impl<'a, Store: DefinitionsStore> Mirrors<'a, Store> {
         http: &'a HttpClient,
         store: &'a Store,
         now: DateTime<Utc>,
-        state: &State,
+        state: &UpdaterState,
     ) -> Self {
         let cooling = mirrors.iter().filter_map(|mirror| Some((mirror.name(), state.cooling(&mirror.name(), now)?)));
         Self { mirrors, private, http, store, now, cool_downs: Mutex::new(cooling.collect()) }

@@ -13,7 +13,7 @@ use serde_json::json;
 use crate::{
     flat::{self, Flat},
     retention::{self, expired},
-    state::State,
+    state::{self, UpdaterState},
 };
 
 /// Largest manifest that is read.
@@ -182,16 +182,16 @@ impl<Store: DefinitionsStore, Announcements: Topic> Publisher<'_, Store, Announc
     ///
     /// # Errors
     /// [`PublishError`].
-    pub async fn state(&self) -> Result<State, PublishError> {
-        State::load(self.store).await.map_err(failed("the updater's memory"))
+    pub async fn state(&self) -> Result<UpdaterState, PublishError> {
+        state::load(self.store).await.map_err(failed("the updater's memory"))
     }
 
     /// Changes the updater's memory.
     ///
     /// # Errors
     /// [`PublishError`].
-    pub async fn remember(&self, change: impl Fn(&mut State)) -> Result<State, PublishError> {
-        State::change(self.store, change).await.map_err(failed("the updater's memory"))
+    pub async fn remember(&self, change: impl Fn(&mut UpdaterState)) -> Result<UpdaterState, PublishError> {
+        state::change(self.store, change).await.map_err(failed("the updater's memory"))
     }
 
     async fn announce(&self, manifest: &Manifest) -> Result<(), PublishError> {

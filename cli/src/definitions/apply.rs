@@ -114,9 +114,8 @@ async fn update(arguments: &Arguments) -> Result<(), CommandError> {
     if FileKind::of(to.file_name()) != FileKind::Container(ContainerKind::Cld) {
         return Err(CommandError::OutName(to.clone()));
     }
-    let kind = match FileKind::of(base.file_name()) {
-        FileKind::Container(kind @ (ContainerKind::Cvd | ContainerKind::Cld)) => kind,
-        _ => return Err(CommandError::BaseKind(base.clone())),
+    let FileKind::Container(kind @ (ContainerKind::Cvd | ContainerKind::Cld)) = FileKind::of(base.file_name()) else {
+        return Err(CommandError::BaseKind(base.clone()));
     };
     let name = database_of(base.file_name()).map_err(|error| CommandError::BaseName(base.clone(), error))?;
     let anchors = keys.trust_anchors(&files).await?;

@@ -117,7 +117,7 @@ impl Verification {
 
 #[derive(Debug, Serialize)]
 struct Container {
-    container: ContainerKind,
+    kind: ContainerKind,
     header: Option<Header>,
     payload: Payload,
     members: Vec<Member>,
@@ -162,7 +162,7 @@ struct Member {
 enum Listed {
     Matches,
     Differs,
-    NotListed,
+    Absent,
     /// `COPYING` and the `.info` itself are in no `.info`.
     NotNeeded,
 }
@@ -172,7 +172,7 @@ impl Listed {
         match self {
             Self::Matches => ", as .info lists it",
             Self::Differs => ", OTHER than .info lists it",
-            Self::NotListed => ", NOT LISTED in .info",
+            Self::Absent => ", NOT LISTED in .info",
             Self::NotNeeded => "",
         }
     }
@@ -204,7 +204,7 @@ impl Container {
             (Ok(_), Err(_)) => Err(VerifyError::NoInfo(format!("{name}.info"))),
         };
         Self {
-            container: kind,
+            kind,
             header: header.map(Header::of),
             payload: Payload { form, bytes: payload.len() },
             members: unpacked.members.iter().map(|(name, bytes)| Member::of(name, bytes, listing.as_ref())).collect(),
@@ -257,7 +257,7 @@ impl Member {
         let listed = listing.and_then(|listing| listing.members.get(name));
         let info = match listed {
             _ if name == COPYING || extension(name) == "info" => Listed::NotNeeded,
-            None => Listed::NotListed,
+            None => Listed::Absent,
             Some(listed) if listed.size == bytes.len() as u64 && listed.sha256 == sha256 => Listed::Matches,
             Some(_) => Listed::Differs,
         };
@@ -268,7 +268,7 @@ impl Member {
 #[derive(Debug, Serialize)]
 struct Script {
     version: Option<u32>,
-    script_bytes: Option<u64>,
+    size: Option<u64>,
     /// How often each command is there.
     commands: BTreeMap<&'static str, usize>,
     /// Of which, by the file that they change.
@@ -286,7 +286,7 @@ impl Script {
         let verified = cdiff.and_then(|cdiff| cdiff.verify(version_of_cdiff(name).unwrap_or(cdiff.version), &anchors));
         let mut script = Self {
             version: parsed.map(|cdiff| cdiff.version.0),
-            script_bytes: parsed.map(|cdiff| cdiff.script_bytes),
+            size: parsed.map(|cdiff| cdiff.script_bytes),
             commands: BTreeMap::new(),
             files: BTreeMap::new(),
             unreadable: None,
@@ -336,7 +336,7 @@ impl Script {
             counts.join(", ")
         };
         let mut lines = Vec::new();
-        if let Some((version, bytes)) = self.version.zip(self.script_bytes) {
+        if let Some((version, bytes)) = self.version.zip(self.size) {
             lines.push(format!("  header   to version {version}, {bytes} bytes of script"));
         }
         lines.push(format!("  script   {}", told(&self.commands)));
@@ -351,7 +351,7 @@ impl Report {
     /// What people read.
     fn lines(&self) -> Vec<String> {
         let kind = match &self.content {
-            Content::Container(container) => container.container.extension().to_uppercase(),
+            Content::Container(container) => container.kind.extension().to_uppercase(),
             Content::Cdiff(_) => "CDIFF".into(),
             Content::Loose { .. } => "loose signatures".into(),
         };

@@ -20,9 +20,9 @@ pub(super) struct KeysArgument {
 /// Why there are no keys.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum KeysError {
-    #[error("the keys in {0} cannot be read")]
+    #[error("{0} cannot be read")]
     Read(Location, #[source] SourceError),
-    #[error("the keys in {0} are not text")]
+    #[error("{0} is not text")]
     NotText(Location),
     #[error("--keys holds no trust anchors; they are")]
     Anchors(#[source] TrustAnchorError),

@@ -10,7 +10,7 @@ use std::{
     str::FromStr,
 };
 
-use aws_sdk_s3::{Client, primitives::ByteStream};
+use aws_sdk_s3::{Client, operation::get_object::GetObjectError, primitives::ByteStream};
 use nacre_shared::aws::sdk_config;
 use tokio::sync::OnceCell;
 
@@ -129,7 +129,7 @@ impl Files {
     async fn read_object(&self, bucket: &str, key: &str) -> Result<Vec<u8>, SourceError> {
         let response = self.client().await.get_object().bucket(bucket).key(key).send().await;
         let response = response.map_err(|error| {
-            let absent = error.as_service_error().is_some_and(|error| error.is_no_such_key());
+            let absent = error.as_service_error().is_some_and(GetObjectError::is_no_such_key);
             if absent { SourceError::NotFound } else { SourceError::Object(error.into()) }
         })?;
         let (mut body, mut bytes) = (response.body, Vec::new());

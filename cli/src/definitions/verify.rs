@@ -51,6 +51,8 @@ pub(super) struct Arguments {
 enum CommandError {
     #[error("there are no keys to verify by")]
     Keys(#[from] KeysError),
+    #[error("there is no root certificate to verify by")]
+    ReadRoot(#[source] KeysError),
     #[error("the certificate {0} cannot be used")]
     Root(Location, #[source] CertificateError),
     #[error("the results cannot be written")]
@@ -107,7 +109,8 @@ async fn verify_all(arguments: &Arguments) -> Result<bool, CommandError> {
     let given = match &arguments.root {
         None => None,
         Some(location) => {
-            let root = RootCertificate::from_pem(&read_text(&files, location).await?);
+            let pem = read_text(&files, location).await.map_err(CommandError::ReadRoot)?;
+            let root = RootCertificate::from_pem(&pem);
             Some(root.map_err(|error| CommandError::Root(location.clone(), error))?)
         }
     };
@@ -135,22 +138,19 @@ async fn verify_file(files: &Files, location: &Location, trust: &Trust) -> Resul
     };
     let file = files.read(location).await?;
     let mut sign_names = vec![format!("{name}.sign")];
-    let told = match kind {
-        FileKind::Container(kind) => {
-            let database = database_of(name)?;
-            let cvd = Cvd::parse_as(kind, &file).map_err(VerifyError::from)?;
-            let header = cvd.verify(&database, &trust.anchors, ArchiveLimits::default())?.header;
-            let version = header.version.0;
-            if kind == ContainerKind::Cvd {
-                sign_names.push(format!("{database}-{version}.cvd.sign"));
-            }
-            format!("version {version}, {} signatures, built {}", header.signatures, build_time(&header))
+    let told = if let FileKind::Container(kind) = kind {
+        let database = database_of(name)?;
+        let cvd = Cvd::parse_as(kind, &file).map_err(VerifyError::from)?;
+        let header = cvd.verify(&database, &trust.anchors, ArchiveLimits::default())?.header;
+        let version = header.version.0;
+        if kind == ContainerKind::Cvd {
+            sign_names.push(format!("{database}-{version}.cvd.sign"));
         }
-        _ => {
-            let version = version_of_cdiff(name).ok_or(FileError::CdiffName)?;
-            let cdiff = Cdiff::parse(&file)?.verify(version, &trust.anchors)?;
-            format!("version {}, {} bytes of script", cdiff.version.0, cdiff.script.len())
-        }
+        format!("version {version}, {} signatures, built {}", header.signatures, build_time(&header))
+    } else {
+        let version = version_of_cdiff(name).ok_or(FileError::CdiffName)?;
+        let cdiff = Cdiff::parse(&file)?.verify(version, &trust.anchors)?;
+        format!("version {}, {} bytes of script", cdiff.version.0, cdiff.script.len())
     };
     sign_names.dedup();
     let sign = verify_sign(files, location, &sign_names, &file, trust).await?;

@@ -23,7 +23,7 @@ use crate::{
     delta::Scripts,
     mirror::{Advertised, MirrorError, Mirrors},
     publish::Publisher,
-    state::State,
+    state::UpdaterState,
 };
 
 /// How long a CDIFF is waited for that is announced and not there, before the whole CVD is taken instead.
@@ -69,7 +69,7 @@ impl<Store: DefinitionsStore, Announcements: Topic> Updater<'_, Store, Announcem
             brought.iter().filter(|(_, done)| done.awaited).map(|(name, _)| name.as_str()).collect();
         let same = state.awaited.keys().map(String::as_str).eq(awaited.iter().copied());
         if !same {
-            let remember = |state: &mut State| {
+            let remember = |state: &mut UpdaterState| {
                 state.awaited.retain(|name, _| awaited.contains(&name.as_str()));
                 for name in &awaited {
                     state.awaited.entry((*name).to_owned()).or_insert(self.now);

@@ -1,0 +1,90 @@
+//! The definitions bucket, as the commands on what is published read it.
+
+use clap::Args;
+use nacre_shared::{
+    aws::{S3Definitions, sdk_config},
+    definitions::manifest::{Generation, MANIFESTS_PREFIX, Manifest, ManifestError},
+    port::{DefinitionsStore, StoreError},
+    published::{Published, PublishedError},
+};
+
+/// Most generations that are listed; retention keeps far fewer.
+const MAX_GENERATIONS: usize = 10_000;
+
+/// Largest manifest that is read.
+const MAX_MANIFEST_BYTES: u64 = 4 << 20;
+
+/// Which definitions bucket.
+#[derive(Debug, Args)]
+pub(super) struct BucketArgument {
+    /// The definitions bucket
+    #[arg(long, env = "AV_DEFINITION_S3_BUCKET", value_name = "NAME")]
+    bucket: String,
+}
+
+impl BucketArgument {
+    pub(super) async fn store(&self) -> S3Definitions {
+        S3Definitions::new(&sdk_config().await, &self.bucket)
+    }
+}
+
+/// Why the bucket told nothing.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum BucketError {
+    #[error("what is published cannot be read")]
+    Published(#[from] PublishedError),
+    #[error("{key} could not be read from the definitions bucket")]
+    Store {
+        key: String,
+        #[source]
+        source: StoreError,
+    },
+    #[error("{key} is no manifest")]
+    Manifest {
+        key: String,
+        #[source]
+        source: ManifestError,
+    },
+    #[error("nothing is published yet: run the updater")]
+    Nothing,
+}
+
+/// What is published, which must be something.
+///
+/// # Errors
+/// [`BucketError`].
+pub(super) async fn current(store: &impl DefinitionsStore) -> Result<(Published, Manifest), BucketError> {
+    let published = Published::read(store).await?;
+    let manifest = published.manifest.clone().ok_or(BucketError::Nothing)?;
+    Ok((published, manifest))
+}
+
+/// The manifests that are kept, newest first; none above `newest`, which a run may be about to publish.
+///
+/// # Errors
+/// [`BucketError`].
+pub(super) async fn kept(store: &impl DefinitionsStore, newest: Generation) -> Result<Vec<Manifest>, BucketError> {
+    let listed = store.list(MANIFESTS_PREFIX, MAX_GENERATIONS).await;
+    let listed = listed.map_err(|source| BucketError::Store { key: MANIFESTS_PREFIX.into(), source })?;
+    let mut manifests = Vec::new();
+    for key in listed.into_iter().map(|listed| listed.key) {
+        let stored = match store.read(&key, MAX_MANIFEST_BYTES).await {
+            Ok(stored) => stored,
+            // Removed by the updater's retention a moment ago.
+            Err(StoreError::NotFound) => continue,
+            Err(source) => return Err(BucketError::Store { key, source }),
+        };
+        let manifest = Manifest::parse(&stored.bytes).map_err(|source| BucketError::Manifest { key, source })?;
+        if manifest.generation <= newest {
+            manifests.push(manifest);
+        }
+    }
+    manifests.sort_by_key(|manifest| std::cmp::Reverse(manifest.generation));
+    Ok(manifests)
+}
+
+/// What a generation consists of, such as `daily 27780, main 62, local.ign2`.
+pub(super) fn contents(manifest: &Manifest) -> String {
+    let databases = manifest.databases.iter().map(|entry| format!("{} {}", entry.name, entry.version.0));
+    databases.chain(manifest.custom.iter().map(|entry| entry.name.clone())).collect::<Vec<_>>().join(", ")
+}

@@ -1,0 +1,49 @@
+//! A definitions bucket in memory, with generations for tests to look at.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use nacre_shared::{
+    definitions::{
+        archive::ArchiveLimits,
+        cvd::Cvd,
+        database::DatabaseName,
+        manifest::{DatabaseEntry, EngineProof, Manifest},
+    },
+    port::{DefinitionsStore, WriteCondition},
+    published::{Published, Race},
+    testing::{
+        definitions::{CvdBuilder, SigningKeys, eicar_signature},
+        memory_definitions::MemoryDefinitions,
+    },
+};
+
+/// So many hours after the first database was built.
+pub(super) fn at(hours: i64) -> DateTime<Utc> {
+    DateTime::from_timestamp(1_795_392_000, 0).unwrap() + TimeDelta::hours(hours)
+}
+
+/// A bucket with a generation for each of these versions of `daily`, published an hour after the other.
+pub(super) async fn published(versions: &[u32]) -> MemoryDefinitions {
+    let store = MemoryDefinitions::default();
+    let anchors = SigningKeys::fixed().trust_anchors();
+    for (hour, version) in (1..).zip(versions) {
+        let built = u64::try_from(at(0).timestamp()).unwrap();
+        let builder = CvdBuilder::new("daily").version(*version).built(built).member("daily.ndb", eicar_signature());
+        let body = builder.build(SigningKeys::fixed());
+        let daily = DatabaseName::new("daily").unwrap();
+        let verified = Cvd::parse(&body).unwrap().verify(&daily, &anchors, ArchiveLimits::default()).unwrap();
+        let entry = DatabaseEntry::of(&verified);
+        store.write(&entry.object_key, body, &[], WriteCondition::Always).await.unwrap();
+        let proof = EngineProof {
+            clamav_version: "1.4.6".into(),
+            functionality_level: 216,
+            signatures: 1,
+            eicar: vec!["Eicar".into()],
+            expected_signatures: 1,
+            clean_files: 1,
+        };
+        let before = Published::read(&store).await.unwrap();
+        let manifest = Manifest::new(before.next_generation(), at(hour), anchors.identity(), vec![entry], proof);
+        assert_eq!(before.advance(&store, &manifest, false).await.unwrap(), Race::Won);
+    }
+    store
+}

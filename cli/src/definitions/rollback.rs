@@ -1,0 +1,186 @@
+//! `nacre definitions rollback` and `unpin`: back to what was, and on again.
+
+use std::{io, process::ExitCode};
+
+use chrono::{DateTime, Utc};
+use clap::Args;
+use nacre_shared::{
+    definitions::manifest::{Generation, Manifest},
+    port::{Clock, DefinitionsStore, SystemClock},
+    published::{PublishedError, Race},
+};
+
+use super::{
+    bucket::{BucketArgument, BucketError, contents, current, kept},
+    failed, print,
+};
+
+/// How often somebody else may publish while we are about to.
+const MAX_RACES: u32 = 5;
+
+/// Bring an elder generation's definitions back, and keep them until `unpin`.
+///
+/// They are published as a new generation, so that what was scanned since is looked at again. Updates wait until it is unpinned.
+///
+/// Exit status: 0 when it is published, 1 when not, 2 for wrong arguments.
+#[derive(Debug, Args)]
+pub(super) struct Arguments {
+    /// The generation to bring back [default: the newest whose content is another than the published one's]
+    #[arg(value_name = "GENERATION")]
+    generation: Option<u64>,
+    #[command(flatten)]
+    bucket: BucketArgument,
+}
+
+/// Let updates go on after a rollback.
+///
+/// Exit status: 0 when the published generation is not pinned any more, 1 when that is not known, 2 for wrong arguments.
+#[derive(Debug, Args)]
+pub(super) struct UnpinArguments {
+    #[command(flatten)]
+    bucket: BucketArgument,
+}
+
+/// Why nothing was changed.
+#[derive(Debug, thiserror::Error)]
+enum RollbackError {
+    #[error(transparent)]
+    Bucket(#[from] BucketError),
+    #[error("the generation could not be published")]
+    Publish(#[source] PublishedError),
+    #[error("generation {0} is the published one: name an elder one, which `nacre definitions list` shows")]
+    Published(u64),
+    #[error("there is no generation {0}, or it is not kept any more: `nacre definitions list` shows those that are")]
+    Absent(u64),
+    #[error("no elder generation that is kept has another content: `nacre definitions list` shows them")]
+    NoOther,
+    #[error(
+        "others published {MAX_RACES} times meanwhile: stop the updater's schedule for a moment, and run this again"
+    )]
+    Races,
+    #[error("the result cannot be written")]
+    Output(#[from] io::Error),
+}
+
+/// Runs `rollback`.
+pub(super) async fn run(arguments: &Arguments) -> ExitCode {
+    match tell_rollback(arguments).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => failed("rollback", &error, 1),
+    }
+}
+
+/// Runs `unpin`.
+pub(super) async fn run_unpin(arguments: &UnpinArguments) -> ExitCode {
+    match tell_unpin(arguments).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => failed("unpin", &error, 1),
+    }
+}
+
+async fn tell_rollback(arguments: &Arguments) -> Result<(), RollbackError> {
+    let store = arguments.bucket.store().await;
+    let restored = rollback(&store, arguments.generation.map(Generation), SystemClock.now()).await?;
+    let elder = restored.restores.map_or_else(String::new, |elder| format!(" (as in generation {})", elder.0));
+    print(&format!("generation {} is published and pinned: {}{elder}", restored.generation.0, contents(&restored)))?;
+    print("the updater's next run announces it, and what was scanned since is looked at again; to have that now:")?;
+    print("  aws lambda invoke --function-name UPDATER /dev/stdout")?;
+    Ok(print("updates wait until `nacre definitions unpin`")?)
+}
+
+async fn tell_unpin(arguments: &UnpinArguments) -> Result<(), RollbackError> {
+    let (generation, was_pinned) = unpin(&arguments.bucket.store().await).await?;
+    let state = if was_pinned { "is not pinned any more: the next update goes on from it" } else { "was not pinned" };
+    Ok(print(&format!("generation {} {state}", generation.0))?)
+}
+
+async fn rollback(
+    store: &impl DefinitionsStore,
+    asked: Option<Generation>,
+    now: DateTime<Utc>,
+) -> Result<Manifest, RollbackError> {
+    for _ in 0..MAX_RACES {
+        let (published, newest) = current(store).await?;
+        let elders = kept(store, newest.generation).await?;
+        let elder = choose(&newest, &elders, asked)?;
+        let (restored, race) = published.restore(store, elder, now).await.map_err(RollbackError::Publish)?;
+        if race == Race::Won {
+            return Ok(restored);
+        }
+    }
+    Err(RollbackError::Races)
+}
+
+/// The generation to bring back, of those that are kept, newest first.
+fn choose(published: &Manifest, kept: &[Manifest], asked: Option<Generation>) -> Result<Generation, RollbackError> {
+    let Some(asked) = asked else {
+        let mut elders = kept.iter().filter(|elder| elder.generation < published.generation);
+        let other = elders.find(|elder| (&elder.databases, &elder.custom) != (&published.databases, &published.custom));
+        return other.map(|elder| elder.generation).ok_or(RollbackError::NoOther);
+    };
+    if asked == published.generation {
+        return Err(RollbackError::Published(asked.0));
+    }
+    let found = kept.iter().any(|elder| elder.generation == asked);
+    if found { Ok(asked) } else { Err(RollbackError::Absent(asked.0)) }
+}
+
+async fn unpin(store: &impl DefinitionsStore) -> Result<(Generation, bool), RollbackError> {
+    for _ in 0..MAX_RACES {
+        let (published, newest) = current(store).await?;
+        if !published.pinned {
+            return Ok((newest.generation, false));
+        }
+        if published.pin(store, false).await.map_err(RollbackError::Publish)? == Race::Won {
+            return Ok((newest.generation, true));
+        }
+    }
+    Err(RollbackError::Races)
+}
+
+#[cfg(test)]
+mod tests {
+    use nacre_shared::published::Published;
+
+    use super::*;
+    use crate::definitions::generations_of_tests::{at, published};
+
+    #[tokio::test]
+    async fn the_set_before_comes_back_as_a_new_generation_and_stays() {
+        let store = published(&[100, 101, 102]).await;
+        let restored = rollback(&store, None, at(9)).await.unwrap();
+        assert_eq!((restored.generation, restored.restores), (Generation(4), Some(Generation(2))));
+        let now = Published::read(&store).await.unwrap();
+        assert!(now.pinned);
+        assert_eq!(now.manifest.unwrap().databases[0].version.0, 101);
+        // Once more goes to what is other again, not to what was just left.
+        let again = rollback(&store, None, at(10)).await.unwrap();
+        assert_eq!((again.generation, again.restores), (Generation(5), Some(Generation(3))));
+        let named = rollback(&store, Some(Generation(1)), at(11)).await.unwrap();
+        assert_eq!((named.generation, named.databases[0].version.0), (Generation(6), 100));
+
+        assert_eq!(unpin(&store).await.unwrap(), (Generation(6), true));
+        assert!(!Published::read(&store).await.unwrap().pinned);
+        assert_eq!(unpin(&store).await.unwrap(), (Generation(6), false));
+    }
+
+    #[tokio::test]
+    async fn what_cannot_be_brought_back_is_named_with_the_remedy() {
+        let store = published(&[100, 101]).await;
+        for (asked, message) in [
+            (Some(2), "generation 2 is the published one"),
+            (Some(7), "there is no generation 7, or it is not kept any more"),
+        ] {
+            let error = rollback(&store, asked.map(Generation), at(9)).await.unwrap_err().to_string();
+            assert!(error.contains(message) && error.contains("nacre definitions list"), "{error}");
+        }
+        let error = rollback(&published(&[100]).await, None, at(9)).await.unwrap_err();
+        assert!(matches!(error, RollbackError::NoOther), "{error}");
+        // A body that is gone is no set to go back to.
+        let elder = kept(&store, Generation(1)).await.unwrap().remove(0);
+        store.remove(&elder.databases[0].object_key).await.unwrap();
+        let error = rollback(&store, None, at(9)).await.unwrap_err();
+        assert!(matches!(error, RollbackError::Publish(_)), "{error}");
+        assert_eq!(current(&store).await.unwrap().1.generation, Generation(2));
+    }
+}

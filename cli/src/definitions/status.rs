@@ -1,0 +1,182 @@
+//! `nacre definitions status`: what is published, how old it is, and what the updater waits for.
+
+use std::{collections::BTreeMap, io, process::ExitCode};
+
+use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
+use clap::Args;
+use nacre_shared::{
+    definitions::manifest::Manifest,
+    port::{Clock, DefinitionsStore, SystemClock},
+    updater_state::UpdaterState,
+};
+use serde::Serialize;
+
+use super::{
+    bucket::{BucketArgument, BucketError, contents, current},
+    failed, print,
+};
+
+/// Tell what is published, how old it is, and what the updater waits for.
+///
+/// Exit status: 0 when it is younger than the staleness limit, 1 when it is older, is not there or cannot be read, 2 for wrong arguments.
+#[derive(Debug, Args)]
+pub(super) struct Arguments {
+    #[command(flatten)]
+    bucket: BucketArgument,
+    /// Age beyond which definitions are stale, in hours
+    #[arg(long, env = "NACRE_STALENESS_LIMIT_HOURS", value_name = "HOURS", default_value_t = 72)]
+    staleness_limit: u32,
+    /// Print one JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+/// Why nothing can be told.
+#[derive(Debug, thiserror::Error)]
+enum StatusError {
+    #[error(transparent)]
+    Bucket(#[from] BucketError),
+    #[error("the status cannot be written")]
+    Output(#[from] io::Error),
+}
+
+/// What there is to tell.
+#[derive(Debug, Serialize)]
+struct Status {
+    generation: u64,
+    published: DateTime<Utc>,
+    pinned: bool,
+    restores: Option<u64>,
+    contents: String,
+    trust_anchor: String,
+    /// Signatures that the engine loaded when it proved the set.
+    signatures: u64,
+    /// Since the newest of its databases was built.
+    age_hours: i64,
+    staleness_limit_hours: u32,
+    stale: bool,
+    announced: bool,
+    last_check: Option<DateTime<Utc>>,
+    last_success: Option<DateTime<Utc>>,
+    /// Mirrors that want to be left alone, and until when.
+    cooling_down: BTreeMap<String, DateTime<Utc>>,
+    /// Databases whose newest CDIFF is announced and not there yet, and since when.
+    awaited: BTreeMap<String, DateTime<Utc>>,
+}
+
+/// Runs the command.
+pub(super) async fn run(arguments: &Arguments) -> ExitCode {
+    match tell(arguments).await {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::from(1),
+        Err(error) => failed("status", &error, 1),
+    }
+}
+
+async fn tell(arguments: &Arguments) -> Result<bool, StatusError> {
+    let store = arguments.bucket.store().await;
+    let status = status(&store, arguments.staleness_limit, SystemClock.now()).await?;
+    if arguments.json {
+        print(&serde_json::json!(status).to_string())?;
+    } else {
+        for line in status.lines() {
+            print(&line)?;
+        }
+    }
+    Ok(!status.stale)
+}
+
+async fn status(store: &impl DefinitionsStore, limit: u32, now: DateTime<Utc>) -> Result<Status, BucketError> {
+    let (published, manifest) = current(store).await?;
+    let read = UpdaterState::read(store).await;
+    let (state, _) = read.map_err(|source| BucketError::Store { key: "the updater's memory".into(), source })?;
+    let age = now - newest_built(&manifest);
+    Ok(Status {
+        generation: manifest.generation.0,
+        published: manifest.published,
+        pinned: published.pinned,
+        restores: manifest.restores.map(|elder| elder.0),
+        contents: contents(&manifest),
+        signatures: manifest.engine.signatures,
+        age_hours: age.num_hours(),
+        staleness_limit_hours: limit,
+        stale: age > TimeDelta::hours(limit.into()),
+        announced: state.settled_generation >= manifest.generation.0,
+        last_check: state.last_check,
+        last_success: state.last_success,
+        cooling_down: state.cool_downs.into_iter().filter(|(_, until)| *until > now).collect(),
+        awaited: state.awaited,
+        trust_anchor: manifest.trust_anchor,
+    })
+}
+
+fn newest_built(manifest: &Manifest) -> DateTime<Utc> {
+    let newest = manifest.databases.iter().map(|entry| entry.built).max().unwrap_or_default();
+    i64::try_from(newest).ok().and_then(|built| DateTime::from_timestamp(built, 0)).unwrap_or(DateTime::UNIX_EPOCH)
+}
+
+impl Status {
+    fn lines(&self) -> Vec<String> {
+        let time = |time: &DateTime<Utc>| time.to_rfc3339_opts(SecondsFormat::Secs, true);
+        let at = |when: Option<DateTime<Utc>>| when.as_ref().map_or_else(|| "never".to_owned(), time);
+        let restores = self.restores.map(|elder| format!(", as in generation {elder}")).unwrap_or_default();
+        let pinned = if self.pinned { "; pinned: updates wait until `nacre definitions unpin`" } else { "" };
+        let stale = if self.stale { "; STALE: see the updater's log" } else { "" };
+        let limit = self.staleness_limit_hours;
+        let mut lines = vec![
+            format!("generation    {}{restores}, published {}{pinned}", self.generation, time(&self.published)),
+            format!("contents      {}", self.contents),
+            format!("signed by     {}", self.trust_anchor),
+            format!("signatures    {}", self.signatures),
+            format!("age           {} hours, of {limit} allowed{stale}", self.age_hours),
+            format!("last check    {}, last success {}", at(self.last_check), at(self.last_success)),
+        ];
+        if !self.announced {
+            lines.push("announcement  still to come, with the updater's next run".to_owned());
+        }
+        let cooling =
+            self.cooling_down.iter().map(|(mirror, until)| format!("cooling down  {mirror} until {}", time(until)));
+        let awaited =
+            self.awaited.iter().map(|(database, since)| format!("awaited       {database} since {}", time(since)));
+        lines.extend(cooling.chain(awaited));
+        lines
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use nacre_shared::{definitions::manifest::UPDATER_STATE_KEY, port::WriteCondition};
+
+    use super::*;
+    use crate::definitions::generations_of_tests::{at, published};
+
+    #[tokio::test]
+    async fn what_is_published_is_told_with_its_age_and_what_is_waited_for() {
+        let store = published(&[100]).await;
+        let fresh = status(&store, 72, at(3)).await.unwrap();
+        assert!(!fresh.stale && !fresh.pinned && !fresh.announced);
+        assert_eq!((fresh.generation, fresh.age_hours, fresh.contents.as_str()), (1, 3, "daily 100"));
+        assert!(
+            fresh.lines().iter().any(|line| line == "last check    never, last success never"),
+            "{:?}",
+            fresh.lines()
+        );
+
+        let state = UpdaterState {
+            settled_generation: 1,
+            cool_downs: [("https://a.example".to_owned(), at(90)), ("https://b.example".to_owned(), at(4))].into(),
+            ..UpdaterState::default()
+        };
+        let bytes = serde_json::to_vec(&state).unwrap();
+        store.write(UPDATER_STATE_KEY, bytes, &[], WriteCondition::Always).await.unwrap();
+        let later = status(&store, 72, at(80)).await.unwrap();
+        assert!(later.stale && later.announced);
+        let lines = later.lines();
+        assert!(lines.iter().any(|line| line == "age           80 hours, of 72 allowed; STALE: see the updater's log"));
+        assert!(
+            lines.iter().any(|line| line == "cooling down  https://a.example until 2026-11-26T18:00:00Z"),
+            "{lines:?}"
+        );
+        assert!(!lines.iter().any(|line| line.contains("b.example")), "that one is over");
+    }
+}
