@@ -1,7 +1,10 @@
 //! The main job: definitions arrive, objects are scanned, a new signature finds the one that it should.
 
-use nacre_shared::{testing::definitions::eicar, verdict::Verdict};
-use nacre_stack::get_status;
+use nacre_shared::{
+    testing::definitions::{SigningKeys, eicar},
+    verdict::Verdict,
+};
+use nacre_stack::{get_status, programs_directory};
 
 use crate::support::{EVIL, PATIENCE, World, daily, published};
 
@@ -68,5 +71,61 @@ async fn a_signature_of_the_operators_own_convicts_and_an_allow_list_of_theirs_c
     put("local.ign2", "Our.Own\n".to_owned()).await;
     assert_eq!(rescanned(3).await, Verdict::Clean);
     assert_eq!(get_status(&reader, &latent).await.unwrap(), 200);
+    world.end().await;
+}
+
+/// Runs the operator's command line on the definitions bucket; answers its exit status and what it printed.
+async fn nacre(world: &World, arguments: &[&str]) -> (Option<i32>, String) {
+    let mut command = tokio::process::Command::new(programs_directory().unwrap().join("nacre"));
+    command.arg("definitions").args(arguments).env_clear().envs(world.stack.operator_environment());
+    let bucket = world.stack.output("DefinitionsBucket");
+    let output = command.env("AV_DEFINITION_S3_BUCKET", bucket).kill_on_drop(true).output().await.unwrap();
+    let told = String::from_utf8(output.stdout).unwrap() + &String::from_utf8(output.stderr).unwrap();
+    (output.status.code(), told)
+}
+
+#[tokio::test]
+async fn a_rollback_clears_what_the_bad_generation_convicted_and_stays_until_unpinned() {
+    let world = World::ready(&[]).await;
+    let stack = &world.stack;
+    let reader = stack.ordinary_user().await.unwrap();
+    let harmless = stack.put("harmless.txt", format!("{EVIL}, but not really\n")).await.unwrap();
+    stack.await_settled(&harmless, PATIENCE).await.unwrap();
+    let settled = async |generation: u64| {
+        let records = stack.await_records(PATIENCE, |records| {
+            records.iter().all(|record| record.generation.0 == generation && record.reported)
+        });
+        records.await.unwrap();
+        get_status(&reader, &harmless).await.unwrap()
+    };
+    world.mirror.put("daily.cvd", daily(2, true));
+    assert_eq!(published(&world.update().await), 2);
+    assert_eq!(settled(2).await, 403, "a false positive");
+
+    let (code, told) = nacre(&world, &["list"]).await;
+    assert!(code == Some(0) && told.contains("daily 2, main 62  (published)"), "{told}");
+    let (code, told) = nacre(&world, &["rollback"]).await;
+    assert!(
+        code == Some(0) && told.contains("generation 3 is published and pinned: daily 1, main 62 (as in generation 1)"),
+        "{told}"
+    );
+    let pinned = world.update().await;
+    assert_eq!((published(&pinned), &pinned.payload["outcome"]), (3, &serde_json::json!("pinned")));
+    assert_eq!(settled(3).await, 200, "cleared");
+    let (code, told) = nacre(&world, &["status", "--staleness-limit", "1000000"]).await;
+    assert!(code == Some(0) && told.contains("pinned: updates wait") && !told.contains("still to come"), "{told}");
+    let (code, told) = nacre(&world, &["rollback", "9"]).await;
+    assert!(code == Some(1) && told.contains("there is no generation 9"), "{told}");
+
+    let (code, told) = nacre(&world, &["unpin"]).await;
+    assert!(code == Some(0) && told.contains("generation 3 is not pinned any more"), "{told}");
+    world.mirror.put("daily.cvd", daily(3, false));
+    assert_eq!(published(&world.update().await), 4);
+    assert_eq!(settled(4).await, 200);
+    // Files in the bucket are read and written as local ones are.
+    let file = format!("s3://{}/clamav_defs/daily.cvd", stack.output("DefinitionsBucket"));
+    let anchors = SigningKeys::fixed().trust_anchors().to_json();
+    let (code, told) = nacre(&world, &["verify", &file, "--keys", &anchors]).await;
+    assert!(code == Some(0) && told.contains("daily.cvd: OK version 3"), "{told}");
     world.end().await;
 }

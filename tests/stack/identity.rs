@@ -23,6 +23,16 @@ pub(crate) async fn operator(endpoint: &str) -> SdkConfig {
         .await
 }
 
+/// The same for another program.
+pub(crate) fn operator_environment(endpoint: &str) -> [(&'static str, String); 4] {
+    [
+        ("AWS_ENDPOINT_URL", endpoint.to_owned()),
+        ("AWS_REGION", REGION.to_owned()),
+        ("AWS_ACCESS_KEY_ID", ACCOUNT.to_owned()),
+        ("AWS_SECRET_ACCESS_KEY", "test".to_owned()),
+    ]
+}
+
 /// Makes an IAM user who may read, write and tag the objects of `bucket`, and returns the user's configuration.
 ///
 /// # Errors

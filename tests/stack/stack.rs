@@ -74,6 +74,11 @@ impl Stack {
         Ok(Self { ministack, sdk, outputs, users: AtomicUsize::new(0) })
     }
 
+    /// The environment in which programs of AWS's talk to this stack as the operator.
+    pub fn operator_environment(&self) -> [(&'static str, String); 4] {
+        identity::operator_environment(&self.ministack.endpoint)
+    }
+
     /// The clients' configuration with the operator's credentials, whom policies do not bind.
     pub fn sdk_config(&self) -> &SdkConfig {
         &self.sdk
