@@ -1,31 +1,73 @@
 //! The scanner's settings.
 
-use std::{path::PathBuf, time::Duration};
+use std::{num::NonZero, path::PathBuf, thread, time::Duration};
 
+use chrono::TimeDelta;
 use nacre_shared::{
     definitions::trust_anchor::TrustAnchors,
+    dialect::Dialect,
     engine::protocol::Limits,
-    settings::{SettingError, Settings},
+    settings::{Setting, SettingError, Settings},
+    settings_table,
     tag_policy::TagNames,
 };
+
+/// Every setting of the scanner, as its documentation tells it.
+pub const SETTINGS: &[Setting] = settings_table![
+    "AV_DEFINITION_S3_BUCKET", "required", "definitions bucket";
+    "AV_DEFINITION_PATH", "`/tmp/clamav_defs`", "where definitions are kept between invocations";
+    "NACRE_SCRATCH_PATH", "`/tmp`", "where the engine's private directory is made";
+    "NACRE_RECORDS_TABLE", "required", "table of scan records";
+    "NACRE_ENGINE_PATH", "`nacre-engine` beside the program", "the engine";
+    "NACRE_TRUST_ANCHORS", "ClamAV's keys", "keys that definitions must be signed by, as JSON";
+    "NACRE_SCAN_TIMEOUT_SECONDS", "120", "longest scan of one object";
+    "NACRE_SCAN_PARALLELISM", "as many as processors", "objects that are scanned at once, 1 to 64";
+    "NACRE_STALENESS_LIMIT_HOURS", "168", "age of definitions beyond which nothing is CLEAN any more: `UNSCANNABLE`, `stale_definitions`";
+    "AV_SCAN_MAX_FILE_SIZE_BYTES", "none", "larger objects are `SKIPPED`; the predecessor's default was 25000000";
+    "AV_STATUS_METADATA", "`av-status`", "key of the status: tag, field and attribute";
+    "AV_SIGNATURE_METADATA", "`av-signature`", "key of the signature";
+    "AV_TIMESTAMP_METADATA", "`av-timestamp`", "key of the time of the scan";
+    "NACRE_REASON_METADATA", "`nacre-reason`", "key of the reason why there is no scan result";
+    "AV_STATUS_CLEAN", "`CLEAN`", "status of a clean object";
+    "AV_STATUS_INFECTED", "`INFECTED`", "status of an infected object; the template's deny policy knows the default";
+    "AV_STATUS_SKIPPED", "`SKIPPED`", "status of an object that was not looked at by choice";
+    "NACRE_STATUS_UNSCANNABLE", "`UNSCANNABLE`", "status of an object of which nobody knows";
+    "NACRE_RESULT_DIALECTS", "`predecessor`", "further products' words for the same verdict, separated by commas: `predecessor`, `guardduty`, `cdk-serverless-clamscan`";
+    "AV_STATUS_SNS_ARN", "none", "topic of results";
+    "AV_STATUS_SNS_PUBLISH_CLEAN", "`True`", "whether clean results are published there";
+    "AV_STATUS_SNS_PUBLISH_INFECTED", "`True`", "whether infected results are published there";
+    "NACRE_EVENT_BUS", "none", "EventBridge bus of results, by name or ARN, in the words of every dialect";
+    "AV_SCAN_START_SNS_ARN", "none", "topic that is told when a scan begins";
+    "AV_SCAN_START_METADATA", "`av-scan-start`", "field of that message";
+    "AV_DELETE_INFECTED_FILES", "`False`", "whether an infected version is deleted, after its result is published";
+    "NACRE_QUARANTINE_BUCKET", "none", "bucket that infected versions are moved to; also where an infected object goes that cannot be tagged";
+    "EVENT_SOURCE", "any", "taken for compatibility: every envelope is told by its form";
+    "ENV", "none", "field `Environment` of every line of metrics";
+    "S3_ENDPOINT", "as `AWS_ENDPOINT_URL_S3`", "endpoint of the scanned buckets' S3";
+    "SNS_ENDPOINT", "as `AWS_ENDPOINT_URL_SNS`", "endpoint of SNS";
+];
 
 /// The scanner's settings, read once at cold start.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// `AV_DEFINITION_S3_BUCKET`, required: the definitions bucket.
+    /// `AV_DEFINITION_S3_BUCKET`: the definitions bucket.
     pub definitions_bucket: String,
-    /// `AV_DEFINITION_PATH`, default `/tmp/clamav_defs`: where definitions are kept between invocations.
+    /// `AV_DEFINITION_PATH`: where definitions are kept between invocations.
     pub definitions_path: PathBuf,
-    /// `NACRE_SCRATCH_PATH`, default `/tmp`: where the engine's private directory is made.
+    /// `NACRE_SCRATCH_PATH`: where the engine's private directory is made.
     pub scratch_path: PathBuf,
-    /// `NACRE_RECORDS_TABLE`, required: the table of scan records.
+    /// `NACRE_RECORDS_TABLE`: the table of scan records.
     pub records_table: String,
-    /// `NACRE_ENGINE_PATH`, default `nacre-engine` beside this program.
+    /// `NACRE_ENGINE_PATH`: the engine; unset, it is beside this program.
     pub engine_path: Option<PathBuf>,
-    /// `NACRE_TRUST_ANCHORS`, default ClamAV's: the keys that definitions must be signed by.
+    /// `NACRE_TRUST_ANCHORS`: the keys that definitions must be signed by.
     pub trust_anchors: TrustAnchors,
-    /// `NACRE_SCAN_TIMEOUT_SECONDS`, default 120: longest scan of one object.
+    /// `NACRE_SCAN_TIMEOUT_SECONDS`: longest scan of one object.
     pub scan_timeout: Duration,
+    /// `NACRE_SCAN_PARALLELISM`: objects that are scanned at once.
+    pub parallelism: usize,
+    /// `NACRE_STALENESS_LIMIT_HOURS`: age of definitions beyond which nothing is clean any more.
+    pub staleness_limit: TimeDelta,
     /// `AV_SCAN_MAX_FILE_SIZE_BYTES`: larger objects are skipped. Unset: none is.
     pub skip_larger_than: Option<u64>,
     /// The engine's bounds.
@@ -34,6 +76,14 @@ pub struct Config {
     pub tags: TagNames,
     /// What is published, and where.
     pub results: ResultSettings,
+    /// What becomes of infected objects.
+    pub infected: InfectedSettings,
+    /// `ENV`: told with every metric.
+    pub environment: Option<String>,
+    /// `S3_ENDPOINT`: unset, as AWS's own variables say.
+    pub s3_endpoint: Option<String>,
+    /// `SNS_ENDPOINT`: unset, as AWS's own variables say.
+    pub sns_endpoint: Option<String>,
 }
 
 /// Where and which results are published.
@@ -41,10 +91,25 @@ pub struct Config {
 pub struct ResultSettings {
     /// `AV_STATUS_SNS_ARN`: the topic; unset publishes nothing.
     pub topic_arn: Option<String>,
-    /// `AV_STATUS_SNS_PUBLISH_CLEAN`, default True.
+    /// `AV_STATUS_SNS_PUBLISH_CLEAN`.
     pub publish_clean: bool,
-    /// `AV_STATUS_SNS_PUBLISH_INFECTED`, default True.
+    /// `AV_STATUS_SNS_PUBLISH_INFECTED`.
     pub publish_infected: bool,
+    /// `NACRE_EVENT_BUS`: the EventBridge bus; unset puts nothing.
+    pub event_bus: Option<String>,
+    /// `AV_SCAN_START_SNS_ARN`: the topic that is told when a scan begins; unset tells nobody.
+    pub start_topic_arn: Option<String>,
+    /// `AV_SCAN_START_METADATA`: the field that says so.
+    pub start_field: String,
+}
+
+/// What becomes of infected objects once they are tagged and reported.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct InfectedSettings {
+    /// `AV_DELETE_INFECTED_FILES`: the infected version is deleted.
+    pub delete: bool,
+    /// `NACRE_QUARANTINE_BUCKET`: the infected version is moved there.
+    pub quarantine_bucket: Option<String>,
 }
 
 impl Config {
@@ -54,12 +119,19 @@ impl Config {
     /// [`SettingError`], which names the variable.
     pub fn from_vars(variable: impl Fn(&str) -> Option<String>) -> Result<Self, SettingError> {
         let settings = Settings::new(variable);
-        let names = TagNames::default();
+        settings.refuse()?;
+        // Taken, and of no effect: what it told the predecessor is seen in the message itself.
+        settings.optional("EVENT_SOURCE");
         let scan_timeout = Duration::from_secs(settings.positive("NACRE_SCAN_TIMEOUT_SECONDS")?.unwrap_or(120));
         let limits = Limits {
             max_scan_time_ms: u32::try_from(scan_timeout.as_millis()).unwrap_or(u32::MAX),
             ..Limits::default()
         };
+        let parallelism = settings.parsed("NACRE_SCAN_PARALLELISM", |value| {
+            value.parse().ok().filter(|number| (1..=64).contains(number)).ok_or("a whole number from 1 to 64")
+        })?;
+        let processors = || thread::available_parallelism().map_or(1, NonZero::get).min(64);
+        let hours = settings.positive("NACRE_STALENESS_LIMIT_HOURS")?.unwrap_or(168);
         Ok(Self {
             definitions_bucket: settings.required("AV_DEFINITION_S3_BUCKET", "the definitions bucket's name")?,
             definitions_path: settings.or("AV_DEFINITION_PATH", "/tmp/clamav_defs").into(),
@@ -70,25 +142,43 @@ impl Config {
                 .parsed("NACRE_TRUST_ANCHORS", TrustAnchors::from_json)?
                 .unwrap_or_else(TrustAnchors::clamav),
             scan_timeout,
+            parallelism: parallelism.unwrap_or_else(processors),
+            staleness_limit: TimeDelta::try_hours(i64::try_from(hours).unwrap_or(i64::MAX)).unwrap_or(TimeDelta::MAX),
             skip_larger_than: settings.positive("AV_SCAN_MAX_FILE_SIZE_BYTES")?,
             limits,
-            tags: TagNames {
-                status: settings.or("AV_STATUS_METADATA", &names.status),
-                signature: settings.or("AV_SIGNATURE_METADATA", &names.signature),
-                timestamp: settings.or("AV_TIMESTAMP_METADATA", &names.timestamp),
-                reason: settings.or("NACRE_REASON_METADATA", &names.reason),
-                clean: settings.or("AV_STATUS_CLEAN", &names.clean),
-                infected: settings.or("AV_STATUS_INFECTED", &names.infected),
-                skipped: settings.or("AV_STATUS_SKIPPED", &names.skipped),
-                unscannable: settings.or("NACRE_STATUS_UNSCANNABLE", &names.unscannable),
-            },
+            tags: tag_names(&settings)?,
             results: ResultSettings {
                 topic_arn: settings.optional("AV_STATUS_SNS_ARN"),
                 publish_clean: settings.switch("AV_STATUS_SNS_PUBLISH_CLEAN", true)?,
                 publish_infected: settings.switch("AV_STATUS_SNS_PUBLISH_INFECTED", true)?,
+                event_bus: settings.optional("NACRE_EVENT_BUS"),
+                start_topic_arn: settings.optional("AV_SCAN_START_SNS_ARN"),
+                start_field: settings.or("AV_SCAN_START_METADATA", "av-scan-start"),
             },
+            infected: InfectedSettings {
+                delete: settings.switch("AV_DELETE_INFECTED_FILES", false)?,
+                quarantine_bucket: settings.optional("NACRE_QUARANTINE_BUCKET"),
+            },
+            environment: settings.optional("ENV"),
+            s3_endpoint: settings.optional("S3_ENDPOINT"),
+            sns_endpoint: settings.optional("SNS_ENDPOINT"),
         })
     }
+}
+
+fn tag_names<F: Fn(&str) -> Option<String>>(settings: &Settings<F>) -> Result<TagNames, SettingError> {
+    let names = TagNames::default();
+    Ok(TagNames {
+        status: settings.or("AV_STATUS_METADATA", &names.status),
+        signature: settings.or("AV_SIGNATURE_METADATA", &names.signature),
+        timestamp: settings.or("AV_TIMESTAMP_METADATA", &names.timestamp),
+        reason: settings.or("NACRE_REASON_METADATA", &names.reason),
+        clean: settings.or("AV_STATUS_CLEAN", &names.clean),
+        infected: settings.or("AV_STATUS_INFECTED", &names.infected),
+        skipped: settings.or("AV_STATUS_SKIPPED", &names.skipped),
+        unscannable: settings.or("NACRE_STATUS_UNSCANNABLE", &names.unscannable),
+        dialects: settings.parsed("NACRE_RESULT_DIALECTS", Dialect::list)?.unwrap_or(names.dialects),
+    })
 }
 
 #[cfg(test)]
@@ -107,8 +197,16 @@ mod tests {
         let config = config(&[]).unwrap();
         assert_eq!(config.definitions_path, PathBuf::from("/tmp/clamav_defs"));
         assert_eq!(config.tags, TagNames::default());
-        let results = ResultSettings { topic_arn: None, publish_clean: true, publish_infected: true };
+        let results = ResultSettings {
+            topic_arn: None,
+            publish_clean: true,
+            publish_infected: true,
+            event_bus: None,
+            start_topic_arn: None,
+            start_field: "av-scan-start".into(),
+        };
         assert_eq!(config.results, results);
+        assert_eq!(config.infected, InfectedSettings::default());
         assert!(config.trust_anchors.is_clamav());
     }
 
@@ -122,6 +220,11 @@ mod tests {
             "AV_SCAN_MAX_FILE_SIZE_BYTES",
             "NACRE_SCAN_TIMEOUT_SECONDS",
             "NACRE_TRUST_ANCHORS",
+            "NACRE_RESULT_DIALECTS",
+            "NACRE_SCAN_PARALLELISM",
+            "NACRE_STALENESS_LIMIT_HOURS",
+            "AV_DELETE_INFECTED_FILES",
+            "LD_PATH",
         ] {
             assert!(config(&[(name, "nonsense")]).unwrap_err().to_string().starts_with(name), "{name}");
         }

@@ -20,7 +20,7 @@ use nacre_shared::{
 
 use crate::{
     local_definitions::LocalDefinitions,
-    scan::{Inspection, Inspector, ScanError},
+    scan::{Inspection, Inspector, ScanError, reason_of},
 };
 
 /// What a scan leaves to the rest of the invocation: tagging, recording, reporting.
@@ -44,6 +44,8 @@ pub struct EngineInspector<'a, Objects> {
     pub skip_larger_than: Option<u64>,
     /// When the invocation ends.
     pub deadline: Instant,
+    /// Whether the definitions are too old to call anything clean.
+    pub stale: bool,
 }
 
 impl<Objects: ObjectStore> Inspector for EngineInspector<'_, Objects> {
@@ -78,12 +80,18 @@ impl<Objects: ObjectStore> Inspector for EngineInspector<'_, Objects> {
         let directory = &self.definitions.directory;
         let unscannable = |reason| Ok(Inspection::unseen(Verdict::Unscannable { reason }));
         match self.pool.examine(directory, fetch, self.limits, allowed).await {
-            Ok(Examination::Seen { report, unrar }) => Ok(seen(&report, head.size, unrar)),
+            Ok(Examination::Seen { report, unrar }) => {
+                let mut seen = seen(&report, head.size, unrar);
+                if self.stale && seen.verdict == Verdict::Clean {
+                    seen.verdict = Verdict::Unscannable { reason: Reason::StaleDefinitions };
+                }
+                Ok(seen)
+            }
             // Cut short by the invocation, not by the object: a fresh invocation has more time.
             Ok(Examination::TimedOut) if cut_short.get() => Err(ScanError::OutOfTime),
             Ok(Examination::TimedOut) => unscannable(Reason::TimeLimit),
             Ok(Examination::Died) => unscannable(Reason::EngineDied),
-            Err(ExamineError::Fetch(StoreError::Unreadable(_))) => unscannable(Reason::Unreadable),
+            Err(ExamineError::Fetch(StoreError::Unreadable(obstacle, _))) => unscannable(reason_of(obstacle)),
             Err(ExamineError::Fetch(StoreError::Denied(_))) => unscannable(Reason::AccessDenied),
             Err(ExamineError::Fetch(error)) => Err(ScanError::Read(error)),
             Err(ExamineError::Engine(error)) => Err(ScanError::Engine(error)),

@@ -1,8 +1,11 @@
 //! The scanner: scans what its messages name, tags, records the verdict, reports.
 
+pub mod bus_events;
 pub mod config;
+pub mod containment;
 pub mod inspect;
 pub mod local_definitions;
+pub mod reports;
 pub mod result_message;
 pub mod scan;
 
@@ -10,6 +13,7 @@ use std::{collections::BTreeMap, path::PathBuf, time::Instant};
 
 use chrono::Utc;
 use config::Config;
+use containment::is_quarantined;
 use inspect::EngineInspector;
 use lambda_runtime::{Diagnostic, tracing};
 use local_definitions::{DefinitionsError, DefinitionsFollower, LocalDefinitions};
@@ -17,22 +21,27 @@ use nacre_shared::{
     engine::EnginePool,
     event::{Invocation, Message, Notice, ScanRequest},
     object::ObjectId,
-    port::{Clock, DefinitionsStore, ObjectStore, RecordStore, StoreError, Topic},
+    port::{Clock, DefinitionsStore, EventBus, ObjectStore, RecordStore, StoreError, Topic},
     scan_record::EngineVersion,
     telemetry::{Metric, error_chain},
     verdict::Verdict,
 };
+use reports::Reports;
 use scan::{Outcome, ScanError, Scanner};
 use serde_json::{Value, json};
 
 /// What the scanner speaks to.
-pub struct Ports<Objects, Records, Results, Definitions, Time> {
+pub struct Ports<Objects, Records, Results, Bus, Definitions, Time> {
     /// The scanned objects.
     pub objects: Objects,
     /// The scan records.
     pub records: Records,
     /// The result topic; `None` publishes nothing.
     pub results: Option<Results>,
+    /// The topic that is told when a scan begins; `None` tells nobody.
+    pub starts: Option<Results>,
+    /// The EventBridge bus of results; `None` puts nothing.
+    pub bus: Option<Bus>,
     /// The definitions bucket.
     pub definitions: Definitions,
     /// The time of day.
@@ -40,9 +49,9 @@ pub struct Ports<Objects, Records, Results, Definitions, Time> {
 }
 
 /// The function: what it speaks to, and what it keeps warm between invocations.
-pub struct Function<Objects, Records, Results, Definitions, Time> {
+pub struct Function<Objects, Records, Results, Bus, Definitions, Time> {
     config: Config,
-    ports: Ports<Objects, Records, Results, Definitions, Time>,
+    ports: Ports<Objects, Records, Results, Bus, Definitions, Time>,
     follower: DefinitionsFollower,
     pool: EnginePool,
 }
@@ -95,11 +104,12 @@ pub enum NoticeError {
 /// Counts of one invocation.
 type Counts = BTreeMap<&'static str, (Metric, u64)>;
 
-impl<Objects, Records, Results, Definitions, Time> Function<Objects, Records, Results, Definitions, Time>
+impl<Objects, Records, Results, Bus, Definitions, Time> Function<Objects, Records, Results, Bus, Definitions, Time>
 where
     Objects: ObjectStore,
     Records: RecordStore,
     Results: Topic,
+    Bus: EventBus,
     Definitions: DefinitionsStore,
     Time: Clock,
 {
@@ -110,7 +120,7 @@ where
     pub fn new(
         config: Config,
         engine: PathBuf,
-        ports: Ports<Objects, Records, Results, Definitions, Time>,
+        ports: Ports<Objects, Records, Results, Bus, Definitions, Time>,
     ) -> Result<Self, DefinitionsError> {
         let follower = DefinitionsFollower::new(&config.definitions_path, config.trust_anchors.clone())?;
         let pool = EnginePool::new(engine, config.scratch_path.clone());
@@ -178,6 +188,11 @@ where
         counts: &mut Counts,
     ) -> Result<(), NoticeError> {
         match notice {
+            // Our own copies there, or a notification that covers too much: scanned again, it would be moved for ever.
+            Notice::Scan(request) if is_quarantined(&request.object, &self.config.infected) => {
+                tracing::info!(reason = "quarantined", "record ignored");
+                count(counts, Metric::Ignored);
+            }
             Notice::Scan(request) => {
                 let outcome = self.scan(request, deadline).await?;
                 for metric in tell(request, &outcome) {
@@ -212,14 +227,21 @@ where
             scan_timeout: self.config.scan_timeout,
             skip_larger_than: self.config.skip_larger_than,
             deadline,
+            stale: self.ports.clock.now() - definitions.built > self.config.staleness_limit,
         };
         let scanner = Scanner {
             objects: &self.ports.objects,
             records: &self.ports.records,
-            results: self.ports.results.as_ref(),
+            reports: Reports {
+                results: self.ports.results.as_ref(),
+                starts: self.ports.starts.as_ref(),
+                bus: self.ports.bus.as_ref(),
+                names: &self.config.tags,
+                settings: &self.config.results,
+            },
             clock: &self.ports.clock,
             names: &self.config.tags,
-            settings: &self.config.results,
+            infected: &self.config.infected,
         };
         Ok(scanner.scan(request, &mut inspector).await?)
     }

@@ -5,6 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use chrono::{DateTime, Utc};
 use nacre_shared::{
     definitions::{
         engine_form::{EngineFormError, engine_form},
@@ -21,6 +22,8 @@ use tempfile::TempDir;
 pub struct LocalDefinitions {
     /// Which.
     pub generation: Generation,
+    /// When the newest of its databases was built.
+    pub built: DateTime<Utc>,
     /// The directory that an engine loads.
     pub directory: PathBuf,
 }
@@ -102,7 +105,8 @@ impl DefinitionsFollower {
         }
         let directory = self.root.path().join(manifest.generation.0.to_string());
         self.fill(store, &manifest, &directory).await?;
-        let definitions = LocalDefinitions { generation: manifest.generation, directory };
+        let definitions =
+            LocalDefinitions { generation: manifest.generation, built: manifest.newest_built(), directory };
         if let Some((_, old)) = self.current.replace((etag, definitions.clone()))
             && old.directory != definitions.directory
         {

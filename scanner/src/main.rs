@@ -10,7 +10,7 @@ use std::{
 use lambda_runtime::{Diagnostic, Error, LambdaEvent, run, service_fn, tracing};
 use nacre_scanner::{Function, Ports, config::Config};
 use nacre_shared::{
-    aws::{self, DynamoRecords, S3Definitions, S3Objects, SnsTopic},
+    aws::{self, DynamoRecords, EventBridgeBus, S3Definitions, S3Objects, SnsTopic, at_endpoint},
     engine::program_beside_us,
     port::SystemClock,
     telemetry::{embedded_metrics, error_chain},
@@ -28,10 +28,14 @@ async fn function() -> Result<(), Error> {
     let config = Config::from_vars(|name| env::var(name).ok())?;
     let engine = config.engine_path.clone().map_or_else(program_beside_us, Ok)?;
     let sdk = aws::sdk_config().await;
+    let sns = at_endpoint(&sdk, config.sns_endpoint.as_deref());
+    let topic = |arn: &Option<String>| arn.as_deref().map(|arn| SnsTopic::new(&sns, arn));
     let ports = Ports {
-        objects: S3Objects::new(&sdk),
+        objects: S3Objects::new(&at_endpoint(&sdk, config.s3_endpoint.as_deref())),
         records: DynamoRecords::new(&sdk, &config.records_table),
-        results: config.results.topic_arn.as_deref().map(|arn| SnsTopic::new(&sdk, arn)),
+        results: topic(&config.results.topic_arn),
+        starts: topic(&config.results.start_topic_arn),
+        bus: config.results.event_bus.as_deref().map(|name| EventBridgeBus::new(&sdk, name)),
         definitions: S3Definitions::new(&sdk, &config.definitions_bucket),
         clock: SystemClock,
     };

@@ -45,7 +45,7 @@ pub fn result_message(record: &ScanRecord, names: &TagNames, settings: &ResultSe
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use nacre_shared::{
         definitions::manifest::Generation, object::ObjectId, scan_record::EngineVersion, verdict::Reason,
     };
@@ -53,9 +53,18 @@ mod tests {
 
     use super::*;
 
-    const EVERYTHING: ResultSettings = ResultSettings { topic_arn: None, publish_clean: true, publish_infected: true };
+    pub(crate) fn everything() -> ResultSettings {
+        ResultSettings {
+            topic_arn: None,
+            publish_clean: true,
+            publish_infected: true,
+            event_bus: None,
+            start_topic_arn: None,
+            start_field: "av-scan-start".into(),
+        }
+    }
 
-    fn record(verdict: Verdict) -> ScanRecord {
+    pub(crate) fn record(verdict: Verdict) -> ScanRecord {
         ScanRecord {
             object: ObjectId::new("uploads", "a b.txt", Some("v1".into())),
             etag: "e".into(),
@@ -73,7 +82,7 @@ mod tests {
     }
 
     fn published(verdict: Verdict) -> (TopicMessage, Value) {
-        let message = result_message(&record(verdict), &TagNames::default(), &EVERYTHING).unwrap();
+        let message = result_message(&record(verdict), &TagNames::default(), &everything()).unwrap();
         let envelope: Value = serde_json::from_str(&message.body).unwrap();
         let body = serde_json::from_str(envelope["default"].as_str().unwrap()).unwrap();
         (message, body)
@@ -101,14 +110,14 @@ mod tests {
 
     #[test]
     fn what_is_not_wanted_is_not_published() {
-        let quiet = ResultSettings { publish_clean: false, ..EVERYTHING };
+        let quiet = ResultSettings { publish_clean: false, ..everything() };
         let names = TagNames::default();
         assert_eq!(result_message(&record(Verdict::Clean), &names, &quiet), None);
-        let infected = ResultSettings { publish_infected: false, ..EVERYTHING };
+        let infected = ResultSettings { publish_infected: false, ..everything() };
         assert_eq!(
             result_message(&record(Verdict::Infected { signatures: vec!["x".into()] }), &names, &infected),
             None
         );
-        assert_eq!(result_message(&record(Verdict::Skipped { reason: Reason::TooLarge }), &names, &EVERYTHING), None);
+        assert_eq!(result_message(&record(Verdict::Skipped { reason: Reason::TooLarge }), &names, &everything()), None);
     }
 }

@@ -6,18 +6,23 @@
 
 use std::future::Future;
 
+use lambda_runtime::tracing;
 use nacre_shared::{
     definitions::manifest::Generation,
     engine::EngineError,
     event::{Cause, ScanRequest},
     object::ObjectId,
-    port::{Clock, ObjectHead, ObjectStore, RecordStore, StoreError, Topic},
+    port::{Clock, EventBus, ObjectHead, ObjectStore, Obstacle, RecordStore, StoreError, Topic},
     scan_record::{EngineVersion, LayerDigest, ScanRecord},
     tag_policy::{TagNames, TagPlan, plan_tags},
     verdict::{Reason, Verdict},
 };
 
-use crate::{config::ResultSettings, result_message::result_message};
+use crate::{
+    config::InfectedSettings,
+    containment::{Contained, contain},
+    reports::Reports,
+};
 
 /// How often an object may change under our hands before its message goes back to the queue.
 const MAX_ROUNDS: u32 = 4;
@@ -48,6 +53,9 @@ pub enum ScanError {
     /// The result could not be published.
     #[error("the scan result could not be published")]
     Publish(#[source] StoreError),
+    /// The infected object could not be deleted or moved to quarantine.
+    #[error("the infected object could not be deleted or moved to quarantine")]
+    Contain(#[source] StoreError),
     /// Ten foreign tags stand on an infected object: it cannot be denied to its readers.
     #[error("the infected object has ten foreign tags and no room for its status: remove one of them, or the object")]
     NoRoomForStatus,
@@ -60,6 +68,13 @@ pub enum ScanError {
     /// The invocation's time ran out before the object's did.
     #[error("the invocation has too little time left for the object")]
     OutOfTime,
+}
+
+impl ScanError {
+    /// Whether tagging fails again until somebody changes the object's tags or a policy.
+    fn is_lasting(&self) -> bool {
+        matches!(self, Self::NoRoomForStatus | Self::Tag(StoreError::Denied(_)))
+    }
 }
 
 /// What looking at the object's bytes found.
@@ -99,19 +114,19 @@ pub trait Inspector {
 }
 
 /// What a scan works with.
-pub struct Scanner<'a, Objects, Records, Results, Time> {
+pub struct Scanner<'a, Objects, Records, Results, Bus, Time> {
     /// The scanned objects.
     pub objects: &'a Objects,
     /// The scan records.
     pub records: &'a Records,
-    /// The result topic; `None` publishes nothing.
-    pub results: Option<&'a Results>,
+    /// Whom it is told to.
+    pub reports: Reports<'a, Results, Bus>,
     /// The time of day.
     pub clock: &'a Time,
     /// Tag keys and values.
     pub names: &'a TagNames,
-    /// Which results are published.
-    pub settings: &'a ResultSettings,
+    /// What becomes of infected objects.
+    pub infected: &'a InfectedSettings,
 }
 
 /// What an attempt to settle a record came to.
@@ -124,8 +139,8 @@ enum Settled {
     Gone,
 }
 
-impl<Objects: ObjectStore, Records: RecordStore, Results: Topic, Time: Clock>
-    Scanner<'_, Objects, Records, Results, Time>
+impl<Objects: ObjectStore, Records: RecordStore, Results: Topic, Bus: EventBus, Time: Clock>
+    Scanner<'_, Objects, Records, Results, Bus, Time>
 {
     /// Brings the object of a request to a settled record.
     ///
@@ -136,7 +151,7 @@ impl<Objects: ObjectStore, Records: RecordStore, Results: Topic, Time: Clock>
             let head = match self.objects.head(&request.object).await {
                 Ok(head) => Ok(head),
                 Err(StoreError::NotFound) => return self.forget(request).await,
-                Err(StoreError::Unreadable(_)) => Err(Reason::Unreadable),
+                Err(StoreError::Unreadable(obstacle, _)) => Err(reason_of(obstacle)),
                 Err(StoreError::Denied(_)) => Err(Reason::AccessDenied),
                 Err(error) => return Err(ScanError::Read(error)),
             };
@@ -184,6 +199,7 @@ impl<Objects: ObjectStore, Records: RecordStore, Results: Topic, Time: Clock>
         head: &Result<ObjectHead, Reason>,
         inspector: &mut impl Inspector,
     ) -> Result<Option<ScanRecord>, ScanError> {
+        self.reports.begun(object, self.clock.now()).await.map_err(ScanError::Publish)?;
         let inspection = match head {
             Ok(head) => match inspector.inspect(object, head).await {
                 Err(ScanError::Read(StoreError::PreconditionFailed | StoreError::NotFound)) => return Ok(None),
@@ -220,28 +236,49 @@ impl<Objects: ObjectStore, Records: RecordStore, Results: Topic, Time: Clock>
                 let removed = self.records.remove(&record.object, record.sequencer.as_ref()).await;
                 return removed.map(|()| Settled::Gone).map_err(ScanError::Record);
             }
-            Err(ScanError::NoRoomForStatus) => {
-                // Tags of its uploader's must not silence an infection: it is reported before its message fails.
-                self.report(record).await?;
-                return Err(ScanError::NoRoomForStatus);
+            // Tags of its uploader's, or a policy, must not silence an infection: it is reported before its message fails. And
+            // what cannot be tagged must not stay where anybody can read it.
+            Err(error) if is_infected(record) && error.is_lasting() => {
+                return match (self.report(record).await?, self.infected.quarantine_bucket.is_some()) {
+                    (Settled::Done, true) => self.contain(record).await,
+                    (Settled::Done, false) => Err(error),
+                    (other, _) => Ok(other),
+                };
             }
             Err(error) => return Err(error),
         };
-        if !tagged && record.reported {
-            return Ok(Settled::Done);
+        let settled = if !tagged && record.reported {
+            Settled::Done
+        } else if self.still_holds(record).await? {
+            self.report(record).await?
+        } else {
+            Settled::Overtaken
+        };
+        if matches!(settled, Settled::Done) && is_infected(record) { self.contain(record).await } else { Ok(settled) }
+    }
+
+    async fn contain(&self, record: &ScanRecord) -> Result<Settled, ScanError> {
+        match contain(self.objects, record, self.infected).await {
+            Ok(Contained::InPlace) => Ok(Settled::Done),
+            Ok(contained) => {
+                tracing::warn!(
+                    s3.bucket = record.object.bucket,
+                    s3.key = record.object.key,
+                    s3.version_id = record.object.version_id,
+                    outcome = ?contained,
+                    "infected object contained"
+                );
+                Ok(Settled::Done)
+            }
+            Err(StoreError::PreconditionFailed) => Ok(Settled::Overtaken),
+            Err(error) => Err(ScanError::Contain(error)),
         }
-        if !self.still_holds(record).await? {
-            return Ok(Settled::Overtaken);
-        }
-        self.report(record).await
     }
 
     /// Publishes a record's result once, and marks the record as reported.
     async fn report(&self, record: &ScanRecord) -> Result<Settled, ScanError> {
-        if let (false, Some(topic)) = (record.reported, self.results)
-            && let Some(message) = result_message(record, self.names, self.settings)
-        {
-            topic.publish(&message).await.map_err(ScanError::Publish)?;
+        if !record.reported {
+            self.reports.ended(record).await.map_err(ScanError::Publish)?;
         }
         // Also tells whether a newer record was written while we tagged: then our tags may stand over its own.
         match self.records.mark_reported(record).await {
@@ -274,9 +311,22 @@ impl<Objects: ObjectStore, Records: RecordStore, Results: Topic, Time: Clock>
         match self.objects.head(&record.object).await {
             Ok(head) => Ok(head.etag == record.etag),
             Err(StoreError::NotFound) => Ok(false),
-            Err(StoreError::Unreadable(_) | StoreError::Denied(_)) => Ok(record.etag.is_empty()),
+            Err(StoreError::Unreadable(..) | StoreError::Denied(_)) => Ok(record.etag.is_empty()),
             Err(error) => Err(ScanError::Read(error)),
         }
+    }
+}
+
+fn is_infected(record: &ScanRecord) -> bool {
+    matches!(record.verdict, Verdict::Infected { .. })
+}
+
+/// Why an object is not scanned that cannot be read as it is stored.
+pub(crate) fn reason_of(obstacle: Obstacle) -> Reason {
+    match obstacle {
+        Obstacle::Archived => Reason::Archived,
+        Obstacle::CustomerKey => Reason::CustomerKey,
+        Obstacle::KeyUnusable => Reason::KeyUnusable,
     }
 }
 

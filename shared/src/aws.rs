@@ -1,5 +1,6 @@
 //! Adapters of the ports to S3, DynamoDB and SNS, one for each service.
 
+mod bus;
 mod definitions;
 mod function;
 mod objects;
@@ -10,6 +11,7 @@ mod topic;
 use std::time::Duration;
 
 use aws_config::{BehaviorVersion, SdkConfig, retry::RetryConfig, timeout::TimeoutConfig};
+pub use bus::EventBridgeBus;
 pub use definitions::S3Definitions;
 pub use function::run_function;
 pub use objects::S3Objects;
@@ -26,6 +28,14 @@ pub async fn sdk_config() -> SdkConfig {
         .timeout_config(timeouts)
         .load()
         .await
+}
+
+/// The same configuration with another endpoint, where one is given.
+pub fn at_endpoint(config: &SdkConfig, endpoint: Option<&str>) -> SdkConfig {
+    match endpoint {
+        Some(endpoint) => config.clone().into_builder().endpoint_url(endpoint).build(),
+        None => config.clone(),
+    }
 }
 
 /// An ETag as events and records have it: without the quotes of S3's headers.

@@ -5,10 +5,12 @@
 //! builders.
 
 pub mod definitions;
+pub mod dialect;
 pub mod event;
 pub mod object;
 pub mod port;
 pub mod published;
+pub mod quarantine;
 pub mod rescan_plan;
 pub mod scan_record;
 pub mod settings;

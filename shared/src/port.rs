@@ -23,15 +23,26 @@ pub enum StoreError {
     /// The caller may not do this; the same call fails until someone changes a policy.
     #[error("access denied")]
     Denied(#[source] Box<dyn Error + Send + Sync>),
-    /// The stored thing cannot be read as it is: archived, or encrypted with a key that the caller does not have.
+    /// The stored thing cannot be read as it is.
     #[error("not readable as it is stored")]
-    Unreadable(#[source] Box<dyn Error + Send + Sync>),
+    Unreadable(Obstacle, #[source] Box<dyn Error + Send + Sync>),
     /// Throttled, timed out or 5xx; the same call may work later.
     #[error("store unavailable")]
     Unavailable(#[source] Box<dyn Error + Send + Sync>),
     /// The answer makes no sense, or the request was refused for its form.
     #[error("unexpected answer")]
     Unexpected(#[source] Box<dyn Error + Send + Sync>),
+}
+
+/// What stands between a stored thing and its reader.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Obstacle {
+    /// It is in an archive tier.
+    Archived,
+    /// It is encrypted with a key that only its uploader has (SSE-C).
+    CustomerKey,
+    /// It is encrypted with a KMS key that is disabled, deleted, or not the caller's to use.
+    KeyUnusable,
 }
 
 /// What HEAD says of one object version.
@@ -75,6 +86,47 @@ pub trait ObjectStore: Sync {
     /// # Errors
     /// As [`ObjectStore::head`].
     fn put_tags(&self, object: &ObjectId, tags: &[Tag]) -> impl Future<Output = Result<(), StoreError>> + Send;
+
+    /// Copies exactly these bytes, without their tags, to another place, where whatever is there is written over.
+    ///
+    /// # Errors
+    /// [`StoreError::PreconditionFailed`] when the object no longer has this ETag; otherwise as [`ObjectStore::head`].
+    fn copy(&self, object: &ObjectId, etag: &str, to: &ObjectId)
+    -> impl Future<Output = Result<(), StoreError>> + Send;
+
+    /// Writes a small object.
+    ///
+    /// # Errors
+    /// The store's.
+    fn write(&self, object: &ObjectId, bytes: Vec<u8>) -> impl Future<Output = Result<(), StoreError>> + Send;
+
+    /// Deletes exactly this version for good; where no versions are kept, the object, provided that it still has this ETag.
+    ///
+    /// # Errors
+    /// [`StoreError::PreconditionFailed`] when the object no longer has this ETag; one that is gone is no error.
+    fn delete(&self, object: &ObjectId, etag: &str) -> impl Future<Output = Result<(), StoreError>> + Send;
+}
+
+/// An event for an EventBridge bus.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BusEvent {
+    /// Who tells; never beginning with `aws.`, which EventBridge keeps for itself.
+    pub source: &'static str,
+    /// What kind of event it is.
+    pub detail_type: &'static str,
+    /// A JSON object, at most 256 KiB with all else.
+    pub detail: String,
+    /// ARNs of what it is about.
+    pub resources: Vec<String>,
+}
+
+/// An EventBridge bus.
+pub trait EventBus: Sync {
+    /// Puts events, at most 10; all or an error.
+    ///
+    /// # Errors
+    /// The bus's.
+    fn put(&self, events: &[BusEvent]) -> impl Future<Output = Result<(), StoreError>> + Send;
 }
 
 /// The scan records, as the scanner uses them.

@@ -23,7 +23,91 @@ pub enum SettingError {
         /// What it should hold.
         expected: String,
     },
+    /// The predecessor took it, and we do not.
+    #[error("{variable} is set, and Nacre does not take it: {reason}")]
+    Refused {
+        /// The variable.
+        variable: &'static str,
+        /// Why, and what to do instead.
+        reason: &'static str,
+    },
 }
+
+/// A setting, as `docs/configuration.md` tells it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Setting {
+    /// The environment variable.
+    pub variable: &'static str,
+    /// What it is when unset; `required` when nothing works without it.
+    pub default: &'static str,
+    /// What it does.
+    pub meaning: &'static str,
+}
+
+/// Makes the rows of a table of settings.
+#[macro_export]
+macro_rules! settings_table {
+    ($($variable:literal, $default:literal, $meaning:literal;)*) => {
+        &[$($crate::settings::Setting { variable: $variable, default: $default, meaning: $meaning },)*]
+    };
+}
+
+/// A setting of the predecessor that is not taken: what it asked for would harm, or means nothing here. Starting as if it had
+/// been taken would be worse than not starting.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RefusedSetting {
+    /// The environment variable.
+    pub variable: &'static str,
+    /// Why, and what to do instead.
+    pub reason: &'static str,
+    /// Whether it may be there with the value of "no".
+    pub may_be_false: bool,
+}
+
+/// The settings of the predecessor, its fork and its upstream that are not taken.
+pub const REFUSED: [RefusedSetting; 8] = [
+    RefusedSetting {
+        variable: "AV_UPDATE_METADATA",
+        reason: "rewriting an object's metadata copies it onto itself, which makes a new version, loses its ACL and encryption, and \
+                 sets off another scan; the tags say the same, so unset it",
+        may_be_false: false,
+    },
+    RefusedSetting {
+        variable: "AV_PROCESS_ORIGINAL_VERSION_ONLY",
+        reason: "every version is scanned, tagged and recorded as itself, so that none needs to be refused; unset it",
+        may_be_false: true,
+    },
+    RefusedSetting {
+        variable: "CLAMAVLIB_PATH",
+        reason: "the engine finds its library as the system does (LD_LIBRARY_PATH); unset it",
+        may_be_false: false,
+    },
+    RefusedSetting {
+        variable: "CLAMSCAN_PATH",
+        reason: "no clamscan is run; NACRE_ENGINE_PATH names the engine, so unset it",
+        may_be_false: false,
+    },
+    RefusedSetting {
+        variable: "FRESHCLAM_PATH",
+        reason: "no freshclam is run; NACRE_DEFINITIONS_MIRROR names where databases come from, so unset it",
+        may_be_false: false,
+    },
+    RefusedSetting {
+        variable: "LD_PATH",
+        reason: "the predecessor did not use it either; unset it",
+        may_be_false: false,
+    },
+    RefusedSetting {
+        variable: "DATADOG_API_KEY",
+        reason: "metrics are written to the log in CloudWatch's embedded format, from which Datadog's own integration reads them; unset it",
+        may_be_false: false,
+    },
+    RefusedSetting {
+        variable: "LAMBDA_ENDPOINT",
+        reason: "no function calls another; AWS_ENDPOINT_URL and its kind name endpoints, so unset it",
+        may_be_false: false,
+    },
+];
 
 /// The settings of one program.
 pub struct Settings<F>(F);
@@ -32,6 +116,20 @@ impl<F: Fn(&str) -> Option<String>> Settings<F> {
     /// Reads variables through `variable`. An empty value is the same as none: CloudFormation cannot leave one out.
     pub fn new(variable: F) -> Self {
         Self(variable)
+    }
+
+    /// Refuses the predecessor's settings that are not taken.
+    ///
+    /// # Errors
+    /// [`SettingError::Refused`].
+    pub fn refuse(&self) -> Result<(), SettingError> {
+        for RefusedSetting { variable, reason, may_be_false } in REFUSED {
+            let harmless = may_be_false && matches!(self.switch(variable, false), Ok(false));
+            if self.optional(variable).is_some() && !harmless {
+                return Err(SettingError::Refused { variable, reason });
+            }
+        }
+        Ok(())
     }
 
     /// The value of a variable that may be missing.
@@ -95,6 +193,21 @@ impl<F: Fn(&str) -> Option<String>> Settings<F> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_the_predecessor_took_and_we_do_not_is_refused_with_a_reason() {
+        let refused = |name: &str, value: &str| {
+            let error = Settings::new(|variable| (variable == name).then(|| value.to_owned())).refuse().err();
+            error.map(|error| error.to_string()).unwrap_or_default()
+        };
+        for RefusedSetting { variable, reason, .. } in REFUSED {
+            assert_eq!(refused(variable, "True"), format!("{variable} is set, and Nacre does not take it: {reason}"));
+            assert_eq!(refused(variable, ""), "");
+        }
+        assert_eq!(refused("AV_PROCESS_ORIGINAL_VERSION_ONLY", "False"), "");
+        // With the predecessor its presence was enough.
+        assert_ne!(refused("AV_UPDATE_METADATA", "False"), "");
+    }
 
     fn settings(value: &'static str) -> Settings<impl Fn(&str) -> Option<String>> {
         Settings::new(move |name| (name == "SET").then(|| value.to_owned()))

@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 
-use crate::verdict::Verdict;
+use crate::{dialect::Dialect, verdict::Verdict};
 
 /// S3's limit of tags on one object version.
 pub const MAX_TAGS: usize = 10;
@@ -45,6 +45,9 @@ pub struct TagNames {
     pub skipped: String,
     /// Status of an object that could not be scanned (`NACRE_STATUS_UNSCANNABLE`).
     pub unscannable: String,
+    /// In whose words the status is told besides (`NACRE_RESULT_DIALECTS`). The names above are always told: the deny policy
+    /// is written in them.
+    pub dialects: Vec<Dialect>,
 }
 
 impl Default for TagNames {
@@ -58,6 +61,7 @@ impl Default for TagNames {
             infected: "INFECTED".into(),
             skipped: "SKIPPED".into(),
             unscannable: "UNSCANNABLE".into(),
+            dialects: vec![Dialect::Predecessor],
         }
     }
 }
@@ -74,7 +78,9 @@ impl TagNames {
     }
 
     fn is_ours(&self, key: &str) -> bool {
-        [&self.status, &self.signature, &self.timestamp, &self.reason].into_iter().any(|ours| ours == key)
+        let dialects = self.dialects.iter().filter_map(|dialect| dialect.tag_key());
+        let ours = [&self.status, &self.signature, &self.timestamp, &self.reason].map(String::as_str);
+        ours.into_iter().chain(dialects).any(|ours| ours == key)
     }
 }
 
@@ -110,7 +116,7 @@ pub enum TagPlan {
 /// Plans the tag set of an object with these `existing` tags.
 ///
 /// Foreign tags stay as they are, in their order. Where ten tags are not enough, ours give way in the order timestamp,
-/// signature, reason; the status never does. A tag set that already tells status, signature and reason is
+/// signature, reason, other dialects; the status never does. A tag set that already tells status, signature and reason is
 /// kept, and with it the time when that was first found out: a rescan that changes nothing writes nothing.
 pub fn plan_tags(existing: &[Tag], verdict: &Verdict, scanned_at: DateTime<Utc>, names: &TagNames) -> TagPlan {
     let foreign: Vec<Tag> = existing.iter().filter(|tag| !names.is_ours(&tag.key)).cloned().collect();
@@ -120,6 +126,7 @@ pub fn plan_tags(existing: &[Tag], verdict: &Verdict, scanned_at: DateTime<Utc>,
     }
     // In the order of their worth: what has no room falls off the end.
     let mut ours = vec![Tag::new(&names.status, tag_value(names.status_of(verdict)))];
+    ours.extend(names.dialects.iter().filter_map(|dialect| dialect.tag(verdict)));
     ours.extend(verdict.reason().map(|reason| Tag::new(&names.reason, reason.name())));
     ours.push(Tag::new(&names.signature, signature_value(verdict)));
     let timestamp_fits = ours.len() < room;
@@ -223,6 +230,30 @@ mod tests {
         assert_eq!(keys(&foreign(8)), ["av-status", "nacre-reason"]);
         assert_eq!(keys(&foreign(9)), ["av-status"]);
         assert_eq!(plan(&foreign(10), &Verdict::Clean), TagPlan::NoRoom);
+    }
+
+    #[test]
+    fn further_dialects_tell_the_status_in_their_words_and_give_way_before_it() {
+        let names = TagNames { dialects: Dialect::ALL.to_vec(), ..TagNames::default() };
+        let keys = |existing: &[Tag]| {
+            let verdict = Verdict::Unscannable { reason: Reason::Encrypted };
+            match plan_tags(existing, &verdict, DateTime::UNIX_EPOCH, &names) {
+                TagPlan::Put(tags) => tags.into_iter().skip(existing.len()).map(|tag| tag.key).collect::<Vec<_>>(),
+                _ => vec![],
+            }
+        };
+        let foreign = |n: usize| (0..n).map(|n| Tag::new(format!("t{n}"), "v")).collect::<Vec<_>>();
+        let all =
+            ["av-status", "GuardDutyMalwareScanStatus", "scan-status", "nacre-reason", "av-signature", "av-timestamp"];
+        assert_eq!(keys(&[]), all);
+        for room in 1..=5 {
+            assert_eq!(keys(&foreign(MAX_TAGS - room)), all[..room]);
+        }
+        // What such a product said before is not a foreign tag.
+        let stale = [Tag::new("scan-status", "CLEAN")];
+        let infected = Verdict::Infected { signatures: vec!["A".into()] };
+        let TagPlan::Put(tags) = plan_tags(&stale, &infected, DateTime::UNIX_EPOCH, &names) else { panic!("no tags") };
+        assert!(tags.contains(&Tag::new("scan-status", "INFECTED")) && !tags.contains(&stale[0]));
     }
 
     #[test]

@@ -105,8 +105,16 @@ reasons! {
     EngineError = "engine_error",
     /// The engine's process died over it, twice.
     EngineDied = "engine_died",
-    /// Archived or encrypted in S3 so that it cannot be read.
+    /// Cannot be read as it is stored.
     Unreadable = "unreadable",
+    /// In an archive tier of S3: restore it to have it scanned.
+    Archived = "archived",
+    /// Encrypted with a key that only its uploader has (SSE-C).
+    CustomerKey = "customer_key",
+    /// Encrypted with a KMS key that may not be used.
+    KeyUnusable = "key_unusable",
+    /// Nothing was found, by definitions that are too old to tell.
+    StaleDefinitions = "stale_definitions",
     /// Access denied by a policy.
     AccessDenied = "access_denied",
     /// Not a regular file (command line only).
@@ -117,7 +125,15 @@ reasons! {
 
 impl Reason {
     /// The reasons that may be gone at the next try: they lie with the surroundings, not with the object's bytes.
-    pub const PASSING: [Self; 3] = [Self::EngineDied, Self::AccessDenied, Self::Unreadable];
+    pub const PASSING: [Self; 7] = [
+        Self::EngineDied,
+        Self::AccessDenied,
+        Self::Unreadable,
+        Self::Archived,
+        Self::CustomerKey,
+        Self::KeyUnusable,
+        Self::StaleDefinitions,
+    ];
 
     /// Whether the next try may fare better.
     pub fn is_passing(self) -> bool {

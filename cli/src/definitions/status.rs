@@ -5,7 +5,6 @@ use std::{collections::BTreeMap, io, process::ExitCode};
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use clap::Args;
 use nacre_shared::{
-    definitions::manifest::Manifest,
     port::{Clock, DefinitionsStore, SystemClock},
     updater_state::UpdaterState,
 };
@@ -90,7 +89,7 @@ async fn status(store: &impl DefinitionsStore, limit: u32, now: DateTime<Utc>) -
     let (published, manifest) = current(store).await?;
     let read = UpdaterState::read(store).await;
     let (state, _) = read.map_err(|source| BucketError::Store { key: "the updater's memory".into(), source })?;
-    let age = now - newest_built(&manifest);
+    let age = now - manifest.newest_built();
     Ok(Status {
         generation: manifest.generation.0,
         published: manifest.published,
@@ -108,11 +107,6 @@ async fn status(store: &impl DefinitionsStore, limit: u32, now: DateTime<Utc>) -
         awaited: state.awaited,
         trust_anchor: manifest.trust_anchor,
     })
-}
-
-fn newest_built(manifest: &Manifest) -> DateTime<Utc> {
-    let newest = manifest.databases.iter().map(|entry| entry.built).max().unwrap_or_default();
-    i64::try_from(newest).ok().and_then(|built| DateTime::from_timestamp(built, 0)).unwrap_or(DateTime::UNIX_EPOCH)
 }
 
 impl Status {

@@ -8,11 +8,12 @@ use nacre_shared::{
         failing::{Failing, Plan, When},
         memory_objects::MemoryObjects,
         memory_records::MemoryRecords,
-        memory_topic::MemoryTopic,
+        memory_topic::{MemoryBus, MemoryTopic},
     },
 };
 
 use super::*;
+use crate::result_message::tests::everything;
 
 /// A clock that stands still.
 struct Noon;
@@ -70,13 +71,13 @@ struct World {
     objects: MemoryObjects,
     records: MemoryRecords,
     results: MemoryTopic,
+    bus: MemoryBus,
+    infected: InfectedSettings,
 }
-
-const RESULTS: ResultSettings = ResultSettings { topic_arn: None, publish_clean: true, publish_infected: true };
 
 impl World {
     async fn scan(&self, object: &ObjectId, reader: &mut Reader<'_>) -> Result<Outcome, ScanError> {
-        scan(&self.objects, &self.records, &self.results, object, reader).await
+        scan(&self.objects, &self.records, &self.results, &self.bus, &self.infected, object, reader).await
     }
 
     async fn status(&self, object: &ObjectId) -> Option<String> {
@@ -89,11 +90,15 @@ async fn scan(
     objects: &impl ObjectStore,
     records: &impl RecordStore,
     results: &impl Topic,
+    bus: &impl EventBus,
+    infected: &InfectedSettings,
     object: &ObjectId,
     reader: &mut Reader<'_>,
 ) -> Result<Outcome, ScanError> {
     let names = TagNames::default();
-    let scanner = Scanner { objects, records, results: Some(results), clock: &Noon, names: &names, settings: &RESULTS };
+    let settings = &everything();
+    let reports = Reports { results: Some(results), starts: None, bus: Some(bus), names: &names, settings };
+    let scanner = Scanner { objects, records, reports, clock: &Noon, names: &names, infected };
     let request = ScanRequest { object: object.clone(), sequencer: None, cause: Cause::Upload };
     scanner.scan(&request, reader).await
 }
@@ -110,7 +115,9 @@ async fn a_failure_anywhere_converges_at_the_next_delivery() {
                 let records = Failing { port: &world.records, plan };
                 let results = Failing { port: &world.results, plan };
                 let mut reader = Reader::new(&world.objects, 1);
-                let first = scan(&objects, &records, &results, &object, &mut reader).await;
+                let bus = Failing { port: &world.bus, plan };
+                let infected = &world.infected;
+                let first = scan(&objects, &records, &results, &bus, infected, &object, &mut reader).await;
                 let reached = plan.was_reached();
                 assert_eq!(first.is_err(), reached, "{bucket} {when:?} {nth}");
                 world.scan(&object, &mut reader).await.unwrap();
@@ -184,13 +191,13 @@ async fn a_named_version_is_scanned_and_tagged_whatever_came_after_it() {
 async fn an_object_that_is_gone_is_no_error_and_leaves_no_record() {
     let world = World::default();
     let object = world.objects.put("versioned", "key", "good");
-    world.objects.delete("versioned", "key");
+    world.objects.hide("versioned", "key");
     let latest = ObjectId { version_id: None, ..object };
     let gone = world.scan(&latest, &mut Reader::new(&world.objects, 1)).await.unwrap();
     assert_eq!(gone, Outcome::Gone);
 
     let object = world.objects.put("plain", "key", "good");
-    let mut reader = Reader::meddling(&world.objects, || drop(world.objects.delete("plain", "key")));
+    let mut reader = Reader::meddling(&world.objects, || drop(world.objects.hide("plain", "key")));
     assert_eq!(world.scan(&object, &mut reader).await.unwrap(), Outcome::Gone);
     assert_eq!(world.records.records(), []);
     assert_eq!(world.results.messages(), []);
@@ -232,7 +239,9 @@ async fn foreign_tags_survive_and_an_infected_object_without_room_is_not_let_pas
 async fn scan_event(world: &World, object: &ObjectId, sequencer: &str, reader: &mut Reader<'_>) -> Outcome {
     let names = TagNames::default();
     let (objects, records, results) = (&world.objects, &world.records, Some(&world.results));
-    let scanner = Scanner { objects, records, results, clock: &Noon, names: &names, settings: &RESULTS };
+    let (bus, infected, settings): (Option<&MemoryBus>, _, _) = (None, &InfectedSettings::default(), &everything());
+    let reports = Reports { results, starts: None, bus, names: &names, settings };
+    let scanner = Scanner { objects, records, reports, clock: &Noon, names: &names, infected };
     let sequencer = nacre_shared::object::Sequencer::try_from(sequencer.to_owned()).ok();
     scanner.scan(&ScanRequest { object: object.clone(), sequencer, cause: Cause::Upload }, reader).await.unwrap()
 }
@@ -254,11 +263,11 @@ struct Sealed<'a>(&'a MemoryObjects);
 
 impl ObjectStore for Sealed<'_> {
     async fn head(&self, _: &ObjectId) -> Result<ObjectHead, StoreError> {
-        Err(StoreError::Unreadable("encrypted with a key of the customer's".into()))
+        Err(StoreError::Unreadable(Obstacle::CustomerKey, "encrypted with a key of the customer's".into()))
     }
 
     async fn download(&self, _: &ObjectId, _: &ObjectHead, _: &std::path::Path) -> Result<(), StoreError> {
-        Err(StoreError::Unreadable("encrypted with a key of the customer's".into()))
+        Err(StoreError::Unreadable(Obstacle::CustomerKey, "encrypted with a key of the customer's".into()))
     }
 
     async fn tags(&self, object: &ObjectId) -> Result<Vec<Tag>, StoreError> {
@@ -268,6 +277,18 @@ impl ObjectStore for Sealed<'_> {
     async fn put_tags(&self, object: &ObjectId, tags: &[Tag]) -> Result<(), StoreError> {
         self.0.put_tags(object, tags).await
     }
+
+    async fn copy(&self, object: &ObjectId, etag: &str, to: &ObjectId) -> Result<(), StoreError> {
+        self.0.copy(object, etag, to).await
+    }
+
+    async fn write(&self, object: &ObjectId, bytes: Vec<u8>) -> Result<(), StoreError> {
+        self.0.write(object, bytes).await
+    }
+
+    async fn delete(&self, object: &ObjectId, etag: &str) -> Result<(), StoreError> {
+        self.0.delete(object, etag).await
+    }
 }
 
 #[tokio::test]
@@ -276,7 +297,65 @@ async fn an_object_of_which_nothing_can_be_told_never_keeps_its_uploaders_verdic
     let object = world.objects.put("plain", "key", "evil");
     world.objects.put_tags(&object, &[Tag::new("av-status", "CLEAN")]).await.unwrap();
     let mut reader = Reader::new(&world.objects, 1);
-    let outcome = scan(&Sealed(&world.objects), &world.records, &world.results, &object, &mut reader).await.unwrap();
-    assert_eq!(outcome, Outcome::Scanned(Verdict::Unscannable { reason: Reason::Unreadable }));
+    let World { objects, records, results, bus, infected } = &world;
+    let outcome = scan(&Sealed(objects), records, results, bus, infected, &object, &mut reader).await.unwrap();
+    assert_eq!(outcome, Outcome::Scanned(Verdict::Unscannable { reason: Reason::CustomerKey }));
     assert_eq!(world.status(&object).await.as_deref(), Some("UNSCANNABLE"));
+}
+
+#[tokio::test]
+async fn a_scan_that_begins_is_told_and_one_that_is_answered_by_a_record_is_not() {
+    let world = World::default();
+    let object = world.objects.put("plain", "key", "good");
+    let (starts, names, settings) = (MemoryTopic::default(), TagNames::default(), everything());
+    let reports = || Reports {
+        results: Some(&world.results),
+        starts: Some(&starts),
+        bus: Some(&world.bus),
+        names: &names,
+        settings: &settings,
+    };
+    let mut reader = Reader::new(&world.objects, 1);
+    for _ in 0..2 {
+        let World { objects, records, infected, .. } = &world;
+        let scanner = Scanner { objects, records, reports: reports(), clock: &Noon, names: &names, infected };
+        let request = ScanRequest { object: object.clone(), sequencer: None, cause: Cause::Upload };
+        scanner.scan(&request, &mut reader).await.unwrap();
+    }
+    assert_eq!((starts.messages().len(), world.results.messages().len(), world.bus.events().len()), (1, 1, 1));
+}
+
+#[tokio::test]
+async fn an_infected_object_is_moved_to_quarantine_after_it_was_reported() {
+    let quarantine = || InfectedSettings { delete: false, quarantine_bucket: Some("quarantine".into()) };
+    for bucket in ["plain", "versioned"] {
+        let world = World { infected: quarantine(), ..World::default() };
+        let object = world.objects.put(bucket, "key", "evil");
+        let mut reader = Reader::new(&world.objects, 1);
+        let outcome = world.scan(&object, &mut reader).await.unwrap();
+        assert!(matches!(outcome, Outcome::Scanned(Verdict::Infected { .. })), "{outcome:?}");
+        assert_eq!(world.results.messages().len(), 1);
+        assert!(matches!(world.objects.head(&object).await, Err(StoreError::NotFound)));
+        assert_eq!(world.objects.keys("quarantine").len(), 2);
+        // The same message again, and one about the copy.
+        assert_eq!(world.scan(&object, &mut reader).await.unwrap(), Outcome::Gone);
+        let clean = world.objects.put(bucket, "key", "good");
+        world.scan(&clean, &mut reader).await.unwrap();
+        assert!(world.objects.head(&clean).await.is_ok(), "only what is infected is moved");
+    }
+}
+
+#[tokio::test]
+async fn what_cannot_be_tagged_goes_to_quarantine_instead() {
+    let infected = InfectedSettings { delete: false, quarantine_bucket: Some("quarantine".into()) };
+    let world = World { infected, ..World::default() };
+    let object = world.objects.put("versioned", "key", "evil");
+    let full: Vec<Tag> = (0..10).map(|n| Tag::new(format!("theirs-{n}"), "x")).collect();
+    world.objects.put_tags(&object, &full).await.unwrap();
+    let mut reader = Reader::new(&world.objects, 1);
+    let outcome = world.scan(&object, &mut reader).await.unwrap();
+    assert!(matches!(outcome, Outcome::Scanned(Verdict::Infected { .. })), "{outcome:?}");
+    assert_eq!(world.results.messages().len(), 1, "and it is reported");
+    assert!(world.objects.head(&object).await.is_err());
+    assert_eq!(world.objects.keys("quarantine").len(), 2);
 }

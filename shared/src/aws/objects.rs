@@ -5,7 +5,7 @@ use std::path::Path;
 use aws_config::SdkConfig;
 use aws_sdk_s3::{
     Client,
-    types::{Tag as S3Tag, Tagging},
+    types::{Tag as S3Tag, Tagging, TaggingDirective},
 };
 use tokio::{fs::OpenOptions, io::AsyncWriteExt};
 
@@ -103,4 +103,35 @@ impl ObjectStore for S3Objects {
         let request = self.client.put_object_tagging().bucket(bucket).key(key).set_version_id(version_id.clone());
         request.tagging(tagging).send().await.map(|_| ()).map_err(store_error)
     }
+
+    async fn copy(&self, object: &ObjectId, etag: &str, to: &ObjectId) -> Result<(), StoreError> {
+        let ObjectId { bucket, key, version_id } = object;
+        let version = version_id.as_ref().map(|id| format!("?versionId={}", encoded(id))).unwrap_or_default();
+        let source = format!("{}/{}{version}", encoded(bucket), encoded(key));
+        let request = self.client.copy_object().copy_source(source).copy_source_if_match(quoted_etag(etag));
+        let request = request.bucket(&to.bucket).key(&to.key).tagging_directive(TaggingDirective::Replace);
+        request.send().await.map(|_| ()).map_err(store_error)
+    }
+
+    async fn write(&self, object: &ObjectId, bytes: Vec<u8>) -> Result<(), StoreError> {
+        let request = self.client.put_object().bucket(&object.bucket).key(&object.key).body(bytes.into());
+        request.send().await.map(|_| ()).map_err(store_error)
+    }
+
+    async fn delete(&self, object: &ObjectId, etag: &str) -> Result<(), StoreError> {
+        let ObjectId { bucket, key, version_id } = object;
+        let request = self.client.delete_object().bucket(bucket).key(key).set_version_id(version_id.clone());
+        // What no version id names may have been written over.
+        let request = if version_id.is_some() { request } else { request.if_match(quoted_etag(etag)) };
+        match request.send().await.map(|_| ()).map_err(store_error) {
+            Err(StoreError::NotFound) => Ok(()),
+            outcome => outcome,
+        }
+    }
+}
+
+/// A part of a copy's source, which is a URL's path: all but what is safe in any URL is encoded, slashes too.
+fn encoded(text: &str) -> String {
+    let safe = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte);
+    text.bytes().map(|byte| if safe(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") }).collect()
 }

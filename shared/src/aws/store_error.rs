@@ -5,7 +5,7 @@ use std::error::Error;
 use aws_sdk_s3::{config::http::HttpResponse, error::SdkError};
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 
-use crate::port::StoreError;
+use crate::port::{Obstacle, StoreError};
 
 /// Codes of calls that may work later, besides all kinds of throttling.
 const PASSING: [&str; 7] = [
@@ -29,16 +29,18 @@ where
     let status = error.raw_response().map(|response| response.status().as_u16());
     let code = error.code().unwrap_or_default().to_owned();
     // S3 has no code of its own for objects under a key of the customer's (SSE-C).
-    let customer_key = code == "InvalidRequest" && error.message().is_some_and(|text| text.contains("Encryption"));
+    let told = |text: &str| error.message().is_some_and(|message| message.contains(text));
+    let customer_key = code == "InvalidRequest" && told("Encryption");
+    // S3 tells of a key that may not be used as of an object that may not be read.
+    let key_denied = status == Some(403) && told("kms:");
     let unsent = matches!(error, SdkError::ConstructionFailure(_));
     let boxed: Box<dyn Error + Send + Sync> = Box::new(error);
     match (status, code.as_str()) {
         (_, code) if code.contains("Throttl") || PASSING.contains(&code) => StoreError::Unavailable(boxed),
         (_, code) if LOST_RACE.contains(&code) => StoreError::PreconditionFailed,
-        // Archived, or encrypted with a key that is disabled, deleted or not ours.
-        (_, code) if code == "InvalidObjectState" || code.starts_with("KMS.") || customer_key => {
-            StoreError::Unreadable(boxed)
-        }
+        (_, "InvalidObjectState") => StoreError::Unreadable(Obstacle::Archived, boxed),
+        (_, code) if code.starts_with("KMS.") || key_denied => StoreError::Unreadable(Obstacle::KeyUnusable, boxed),
+        _ if customer_key => StoreError::Unreadable(Obstacle::CustomerKey, boxed),
         // A version that is a delete marker answers 405.
         (Some(404 | 405), _) => StoreError::NotFound,
         (Some(412), _) => StoreError::PreconditionFailed,
@@ -73,7 +75,9 @@ mod tests {
             StoreError::NotFound => "not found",
             StoreError::PreconditionFailed => "lost",
             StoreError::Denied(_) => "denied",
-            StoreError::Unreadable(_) => "unreadable",
+            StoreError::Unreadable(Obstacle::Archived, _) => "archived",
+            StoreError::Unreadable(Obstacle::CustomerKey, _) => "customer key",
+            StoreError::Unreadable(Obstacle::KeyUnusable, _) => "key unusable",
             StoreError::Unavailable(_) => "unavailable",
             StoreError::Unexpected(_) => "unexpected",
         };
@@ -89,8 +93,8 @@ mod tests {
             (409, "OperationAborted", "unavailable"),
             (403, "AccessDenied", "denied"),
             (400, "AccessDeniedException", "denied"),
-            (403, "InvalidObjectState", "unreadable"),
-            (400, "KMS.DisabledException", "unreadable"),
+            (403, "InvalidObjectState", "archived"),
+            (400, "KMS.DisabledException", "key unusable"),
             (400, "KMS.ThrottlingException", "unavailable"),
             (400, "ProvisionedThroughputExceededException", "unavailable"),
             (400, "ThrottlingException", "unavailable"),
@@ -109,7 +113,10 @@ mod tests {
     fn an_object_under_a_customers_key_is_unreadable_and_other_invalid_requests_are_not() {
         let text =
             "The object was stored using a form of Server Side Encryption. The correct parameters must be provided";
-        assert!(matches!(answered(400, "InvalidRequest", text), StoreError::Unreadable(_)));
+        assert!(matches!(answered(400, "InvalidRequest", text), StoreError::Unreadable(Obstacle::CustomerKey, _)));
+        let text =
+            "User: arn:aws:sts::1:assumed-role/scanner is not authorized to perform: kms:Decrypt on this resource";
+        assert!(matches!(answered(403, "AccessDenied", text), StoreError::Unreadable(Obstacle::KeyUnusable, _)));
         assert!(matches!(answered(400, "InvalidRequest", "Missing header"), StoreError::Unexpected(_)));
     }
 

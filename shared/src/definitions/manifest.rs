@@ -248,6 +248,12 @@ impl Manifest {
         keys.chain([Self::object_key(self.generation)])
     }
 
+    /// When the newest of its databases was built: how old what they know is.
+    pub fn newest_built(&self) -> DateTime<Utc> {
+        let newest = self.databases.iter().map(|entry| entry.built).max().unwrap_or_default();
+        i64::try_from(newest).ok().and_then(|built| DateTime::from_timestamp(built, 0)).unwrap_or_default()
+    }
+
     /// Key of a generation's manifest.
     pub fn object_key(generation: Generation) -> String {
         format!("{MANIFESTS_PREFIX}{}.json", generation.0)

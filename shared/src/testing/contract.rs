@@ -35,7 +35,7 @@ mod tests {
         let latest = objects.put("versioned", "key", "latest");
         objects.delete_version(&gone);
         objects.put("versioned", "hidden", "x");
-        let marker = objects.delete("versioned", "hidden");
+        let marker = objects.hide("versioned", "hidden");
         let scratch = tempfile::tempdir().unwrap();
         objects_are_exact(&objects, &Versions { elder, latest, gone, marker }, scratch.path()).await;
         let awkward: Vec<ObjectId> = AWKWARD_KEYS.iter().map(|key| objects.put("plain", key, *key)).collect();

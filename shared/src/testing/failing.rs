@@ -8,8 +8,8 @@ use std::{
 use crate::{
     object::{ObjectId, Sequencer},
     port::{
-        DefinitionsStore, Listed, ObjectHead, ObjectStore, Page, RecordPages, RecordStore, Segment, StoreError, Stored,
-        Topic, TopicMessage, WriteCondition,
+        BusEvent, DefinitionsStore, EventBus, Listed, ObjectHead, ObjectStore, Page, RecordPages, RecordStore, Segment,
+        StoreError, Stored, Topic, TopicMessage, WriteCondition,
     },
     scan_record::ScanRecord,
     tag_policy::Tag,
@@ -78,6 +78,24 @@ impl<Port: ObjectStore> ObjectStore for Failing<'_, Port> {
 
     async fn put_tags(&self, object: &ObjectId, tags: &[Tag]) -> Result<(), StoreError> {
         self.plan.call(self.port.put_tags(object, tags)).await
+    }
+
+    async fn copy(&self, object: &ObjectId, etag: &str, to: &ObjectId) -> Result<(), StoreError> {
+        self.plan.call(self.port.copy(object, etag, to)).await
+    }
+
+    async fn write(&self, object: &ObjectId, bytes: Vec<u8>) -> Result<(), StoreError> {
+        self.plan.call(self.port.write(object, bytes)).await
+    }
+
+    async fn delete(&self, object: &ObjectId, etag: &str) -> Result<(), StoreError> {
+        self.plan.call(self.port.delete(object, etag)).await
+    }
+}
+
+impl<Port: EventBus> EventBus for Failing<'_, Port> {
+    async fn put(&self, events: &[BusEvent]) -> Result<(), StoreError> {
+        self.plan.call(self.port.put(events)).await
     }
 }
 

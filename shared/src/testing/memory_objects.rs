@@ -43,8 +43,20 @@ impl MemoryObjects {
         self.add(bucket, key, Some(bytes.into()))
     }
 
+    /// The bytes of what an object is now.
+    pub fn bytes(&self, bucket: &str, key: &str) -> Option<Vec<u8>> {
+        self.with(&ObjectId::new(bucket, key, None), |_, bytes| Ok(bytes)).ok()
+    }
+
+    /// Every key of a bucket that holds something.
+    pub fn keys(&self, bucket: &str) -> Vec<String> {
+        let state = lock(&self.state);
+        let there = state.versions.iter().filter(|((of, _), versions)| of == bucket && !versions.is_empty());
+        there.map(|((_, key), _)| key.clone()).collect()
+    }
+
     /// Deletes the latest: hides it behind a delete marker where versions are kept, and answers what names that.
-    pub fn delete(&self, bucket: &str, key: &str) -> ObjectId {
+    pub fn hide(&self, bucket: &str, key: &str) -> ObjectId {
         self.add(bucket, key, None)
     }
 
@@ -119,5 +131,31 @@ impl ObjectStore for MemoryObjects {
             version.tags = tags.to_vec();
             Ok(())
         })
+    }
+
+    async fn copy(&self, object: &ObjectId, etag: &str, to: &ObjectId) -> Result<(), StoreError> {
+        let bytes = self.with(object, |_, bytes| {
+            if sha256_hex(&bytes) == etag { Ok(bytes) } else { Err(StoreError::PreconditionFailed) }
+        })?;
+        self.add(&to.bucket, &to.key, Some(bytes));
+        Ok(())
+    }
+
+    async fn write(&self, object: &ObjectId, bytes: Vec<u8>) -> Result<(), StoreError> {
+        self.add(&object.bucket, &object.key, Some(bytes));
+        Ok(())
+    }
+
+    async fn delete(&self, object: &ObjectId, etag: &str) -> Result<(), StoreError> {
+        match self.head(object).await {
+            Ok(head) if head.etag == etag => {
+                let version_id = object.version_id.clone().or(head.version_id);
+                self.delete_version(&ObjectId { version_id, ..object.clone() });
+                Ok(())
+            }
+            Ok(_) => Err(StoreError::PreconditionFailed),
+            Err(StoreError::NotFound) => Ok(()),
+            Err(error) => Err(error),
+        }
     }
 }

@@ -3,7 +3,27 @@
 use std::sync::Mutex;
 
 use super::lock;
-use crate::port::{StoreError, Topic, TopicMessage};
+use crate::port::{BusEvent, EventBus, StoreError, Topic, TopicMessage};
+
+/// A bus in memory.
+#[derive(Debug, Default)]
+pub struct MemoryBus {
+    events: Mutex<Vec<BusEvent>>,
+}
+
+impl MemoryBus {
+    /// Everything that was put, in order.
+    pub fn events(&self) -> Vec<BusEvent> {
+        lock(&self.events).clone()
+    }
+}
+
+impl EventBus for MemoryBus {
+    async fn put(&self, events: &[BusEvent]) -> Result<(), StoreError> {
+        lock(&self.events).extend_from_slice(events);
+        Ok(())
+    }
+}
 
 /// A topic in memory.
 #[derive(Debug, Default)]

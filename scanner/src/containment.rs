@@ -1,0 +1,147 @@
+//! What becomes of an infected object once it is tagged and reported: it stays, is deleted, or is moved to quarantine.
+//!
+//! Every step may be repeated: a crash in between leaves a message that comes again and finds the rest to do.
+
+use nacre_shared::{
+    object::ObjectId,
+    port::{ObjectStore, StoreError},
+    quarantine::{Provenance, quarantined},
+    scan_record::ScanRecord,
+};
+
+use crate::config::InfectedSettings;
+
+/// What was done to an infected object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Contained {
+    /// It stays where it is.
+    InPlace,
+    /// Its version is deleted.
+    Deleted,
+    /// Its version is in quarantine, and nowhere else.
+    Quarantined,
+}
+
+/// Contains the infected object of a record.
+///
+/// # Errors
+/// The store's; [`StoreError::PreconditionFailed`] when the object has other bytes by now.
+pub async fn contain(
+    objects: &impl ObjectStore,
+    record: &ScanRecord,
+    settings: &InfectedSettings,
+) -> Result<Contained, StoreError> {
+    let object = &record.object;
+    if let Some(bucket) = &settings.quarantine_bucket {
+        move_away(objects, record, bucket).await?;
+        return Ok(Contained::Quarantined);
+    }
+    if settings.delete {
+        objects.delete(object, &record.etag).await?;
+        return Ok(Contained::Deleted);
+    }
+    Ok(Contained::InPlace)
+}
+
+/// Moves a version to quarantine: its provenance first, then a copy, which is looked at, and only then it is deleted.
+async fn move_away(objects: &impl ObjectStore, record: &ScanRecord, bucket: &str) -> Result<(), StoreError> {
+    let place = quarantined(bucket, &record.object, &record.etag);
+    objects.write(&place.provenance, Provenance::of(record).to_bytes()).await?;
+    match objects.copy(&record.object, &record.etag, &place.content).await {
+        Ok(()) => {}
+        // Moved by an attempt before this one, or deleted by its owner.
+        Err(StoreError::NotFound) => return Ok(()),
+        Err(error) => return Err(error),
+    }
+    let copied = objects.head(&place.content).await?;
+    if copied.size != record.size {
+        let (found, expected) = (copied.size, record.size);
+        return Err(StoreError::Unexpected(format!("the copy has {found} of {expected} bytes").into()));
+    }
+    objects.delete(&record.object, &record.etag).await
+}
+
+/// Whether an object is in quarantine: nothing there is scanned, whatever events tell of it.
+pub fn is_quarantined(object: &ObjectId, settings: &InfectedSettings) -> bool {
+    settings.quarantine_bucket.as_ref().is_some_and(|bucket| *bucket == object.bucket)
+}
+
+#[cfg(test)]
+mod tests {
+    use nacre_shared::{
+        testing::{
+            failing::{Failing, Plan, When},
+            memory_objects::MemoryObjects,
+        },
+        verdict::Verdict,
+    };
+
+    use super::*;
+    use crate::result_message::tests::record;
+
+    async fn infected(objects: &MemoryObjects, bucket: &str) -> ScanRecord {
+        let object = objects.put(bucket, "../a key", "evil");
+        let head = objects.head(&object).await.unwrap();
+        let verdict = Verdict::Infected { signatures: vec!["Test.Evil".into()] };
+        ScanRecord { object, etag: head.etag, size: head.size, ..record(verdict) }
+    }
+
+    fn quarantine() -> InfectedSettings {
+        InfectedSettings { delete: false, quarantine_bucket: Some("quarantine".into()) }
+    }
+
+    #[tokio::test]
+    async fn a_quarantined_object_is_in_one_place_whatever_fails_on_the_way() {
+        for bucket in ["plain", "versioned"] {
+            for when in [When::Before, When::After] {
+                for nth in 1.. {
+                    let objects = MemoryObjects::default();
+                    let harmless = objects.put(bucket, "other", "good");
+                    let record = infected(&objects, bucket).await;
+                    let plan = &Plan::new(nth, when);
+                    let _ = contain(&Failing { port: &objects, plan }, &record, &quarantine()).await;
+                    let there = objects.head(&record.object).await.is_ok();
+                    let place = quarantined("quarantine", &record.object, &record.etag);
+                    let copied = objects.bytes("quarantine", &place.content.key);
+                    assert!(there || copied.is_some(), "lost at {nth}");
+
+                    assert_eq!(contain(&objects, &record, &quarantine()).await.unwrap(), Contained::Quarantined);
+                    assert!(matches!(objects.head(&record.object).await, Err(StoreError::NotFound)));
+                    assert_eq!(objects.bytes("quarantine", &place.content.key).unwrap(), b"evil");
+                    let provenance = objects.bytes("quarantine", &place.provenance.key).unwrap();
+                    assert_eq!(Provenance::parse(&provenance).unwrap(), Provenance::of(&record));
+                    assert!(objects.head(&harmless).await.is_ok());
+                    if !plan.was_reached() {
+                        break;
+                    }
+                }
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn only_the_infected_version_is_deleted() {
+        let objects = MemoryObjects::default();
+        let record = infected(&objects, "versioned").await;
+        let newer = objects.put("versioned", "../a key", "good");
+        let settings = InfectedSettings { delete: true, quarantine_bucket: None };
+        assert_eq!(contain(&objects, &record, &settings).await.unwrap(), Contained::Deleted);
+        assert!(objects.head(&record.object).await.is_err() && objects.head(&newer).await.is_ok());
+        // Written over meanwhile where no versions are kept: other bytes are not ours to delete.
+        let record = infected(&objects, "plain").await;
+        let newer = objects.put("plain", "../a key", "good");
+        let lost = contain(&objects, &record, &settings).await;
+        assert!(matches!(lost, Err(StoreError::PreconditionFailed)), "{lost:?}");
+        assert!(objects.head(&newer).await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn without_a_setting_it_stays() {
+        let objects = MemoryObjects::default();
+        let record = infected(&objects, "plain").await;
+        assert_eq!(contain(&objects, &record, &InfectedSettings::default()).await.unwrap(), Contained::InPlace);
+        assert!(objects.head(&record.object).await.is_ok());
+        assert!(is_quarantined(&ObjectId::new("quarantine", "x", None), &quarantine()));
+        assert!(!is_quarantined(&record.object, &quarantine()));
+    }
+}
