@@ -33,6 +33,7 @@ pub struct Mirror {
 struct Files {
     by_name: BTreeMap<String, File>,
     requests: BTreeMap<String, u64>,
+    bytes_sent: u64,
     changes: u32,
 }
 
@@ -80,6 +81,11 @@ impl Mirror {
         lock(&self.files).by_name.remove(name);
     }
 
+    /// How many bytes of bodies it has answered with so far; a client may have read fewer.
+    pub fn bytes_sent(&self) -> u64 {
+        lock(&self.files).bytes_sent
+    }
+
     /// How often a file was asked for, whatever the answer.
     pub fn requests(&self, name: &str) -> u64 {
         lock(&self.files).requests.get(name).copied().unwrap_or_default()
@@ -121,13 +127,19 @@ async fn answer(
     let answer = Response::builder()
         .header(ACCEPT_RANGES, "bytes")
         .header(LAST_MODIFIED, file.modified.format("%a, %d %b %Y %H:%M:%S GMT").to_string());
-    let answer = match text(RANGE).map(|range| parse_range(range, size)) {
-        None | Some(RequestedRange::Whole) => answer.body(Body::from(file.bytes)),
-        Some(RequestedRange::Part(first, last)) => answer
+    let range = text(RANGE).map_or(RequestedRange::Whole, |range| parse_range(range, size));
+    lock(&files).bytes_sent += match range {
+        RequestedRange::Whole => size as u64,
+        RequestedRange::Part(first, last) => (last - first) as u64 + 1,
+        RequestedRange::Beyond => 0,
+    };
+    let answer = match range {
+        RequestedRange::Whole => answer.body(Body::from(file.bytes)),
+        RequestedRange::Part(first, last) => answer
             .status(StatusCode::PARTIAL_CONTENT)
             .header(CONTENT_RANGE, format!("bytes {first}-{last}/{size}"))
             .body(Body::from(file.bytes.slice(first..=last))),
-        Some(RequestedRange::Beyond) => answer
+        RequestedRange::Beyond => answer
             .status(StatusCode::RANGE_NOT_SATISFIABLE)
             .header(CONTENT_RANGE, format!("bytes */{size}"))
             .body(Body::empty()),
@@ -206,6 +218,7 @@ mod tests {
         mirror.put("daily.cvd", "0123456789");
         let part = async |range: &str| get(&mirror, "daily.cvd", &[(RANGE, range)]).await;
         assert_eq!(part("bytes=0-3").await, (StatusCode::PARTIAL_CONTENT, b"0123".to_vec()));
+        assert_eq!(mirror.bytes_sent(), 4);
         assert_eq!(part("bytes=8-99").await, (StatusCode::PARTIAL_CONTENT, b"89".to_vec()));
         assert_eq!(part("bytes=7-").await, (StatusCode::PARTIAL_CONTENT, b"789".to_vec()));
         assert_eq!(part("bytes=-2").await, (StatusCode::PARTIAL_CONTENT, b"89".to_vec()));

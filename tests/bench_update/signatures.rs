@@ -1,0 +1,71 @@
+//! Synthetic signatures in the proportions of ClamAV's own, the same in every run.
+
+use std::io::Write as _;
+
+/// Kinds of signatures by the extension of their files, and of each thousand so many are of that kind. Hashes of PE sections
+/// and of files are nearly all that ClamAV has; what is left costs an engine most.
+const KINDS: [(&str, u32); 5] = [("mdb", 550), ("hdb", 250), ("hsb", 180), ("ndb", 15), ("ldb", 5)];
+
+/// A deterministic source of numbers (SplitMix64): figures of two runs are about the same databases.
+pub(crate) struct Random(pub(crate) u64);
+
+impl Random {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    }
+
+    fn below(&mut self, bound: u64) -> u64 {
+        self.next() % bound
+    }
+
+    /// So many bytes in hexadecimal; of whole words only.
+    fn hex(&mut self, words: usize) -> String {
+        (0..words).map(|_| format!("{:016x}", self.next())).collect()
+    }
+}
+
+/// How many signatures of each kind are among so many, with the extension of their file.
+pub(crate) fn shares(signatures: u32) -> impl Iterator<Item = (&'static str, u32)> {
+    KINDS.into_iter().map(move |(kind, of_thousand)| (kind, signatures / 1000 * of_thousand))
+}
+
+/// Appends a signature line of a kind. `number` makes its name unique in its database.
+pub(crate) fn append(kind: &str, database: &str, number: u64, random: &mut Random, lines: &mut Vec<u8>) {
+    let name = format!("Win.Trojan.{database}-{number}-0");
+    let size = 512 * (1 + random.below(4096));
+    // Writing to memory cannot fail.
+    let _ = match kind {
+        "mdb" => writeln!(lines, "{size}:{}:{name}", random.hex(2)),
+        "hdb" => writeln!(lines, "{}:{size}:{name}", random.hex(2)),
+        "hsb" => writeln!(lines, "{}:{size}:{name}", random.hex(4)),
+        "ndb" => writeln!(lines, "{name}:1:*:{}{{4-40}}{}", random.hex(3), random.hex(3)),
+        _ => writeln!(lines, "{name};Engine:81-255,Target:1;0&1;{};{}", random.hex(3), random.hex(2)),
+    };
+}
+
+/// The lines as they are a day later: of each file's lines every `pace`th is dropped or replaced in turn, and as many as both
+/// together are added.
+pub(crate) fn a_day_later(kind: &str, lines: &[u8], pace: usize, database: &str, random: &mut Random) -> Vec<u8> {
+    let first = random.below(pace as u64);
+    let (mut later, mut touched) = (Vec::with_capacity(lines.len()), 0_u64);
+    // Past the names that the first version gave, and apart from those of other days.
+    let fresh = 1_000_000_000 + random.below(1 << 40);
+    for (at, line) in lines.split_inclusive(|byte| *byte == b'\n').enumerate() {
+        if !(at as u64 + first).is_multiple_of(pace as u64) {
+            later.extend_from_slice(line);
+            continue;
+        }
+        touched += 1;
+        if touched.is_multiple_of(2) {
+            append(kind, database, fresh + touched, random, &mut later);
+        }
+    }
+    for added in 1..=touched {
+        append(kind, database, fresh + touched + added, random, &mut later);
+    }
+    later
+}
