@@ -7,10 +7,13 @@ use std::{
     io::{self, Read},
 };
 
-use flate2::read::MultiGzDecoder;
+use flate2::bufread::MultiGzDecoder;
 
 /// Bytes of a tar block.
 const BLOCK: usize = 512;
+
+/// Bytes of a piece of a compressed member: few enough for a processor's cache.
+const PIECE: usize = 64 << 10;
 
 /// What every payload that is not gzipped begins with.
 const PLAIN_START: &[u8] = b"COPYING";
@@ -119,7 +122,54 @@ impl<'a> Iterator for Members<'a> {
 }
 
 impl<'a> Members<'a> {
+    /// Reads the next member piece by piece, for whoever needs to see it once and not to have it: answers its name and size when
+    /// all of it was seen.
+    ///
+    /// # Errors
+    /// [`ArchiveError`], after which nothing more is read.
+    pub fn next_in_pieces(&mut self, see: impl FnMut(&str, &[u8])) -> Result<Option<(String, u64)>, ArchiveError> {
+        if self.done {
+            return Ok(None);
+        }
+        let seen = self.in_pieces(see);
+        self.done = !matches!(seen, Ok(Some(_)));
+        seen
+    }
+
+    fn in_pieces(&mut self, mut see: impl FnMut(&str, &[u8])) -> Result<Option<(String, u64)>, ArchiveError> {
+        let Some((name, size)) = self.head()? else { return Ok(None) };
+        match &mut self.source {
+            Source::Plain(_) => {
+                let bytes = self.take(size)?;
+                see(&name, &bytes);
+                self.end(size, bytes.len())?;
+            }
+            Source::Gzip(reader) => {
+                let (mut piece, mut left) = (vec![0; PIECE.min(size)], size);
+                while left > 0 {
+                    let room = piece.get_mut(..left.min(PIECE)).unwrap_or_default();
+                    let read = reader.read(room).map_err(|error| unreadable(error, self.limits))?;
+                    if read == 0 {
+                        break;
+                    }
+                    see(&name, room.get(..read).unwrap_or_default());
+                    left -= read;
+                }
+                self.end(size, size - left)?;
+            }
+        }
+        Ok(Some((name, size as u64)))
+    }
+
     fn member(&mut self) -> Result<Option<Member<'a>>, ArchiveError> {
+        let Some((name, size)) = self.head()? else { return Ok(None) };
+        let bytes = self.take(size)?;
+        self.end(size, bytes.len())?;
+        Ok(Some(Member { name, bytes }))
+    }
+
+    /// Reads a member's header: its name and size, within the limits.
+    fn head(&mut self) -> Result<Option<(String, usize)>, ArchiveError> {
         if let Source::Plain(payload) = self.source
             && payload.len() as u64 > self.limits.unpacked_bytes
         {
@@ -142,13 +192,13 @@ impl<'a> Members<'a> {
         if size > self.limits.member_bytes {
             return Err(ArchiveError::MemberTooLarge { name, size, limit: self.limits.member_bytes });
         }
-        let size = usize::try_from(size).unwrap_or(usize::MAX);
-        let bytes = self.take(size)?;
+        Ok(Some((name, usize::try_from(size).unwrap_or(usize::MAX))))
+    }
+
+    /// Takes the padding after a member, of which all must have been there.
+    fn end(&mut self, size: usize, read: usize) -> Result<(), ArchiveError> {
         let padding = size.next_multiple_of(BLOCK) - size;
-        if bytes.len() != size || self.take(padding)?.len() != padding {
-            return Err(ArchiveError::Truncated);
-        }
-        Ok(Some(Member { name, bytes }))
+        if read == size && self.take(padding)?.len() == padding { Ok(()) } else { Err(ArchiveError::Truncated) }
     }
 
     /// Takes this many bytes, or as many as there are.
@@ -162,16 +212,18 @@ impl<'a> Members<'a> {
             Source::Gzip(reader) => {
                 // Grows with what is really there: a header's size must not reserve memory by itself.
                 let mut bytes = Vec::new();
-                match reader.take(size as u64).read_to_end(&mut bytes) {
-                    Ok(_) => Ok(Cow::Owned(bytes)),
-                    Err(error) => Err(match error.kind() {
-                        io::ErrorKind::QuotaExceeded => ArchiveError::TooLarge(self.limits.unpacked_bytes),
-                        io::ErrorKind::UnexpectedEof => ArchiveError::Truncated,
-                        _ => ArchiveError::Broken(error),
-                    }),
-                }
+                let read = reader.take(size as u64).read_to_end(&mut bytes);
+                read.map(|_| Cow::Owned(bytes)).map_err(|error| unreadable(error, self.limits))
             }
         }
+    }
+}
+
+fn unreadable(error: io::Error, limits: ArchiveLimits) -> ArchiveError {
+    match error.kind() {
+        io::ErrorKind::QuotaExceeded => ArchiveError::TooLarge(limits.unpacked_bytes),
+        io::ErrorKind::UnexpectedEof => ArchiveError::Truncated,
+        _ => ArchiveError::Broken(error),
     }
 }
 
@@ -229,14 +281,20 @@ fn octal(field: &[u8]) -> Result<u64, ArchiveError> {
 
 /// Writes a V7 tar as ClamAV's are: no owner, no time, no end blocks.
 pub fn to_tar<'a>(members: impl Iterator<Item = (&'a str, &'a [u8])> + Clone) -> Vec<u8> {
-    let size = members.clone().map(|(_, bytes)| BLOCK + bytes.len().next_multiple_of(BLOCK)).sum();
-    let mut tar = Vec::with_capacity(size);
+    after(&[], members)
+}
+
+/// Writes a V7 tar after what stands before it in a file; a tar may be as large as memory, and is written once.
+pub(crate) fn after<'a>(start: &[u8], members: impl Iterator<Item = (&'a str, &'a [u8])> + Clone) -> Vec<u8> {
+    let size: usize = members.clone().map(|(_, bytes)| BLOCK + bytes.len().next_multiple_of(BLOCK)).sum();
+    let mut file = Vec::with_capacity(start.len() + size);
+    file.extend_from_slice(start);
     for (name, bytes) in members {
-        tar.extend(header_of(name, bytes.len()));
-        tar.extend_from_slice(bytes);
-        tar.resize(tar.len().next_multiple_of(BLOCK), 0);
+        file.extend(header_of(name, bytes.len()));
+        file.extend_from_slice(bytes);
+        file.resize(file.len() + bytes.len().next_multiple_of(BLOCK) - bytes.len(), 0);
     }
-    tar
+    file
 }
 
 fn header_of(name: &str, size: usize) -> Vec<u8> {
@@ -282,6 +340,15 @@ mod tests {
             prop_assert_eq!(&read(&tar, ArchiveLimits::default()).unwrap(), &packed);
             let zipped = gzipped(&tar);
             prop_assert_eq!(&read(&zipped, ArchiveLimits::default()).unwrap(), &packed);
+            for payload in [tar, zipped] {
+                let (mut pieces, mut seen) = (members(&payload, ArchiveLimits::default()), Vec::new());
+                let mut bytes = Vec::new();
+                while let Some((name, size)) = pieces.next_in_pieces(|_, piece| bytes.extend_from_slice(piece)).unwrap() {
+                    prop_assert_eq!(size, bytes.len() as u64);
+                    seen.push(Member { name, bytes: std::mem::take(&mut bytes).into() });
+                }
+                prop_assert_eq!(&seen, &packed);
+            }
         }
 
         #[test]
@@ -290,7 +357,17 @@ mod tests {
             let mut damaged = one("COPYING", &[7; 512]);
             damaged[damage % 1024] = value;
             for payload in [bytes.clone(), gzipped(&bytes), damaged.clone(), gzipped(&damaged)] {
-                if let Ok(members) = read(&payload, limits) {
+                let whole = read(&payload, limits);
+                let (mut pieces, mut seen) = (members(&payload, limits), 0);
+                // Both ways of reading come to the same.
+                prop_assert_eq!(whole.is_ok(), loop {
+                    match pieces.next_in_pieces(|_, piece| seen += piece.len()) {
+                        Ok(Some(_)) => prop_assert!(seen <= 3 * 1024),
+                        Ok(None) => break true,
+                        Err(_) => break false,
+                    }
+                });
+                if let Ok(members) = whole {
                     prop_assert!(members.len() <= 3 && members.iter().all(|member| member.bytes.len() <= 1024));
                 }
             }

@@ -336,16 +336,21 @@ impl<'a> Cvd<'a> {
     ) -> Result<Vec<VerifiedMember>, VerifyError> {
         let info_name = format!("{name}.info");
         let (mut members, mut info) = (Vec::new(), None);
-        for member in archive::members(self.payload, limits) {
-            let member = member?;
-            members.push(VerifiedMember {
-                size: member.bytes.len() as u64,
-                sha256: hex::encode(Sha256::digest(&member.bytes)),
-                name: member.name,
+        let mut archive = archive::members(self.payload, limits);
+        loop {
+            // Seen once, in pieces: a member may be larger than all the rest of what we do.
+            let (mut digest, mut kept) = (Sha256::new(), Vec::new());
+            let seen = archive.next_in_pieces(|name, piece| {
+                digest.update(piece);
+                if name == info_name {
+                    kept.extend_from_slice(piece);
+                }
             });
-            if members.last().is_some_and(|member| member.name == info_name) {
-                info = Some(member.bytes);
+            let Some((name, size)) = seen? else { break };
+            if name == info_name {
+                info = Some(kept);
             }
+            members.push(VerifiedMember { name, size, sha256: hex::encode(digest.finalize()) });
         }
         members.sort_by(|a, b| a.name.cmp(&b.name));
         if let Some([twice, _]) = members.array_windows().find(|[a, b]| a.name == b.name) {

@@ -42,7 +42,7 @@ pub fn engine_form<'a>(
         *info = without_signature(info).into();
     }
     let header = CvdHeader { md5: None, dsig: None, ..cvd.header().clone() };
-    Ok((format!("{}.cud", database.name), Cow::Owned([header.to_bytes(), unpacked.to_tar(&database.name)].concat())))
+    Ok((format!("{}.cud", database.name), Cow::Owned(unpacked.after(&header, &database.name))))
 }
 
 /// An `.info` up to its signature.

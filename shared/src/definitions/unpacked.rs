@@ -3,7 +3,7 @@
 use std::{borrow::Cow, collections::BTreeMap};
 
 use super::{
-    archive::{ArchiveError, ArchiveLimits, members, to_tar},
+    archive::{self, ArchiveError, ArchiveLimits},
     cvd::{COPYING, CvdHeader, HeaderError},
     database::DatabaseName,
 };
@@ -44,7 +44,7 @@ impl<'a> Unpacked<'a> {
     /// [`UnpackError`].
     pub fn of(payload: &'a [u8], limits: ArchiveLimits) -> Result<Self, UnpackError> {
         let mut unpacked = Self::default();
-        for member in members(payload, limits) {
+        for member in archive::members(payload, limits) {
             let member = member?;
             if unpacked.members.insert(member.name.clone(), member.bytes).is_some() {
                 return Err(UnpackError::Twice(member.name));
@@ -53,8 +53,9 @@ impl<'a> Unpacked<'a> {
         Ok(unpacked)
     }
 
-    /// Writes the members as ClamAV orders them: `COPYING`, `.info`, `.cfg`, then the rest, here by name.
-    pub fn to_tar(&self, name: &DatabaseName) -> Vec<u8> {
+    /// Writes the members, not compressed, after a header, in ClamAV's order: `COPYING`, `.info`, `.cfg`, then the rest, here by
+    /// name.
+    pub fn after(&self, header: &CvdHeader, name: &DatabaseName) -> Vec<u8> {
         let rank = |member: &str| match member {
             COPYING => 0,
             _ if member == format!("{name}.info") => 1,
@@ -64,7 +65,7 @@ impl<'a> Unpacked<'a> {
         let mut members: Vec<(&str, &[u8])> =
             self.members.iter().map(|(name, bytes)| (name.as_str(), &**bytes)).collect();
         members.sort_by_key(|(name, _)| rank(name));
-        to_tar(members.into_iter())
+        archive::after(&header.to_bytes(), members.into_iter())
     }
 
     /// Writes the members as a CLD: the header is the first line of `.info`, the content not compressed. Nothing is verified
@@ -80,6 +81,6 @@ impl<'a> Unpacked<'a> {
         let first = info.split(|byte| *byte == b'\n').next().unwrap_or_default();
         let first = std::str::from_utf8(first).map_err(|_| HeaderError::NotPrintable)?;
         let header = CvdHeader::parse_line(first)?;
-        Ok([header.to_bytes(), self.to_tar(name)].concat())
+        Ok(self.after(&header, name))
     }
 }
