@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, Datelike, Utc};
 use reqwest::header::{AsHeaderName, DATE, HeaderMap, RETRY_AFTER};
 
 /// Longest wait that a server can impose on us: a typing error over there must not silence us for years.
@@ -13,9 +13,11 @@ pub(super) fn text(headers: &HeaderMap, name: impl AsHeaderName) -> Option<&str>
     headers.get(name).and_then(|value| value.to_str().ok())
 }
 
-/// Reads a date such as `Sun, 06 Nov 1994 08:49:37 GMT`; the two obsolete forms of RFC 9110 are taken for none.
+/// Reads a date such as `Sun, 06 Nov 1994 08:49:37 GMT`; the two obsolete forms of RFC 9110 are taken for none, and so are years
+/// that have no four digits: what we remember of a server's dates, we must be able to write to it again.
 pub(super) fn http_date(text: &str) -> Option<DateTime<Utc>> {
-    DateTime::parse_from_rfc2822(text).ok().map(|date| date.to_utc())
+    let date = DateTime::parse_from_rfc2822(text).ok()?.to_utc();
+    (0..=9999).contains(&date.year()).then_some(date)
 }
 
 /// Writes a date as HTTP wants it.
@@ -76,6 +78,12 @@ mod tests {
             headers.insert(DATE, now.parse().unwrap());
         }
         retry_after(&headers).map(|wait| wait.as_secs())
+    }
+
+    #[test]
+    fn a_year_that_cannot_be_written_again_is_no_date() {
+        assert!(http_date("06 Nov 9999 08:49:37 GMT").is_some());
+        assert_eq!(http_date("06 Nov 199994 08:49:37 GMT"), None);
     }
 
     #[test]
