@@ -1,0 +1,106 @@
+//! Makes what the fuzzer begins with: one right file of each form, signed with fresh keys, and these keys beside them.
+//!
+//! A target in form only, since whatever is instrumented needs libFuzzer to be linked with: it ends before any input comes.
+#![no_main]
+
+use std::{fs, io, process::exit};
+
+use libfuzzer_sys::fuzz_target;
+use nacre_fuzz::seeds;
+use nacre_shared::{
+    definitions::{
+        cvd::Cvd,
+        database::{ContainerKind, DatabaseName, DatabaseVersion},
+        manifest::{DatabaseEntry, EngineProof, Generation, Manifest, Pointer},
+        signing::SigningKeys,
+    },
+    testing::{
+        definitions::{CvdBuilder, eicar_signature},
+        signing_certificates::SigningCertificates,
+    },
+};
+
+/// What detached signatures of the seeds are over.
+const SIGNED: &[u8] = b"signed content";
+
+fuzz_target!(init: end(make()), |_data: &[u8]| {});
+
+fn end(made: io::Result<()>) {
+    if let Err(error) = &made {
+        eprintln!("the seeds could not be written: {error}");
+    }
+    exit(i32::from(made.is_err()))
+}
+
+fn make() -> io::Result<()> {
+    let root = seeds();
+    let put = |target: &str, name: &str, bytes: &[u8]| {
+        let directory = root.join(target);
+        fs::create_dir_all(&directory)?;
+        fs::write(directory.join(name), bytes)
+    };
+    let keys = SigningKeys::generate("fuzz").expect("a name other than clamav");
+    let certificates = SigningCertificates::generate();
+    fs::create_dir_all(&root)?;
+    fs::write(root.join("keys.json"), keys.to_json())?;
+    fs::write(root.join("root.pem"), certificates.root_pem())?;
+
+    let elder = CvdBuilder::new("daily").version(1).member("daily.ndb", eicar_signature() + "A:0:*:6161\n");
+    let elder = elder.member("daily.hdb", "# one\n");
+    let newer = CvdBuilder::new("daily").version(2).member("daily.ndb", eicar_signature() + "B:0:*:6262\nC:0:*:63\n");
+    let newer = newer.member("daily.ldb", "# two\n");
+    let (cvd, cld) = (elder.build(&keys), elder.build_cld(&keys));
+    put("cvd", "cvd", &[b"v", cvd.as_slice()].concat())?;
+    put("cvd", "cld", &[b"l", cld.as_slice()].concat())?;
+    put("info", "info", &elder.unpacked(&keys).members["daily.info"])?;
+    let cdiff = newer.cdiff_from(&elder, &keys);
+    put("cdiff", "cdiff", &cdiff)?;
+    put("cdiff", "small", &keys.cdiff(DatabaseVersion(2), b"OPEN a\nADD b\nCLOSE\n"))?;
+    for (number, script) in SCRIPTS.iter().enumerate() {
+        put("script", &number.to_string(), script.as_bytes())?;
+    }
+    put("signature", "info", keys.sign_info(SIGNED, &[7; 32]).as_bytes())?;
+    put("signature", "one", b"b")?;
+    put("detached", "sign", &certificates.sign(SIGNED))?;
+    put("dns", "record", b"0.103.1:59:26104:1615408140:0:63:49191:333")?;
+    for (number, head) in HEADS.iter().enumerate() {
+        put("http", &number.to_string(), head.as_bytes())?;
+    }
+    put_json(&keys, &cvd, &put)
+}
+
+fn put_json(keys: &SigningKeys, cvd: &[u8], put: &impl Fn(&str, &str, &[u8]) -> io::Result<()>) -> io::Result<()> {
+    let daily = DatabaseName::new("daily").expect("a name");
+    let cvd = Cvd::parse_as(ContainerKind::Cvd, cvd).expect("a header");
+    let verified = cvd.verify(&daily, &keys.trust_anchors(), nacre_fuzz::LIMITS).expect("what we signed");
+    let proof = EngineProof {
+        clamav_version: "1.4.6".into(),
+        functionality_level: 216,
+        signatures: 3,
+        eicar: Vec::new(),
+        expected_signatures: 3,
+        clean_files: 9,
+    };
+    let published = chrono::DateTime::UNIX_EPOCH;
+    let anchor = keys.trust_anchors().identity();
+    let manifest = Manifest::new(Generation(7), published, anchor, vec![DatabaseEntry::of(&verified)], proof);
+    put("json", "manifest", &manifest.to_bytes())?;
+    put("json", "pointer", &Pointer::to(Generation(7), &manifest.to_bytes()).to_bytes())?;
+    put("json", "anchors", keys.trust_anchors().to_json().as_bytes())?;
+    Ok(())
+}
+
+/// A base, a byte that ends it, and a script.
+const SCRIPTS: [&str; 4] = [
+    "one\ntwo\nthree\n\0OPEN a.ndb\nDEL 1 one\nXCHG 2 two zwei\nADD four\nCLOSE\n",
+    "one\ntwo\nthree\n\0MOVE a.ndb b.ndb 1 one 2 two\n",
+    "one\n\0UNLINK a.ndb\nOPEN c.ndb\nADD x\nADD\nCLOSE\n",
+    "one\n\0# a comment\nOPEN a.ndb\nCLOSE\n",
+];
+
+/// `Retry-After`, `Date` and `Content-Range`, a line each.
+const HEADS: [&str; 3] = [
+    "120\nSun, 06 Nov 1994 08:49:37 GMT\nbytes 0-511/1000",
+    "Sun, 06 Nov 1994 09:49:37 GMT\nSun, 06 Nov 1994 08:49:37 GMT\nbytes 0-511/*",
+    "99999999999999999999\n\nbytes 5-4/3",
+];
