@@ -30,6 +30,20 @@ demo: build ## Show the whole pipeline at work on a local AWS, then clean up
 test: build ## Run every test: unit, property, contract, end to end
 	@cargo test --locked --workspace --all-features
 
+# Bounded: FUZZ_SECONDS for each target, 20 where it is not set. See fuzz/.
+.PHONY: fuzz
+fuzz: setup ## Feed every parser with made-up input, each for FUZZ_SECONDS
+	@dev/fuzz
+
+.PHONY: bench
+bench: bench-update ## Run every benchmark
+
+# The engine first: it is what proves a set, and a benchmark builds no other program. docs/benchmarks.md explains the figures.
+.PHONY: bench-update
+bench-update: setup ## Measure updates beside a stock freshclam's (BENCH_SIGNATURES)
+	@cargo build --locked --release --workspace --all-features --bin nacre-engine
+	@cargo bench --locked --workspace --all-features --bench update
+
 .PHONY: lint
 lint: setup fmt-check clippy doc deny ## Run every check that runs no code of ours
 

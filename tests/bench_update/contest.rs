@@ -80,7 +80,9 @@ impl Contest<'_> {
         }
         let daily = match read("daily.cld") {
             Ok(file) => self.verified("daily", ContainerKind::Cld, &file)?,
-            Err(_) => self.verified("daily", ContainerKind::Cvd, &read("daily.cvd").map_err(system("reading daily"))?)?,
+            Err(_) => {
+                self.verified("daily", ContainerKind::Cvd, &read("daily.cvd").map_err(system("reading daily"))?)?
+            }
         };
         if daily == expected.daily { Ok(()) } else { Err(BenchError::Wrong("daily is another version".into())) }
     }

@@ -4,7 +4,8 @@
 use std::io::{stdin, stdout};
 
 use nacre_shared::engine::protocol::{
-    Command, Hello, LineError, Loaded, Outcome, PROTOCOL_VERSION, Report, Request, Response, read_message, write_message,
+    Command, Hello, LineError, Loaded, Outcome, PROTOCOL_VERSION, Report, Request, Response, read_message,
+    write_message,
 };
 
 /// The files with EICAR that a proof begins with.
