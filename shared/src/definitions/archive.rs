@@ -94,7 +94,7 @@ pub struct Members<'a> {
 /// Where members are read from.
 enum Source<'a> {
     Plain(&'a [u8]),
-    Gzip(Counted<MultiGzDecoder<&'a [u8]>>),
+    Gzip(Box<Counted<MultiGzDecoder<&'a [u8]>>>),
 }
 
 /// Reads the members of a container's payload. All parts of a gzip file count, as they do for libclamav: a second one must
@@ -103,7 +103,7 @@ pub fn members(payload: &[u8], limits: ArchiveLimits) -> Members<'_> {
     let source = if payload.starts_with(PLAIN_START) {
         Source::Plain(payload)
     } else {
-        Source::Gzip(Counted { inner: MultiGzDecoder::new(payload), left: limits.unpacked_bytes })
+        Source::Gzip(Box::new(Counted { inner: MultiGzDecoder::new(payload), left: limits.unpacked_bytes }))
     };
     Members { source, limits, read: 0, done: false }
 }
