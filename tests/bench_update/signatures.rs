@@ -24,7 +24,7 @@ impl Random {
 
     /// So many bytes in hexadecimal; of whole words only.
     fn hex(&mut self, words: usize) -> String {
-        (0..words).map(|_| format!("{:016x}", self.next())).collect()
+        hex::encode((0..words).flat_map(|_| self.next().to_be_bytes()).collect::<Vec<_>>())
     }
 }
 
