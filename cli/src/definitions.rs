@@ -25,8 +25,9 @@ use std::{
 use chrono::{DateTime, NaiveDate, NaiveTime, SecondsFormat, Utc};
 use clap::{Args, Subcommand};
 use nacre_shared::{definitions::cvd::CvdHeader, telemetry::error_chain};
+use serde::Serialize;
 
-use crate::printable::printable;
+use crate::printable::{printable, printable_json};
 
 /// Verify, inspect, update, compare and build databases of signatures; tell and change what is published.
 ///
@@ -76,6 +77,12 @@ fn failed(command: &str, error: &dyn std::error::Error, status: u8) -> ExitCode 
 /// Prints one line.
 fn print(line: &str) -> io::Result<()> {
     writeln!(io::stdout().lock(), "{}", printable(line))
+}
+
+/// Prints one line of JSON.
+fn print_json(value: &impl Serialize) -> io::Result<()> {
+    let json = serde_json::to_string(value)?;
+    writeln!(io::stdout().lock(), "{}", printable_json(&json))
 }
 
 /// A date that is none.

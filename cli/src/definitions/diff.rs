@@ -23,7 +23,7 @@ use super::{
     file_kind::{FileKind, database_of, extension},
     keys::{KeysError, signing_keys},
     loose::{self, Loose, LooseError},
-    print,
+    print, print_json,
     source::{Files, Location, SourceError},
 };
 
@@ -111,7 +111,7 @@ async fn compare(arguments: &Arguments) -> Result<(), DiffError> {
     }
     let comparison = Comparison::of((&old, &old_members), (&new, &new_members), arguments.cdiff.as_ref());
     if arguments.json {
-        return Ok(print(&serde_json::to_string(&comparison).map_err(io::Error::from)?)?);
+        return Ok(print_json(&comparison)?);
     }
     Ok(comparison.lines().iter().try_for_each(|line| print(line))?)
 }

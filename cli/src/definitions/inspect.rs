@@ -21,7 +21,7 @@ use serde::Serialize;
 use super::{
     build_time, failed,
     file_kind::{FileKind, database_of, extension, version_of_cdiff},
-    print,
+    print, print_json,
     source::{Files, Location, SourceError},
 };
 
@@ -69,7 +69,7 @@ async fn inspect(arguments: &Arguments) -> Result<(), InspectError> {
     };
     let report = Report { file: location.to_string(), size: file.len(), sha256: sha256_hex(&file), content };
     if *json {
-        return Ok(print(&serde_json::to_string(&report).map_err(io::Error::from)?)?);
+        return Ok(print_json(&report)?);
     }
     Ok(report.lines().iter().try_for_each(|line| print(line))?)
 }
@@ -117,6 +117,8 @@ impl Verification {
 
 #[derive(Debug, Serialize)]
 struct Container {
+    // Not under its own name: the report's `kind` is beside it.
+    #[serde(rename = "container")]
     kind: ContainerKind,
     header: Option<Header>,
     payload: Payload,
@@ -268,6 +270,8 @@ impl Member {
 #[derive(Debug, Serialize)]
 struct Script {
     version: Option<u32>,
+    // Not under its own name: the file's `size` is beside it.
+    #[serde(rename = "script_bytes")]
     size: Option<u64>,
     /// How often each command is there.
     commands: BTreeMap<&'static str, usize>,

@@ -74,6 +74,8 @@ impl Location {
 pub(super) enum SourceError {
     #[error("there is no such file")]
     NotFound,
+    #[error("there is no such directory: make it first")]
+    NoDirectory,
     #[error("the file has more than 1 GiB")]
     TooLarge,
     #[error("the file cannot be read or written")]
@@ -163,7 +165,7 @@ fn write_local(path: &Path, bytes: &[u8]) -> Result<(), SourceError> {
     let mut builder = tempfile::Builder::new();
     // The process's mask takes from these what it takes from every new file.
     let builder = builder.prefix(".nacre-").permissions(fs::Permissions::from_mode(0o666));
-    let mut file = builder.tempfile_in(directory_of(path))?;
+    let mut file = builder.tempfile_in(directory_of(path)).map_err(of_directory)?;
     file.write_all(bytes)?;
     file.as_file().sync_all()?;
     file.persist(path).map_err(|error| error.error)?;
@@ -176,11 +178,15 @@ fn write_local(path: &Path, bytes: &[u8]) -> Result<(), SourceError> {
 /// [`SourceError::Local`] with [`io::ErrorKind::AlreadyExists`] when it is there already.
 pub(super) fn write_secret(path: &Path, bytes: &[u8]) -> Result<(), SourceError> {
     // Temporary files are for their owner alone.
-    let mut file = tempfile::Builder::new().prefix(".nacre-").tempfile_in(directory_of(path))?;
+    let mut file = tempfile::Builder::new().prefix(".nacre-").tempfile_in(directory_of(path)).map_err(of_directory)?;
     file.write_all(bytes)?;
     file.as_file().sync_all()?;
     file.persist_noclobber(path).map_err(|error| error.error)?;
     Ok(())
+}
+
+fn of_directory(error: io::Error) -> SourceError {
+    if error.kind() == io::ErrorKind::NotFound { SourceError::NoDirectory } else { SourceError::Local(error) }
 }
 
 fn directory_of(path: &Path) -> &Path {

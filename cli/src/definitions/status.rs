@@ -12,7 +12,7 @@ use serde::Serialize;
 
 use super::{
     bucket::{BucketArgument, BucketError, contents, current},
-    failed, print,
+    failed, print, print_json,
 };
 
 /// Tell what is published, how old it is, and what the updater waits for.
@@ -76,7 +76,7 @@ async fn tell(arguments: &Arguments) -> Result<bool, StatusError> {
     let store = arguments.bucket.store().await;
     let status = status(&store, arguments.staleness_limit, SystemClock.now()).await?;
     if arguments.json {
-        print(&serde_json::json!(status).to_string())?;
+        print_json(&status)?;
     } else {
         for line in status.lines() {
             print(&line)?;
