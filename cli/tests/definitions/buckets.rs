@@ -1,0 +1,39 @@
+//! What the commands about the definitions bucket say before they reach it, and when they cannot.
+
+use crate::world::World;
+
+/// Credentials of nobody, and an endpoint where nobody listens.
+const NOWHERE: [(&str, &str); 6] = [
+    ("AWS_ACCESS_KEY_ID", "x"),
+    ("AWS_SECRET_ACCESS_KEY", "x"),
+    ("AWS_REGION", "eu-west-1"),
+    ("AWS_ENDPOINT_URL", "http://127.0.0.1:9"),
+    ("AWS_EC2_METADATA_DISABLED", "true"),
+    ("AWS_MAX_ATTEMPTS", "1"),
+];
+
+#[test]
+fn a_bucket_must_be_named() {
+    let world = World::new();
+    for command in ["list", "status", "rollback", "unpin"] {
+        let outcome = world.nacre(&[command]);
+        assert_eq!((outcome.status, outcome.stdout.as_str()), (Some(2), ""), "{command}: {outcome:?}");
+        assert!(outcome.stderr.contains("--bucket"), "{outcome:?}");
+    }
+    let outcome = world.nacre(&["rollback", "--bucket", "b", "last"]);
+    assert!(outcome.status == Some(2) && outcome.stderr.contains("GENERATION"), "{outcome:?}");
+}
+
+#[test]
+fn a_bucket_that_does_not_answer_is_status_1_and_named_by_what_was_asked() {
+    let world = World::new();
+    let variables = [&NOWHERE[..], &[("AV_DEFINITION_S3_BUCKET", "definitions")]].concat();
+    for command in ["list", "status", "rollback", "unpin"] {
+        let outcome = world.nacre_with(&variables, &[command]);
+        assert_eq!((outcome.status, outcome.stdout.as_str()), (Some(1), ""), "{command}: {outcome:?}");
+        assert!(outcome.stderr.contains("nacre/current.json could not be read"), "{outcome:?}");
+    }
+    let outcome = world.nacre_with(&NOWHERE, &["verify", "s3://bucket/test.cvd"]);
+    assert_eq!(outcome.status, Some(1));
+    assert!(outcome.stdout.starts_with("s3://bucket/test.cvd: FAILED it cannot be read: S3 refused"), "{outcome:?}");
+}
