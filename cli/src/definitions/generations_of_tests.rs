@@ -24,26 +24,31 @@ pub(super) fn at(hours: i64) -> DateTime<Utc> {
 /// A bucket with a generation for each of these versions of `daily`, published an hour after the other.
 pub(super) async fn published(versions: &[u32]) -> MemoryDefinitions {
     let store = MemoryDefinitions::default();
-    let anchors = SigningKeys::fixed().trust_anchors();
     for (hour, version) in (1..).zip(versions) {
-        let built = u64::try_from(at(0).timestamp()).unwrap();
-        let builder = CvdBuilder::new("daily").version(*version).built(built).member("daily.ndb", eicar_signature());
-        let body = builder.build(SigningKeys::fixed());
-        let daily = DatabaseName::new("daily").unwrap();
-        let verified = Cvd::parse(&body).unwrap().verify(&daily, &anchors, ArchiveLimits::default()).unwrap();
-        let entry = DatabaseEntry::of(&verified);
-        store.write(&entry.object_key, body, &[], WriteCondition::Always).await.unwrap();
-        let proof = EngineProof {
-            clamav_version: "1.4.6".into(),
-            functionality_level: 216,
-            signatures: 1,
-            eicar: vec!["Eicar".into()],
-            expected_signatures: 1,
-            clean_files: 1,
-        };
-        let before = Published::read(&store).await.unwrap();
-        let manifest = Manifest::new(before.next_generation(), at(hour), anchors.identity(), vec![entry], proof);
-        assert_eq!(before.advance(&store, &manifest, false).await.unwrap(), Race::Won);
+        publish(&store, *version, hour).await;
     }
     store
+}
+
+/// Publishes this version of `daily` as the next generation.
+pub(super) async fn publish(store: &MemoryDefinitions, version: u32, hour: i64) {
+    let anchors = SigningKeys::fixed().trust_anchors();
+    let built = u64::try_from(at(0).timestamp()).unwrap();
+    let builder = CvdBuilder::new("daily").version(version).built(built).member("daily.ndb", eicar_signature());
+    let body = builder.build(SigningKeys::fixed());
+    let daily = DatabaseName::new("daily").unwrap();
+    let verified = Cvd::parse(&body).unwrap().verify(&daily, &anchors, ArchiveLimits::default()).unwrap();
+    let entry = DatabaseEntry::of(&verified);
+    store.write(&entry.object_key, body, &[], WriteCondition::Always).await.unwrap();
+    let proof = EngineProof {
+        clamav_version: "1.4.6".into(),
+        functionality_level: 216,
+        signatures: 1,
+        eicar: vec!["Eicar".into()],
+        expected_signatures: 1,
+        clean_files: 1,
+    };
+    let before = Published::read(store).await.unwrap();
+    let manifest = Manifest::new(before.next_generation(), at(hour), anchors.identity(), vec![entry], proof);
+    assert_eq!(before.advance(store, &manifest, false).await.unwrap(), Race::Won);
 }

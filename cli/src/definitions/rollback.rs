@@ -52,6 +52,10 @@ enum RollbackError {
     Published(u64),
     #[error("there is no generation {0}, or it is not kept any more: `nacre definitions list` shows those that are")]
     Absent(u64),
+    #[error(
+        "generation {generation} is signed by {elder} and the published one by {current}, so scanners would refuse it: name another"
+    )]
+    OtherKeys { generation: u64, elder: String, current: String },
     #[error("no elder generation that is kept has another content: `nacre definitions list` shows them")]
     NoOther,
     #[error(
@@ -99,10 +103,14 @@ async fn rollback(
     asked: Option<Generation>,
     now: DateTime<Utc>,
 ) -> Result<Manifest, RollbackError> {
+    let mut asked = asked;
     for _ in 0..MAX_RACES {
         let (published, newest) = current(store).await?;
         let elders = kept(store, newest.generation).await?;
         let elder = choose(&newest, &elders, asked)?;
+        // Chosen once, by what was published when the operator asked: had the updater published meanwhile, the one before
+        // would by now be the very one that they want to be rid of.
+        asked = Some(elder);
         let (restored, race) = published.restore(store, elder, now).await.map_err(RollbackError::Publish)?;
         if race == Race::Won {
             return Ok(restored);
@@ -114,15 +122,22 @@ async fn rollback(
 /// The generation to bring back, of those that are kept, newest first.
 fn choose(published: &Manifest, kept: &[Manifest], asked: Option<Generation>) -> Result<Generation, RollbackError> {
     let Some(asked) = asked else {
-        let mut elders = kept.iter().filter(|elder| elder.generation < published.generation);
+        let is_elder =
+            |elder: &&Manifest| elder.generation < published.generation && elder.trust_anchor == published.trust_anchor;
+        let mut elders = kept.iter().filter(is_elder);
         let other = elders.find(|elder| (&elder.databases, &elder.custom) != (&published.databases, &published.custom));
         return other.map(|elder| elder.generation).ok_or(RollbackError::NoOther);
     };
     if asked == published.generation {
         return Err(RollbackError::Published(asked.0));
     }
-    let found = kept.iter().any(|elder| elder.generation == asked);
-    if found { Ok(asked) } else { Err(RollbackError::Absent(asked.0)) }
+    let found = kept.iter().find(|elder| elder.generation == asked).ok_or(RollbackError::Absent(asked.0))?;
+    if found.trust_anchor == published.trust_anchor {
+        Ok(asked)
+    } else {
+        let (elder, current) = (found.trust_anchor.clone(), published.trust_anchor.clone());
+        Err(RollbackError::OtherKeys { generation: asked.0, elder, current })
+    }
 }
 
 async fn unpin(store: &impl DefinitionsStore) -> Result<(Generation, bool), RollbackError> {
@@ -139,48 +154,4 @@ async fn unpin(store: &impl DefinitionsStore) -> Result<(Generation, bool), Roll
 }
 
 #[cfg(test)]
-mod tests {
-    use nacre_shared::published::Published;
-
-    use super::*;
-    use crate::definitions::generations_of_tests::{at, published};
-
-    #[tokio::test]
-    async fn the_set_before_comes_back_as_a_new_generation_and_stays() {
-        let store = published(&[100, 101, 102]).await;
-        let restored = rollback(&store, None, at(9)).await.unwrap();
-        assert_eq!((restored.generation, restored.restores), (Generation(4), Some(Generation(2))));
-        let now = Published::read(&store).await.unwrap();
-        assert!(now.pinned);
-        assert_eq!(now.manifest.unwrap().databases[0].version.0, 101);
-        // Once more goes to what is other again, not to what was just left.
-        let again = rollback(&store, None, at(10)).await.unwrap();
-        assert_eq!((again.generation, again.restores), (Generation(5), Some(Generation(3))));
-        let named = rollback(&store, Some(Generation(1)), at(11)).await.unwrap();
-        assert_eq!((named.generation, named.databases[0].version.0), (Generation(6), 100));
-
-        assert_eq!(unpin(&store).await.unwrap(), (Generation(6), true));
-        assert!(!Published::read(&store).await.unwrap().pinned);
-        assert_eq!(unpin(&store).await.unwrap(), (Generation(6), false));
-    }
-
-    #[tokio::test]
-    async fn what_cannot_be_brought_back_is_named_with_the_remedy() {
-        let store = published(&[100, 101]).await;
-        for (asked, message) in [
-            (Some(2), "generation 2 is the published one"),
-            (Some(7), "there is no generation 7, or it is not kept any more"),
-        ] {
-            let error = rollback(&store, asked.map(Generation), at(9)).await.unwrap_err().to_string();
-            assert!(error.contains(message) && error.contains("nacre definitions list"), "{error}");
-        }
-        let error = rollback(&published(&[100]).await, None, at(9)).await.unwrap_err();
-        assert!(matches!(error, RollbackError::NoOther), "{error}");
-        // A body that is gone is no set to go back to.
-        let elder = kept(&store, Generation(1)).await.unwrap().remove(0);
-        store.remove(&elder.databases[0].object_key).await.unwrap();
-        let error = rollback(&store, None, at(9)).await.unwrap_err();
-        assert!(matches!(error, RollbackError::Publish(_)), "{error}");
-        assert_eq!(current(&store).await.unwrap().1.generation, Generation(2));
-    }
-}
+mod tests;
