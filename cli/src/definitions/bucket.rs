@@ -1,6 +1,6 @@
 //! The definitions bucket, as the commands on what is published read it.
 
-use clap::Args;
+use clap::{Args, builder::NonEmptyStringValueParser};
 use nacre_shared::{
     aws::{S3Definitions, sdk_config},
     definitions::manifest::{Generation, MANIFESTS_PREFIX, Manifest, ManifestError},
@@ -18,7 +18,7 @@ const MAX_MANIFEST_BYTES: u64 = 4 << 20;
 #[derive(Debug, Args)]
 pub(super) struct BucketArgument {
     /// The definitions bucket
-    #[arg(long, env = "AV_DEFINITION_S3_BUCKET", value_name = "NAME")]
+    #[arg(long, env = "AV_DEFINITION_S3_BUCKET", value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
     bucket: String,
 }
 
@@ -45,7 +45,8 @@ pub(super) enum BucketError {
         #[source]
         source: ManifestError,
     },
-    #[error("nothing is published yet: run the updater")]
+    // S3 answers alike for a key that is missing and a bucket that is.
+    #[error("nothing is published there yet: run the updater, unless the bucket has another name")]
     Nothing,
 }
 

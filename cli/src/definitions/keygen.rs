@@ -7,7 +7,7 @@ use nacre_shared::definitions::{signing::SigningKeys, trust_anchor::TrustAnchorE
 
 use super::{
     failed, print,
-    source::{SourceError, write_secret},
+    source::{Location, SourceError, write_secret},
 };
 
 /// Make keys to sign databases with.
@@ -16,9 +16,9 @@ use super::{
 /// its owner alone, and no existing file is overwritten.
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
-    /// The key file to write
+    /// The key file to write, a local one
     #[arg(value_name = "OUT")]
-    out: PathBuf,
+    out: Location,
     /// Name of the keys, by which manifests and logs call them; 1 to 40 characters, not `clamav`
     #[arg(long)]
     name: String,
@@ -29,6 +29,8 @@ pub(super) struct Arguments {
 enum KeygenError {
     #[error("--name is no name for keys; the trust anchors would have to be")]
     Name(#[from] TrustAnchorError),
+    #[error("{0} is no local file, and a private key goes nowhere else unasked: name one, and copy it if you must")]
+    Remote(Location),
     #[error("{0} exists already: name another file, or move it away if its keys are in use nowhere")]
     Exists(PathBuf),
     #[error("{0} cannot be written")]
@@ -46,9 +48,10 @@ pub(super) fn run(arguments: &Arguments) -> ExitCode {
 }
 
 fn generate(arguments: &Arguments) -> Result<(), KeygenError> {
+    let Location::Local(path) = &arguments.out else { return Err(KeygenError::Remote(arguments.out.clone())) };
     let keys = SigningKeys::generate(arguments.name.as_str())?;
-    let out = || arguments.out.clone();
-    write_secret(&arguments.out, (keys.to_json() + "\n").as_bytes()).map_err(|error| match error {
+    let out = || path.clone();
+    write_secret(path, (keys.to_json() + "\n").as_bytes()).map_err(|error| match error {
         SourceError::Local(error) if error.kind() == io::ErrorKind::AlreadyExists => KeygenError::Exists(out()),
         error => KeygenError::Write(out(), error),
     })?;

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::{
     bucket::{BucketArgument, BucketError, contents, current, kept},
-    failed, print,
+    failed, print, print_json,
 };
 
 /// List the generations of definitions that are kept, newest first.
@@ -43,7 +43,7 @@ pub(super) async fn run(arguments: &Arguments) -> ExitCode {
 
 async fn list(arguments: &Arguments) -> Result<(), ListError> {
     for row in rows(&arguments.bucket.store().await).await? {
-        print(&if arguments.json { row.json().to_string() } else { row.line() })?;
+        if arguments.json { print_json(&row.json())? } else { print(&row.line())? }
     }
     Ok(())
 }
@@ -110,6 +110,9 @@ mod tests {
     #[tokio::test]
     async fn an_empty_bucket_says_what_to_do() {
         let error = rows(&published(&[]).await).await.unwrap_err();
-        assert_eq!(error.to_string(), "nothing is published yet: run the updater");
+        assert_eq!(
+            error.to_string(),
+            "nothing is published there yet: run the updater, unless the bucket has another name"
+        );
     }
 }

@@ -20,6 +20,9 @@ fn a_bucket_must_be_named() {
         assert_eq!((outcome.status, outcome.stdout.as_str()), (Some(2), ""), "{command}: {outcome:?}");
         assert!(outcome.stderr.contains("--bucket"), "{outcome:?}");
     }
+    // As CloudFormation and shells leave what was meant to be set.
+    let outcome = world.nacre_with(&[("AV_DEFINITION_S3_BUCKET", "")], &["list"]);
+    assert!(outcome.status == Some(2) && outcome.stderr.contains("--bucket <NAME>"), "{outcome:?}");
     let outcome = world.nacre(&["rollback", "--bucket", "b", "last"]);
     assert!(outcome.status == Some(2) && outcome.stderr.contains("GENERATION"), "{outcome:?}");
 }

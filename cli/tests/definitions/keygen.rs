@@ -42,6 +42,8 @@ fn a_name_that_would_mislead_is_refused() {
         assert!(outcome.stderr.contains("--name is no name for keys"), "{outcome:?}");
         assert!(!world.has("keys.json"));
     }
+    let remote = world.nacre(&["keygen", "--name", "ours", "s3://bucket/keys.json"]);
+    assert!(remote.status == Some(1) && remote.stderr.contains("s3://bucket/keys.json is no local file"), "{remote:?}");
     let nowhere = world.nacre(&["keygen", "--name", "ours", "gone/keys.json"]);
     assert!(
         nowhere.status == Some(1)
