@@ -7,7 +7,7 @@ use nacre_shared::{
     port::BusEvent,
     scan_record::ScanRecord,
     tag_policy::{TagNames, signature_value, timestamp_value},
-    verdict::Verdict,
+    verdict::{Reason, Verdict},
 };
 use serde_json::{Value, json};
 
@@ -37,7 +37,7 @@ fn ours(record: &ScanRecord, names: &TagNames) -> Value {
     let ScanRecord { object, etag, size, verdict, generation, engine, .. } = record;
     json!({
         "bucket": object.bucket, "key": object.key, "version": object.version_id, "etag": etag, "size": size,
-        "verdict": verdict.name(), "reason": verdict.reason().map(|reason| reason.name()),
+        "verdict": verdict.name(), "reason": verdict.reason().map(Reason::name),
         "signatures": bounded(verdict), "generation": generation, "engine": engine.version,
         &names.status: names.status_of(verdict), &names.signature: signature_value(verdict),
         &names.timestamp: timestamp_value(record.scanned_at),
@@ -80,8 +80,6 @@ fn bounded(verdict: &Verdict) -> &[String] {
 
 #[cfg(test)]
 mod tests {
-    use nacre_shared::verdict::Reason;
-
     use super::*;
     use crate::result_message::tests::record;
 

@@ -28,7 +28,12 @@ impl World {
         // Under `target`, so that what a failing test leaves is found there.
         let scratch = tempfile::Builder::new().prefix("end-to-end-").tempdir_in(target).expect("a directory");
         let mirror = Mirror::start().await.expect("a mirror");
-        let defaults = [("Databases", "main,daily"), ("PrivateMirror", "True"), ("QueueVisibilityTimeout", "5")];
+        let defaults = [
+            ("Databases", "main,daily"),
+            ("PrivateMirror", "True"),
+            ("QueueVisibilityTimeout", "5"),
+            ("ScanStalenessLimitHours", "10000000"),
+        ];
         let parameters = defaults.iter().chain(parameters).map(|(name, value)| ((*name).into(), (*value).into()));
         let stack = Stack::start(StackOptions {
             python: install(target, |line| eprintln!("{line}")).await.expect("MiniStack is installed"),

@@ -3,10 +3,13 @@
 use clap::{Args, builder::NonEmptyStringValueParser};
 use nacre_shared::{
     aws::{S3Definitions, sdk_config},
-    definitions::manifest::{Generation, MANIFESTS_PREFIX, Manifest, ManifestError},
+    definitions::manifest::{Generation, MANIFESTS_PREFIX, Manifest},
     port::{DefinitionsStore, StoreError},
     published::{Published, PublishedError},
+    telemetry::error_chain,
 };
+
+use crate::printable::printable;
 
 /// Most generations that are listed; retention keeps far fewer.
 const MAX_GENERATIONS: usize = 10_000;
@@ -39,12 +42,6 @@ pub(super) enum BucketError {
         #[source]
         source: StoreError,
     },
-    #[error("{key} is no manifest")]
-    Manifest {
-        key: String,
-        #[source]
-        source: ManifestError,
-    },
     // S3 answers alike for a key that is missing and a bucket that is.
     #[error("nothing is published there yet: run the updater, unless the bucket has another name")]
     Nothing,
@@ -75,9 +72,11 @@ pub(super) async fn kept(store: &impl DefinitionsStore, newest: Generation) -> R
             Err(StoreError::NotFound) => continue,
             Err(source) => return Err(BucketError::Store { key, source }),
         };
-        let manifest = Manifest::parse(&stored.bytes).map_err(|source| BucketError::Manifest { key, source })?;
-        if manifest.generation <= newest {
-            manifests.push(manifest);
+        match Manifest::parse(&stored.bytes) {
+            Ok(manifest) if manifest.generation <= newest => manifests.push(manifest),
+            Ok(_) => {}
+            // Of a newer format, as after a downgrade of ours, when going back matters most.
+            Err(error) => eprintln!("nacre definitions: {key} is passed over: {}", printable(&error_chain(&error))),
         }
     }
     manifests.sort_by_key(|manifest| std::cmp::Reverse(manifest.generation));

@@ -25,7 +25,7 @@ const MAX_RACES: u32 = 5;
 /// Exit status: 0 when it is published, 1 when not, 2 for wrong arguments.
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
-    /// The generation to bring back [default: the newest whose content is another than the published one's]
+    /// The generation to bring back [default: the newest elder one whose content is another than the published one's]
     #[arg(value_name = "GENERATION")]
     generation: Option<u64>,
     #[command(flatten)]
@@ -122,8 +122,9 @@ async fn rollback(
 /// The generation to bring back, of those that are kept, newest first.
 fn choose(published: &Manifest, kept: &[Manifest], asked: Option<Generation>) -> Result<Generation, RollbackError> {
     let Some(asked) = asked else {
-        let is_elder =
-            |elder: &&Manifest| elder.generation < published.generation && elder.trust_anchor == published.trust_anchor;
+        // What was brought back counts by its own age: a second rollback goes further back, never to what was just left.
+        let since = published.restores.unwrap_or(published.generation);
+        let is_elder = |elder: &&Manifest| elder.generation < since && elder.trust_anchor == published.trust_anchor;
         let mut elders = kept.iter().filter(is_elder);
         let other = elders.find(|elder| (&elder.databases, &elder.custom) != (&published.databases, &published.custom));
         return other.map(|elder| elder.generation).ok_or(RollbackError::NoOther);

@@ -17,7 +17,7 @@ use super::{
 
 /// Tell what is published, how old it is, and what the updater waits for.
 ///
-/// Exit status: 0 when it is younger than the staleness limit, 1 when it is older, is not there or cannot be read, 2 for wrong arguments.
+/// Exit status: 0 when it is younger than the staleness limit, 1 when it is older, 2 when that cannot be told.
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
     #[command(flatten)]
@@ -68,7 +68,7 @@ pub(super) async fn run(arguments: &Arguments) -> ExitCode {
     match tell(arguments).await {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::from(1),
-        Err(error) => failed("status", &error, 1),
+        Err(error) => failed("status", &error, 2),
     }
 }
 

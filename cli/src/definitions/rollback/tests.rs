@@ -21,11 +21,11 @@ async fn the_set_before_comes_back_as_a_new_generation_and_stays() {
     let now = Published::read(&store).await.unwrap();
     assert!(now.pinned);
     assert_eq!(now.manifest.unwrap().databases[0].version.0, 101);
-    // Once more goes to what is other again, not to what was just left.
+    // Once more goes further back, never to what was just left.
     let again = rollback(&store, None, at(10)).await.unwrap();
-    assert_eq!((again.generation, again.restores), (Generation(5), Some(Generation(3))));
-    let named = rollback(&store, Some(Generation(1)), at(11)).await.unwrap();
-    assert_eq!((named.generation, named.databases[0].version.0), (Generation(6), 100));
+    assert_eq!((again.generation, again.restores), (Generation(5), Some(Generation(1))));
+    let named = rollback(&store, Some(Generation(3)), at(11)).await.unwrap();
+    assert_eq!((named.generation, named.databases[0].version.0), (Generation(6), 102));
 
     assert_eq!(unpin(&store).await.unwrap(), (Generation(6), true));
     assert!(!Published::read(&store).await.unwrap().pinned);
