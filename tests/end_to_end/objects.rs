@@ -150,13 +150,20 @@ async fn a_tag_write_that_fails_is_made_good_without_a_second_scan() {
     s3.put_bucket_policy().bucket(bucket).policy(denying.to_string()).send().await.unwrap();
 
     let object = stack.put("untaggable.txt", eicar()).await.unwrap();
-    let recorded = stack.await_records(PATIENCE, |records| !records.is_empty()).await.unwrap();
-    assert!(!recorded[0].reported, "what is not shown in tags is not reported as done");
-    assert_eq!(stack.tag(&object, "av-status").await.unwrap(), None);
+    let recorded = stack.await_settled(&object, PATIENCE).await.unwrap();
+    assert_eq!(
+        stack.tag(&object, "av-status").await.unwrap(),
+        None,
+        "reported, for nobody may miss it, and still to be tagged"
+    );
     s3.put_bucket_policy().bucket(bucket).policy(policy).send().await.unwrap();
-    let settled = stack.await_settled(&object, PATIENCE).await.unwrap();
-    assert_eq!(settled.scanned_at, recorded[0].scanned_at, "the first scan's record stands");
-    assert_eq!(stack.tag(&object, "av-status").await.unwrap().as_deref(), Some("INFECTED"));
+    let patience = tokio::time::Instant::now() + PATIENCE;
+    while stack.tag(&object, "av-status").await.unwrap().as_deref() != Some("INFECTED") {
+        assert!(tokio::time::Instant::now() < patience, "its message was given up on");
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    let settled = stack.record(&object).await.unwrap().unwrap();
+    assert_eq!(settled.scanned_at, recorded.scanned_at, "the first scan's record stands");
     await_quiet(stack).await;
     world.end().await;
 }
@@ -243,5 +250,38 @@ async fn awkward_keys_are_scanned_tagged_and_rescanned_under_their_own_names() {
     for object in &objects {
         assert_eq!(stack.tag(object, "av-status").await.unwrap().as_deref(), Some("INFECTED"), "{object}");
     }
+    world.end().await;
+}
+
+#[tokio::test]
+async fn an_infected_object_is_moved_to_quarantine_and_what_is_clean_stays() {
+    let world = World::ready(&[("InfectedObjects", "quarantine"), ("ResultDialects", "predecessor,guardduty")]).await;
+    let (stack, s3) = (&world.stack, world.stack.s3());
+    let clean = stack.put("clean.txt", "harmless\n").await.unwrap();
+    let settled = stack.await_settled(&clean, PATIENCE).await.unwrap();
+    assert_eq!(settled.verdict, Verdict::Clean);
+    assert_eq!(stack.tag(&clean, "GuardDutyMalwareScanStatus").await.unwrap().as_deref(), Some("NO_THREATS_FOUND"));
+
+    stack.put("a b/../eicar.com", eicar()).await.unwrap();
+    let quarantine = stack.output("QuarantineBucket");
+    let patience = tokio::time::Instant::now() + PATIENCE;
+    let there = loop {
+        let listed = s3.list_objects_v2().bucket(quarantine).send().await.unwrap();
+        let remaining = s3.list_objects_v2().bucket(stack.scanned_bucket()).send().await.unwrap();
+        let keys: Vec<String> = listed.contents().iter().filter_map(|object| object.key().map(str::to_owned)).collect();
+        if keys.len() == 2 && remaining.key_count() == Some(1) {
+            break keys;
+        }
+        assert!(tokio::time::Instant::now() < patience, "{keys:?}");
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    };
+    let provenance = there.iter().find(|key| key.ends_with("/provenance.json")).unwrap();
+    let stored = s3.get_object().bucket(quarantine).key(provenance).send().await.unwrap();
+    let told: Value = serde_json::from_slice(&stored.body.collect().await.unwrap().to_vec()).unwrap();
+    assert_eq!((&told["key"], &told["bucket"]), (&json!("a b/../eicar.com"), &json!(stack.scanned_bucket())));
+    let content = provenance.replace("provenance.json", "content");
+    let stored = s3.get_object().bucket(quarantine).key(content).send().await.unwrap();
+    assert_eq!(stored.body.collect().await.unwrap().to_vec(), eicar());
+    await_quiet(stack).await;
     world.end().await;
 }
