@@ -1,6 +1,18 @@
 //! The rescanner's settings.
 
-use nacre_shared::settings::{SettingError, Settings};
+use nacre_shared::{
+    settings::{Setting, SettingError, Settings},
+    settings_table,
+};
+
+/// Every setting of the rescanner, as its documentation tells it.
+pub const SETTINGS: &[Setting] = settings_table![
+    "AV_DEFINITION_S3_BUCKET", "required", "definitions bucket";
+    "NACRE_RECORDS_TABLE", "required", "table of scan records";
+    "NACRE_TRIGGER_TOPIC_ARN", "required", "topic that rescans are asked for on";
+    "NACRE_RESCAN_SEGMENTS", "8", "parts of the table that are read at once, 1 to 256";
+    "AWS_REGION", "required", "region that triggers name; Lambda sets it";
+];
 
 /// The rescanner's settings, read once at cold start.
 #[derive(Clone, Debug, PartialEq, Eq)]

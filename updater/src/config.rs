@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use chrono::TimeDelta;
 use nacre_shared::{
     definitions::{database::DatabaseName, trust_anchor::TrustAnchors},
-    settings::{SettingError, Settings},
+    settings::{Setting, SettingError, Settings},
+    settings_table,
 };
 
 use crate::mirror::Mirror;
@@ -15,6 +16,31 @@ const CLAMAV_MIRROR: &str = "https://database.clamav.net";
 
 /// `ClamAV`'s own DNS record.
 const CLAMAV_RECORD: &str = "current.cvd.clamav.net";
+
+/// Every setting of the updater, as its documentation tells it.
+pub const SETTINGS: &[Setting] = settings_table![
+    "AV_DEFINITION_S3_BUCKET", "required", "definitions bucket";
+    "AV_DEFINITION_S3_PREFIX", "`clamav_defs`", "flat prefix, as freshclam and the predecessor's scanner read it";
+    "NACRE_DEFINITIONS_MIRROR", "`https://database.clamav.net`", "mirrors in the order in which they are asked, separated by commas; `s3://` of the definitions bucket is one";
+    "NACRE_PRIVATE_MIRROR", "`False`", "the mirrors may have CLDs, and are never waited for";
+    "NACRE_DNS_DATABASE_INFO", "`current.cvd.clamav.net` for ClamAV's mirrors, else `no`", "TXT record of the newest versions";
+    "NACRE_USER_AGENT", "`nacre/<version> (<installation>)`", "who mirrors are told that we are";
+    "NACRE_DATABASES", "`main,daily,bytecode`", "which databases, separated by commas";
+    "NACRE_MAX_DATABASE_BYTES", "536870912", "most bytes of one database";
+    "NACRE_CUSTOM_DATABASES", "none", "URLs of loose signature files, separated by commas";
+    "NACRE_MAX_CUSTOM_BYTES", "67108864", "most bytes of one loose signature file";
+    "NACRE_CUSTOM_PREFIX", "`nacre/custom/`", "loose signature files in the definitions bucket";
+    "NACRE_CANARY_PREFIX", "`nacre/canary/`", "clean files in the definitions bucket that every set must leave alone";
+    "NACRE_DETACHED_SIGNATURES", "`check`", "`ignore` passes over `.sign` files; the legacy signatures are always checked";
+    "NACRE_SERVE_CVDS", "`False`", "whether the flat prefix has whole CVDs beside CDIFFs";
+    "NACRE_KEEP_GENERATIONS", "30", "generations to roll back to";
+    "NACRE_KEEP_CDIFFS", "30", "CDIFFs of each database in the flat prefix";
+    "NACRE_STALENESS_LIMIT_HOURS", "72", "age of definitions beyond which a cool-down is a failure";
+    "NACRE_TRUST_ANCHORS", "ClamAV's keys", "keys that databases must be signed by, as JSON";
+    "NACRE_DEFINITIONS_TOPIC_ARN", "required", "topic that generations are announced on";
+    "NACRE_ENGINE_PATH", "`nacre-engine` beside the program", "the engine";
+    "NACRE_SCRATCH_PATH", "`/tmp`", "where sets are proven";
+];
 
 /// The updater's settings, read once at cold start.
 #[derive(Clone, Debug)]
@@ -72,6 +98,7 @@ impl Config {
     /// [`SettingError`], which names the variable.
     pub fn from_vars(variable: impl Fn(&str) -> Option<String>) -> Result<Self, SettingError> {
         let settings = Settings::new(variable);
+        settings.refuse()?;
         let definitions_bucket = settings.required("AV_DEFINITION_S3_BUCKET", "the definitions bucket's name")?;
         let mirrors = settings.parsed("NACRE_DEFINITIONS_MIRROR", |list| mirrors(list, &definitions_bucket))?;
         let mirrors = mirrors.unwrap_or_else(|| vec![Mirror::Http(CLAMAV_MIRROR.to_owned())]);
