@@ -3,6 +3,7 @@
 mod definitions;
 mod demo;
 mod printable;
+mod quarantine;
 mod scan;
 
 use std::process::ExitCode;
@@ -22,6 +23,7 @@ enum Command {
     Scan(scan::Arguments),
     Demo(demo::Arguments),
     Definitions(definitions::Arguments),
+    Quarantine(quarantine::Arguments),
 }
 
 #[tokio::main]
@@ -30,5 +32,6 @@ async fn main() -> ExitCode {
         Command::Scan(arguments) => scan::run(&arguments).await,
         Command::Demo(arguments) => demo::run(&arguments).await,
         Command::Definitions(arguments) => definitions::run(&arguments).await,
+        Command::Quarantine(arguments) => quarantine::run(&arguments).await,
     }
 }

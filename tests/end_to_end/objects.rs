@@ -6,7 +6,7 @@ use aws_sdk_s3::types::{BucketVersioningStatus, CreateBucketConfiguration, Versi
 use aws_sdk_sns::types::MessageAttributeValue;
 use aws_sdk_sqs::types::QueueAttributeName;
 use nacre_shared::{object::ObjectId, scan_record::ScanRecord, testing::definitions::eicar, verdict::Verdict};
-use nacre_stack::{Stack, get_status};
+use nacre_stack::{Stack, get_status, programs_directory};
 use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
@@ -283,5 +283,27 @@ async fn an_infected_object_is_moved_to_quarantine_and_what_is_clean_stays() {
     let stored = s3.get_object().bucket(quarantine).key(content).send().await.unwrap();
     assert_eq!(stored.body.collect().await.unwrap().to_vec(), eicar());
     await_quiet(stack).await;
+
+    // What is released is scanned like any upload: what still matches does not stay.
+    let nacre = async |arguments: &[&str]| {
+        let mut command = tokio::process::Command::new(programs_directory().unwrap().join("nacre"));
+        command.arg("quarantine").args(arguments).env_clear().envs(stack.operator_environment());
+        let output = command.env("NACRE_QUARANTINE_BUCKET", quarantine).kill_on_drop(true).output().await.unwrap();
+        let told = String::from_utf8(output.stdout).unwrap() + &String::from_utf8(output.stderr).unwrap();
+        (output.status.code(), told)
+    };
+    let id = provenance.split('/').nth(1).unwrap();
+    let (code, told) = nacre(&["list"]).await;
+    assert!(code == Some(0) && told.starts_with(id) && told.contains("Eicar-Test-Signature"), "{told}");
+    let (code, told) = nacre(&["release", id]).await;
+    assert!(code == Some(0) && told.contains("released: s3://"), "{told}");
+    let patience = tokio::time::Instant::now() + PATIENCE;
+    while s3.list_objects_v2().bucket(quarantine).send().await.unwrap().key_count() != Some(2) {
+        assert!(tokio::time::Instant::now() < patience, "what still matches stays where it is");
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    await_quiet(stack).await;
+    let (code, told) = nacre(&["delete", "../../etc"]).await;
+    assert!(code == Some(1) && told.contains("32 hexadecimal digits"), "{told}");
     world.end().await;
 }

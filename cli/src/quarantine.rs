@@ -1,0 +1,199 @@
+//! `nacre quarantine`: what was moved there, and how it comes back.
+
+use std::{io, process::ExitCode};
+
+use aws_sdk_s3::Client;
+use chrono::SecondsFormat;
+use clap::{Args, Subcommand};
+use nacre_shared::{
+    aws::{S3Objects, sdk_config},
+    object::ObjectId,
+    port::{ObjectStore, StoreError},
+    quarantine::{Provenance, QUARANTINE_PREFIX, place},
+    telemetry::error_chain,
+};
+use serde_json::json;
+
+use crate::printable::printable;
+
+/// Largest provenance that is read.
+const MAX_PROVENANCE_BYTES: usize = 64 << 10;
+
+/// Tell what is in quarantine, bring it back, or delete it for good.
+#[derive(Debug, Args)]
+pub(crate) struct Arguments {
+    /// The quarantine bucket
+    #[arg(long, env = "NACRE_QUARANTINE_BUCKET", value_name = "NAME", global = true, default_value = "")]
+    bucket: String,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// List what is in quarantine: id, time, where it came from, and what was found in it.
+    List {
+        /// Print one JSON object a line
+        #[arg(long)]
+        json: bool,
+    },
+    /// Bring an object back to where it came from, as a new version, and take it out of quarantine.
+    ///
+    /// It is scanned like any upload: what still matches goes back to quarantine. Allow-list a false positive first: see docs/definitions.md.
+    Release {
+        /// Its id, as `list` tells it
+        id: String,
+    },
+    /// Delete an object in quarantine for good.
+    Delete {
+        /// Its id, as `list` tells it
+        id: String,
+    },
+}
+
+/// Why a command was not done.
+#[derive(Debug, thiserror::Error)]
+enum QuarantineError {
+    #[error("no bucket is named: give --bucket, or set NACRE_QUARANTINE_BUCKET")]
+    NoBucket,
+    #[error("an id is 32 hexadecimal digits: `nacre quarantine list` tells them")]
+    Id,
+    #[error("there is nothing of that id in quarantine: `nacre quarantine list` tells what is")]
+    Absent,
+    #[error("the quarantine bucket cannot be listed")]
+    List(#[source] Box<dyn std::error::Error + Send + Sync>),
+    #[error("{key} cannot be read")]
+    Read {
+        key: String,
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    #[error("{key} is no provenance of this version of Nacre")]
+    Provenance {
+        key: String,
+        #[source]
+        source: serde_json::Error,
+    },
+    #[error("another object is at {0} by now, and its bucket keeps no versions: move that away first")]
+    Occupied(String),
+    #[error("{0} failed")]
+    Store(&'static str, #[source] StoreError),
+    #[error("the result cannot be written")]
+    Output(#[from] io::Error),
+}
+
+/// Runs the command. Exit status: 0 when it was done, 1 when not, 2 for wrong arguments.
+pub(crate) async fn run(arguments: &Arguments) -> ExitCode {
+    match execute(arguments).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("nacre quarantine: {}", printable(&error_chain(&error)));
+            ExitCode::from(1)
+        }
+    }
+}
+
+async fn execute(arguments: &Arguments) -> Result<(), QuarantineError> {
+    let bucket = arguments.bucket.as_str();
+    if bucket.is_empty() {
+        return Err(QuarantineError::NoBucket);
+    }
+    let sdk = sdk_config().await;
+    let (client, objects) = (Client::new(&sdk), S3Objects::new(&sdk));
+    match &arguments.command {
+        Command::List { json } => list(&client, bucket, *json).await,
+        Command::Release { id } => release(&client, &objects, bucket, id).await,
+        Command::Delete { id } => {
+            let provenance = find(&client, bucket, id).await?;
+            remove(&objects, bucket, id).await?;
+            Ok(say(&format!("deleted: s3://{}/{}", provenance.bucket, provenance.key))?)
+        }
+    }
+}
+
+async fn list(client: &Client, bucket: &str, as_json: bool) -> Result<(), QuarantineError> {
+    let mut pages = client.list_objects_v2().bucket(bucket).prefix(QUARANTINE_PREFIX).into_paginator().send();
+    while let Some(page) = pages.next().await {
+        let page = page.map_err(|error| QuarantineError::List(error.into()))?;
+        let keys = page.contents().iter().filter_map(|object| object.key());
+        for id in keys.filter_map(|key| key.strip_prefix(QUARANTINE_PREFIX)?.strip_suffix("/provenance.json")) {
+            let found = read(client, bucket, id).await?;
+            let time = found.scanned_at.to_rfc3339_opts(SecondsFormat::Secs, true);
+            let (signatures, origin) = (found.signatures.join(" "), format!("s3://{}/{}", found.bucket, found.key));
+            let version = found.version_id.as_ref().map(|id| format!(" version {id}")).unwrap_or_default();
+            let line = if as_json {
+                json!({ "id": id, "provenance": found }).to_string()
+            } else {
+                format!("{id}  {time}  {} bytes  {signatures}  {origin}{version}", found.size)
+            };
+            say(&line)?;
+        }
+    }
+    Ok(())
+}
+
+async fn release(client: &Client, objects: &S3Objects, bucket: &str, id: &str) -> Result<(), QuarantineError> {
+    let provenance = find(client, bucket, id).await?;
+    let (from, to) = (place(bucket, id).content, ObjectId::new(&provenance.bucket, &provenance.key, None));
+    match objects.head(&to).await {
+        // Where versions are kept, what is there stays as the version before.
+        Ok(head) if head.version_id.is_none() => {
+            return Err(QuarantineError::Occupied(format!("s3://{}/{}", to.bucket, to.key)));
+        }
+        Ok(_) | Err(StoreError::NotFound) => {}
+        Err(error) => return Err(QuarantineError::Store("looking at where it came from", error)),
+    }
+    let head = objects.head(&from).await.map_err(|error| match error {
+        StoreError::NotFound => QuarantineError::Absent,
+        error => QuarantineError::Store("looking at it in quarantine", error),
+    })?;
+    let copied = objects.copy(&from, &head.etag, &to).await;
+    copied.map_err(|error| QuarantineError::Store("copying it back", error))?;
+    remove(objects, bucket, id).await?;
+    say(&format!("released: s3://{}/{}", to.bucket, to.key))?;
+    Ok(say("it is scanned like any upload, and what still matches goes back to quarantine")?)
+}
+
+/// The bytes first: an entry without its bytes can be deleted again, bytes without an entry would be forgotten.
+async fn remove(objects: &S3Objects, bucket: &str, id: &str) -> Result<(), QuarantineError> {
+    let place = place(bucket, id);
+    for object in [&place.content, &place.provenance] {
+        let deleted = match objects.head(object).await {
+            Ok(head) => objects.delete(object, &head.etag).await,
+            Err(StoreError::NotFound) => Ok(()),
+            Err(error) => Err(error),
+        };
+        deleted.map_err(|error| QuarantineError::Store("deleting it from quarantine", error))?;
+    }
+    Ok(())
+}
+
+async fn find(client: &Client, bucket: &str, id: &str) -> Result<Provenance, QuarantineError> {
+    if id.len() != 32 || !id.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        return Err(QuarantineError::Id);
+    }
+    read(client, bucket, id).await
+}
+
+async fn read(client: &Client, bucket: &str, id: &str) -> Result<Provenance, QuarantineError> {
+    let key = place(bucket, id).provenance.key;
+    let answer = client.get_object().bucket(bucket).key(&key).send().await.map_err(|error| {
+        let absent =
+            error.as_service_error().is_some_and(aws_sdk_s3::operation::get_object::GetObjectError::is_no_such_key);
+        if absent { QuarantineError::Absent } else { QuarantineError::Read { key: key.clone(), source: error.into() } }
+    })?;
+    let failed = |source| QuarantineError::Read { key: key.clone(), source };
+    let (mut body, mut bytes) = (answer.body, Vec::new());
+    while let Some(chunk) = body.next().await {
+        bytes.extend_from_slice(&chunk.map_err(|error| failed(error.into()))?);
+        if bytes.len() > MAX_PROVENANCE_BYTES {
+            return Err(failed("it is too long".into()));
+        }
+    }
+    Provenance::parse(&bytes).map_err(|source| QuarantineError::Provenance { key, source })
+}
+
+fn say(line: &str) -> io::Result<()> {
+    use io::Write;
+    writeln!(io::stdout().lock(), "{}", printable(line))
+}
