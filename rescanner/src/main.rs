@@ -35,7 +35,7 @@ async fn function() -> Result<(), Error> {
             unreadable = handled.tally.unreadable,
             "rescan pass finished"
         );
-        if let Some(line) = embedded_metrics("rescanner", ports.clock.now(), &handled.counts()) {
+        if let Some(line) = embedded_metrics("rescanner", None, ports.clock.now(), &handled.counts()) {
             // CloudWatch reads metrics from the log stream; a closed one must not fail the invocation.
             let _ = writeln!(std::io::stdout(), "{line}");
         }

@@ -9,11 +9,16 @@ pub mod reports;
 pub mod result_message;
 pub mod scan;
 
-use std::{collections::BTreeMap, path::PathBuf, time::Instant};
+use std::{
+    collections::{BTreeMap, HashMap},
+    path::PathBuf,
+    time::Instant,
+};
 
 use chrono::Utc;
 use config::Config;
 use containment::is_quarantined;
+use futures::{StreamExt, stream};
 use inspect::EngineInspector;
 use lambda_runtime::{Diagnostic, tracing};
 use local_definitions::{DefinitionsError, DefinitionsFollower, LocalDefinitions};
@@ -29,6 +34,7 @@ use nacre_shared::{
 use reports::Reports;
 use scan::{Outcome, ScanError, Scanner};
 use serde_json::{Value, json};
+use tokio::sync::{Mutex, OnceCell};
 
 /// What the scanner speaks to.
 pub struct Ports<Objects, Records, Results, Bus, Definitions, Time> {
@@ -52,8 +58,15 @@ pub struct Ports<Objects, Records, Results, Bus, Definitions, Time> {
 pub struct Function<Objects, Records, Results, Bus, Definitions, Time> {
     config: Config,
     ports: Ports<Objects, Records, Results, Bus, Definitions, Time>,
-    follower: DefinitionsFollower,
-    pool: EnginePool,
+    follower: Mutex<DefinitionsFollower>,
+    pool: Mutex<EnginePool>,
+}
+
+/// What all objects of an invocation are scanned with.
+struct Ready {
+    definitions: LocalDefinitions,
+    engine: EngineVersion,
+    stale: bool,
 }
 
 /// What an invocation came to.
@@ -101,6 +114,21 @@ pub enum NoticeError {
     Remove(#[source] StoreError),
 }
 
+/// What the messages of one invocation share.
+struct Batch {
+    /// When the invocation ends.
+    deadline: Instant,
+    /// Looked up by the first object that is scanned, once for all.
+    ready: OnceCell<Ready>,
+    /// A lock for each object that is named.
+    objects: HashMap<(String, String), Mutex<()>>,
+}
+
+fn locks(messages: &[Message]) -> HashMap<(String, String), Mutex<()>> {
+    let notices = messages.iter().flat_map(|message| &message.notices);
+    notices.filter_map(object_of).map(|object| ((object.bucket.clone(), object.key.clone()), Mutex::new(()))).collect()
+}
+
 /// Counts of one invocation.
 type Counts = BTreeMap<&'static str, (Metric, u64)>;
 
@@ -124,28 +152,33 @@ where
     ) -> Result<Self, DefinitionsError> {
         let follower = DefinitionsFollower::new(&config.definitions_path, config.trust_anchors.clone())?;
         let pool = EnginePool::new(engine, config.scratch_path.clone());
-        Ok(Self { config, ports, follower, pool })
+        Ok(Self { config, ports, follower: Mutex::new(follower), pool: Mutex::new(pool) })
     }
 
     /// Loads the published definitions ahead of the first message.
     ///
     /// # Errors
     /// As a scan's; the first message tries again.
-    pub async fn warm_up(&mut self) -> Result<(), NoticeError> {
+    pub async fn warm_up(&self) -> Result<(), NoticeError> {
         self.ready().await.map(|_| ())
     }
 
-    /// Handles one invocation: every record of every message.
+    /// Handles one invocation: every record of every message, several messages at a time.
     ///
     /// # Errors
     /// [`HandleError`] when records failed that no queue can bring back one by one.
-    pub async fn handle(&mut self, payload: &Value, deadline: Instant) -> Result<Handled, HandleError> {
+    pub async fn handle(&self, payload: &Value, deadline: Instant) -> Result<Handled, HandleError> {
         let mut counts = Counts::new();
         let (mut returned, mut direct) = (Vec::new(), Vec::new());
         let invocation = Invocation::read(payload);
         let all = invocation.messages.iter().map(|message| message.notices.len()).sum();
-        for message in invocation.messages {
-            let failures = self.handle_message(&message, deadline, &mut counts).await;
+        let batch = Batch { deadline, ready: OnceCell::new(), objects: locks(&invocation.messages) };
+        let handling = stream::iter(invocation.messages).map(|message| self.handle_message(message, &batch));
+        let mut handling = handling.buffer_unordered(self.config.parallelism);
+        while let Some((message, counted, failures)) = handling.next().await {
+            for (metric, number) in counted.into_values() {
+                counts.entry(metric.name()).or_insert((metric, 0)).1 += number;
+            }
             match (message.id, failures.is_empty()) {
                 (_, true) => {}
                 (Some(id), false) => returned.push(json!({ "itemIdentifier": id })),
@@ -162,10 +195,10 @@ where
         }
     }
 
-    async fn handle_message(&mut self, message: &Message, deadline: Instant, counts: &mut Counts) -> Vec<NoticeError> {
-        let mut failures = Vec::new();
+    async fn handle_message(&self, message: Message, batch: &Batch) -> (Message, Counts, Vec<NoticeError>) {
+        let (mut counts, mut failures) = (Counts::new(), Vec::new());
         for notice in &message.notices {
-            if let Err(error) = self.handle_notice(notice, deadline, counts).await {
+            if let Err(error) = self.handle_notice(notice, batch, &mut counts).await {
                 let about = object_of(notice);
                 tracing::error!(
                     s3.bucket = about.map(|object| object.bucket.as_str()),
@@ -174,19 +207,20 @@ where
                     cause = error_chain(&error),
                     "record failed and will come again"
                 );
-                count(counts, Metric::Failed);
+                count(&mut counts, Metric::Failed);
                 failures.push(error);
             }
         }
-        failures
+        (message, counts, failures)
     }
 
-    async fn handle_notice(
-        &mut self,
-        notice: &Notice,
-        deadline: Instant,
-        counts: &mut Counts,
-    ) -> Result<(), NoticeError> {
+    async fn handle_notice(&self, notice: &Notice, batch: &Batch, counts: &mut Counts) -> Result<(), NoticeError> {
+        // Two messages about one object take turns: the second is answered by the record of the first.
+        let lock = object_of(notice).and_then(|object| batch.objects.get(&(object.bucket.clone(), object.key.clone())));
+        let _turn = match lock {
+            Some(lock) => Some(lock.lock().await),
+            None => None,
+        };
         match notice {
             // Our own copies there, or a notification that covers too much: scanned again, it would be moved for ever.
             Notice::Scan(request) if is_quarantined(&request.object, &self.config.infected) => {
@@ -194,7 +228,7 @@ where
                 count(counts, Metric::Ignored);
             }
             Notice::Scan(request) => {
-                let outcome = self.scan(request, deadline).await?;
+                let outcome = self.scan(request, batch).await?;
                 for metric in tell(request, &outcome) {
                     count(counts, *metric);
                 }
@@ -216,18 +250,18 @@ where
         Ok(())
     }
 
-    async fn scan(&mut self, request: &ScanRequest, deadline: Instant) -> Result<Outcome, NoticeError> {
-        let (definitions, engine) = self.ready().await?;
+    async fn scan(&self, request: &ScanRequest, batch: &Batch) -> Result<Outcome, NoticeError> {
+        let Ready { definitions, engine, stale } = batch.ready.get_or_try_init(|| self.ready()).await?;
         let mut inspector = EngineInspector {
             objects: &self.ports.objects,
-            pool: &mut self.pool,
-            definitions: &definitions,
+            pool: &self.pool,
+            definitions,
             engine,
             limits: self.config.limits,
             scan_timeout: self.config.scan_timeout,
             skip_larger_than: self.config.skip_larger_than,
-            deadline,
-            stale: self.ports.clock.now() - definitions.built > self.config.staleness_limit,
+            deadline: batch.deadline,
+            stale: *stale,
         };
         let scanner = Scanner {
             objects: &self.ports.objects,
@@ -247,12 +281,14 @@ where
     }
 
     /// The published definitions, and the engine that has them loaded.
-    async fn ready(&mut self) -> Result<(LocalDefinitions, EngineVersion), NoticeError> {
-        let definitions = self.follower.follow(&self.ports.definitions).await?;
-        let (hello, _) = self.pool.ready(&definitions.directory).await.map_err(ScanError::Engine)?;
+    async fn ready(&self) -> Result<Ready, NoticeError> {
+        let definitions = self.follower.lock().await.follow(&self.ports.definitions).await?;
+        let mut pool = self.pool.lock().await;
+        let (hello, _) = pool.ready(&definitions.directory).await.map_err(ScanError::Engine)?;
         let engine =
             EngineVersion { version: hello.clamav_version.clone(), functionality_level: hello.functionality_level };
-        Ok((definitions, engine))
+        let stale = self.ports.clock.now() - definitions.built > self.config.staleness_limit;
+        Ok(Ready { definitions, engine, stale })
     }
 
     /// The time of day.

@@ -16,7 +16,6 @@ use nacre_shared::{
     telemetry::{embedded_metrics, error_chain},
 };
 use serde_json::Value;
-use tokio::sync::Mutex;
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -39,16 +38,16 @@ async fn function() -> Result<(), Error> {
         definitions: S3Definitions::new(&sdk, &config.definitions_bucket),
         clock: SystemClock,
     };
-    let mut function = Function::new(config, engine, ports)?;
+    let environment = config.environment.clone();
+    let function = &Function::new(config, engine, ports)?;
     if let Err(error) = function.warm_up().await {
         // Nothing may be published yet; the first message tries again and fails loudly if that is still so.
         tracing::warn!(cause = error_chain(&error), "definitions not ready at start");
     }
-    let function = &Mutex::new(function);
+    let environment = environment.as_deref();
     run(service_fn(move |event: LambdaEvent<Value>| async move {
-        let mut function = function.lock().await;
         let handled = function.handle(&event.payload, deadline(&event)).await.map_err(Diagnostic::from)?;
-        if let Some(line) = embedded_metrics("scanner", function.now(), &handled.counts) {
+        if let Some(line) = embedded_metrics("scanner", environment, function.now(), &handled.counts) {
             // CloudWatch reads metrics from the log stream; a closed one must not fail the invocation.
             let _ = writeln!(std::io::stdout(), "{line}");
         }

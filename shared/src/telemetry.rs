@@ -77,8 +77,15 @@ impl Metric {
 
 /// One line of CloudWatch's embedded metric format for these counts; `None` when there are none.
 ///
+/// An `environment` is a field of the line, not a dimension: alarms name functions.
+///
 /// Source: CloudWatch user guide, "Specification: Embedded metric format".
-pub fn embedded_metrics(function: &str, at: DateTime<Utc>, counts: &[(Metric, u64)]) -> Option<String> {
+pub fn embedded_metrics(
+    function: &str,
+    environment: Option<&str>,
+    at: DateTime<Utc>,
+    counts: &[(Metric, u64)],
+) -> Option<String> {
     if counts.is_empty() {
         return None;
     }
@@ -89,8 +96,9 @@ pub fn embedded_metrics(function: &str, at: DateTime<Utc>, counts: &[(Metric, u6
         "CloudWatchMetrics": [{ "Namespace": NAMESPACE, "Dimensions": [["Function"]], "Metrics": metrics }],
     });
     let head = [("_aws".to_owned(), directive), ("Function".to_owned(), json!(function))];
+    let head = head.into_iter().chain(environment.map(|name| ("Environment".to_owned(), json!(name))));
     let values = counts.iter().map(|(metric, count)| (metric.name().to_owned(), json!(count)));
-    let line: Map<String, Value> = head.into_iter().chain(values).collect();
+    let line: Map<String, Value> = head.chain(values).collect();
     Some(Value::Object(line).to_string())
 }
 
@@ -125,11 +133,17 @@ mod tests {
 
     #[test]
     fn counts_are_in_the_embedded_metric_format() {
-        let line =
-            embedded_metrics("scanner", DateTime::UNIX_EPOCH, &[(Metric::Scanned, 3), (Metric::Infected, 1)]).unwrap();
+        let line = embedded_metrics(
+            "scanner",
+            Some("prod"),
+            DateTime::UNIX_EPOCH,
+            &[(Metric::Scanned, 3), (Metric::Infected, 1)],
+        )
+        .unwrap();
         let line: Value = serde_json::from_str(&line).unwrap();
         assert_eq!((&line["Scanned"], &line["Infected"], &line["Function"]), (&json!(3), &json!(1), &json!("scanner")));
         assert_eq!(line["_aws"]["CloudWatchMetrics"][0]["Metrics"][1], json!({ "Name": "Infected", "Unit": "Count" }));
-        assert_eq!(embedded_metrics("scanner", DateTime::UNIX_EPOCH, &[]), None);
+        assert_eq!(line["Environment"], "prod");
+        assert_eq!(embedded_metrics("scanner", None, DateTime::UNIX_EPOCH, &[]), None);
     }
 }

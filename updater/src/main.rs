@@ -55,7 +55,7 @@ async fn function() -> Result<(), Error> {
         let outcome = Box::pin(updater.run()).await;
         let published = Published::read(store).await.ok();
         if let Some(line) =
-            embedded_metrics("updater", updater.now, &metrics(&outcome, published.as_ref(), updater.now))
+            embedded_metrics("updater", None, updater.now, &metrics(&outcome, published.as_ref(), updater.now))
         {
             // CloudWatch reads metrics from the log stream; a closed one must not fail the invocation.
             let _ = writeln!(std::io::stdout(), "{line}");
