@@ -1,23 +1,28 @@
 //! Brings one database up to date: follows the plan, downloads, verifies, patches.
 
-use std::{collections::BTreeMap, fs, io, path::PathBuf};
+mod error;
+
+use std::{collections::BTreeMap, fs, path::PathBuf};
 
 use chrono::{DateTime, Utc};
 use nacre_shared::{
     definitions::{
         archive::ArchiveLimits,
-        cdiff::{ApplyError, Cdiff, CdiffError, apply},
+        cdiff::{Cdiff, CdiffError, apply},
         cvd::{Cvd, VerifiedCvd, VerifyError},
         database::{ContainerKind, DatabaseName, DatabaseVersion},
         detached_signature::{self, Detached, DetachedError},
         manifest::DatabaseEntry,
         trust_anchor::TrustAnchors,
-        unpacked::{CldError, Unpacked},
+        unpacked::Unpacked,
     },
     port::DefinitionsStore,
-    published::{PublishedError, read_body},
+    published::read_body,
     telemetry::error_chain,
 };
+
+pub use error::BringError;
+use error::{UnusableCdiff, UnusableResult};
 
 use crate::{
     mirror::{Advertised, MirrorError, Mirrors},
@@ -29,80 +34,6 @@ const MAX_CDIFF_BYTES: usize = 128 << 20;
 
 /// Most bytes of a `.sign` file; real ones have 9 KiB.
 const MAX_SIGN_BYTES: usize = 64 << 10;
-
-/// Why a database could not be brought up to date. What is published stays.
-#[derive(Debug, thiserror::Error)]
-pub enum BringError {
-    /// The mirrors did not give what was needed.
-    #[error("{database} could not be fetched")]
-    Mirror {
-        /// The database.
-        database: String,
-        /// Why.
-        #[source]
-        source: MirrorError,
-    },
-    /// A whole database is not what its makers signed.
-    #[error("{file} version {version} is not valid")]
-    Verify {
-        /// The file, such as `daily.cvd`.
-        file: String,
-        /// The version that its header claims, or `unknown`.
-        version: String,
-        /// Why.
-        #[source]
-        source: VerifyError,
-    },
-    /// The detached signature beside a whole database does not hold.
-    #[error(
-        "{file} is not valid: ask the mirror's operator, or set NACRE_DETACHED_SIGNATURES=ignore to rely on the other signatures alone"
-    )]
-    Detached {
-        /// The file, such as `daily-27780.cvd.sign`.
-        file: String,
-        /// Why.
-        #[source]
-        source: DetachedError,
-    },
-    /// The published database could not be read to be patched.
-    #[error("the published {database} could not be read")]
-    Published {
-        /// The database.
-        database: String,
-        /// Why.
-        #[source]
-        source: PublishedError,
-    },
-    /// The scratch disk failed.
-    #[error("{path} could not be written")]
-    Disk {
-        /// Where.
-        path: PathBuf,
-        /// Why.
-        #[source]
-        source: io::Error,
-    },
-}
-
-/// Why a CDIFF cannot be used; the whole CVD can.
-#[derive(Debug, thiserror::Error)]
-enum UnusableCdiff {
-    #[error("it is not valid")]
-    Cdiff(#[from] CdiffError),
-    #[error("its detached signature does not hold")]
-    Detached(#[from] DetachedError),
-    #[error("it does not fit the database")]
-    Apply(#[from] ApplyError),
-}
-
-/// Why members that scripts made are no database.
-#[derive(Debug, thiserror::Error)]
-enum UnusableResult {
-    #[error("the patched members make no CLD")]
-    Cld(#[from] CldError),
-    #[error("the patched database is not what its makers signed")]
-    Verify(#[from] VerifyError),
-}
 
 /// A verified database on the scratch disk.
 #[derive(Debug)]
