@@ -2,6 +2,7 @@
 
 mod bus;
 mod definitions;
+mod download;
 mod function;
 mod objects;
 mod records;

@@ -218,3 +218,28 @@ fn text_of(message: &TopicMessage) -> String {
     let bodies: Value = serde_json::from_str(&message.body).unwrap();
     bodies.get("sqs").and_then(Value::as_str).unwrap().to_owned()
 }
+
+#[tokio::test]
+async fn a_large_object_comes_in_parts_and_is_the_same_or_nothing() {
+    let (stack, scratch) = stack().await;
+    let objects = S3Objects::new(stack.sdk_config());
+    let bucket = bucket(&stack, "large", false).await;
+    let put = async |bytes: Vec<u8>| {
+        stack.s3().put_object().bucket(&bucket).key("large").body(bytes.into()).send().await.unwrap();
+        let object = ObjectId::new(&bucket, "large", None);
+        (objects.head(&object).await.unwrap(), object)
+    };
+    // Parts of 16 MiB: exactly two, and two with a byte more.
+    for size in [32 << 20, (32 << 20) + 1] {
+        let bytes: Vec<u8> = (0_u32..size).map(|n| u8::try_from(n % 251).unwrap()).collect();
+        let (head, object) = put(bytes.clone()).await;
+        let path = scratch.path().join(size.to_string());
+        objects.download(&object, &head, &path).await.unwrap();
+        assert!(std::fs::read(path).unwrap() == bytes, "{size}");
+
+        put(vec![0; 40 << 20]).await;
+        let changed = objects.download(&object, &head, &scratch.path().join(format!("{size}-changed"))).await;
+        assert!(matches!(changed, Err(StoreError::PreconditionFailed)), "{changed:?}");
+    }
+    stack.stop().await.unwrap();
+}

@@ -7,10 +7,12 @@ use aws_sdk_s3::{
     Client,
     types::{Tag as S3Tag, Tagging, TaggingDirective},
 };
-use tokio::{fs::OpenOptions, io::AsyncWriteExt};
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::{
-    bare_etag, quoted_etag,
+    bare_etag,
+    download::download,
+    quoted_etag,
     store_error::{store_error, unexpected},
 };
 use crate::{
@@ -65,26 +67,7 @@ impl ObjectStore for S3Objects {
     }
 
     async fn download(&self, object: &ObjectId, head: &ObjectHead, path: &Path) -> Result<(), StoreError> {
-        let ObjectId { bucket, key, version_id } = object;
-        let request = self.client.get_object().bucket(bucket).key(key).set_version_id(version_id.clone());
-        let response = request.if_match(quoted_etag(&head.etag)).send().await.map_err(store_error)?;
-        let local = |error: std::io::Error| StoreError::Unexpected(error.into());
-        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).await.map_err(local)?;
-        let (mut body, mut read) = (response.body, 0_u64);
-        while let Some(chunk) = body.next().await {
-            let chunk = chunk.map_err(|error| StoreError::Unavailable(error.into()))?;
-            read += chunk.len() as u64;
-            // A body without end must not fill the disk.
-            if read > head.size {
-                return Err(unexpected(format!("the body has more than the {} bytes that HEAD told", head.size)));
-            }
-            file.write_all(&chunk).await.map_err(local)?;
-        }
-        file.flush().await.map_err(local)?;
-        if read < head.size {
-            return Err(unexpected(format!("the body ended after {read} of {} bytes", head.size)));
-        }
-        Ok(())
+        download(&self.client, object, head, path).await
     }
 
     async fn tags(&self, object: &ObjectId) -> Result<Vec<Tag>, StoreError> {
@@ -106,6 +89,8 @@ impl ObjectStore for S3Objects {
 
     async fn copy(&self, object: &ObjectId, etag: &str, to: &ObjectId) -> Result<(), StoreError> {
         let ObjectId { bucket, key, version_id } = object;
+        // The source is a URL's path: all but what is safe in any URL is encoded, slashes too.
+        let encoded = |text| utf8_percent_encode(text, NON_ALPHANUMERIC);
         let version = version_id.as_ref().map(|id| format!("?versionId={}", encoded(id))).unwrap_or_default();
         let source = format!("{}/{}{version}", encoded(bucket), encoded(key));
         let request = self.client.copy_object().copy_source(source).copy_source_if_match(quoted_etag(etag));
@@ -128,10 +113,4 @@ impl ObjectStore for S3Objects {
             outcome => outcome,
         }
     }
-}
-
-/// A part of a copy's source, which is a URL's path: all but what is safe in any URL is encoded, slashes too.
-fn encoded(text: &str) -> String {
-    let safe = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte);
-    text.bytes().map(|byte| if safe(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") }).collect()
 }
