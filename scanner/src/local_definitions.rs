@@ -7,6 +7,7 @@ use std::{
 
 use chrono::{DateTime, Utc};
 use nacre_shared::{
+    claimed_directory::ClaimedDirectory,
     definitions::{
         engine_form::{EngineFormError, engine_form},
         manifest::{Generation, Manifest},
@@ -15,7 +16,6 @@ use nacre_shared::{
     port::DefinitionsStore,
     published::{PointerRead, PublishedError, read_body, read_custom, read_manifest, read_pointer},
 };
-use tempfile::TempDir;
 
 /// One generation on local disk.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -71,7 +71,7 @@ pub enum DefinitionsError {
 #[derive(Debug)]
 pub struct DefinitionsFollower {
     /// Of this process alone: where sandboxes share a disk, as on the local stack, they must not share a directory.
-    root: TempDir,
+    root: ClaimedDirectory,
     trusted: TrustAnchors,
     current: Option<(String, LocalDefinitions)>,
 }
@@ -82,7 +82,7 @@ impl DefinitionsFollower {
     /// # Errors
     /// [`DefinitionsError::Disk`] when the directory cannot be made.
     pub fn new(path: &Path, trusted: TrustAnchors) -> Result<Self, DefinitionsError> {
-        let root = fs::create_dir_all(path).and_then(|()| tempfile::Builder::new().prefix("nacre-").tempdir_in(path));
+        let root = fs::create_dir_all(path).and_then(|()| ClaimedDirectory::new(path, "nacre-"));
         let root = root.map_err(|source| DefinitionsError::Disk { path: path.to_owned(), source })?;
         Ok(Self { root, trusted, current: None })
     }

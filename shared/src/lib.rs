@@ -22,6 +22,8 @@ pub mod verdict;
 #[cfg(feature = "aws")]
 pub mod aws;
 #[cfg(feature = "engine")]
+pub mod claimed_directory;
+#[cfg(feature = "engine")]
 pub mod engine;
 #[cfg(any(feature = "testing", test))]
 pub mod testing;
