@@ -12,7 +12,7 @@ pub mod scan;
 use std::{
     collections::{BTreeMap, HashMap},
     path::PathBuf,
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use chrono::Utc;
@@ -21,9 +21,9 @@ use containment::is_quarantined;
 use futures::{StreamExt, stream};
 use inspect::EngineInspector;
 use lambda_runtime::{Diagnostic, tracing};
-use local_definitions::{DefinitionsError, DefinitionsFollower, LocalDefinitions};
+use local_definitions::{DefinitionsError, DefinitionsFollower, FetchTimes, LocalDefinitions};
 use nacre_shared::{
-    engine::EnginePool,
+    engine::{EnginePool, protocol::Loaded},
     event::{Invocation, Message, Notice, ScanRequest},
     object::ObjectId,
     port::{Clock, DefinitionsStore, EventBus, ObjectStore, RecordStore, StoreError, Topic},
@@ -60,6 +60,8 @@ pub struct Function<Objects, Records, Results, Bus, Definitions, Time> {
     ports: Ports<Objects, Records, Results, Bus, Definitions, Time>,
     follower: Mutex<DefinitionsFollower>,
     pool: Mutex<EnginePool>,
+    /// What the last cold start took, until it is told.
+    cold: Mutex<Vec<(Metric, u64)>>,
 }
 
 /// What all objects of an invocation are scanned with.
@@ -152,7 +154,7 @@ where
     ) -> Result<Self, DefinitionsError> {
         let follower = DefinitionsFollower::new(&config.definitions_path, config.trust_anchors.clone())?;
         let pool = EnginePool::new(engine, config.scratch_path.clone());
-        Ok(Self { config, ports, follower: Mutex::new(follower), pool: Mutex::new(pool) })
+        Ok(Self { config, ports, follower: Mutex::new(follower), pool: Mutex::new(pool), cold: Mutex::default() })
     }
 
     /// Loads the published definitions ahead of the first message.
@@ -184,6 +186,9 @@ where
                 (Some(id), false) => returned.push(json!({ "itemIdentifier": id })),
                 (None, false) => direct.extend(failures),
             }
+        }
+        for (metric, number) in self.cold.lock().await.drain(..) {
+            counts.insert(metric.name(), (metric, number));
         }
         let failed = direct.len();
         match direct.into_iter().next() {
@@ -282,9 +287,13 @@ where
 
     /// The published definitions, and the engine that has them loaded.
     async fn ready(&self) -> Result<Ready, NoticeError> {
-        let definitions = self.follower.lock().await.follow(&self.ports.definitions).await?;
+        let mut follower = self.follower.lock().await;
+        let definitions = follower.follow(&self.ports.definitions).await?;
         let mut pool = self.pool.lock().await;
-        let (hello, _) = pool.ready(&definitions.directory).await.map_err(ScanError::Engine)?;
+        let (hello, loaded) = pool.ready(&definitions.directory).await.map_err(ScanError::Engine)?;
+        if let Some(times) = follower.take_times() {
+            self.cold.lock().await.extend(cold_start(times, loaded));
+        }
         let engine =
             EngineVersion { version: hello.clamav_version.clone(), functionality_level: hello.functionality_level };
         let stale = self.ports.clock.now() - definitions.built > self.config.staleness_limit;
@@ -335,6 +344,18 @@ fn tell(request: &ScanRequest, outcome: &Outcome) -> &'static [Metric] {
             &[Metric::Gone]
         }
     }
+}
+
+/// What a cold start consists of.
+fn cold_start(times: FetchTimes, loaded: &Loaded) -> [(Metric, u64); 5] {
+    let milliseconds = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+    [
+        (Metric::DefinitionsFetchTime, milliseconds(times.fetch)),
+        (Metric::DefinitionsLayOutTime, milliseconds(times.lay_out)),
+        (Metric::EngineLoadTime, loaded.load_ms),
+        (Metric::EngineCompileTime, loaded.compile_ms),
+        (Metric::EngineCanaryTime, loaded.canary_ms),
+    ]
 }
 
 fn object_of(notice: &Notice) -> Option<&ObjectId> {

@@ -3,6 +3,7 @@
 use std::{
     fs, io,
     path::{Path, PathBuf},
+    time::{Duration, Instant},
 };
 
 use chrono::{DateTime, Utc};
@@ -26,6 +27,15 @@ pub struct LocalDefinitions {
     pub built: DateTime<Utc>,
     /// The directory that an engine loads.
     pub directory: PathBuf,
+}
+
+/// How long it took to have a generation on local disk.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct FetchTimes {
+    /// To read its databases, their digests checked.
+    pub fetch: Duration,
+    /// To bring them into the form that the engine loads, and to write them.
+    pub lay_out: Duration,
 }
 
 /// Why the published definitions cannot be used. Nothing is scanned without them.
@@ -74,6 +84,7 @@ pub struct DefinitionsFollower {
     root: ClaimedDirectory,
     trusted: TrustAnchors,
     current: Option<(String, LocalDefinitions)>,
+    times: Option<FetchTimes>,
 }
 
 impl DefinitionsFollower {
@@ -84,7 +95,12 @@ impl DefinitionsFollower {
     pub fn new(path: &Path, trusted: TrustAnchors) -> Result<Self, DefinitionsError> {
         let root = fs::create_dir_all(path).and_then(|()| ClaimedDirectory::new(path, "nacre-"));
         let root = root.map_err(|source| DefinitionsError::Disk { path: path.to_owned(), source })?;
-        Ok(Self { root, trusted, current: None })
+        Ok(Self { root, trusted, current: None, times: None })
+    }
+
+    /// How long the last fetch took; `None` when there was none since this was last asked.
+    pub fn take_times(&mut self) -> Option<FetchTimes> {
+        self.times.take()
     }
 
     /// The published generation, fetched when it is not the one of the last call: one conditional GET otherwise.
@@ -104,7 +120,7 @@ impl DefinitionsFollower {
             return Err(DefinitionsError::Untrusted { found, trusted });
         }
         let directory = self.root.path().join(manifest.generation.0.to_string());
-        self.fill(store, &manifest, &directory).await?;
+        self.times = Some(self.fill(store, &manifest, &directory).await?);
         let definitions =
             LocalDefinitions { generation: manifest.generation, built: manifest.newest_built(), directory };
         if let Some((_, old)) = self.current.replace((etag, definitions.clone()))
@@ -123,7 +139,7 @@ impl DefinitionsFollower {
         store: &impl DefinitionsStore,
         manifest: &Manifest,
         directory: &Path,
-    ) -> Result<(), DefinitionsError> {
+    ) -> Result<FetchTimes, DefinitionsError> {
         let disk = |path: &Path| {
             let path = path.to_owned();
             move |source| DefinitionsError::Disk { path, source }
@@ -136,8 +152,12 @@ impl DefinitionsFollower {
             }
         }
         fs::create_dir_all(&partial).map_err(disk(&partial))?;
+        let mut times = FetchTimes::default();
         for database in &manifest.databases {
+            let started = Instant::now();
             let body = read_body(store, database).await?;
+            times.fetch += started.elapsed();
+            let started = Instant::now();
             let formed = engine_form(database, &body, self.trusted.is_clamav());
             let (file_name, bytes) = formed.map_err(|source| {
                 let key = database.object_key.clone();
@@ -145,11 +165,13 @@ impl DefinitionsFollower {
             })?;
             let path = partial.join(file_name);
             fs::write(&path, bytes).map_err(disk(&path))?;
+            times.lay_out += started.elapsed();
         }
         for custom in &manifest.custom {
             let path = partial.join(&custom.name);
             fs::write(&path, read_custom(store, custom).await?).map_err(disk(&path))?;
         }
-        fs::rename(&partial, directory).map_err(disk(directory))
+        fs::rename(&partial, directory).map_err(disk(directory))?;
+        Ok(times)
     }
 }

@@ -4,6 +4,7 @@ use std::{
     env,
     io::Write,
     process::ExitCode,
+    sync::Arc,
     time::{Duration, Instant, SystemTime},
 };
 
@@ -39,11 +40,19 @@ async fn function() -> Result<(), Error> {
         clock: SystemClock,
     };
     let environment = config.environment.clone();
-    let function = &Function::new(config, engine, ports)?;
-    if let Err(error) = function.warm_up().await {
-        // Nothing may be published yet; the first message tries again and fails loudly if that is still so.
-        tracing::warn!(cause = error_chain(&error), "definitions not ready at start");
-    }
+    let function = Arc::new(Function::new(config, engine, ports)?);
+    let warming = tokio::spawn({
+        let function = Arc::clone(&function);
+        async move {
+            if let Err(error) = function.warm_up().await {
+                // Nothing may be published yet; the first message tries again and fails loudly if that is still so.
+                tracing::warn!(cause = error_chain(&error), "definitions not ready at start");
+            }
+        }
+    });
+    // What is not ready by then goes on with the first message, which waits for it.
+    let _ = tokio::time::timeout(INIT_TIME, warming).await;
+    let function = &function;
     let environment = environment.as_deref();
     run(service_fn(move |event: LambdaEvent<Value>| async move {
         let handled = function.handle(&event.payload, deadline(&event)).await.map_err(Diagnostic::from)?;
@@ -55,6 +64,9 @@ async fn function() -> Result<(), Error> {
     }))
     .await
 }
+
+/// How long loading may keep the function from saying that it is ready: Lambda ends an INIT phase after 10 s, and begins anew.
+const INIT_TIME: Duration = Duration::from_secs(8);
 
 /// When the invocation ends, on the clock that only goes forward.
 #[expect(clippy::disallowed_methods, reason = "Lambda tells the end as a time of day")]

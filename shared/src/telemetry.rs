@@ -43,6 +43,16 @@ pub enum Metric {
     GenerationPublished,
     /// Sets of databases that did not pass their proof.
     SetRejected,
+    /// Milliseconds to fetch a generation's databases, their digests checked.
+    DefinitionsFetchTime,
+    /// Milliseconds to bring them into the form that the engine loads.
+    DefinitionsLayOutTime,
+    /// Milliseconds in which the engine loaded them.
+    EngineLoadTime,
+    /// Milliseconds in which it compiled them.
+    EngineCompileTime,
+    /// Milliseconds in which it found its canary.
+    EngineCanaryTime,
 }
 
 impl Metric {
@@ -65,13 +75,26 @@ impl Metric {
             Self::CoolingDown => "CoolingDown",
             Self::GenerationPublished => "GenerationPublished",
             Self::SetRejected => "SetRejected",
+            Self::DefinitionsFetchTime => "DefinitionsFetchTime",
+            Self::DefinitionsLayOutTime => "DefinitionsLayOutTime",
+            Self::EngineLoadTime => "EngineLoadTime",
+            Self::EngineCompileTime => "EngineCompileTime",
+            Self::EngineCanaryTime => "EngineCanaryTime",
         }
     }
 
     /// The metric's unit, by CloudWatch's names.
     fn unit(self) -> &'static str {
-        // CloudWatch has no unit of hours.
-        if self == Self::DefinitionsAgeHours { "None" } else { "Count" }
+        match self {
+            // CloudWatch has no unit of hours.
+            Self::DefinitionsAgeHours => "None",
+            Self::DefinitionsFetchTime
+            | Self::DefinitionsLayOutTime
+            | Self::EngineLoadTime
+            | Self::EngineCompileTime
+            | Self::EngineCanaryTime => "Milliseconds",
+            _ => "Count",
+        }
     }
 }
 
