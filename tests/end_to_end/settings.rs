@@ -35,3 +35,10 @@ fn a_malformed_setting_is_named_with_what_it_should_be() {
     assert!(said.contains("AV_STATUS_SNS_PUBLISH_CLEAN is set to"), "{said}");
     assert!(said.contains("set it to True or False"), "{said}");
 }
+
+#[test]
+fn a_setting_of_the_predecessors_that_is_not_taken_is_refused_with_its_reason() {
+    let scanner = [("AV_DEFINITION_S3_BUCKET", "d"), ("NACRE_RECORDS_TABLE", "r"), ("AV_UPDATE_METADATA", "True")];
+    let said = refusal("nacre-scanner", &scanner);
+    assert!(said.contains("AV_UPDATE_METADATA is set, and Nacre does not take it: rewriting"), "{said}");
+}
