@@ -1,42 +1,105 @@
 //! What the engine's processes give up before they touch anything.
 //!
-//! Thin today: no new privileges, no core dumps, few descriptors, nothing inherited, and no worker without its zygote.
+//! The zygote gives up what no engine needs: the network, other programs, other processes, writing outside of its private
+//! directory. A worker gives up all but computing, its object and one directory to write in; what else it tries kills it.
 
-use std::{fs, io};
+mod paths;
+mod resources;
+mod system_calls;
 
+use std::{fs, io, path::Path, time::Duration};
+
+use nacre_engine_protocol::{Landlock, Limits, Sandbox as Told};
 use nix::{
     fcntl::{self, OFlag},
     sys::{
         prctl,
-        resource::{Resource, setrlimit},
         signal::Signal,
         stat::{Mode, umask},
     },
     unistd::{self, Pid},
 };
 
-/// Most descriptors that a process may hold; libclamav keeps a few per level of nesting.
-const MAX_DESCRIPTORS: u64 = 256;
+use self::{paths::Paths, system_calls::WorkerFilter};
 
-/// Confines this process and all that it will fork.
-///
-/// # Errors
-/// When the system refuses; the process must then not go on.
-pub(crate) fn confine_zygote() -> io::Result<()> {
-    close_inherited()?;
-    umask(Mode::from_bits_truncate(0o077));
-    prctl::set_no_new_privs()?;
-    // A core dump would keep an object's content after its scan.
-    setrlimit(Resource::RLIMIT_CORE, 0, 0)?;
-    setrlimit(Resource::RLIMIT_NOFILE, MAX_DESCRIPTORS, MAX_DESCRIPTORS)?;
-    Ok(())
+/// The confined zygote, and what its workers will be confined by.
+#[derive(Debug)]
+pub(crate) struct Sandbox {
+    paths: Paths,
+    worker_filter: WorkerFilter,
+    landlock: Landlock,
 }
 
-/// Confines a fresh worker of `zygote`.
+/// Why a process could not be confined; it must then not go on.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum SandboxError {
+    /// The system refused something plain.
+    #[error("the system refused: {0}")]
+    System(#[from] io::Error),
+    /// The kernel has seccomp not, or refused a filter.
+    #[error("no system call filter: {0}")]
+    Filter(#[from] seccompiler::Error),
+    /// The kernel has Landlock, and refused a rule.
+    #[error("no Landlock rules: {0}")]
+    Paths(#[from] landlock::RulesetError),
+    /// A path of the rules cannot be opened.
+    #[error("no Landlock rule: {0}")]
+    Path(#[from] landlock::PathFdError),
+}
+
+impl From<nix::Error> for SandboxError {
+    fn from(error: nix::Error) -> Self {
+        Self::System(error.into())
+    }
+}
+
+impl Sandbox {
+    /// Confines this process, whose private directory is the current one, and all that it will fork.
+    ///
+    /// # Errors
+    /// [`SandboxError`].
+    pub(crate) fn confine_zygote() -> Result<Self, SandboxError> {
+        close_inherited()?;
+        umask(Mode::from_bits_truncate(0o077));
+        prctl::set_no_new_privs()?;
+        // Without Landlock, this keeps the zygote's memory from a worker that was taken over: it has the same user.
+        prctl::set_dumpable(false)?;
+        resources::bound_zygote()?;
+        let paths = Paths::find()?;
+        let landlock = paths.confine_zygote()?;
+        let worker_filter = WorkerFilter::compile()?;
+        system_calls::confine_zygote()?;
+        Ok(Self { paths, worker_filter, landlock })
+    }
+
+    /// Tells what holds the zygote and its workers.
+    pub(crate) fn told(&self) -> Told {
+        Told { seccomp: true, landlock: self.landlock }
+    }
+
+    /// Confines this worker, once it has its object open, for a scan within `limits`: it may write in `scratch` alone.
+    ///
+    /// # Errors
+    /// [`SandboxError`].
+    pub(crate) fn confine_worker(
+        &self,
+        scratch: &Path,
+        object_bytes: u64,
+        limits: &Limits,
+        deadline: Duration,
+    ) -> Result<(), SandboxError> {
+        resources::bound_worker(object_bytes, limits, deadline)?;
+        self.paths.confine_worker(scratch)?;
+        // Last: it forbids what the lines above do.
+        Ok(self.worker_filter.apply()?)
+    }
+}
+
+/// Cuts a fresh worker of `zygote` off from the zygote's own conversation, before it waits for its work.
 ///
 /// # Errors
 /// When the system refuses or the zygote is already gone; the worker must then not go on.
-pub(crate) fn confine_worker(zygote: Pid) -> io::Result<()> {
+pub(crate) fn part_from(zygote: Pid) -> io::Result<()> {
     prctl::set_pdeathsig(Signal::SIGKILL)?;
     // The zygote may have died before the line above.
     if unistd::getppid() != zygote {

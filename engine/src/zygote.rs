@@ -1,86 +1,152 @@
-//! The zygote: answers requests one after the other, loads signatures itself and leaves every object to a worker.
+//! The zygote: answers requests, loads signatures itself and leaves every object to a worker.
+//!
+//! Scans run side by side. Everything else waits until none runs, so a worker's deadline is never late by a load.
 
 use std::{
     collections::BTreeMap,
     ffi::CString,
-    fs::{self, DirBuilder, File, OpenOptions},
-    io::{self, BufRead, Write},
-    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
-    path::{Path, PathBuf},
+    fs,
+    io::{self, PipeReader, Stdout, Write},
+    os::fd::AsFd,
+    path::Path,
     time::{Duration, Instant},
 };
 
 use nacre_engine_protocol::{
-    Command, Failure, FailureCode, Hello, Limits, LineError, Loaded, Outcome, PROTOCOL_VERSION, Report, Request,
-    Response, read_message, write_message,
+    Command, Failure, FailureCode, Hello, Limits, LineError, Loaded, MAX_SCANS, Outcome, PROTOCOL_VERSION, Request,
+    Response, write_message,
 };
-use nix::libc::{O_NOFOLLOW, O_NONBLOCK};
-use sha2::{Digest, Sha256};
 
 use crate::{
-    canary,
+    Interlude,
+    crew::{Crew, discard},
     ffi::Library,
     library::{LoadedEngine, internal, milliseconds},
-    worker,
+    lines::Lines,
+    object,
+    proof::prove,
+    worker::Job,
 };
 
-/// The engine's working place inside its private directory, which is the current one.
-const TEMPORARY: &str = "tmp";
-/// Time for the canary's scan; it takes milliseconds.
-const CANARY_DEADLINE: Duration = Duration::from_secs(30);
+/// Workers forked ahead: one for each core of a usual machine.
+const AHEAD: usize = 2;
 
 /// The engine process and what it has loaded.
 #[derive(Debug)]
 pub(crate) struct Zygote {
     library: Library,
+    interlude: Option<Interlude>,
+    crew: Crew,
     greeted: bool,
     engines: BTreeMap<u32, LoadedEngine>,
     last_engine: u32,
-    last_scratch: u64,
+    requests: Lines<PipeReader>,
+    answers: Stdout,
+    /// The request that waits until no scan runs.
+    held: Option<Request>,
 }
 
 impl Zygote {
-    /// Makes a zygote whose private directory is the current one.
-    ///
-    /// # Errors
-    /// When the directory is not fresh: cleaning up might delete what is not ours.
-    pub(crate) fn new(library: Library) -> io::Result<Self> {
-        DirBuilder::new().mode(0o700).create(TEMPORARY)?;
-        Ok(Self { library, greeted: false, engines: BTreeMap::new(), last_engine: 0, last_scratch: 0 })
+    pub(crate) fn new(library: Library, crew: Crew, requests: PipeReader, interlude: Option<Interlude>) -> Self {
+        Self {
+            library,
+            interlude,
+            crew,
+            greeted: false,
+            engines: BTreeMap::new(),
+            last_engine: 0,
+            requests: Lines::new(requests),
+            answers: io::stdout(),
+            held: None,
+        }
     }
 
     /// Answers requests until there are no more.
     ///
     /// # Errors
     /// A line without bound or a broken pipe; the other side is then not to be trusted any more.
-    pub(crate) fn serve(&mut self, requests: &mut impl BufRead, answers: &mut impl Write) -> Result<(), LineError> {
+    pub(crate) fn serve(&mut self) -> Result<(), LineError> {
         loop {
-            let response = match read_message(requests) {
-                Ok(Request { id, command }) => {
-                    Response { id, outcome: self.answer(command).unwrap_or_else(Outcome::Failed) }
+            while self.has_room()
+                && let Some(request) = self.take()?
+            {
+                if let Some(outcome) = self.begin(&request).unwrap_or_else(|failure| Some(Outcome::Failed(failure))) {
+                    self.answer(request.id, outcome)?;
                 }
-                Err(LineError::Malformed(error)) => {
-                    Response { id: 0, outcome: Outcome::Failed(refused(&error.to_string())) }
-                }
-                Err(LineError::Closed) => return Ok(()),
-                Err(error) => return Err(error),
-            };
-            write_message(answers, &response)?;
+            }
+            if self.requests.is_closed() && self.crew.busy() == 0 {
+                return Ok(self.crew.dismiss_waiting()?);
+            }
+            self.hire_ahead()?;
+            let listening = (self.has_room() && !self.requests.is_closed()).then(|| self.requests.source.as_fd());
+            let woken = self.crew.wait(listening, self.answers.as_fd())?;
+            if woken.abandoned {
+                return Err(io::Error::from(io::ErrorKind::BrokenPipe).into());
+            }
+            for (id, outcome) in woken.done {
+                self.answer(id, outcome)?;
+            }
+            if woken.asked {
+                self.requests.fill()?;
+            }
         }
     }
 
-    fn answer(&mut self, command: Command) -> Result<Outcome, Failure> {
-        match command {
-            Command::Hello { protocol } => self.greet(protocol),
+    /// Whether another request can be taken up.
+    fn has_room(&self) -> bool {
+        if self.held.is_some() { self.crew.busy() == 0 } else { self.crew.busy() < MAX_SCANS }
+    }
+
+    /// The next request to take up; `None` when none can be.
+    fn take(&mut self) -> Result<Option<Request>, LineError> {
+        if let Some(held) = self.held.take() {
+            return Ok(Some(held));
+        }
+        let request: Request = loop {
+            match self.requests.next() {
+                Ok(Some(request)) => break request,
+                Ok(None) => return Ok(None),
+                Err(LineError::Malformed(error)) => self.answer(0, Outcome::Failed(refused(&error.to_string())))?,
+                Err(error) => return Err(error),
+            }
+        };
+        let alone = !matches!(request.command, Command::Scan { .. } | Command::Cancel { .. });
+        if alone && self.crew.busy() > 0 {
+            self.held = Some(request);
+            return Ok(None);
+        }
+        Ok(Some(request))
+    }
+
+    /// Does what is asked, or has it begun: then there is no outcome yet.
+    fn begin(&mut self, request: &Request) -> Result<Option<Outcome>, Failure> {
+        match &request.command {
+            Command::Hello { protocol } => self.greet(*protocol).map(Some),
             _ if !self.greeted => Err(refused("hello must come first")),
-            Command::Load { directory } => self.load(directory),
+            Command::Load { directory } => self.load(directory).map(Some),
             Command::Scan { engine, file, limits, deadline_ms } => {
-                self.scan(engine, &file, limits, Duration::from_millis(deadline_ms))
+                self.check(*engine, file, *limits)?;
+                let deadline = Duration::from_millis(*deadline_ms);
+                let work = scanning(&mut self.engines, self.interlude);
+                self.crew.put_to_work(request, deadline, work).map(|()| None)
+            }
+            Command::Cancel { scan } => {
+                if let Some((id, outcome)) = self.crew.cancel(*scan) {
+                    self.answer(id, outcome).map_err(|error| internal("cannot answer", &error))?;
+                }
+                Ok(Some(Outcome::Cancelled))
             }
             Command::Unload { engine } => {
-                self.engines.remove(&engine).map(|_| Outcome::Unloaded).ok_or_else(|| no_such_engine(engine))
+                self.dismiss()?;
+                self.engines.remove(engine).ok_or_else(|| no_such_engine(*engine))?;
+                Ok(Some(Outcome::Unloaded))
             }
         }
+    }
+
+    fn answer(&mut self, id: u64, outcome: Outcome) -> io::Result<()> {
+        write_message(&mut self.answers, &Response { id, outcome })?;
+        self.answers.flush()
     }
 
     fn greet(&mut self, protocol: u32) -> Result<Outcome, Failure> {
@@ -94,19 +160,21 @@ impl Zygote {
             clamav_version: self.library.version.clone(),
             functionality_level: self.library.functionality_level,
             unrar: unrar_installed(),
+            sandbox: self.crew.sandbox().told(),
         }))
     }
 
-    fn load(&mut self, directory: String) -> Result<Outcome, Failure> {
-        if !Path::new(&directory).is_absolute() {
+    fn load(&mut self, directory: &str) -> Result<Outcome, Failure> {
+        if !Path::new(directory).is_absolute() {
             return Err(refused("the directory's path must be absolute"));
         }
         let directory = CString::new(directory).map_err(|_| refused("a path holds no NUL"))?;
-        let scratch = self.scratch()?;
+        self.dismiss()?;
+        let scratch = self.crew.scratch()?;
         let loaded = LoadedEngine::load(&self.library, &directory, &scratch);
         let proven = loaded.and_then(|mut engine| {
             let started = Instant::now();
-            let report = prove(&mut engine, &scratch)?;
+            let report = prove(&mut engine, &mut self.crew, &scratch, self.answers.as_fd())?;
             Ok((engine, report, started.elapsed()))
         });
         discard(&scratch)?;
@@ -124,82 +192,49 @@ impl Zygote {
         Ok(Outcome::Loaded(loaded))
     }
 
-    fn scan(&mut self, engine: u32, file: &str, limits: Limits, deadline: Duration) -> Result<Outcome, Failure> {
-        let scratch = self.scratch()?;
-        let scanned = match self.engines.get_mut(&engine) {
-            None => Err(no_such_engine(engine)),
-            Some(engine) => check(limits).and_then(|()| open(file)).map(|file| {
-                worker::run(deadline, || match engine.scan(&file, &limits, &scratch) {
-                    Ok(sighting) => Outcome::Scanned(sighting.report),
-                    Err(failure) => Outcome::Failed(failure),
-                })
-            }),
-        };
-        // Nothing of one object outlives its scan, even when its worker was killed.
-        discard(&scratch)?;
-        scanned
-    }
-
-    /// Makes a directory for one load or scan.
-    fn scratch(&mut self) -> Result<PathBuf, Failure> {
-        self.last_scratch += 1;
-        let scratch = Path::new(TEMPORARY).join(self.last_scratch.to_string());
-        DirBuilder::new().mode(0o700).create(&scratch).map_err(|error| internal("no scratch space", &error))?;
-        Ok(scratch)
-    }
-}
-
-/// Has a worker find the canary; returns what the definitions themselves found in it.
-fn prove(engine: &mut LoadedEngine, scratch: &Path) -> Result<Report, Failure> {
-    let canary_failed = |message: String| Failure { code: FailureCode::CanaryFailed, message };
-    let path = scratch.join("canary.zip");
-    let archive = canary::archive(engine.canary()).map_err(|error| internal("cannot build the canary", &error))?;
-    let member = hex::encode(Sha256::digest(canary::member(engine.canary())));
-    fs::write(&path, archive).map_err(|error| internal("cannot write the canary", &error))?;
-    let file = File::open(&path).map_err(|error| internal("cannot open the canary", &error))?;
-    let outcome = worker::run(CANARY_DEADLINE, || match engine.scan(&file, &Limits::default(), scratch) {
-        Ok(sighting) if !sighting.canary => Outcome::Failed(canary_failed("its own signature did not match".into())),
-        Ok(sighting) => Outcome::Scanned(sighting.report),
-        Err(failure) => Outcome::Failed(failure),
-    });
-    match outcome {
-        Outcome::Scanned(report) if report.targets & 1 == 0 => {
-            Err(canary_failed("the probe of target 0 did not match".into()))
+    /// Refuses a scan that must not begin.
+    fn check(&self, engine: u32, file: &str, limits: Limits) -> Result<(), Failure> {
+        if !self.engines.contains_key(&engine) {
+            return Err(no_such_engine(engine));
         }
-        Outcome::Scanned(report) if report.layers.iter().all(|layer| layer.sha256 != member) => {
-            Err(canary_failed("its member was not among the layers".into()))
+        // Limits that mean "none" to libclamav.
+        let Limits { max_scan_size, max_file_size, max_files, max_recursion, max_scan_time_ms, max_memory: _ } = limits;
+        if [max_scan_size, max_file_size].contains(&0) || [max_files, max_recursion, max_scan_time_ms].contains(&0) {
+            return Err(refused("a limit of 0 would be no limit"));
         }
-        Outcome::Scanned(report) => Ok(report),
-        Outcome::Failed(failure) => Err(canary_failed(format!("{:?}: {}", failure.code, failure.message))),
-        other => Err(canary_failed(format!("unexpected {other:?}"))),
+        if !object::is_plain_name(file) {
+            return Err(refused("the file must be a plain name"));
+        }
+        object::open(Path::new(file)).map_err(|error| refused(&format!("cannot open the file: {error}")))?;
+        Ok(())
+    }
+
+    fn dismiss(&mut self) -> Result<(), Failure> {
+        self.crew.dismiss_waiting().map_err(|error| internal("cannot end a worker", &error))
+    }
+
+    /// Forks workers for scans to come, while the ones before them are at work.
+    fn hire_ahead(&mut self) -> io::Result<()> {
+        while !self.engines.is_empty() && !self.requests.is_closed() && self.crew.waiting() < AHEAD {
+            self.crew.hire(scanning(&mut self.engines, self.interlude))?;
+        }
+        Ok(())
     }
 }
 
-/// Opens a file of the private directory: a plain name of a regular file, and no link to anywhere else.
-fn open(name: &str) -> Result<File, Failure> {
-    if name.is_empty() || name == "." || name == ".." || name.contains(['/', '\0']) {
-        return Err(refused("the file must be a plain name"));
+/// What a worker does with its job.
+fn scanning(
+    engines: &mut BTreeMap<u32, LoadedEngine>,
+    interlude: Option<Interlude>,
+) -> impl FnOnce(Job<'_>) -> Outcome {
+    move |job| {
+        if let Some(outcome) = interlude.and_then(|interlude| interlude(job.file)) {
+            return outcome;
+        }
+        let engine = engines.get_mut(&job.engine).ok_or_else(|| no_such_engine(job.engine));
+        let scanned = engine.and_then(|engine| engine.scan(job.file, job.limits, job.scratch));
+        scanned.map_or_else(Outcome::Failed, |sighting| Outcome::Scanned(sighting.report))
     }
-    // Without O_NONBLOCK a named pipe would hold the zygote up for ever. std adds O_CLOEXEC.
-    let file = OpenOptions::new().read(true).custom_flags(O_NOFOLLOW | O_NONBLOCK).open(name);
-    let file = file.map_err(|error| refused(&format!("cannot open the file: {error}")))?;
-    match file.metadata() {
-        Ok(metadata) if metadata.is_file() => Ok(file),
-        _ => Err(refused("not a regular file")),
-    }
-}
-
-/// Refuses limits that mean "none" to libclamav.
-fn check(limits: Limits) -> Result<(), Failure> {
-    let Limits { max_scan_size, max_file_size, max_files, max_recursion, max_scan_time_ms } = limits;
-    if [max_scan_size, max_file_size].contains(&0) || [max_files, max_recursion, max_scan_time_ms].contains(&0) {
-        return Err(refused("a limit of 0 would be no limit"));
-    }
-    Ok(())
-}
-
-fn discard(scratch: &Path) -> Result<(), Failure> {
-    fs::remove_dir_all(scratch).map_err(|error| internal("cannot clean up", &error))
 }
 
 fn refused(message: &str) -> Failure {

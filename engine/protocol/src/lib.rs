@@ -1,20 +1,24 @@
 //! What Nacre and its scanning engine say to each other: one JSON object a line, over the child's stdin and stdout.
 //!
-//! Every [`Request`] carries an id and is answered by exactly one [`Response`] with that id. The engine reports facts;
-//! what they mean for an object is decided by the other side. Both sides bound every line by [`MAX_LINE_BYTES`].
+//! Every [`Request`] carries an id and is answered by exactly one [`Response`] with that id. Scans run side by side and are answered
+//! as they end; the other commands wait until no scan runs. The engine reports facts; what they mean for an object is decided by
+//! the other side. Both sides bound every line by [`MAX_LINE_BYTES`].
 
 use std::io::{self, BufRead, Read, Write};
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 /// Version of this protocol; the two sides must agree exactly.
-pub const PROTOCOL_VERSION: u32 = 1;
+pub const PROTOCOL_VERSION: u32 = 2;
 
 /// Longest accepted line, in bytes, its line feed included. Stops a compromised worker from filling its reader's memory.
 pub const MAX_LINE_BYTES: usize = 4 << 20;
 
 /// Most layers that one report lists; past it only [`Report::layer_count`] goes on counting.
 pub const MAX_LAYERS: usize = 10_000;
+
+/// Most scans that the engine runs at once; it reads no further request until one of them has ended.
+pub const MAX_SCANS: usize = 64;
 
 /// One request to the engine.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -51,6 +55,11 @@ pub enum Command {
         /// The worker is killed after this many milliseconds.
         deadline_ms: u64,
     },
+    /// Ends a scan that nobody waits for any more, which is then answered as failed.
+    Cancel {
+        /// The scan's request id; one that has ended already, or never was, is no error.
+        scan: u64,
+    },
     /// Frees a loaded engine.
     Unload {
         /// The id that [`Loaded::engine`] gave.
@@ -71,6 +80,9 @@ pub struct Limits {
     pub max_recursion: u32,
     /// Milliseconds that libclamav allows itself.
     pub max_scan_time_ms: u32,
+    /// Bytes of address space that a worker may take beyond the loaded engine's and the object's own. libclamav asks for at most a
+    /// gigabyte at once.
+    pub max_memory: u64,
 }
 
 impl Default for Limits {
@@ -82,6 +94,7 @@ impl Default for Limits {
             max_files: 10_000,
             max_recursion: 17,
             max_scan_time_ms: 120_000,
+            max_memory: 2 << 30,
         }
     }
 }
@@ -106,6 +119,8 @@ pub enum Outcome {
     Loaded(Loaded),
     /// Answers [`Command::Scan`].
     Scanned(Report),
+    /// Answers [`Command::Cancel`].
+    Cancelled,
     /// Answers [`Command::Unload`].
     Unloaded,
     /// The request failed; the engine goes on.
@@ -123,6 +138,29 @@ pub struct Hello {
     pub functionality_level: u32,
     /// Whether libclamunrar is installed; without it the content of RAR archives goes unseen.
     pub unrar: bool,
+    /// What holds the engine's processes.
+    pub sandbox: Sandbox,
+}
+
+/// What holds the engine's processes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sandbox {
+    /// Whether system calls are filtered. Always so in an engine that answers.
+    pub seccomp: bool,
+    /// Whether files are out of reach.
+    pub landlock: Landlock,
+}
+
+/// How much of the Landlock rules the kernel enforces.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Landlock {
+    /// All that we know of.
+    Full,
+    /// Some: the kernel is elder.
+    Partial,
+    /// None: the kernel has no Landlock, or it is switched off.
+    Absent,
 }
 
 /// A loaded, compiled and canary-proven engine.
@@ -228,6 +266,8 @@ pub enum FailureCode {
     CanaryFailed,
     /// The worker overran its deadline and was killed.
     DeadlineExceeded,
+    /// The asking side cancelled the scan.
+    Cancelled,
     /// The worker crashed or answered nonsense; a fresh one may fare better.
     WorkerDied,
     /// The engine itself could not do its part (no process, no private directory).

@@ -33,8 +33,13 @@ pub(crate) struct Engine {
 impl Engine {
     /// Starts an engine that has not been greeted.
     pub(crate) fn start() -> Self {
+        Self::start_program(env!("CARGO_BIN_EXE_nacre-engine"))
+    }
+
+    /// Starts an engine by its program.
+    pub(crate) fn start_program(program: &str) -> Self {
         let directory = TempDir::new().unwrap();
-        let mut child = std::process::Command::new(env!("CARGO_BIN_EXE_nacre-engine"))
+        let mut child = std::process::Command::new(program)
             .env_clear()
             .current_dir(directory.path())
             .stdin(Stdio::piped())
@@ -47,9 +52,14 @@ impl Engine {
 
     /// Starts and greets an engine.
     pub(crate) fn greeted() -> Self {
-        let mut engine = Self::start();
+        Self::start().greet()
+    }
+
+    /// Greets it.
+    pub(crate) fn greet(mut self) -> Self {
+        let engine = &mut self;
         assert!(matches!(engine.ask(Command::Hello { protocol: PROTOCOL_VERSION }), Outcome::Hello(_)));
-        engine
+        self
     }
 
     /// Starts, greets and loads an engine; its first engine's id is 1.
@@ -59,9 +69,11 @@ impl Engine {
         engine
     }
 
-    pub(crate) fn send(&mut self, command: Command) {
+    /// Sends a request and returns its id.
+    pub(crate) fn send(&mut self, command: Command) -> u64 {
         self.last_id += 1;
         write_message(self.stdin.as_mut().unwrap(), &Request { id: self.last_id, command }).unwrap();
+        self.last_id
     }
 
     pub(crate) fn send_raw(&mut self, bytes: &[u8]) {

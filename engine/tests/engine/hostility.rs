@@ -30,6 +30,12 @@ fn children(of: u32) -> Vec<i32> {
     children.split_whitespace().map(|child| child.parse().unwrap()).collect()
 }
 
+/// Processor time that a process has used.
+fn ticks(process: i32) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
+    status.split(' ').nth(13).and_then(|ticks| ticks.parse().ok()).unwrap_or_default()
+}
+
 /// Waits for the engine's worker to have begun to unpack.
 fn worker_at_work(engine: &Engine) -> i32 {
     let started = Instant::now();
@@ -38,8 +44,9 @@ fn worker_at_work(engine: &Engine) -> i32 {
         let unpacking =
             |scratch: fs::DirEntry| fs::read_dir(scratch.path()).is_ok_and(|mut inside| inside.next().is_some());
         let begun = fs::read_dir(engine.directory.path().join("tmp")).unwrap().flatten().any(unpacking);
-        if let ([worker], true) = (&*children(engine.child.id()), begun) {
-            return *worker;
+        // Others wait for their work.
+        if let (Some(worker), true) = (children(engine.child.id()).into_iter().find(|child| ticks(*child) > 1), begun) {
+            return worker;
         }
         sleep(Duration::from_millis(1));
     }
@@ -62,7 +69,7 @@ fn an_overrunning_worker_is_killed_and_the_engine_goes_on() {
         let (code, message) = engine.refuse(Command::Scan { engine: 1, file, limits, deadline_ms });
         assert_eq!(code, FailureCode::DeadlineExceeded, "{message}");
         engine.assert_nothing_left();
-        assert!(children(engine.child.id()).is_empty());
+        assert!(children(engine.child.id()).len() <= 2, "more than those that wait for work");
     }
     assert_eq!(engine.scan(b"just some words in a row\n").status, 0);
 }

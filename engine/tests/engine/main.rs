@@ -3,6 +3,8 @@
 //! Each module is marked as a test, since clippy's allowances for tests reach nothing else.
 
 #[cfg(test)]
+mod concurrency;
+#[cfg(test)]
 mod differential;
 #[cfg(test)]
 mod driver;
@@ -10,5 +12,7 @@ mod driver;
 mod hostility;
 #[cfg(test)]
 mod loading;
+#[cfg(all(test, feature = "attack-probe"))]
+mod sandbox;
 #[cfg(test)]
 mod scanning;

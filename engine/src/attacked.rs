@@ -1,0 +1,117 @@
+//! The engine with a worker that turns on its sandbox when its file tells it to. Never shipped.
+//!
+//! A file `attack <kind> <argument>` has the worker try that from where a taken-over libclamav would. An attack that succeeds is told
+//! as a report that alerts `Attack.Succeeded`, one that was refused as a failure; of the rest the worker dies.
+
+use std::{
+    convert::Infallible,
+    env,
+    ffi::CString,
+    fs::{self, File},
+    io::{self, Read, Write},
+    net::{TcpStream, UdpSocket},
+    os::unix::net::UnixStream,
+    path::PathBuf,
+    process::ExitCode,
+    thread,
+};
+
+use nacre_engine_protocol::{Failure, FailureCode, Outcome, Report};
+use nix::{
+    errno::Errno,
+    sys::{ptrace, resource, signal},
+    unistd::{self, Pid},
+};
+
+fn main() -> ExitCode {
+    nacre_engine::main(Some(attack))
+}
+
+fn attack(file: &File) -> Option<Outcome> {
+    let mut order = String::new();
+    file.take(4096).read_to_string(&mut order).ok()?;
+    let mut words = order.strip_prefix("attack ")?.splitn(2, ' ');
+    let (kind, argument) = (words.next()?, words.next().unwrap_or_default().trim());
+    Some(match attempt(kind, argument) {
+        Ok(()) => Outcome::Scanned(Report { alerts: vec!["Attack.Succeeded".to_owned()], ..Report::default() }),
+        Err(error) => {
+            Outcome::Failed(Failure { code: FailureCode::Internal, message: format!("attack refused: {error}") })
+        }
+    })
+}
+
+fn attempt(kind: &str, argument: &str) -> io::Result<()> {
+    match kind {
+        "tcp" => TcpStream::connect(argument).map(drop),
+        "udp" => UdpSocket::bind(argument).map(drop),
+        "unix" => UnixStream::connect(argument).map(drop),
+        "exec" => exec(argument).map(|never| match never {}).map_err(io::Error::from),
+        "spawn" => std::process::Command::new(argument).status().map(drop),
+        "read" => fs::read(argument).map(drop),
+        "list" => fs::read_dir(argument).map(drop),
+        "write" => fs::write(argument, "attacked"),
+        "append" => fs::OpenOptions::new().append(true).open(argument).map(drop),
+        "link" => std::os::unix::fs::symlink("/etc/passwd", scratch()?.join(argument)),
+        "scribble" => fs::OpenOptions::new().read(true).write(true).open(argument).map(drop),
+        "ptrace" => ptrace::attach(process(argument)?).map_err(io::Error::from),
+        "kill" => signal::kill(process(argument)?, signal::Signal::SIGKILL).map_err(io::Error::from),
+        "unlimit" => {
+            let none = resource::RLIM_INFINITY;
+            resource::setrlimit(resource::Resource::RLIMIT_AS, none, none).map_err(io::Error::from)
+        }
+        "allocate" => allocate(),
+        "fill" => fill(),
+        "thread" => thread::spawn(|| 0).join().map(drop).map_err(|_| io::Error::other("the thread died")),
+        "spin" => loop {
+            std::hint::spin_loop();
+        },
+        "overflow" => Err(io::Error::other(descend(0).to_string())),
+        "panic" => std::panic::resume_unwind(Box::new("attack")),
+        _ => Err(io::Error::other("no such attack")),
+    }
+}
+
+fn process(argument: &str) -> io::Result<Pid> {
+    let id =
+        if argument == "zygote" { unistd::getppid().as_raw() } else { argument.parse().map_err(io::Error::other)? };
+    Ok(Pid::from_raw(id))
+}
+
+fn exec(program: &str) -> Result<Infallible, Errno> {
+    let program = CString::new(program).map_err(|_| Errno::EINVAL)?;
+    unistd::execv(&program, &[&program])
+}
+
+/// The one directory that this worker may write in: the newest under `tmp`.
+fn scratch() -> io::Result<PathBuf> {
+    let place = env::current_dir()?.join("tmp");
+    // It cannot be listed from in here, so its number is searched for.
+    let mine = (0..10_000).map(|n| place.join(n.to_string())).find(|path| fs::write(path.join("mine"), "").is_ok());
+    mine.ok_or_else(|| io::Error::other("no scratch directory"))
+}
+
+/// Takes memory until there is no more.
+fn allocate() -> io::Result<()> {
+    let mut hoard = Vec::new();
+    loop {
+        let mut more = Vec::new();
+        more.try_reserve_exact(16 << 20).map_err(io::Error::other)?;
+        more.resize(16 << 20, 1_u8);
+        hoard.push(more);
+    }
+}
+
+/// Writes one file until it can grow no more.
+fn fill() -> io::Result<()> {
+    let mut file = File::create(scratch()?.join("flood"))?;
+    loop {
+        file.write_all(&[1; 1 << 20])?;
+    }
+}
+
+/// Overflows the stack, as safe code can.
+#[expect(unconditional_recursion, reason = "that is the attack")]
+fn descend(depth: u64) -> u64 {
+    let room = std::hint::black_box([depth; 512]);
+    descend(depth + 1) + room.first().copied().unwrap_or_default()
+}

@@ -1,0 +1,231 @@
+//! The crew: the workers of one zygote, at work or waiting for it.
+//!
+//! Forking takes as long as the zygote's page tables are large: 18 ms over 6.45 million signatures. So a few workers are forked
+//! ahead and wait; each still sees one object only.
+
+use std::{
+    fs::{self, DirBuilder},
+    io,
+    os::{fd::BorrowedFd, unix::fs::DirBuilderExt},
+    path::{Path, PathBuf},
+    time::{Duration, Instant},
+};
+
+use nacre_engine_protocol::{Failure, Outcome, Request};
+use nix::{
+    errno::Errno,
+    poll::{PollFd, PollFlags, PollTimeout, poll},
+};
+
+use crate::{
+    library::internal,
+    sandbox::Sandbox,
+    worker::{Ending, Job, Worker},
+};
+
+/// The engine's working place inside its private directory, which is the current one.
+const TEMPORARY: &str = "tmp";
+
+/// The workers of a zygote.
+#[derive(Debug)]
+pub(crate) struct Crew {
+    sandbox: Sandbox,
+    members: Vec<Member>,
+    last_scratch: u64,
+}
+
+#[derive(Debug)]
+struct Member {
+    worker: Worker,
+    /// Absent while it waits.
+    task: Option<Task>,
+}
+
+#[derive(Debug)]
+struct Task {
+    request: u64,
+    started: Instant,
+    deadline: Duration,
+}
+
+/// What a wait came to.
+#[derive(Debug, Default)]
+pub(crate) struct Woken {
+    /// There is something to read from the asking side, or its end.
+    pub(crate) asked: bool,
+    /// Nobody is left to read our own answers.
+    pub(crate) abandoned: bool,
+    /// Scans that ended, by their request's id.
+    pub(crate) done: Vec<(u64, Outcome)>,
+}
+
+impl Crew {
+    /// Makes an empty crew whose private directory is the current one.
+    ///
+    /// # Errors
+    /// When the directory is not fresh: cleaning up might delete what is not ours.
+    pub(crate) fn new(sandbox: Sandbox) -> io::Result<Self> {
+        DirBuilder::new().mode(0o700).create(TEMPORARY)?;
+        Ok(Self { sandbox, members: Vec::new(), last_scratch: 0 })
+    }
+
+    /// What holds the crew.
+    pub(crate) fn sandbox(&self) -> &Sandbox {
+        &self.sandbox
+    }
+
+    /// Number of workers at work.
+    pub(crate) fn busy(&self) -> usize {
+        self.members.iter().filter(|member| member.task.is_some()).count()
+    }
+
+    /// Number of workers that wait for work.
+    pub(crate) fn waiting(&self) -> usize {
+        self.members.len() - self.busy()
+    }
+
+    /// Makes a directory for one load or scan.
+    ///
+    /// # Errors
+    /// [`Internal`](nacre_engine_protocol::FailureCode::Internal).
+    pub(crate) fn scratch(&mut self) -> Result<PathBuf, Failure> {
+        let scratch = self.next_scratch();
+        make(&scratch)?;
+        Ok(scratch)
+    }
+
+    /// Forks a worker ahead.
+    ///
+    /// # Errors
+    /// The operating system's.
+    pub(crate) fn hire(&mut self, work: impl FnOnce(Job<'_>) -> Outcome) -> io::Result<()> {
+        let scratch = self.next_scratch();
+        let worker = Worker::fork(&self.sandbox, scratch, &mut self.members, work)?;
+        self.members.push(Member { worker, task: None });
+        Ok(())
+    }
+
+    /// Has a worker that waits do the scan of `job`, or forks one for it.
+    ///
+    /// # Errors
+    /// [`Internal`](nacre_engine_protocol::FailureCode::Internal) when there is no process or no space.
+    pub(crate) fn put_to_work(
+        &mut self,
+        job: &Request,
+        deadline: Duration,
+        work: impl FnOnce(Job<'_>) -> Outcome,
+    ) -> Result<(), Failure> {
+        if self.waiting() == 0 {
+            self.hire(work).map_err(|error| internal("no worker", &error))?;
+        }
+        if let Some(member) = self.members.iter_mut().find(|member| member.task.is_none()) {
+            make(&member.worker.scratch)?;
+            member.worker.tell(job);
+            member.task = Some(Task { request: job.id, started: Instant::now(), deadline });
+        }
+        Ok(())
+    }
+
+    /// Ends the workers that wait: they have not what the zygote has loaded since, and hold what it has freed.
+    ///
+    /// # Errors
+    /// The operating system's.
+    pub(crate) fn dismiss_waiting(&mut self) -> io::Result<()> {
+        for member in self.members.extract_if(.., |member| member.task.is_none()) {
+            member.worker.end(&Ending::Cancelled)?;
+        }
+        Ok(())
+    }
+
+    /// Ends a scan that nobody waits for any more.
+    pub(crate) fn cancel(&mut self, request: u64) -> Option<(u64, Outcome)> {
+        let is_it = |member: &Member| member.task.as_ref().is_some_and(|task| task.request == request);
+        let at = self.members.iter().position(is_it)?;
+        Some((request, close(self.members.swap_remove(at).worker, &Ending::Cancelled)))
+    }
+
+    /// Waits until a scan ends, `requests` has something, or nobody is left behind `answers`.
+    ///
+    /// # Errors
+    /// The operating system's.
+    pub(crate) fn wait(&mut self, requests: Option<BorrowedFd<'_>>, answers: BorrowedFd<'_>) -> io::Result<Woken> {
+        let mut woken = Woken::default();
+        // Asks for nothing, so tells only of the reader's end.
+        let mut watched = vec![PollFd::new(answers, PollFlags::empty())];
+        watched.extend(self.members.iter().map(|member| PollFd::new(member.worker.answer(), PollFlags::POLLIN)));
+        watched.extend(requests.map(|requests| PollFd::new(requests, PollFlags::POLLIN)));
+        match poll(&mut watched, self.patience()) {
+            Err(Errno::EINTR) => return Ok(woken),
+            Err(error) => return Err(error.into()),
+            Ok(_) => {}
+        }
+        let mut told = watched.iter().map(|watched| watched.any().unwrap_or(true));
+        woken.abandoned = told.next().unwrap_or(true);
+        let spoke: Vec<bool> = told.by_ref().take(self.members.len()).collect();
+        woken.asked = told.next().unwrap_or(false);
+
+        let mut spoke = spoke.into_iter();
+        for mut member in std::mem::take(&mut self.members) {
+            let spoke = spoke.next().unwrap_or(false);
+            match member.ending(spoke)? {
+                None => self.members.push(member),
+                Some(ending) => {
+                    let outcome = close(member.worker, &ending);
+                    woken.done.extend(member.task.map(|task| (task.request, outcome)));
+                }
+            }
+        }
+        Ok(woken)
+    }
+
+    /// Time until the first deadline.
+    fn patience(&self) -> PollTimeout {
+        let tasks = self.members.iter().filter_map(|member| member.task.as_ref());
+        let left = tasks.map(|task| task.deadline.saturating_sub(task.started.elapsed())).min();
+        left.map_or(PollTimeout::NONE, |left| {
+            PollTimeout::try_from(left.saturating_add(Duration::from_millis(1))).unwrap_or(PollTimeout::MAX)
+        })
+    }
+
+    fn next_scratch(&mut self) -> PathBuf {
+        self.last_scratch += 1;
+        Path::new(TEMPORARY).join(self.last_scratch.to_string())
+    }
+}
+
+impl Member {
+    /// Reads what the worker `spoke` and tells whether it is at its end.
+    fn ending(&mut self, spoke: bool) -> io::Result<Option<Ending>> {
+        if let Some(task) = &self.task
+            && task.started.elapsed() >= task.deadline
+        {
+            return Ok(Some(Ending::Overrun(task.deadline)));
+        }
+        if spoke { self.worker.read() } else { Ok(None) }
+    }
+}
+
+/// Ends a worker and removes what it wrote: nothing of one object outlives its scan, even when its worker was killed.
+fn close(worker: Worker, ending: &Ending) -> Outcome {
+    let scratch = worker.scratch.clone();
+    let outcome = worker.end(ending).unwrap_or_else(|error| Outcome::Failed(internal("cannot end a worker", &error)));
+    match discard(&scratch) {
+        Ok(()) => outcome,
+        Err(failure) => Outcome::Failed(failure),
+    }
+}
+
+fn make(scratch: &Path) -> Result<(), Failure> {
+    DirBuilder::new().mode(0o700).create(scratch).map_err(|error| internal("no scratch space", &error))
+}
+
+/// Removes the directory of a load or scan; one that was never made is no error.
+///
+/// # Errors
+/// [`Internal`](nacre_engine_protocol::FailureCode::Internal).
+pub(crate) fn discard(scratch: &Path) -> Result<(), Failure> {
+    match fs::remove_dir_all(scratch) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(internal("cannot clean up", &error)),
+        _ => Ok(()),
+    }
+}

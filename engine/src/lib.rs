@@ -1,0 +1,52 @@
+//! Nacre's scanning engine: libclamav behind a pipe, and nothing else.
+//!
+//! Speaks `nacre-engine-protocol` over stdin and stdout, in the private directory that it was started in. Has no
+//! network, no credentials, no settings. Exits 0 at the end of its input.
+
+mod canary;
+mod crew;
+mod ffi;
+mod library;
+mod lines;
+mod object;
+mod observation;
+mod probes;
+mod proof;
+mod sandbox;
+mod worker;
+mod zygote;
+
+use std::{
+    fs::File,
+    io::{self, PipeReader},
+    os::fd::AsFd,
+    process::ExitCode,
+};
+
+use nacre_engine_protocol::Outcome;
+
+/// What a worker does before its scan, once it is confined; an outcome takes the place of the scan's. For tests of the sandbox.
+pub type Interlude = fn(&File) -> Option<Outcome>;
+
+/// The whole program.
+pub fn main(interlude: Option<Interlude>) -> ExitCode {
+    match run(interlude) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("nacre-engine: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(interlude: Option<Interlude>) -> Result<(), String> {
+    let sandbox = sandbox::Sandbox::confine_zygote().map_err(|error| format!("cannot confine itself: {error}"))?;
+    let library = ffi::Library::start().map_err(|code| format!("cannot start libclamav: {code}"))?;
+    let crew = crew::Crew::new(sandbox);
+    let crew = crew.map_err(|error| format!("cannot create tmp/ in the current directory: {error}"))?;
+    // Not by way of std's buffer, which poll(2) does not see.
+    let requests = io::stdin().as_fd().try_clone_to_owned();
+    let requests = PipeReader::from(requests.map_err(|error| format!("cannot read requests: {error}"))?);
+    let served = zygote::Zygote::new(library, crew, requests, interlude).serve();
+    served.map_err(|error| format!("cannot go on serving: {error}"))
+}

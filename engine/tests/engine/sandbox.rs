@@ -1,0 +1,180 @@
+//! What a worker that was taken over can do: nothing, but die alone.
+
+use std::{
+    fs,
+    net::TcpListener,
+    os::unix::net::UnixListener,
+    time::{Duration, Instant},
+};
+
+use nacre_engine_protocol::{Command, FailureCode, Landlock, Limits, Outcome, PROTOCOL_VERSION};
+
+use crate::driver::{Engine, TEST_FILES_SIGNATURE, eicar};
+
+/// The engine whose workers attack when told to.
+fn attacked() -> Engine {
+    let mut engine = Engine::start_program(env!("CARGO_BIN_EXE_nacre-engine-attacked")).greet();
+    engine.load(&[TEST_FILES_SIGNATURE]);
+    engine
+}
+
+fn attack(engine: &mut Engine, order: &str) -> Outcome {
+    // A hundred megabytes are plenty for an attack, and quickly used up.
+    let limits = Limits { max_memory: 100 << 20, max_file_size: 1 << 20, ..Limits::default() };
+    engine.put("object", format!("attack {order}").as_bytes());
+    let outcome = engine.ask(Command::Scan { engine: 1, file: "object".into(), limits, deadline_ms: 3000 });
+    engine.assert_nothing_left();
+    outcome
+}
+
+/// How an attack failed.
+fn failure(engine: &mut Engine, order: &str) -> (FailureCode, String) {
+    match attack(engine, order) {
+        Outcome::Failed(failure) => (failure.code, failure.message),
+        other => panic!("`{order}` was not refused: {other:?}"),
+    }
+}
+
+fn landlock() -> Landlock {
+    let mut engine = Engine::start();
+    let Outcome::Hello(hello) = engine.ask(Command::Hello { protocol: PROTOCOL_VERSION }) else { panic!("no hello") };
+    assert!(hello.sandbox.seccomp);
+    hello.sandbox.landlock
+}
+
+#[test]
+fn the_probe_itself_works() {
+    let mut engine = attacked();
+    assert!(matches!(attack(&mut engine, "thread"), Outcome::Scanned(_)), "libclamav's image decoder needs threads");
+    assert!(matches!(attack(&mut engine, "read /lib/x86_64-linux-gnu/../absent"), Outcome::Failed(_)));
+    assert!(matches!(attack(&mut engine, "list /usr/lib"), Outcome::Scanned(_)), "character sets are read from there");
+}
+
+#[test]
+fn a_worker_has_no_network_no_programs_and_no_other_processes() {
+    let (tcp, place) = (TcpListener::bind("127.0.0.1:0").unwrap(), tempfile::tempdir().unwrap());
+    let socket = place.path().join("socket");
+    let _unix = UnixListener::bind(&socket).unwrap();
+    let mut engine = attacked();
+    let (us, zygote) = (std::process::id(), engine.child.id());
+    for order in [
+        format!("tcp {}", tcp.local_addr().unwrap()),
+        "udp 127.0.0.1:0".to_owned(),
+        format!("unix {}", socket.display()),
+        "exec /bin/true".to_owned(),
+        "spawn /bin/true".to_owned(),
+        format!("ptrace {us}"),
+        "ptrace zygote".to_owned(),
+        format!("kill {us}"),
+        "kill zygote".to_owned(),
+        "kill 0".to_owned(),
+    ] {
+        let (code, message) = failure(&mut engine, &order);
+        assert_eq!(code, FailureCode::WorkerDied, "{order}: {message}");
+        assert!(message.contains("SIGSYS"), "{order}: {message}");
+    }
+    assert!(engine.child.try_wait().unwrap().is_none());
+    assert_eq!(engine.child.id(), zygote);
+    assert_eq!(engine.scan(b"just some words in a row\n").status, 0);
+}
+
+#[test]
+fn a_worker_reaches_no_file_but_its_own() {
+    if landlock() == Landlock::Absent {
+        println!("skipped: the kernel has no Landlock");
+        return;
+    }
+    let place = tempfile::tempdir().unwrap();
+    let secret = place.path().join("secret");
+    fs::write(&secret, "of the parent").unwrap();
+    let mut engine = attacked();
+    engine.put("other-object", &eicar());
+    let (us, zygote) = (std::process::id(), engine.child.id());
+    let private = engine.directory.path().to_owned();
+    for order in [
+        format!("read {}", secret.display()),
+        format!("append {}", secret.display()),
+        format!("read {}", private.join("other-object").display()),
+        format!("append {}", private.join("other-object").display()),
+        format!("write {}", private.join("new").display()),
+        format!("write {}", private.join("tmp/new").display()),
+        format!("list {}", private.display()),
+        format!("list {}", private.join("tmp").display()),
+        "write /tmp/nacre-attacked".to_owned(),
+        "write /dev/shm/nacre-attacked".to_owned(),
+        "read /etc/passwd".to_owned(),
+        "list /".to_owned(),
+        format!("read /proc/{us}/environ"),
+        format!("read /proc/{zygote}/environ"),
+        format!("read /proc/{zygote}/maps"),
+        format!("scribble /proc/{zygote}/mem"),
+        format!("list /proc/{us}/fd"),
+        "read /proc/self/environ".to_owned(),
+        "unlimit".to_owned(),
+        "link link".to_owned(),
+    ] {
+        let (_, message) = failure(&mut engine, &order);
+        let held = ["Permission denied", "EPERM", "EACCES", "Operation not permitted", "SIGSYS"];
+        assert!(held.iter().any(|word| message.contains(word)), "{order}: {message}");
+    }
+    assert_eq!(fs::read_to_string(&secret).unwrap(), "of the parent");
+}
+
+/// What holds where there is no Landlock: see `man 5 proc`, PR_SET_DUMPABLE.
+#[test]
+fn the_zygote_is_not_dumpable() {
+    let engine = attacked();
+    let owner = std::os::unix::fs::MetadataExt::uid(&fs::metadata(format!("/proc/{}/mem", engine.child.id())).unwrap());
+    assert_eq!(owner, 0, "its memory belongs to root, whoever runs it");
+}
+
+#[test]
+fn a_worker_out_of_bounds_dies_alone() {
+    let mut engine = attacked();
+    for (order, expected) in [
+        ("allocate", "memory"),
+        ("fill", "SIGXFSZ"),
+        ("overflow", "SIG"),
+        ("panic", "status 101"),
+        ("spin", "killed after 3000 ms"),
+    ] {
+        let started = Instant::now();
+        let (_, message) = failure(&mut engine, order);
+        assert!(message.contains(expected), "{order}: {message}");
+        assert!(started.elapsed() < Duration::from_secs(20), "{order} took {:?}", started.elapsed());
+        assert_eq!(engine.scan(b"just some words in a row\n").status, 0);
+    }
+}
+
+#[test]
+fn a_worker_that_cannot_be_stopped_in_time_is_stopped_by_its_processor_time() {
+    let mut engine = attacked();
+    engine.put("object", b"attack spin");
+    let limits = Limits::default();
+    engine.send(Command::Scan { engine: 1, file: "object".into(), limits, deadline_ms: 1000 });
+    let zygote = nix::unistd::Pid::from_raw(engine.child.id().cast_signed());
+    // Once the worker is at it, the zygote looks away.
+    std::thread::sleep(Duration::from_millis(300));
+    nix::sys::signal::kill(zygote, nix::sys::signal::Signal::SIGSTOP).unwrap();
+    let (started, spinning) = (Instant::now(), || {
+        let children = fs::read_to_string(format!("/proc/{zygote}/task/{zygote}/children")).unwrap();
+        let states =
+            children.split_whitespace().map(|child| fs::read_to_string(format!("/proc/{child}/stat")).unwrap());
+        states.filter(|state| state.contains(") R ")).count()
+    });
+    while spinning() > 0 {
+        assert!(started.elapsed() < Duration::from_secs(60), "it spins on");
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    nix::sys::signal::kill(zygote, nix::sys::signal::Signal::SIGCONT).unwrap();
+    assert!(matches!(engine.receive(), Outcome::Failed(_)));
+    assert_eq!(engine.scan(b"just some words in a row\n").status, 0);
+}
+
+#[test]
+fn the_shipped_engine_has_no_attacks() {
+    let mut engine = Engine::with(&[TEST_FILES_SIGNATURE]);
+    assert_eq!(engine.scan(b"attack panic").status, 0);
+    let strings = fs::read(env!("CARGO_BIN_EXE_nacre-engine")).unwrap();
+    assert!(!strings.windows(16).any(|bytes| bytes == b"Attack.Succeeded"));
+}
