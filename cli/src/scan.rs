@@ -92,14 +92,14 @@ async fn scan_all(arguments: &Arguments) -> Result<Tally, ScanError> {
     let definitions = fs::canonicalize(&arguments.definitions)
         .map_err(|error| ScanError::Definitions(arguments.definitions.clone(), error))?;
     let program = arguments.engine.clone().map_or_else(program_beside_us, Ok).map_err(ScanError::Program)?;
-    let mut pool = EnginePool::new(program, env::temp_dir());
+    let pool = EnginePool::new(program, env::temp_dir());
     pool.ready(&definitions).await?;
 
     let mut tally = Tally::default();
     let mut output = io::stdout().lock();
     for found in arguments.paths.iter().flat_map(|path| files_under(path)) {
         let result = match found {
-            Found::File(path) => scan_file(&mut pool, &definitions, &path).await?,
+            Found::File(path) => scan_file(&pool, &definitions, &path).await?,
             Found::Other(path, verdict) => FileResult::unseen(&path, &verdict),
         };
         tally.add(&result);
@@ -116,7 +116,7 @@ async fn scan_all(arguments: &Arguments) -> Result<Tally, ScanError> {
     Ok(tally)
 }
 
-async fn scan_file(pool: &mut EnginePool, definitions: &Path, path: &Path) -> Result<FileResult, EngineError> {
+async fn scan_file(pool: &EnginePool, definitions: &Path, path: &Path) -> Result<FileResult, EngineError> {
     // The engine gets a copy: it may write in its private directory, and must never be able to write to the file itself.
     let limits = Limits::default();
     if fs::metadata(path).is_ok_and(|metadata| metadata.len() > limits.max_file_size) {

@@ -18,8 +18,6 @@ use nacre_shared::{
     verdict::{Reason, Verdict, judge},
 };
 
-use tokio::sync::Mutex;
-
 use crate::{
     local_definitions::LocalDefinitions,
     scan::{Inspection, Inspector, ScanError, reason_of},
@@ -33,7 +31,7 @@ pub struct EngineInspector<'a, Objects> {
     /// Where the bytes are.
     pub objects: &'a Objects,
     /// The engines.
-    pub pool: &'a Mutex<EnginePool>,
+    pub pool: &'a EnginePool,
     /// The definitions to look with.
     pub definitions: &'a LocalDefinitions,
     /// The engine that they were loaded into.
@@ -81,7 +79,7 @@ impl<Objects: ObjectStore> Inspector for EngineInspector<'_, Objects> {
         let fetch = async |path: &Path| objects.download(object, head, path).await;
         let directory = &self.definitions.directory;
         let unscannable = |reason| Ok(Inspection::unseen(Verdict::Unscannable { reason }));
-        match self.pool.lock().await.examine(directory, fetch, self.limits, allowed).await {
+        match self.pool.examine(directory, fetch, self.limits, allowed).await {
             Ok(Examination::Seen { report, unrar }) => {
                 let mut seen = seen(&report, head.size, unrar);
                 if self.stale && seen.verdict == Verdict::Clean {

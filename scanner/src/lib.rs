@@ -59,7 +59,7 @@ pub struct Function<Objects, Records, Results, Bus, Definitions, Time> {
     config: Config,
     ports: Ports<Objects, Records, Results, Bus, Definitions, Time>,
     follower: Mutex<DefinitionsFollower>,
-    pool: Mutex<EnginePool>,
+    pool: EnginePool,
     /// What the last cold start took, until it is told.
     cold: Mutex<Vec<(Metric, u64)>>,
 }
@@ -153,8 +153,8 @@ where
         ports: Ports<Objects, Records, Results, Bus, Definitions, Time>,
     ) -> Result<Self, DefinitionsError> {
         let follower = DefinitionsFollower::new(&config.definitions_path, config.trust_anchors.clone())?;
-        let pool = EnginePool::new(engine, config.scratch_path.clone());
-        Ok(Self { config, ports, follower: Mutex::new(follower), pool: Mutex::new(pool), cold: Mutex::default() })
+        let pool = EnginePool::new(engine, config.scratch_path.clone()).with_scans(config.parallelism);
+        Ok(Self { config, ports, follower: Mutex::new(follower), pool, cold: Mutex::default() })
     }
 
     /// Loads the published definitions ahead of the first message.
@@ -289,10 +289,9 @@ where
     async fn ready(&self) -> Result<Ready, NoticeError> {
         let mut follower = self.follower.lock().await;
         let definitions = follower.follow(&self.ports.definitions).await?;
-        let mut pool = self.pool.lock().await;
-        let (hello, loaded) = pool.ready(&definitions.directory).await.map_err(ScanError::Engine)?;
+        let (hello, loaded) = self.pool.ready(&definitions.directory).await.map_err(ScanError::Engine)?;
         if let Some(times) = follower.take_times() {
-            self.cold.lock().await.extend(cold_start(times, loaded));
+            self.cold.lock().await.extend(cold_start(times, &loaded));
         }
         let engine =
             EngineVersion { version: hello.clamav_version.clone(), functionality_level: hello.functionality_level };

@@ -1,9 +1,10 @@
 //! Client of the scanning engine, a child process in a private directory spoken to over its pipes.
 //!
-//! Every request is bounded in time and every answer in size. The first thing that goes wrong with the pipe, or a
-//! request that is dropped before its answer, ends the child: an answer can never be taken for another request's. What
+//! Several tasks may scan at once. Every request is bounded in time and every answer in size. The first thing that goes wrong with
+//! the pipe ends the child and all requests under way; a scan that is dropped before its answer is cancelled and costs no other. What
 //! to do then is told by [`EngineError`].
 
+mod conversation;
 mod pool;
 mod process;
 
@@ -12,15 +13,20 @@ use std::{
     io,
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
+    sync::Arc,
     time::Duration,
 };
 
 pub use nacre_engine_protocol as protocol;
 pub use pool::{EnginePool, Examination, ExamineError, program_beside_us};
-use protocol::{Command, Failure, FailureCode, Hello, Limits, LineError, Loaded, Outcome, PROTOCOL_VERSION, Report};
+use protocol::{
+    Command, Failure, FailureCode, Hello, Landlock, Limits, LineError, Loaded, MAX_SCANS, Outcome, PROTOCOL_VERSION,
+    Report, Sandbox,
+};
 use tempfile::TempDir;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use self::process::EngineProcess;
+use self::conversation::Conversation;
 
 /// Time for an answer that needs no work.
 const PROMPTLY: Duration = Duration::from_secs(10);
@@ -32,11 +38,15 @@ const UNLOAD_TIMEOUT: Duration = Duration::from_secs(30);
 /// A running engine. Dropping it kills the child and removes its directory.
 #[derive(Debug)]
 pub struct EngineClient {
-    /// Absent once dead, and while a request is under way. Stands before `directory`, so that it is dropped first.
-    process: Option<EngineProcess>,
+    conversation: Conversation,
     hello: Hello,
+    slots: Arc<Semaphore>,
     directory: TempDir,
 }
+
+/// The right to one scan among those that run at once.
+#[derive(Debug)]
+pub struct Slot(Option<OwnedSemaphorePermit>);
 
 /// Why the engine did not do what it was asked, told by what the caller can do about it.
 #[derive(Debug, thiserror::Error)]
@@ -74,8 +84,8 @@ pub enum EngineError {
     },
 }
 
-/// What an engine died of.
-#[derive(Debug, thiserror::Error)]
+/// What an engine died of. Every request under way is told.
+#[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Death {
     /// It did not answer in time.
@@ -83,7 +93,7 @@ pub enum Death {
     Late(Duration),
     /// It closed the pipe, or wrote what is no message.
     #[error("no message came over the pipe")]
-    Pipe(#[from] LineError),
+    Pipe(#[source] Arc<LineError>),
     /// It answered something that was not asked.
     #[error("the answer was not to the request")]
     OutOfTurn,
@@ -92,26 +102,46 @@ pub enum Death {
     Earlier,
 }
 
+impl From<LineError> for Death {
+    fn from(error: LineError) -> Self {
+        Self::Pipe(Arc::new(error))
+    }
+}
+
 impl EngineClient {
-    /// Starts the engine `program` with an empty environment in a fresh directory under `scratch`, and greets it.
+    /// Starts the engine `program` with an empty environment in a fresh directory under `scratch`, and greets it. It will run at
+    /// most `scans` scans at once.
     ///
     /// # Errors
     /// [`EngineError::Start`] or [`EngineError::Directory`] when it cannot be started; otherwise as every request.
-    pub async fn start(program: &Path, scratch: &Path) -> Result<Self, EngineError> {
+    pub async fn start(program: &Path, scratch: &Path, scans: usize) -> Result<Self, EngineError> {
         let failed = |cause| EngineError::Start { program: program.to_owned(), cause };
+        // Where the kernel has no Landlock, this keeps our environment and memory from an engine that was taken over: it has the
+        // same user.
+        nix::sys::prctl::set_dumpable(false).map_err(|error| failed(error.into()))?;
         // The child's directory is another: a relative path would mean another file there.
         let absolute = std::path::absolute(program).map_err(failed)?;
         let directory = private_directory(scratch)?;
-        let process = EngineProcess::start(tokio::process::Command::new(absolute), directory.path()).map_err(failed)?;
-        Self::greet(process, directory).await
+        let command = tokio::process::Command::new(absolute);
+        let conversation = Conversation::start(command, directory.path()).map_err(failed)?;
+        Self::greet(conversation, directory, scans).await
     }
 
-    async fn greet(process: EngineProcess, directory: TempDir) -> Result<Self, EngineError> {
-        let nobody = Hello { protocol: 0, clamav_version: String::new(), functionality_level: 0, unrar: false };
-        let mut client = Self { process: Some(process), hello: nobody, directory };
+    async fn greet(conversation: Conversation, directory: TempDir, scans: usize) -> Result<Self, EngineError> {
+        let nothing = Sandbox { seccomp: false, landlock: Landlock::Absent };
+        let nobody = Hello {
+            protocol: 0,
+            clamav_version: String::new(),
+            functionality_level: 0,
+            unrar: false,
+            sandbox: nothing,
+        };
+        let slots = Arc::new(Semaphore::new(scans.clamp(1, MAX_SCANS)));
+        // Whole from the beginning: however the greeting ends, the child ends with it.
+        let mut client = Self { conversation, hello: nobody, slots, directory };
         let hello = Command::Hello { protocol: PROTOCOL_VERSION };
         client.hello = client
-            .ask(hello, PROMPTLY, |outcome| match outcome {
+            .ask(hello, None, PROMPTLY, |outcome| match outcome {
                 Outcome::Hello(hello) if hello.protocol == PROTOCOL_VERSION => Some(hello),
                 _ => None,
             })
@@ -131,29 +161,39 @@ impl EngineClient {
 
     /// Returns the child's process id while it lives.
     pub fn process_id(&self) -> Option<u32> {
-        self.process.as_ref()?.id()
+        self.conversation.process_id()
     }
 
-    /// Loads every database of `directory`, an absolute path, into a new engine of the child.
+    /// Loads every database of `directory`, an absolute path, into a new engine of the child, once the scans under way have ended.
+    /// Scans that are asked for meanwhile wait as long: ask for none.
     ///
     /// # Errors
     /// [`EngineError::Refused`] when the definitions must not be used; [`EngineError::Dead`] past `timeout`.
-    pub async fn load(&mut self, directory: &Path, timeout: Duration) -> Result<Loaded, EngineError> {
+    pub async fn load(&self, directory: &Path, timeout: Duration) -> Result<Loaded, EngineError> {
         let Some(path) = directory.to_str().filter(|_| directory.is_absolute()) else {
             let message = format!("not an absolute path in UTF-8: `{}`", directory.display());
             return Err(EngineError::Refused(Failure { code: FailureCode::BadRequest, message }));
         };
         let load = Command::Load { directory: path.to_owned() };
-        self.ask(load, timeout, |outcome| if let Outcome::Loaded(loaded) = outcome { Some(loaded) } else { None }).await
+        self.ask(load, None, timeout, |outcome| if let Outcome::Loaded(loaded) = outcome { Some(loaded) } else { None })
+            .await
     }
 
-    /// Scans `file`, a plain name inside [`directory`](Self::directory), with a loaded engine.
+    /// Waits until one scan more may run.
+    pub async fn slot(&self) -> Slot {
+        // Never refused: nobody closes it.
+        Slot(Arc::clone(&self.slots).acquire_owned().await.ok())
+    }
+
+    /// Scans `file`, a plain name inside [`directory`](Self::directory), with a loaded engine. Dropping the future cancels the
+    /// scan; its slot is free once the engine has ended it.
     ///
     /// # Errors
     /// [`EngineError::Refused`] when this scan failed and another may not; [`EngineError::Dead`] when the engine did not
     /// keep to `deadline` by itself, or died.
     pub async fn scan(
-        &mut self,
+        &self,
+        slot: Slot,
         engine: u32,
         file: &str,
         limits: Limits,
@@ -162,42 +202,43 @@ impl EngineClient {
         let deadline_ms = u64::try_from(deadline.as_millis()).unwrap_or(u64::MAX);
         let scan = Command::Scan { engine, file: file.to_owned(), limits, deadline_ms };
         let timeout = deadline.saturating_add(GRACE);
-        self.ask(scan, timeout, |outcome| if let Outcome::Scanned(report) = outcome { Some(report) } else { None })
-            .await
+        let report = |outcome| if let Outcome::Scanned(report) = outcome { Some(report) } else { None };
+        self.ask(scan, slot.0, timeout, report).await
     }
 
-    /// Frees a loaded engine.
+    /// Frees a loaded engine, once the scans under way have ended.
     ///
     /// # Errors
     /// [`EngineError::Refused`] when there is none of that id.
-    pub async fn unload(&mut self, engine: u32) -> Result<(), EngineError> {
+    pub async fn unload(&self, engine: u32) -> Result<(), EngineError> {
         let unload = Command::Unload { engine };
-        self.ask(unload, UNLOAD_TIMEOUT, |outcome| matches!(outcome, Outcome::Unloaded).then_some(())).await
+        self.ask(unload, None, UNLOAD_TIMEOUT, |outcome| matches!(outcome, Outcome::Unloaded).then_some(())).await
     }
 
     async fn ask<T>(
-        &mut self,
+        &self,
         command: Command,
+        slot: Option<OwnedSemaphorePermit>,
         timeout: Duration,
         expected: fn(Outcome) -> Option<T>,
     ) -> Result<T, EngineError> {
-        // Taken for as long as the request lasts: when this future is dropped midway, the child goes with it, and its
-        // late answer is never read as another's.
-        let Some(mut process) = self.process.take() else {
-            return Err(EngineError::Dead { last_words: String::new(), cause: Death::Earlier });
-        };
-        let answer = match process.ask(command, timeout).await {
-            Ok(Outcome::Failed(failure)) => Ok(Err(EngineError::Refused(failure))),
-            Ok(outcome) => expected(outcome).map(Ok).ok_or(Death::OutOfTurn),
-            Err(cause) => Err(cause),
-        };
-        match answer {
-            Ok(answer) => {
-                self.process = Some(process);
-                answer
-            }
-            Err(cause) => Err(EngineError::Dead { last_words: process.end().await, cause }),
+        match self.conversation.ask(command, slot, timeout).await? {
+            Outcome::Failed(failure) => Err(EngineError::Refused(failure)),
+            outcome => match expected(outcome) {
+                Some(answer) => Ok(answer),
+                None => {
+                    self.conversation.doom(Death::OutOfTurn);
+                    Err(self.conversation.dead().await)
+                }
+            },
         }
+    }
+}
+
+impl Drop for EngineClient {
+    fn drop(&mut self) {
+        // Before its directory.
+        self.conversation.end();
     }
 }
 
@@ -214,16 +255,15 @@ mod tests {
 
     use super::*;
 
-    const HELLO: &str =
-        r#"{"id":1,"outcome":"hello","protocol":1,"clamav_version":"1.4.6","functionality_level":216,"unrar":false}"#;
+    const HELLO: &str = r#"{"id":1,"outcome":"hello","protocol":2,"clamav_version":"1.4.6","functionality_level":216,"unrar":false,"sandbox":{"seccomp":true,"landlock":"absent"}}"#;
 
     /// An engine of which `script` is all there is.
     async fn fake(script: &str) -> Result<EngineClient, EngineError> {
         let mut shell = tokio::process::Command::new("/bin/sh");
         shell.arg("-c").arg(script);
         let directory = private_directory(&std::env::temp_dir())?;
-        let process = EngineProcess::start(shell, directory.path()).expect("a shell");
-        EngineClient::greet(process, directory).await
+        let conversation = Conversation::start(shell, directory.path()).expect("a shell");
+        EngineClient::greet(conversation, directory, 4).await
     }
 
     /// A greeted engine that goes on with `script` once asked for something.
@@ -232,9 +272,9 @@ mod tests {
     }
 
     /// Has the fake killed by a scan and returns what it died of.
-    async fn killed(client: &mut EngineClient) -> (Death, String) {
+    async fn killed(client: &EngineClient) -> (Death, String) {
         let process = client.process_id().expect("a live child");
-        let scanned = client.scan(1, "object", Limits::default(), Duration::from_millis(1)).await;
+        let scanned = client.scan(client.slot().await, 1, "object", Limits::default(), Duration::from_millis(1)).await;
         let Err(EngineError::Dead { cause, last_words }) = scanned else { panic!("not dead: {scanned:?}") };
         assert!(!Path::new(&format!("/proc/{process}")).exists(), "the child was not reaped");
         assert_eq!(client.process_id(), None);
@@ -245,16 +285,16 @@ mod tests {
 
     #[tokio::test]
     async fn a_child_that_exits_is_dead_and_its_last_words_are_told() {
-        let mut client = greeted("echo alas >&2; exit 3").await;
-        let (cause, last_words) = killed(&mut client).await;
-        assert!(matches!(cause, Death::Pipe(LineError::Closed)), "{cause:?}");
+        let client = greeted("echo alas >&2; exit 3").await;
+        let (cause, last_words) = killed(&client).await;
+        assert!(matches!(&cause, Death::Pipe(error) if matches!(**error, LineError::Closed)), "{cause:?}");
         assert_eq!(last_words, "alas");
     }
 
     #[tokio::test]
     async fn garbage_on_the_pipe_kills_the_child() {
         for garbage in ["echo nonsense", "echo", "printf '{\"id\":2'", "printf '\\377\\n'"] {
-            let (cause, _) = killed(&mut greeted(garbage).await).await;
+            let (cause, _) = killed(&greeted(garbage).await).await;
             assert!(matches!(cause, Death::Pipe(_)), "{garbage}: {cause:?}");
         }
     }
@@ -262,7 +302,7 @@ mod tests {
     #[tokio::test]
     async fn an_answer_to_something_else_kills_the_child() {
         for answer in [r#"{"id":1,"outcome":"unloaded"}"#, r#"{"id":2,"outcome":"unloaded"}"#, HELLO] {
-            let (cause, _) = killed(&mut greeted(&format!("echo '{answer}'; exec /bin/sleep 60")).await).await;
+            let (cause, _) = killed(&greeted(&format!("echo '{answer}'; exec /bin/sleep 60")).await).await;
             assert!(matches!(cause, Death::OutOfTurn), "{answer}: {cause:?}");
         }
     }
@@ -270,21 +310,21 @@ mod tests {
     #[tokio::test]
     async fn a_child_that_never_answers_is_killed_after_deadline_and_grace() {
         let started = Instant::now();
-        let (cause, _) = killed(&mut greeted("exec /bin/sleep 60").await).await;
+        let (cause, _) = killed(&greeted("exec /bin/sleep 60").await).await;
         assert!(matches!(cause, Death::Late(_)), "{cause:?}");
         assert!(started.elapsed() >= GRACE && started.elapsed() < Duration::from_secs(30));
     }
 
     #[tokio::test]
     async fn an_endless_answer_is_not_held() {
-        let (cause, _) = killed(&mut greeted("exec /bin/cat /dev/zero").await).await;
-        assert!(matches!(cause, Death::Pipe(LineError::Unbounded)), "{cause:?}");
+        let (cause, _) = killed(&greeted("exec /bin/cat /dev/zero").await).await;
+        assert!(matches!(&cause, Death::Pipe(error) if matches!(**error, LineError::Unbounded)), "{cause:?}");
     }
 
     #[tokio::test]
     async fn endless_last_words_are_cut_to_their_end() {
         let script = "i=0; while [ $i -lt 3000 ]; do echo word-$i >&2; i=$((i+1)); done; exit 1";
-        let mut client = greeted(script).await;
+        let client = greeted(script).await;
         let load = client.load(Path::new("/absent"), Duration::from_secs(30)).await;
         let Err(EngineError::Dead { last_words, .. }) = load else { panic!("not dead: {load:?}") };
         assert!(last_words.len() <= 2048 && last_words.ends_with("word-2999"), "{last_words}");
@@ -292,7 +332,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_request_dropped_midway_leaves_no_answer_to_misread() {
-        let mut client = greeted(r#"/bin/sleep 1; echo '{"id":2,"outcome":"unloaded"}'; exec /bin/sleep 60"#).await;
+        let client = greeted(r#"/bin/sleep 1; echo '{"id":2,"outcome":"unloaded"}'; exec /bin/sleep 60"#).await;
         let dropped = tokio::time::timeout(Duration::from_millis(50), client.unload(1)).await;
         assert!(dropped.is_err());
         let next = client.unload(2).await;
@@ -303,8 +343,8 @@ mod tests {
     async fn a_refusal_leaves_the_child_alive() {
         let refusal = r#"{"id":2,"outcome":"failed","code":"worker_died","message":"signal 11"}"#;
         let unloaded = r#"{"id":3,"outcome":"unloaded"}"#;
-        let mut client = greeted(&format!("echo '{refusal}'; read request; echo '{unloaded}'; read request")).await;
-        let scanned = client.scan(1, "object", Limits::default(), PROMPTLY).await;
+        let client = greeted(&format!("echo '{refusal}'; read request; echo '{unloaded}'; read request")).await;
+        let scanned = client.scan(client.slot().await, 1, "object", Limits::default(), PROMPTLY).await;
         let Err(EngineError::Refused(failure)) = scanned else { panic!("not refused: {scanned:?}") };
         assert_eq!(failure.code, FailureCode::WorkerDied);
         assert_eq!(client.hello().functionality_level, 216);
@@ -313,7 +353,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_stranger_is_not_taken_for_the_engine() {
-        let other = HELLO.replace("\"protocol\":1", "\"protocol\":2");
+        let other = HELLO.replace("\"protocol\":2", "\"protocol\":3");
         let greeting = fake(&format!("read hello; echo '{other}'; exec /bin/sleep 60")).await;
         assert!(matches!(greeting, Err(EngineError::Dead { cause: Death::OutOfTurn, .. })), "{greeting:?}");
     }
@@ -335,9 +375,9 @@ mod tests {
     #[tokio::test]
     async fn a_missing_program_or_place_is_named() {
         let (program, place) = (Path::new("/absent/engine"), Path::new("/absent/place"));
-        let error = EngineClient::start(program, &std::env::temp_dir()).await.expect_err("absent");
+        let error = EngineClient::start(program, &std::env::temp_dir(), 1).await.expect_err("absent");
         assert!(error.to_string().contains("`/absent/engine`: build it"), "{error}");
-        let error = EngineClient::start(program, place).await.expect_err("absent");
+        let error = EngineClient::start(program, place, 1).await.expect_err("absent");
         assert!(error.to_string().contains("`/absent/place`"), "{error}");
     }
 }

@@ -127,9 +127,9 @@ impl<Store: DefinitionsStore> Prover<'_, Store> {
         for part in custom {
             fs::write(directory.path().join(&part.entry.name), &part.bytes).map_err(ProveError::Disk)?;
         }
-        let mut pool = EnginePool::new(self.program.to_owned(), self.scratch.to_owned());
+        let pool = EnginePool::new(self.program.to_owned(), self.scratch.to_owned());
         let (hello, loaded) = match pool.ready(directory.path()).await {
-            Ok((hello, loaded)) => (hello.clone(), loaded.clone()),
+            Ok(ready) => ready,
             Err(error @ EngineError::Refused(_)) => return Err(Unfit::NotLoaded(error).into()),
             Err(error) => return Err(ProveError::Engine(error)),
         };

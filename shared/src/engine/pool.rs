@@ -1,13 +1,21 @@
-//! Keeps an engine warm over many files, and replaces it when it dies.
+//! Keeps an engine warm over many files, several at once, and replaces it when it dies.
 
 use std::{
     env, fs, io,
+    num::NonZero,
     path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    thread,
     time::Duration,
 };
 
+use tokio::sync::Mutex;
+
 use super::{
-    EngineClient, EngineError,
+    Death, EngineClient, EngineError,
     protocol::{Failure, FailureCode, Hello, Limits, Loaded, Report},
 };
 
@@ -17,15 +25,16 @@ const LOAD_TIMEOUT: Duration = Duration::from_mins(5);
 /// A file that killed its engine gets one more try in a fresh process.
 const ATTEMPTS: u32 = 2;
 
-/// The name of the file under examination: no part of it ever derives from a key or an uploader's name.
-const SCRATCH_NAME: &str = "object";
+/// How often a file is brought to a fresh process without an attempt because its engine died before: of other files.
+const FRESH_STARTS: u32 = 8;
 
 /// The engines of one process. Today one, with everything loaded; engines that load less than everything join it here.
 #[derive(Debug)]
 pub struct EnginePool {
     program: PathBuf,
     scratch: PathBuf,
-    running: Option<Running>,
+    scans: usize,
+    running: Mutex<Option<Arc<Running>>>,
 }
 
 /// A child process with loaded definitions.
@@ -34,6 +43,7 @@ struct Running {
     client: EngineClient,
     definitions: PathBuf,
     loaded: Loaded,
+    last_file: AtomicU64,
 }
 
 /// What examining a file came to.
@@ -64,9 +74,17 @@ pub enum ExamineError<Fetch> {
 }
 
 impl EnginePool {
-    /// Makes an empty pool that starts `program` with private directories under `scratch`.
+    /// Makes an empty pool that starts `program` with private directories under `scratch`, for as many scans at once as there are
+    /// cores.
     pub fn new(program: PathBuf, scratch: PathBuf) -> Self {
-        Self { program, scratch, running: None }
+        let scans = thread::available_parallelism().map_or(1, NonZero::get);
+        Self { program, scratch, scans, running: Mutex::new(None) }
+    }
+
+    /// Runs at most `scans` scans at once.
+    #[must_use]
+    pub fn with_scans(self, scans: usize) -> Self {
+        Self { scans, ..self }
     }
 
     /// Makes sure that an engine with the definitions of this directory is warm, and answers who it is and what it loaded.
@@ -74,88 +92,111 @@ impl EnginePool {
     ///
     /// # Errors
     /// [`EngineError`] when the program cannot be started or refuses the definitions.
-    pub async fn ready(&mut self, definitions: &Path) -> Result<(&Hello, &Loaded), EngineError> {
+    pub async fn ready(&self, definitions: &Path) -> Result<(Hello, Loaded), EngineError> {
         let running = self.running(definitions).await?;
-        Ok((running.client.hello(), &running.loaded))
+        Ok((running.client.hello().clone(), running.loaded.clone()))
     }
 
     /// Examines the bytes that `fetch` writes to the path that it is given, in the time that is `allowed` after that. Both
-    /// may be asked twice.
+    /// may be asked several times. Files that are examined at once share the engine; fetching takes none of its time.
     ///
     /// # Errors
     /// [`ExamineError`].
     pub async fn examine<Error>(
-        &mut self,
+        &self,
         definitions: &Path,
         fetch: impl AsyncFn(&Path) -> Result<(), Error>,
         limits: Limits,
         allowed: impl Fn() -> Duration,
     ) -> Result<Examination, ExamineError<Error>> {
-        for _ in 0..ATTEMPTS {
+        let (mut attempts, mut fresh_starts) = (0, 0);
+        while attempts < ATTEMPTS && fresh_starts < FRESH_STARTS {
             let running = self.running(definitions).await?;
-            let file = ScratchFile::claim(running.client.directory());
-            fetch(&file.0).await.map_err(ExamineError::Fetch)?;
+            let file = ScratchFile::claim(&running);
+            fetch(&file.path).await.map_err(ExamineError::Fetch)?;
+            let slot = running.client.slot().await;
             let allowed = allowed();
             if allowed.is_zero() {
                 return Ok(Examination::TimedOut);
             }
-            match running.client.scan(running.loaded.engine, SCRATCH_NAME, limits, allowed).await {
+            match running.client.scan(slot, running.loaded.engine, &file.name, limits, allowed).await {
                 Ok(report) => return Ok(Examination::Seen { report, unrar: running.client.hello().unrar }),
                 Err(EngineError::Refused(Failure { code: FailureCode::DeadlineExceeded, .. })) => {
                     return Ok(Examination::TimedOut);
                 }
                 Err(EngineError::Refused(Failure { code: FailureCode::WorkerDied, message })) => {
                     tracing::warn!(cause = message, "engine worker died over a file");
+                    attempts += 1;
+                }
+                Err(EngineError::Dead { cause: Death::Earlier, .. }) => {
+                    self.retire(&running).await;
+                    fresh_starts += 1;
                 }
                 Err(error) => {
                     // Whatever else went wrong, this child is not to be trusted with the next file.
                     tracing::warn!(cause = crate::telemetry::error_chain(&error), "engine died over a file");
-                    self.running = None;
+                    self.retire(&running).await;
+                    attempts += 1;
                 }
             }
         }
         Ok(Examination::Died)
     }
 
-    async fn running(&mut self, definitions: &Path) -> Result<&mut Running, EngineError> {
-        let warm = self.running.take().filter(|running| running.definitions == definitions);
-        let running = match warm {
-            Some(running) => running,
-            None => self.start(definitions).await?,
-        };
-        Ok(self.running.insert(running))
+    /// The engine with these definitions. Whoever comes while it is being started waits for that one.
+    async fn running(&self, definitions: &Path) -> Result<Arc<Running>, EngineError> {
+        let mut current = self.running.lock().await;
+        if let Some(warm) = current.take().filter(|running| running.definitions == definitions) {
+            return Ok(Arc::clone(current.insert(warm)));
+        }
+        let started = Arc::new(self.start(definitions).await?);
+        Ok(Arc::clone(current.insert(started)))
+    }
+
+    /// Takes an engine out of use. It lives on until the last scan with it has ended; one that has taken its place already stays.
+    async fn retire(&self, running: &Arc<Running>) {
+        let mut current = self.running.lock().await;
+        if current.as_ref().is_some_and(|current| Arc::ptr_eq(current, running)) {
+            *current = None;
+        }
     }
 
     async fn start(&self, definitions: &Path) -> Result<Running, EngineError> {
-        let mut client = EngineClient::start(&self.program, &self.scratch).await?;
+        let client = EngineClient::start(&self.program, &self.scratch, self.scans).await?;
         let loaded = client.load(definitions, LOAD_TIMEOUT).await?;
+        let sandbox = client.hello().sandbox;
         tracing::info!(
             signatures = loaded.signatures,
             load_ms = loaded.load_ms,
             compile_ms = loaded.compile_ms,
             canary_ms = loaded.canary_ms,
+            seccomp = sandbox.seccomp,
+            landlock = ?sandbox.landlock,
             "engine loaded"
         );
-        Ok(Running { client, definitions: definitions.to_owned(), loaded })
+        Ok(Running { client, definitions: definitions.to_owned(), loaded, last_file: AtomicU64::new(0) })
     }
 }
 
-/// A file in the engine's private directory that is gone when its scan is.
-struct ScratchFile(PathBuf);
+/// A file in the engine's private directory that is gone when its scan is. No part of its name ever derives from a key or an
+/// uploader's name.
+struct ScratchFile {
+    name: String,
+    path: PathBuf,
+}
 
 impl ScratchFile {
-    /// Claims the scratch file, removing what a crash may have left.
-    fn claim(directory: &Path) -> Self {
-        let path = directory.join(SCRATCH_NAME);
-        let _ = fs::remove_file(&path);
-        Self(path)
+    fn claim(running: &Running) -> Self {
+        let name = format!("object-{}", running.last_file.fetch_add(1, Ordering::Relaxed));
+        let path = running.client.directory().join(&name);
+        Self { name, path }
     }
 }
 
 impl Drop for ScratchFile {
     fn drop(&mut self) {
         // Nothing more can be done here; the private directory itself goes with its engine.
-        let _ = fs::remove_file(&self.0);
+        let _ = fs::remove_file(&self.path);
     }
 }
 

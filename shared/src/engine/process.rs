@@ -1,18 +1,13 @@
-//! The child process behind an [`EngineClient`](super::EngineClient): its pipes, its time, its end.
+//! The child process behind an [`EngineClient`](super::EngineClient): its start, its end, its last words.
 
 use std::{io, path::Path, process::Stdio, time::Duration};
 
-use nacre_engine_protocol::{
-    Command, LineError, MAX_LINE_BYTES, Outcome, Request, Response, parse_line, write_message,
-};
 use tokio::{
-    io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
+    io::{AsyncReadExt, BufReader},
     process::{Child, ChildStderr, ChildStdin, ChildStdout},
     task::JoinHandle,
     time::timeout,
 };
-
-use super::Death;
 
 /// Bytes kept of what the child wrote to stderr.
 const LAST_WORDS_BYTES: usize = 2048;
@@ -23,18 +18,18 @@ const LAST_WORDS_TIMEOUT: Duration = Duration::from_secs(2);
 #[derive(Debug)]
 pub(super) struct EngineProcess {
     child: Child,
-    requests: ChildStdin,
-    answers: BufReader<ChildStdout>,
     last_words: JoinHandle<Vec<u8>>,
-    last_id: u64,
 }
+
+/// The pipes to and from a child.
+pub(super) type Pipes = (ChildStdin, BufReader<ChildStdout>);
 
 impl EngineProcess {
     /// Starts `command` with an empty environment in `directory`.
     ///
     /// # Errors
     /// The operating system's.
-    pub(super) fn start(mut command: tokio::process::Command, directory: &Path) -> io::Result<Self> {
+    pub(super) fn start(mut command: tokio::process::Command, directory: &Path) -> io::Result<(Self, Pipes)> {
         let mut child = command
             .env_clear()
             .current_dir(directory)
@@ -49,35 +44,12 @@ impl EngineProcess {
             return Err(io::ErrorKind::BrokenPipe.into());
         };
         let last_words = tokio::spawn(keep_the_end(stderr));
-        Ok(Self { child, requests, answers: BufReader::new(answers), last_words, last_id: 0 })
+        Ok((Self { child, last_words }, (requests, BufReader::new(answers))))
     }
 
     /// Returns the process id, until reaped.
     pub(super) fn id(&self) -> Option<u32> {
         self.child.id()
-    }
-
-    /// Sends a request and returns the outcome, which may be a failure.
-    ///
-    /// # Errors
-    /// Whatever happened, the process must not be asked again.
-    pub(super) async fn ask(&mut self, command: Command, within: Duration) -> Result<Outcome, Death> {
-        self.last_id += 1;
-        let request = Request { id: self.last_id, command };
-        let Response { id, outcome } =
-            timeout(within, self.exchange(&request)).await.map_err(|_| Death::Late(within))??;
-        if id == self.last_id { Ok(outcome) } else { Err(Death::OutOfTurn) }
-    }
-
-    async fn exchange(&mut self, request: &Request) -> Result<Response, LineError> {
-        let mut line = Vec::new();
-        write_message(&mut line, request)?;
-        self.requests.write_all(&line).await?;
-        self.requests.flush().await?;
-        line.clear();
-        // A child taken over by an object must not fill our memory.
-        (&mut self.answers).take(MAX_LINE_BYTES as u64).read_until(b'\n', &mut line).await?;
-        parse_line(&line)
     }
 
     /// Kills and reaps the child and returns the end of what it wrote to stderr.
