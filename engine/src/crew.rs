@@ -15,12 +15,13 @@ use nacre_engine_protocol::{Failure, Outcome, Request};
 use nix::{
     errno::Errno,
     poll::{PollFd, PollFlags, PollTimeout, poll},
+    unistd::Pid,
 };
 
 use crate::{
     library::internal,
     sandbox::Sandbox,
-    worker::{Ending, Job, Worker},
+    worker::{Ending, Job, Worker, is_gone, reap},
 };
 
 /// The engine's working place inside its private directory, which is the current one.
@@ -31,6 +32,8 @@ const TEMPORARY: &str = "tmp";
 pub(crate) struct Crew {
     sandbox: Sandbox,
     members: Vec<Member>,
+    /// Killed, and not yet reaped.
+    leaving: Vec<Pid>,
     last_scratch: u64,
 }
 
@@ -66,7 +69,7 @@ impl Crew {
     /// When the directory is not fresh: cleaning up might delete what is not ours.
     pub(crate) fn new(sandbox: Sandbox) -> io::Result<Self> {
         DirBuilder::new().mode(0o700).create(TEMPORARY)?;
-        Ok(Self { sandbox, members: Vec::new(), last_scratch: 0 })
+        Ok(Self { sandbox, members: Vec::new(), leaving: Vec::new(), last_scratch: 0 })
     }
 
     /// What holds the crew.
@@ -134,6 +137,9 @@ impl Crew {
         for member in self.members.extract_if(.., |member| member.task.is_none()) {
             member.worker.end(&Ending::Cancelled)?;
         }
+        for worker in self.leaving.drain(..) {
+            reap(worker)?;
+        }
         Ok(())
     }
 
@@ -141,7 +147,8 @@ impl Crew {
     pub(crate) fn cancel(&mut self, request: u64) -> Option<(u64, Outcome)> {
         let is_it = |member: &Member| member.task.as_ref().is_some_and(|task| task.request == request);
         let at = self.members.iter().position(is_it)?;
-        Some((request, close(self.members.swap_remove(at).worker, &Ending::Cancelled)))
+        let member = self.members.swap_remove(at);
+        Some((request, self.close(member.worker, &Ending::Cancelled)))
     }
 
     /// Waits until a scan ends, `requests` has something, or nobody is left behind `answers`.
@@ -150,6 +157,7 @@ impl Crew {
     /// The operating system's.
     pub(crate) fn wait(&mut self, requests: Option<BorrowedFd<'_>>, answers: BorrowedFd<'_>) -> io::Result<Woken> {
         let mut woken = Woken::default();
+        self.leaving.retain(|worker| !is_gone(*worker));
         // Asks for nothing, so tells only of the reader's end.
         let mut watched = vec![PollFd::new(answers, PollFlags::empty())];
         watched.extend(self.members.iter().map(|member| PollFd::new(member.worker.answer(), PollFlags::POLLIN)));
@@ -170,7 +178,7 @@ impl Crew {
             match member.ending(spoke)? {
                 None => self.members.push(member),
                 Some(ending) => {
-                    let outcome = close(member.worker, &ending);
+                    let outcome = self.close(member.worker, &ending);
                     woken.done.extend(member.task.map(|task| (task.request, outcome)));
                 }
             }
@@ -185,6 +193,17 @@ impl Crew {
         left.map_or(PollTimeout::NONE, |left| {
             PollTimeout::try_from(left.saturating_add(Duration::from_millis(1))).unwrap_or(PollTimeout::MAX)
         })
+    }
+
+    /// Ends a worker and removes what it wrote: nothing of one object outlives its scan, even when its worker was killed.
+    fn close(&mut self, worker: Worker, ending: &Ending) -> Outcome {
+        let scratch = worker.scratch.clone();
+        let ended = worker.end(ending).map_err(|error| internal("cannot end a worker", &error));
+        let outcome = ended.map(|(outcome, leaving)| {
+            self.leaving.extend(leaving);
+            outcome
+        });
+        discard(&scratch).and(outcome).unwrap_or_else(Outcome::Failed)
     }
 
     fn next_scratch(&mut self) -> PathBuf {
@@ -202,16 +221,6 @@ impl Member {
             return Ok(Some(Ending::Overrun(task.deadline)));
         }
         if spoke { self.worker.read() } else { Ok(None) }
-    }
-}
-
-/// Ends a worker and removes what it wrote: nothing of one object outlives its scan, even when its worker was killed.
-fn close(worker: Worker, ending: &Ending) -> Outcome {
-    let scratch = worker.scratch.clone();
-    let outcome = worker.end(ending).unwrap_or_else(|error| Outcome::Failed(internal("cannot end a worker", &error)));
-    match discard(&scratch) {
-        Ok(()) => outcome,
-        Err(failure) => Outcome::Failed(failure),
     }
 }
 

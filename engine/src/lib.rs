@@ -3,6 +3,7 @@
 //! Speaks `nacre-engine-protocol` over stdin and stdout, in the private directory that it was started in. Has no
 //! network, no credentials, no settings. Exits 0 at the end of its input.
 
+mod archive;
 mod canary;
 mod crew;
 mod ffi;

@@ -3,13 +3,16 @@
 use std::{
     ffi::{CStr, CString},
     fs::{self, File},
+    io::{self, BufReader, Read, Seek},
     path::Path,
     time::{Duration, Instant},
 };
 
+use flate2::bufread::MultiGzDecoder;
 use nacre_engine_protocol::{Failure, FailureCode, Limits, Message, Report};
 
 use crate::{
+    archive::unopened,
     ffi::{Code, Engine, Field, Library},
     observation::{Observation, observe},
     probes::{self, Probes},
@@ -96,6 +99,7 @@ impl LoadedEngine {
             let message = "not all that libclamav told could be taken down".to_owned();
             return Err(Failure { code: FailureCode::WorkerDied, message });
         }
+        let unopened = unopened(&seen.layers, &seen.accounts, |bound| gzip_length(file, bound));
         let alerts = self.probes.sort(seen.alerts);
         // Probes alone make libclamav answer "virus".
         let only_probes = alerts.targets != 0
@@ -111,6 +115,7 @@ impl LoadedEngine {
             targets: alerts.targets,
             layers: seen.layers,
             layer_count: seen.layer_count,
+            unopened,
             messages: seen.messages,
             bytes_scanned,
             duration_ms: milliseconds(started.elapsed()),
@@ -143,6 +148,14 @@ impl LoadedEngine {
         }
         Ok(())
     }
+}
+
+/// Unpacks a gzip file up to a byte past `bound`; `None` when it is damaged.
+fn gzip_length(file: &File, bound: u64) -> Option<u64> {
+    let mut file = file;
+    file.rewind().ok()?;
+    let mut unpacked = MultiGzDecoder::new(BufReader::new(file)).take(bound.saturating_add(1));
+    io::copy(&mut unpacked, &mut io::sink()).ok()
 }
 
 /// Returns whole milliseconds.

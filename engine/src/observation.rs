@@ -15,6 +15,8 @@ use nacre_engine_protocol::{Layer, MAX_LAYERS, Message, Severity};
 use sha1::Sha1;
 use sha2::Sha256;
 
+use crate::archive::{Account, account};
+
 /// Most names of matching signatures kept: a file with every known pattern in it must not drown its own verdict.
 const MAX_ALERTS: usize = 256;
 /// Most messages kept.
@@ -33,6 +35,8 @@ pub(crate) struct Observation {
     pub(crate) alerts: BTreeSet<String>,
     /// The layers, at most [`MAX_LAYERS`].
     pub(crate) layers: Vec<Layer>,
+    /// What each of them says of itself.
+    pub(crate) accounts: Vec<Account>,
     /// Number of layers, those past the cap included.
     pub(crate) layer_count: u64,
     /// Messages of severity warning and above, at most a hundred.
@@ -85,6 +89,7 @@ impl Observation {
         if self.layers.len() >= MAX_LAYERS {
             return;
         }
+        self.accounts.push(account(content));
         self.layers.push(Layer {
             file_type: String::from_utf8_lossy(file_type).into_owned(),
             size: content.len() as u64,

@@ -4,7 +4,7 @@
 
 use std::{
     fs::File,
-    io::{self, BufReader, PipeReader, PipeWriter, Read, Write},
+    io::{self, BufReader, PipeReader, PipeWriter, Read},
     os::fd::{AsFd, BorrowedFd},
     panic::{AssertUnwindSafe, catch_unwind},
     path::{Path, PathBuf},
@@ -19,7 +19,7 @@ use nix::{
     errno::Errno,
     sys::{
         signal::{Signal, kill},
-        wait::{WaitStatus, waitpid},
+        wait::{WaitPidFlag, WaitStatus, waitpid},
     },
     unistd::{ForkResult, Pid, getpid},
 };
@@ -34,7 +34,7 @@ use crate::{
 /// Longest answer of a worker, in bytes: leaves room for the id that the zygote adds.
 const MAX_ANSWER_BYTES: usize = MAX_LINE_BYTES - 1024;
 /// Bytes read of an answer at once.
-const CHUNK_BYTES: usize = 64 << 10;
+const CHUNK_BYTES: usize = 16 << 10;
 
 /// A worker's one scan, inside of the worker.
 #[derive(Debug)]
@@ -63,7 +63,9 @@ pub(crate) struct Worker {
 /// How a worker's pipe came to its end.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Ending {
-    /// It wrote what it had to write, or died.
+    /// It wrote a whole line.
+    Answered,
+    /// It died before.
     Closed,
     /// It wrote more than an answer.
     Oversized,
@@ -120,15 +122,24 @@ impl Worker {
         if self.line.len() > MAX_ANSWER_BYTES {
             return Ok(Some(Ending::Oversized));
         }
+        if self.line.last() == Some(&b'\n') {
+            return Ok(Some(Ending::Answered));
+        }
         Ok((read == 0).then_some(Ending::Closed))
     }
 
-    /// Kills the worker if it still lives, reaps it, and concludes from how it came to its end.
+    /// Kills the worker if it still lives and concludes from how it came to its end. One that has answered is left to be reaped,
+    /// for that takes as long as it takes to take its memory apart.
     ///
     /// # Errors
     /// The operating system's.
-    pub(crate) fn end(self, ending: &Ending) -> io::Result<Outcome> {
-        Ok(judge(ending, &self.line, reap(self.process)?))
+    pub(crate) fn end(self, ending: &Ending) -> io::Result<(Outcome, Option<Pid>)> {
+        // One that has ended by itself keeps its own status.
+        kill(self.process, Signal::SIGKILL).or_else(|error| if error == Errno::ESRCH { Ok(()) } else { Err(error) })?;
+        if *ending == Ending::Answered {
+            return Ok((read_answer(&self.line), Some(self.process)));
+        }
+        Ok((judge(ending, &self.line, reap(self.process)?), None))
     }
 }
 
@@ -165,12 +176,14 @@ fn be_worker(
         Ok(Err(failure)) => Outcome::Failed(failure),
         Err(_) => return 101,
     };
-    if write_message(&mut answers, &outcome).and_then(|()| answers.flush()).is_ok() { 0 } else { 1 }
+    i32::from(write_message(&mut answers, &outcome).is_err())
 }
 
-fn reap(worker: Pid) -> io::Result<WaitStatus> {
-    // One that has ended by itself keeps its own status.
-    kill(worker, Signal::SIGKILL).or_else(|error| if error == Errno::ESRCH { Ok(()) } else { Err(error) })?;
+/// Waits for the end of a worker that was killed.
+///
+/// # Errors
+/// The operating system's.
+pub(crate) fn reap(worker: Pid) -> io::Result<WaitStatus> {
     loop {
         match waitpid(worker, None) {
             Err(Errno::EINTR) => {}
@@ -179,9 +192,13 @@ fn reap(worker: Pid) -> io::Result<WaitStatus> {
     }
 }
 
+/// Whether a worker that was killed has ended, and is reaped thereby.
+pub(crate) fn is_gone(worker: Pid) -> bool {
+    !matches!(waitpid(worker, Some(WaitPidFlag::WNOHANG)), Ok(WaitStatus::StillAlive) | Err(Errno::EINTR))
+}
+
+/// Concludes for a worker without a whole answer.
 fn judge(ending: &Ending, line: &[u8], status: WaitStatus) -> Outcome {
-    let failed = |code, message| Outcome::Failed(Failure { code, message });
-    let died = |message| failed(FailureCode::WorkerDied, message);
     let how = match status {
         WaitStatus::Signaled(_, signal, _) => format!("by signal {} ({signal})", signal as i32),
         WaitStatus::Exited(_, code) => format!("with status {code}"),
@@ -194,14 +211,27 @@ fn judge(ending: &Ending, line: &[u8], status: WaitStatus) -> Outcome {
         Ending::Cancelled => failed(FailureCode::Cancelled, "killed because nobody waits for it".to_owned()),
         Ending::Oversized => died(format!("its answer was longer than {MAX_ANSWER_BYTES} bytes")),
         Ending::Closed if line.is_empty() => died(format!("it ended {how} without an answer")),
-        Ending::Closed => match parse_line(line) {
-            Ok(outcome @ Outcome::Scanned(_)) => outcome,
-            Ok(Outcome::Failed(failure)) if is_its_own(failure.code) => Outcome::Failed(failure),
-            // A worker that was taken over can speak neither of engines nor for the zygote.
-            Ok(_) => died("it answered out of turn".to_owned()),
-            Err(error) => died(format!("it ended {how} after nonsense: {error}")),
-        },
+        Ending::Closed | Ending::Answered => died(format!("it ended {how} after half an answer")),
     }
+}
+
+/// Takes a worker's whole answer for no more than it may be.
+fn read_answer(line: &[u8]) -> Outcome {
+    match parse_line(line) {
+        Ok(outcome @ Outcome::Scanned(_)) => outcome,
+        Ok(Outcome::Failed(failure)) if is_its_own(failure.code) => Outcome::Failed(failure),
+        // A worker that was taken over can speak neither of engines nor for the zygote.
+        Ok(_) => died("it answered out of turn".to_owned()),
+        Err(error) => died(format!("it answered nonsense: {error}")),
+    }
+}
+
+fn failed(code: FailureCode, message: String) -> Outcome {
+    Outcome::Failed(Failure { code, message })
+}
+
+fn died(message: String) -> Outcome {
+    failed(FailureCode::WorkerDied, message)
 }
 
 /// Whether a worker can know of such a failure.
@@ -213,31 +243,30 @@ fn is_its_own(code: FailureCode) -> bool {
 mod tests {
     use super::*;
 
-    fn judged(line: &[u8]) -> Outcome {
-        let dead = WaitStatus::Signaled(Pid::from_raw(1), Signal::SIGSEGV, false);
-        judge(&Ending::Closed, line, dead)
-    }
-
     #[test]
     fn a_silent_death_names_its_signal() {
-        let Outcome::Failed(failure) = judged(b"") else { panic!("not a failure") };
-        assert_eq!(failure.code, FailureCode::WorkerDied);
-        assert!(failure.message.contains("signal 11 (SIGSEGV)"), "{}", failure.message);
+        let dead = WaitStatus::Signaled(Pid::from_raw(1), Signal::SIGSEGV, false);
+        for line in [&b""[..], b"{\"outcome\":\"scanned\""] {
+            let Outcome::Failed(failure) = judge(&Ending::Closed, line, dead) else { panic!("not a failure") };
+            assert_eq!(failure.code, FailureCode::WorkerDied);
+            assert!(failure.message.contains("signal 11 (SIGSEGV)"), "{}", failure.message);
+        }
     }
 
     #[test]
-    fn nonsense_half_a_line_and_foreign_answers_are_a_death() {
+    fn nonsense_and_foreign_answers_are_a_death() {
         let for_the_zygote = b"{\"outcome\":\"failed\",\"code\":\"no_such_engine\",\"message\":\"\"}\n";
+        let twice = b"{\"outcome\":\"unloaded\"}\n{\"outcome\":\"unloaded\"}\n";
         for line in [
             &b"{}\n"[..],
-            b"{\"outcome\":\"unloaded\"",
             b"{\"outcome\":\"unloaded\"}\n",
             b"\xff\n",
             b"\n",
             b"{\"outcome\":\"cancelled\"}\n",
             for_the_zygote,
+            twice,
         ] {
-            let Outcome::Failed(failure) = judged(line) else { panic!("not a failure") };
+            let Outcome::Failed(failure) = read_answer(line) else { panic!("not a failure") };
             assert_eq!(failure.code, FailureCode::WorkerDied, "{line:?}");
         }
     }

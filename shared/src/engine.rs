@@ -224,13 +224,13 @@ impl EngineClient {
     ) -> Result<T, EngineError> {
         match self.conversation.ask(command, slot, timeout).await? {
             Outcome::Failed(failure) => Err(EngineError::Refused(failure)),
-            outcome => match expected(outcome) {
-                Some(answer) => Ok(answer),
-                None => {
-                    self.conversation.doom(Death::OutOfTurn);
-                    Err(self.conversation.dead().await)
+            outcome => {
+                if let Some(answer) = expected(outcome) {
+                    return Ok(answer);
                 }
-            },
+                self.conversation.doom(Death::OutOfTurn);
+                Err(self.conversation.dead().await)
+            }
         }
     }
 }
@@ -349,6 +349,67 @@ mod tests {
         assert_eq!(failure.code, FailureCode::WorkerDied);
         assert_eq!(client.hello().functionality_level, 216);
         client.unload(1).await.expect("the child goes on");
+    }
+
+    fn asked(client: &EngineClient, slot: Slot) -> impl Future<Output = Result<Report, EngineError>> {
+        client.scan(slot, 1, "object", Limits::default(), PROMPTLY)
+    }
+
+    fn report(id: u64, status: u32) -> String {
+        let report = Report { status, ..Report::default() };
+        let response = protocol::Response { id, outcome: Outcome::Scanned(report) };
+        serde_json::to_string(&response).expect("JSON")
+    }
+
+    #[tokio::test]
+    async fn answers_in_any_order_reach_their_askers() {
+        let (first, second) = (report(2, 10), report(3, 11));
+        let client = greeted(&format!("read request; echo '{second}'; echo '{first}'; read request")).await;
+        let (one, other) = tokio::join!(async { asked(&client, client.slot().await).await }, async {
+            asked(&client, client.slot().await).await
+        });
+        assert_eq!((one.expect("a report").status, other.expect("a report").status), (10, 11));
+    }
+
+    #[tokio::test]
+    async fn a_dropped_scan_is_cancelled_and_costs_no_other() {
+        let other = report(3, 11);
+        let cancelled = r#"{"id":2,"outcome":"failed","code":"cancelled","message":""}"#;
+        let done = r#"{"id":4,"outcome":"cancelled"}"#;
+        let script =
+            format!("read request; read cancel; echo '{cancelled}'; echo '{done}'; echo '{other}'; read request");
+        let client = greeted(&script).await;
+        let dropped = async {
+            let scan = asked(&client, client.slot().await);
+            tokio::time::timeout(Duration::from_millis(100), scan).await
+        };
+        let (dropped, other) = tokio::join!(dropped, async { asked(&client, client.slot().await).await });
+        assert!(dropped.is_err());
+        assert_eq!(other.expect("a report").status, 11);
+        assert_eq!(client.slots.available_permits(), 4, "the cancelled scan's slot is free again");
+    }
+
+    #[tokio::test]
+    async fn a_death_is_told_to_all_under_way() {
+        let client = greeted("read request; echo nonsense; exec /bin/sleep 60").await;
+        let (one, other) = tokio::join!(async { asked(&client, client.slot().await).await }, async {
+            asked(&client, client.slot().await).await
+        });
+        for outcome in [one, other] {
+            let Err(EngineError::Dead { cause: Death::Pipe(_), .. }) = outcome else { panic!("not dead: {outcome:?}") };
+        }
+    }
+
+    #[tokio::test]
+    async fn no_more_scans_than_slots_are_under_way() {
+        let client = greeted("exec /bin/sleep 60").await;
+        let mut slots = Vec::new();
+        for _ in 0..4 {
+            slots.push(client.slot().await);
+        }
+        assert!(tokio::time::timeout(Duration::from_millis(50), client.slot()).await.is_err());
+        slots.pop();
+        client.slot().await;
     }
 
     #[tokio::test]

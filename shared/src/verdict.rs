@@ -179,6 +179,9 @@ fn objection(report: &Report, size: u64, unrar: bool) -> Option<Reason> {
     if (0..report.layers.len()).any(|at| unopened(report.layers.get(at..).unwrap_or_default())) {
         return Some(Reason::UnsupportedFormat);
     }
+    if report.unopened > 0 {
+        return Some(Reason::UnsupportedFormat);
+    }
     // An unusable temporary directory makes libclamav answer "clean" without having looked.
     let whole = report.layers.first().is_some_and(|root| root.size == size);
     if size > NEVER_INSPECTED_BYTES && !whole {
@@ -330,6 +333,8 @@ mod tests {
         assert_eq!(judge(&opened, 100, true), Verdict::Clean);
         opened.layers.push(Layer { depth: 1, ..layer("CL_TYPE_ARJ", 100) });
         assert_eq!(unscannable(&opened), Reason::UnsupportedFormat);
+        let passed_over = Report { unopened: 1, ..looked_at(100) };
+        assert_eq!(unscannable(&passed_over), Reason::UnsupportedFormat);
         let no_matcher = |file_type: &str| Report { targets: 0, status: 0, ..only(file_type) };
         assert_eq!(unscannable(&no_matcher("CL_TYPE_HTML")), Reason::UnsupportedFormat);
         assert_eq!(

@@ -197,6 +197,9 @@ pub struct Report {
     pub layers: Vec<Layer>,
     /// Number of layers, those past the cap included.
     pub layer_count: u64,
+    /// Number of parts that archives tell of and that are not among the layers: members in a packing that libclamav does not know, or
+    /// that it passed over, and ends that are missing.
+    pub unopened: u64,
     /// libclamav's messages of severity warning and above, at most 100.
     pub messages: Vec<Message>,
     /// Bytes scanned over all layers, as libclamav counts them.

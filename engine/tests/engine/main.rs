@@ -9,6 +9,10 @@ mod differential;
 #[cfg(test)]
 mod driver;
 #[cfg(test)]
+mod fail_closed;
+#[cfg(test)]
+mod hostile_corpus;
+#[cfg(test)]
 mod hostility;
 #[cfg(test)]
 mod loading;

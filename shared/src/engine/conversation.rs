@@ -144,8 +144,10 @@ impl Conversation {
     /// Hands an answer to who asked.
     fn deliver(&self, Response { id, outcome }: Response) -> Result<(), Death> {
         let pending = self.state().pending.remove(&id).ok_or(Death::OutOfTurn)?;
-        // Nobody may wait any more.
-        pending.asker.map(|asker| asker.send(outcome));
+        if let Some(asker) = pending.asker {
+            // Nobody may wait any more.
+            drop(asker.send(outcome));
+        }
         Ok(())
     }
 

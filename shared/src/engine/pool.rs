@@ -207,3 +207,45 @@ impl Drop for ScratchFile {
 pub fn program_beside_us() -> io::Result<PathBuf> {
     Ok(env::current_exe()?.with_file_name("nacre-engine"))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    /// A program that speaks as the engine does; the first one started dies of the first two scans.
+    const PROGRAM: &str = r#"#!/bin/sh
+echo started >> PLACE/starts
+read hello; echo '{"id":1,"outcome":"hello","protocol":2,"clamav_version":"1.4.6","functionality_level":216,"unrar":false,"sandbox":{"seccomp":true,"landlock":"absent"}}'
+read load; echo '{"id":2,"outcome":"loaded","engine":1,"signatures":1,"eicar":[],"load_ms":0,"compile_ms":0,"canary_ms":0}'
+if ! [ -e PLACE/died ]; then : > PLACE/died; read one; read other; exit 1; fi
+id=3
+while read scan; do
+    echo "{\"id\":$id,\"outcome\":\"scanned\",\"status\":0,\"alerts\":[],\"limits_exceeded\":[],\"encrypted\":[],\"targets\":1,\"layers\":[],\"layer_count\":0,\"unopened\":0,\"messages\":[],\"bytes_scanned\":0,\"duration_ms\":0}"
+    id=$((id+1))
+done
+"#;
+
+    #[tokio::test]
+    async fn scans_that_lose_their_engine_share_one_fresh_one() {
+        let place = tempfile::tempdir().expect("a directory");
+        let program = place.path().join("engine");
+        fs::write(&program, PROGRAM.replace("PLACE", &place.path().to_string_lossy())).expect("a program");
+        fs::set_permissions(&program, fs::Permissions::from_mode(0o700)).expect("a program");
+        let pool = EnginePool::new(program, place.path().to_owned()).with_scans(2);
+        let examine = || async {
+            let fetch = async |path: &Path| fs::write(path, "content");
+            pool.examine(place.path(), fetch, Limits::default(), || Duration::from_secs(30)).await
+        };
+        let (one, other) = tokio::join!(examine(), examine());
+        for examined in [one, other] {
+            assert!(matches!(examined, Ok(Examination::Seen { .. })), "{examined:?}");
+        }
+        let starts = fs::read_to_string(place.path().join("starts")).expect("starts");
+        assert_eq!(starts.lines().count(), 2, "one restart for both");
+        let left = fs::read_dir(place.path()).expect("a directory").flatten();
+        let engines = left.filter(|entry| entry.file_name().to_string_lossy().starts_with("engine-")).count();
+        assert_eq!(engines, 1, "the dead engine's directory is gone");
+    }
+}

@@ -1,0 +1,237 @@
+//! What an archive says of itself, to hold against what libclamav unpacked.
+//!
+//! libclamav passes in silence over members whose packing it does not know and over archives that end too soon, and calls the rest
+//! clean. So the archive's own account is read here: formats, offsets and sizes, nothing is unpacked. What follows from it is the
+//! asking side's to decide. Sources: PKWARE's APPNOTE, RFC 1952, the file formats of xz, bzip2, 7-Zip and Microsoft's cabinets.
+
+use std::collections::BTreeMap;
+
+use nacre_engine_protocol::{Layer, MAX_LAYERS};
+
+/// An archive's account of itself.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Account {
+    /// Parts that nobody can have looked into: the end is missing, or the packing is unknown to libclamav.
+    pub(crate) lost: u64,
+    /// Sizes of the members that libclamav must have shown as layers: it stops unpacking one that is too large or damaged without a word.
+    pub(crate) members: Vec<u64>,
+    /// For gzip, the size of what is packed, modulo 2³².
+    pub(crate) gzip_size: Option<u32>,
+}
+
+/// Packings of zip members that libclamav 1.4 undoes: stored, imploded, deflated, deflated with 64 KiB, bzip2.
+const ZIP_METHODS: [u16; 5] = [0, 6, 8, 9, 12];
+/// libclamav looks at nothing of this size or less, nor shows it.
+const NEVER_SHOWN_BYTES: u64 = 5;
+/// Length of a zip's end record, of its comment at most, and of one entry in its directory.
+const ZIP_END: usize = 22;
+const ZIP_COMMENT: usize = 0xFFFF;
+const ZIP_ENTRY: usize = 46;
+
+/// Returns what `content` says of itself; nothing unless it is an archive that we know.
+pub(crate) fn account(content: &[u8]) -> Account {
+    let whole = if content.starts_with(b"PK\x03\x04") {
+        return zip(content).unwrap_or(Account { lost: 1, ..Account::default() });
+    } else if content.starts_with(b"\x1f\x8b\x08") {
+        let size = content.last_chunk().map(|size| u32::from_le_bytes(*size));
+        return Account { gzip_size: size, ..Account::default() };
+    } else if content.starts_with(b"\xfd7zXZ\0") {
+        content.trim_end_with_zeros().ends_with(b"YZ")
+    } else if content.starts_with(b"BZh") {
+        bzip2_ends(content)
+    } else if content.starts_with(b"7z\xbc\xaf\x27\x1c") {
+        let end = number64(content, 12).zip(number64(content, 20)).and_then(|(at, size)| at.checked_add(size));
+        end.is_some_and(|end| end.saturating_add(32) <= content.len() as u64)
+    } else if content.starts_with(b"MSCF\0\0\0\0") {
+        number32(content, 8).is_some_and(|size| size as usize <= content.len())
+    } else {
+        true
+    };
+    Account { lost: u64::from(!whole), ..Account::default() }
+}
+
+/// Counts what the archives among `layers` hold by their own `accounts` and libclamav did not show. `gzip_length` unpacks the outermost
+/// layer, should it be gzip, as far as the given size, and tells how long it is.
+pub(crate) fn unopened(layers: &[Layer], accounts: &[Account], gzip_length: impl FnOnce(u64) -> Option<u64>) -> u64 {
+    let (mut unopened, mut gzip_length) = (0, Some(gzip_length));
+    for (at, (layer, account)) in layers.iter().zip(accounts).enumerate() {
+        unopened += account.lost;
+        let after = layers.get(at + 1..).unwrap_or_default();
+        let inside = after.iter().take_while(|inner| inner.depth > layer.depth);
+        // Past their cap layers are not listed.
+        if layers.len() < MAX_LAYERS {
+            let shown = inside.clone().filter(|inner| inner.depth == layer.depth + 1).map(|inner| inner.size);
+            unopened += missing(&account.members, shown);
+        }
+        let Some(size) = account.gzip_size else { continue };
+        let shown = inside.map(|inner| inner.size).next().unwrap_or_default();
+        let as_promised = u32::try_from(shown & 0xFFFF_FFFF) == Ok(size);
+        // Several files in a row promise the size of the last one only.
+        let mut after_all = || at == 0 && gzip_length.take().and_then(|length| length(shown)) == Some(shown);
+        unopened += u64::from(!(as_promised || shown == 0 && u64::from(size) <= NEVER_SHOWN_BYTES || after_all()));
+    }
+    unopened
+}
+
+/// Counts the sizes among `promised` that have no counterpart among `shown`.
+fn missing(promised: &[u64], shown: impl Iterator<Item = u64>) -> u64 {
+    let mut open = BTreeMap::<u64, u64>::new();
+    for size in shown {
+        *open.entry(size).or_default() += 1;
+    }
+    let unmatched = promised.iter().filter(|size| match open.get_mut(size) {
+        Some(left @ 1..) => {
+            *left -= 1;
+            false
+        }
+        _ => true,
+    });
+    unmatched.count() as u64
+}
+
+/// Padding of an xz stream.
+trait TrimZeros {
+    fn trim_end_with_zeros(&self) -> &Self;
+}
+
+impl TrimZeros for [u8] {
+    fn trim_end_with_zeros(&self) -> &Self {
+        let end = self.iter().rposition(|byte| *byte != 0).map_or(0, |at| at + 1);
+        self.get(..end).unwrap_or_default()
+    }
+}
+
+/// Walks the directory at the end of a zip; `None` when there is none, or it is cut short.
+fn zip(content: &[u8]) -> Option<Account> {
+    let from = content.len().saturating_sub(ZIP_END + ZIP_COMMENT);
+    let end = from + content.get(from..)?.windows(4).rposition(|bytes| bytes == b"PK\x05\x06")?;
+    let (mut entries, mut size) = (u64::from(number16(content, end + 10)?), u64::from(number32(content, end + 12)?));
+    let mut directory_end = end as u64;
+    // Too large for the fields: a second end record before a locator holds the numbers.
+    if entries == 0xFFFF || size == 0xFFFF_FFFF || number32(content, end + 16)? == 0xFFFF_FFFF {
+        let locator = end.checked_sub(20)?;
+        if content.get(locator..)?.starts_with(b"PK\x06\x07") {
+            let from = usize::try_from(number64(content, locator + 8)?).ok()?;
+            content.get(from..)?.starts_with(b"PK\x06\x06").then_some(())?;
+            (entries, size) = (number64(content, from + 32)?, number64(content, from + 40)?);
+            directory_end = from as u64;
+        }
+    }
+    let mut at = usize::try_from(directory_end.checked_sub(size)?).ok()?;
+    let mut account = Account::default();
+    for _ in 0..entries {
+        content.get(at..)?.starts_with(b"PK\x01\x02").then_some(())?;
+        let (flags, method) = (number16(content, at + 8)?, number16(content, at + 10)?);
+        let (packed, mut unpacked) = (number32(content, at + 20)?, u64::from(number32(content, at + 24)?));
+        let [name, extra, comment] = [28, 30, 32].map(|field| number16(content, at + field).map(usize::from));
+        let (extra_at, extra) = (at + ZIP_ENTRY + name?, extra?);
+        if unpacked == 0xFFFF_FFFF {
+            unpacked = large_size(content.get(extra_at..extra_at + extra)?).unwrap_or(unpacked);
+        }
+        // libclamav tells of encryption by itself.
+        let encrypted = flags & 1 != 0;
+        if !encrypted && packed > 0 && unpacked > NEVER_SHOWN_BYTES {
+            if ZIP_METHODS.contains(&method) {
+                account.members.push(unpacked);
+            } else {
+                account.lost += 1;
+            }
+        }
+        at = extra_at + extra + comment?;
+    }
+    Some(account)
+}
+
+/// The size of a member whose entry has no room for it: the first number of the extra field 1.
+fn large_size(mut extra: &[u8]) -> Option<u64> {
+    loop {
+        let (id, length) = (number16(extra, 0)?, number16(extra, 2)?);
+        if id == 1 {
+            return number64(extra, 4);
+        }
+        extra = extra.get(4 + usize::from(length)..)?;
+    }
+}
+
+/// Whether a bzip2 file has its end mark, which stands at any bit, before a sum of 32 bits and less than a byte of padding.
+fn bzip2_ends(content: &[u8]) -> bool {
+    const MARK: u128 = 0x1772_4538_5090;
+    let tail = content.last_chunk::<11>();
+    let tail = tail.map(|tail| tail.iter().fold(0, |number, byte| number << 8 | u128::from(*byte)));
+    tail.is_some_and(|tail: u128| (0..8).any(|padding| tail >> (32 + padding) & 0xFFFF_FFFF_FFFF == MARK))
+}
+
+fn number16(content: &[u8], at: usize) -> Option<u16> {
+    content.get(at..)?.first_chunk().map(|bytes| u16::from_le_bytes(*bytes))
+}
+
+fn number32(content: &[u8], at: usize) -> Option<u32> {
+    content.get(at..)?.first_chunk().map(|bytes| u32::from_le_bytes(*bytes))
+}
+
+fn number64(content: &[u8], at: usize) -> Option<u64> {
+    content.get(at..)?.first_chunk().map(|bytes| u64::from_le_bytes(*bytes))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Cursor, Write};
+
+    use zip::{CompressionMethod, ZipWriter, write::SimpleFileOptions};
+
+    use super::*;
+
+    fn archive(members: &[&[u8]]) -> Vec<u8> {
+        let mut archive = ZipWriter::new(Cursor::new(Vec::new()));
+        for (n, content) in members.iter().enumerate() {
+            let options = SimpleFileOptions::default().compression_method(CompressionMethod::Deflated);
+            archive.start_file(n.to_string(), options).unwrap();
+            archive.write_all(content).unwrap();
+        }
+        archive.finish().unwrap().into_inner()
+    }
+
+    #[test]
+    fn a_zip_counts_its_members_save_those_never_shown() {
+        let members = Account { members: vec![12, 13], ..Account::default() };
+        assert_eq!(account(&archive(&[b"first member", b"second member", b"tiny", b""])), members);
+        assert_eq!(account(&archive(&[])), Account::default());
+    }
+
+    #[test]
+    fn a_zip_without_its_end_or_with_foreign_packing_has_lost_something() {
+        let whole = archive(&[b"first member", b"second member"]);
+        for length in 4..whole.len() {
+            assert!(account(&whole[..length]).lost > 0, "{length} of {} bytes", whole.len());
+        }
+        let mut foreign = whole.clone();
+        let directory = foreign.windows(4).position(|bytes| bytes == b"PK\x01\x02").unwrap();
+        foreign[directory + 10] = 93;
+        assert_eq!(account(&foreign), Account { lost: 1, members: vec![13], gzip_size: None });
+    }
+
+    #[test]
+    fn what_was_promised_must_be_shown_in_its_size() {
+        assert_eq!(missing(&[10, 10, 20], [20, 10, 10, 5].into_iter()), 0);
+        assert_eq!(missing(&[10, 10, 20], [10, 20].into_iter()), 1);
+        assert_eq!(missing(&[300], [50].into_iter()), 1);
+    }
+
+    #[test]
+    fn no_bytes_panic_it() {
+        for start in
+            [&b"PK\x03\x04"[..], b"7z\xbc\xaf\x27\x1c", b"MSCF\0\0\0\0", b"BZh", b"\xfd7zXZ\0", b"\x1f\x8b\x08"]
+        {
+            for length in 0..100 {
+                account(&[start, &vec![0xFF; length]].concat());
+                account(&[start, b"PK\x05\x06", &vec![0xFF; length]].concat());
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_no_archive_has_nothing_to_say() {
+        assert_eq!(account(b"just some words"), Account::default());
+        assert_eq!(account(b""), Account::default());
+    }
+}
