@@ -65,7 +65,7 @@ fn sweep(parent: &Path, prefix: &str) {
     let Ok(entries) = fs::read_dir(parent) else { return };
     for lock in entries.flatten().map(|entry| entry.path()) {
         let name = lock.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-        if !name.starts_with(prefix) || !name.ends_with(".lock") {
+        if !name.starts_with(prefix) || lock.extension().is_none_or(|extension| extension != "lock") {
             continue;
         }
         let Ok(file) = File::open(&lock) else { continue };

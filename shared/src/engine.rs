@@ -9,9 +9,7 @@ mod pool;
 mod process;
 
 use std::{
-    fs::Permissions,
     io,
-    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
@@ -23,10 +21,10 @@ use protocol::{
     Command, Failure, FailureCode, Hello, Landlock, Limits, LineError, Loaded, MAX_SCANS, Outcome, PROTOCOL_VERSION,
     Report, Sandbox,
 };
-use tempfile::TempDir;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use self::conversation::Conversation;
+use crate::claimed_directory::ClaimedDirectory;
 
 /// Time for an answer that needs no work.
 const PROMPTLY: Duration = Duration::from_secs(10);
@@ -41,7 +39,7 @@ pub struct EngineClient {
     conversation: Conversation,
     hello: Hello,
     slots: Arc<Semaphore>,
-    directory: TempDir,
+    directory: ClaimedDirectory,
 }
 
 /// The right to one scan among those that run at once.
@@ -127,7 +125,7 @@ impl EngineClient {
         Self::greet(conversation, directory, scans).await
     }
 
-    async fn greet(conversation: Conversation, directory: TempDir, scans: usize) -> Result<Self, EngineError> {
+    async fn greet(conversation: Conversation, directory: ClaimedDirectory, scans: usize) -> Result<Self, EngineError> {
         let nothing = Sandbox { seccomp: false, landlock: Landlock::Absent };
         let nobody = Hello {
             protocol: 0,
@@ -242,16 +240,15 @@ impl Drop for EngineClient {
     }
 }
 
-/// Makes a directory under `scratch` that only its owner may enter.
-fn private_directory(scratch: &Path) -> Result<TempDir, EngineError> {
-    let owner_only = Permissions::from_mode(0o700);
-    let directory = tempfile::Builder::new().prefix("engine-").permissions(owner_only).tempdir_in(scratch);
+/// Makes a directory under `scratch` that only its owner may enter, and that is gone with this process, however that ends.
+fn private_directory(scratch: &Path) -> Result<ClaimedDirectory, EngineError> {
+    let directory = ClaimedDirectory::new(scratch, "engine-");
     directory.map_err(|cause| EngineError::Directory { scratch: scratch.to_owned(), cause })
 }
 
 #[cfg(test)]
 mod tests {
-    use std::time::Instant;
+    use std::{os::unix::fs::PermissionsExt, time::Instant};
 
     use super::*;
 

@@ -42,6 +42,8 @@ pub(crate) fn stand_in() -> Result<(), LineError> {
                 Outcome::Scanned(Report { status: u32::from(found), alerts, ..Report::default() })
             }
             Command::Unload { .. } => Outcome::Unloaded,
+            // Every scan has ended by then.
+            Command::Cancel { .. } => Outcome::Cancelled,
         };
         write_message(&mut answers, &Response { id: request.id, outcome })?;
     }

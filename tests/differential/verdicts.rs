@@ -19,6 +19,15 @@ use serde_json::Value;
 /// Debian's package `clamav-testfiles`.
 const TEST_FILES: &str = "/usr/share/clamav-testfiles";
 
+/// Where a Debian system has files of many kinds.
+const SYSTEM: [&str; 4] = ["/usr/bin", "/usr/share/doc", "/usr/share/perl5", "/usr/share/fonts"];
+
+/// Most of them that are compared.
+const MAX_SYSTEM_FILES: usize = 2_000;
+
+/// Larger ones take both of us long and tell nothing more.
+const MAX_SYSTEM_FILE: u64 = 1 << 20;
+
 /// Runs a tool of ClamAV's; `None`, saying so, when it is not installed.
 fn run(program: &str, arguments: &[&Path]) -> Option<Output> {
     let output = Command::new(program).args(arguments).output();
@@ -75,14 +84,40 @@ fn nacre(definitions: &Path, files: &[PathBuf]) -> BTreeMap<String, (String, Vec
 
 #[test]
 fn verdicts_are_clamscans() {
-    let definitions = definitions();
     let (_directory, files) = corpus();
+    compare(&files);
+}
+
+/// Programs, libraries, archives and documents of this very machine, a thousand and more.
+#[test]
+fn verdicts_on_the_files_of_a_system_are_clamscans() {
+    let directory = tempfile::tempdir().unwrap();
+    let infected = directory.path().join("eicar.com");
+    fs::write(&infected, eicar()).unwrap();
+    let (mut files, mut places) = (vec![infected], SYSTEM.map(PathBuf::from).to_vec());
+    while let Some(place) = places.pop() {
+        let mut entries: Vec<_> = fs::read_dir(place).into_iter().flatten().flatten().collect();
+        entries.sort_by_key(fs::DirEntry::file_name);
+        for entry in entries {
+            let Ok(metadata) = entry.metadata() else { continue };
+            if metadata.is_dir() {
+                places.push(entry.path());
+            } else if metadata.is_file() && metadata.len() < MAX_SYSTEM_FILE && files.len() < MAX_SYSTEM_FILES {
+                files.push(entry.path());
+            }
+        }
+    }
+    compare(&files);
+}
+
+fn compare(files: &[PathBuf]) {
+    let definitions = definitions();
     let database: PathBuf = format!("--database={}", definitions.path().display()).into();
     let options =
         [Path::new("--no-summary"), Path::new("--alert-exceeds-max=yes"), Path::new("--allmatch=yes"), &database];
     let arguments: Vec<&Path> = options.into_iter().chain(files.iter().map(PathBuf::as_path)).collect();
     let Some(output) = run("clamscan", &arguments) else { return };
-    let ours = nacre(definitions.path(), &files);
+    let ours = nacre(definitions.path(), files);
     let said = String::from_utf8(output.stdout).unwrap();
     let mut theirs: BTreeMap<String, Vec<String>> =
         files.iter().map(|file| (file.display().to_string(), vec![])).collect();
