@@ -106,6 +106,8 @@ fn zip(content: &[u8]) -> Option<Account> {
     let from = content.len().saturating_sub(ZIP_END + ZIP_COMMENT);
     let end = from + content.get(from..)?.windows(4).rposition(|bytes| bytes == b"PK\x05\x06")?;
     let (mut entries, mut size) = (u64::from(number16(content, end + 10)?), u64::from(number32(content, end + 12)?));
+    let comment = usize::from(number16(content, end + 20)?);
+    content.get(..end + ZIP_END + comment)?;
     let mut directory_end = end as u64;
     // Too large for the fields: a second end record before a locator holds the numbers.
     if entries == 0xFFFF || size == 0xFFFF_FFFF || number32(content, end + 16)? == 0xFFFF_FFFF {
