@@ -87,14 +87,15 @@ impl Worker {
         siblings: &mut Vec<Sibling>,
         work: impl FnOnce(Job<'_>) -> Outcome,
     ) -> io::Result<Self> {
-        let (answer, answers) = io::pipe()?;
+        let (answer, mut answers) = io::pipe()?;
         let (job, jobs) = io::pipe()?;
         let zygote = getpid();
         match ffi::fork()? {
             ForkResult::Child => {
                 drop((answer, jobs));
                 siblings.clear();
-                ffi::exit_at_once(be_worker(zygote, sandbox, job, answers, &scratch, work))
+                // Its pipe is closed by its exit alone: whoever sees it closed finds the worker's own status.
+                ffi::exit_at_once(be_worker(zygote, sandbox, job, &mut answers, &scratch, work))
             }
             ForkResult::Parent { child } => Ok(Self { process: child, jobs, answer, line: Vec::new(), scratch }),
         }
@@ -148,7 +149,7 @@ fn be_worker(
     zygote: Pid,
     sandbox: &Sandbox,
     job: PipeReader,
-    mut answers: PipeWriter,
+    answers: &mut PipeWriter,
     scratch: &Path,
     work: impl FnOnce(Job<'_>) -> Outcome,
 ) -> i32 {
@@ -176,7 +177,7 @@ fn be_worker(
         Ok(Err(failure)) => Outcome::Failed(failure),
         Err(_) => return 101,
     };
-    i32::from(write_message(&mut answers, &outcome).is_err())
+    i32::from(write_message(answers, &outcome).is_err())
 }
 
 /// Waits for the end of a worker that was killed.
