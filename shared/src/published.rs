@@ -192,6 +192,8 @@ impl Published {
         self.check_bodies(store, &manifest).await?;
         let manifest = manifest.restored_as(self.next_generation(), now);
         let race = self.advance(store, &manifest, true).await?;
+        // A run that tidied meanwhile may not have seen that they are needed again.
+        self.check_bodies(store, &manifest).await?;
         Ok((manifest, race))
     }
 

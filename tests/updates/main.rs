@@ -5,6 +5,8 @@
 #[cfg(test)]
 mod cool_downs;
 #[cfg(test)]
+mod found_by_attack;
+#[cfg(test)]
 mod freshclams_own;
 #[cfg(test)]
 mod hostility;
@@ -12,6 +14,8 @@ mod hostility;
 mod kills;
 #[cfg(test)]
 mod loose_files;
+#[cfg(test)]
+mod meddling;
 #[cfg(test)]
 mod proofs;
 #[cfg(test)]

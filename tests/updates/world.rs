@@ -155,6 +155,11 @@ impl World {
         update
     }
 
+    /// Where runs work.
+    pub(crate) fn scratch_path(&self) -> &std::path::Path {
+        self.scratch.path()
+    }
+
     /// The published manifest, whose bodies are all there and verify.
     pub(crate) async fn manifest(&self) -> Option<Manifest> {
         let manifest = Published::read(&self.store).await.unwrap().manifest?;

@@ -16,8 +16,8 @@ use nacre_shared::{
         trust_anchor::TrustAnchors,
         unpacked::Unpacked,
     },
-    port::DefinitionsStore,
-    published::read_body,
+    port::{DefinitionsStore, StoreError},
+    published::{PublishedError, read_body},
     telemetry::error_chain,
 };
 
@@ -152,9 +152,18 @@ impl<Store: DefinitionsStore> Bringer<'_, Store> {
         let first = self.cdiff(database, first).await;
         let mut base = Vec::new();
         if matches!(first, Ok(Ok(_))) {
-            base = read_body(self.store, entry)
-                .await
-                .map_err(|source| BringError::Published { database: database.to_string(), source })?;
+            base = match read_body(self.store, entry).await {
+                Ok(base) => base,
+                // A body that was lost heals by the whole.
+                Err(
+                    error @ (PublishedError::Altered { .. }
+                    | PublishedError::Store { source: StoreError::NotFound, .. }),
+                ) => {
+                    tracing::error!(cause = error_chain(&error), "published database lost; downloading the whole");
+                    return self.whole(database, None, advertised, Whole::Unusable, brought).await;
+                }
+                Err(source) => return Err(BringError::Published { database: database.to_string(), source }),
+            };
         }
         let (part, step) = self.patch(database, entry, &base, Some(first), advertised, false, brought).await?;
         drop(base);
@@ -265,7 +274,7 @@ impl<Store: DefinitionsStore> Bringer<'_, Store> {
         brought: &mut Brought,
     ) -> Result<(), BringError> {
         tracing::info!(database = database.as_str(), reason = ?why, "downloading the whole database");
-        let (verified, bytes) = self.fetch_whole(database, advertised.kind, brought).await?;
+        let (verified, bytes) = self.fetch_whole(database, advertised.kind, advertised.version, brought).await?;
         let step = after_whole(reached, verified.header.version, advertised.version, why);
         if let Step::Keep(keep @ Keep::Stale { .. }) = step {
             brought.keep(database, keep);
@@ -290,7 +299,8 @@ impl<Store: DefinitionsStore> Bringer<'_, Store> {
         Ok(())
     }
 
-    /// Downloads and verifies a whole database, with its detached signature where there is one.
+    /// Downloads and verifies a whole database, with its detached signature where there is one: from the first mirror that has
+    /// this version or a newer one, valid; otherwise the newest that any has.
     ///
     /// # Errors
     /// [`BringError`].
@@ -298,11 +308,40 @@ impl<Store: DefinitionsStore> Bringer<'_, Store> {
         &self,
         database: &DatabaseName,
         kind: ContainerKind,
+        wanted: DatabaseVersion,
+        brought: &mut Brought,
+    ) -> Result<(VerifiedCvd, Vec<u8>), BringError> {
+        let (mut best, mut failure): (Option<(VerifiedCvd, Vec<u8>)>, Option<BringError>) = (None, None);
+        for mirror in 0..self.mirrors.count() {
+            match self.fetch_whole_from(mirror, database, kind, brought).await {
+                Ok((verified, bytes)) if verified.header.version >= wanted => return Ok((verified, bytes)),
+                Ok((verified, bytes)) => {
+                    best = best
+                        .filter(|best| best.0.header.version >= verified.header.version)
+                        .or(Some((verified, bytes)));
+                }
+                // A mirror that does not answer must not hide what another one serves.
+                Err(BringError::Mirror { .. }) if matches!(failure, Some(ref error) if !error.is_missing()) => {}
+                Err(error) => failure = Some(error),
+            }
+        }
+        let none = || BringError::Mirror {
+            database: database.to_string(),
+            source: MirrorError::Missing { file: format!("{database}.{}", kind.extension()) },
+        };
+        best.ok_or_else(|| failure.unwrap_or_else(none))
+    }
+
+    async fn fetch_whole_from(
+        &self,
+        mirror: usize,
+        database: &DatabaseName,
+        kind: ContainerKind,
         brought: &mut Brought,
     ) -> Result<(VerifiedCvd, Vec<u8>), BringError> {
         let file = format!("{database}.{}", kind.extension());
         let no_answer = |source| BringError::Mirror { database: database.to_string(), source };
-        let bytes = self.mirrors.fetch(&file, self.max_database_bytes).await.map_err(no_answer)?;
+        let bytes = self.mirrors.fetch_from(mirror, &file, self.max_database_bytes).await.map_err(no_answer)?;
         let refused = |version: String| {
             let file = file.clone();
             move |source| BringError::Verify { file, version, source }
@@ -316,8 +355,10 @@ impl<Store: DefinitionsStore> Bringer<'_, Store> {
             let sign = format!("{database}-{}.cvd.sign", version.0);
             if let Some(signature) = self.mirrors.fetch_optional(&sign, MAX_SIGN_BYTES).await.map_err(no_answer)? {
                 let checked = self.check_detached(&signature, &bytes);
-                checked.map_err(|source| BringError::Detached { file: sign.clone(), source })?;
-                brought.signed_files.insert(sign, signature);
+                // What nobody here has verified is handed on to nobody.
+                if checked.map_err(|source| BringError::Detached { file: sign.clone(), source })? {
+                    brought.signed_files.insert(sign, signature);
+                }
             }
         }
         Ok((verified, bytes))
@@ -338,22 +379,24 @@ impl<Store: DefinitionsStore> Bringer<'_, Store> {
         let mut files = BTreeMap::new();
         let sign = format!("{file}.sign");
         if let Some(signature) = self.mirrors.fetch_optional(&sign, MAX_SIGN_BYTES).await? {
-            if let Err(error) = self.check_detached(&signature, &bytes) {
-                return Ok(Err(error.into()));
+            match self.check_detached(&signature, &bytes) {
+                Ok(true) => drop(files.insert(sign, signature)),
+                Ok(false) => {}
+                Err(error) => return Ok(Err(error.into())),
             }
-            files.insert(sign, signature);
         }
         files.insert(file, bytes);
         Ok(Ok(SignedCdiff { script: verified.script, files }))
     }
 
-    /// Checks a detached signature that is there, where there is a root to check it by.
-    fn check_detached(&self, signature: &[u8], content: &[u8]) -> Result<(), DetachedError> {
-        let Some(root) = self.trust_anchors.certificate.as_ref().filter(|_| self.check_detached) else { return Ok(()) };
+    /// Checks a detached signature that is there, where there is a root to check it by; tells whether it vouches for the content.
+    fn check_detached(&self, signature: &[u8], content: &[u8]) -> Result<bool, DetachedError> {
+        let Some(root) = self.trust_anchors.certificate.as_ref().filter(|_| self.check_detached) else {
+            return Ok(false);
+        };
         let level = detached_signature::FUNCTIONALITY_LEVEL;
-        match detached_signature::verify(signature, content, root, level, self.now)? {
-            Detached::Signed { .. } | Detached::NotForUs => Ok(()),
-        }
+        let verified = detached_signature::verify(signature, content, root, level, self.now)?;
+        Ok(matches!(verified, Detached::Signed { .. }))
     }
 
     /// Packs what scripts made, and verifies it as if it had come from a mirror.

@@ -102,10 +102,12 @@ impl Config {
         let definitions_bucket = settings.required("AV_DEFINITION_S3_BUCKET", "the definitions bucket's name")?;
         let mirrors = settings.parsed("NACRE_DEFINITIONS_MIRROR", |list| mirrors(list, &definitions_bucket))?;
         let mirrors = mirrors.unwrap_or_else(|| vec![Mirror::Http(CLAMAV_MIRROR.to_owned())]);
+        let private_mirror = settings.switch("NACRE_PRIVATE_MIRROR", false)?;
         let dns_record = match settings.optional("NACRE_DNS_DATABASE_INFO") {
             Some(no) if no.eq_ignore_ascii_case("no") => None,
             Some(record) => Some(record),
-            None => mirrors.iter().all(Mirror::is_clamav).then(|| CLAMAV_RECORD.to_owned()),
+            // A private mirror tells by itself what it has, CLDs too; freshclam asks no record for one either.
+            None => (mirrors.iter().all(Mirror::is_clamav) && !private_mirror).then(|| CLAMAV_RECORD.to_owned()),
         };
         let databases = settings.parsed("NACRE_DATABASES", database_names)?;
         let bytes = |name, default| -> Result<usize, SettingError> {
@@ -121,7 +123,7 @@ impl Config {
         Ok(Self {
             flat_prefix: settings.or("AV_DEFINITION_S3_PREFIX", "clamav_defs").trim_matches('/').to_owned(),
             mirrors,
-            private_mirror: settings.switch("NACRE_PRIVATE_MIRROR", false)?,
+            private_mirror,
             dns_record,
             user_agent: settings.optional("NACRE_USER_AGENT"),
             databases: match databases {

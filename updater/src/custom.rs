@@ -141,6 +141,12 @@ impl<Store: DefinitionsStore> CustomSources<'_, Store> {
         let name = file_name(url.split(['?', '#']).next().unwrap_or_default(), &source)?;
         let etag = known.and_then(|entry| entry.etag.as_deref());
         match self.http.get(url, &Get { if_none_match: etag, ..Get::whole(self.max_bytes) }).await {
+            // An answer without content is as good as none.
+            Ok(Answer::Body(fetched)) if fetched.bytes.is_empty() && known.is_some() => {
+                tracing::warn!(source, "loose signature file came empty; its last state is kept");
+                held.push(name);
+                self.published(known, &source).await
+            }
             Ok(Answer::Body(fetched)) => part(name, source, fetched.etag, fetched.bytes),
             Ok(Answer::NotModified) => self.published(known, &source).await,
             // Somebody else's server must not keep ClamAV's own signatures from being published.

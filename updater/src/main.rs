@@ -1,6 +1,11 @@
 //! The updater's Lambda function.
 
-use std::{env, io::Write, process::ExitCode};
+use std::{
+    env,
+    io::Write,
+    process::ExitCode,
+    time::{Duration, SystemTime},
+};
 
 use lambda_runtime::{Diagnostic, Error, LambdaEvent, run, service_fn, tracing};
 use nacre_shared::{
@@ -16,14 +21,18 @@ use nacre_updater::{
     http::{HttpClient, HttpSettings},
     report::metrics,
     state,
-    update::Updater,
+    update::{UpdateError, Updater},
 };
 use serde_json::{Value, json};
+use tokio::time::timeout;
 
 #[tokio::main]
 async fn main() -> ExitCode {
     aws::run_function(Box::pin(function())).await
 }
+
+/// What a run that ran out of time leaves for telling so.
+const CLOSING_TIME: Duration = Duration::from_secs(15);
 
 #[expect(clippy::disallowed_methods, reason = "the composition root reads the environment")]
 async fn function() -> Result<(), Error> {
@@ -50,9 +59,12 @@ async fn function() -> Result<(), Error> {
             None
         }
     };
-    run(service_fn(move |_: LambdaEvent<Value>| async move {
+    run(service_fn(move |event: LambdaEvent<Value>| async move {
         let updater = Updater { config, store, announcements, http, dns, engine, now: SystemClock.now() };
-        let outcome = Box::pin(updater.run()).await;
+        let left = event.context.deadline().duration_since(SystemTime::now()).unwrap_or_default();
+        // A run that Lambda kills tells nobody why.
+        let outcome = timeout(left.saturating_sub(CLOSING_TIME), Box::pin(updater.run())).await;
+        let outcome = outcome.unwrap_or(Err(UpdateError::OutOfTime));
         let published = Published::read(store).await.ok();
         if let Some(line) =
             embedded_metrics("updater", None, updater.now, &metrics(&outcome, published.as_ref(), updater.now))

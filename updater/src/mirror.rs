@@ -52,6 +52,9 @@ impl Mirror {
     }
 }
 
+/// Most bytes of a database in the bucket that is looked at: larger ones are not taken either.
+const MAX_HEAD_BYTES: u64 = 1 << 30;
+
 /// Why no mirror gave a file.
 #[derive(Debug, thiserror::Error)]
 pub enum MirrorError {
@@ -179,14 +182,31 @@ impl<'a, Store: DefinitionsStore> Mirrors<'a, Store> {
     /// [`MirrorError`].
     pub async fn fetch(&self, file: &str, limit: usize) -> Result<Vec<u8>, MirrorError> {
         let mut failure = None;
-        for mirror in self.mirrors {
-            match self.get(mirror, file, &Get::whole(limit)).await {
-                Ok(Some(bytes)) => return Ok(bytes),
-                Ok(None) => {}
+        for mirror in 0..self.mirrors.len() {
+            match self.fetch_from(mirror, file, limit).await {
+                Ok(bytes) => return Ok(bytes),
+                // What a mirror that answers has not got is missing, whatever keeps another from answering: there is a way on then.
+                Err(error @ MirrorError::Missing { .. }) => failure = Some(error),
+                Err(_) if matches!(failure, Some(MirrorError::Missing { .. })) => {}
                 Err(error) => failure = Some(worse(failure, error)),
             }
         }
         Err(failure.unwrap_or_else(|| self.none_left(file.to_owned())))
+    }
+
+    /// Number of mirrors.
+    pub fn count(&self) -> usize {
+        self.mirrors.len()
+    }
+
+    /// Downloads a file of at most `limit` bytes from one mirror, by its place in the order.
+    ///
+    /// # Errors
+    /// [`MirrorError`].
+    pub async fn fetch_from(&self, mirror: usize, file: &str, limit: usize) -> Result<Vec<u8>, MirrorError> {
+        let Some(mirror) = self.mirrors.get(mirror) else { return Err(self.none_left(file.to_owned())) };
+        let found = self.get(mirror, file, &Get::whole(limit)).await?;
+        found.ok_or_else(|| self.none_left(file.to_owned()))
     }
 
     /// Downloads a file that need not be there. Servers that keep their listing to themselves answer 403 for what is missing:
@@ -195,14 +215,17 @@ impl<'a, Store: DefinitionsStore> Mirrors<'a, Store> {
     /// # Errors
     /// [`MirrorError`], but for a missing or forbidden file.
     pub async fn fetch_optional(&self, file: &str, limit: usize) -> Result<Option<Vec<u8>>, MirrorError> {
+        let (mut missing, mut failure) = (false, None);
         for mirror in self.mirrors.iter().filter(|mirror| !self.is_cooling(mirror)) {
             match self.ask(mirror, file, &Get::whole(limit)).await {
                 Ok(bytes) => return Ok(bytes),
-                Err(MirrorError::Missing { .. } | MirrorError::Http { source: HttpError::CoolDown { .. }, .. }) => {}
-                Err(error) => return Err(error),
+                Err(MirrorError::Missing { .. } | MirrorError::Http { source: HttpError::CoolDown { .. }, .. }) => {
+                    missing = true;
+                }
+                Err(error) => failure = Some(error),
             }
         }
-        Ok(None)
+        failure.filter(|_| !missing).map_or(Ok(None), Err)
     }
 
     async fn head(
@@ -266,7 +289,7 @@ impl<'a, Store: DefinitionsStore> Mirrors<'a, Store> {
             Mirror::Bucket(prefix) => {
                 let key = format!("{prefix}/{file}");
                 // The first bytes of an object in a bucket cost as much as all of it, but for the time.
-                let limit = if get.first_bytes.is_some() { u64::MAX } else { get.limit as u64 };
+                let limit = if get.first_bytes.is_some() { MAX_HEAD_BYTES } else { get.limit as u64 };
                 match self.store.read(&key, limit).await {
                     Ok(mut stored) => {
                         stored.bytes.truncate(get.first_bytes.unwrap_or(usize::MAX));

@@ -2,13 +2,15 @@
 //!
 //! Every step is idempotent and no step leaves readers with half a generation: a crash anywhere converges on the next run.
 
+use std::collections::BTreeSet;
+
 use chrono::{DateTime, Utc};
 use nacre_shared::{
     definitions::manifest::{CustomEntry, DatabaseEntry, Generation, MANIFESTS_PREFIX, Manifest, REJECTED_PREFIX},
-    port::{DefinitionsStore, StoreError, Topic, TopicMessage, WriteCondition},
+    port::{DefinitionsStore, Listed, StoreError, Topic, TopicMessage, WriteCondition},
     published::{Published, PublishedError, Race, read_body},
 };
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::{
     flat::{self, Flat},
@@ -78,7 +80,13 @@ impl<Store: DefinitionsStore, Announcements: Topic> Publisher<'_, Store, Announc
     /// [`PublishError`].
     pub async fn put(&self, key: &str, bytes: Vec<u8>) -> Result<(), PublishError> {
         match self.store.write(key, bytes, &[], WriteCondition::Absent).await {
-            Ok(_) | Err(StoreError::PreconditionFailed) => Ok(()),
+            Ok(_) => Ok(()),
+            // There already, or written by somebody else at this moment: S3 tells both in the same way, so it is looked at.
+            Err(StoreError::PreconditionFailed) => match self.store.list(key, 1).await.map_err(failed(key))?.as_slice()
+            {
+                [] => Err(failed(key)(StoreError::Unavailable("somebody else is writing it".into()))),
+                _ => Ok(()),
+            },
             Err(source) => Err(failed(key)(source)),
         }
     }
@@ -144,7 +152,8 @@ impl<Store: DefinitionsStore, Announcements: Topic> Publisher<'_, Store, Announc
             there.extend(self.store.list(prefix, MAX_KEYS).await.map_err(failed(prefix))?);
         }
         let manifests = there.iter().filter(|listed| listed.key.starts_with(MANIFESTS_PREFIX)).cloned();
-        let kept = retention::kept(&manifests.collect::<Vec<_>>(), published.generation, self.keep_generations);
+        let manifests: Vec<_> = manifests.collect();
+        let kept = retention::kept(&manifests, published.generation, self.keep_generations, now);
         let mut manifests = Vec::new();
         for generation in kept {
             let key = Manifest::object_key(generation);
@@ -152,10 +161,30 @@ impl<Store: DefinitionsStore, Announcements: Topic> Publisher<'_, Store, Announc
             let manifest = Manifest::parse(&stored.bytes).map_err(|source| PublishedError::Invalid { key, source })?;
             manifests.push(manifest);
         }
-        for key in expired(&there, &manifests, now) {
+        let rejected = self.rejected_bodies(&there, now).await?;
+        let expired = expired(&there, &manifests, &rejected, now);
+        // Somebody may have published, or rolled back to a generation that was about to go, since the pointer was read.
+        if self.published().await?.manifest.as_ref() != Some(&published) {
+            return Ok(());
+        }
+        for key in expired {
             self.store.remove(&key).await.map_err(failed(&key))?;
         }
         Ok(())
+    }
+
+    /// The bodies of the sets whose reports are kept.
+    async fn rejected_bodies(&self, there: &[Listed], now: DateTime<Utc>) -> Result<BTreeSet<String>, PublishError> {
+        let mut bodies = BTreeSet::new();
+        let reports = there.iter().filter(|listed| retention::is_kept_report(listed, now));
+        for key in reports.map(|listed| &listed.key) {
+            let stored = self.store.read(key, MAX_JSON_BYTES).await.map_err(failed(key))?;
+            // A report that cannot be read keeps nothing: it is there for people.
+            let report: Value = serde_json::from_slice(&stored.bytes).unwrap_or_default();
+            let parts = ["databases", "custom"].iter().filter_map(|part| report.get(part)?.as_array()).flatten();
+            bodies.extend(parts.filter_map(|part| Some(part.get("object_key")?.as_str()?.to_owned())));
+        }
+        Ok(bodies)
     }
 
     /// Keeps a set that failed its proof aside, with its report; answers where the report is. Its bodies must be there.

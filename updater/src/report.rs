@@ -13,7 +13,8 @@ pub fn metrics(
 ) -> Vec<(Metric, u64)> {
     let flag = |metric, is: bool| (metric, u64::from(is));
     let cooling = matches!(outcome, Ok(Update::CoolingDown { .. }) | Err(UpdateError::Stale { .. }));
-    let age = published.and_then(newest_built).and_then(|built| u64::try_from((now - built).num_hours()).ok());
+    let age =
+        published.and_then(newest_built).map(|built| u64::try_from((now - built).num_hours()).unwrap_or_default());
     let told = [
         flag(Metric::UpdateFailed, outcome.is_err()),
         flag(Metric::CoolingDown, cooling),

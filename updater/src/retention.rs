@@ -17,25 +17,38 @@ const REJECTED_FOR: TimeDelta = TimeDelta::days(30);
 /// What is under `nacre/`, as far as it is kept for a time only.
 pub const PREFIXES: [&str; 4] = [BODIES_PREFIX, DELTAS_PREFIX, MANIFESTS_PREFIX, REJECTED_PREFIX];
 
-/// The generations that are kept, of those whose manifests are there: the newest `keep`, whatever their numbers, and the
-/// published one.
-pub fn kept(there: &[Listed], published: Generation, keep: usize) -> BTreeSet<Generation> {
-    let number = |listed: &Listed| listed.key.strip_prefix(MANIFESTS_PREFIX)?.strip_suffix(".json")?.parse().ok();
-    let mut generations: Vec<u64> = there.iter().filter_map(number).collect();
+/// The generations that are kept, of those whose manifests are there: the newest `keep`, whatever their numbers, those that
+/// were superseded within the grace, which scanners may be reading, and the published one.
+pub fn kept(there: &[Listed], published: Generation, keep: usize, now: DateTime<Utc>) -> BTreeSet<Generation> {
+    let number = |listed: &Listed| {
+        let number: u64 = listed.key.strip_prefix(MANIFESTS_PREFIX)?.strip_suffix(".json")?.parse().ok()?;
+        Some((number, listed.modified))
+    };
+    let mut generations: Vec<(u64, DateTime<Utc>)> = there.iter().filter_map(number).collect();
     generations.sort_unstable_by(|a, b| b.cmp(a));
-    generations.into_iter().take(keep).chain([published.0]).map(Generation).collect()
+    let successors = generations.iter().map(|(_, written)| Some(*written));
+    let superseded: Vec<Option<DateTime<Utc>>> = [None].into_iter().chain(successors).collect();
+    let recent = |at: usize| superseded.get(at).copied().flatten().is_some_and(|since| now - since <= GRACE);
+    let kept = generations.iter().enumerate().filter(|(at, _)| *at < keep || recent(*at));
+    kept.map(|(_, (number, _))| *number).chain([published.0]).map(Generation).collect()
 }
 
-/// The keys to remove, given the manifests of every generation that is kept.
+/// Whether this is the report of a set that failed, whose time has not come.
+pub fn is_kept_report(listed: &Listed, now: DateTime<Utc>) -> bool {
+    listed.key.starts_with(REJECTED_PREFIX) && now - listed.modified <= REJECTED_FOR
+}
+
+/// The keys to remove, given the manifests of every generation that is kept, and the bodies of sets that failed.
 ///
 /// Never one that a kept generation needs; never a body, delta or manifest younger than the grace.
-pub fn expired(there: &[Listed], kept: &[Manifest], now: DateTime<Utc>) -> Vec<String> {
-    let needed: BTreeSet<String> = kept.iter().flat_map(Manifest::object_keys).collect();
+pub fn expired(there: &[Listed], kept: &[Manifest], rejected: &BTreeSet<String>, now: DateTime<Utc>) -> Vec<String> {
+    let needed: BTreeSet<String> =
+        kept.iter().flat_map(Manifest::object_keys).chain(rejected.iter().cloned()).collect();
     let newest = kept.iter().map(|manifest| manifest.generation).max();
     let is_expired = |listed: &&Listed| {
         let age = now - listed.modified;
         if listed.key.starts_with(REJECTED_PREFIX) {
-            return age > REJECTED_FOR;
+            return !is_kept_report(listed, now);
         }
         // A manifest above the published one is a run's that has yet to move the pointer.
         let number = listed.key.strip_prefix(MANIFESTS_PREFIX).and_then(|rest| rest.strip_suffix(".json"));
@@ -79,6 +92,14 @@ mod tests {
         Manifest::new(Generation(generation), at(0), "test".into(), vec![entry], proof)
     }
 
+    #[test]
+    fn a_generation_that_was_superseded_a_moment_ago_is_kept_for_whoever_reads_it() {
+        let there = [1_i64, 5, 9].map(|days| listed(format!("{MANIFESTS_PREFIX}{}.json", days / 4 + 1), days));
+        let kept = |days| kept(&there, Generation(3), 1, at(days)).into_iter().map(|one| one.0).collect::<Vec<_>>();
+        assert_eq!(kept(10), [2, 3], "superseded a day ago");
+        assert_eq!(kept(12), [3]);
+    }
+
     proptest! {
         #[test]
         fn what_a_kept_generation_needs_stays_and_old_bodies_of_others_go(
@@ -95,11 +116,11 @@ mod tests {
                 .chain([listed(POINTER.into(), 0), listed("clamav_defs/daily.cvd".into(), 0)])
                 .collect();
             let published = Generation(published.min(bodies.len() as u64));
-            let kept = kept(&there, published, keep);
-            prop_assert!(kept.contains(&published) && kept.len() <= keep + 1);
-            let kept: Vec<Manifest> = manifests.into_iter().filter(|one| kept.contains(&one.generation)).collect();
             let now = at(41);
-            let expired = expired(&there, &kept, now);
+            let kept = kept(&there, published, keep, now);
+            prop_assert!(kept.contains(&published));
+            let kept: Vec<Manifest> = manifests.into_iter().filter(|one| kept.contains(&one.generation)).collect();
+            let expired = expired(&there, &kept, &BTreeSet::new(), now);
             let needed: BTreeSet<String> = kept.iter().flat_map(Manifest::object_keys).collect();
             for listed in &there {
                 let gone = expired.contains(&listed.key);

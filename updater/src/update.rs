@@ -5,16 +5,16 @@ mod gather;
 mod next_set;
 mod whole_cvds;
 
-use std::{io, path::Path};
+use std::{collections::BTreeMap, io, path::Path};
 
 use chrono::{DateTime, Utc};
 use nacre_shared::{
+    claimed_directory::ClaimedDirectory,
     definitions::manifest::Generation,
     port::{DefinitionsStore, Topic},
     published::Published,
 };
 use serde::Serialize;
-use tempfile::TempDir;
 
 use crate::{
     bring::BringError,
@@ -26,6 +26,7 @@ use crate::{
     mirror::Mirrors,
     prove::ProveError,
     publish::{PublishError, Publisher},
+    state::UpdaterState,
 };
 use next_set::Next;
 
@@ -74,6 +75,11 @@ pub enum UpdateError {
     /// The definitions bucket or the topic failed.
     #[error("the generation could not be published")]
     Publish(#[from] PublishError),
+    /// The invocation's time ran out; the next one goes on from what is published.
+    #[error(
+        "the time of the invocation ran out: give the function a longer timeout or more memory, or a nearer mirror"
+    )]
+    OutOfTime,
     /// Others moved the pointer each time that we were about to.
     #[error("the pointer was lost to other updaters {MAX_RACES} times")]
     Races,
@@ -147,7 +153,7 @@ impl<Store: DefinitionsStore, Announcements: Topic> Updater<'_, Store, Announcem
         let outcome = self.run_with(&bucket, &mirrors).await;
         let (cool_downs, ended_well) = (mirrors.cool_downs(), outcome.is_ok());
         let remembered = bucket.remember(|state| {
-            state.cool_downs.clone_from(&cool_downs);
+            remember_cool_downs(state, &cool_downs, now);
             state.last_check = Some(now);
             state.last_success = if ended_well { Some(now) } else { state.last_success };
         });
@@ -189,7 +195,13 @@ impl<Store: DefinitionsStore, Announcements: Topic> Updater<'_, Store, Announcem
                 return Ok(Update::Pinned { generation: manifest.generation });
             }
             let scratch = self.scratch()?;
-            let (brought, cooling) = self.bring_databases(bucket, mirrors, &published, scratch.path()).await?;
+            let brought = self.bring_databases(bucket, mirrors, &published, scratch.path()).await;
+            // At once: a run that is killed later must not forget who wants to be left alone.
+            let (cool_downs, now) = (mirrors.cool_downs(), self.now);
+            if !cool_downs.is_empty() {
+                bucket.remember(|state| remember_cool_downs(state, &cool_downs, now)).await?;
+            }
+            let (brought, cooling) = brought?;
             let custom = self.bring_custom(&published).await?;
             let set = match self.next_set(&published, brought, custom, scratch.path(), bucket).await? {
                 Next::Set(set) => set,
@@ -225,11 +237,21 @@ impl<Store: DefinitionsStore, Announcements: Topic> Updater<'_, Store, Announcem
         UpdateError::Stale { age: age.unwrap_or_else(|| "not there yet".into()), until: cooling.unwrap_or(self.now) }
     }
 
-    fn scratch(&self) -> Result<TempDir, UpdateError> {
+    /// A directory of this run alone; what killed runs left is swept.
+    fn scratch(&self) -> Result<ClaimedDirectory, UpdateError> {
         let path = &self.config.scratch_path;
-        let scratch = tempfile::Builder::new().prefix("nacre-update-").tempdir_in(path);
+        let scratch = ClaimedDirectory::new(path, "nacre-update-");
         scratch.map_err(|source| UpdateError::Disk { path: path.display().to_string(), source })
     }
+}
+
+/// Adds what this run learnt to what others did, and forgets what is over.
+fn remember_cool_downs(state: &mut UpdaterState, learnt: &BTreeMap<String, DateTime<Utc>>, now: DateTime<Utc>) {
+    for (mirror, until) in learnt {
+        let known = state.cool_downs.entry(mirror.clone()).or_insert(*until);
+        *known = (*known).max(*until);
+    }
+    state.cool_downs.retain(|_, until| *until > now);
 }
 
 /// When the newest of the published databases was built.

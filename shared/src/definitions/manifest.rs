@@ -92,6 +92,13 @@ pub struct DatabaseEntry {
     pub members: Vec<VerifiedMember>,
 }
 
+impl DatabaseEntry {
+    /// Whether both are the same version with the same members, however they are packed.
+    pub fn same_content(&self, other: &Self) -> bool {
+        (&self.name, self.version, &self.members) == (&other.name, other.version, &other.members)
+    }
+}
+
 /// A loose signature file of a generation, such as `local.ign2`. Nobody signed it but the operator's configuration.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -68,6 +68,13 @@ pub enum BringError {
     },
 }
 
+impl BringError {
+    /// Whether nobody has it: any other failure says more.
+    pub(super) fn is_missing(&self) -> bool {
+        matches!(self, Self::Mirror { source: MirrorError::Missing { .. }, .. })
+    }
+}
+
 /// Why a CDIFF cannot be used; the whole CVD can.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum UnusableCdiff {

@@ -38,9 +38,13 @@ impl<Store: DefinitionsStore, Announcements: Topic> Updater<'_, Store, Announcem
                 continue;
             }
             let mut brought = Brought::default();
-            match self.bringer(mirrors, scratch, true).fetch_whole(&entry.name, ContainerKind::Cvd, &mut brought).await
+            match self
+                .bringer(mirrors, scratch, true)
+                .fetch_whole(&entry.name, ContainerKind::Cvd, entry.version, &mut brought)
+                .await
             {
-                Ok((verified, bytes)) if verified.header.version.0 > served => {
+                // Only what was proven, under its makers' own packing.
+                Ok((verified, bytes)) if DatabaseEntry::of(&verified).same_content(entry) => {
                     for (file, bytes) in brought.signed_files {
                         bucket.put_signed_file(&file, bytes).await?;
                     }
