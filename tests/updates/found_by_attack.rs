@@ -1,10 +1,8 @@
 //! What a cold attack on the updater found, mended.
 
-use std::sync::atomic::AtomicBool;
-
 use chrono::TimeDelta;
 use nacre_shared::{
-    definitions::manifest::{BODIES_PREFIX, DatabaseEntry, REJECTED_PREFIX},
+    definitions::manifest::{BODIES_PREFIX, DatabaseEntry, Generation, REJECTED_PREFIX},
     port::{DefinitionsStore, WriteCondition},
     published::Published,
     telemetry::error_chain,
@@ -14,7 +12,7 @@ use nacre_stack::{Behaviour, HostileMirror};
 use nacre_updater::{mirror::Mirror, report::metrics, update::Update};
 
 use crate::{
-    meddling::{Conflict, Killed, Meanwhile, Rollback},
+    meddling::{Meddling, Trouble},
     world::{World, held, version, whole},
 };
 
@@ -154,7 +152,7 @@ async fn a_killed_run_remembers_its_403() {
     // A kill: from the n-th call on nothing reaches the bucket.
     let (a, b, world) = two().await;
     a.put("/test.cvd", Behaviour::status(403));
-    let scratch = world.run_on(&Killed { inner: &world.store, dead: AtomicBool::new(false) }, &world.topic, None).await;
+    let scratch = world.run_on(&Meddling::new(&world.store, Trouble::KilledAtABody), &world.topic, None).await;
     assert!(scratch.is_err());
     assert_eq!(world.state().await.cool_downs.len(), 1, "the next run asks again a mirror that said 403");
     drop(b);
@@ -168,7 +166,7 @@ async fn another_runs_cool_down_is_not_forgotten() {
     // While this run works (it knows of no cool-down), another learns one.
     let name = Mirror::Http(a.url().to_owned()).name();
     let until = world.now + TimeDelta::hours(24);
-    let store = Meanwhile { inner: &world.store, name: name.clone(), until };
+    let store = Meddling::new(&world.store, Trouble::CoolDownElsewhere { mirror: name.clone(), until });
     world.run_on(&store, &world.topic, None).await.unwrap();
     assert!(world.state().await.cool_downs.contains_key(&name), "the other run's cool-down is gone");
 }
@@ -227,7 +225,7 @@ async fn tidying_spares_what_a_rollback_brings_back_meanwhile() {
     // An operator rolls back to generation 2 while the run that published 4 tidies.
     world.pass(TimeDelta::days(3));
     world.serve(7);
-    let store = Rollback { inner: &world.store, now: world.now, done: AtomicBool::new(false) };
+    let store = Meddling::new(&world.store, Trouble::RollbackWhileTidying { to: Generation(2), now: world.now });
     let update = world.run_on(&store, &world.topic, None).await.map_err(|error| error_chain(&error));
     let pointer = Published::read(&world.store).await.unwrap();
     assert!(pointer.pinned, "{update:?}");
@@ -245,7 +243,7 @@ async fn tidying_spares_what_a_rollback_brings_back_meanwhile() {
 async fn conflict_409_on_a_body_is_not_taken_for_there() {
     let world = World::with(1, &[]).await;
     world.serve(3);
-    let store = Conflict { inner: &world.store };
+    let store = Meddling::new(&world.store, Trouble::ConflictingWrites);
     let update = world.run_on(&store, &world.topic, None).await.map_err(|error| error_chain(&error));
     let pointer = Published::read(&world.store).await.unwrap().manifest.unwrap();
     let keys = world.store.keys();

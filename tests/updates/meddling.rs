@@ -1,4 +1,4 @@
-//! Definitions buckets in which something happens at the worst moment.
+//! A definitions bucket in which something happens at the worst moment.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -12,140 +12,86 @@ use nacre_shared::{
 };
 use nacre_updater::state;
 
-macro_rules! pass_on {
-    () => {
-        async fn read_changed(&self, key: &str, etag: Option<&str>, limit: u64) -> Result<Option<Stored>, StoreError> {
-            self.inner.read_changed(key, etag, limit).await
-        }
-        async fn remove(&self, key: &str) -> Result<(), StoreError> {
-            self.inner.remove(key).await
-        }
-    };
+/// A bucket with its trouble.
+pub(crate) struct Meddling<'a> {
+    bucket: &'a MemoryDefinitions,
+    trouble: Trouble,
+    happened: AtomicBool,
 }
 
-/// Another run learns a cool-down while this one lists custom files.
-pub(crate) struct Meanwhile<'a> {
-    pub(crate) inner: &'a MemoryDefinitions,
-    pub(crate) name: String,
-    pub(crate) until: DateTime<Utc>,
+/// What happens, once.
+pub(crate) enum Trouble {
+    /// Another run learns that this mirror wants to be left alone, while this one lists loose files.
+    CoolDownElsewhere { mirror: String, until: DateTime<Utc> },
+    /// Every conditional write of a body meets another one: S3 answers as if it were there already.
+    ConflictingWrites,
+    /// An operator rolls back to this generation after tidying has read the pointer.
+    RollbackWhileTidying { to: Generation, now: DateTime<Utc> },
+    /// The run is killed as soon as it writes a body: from then on nothing reaches the bucket.
+    KilledAtABody,
 }
-impl DefinitionsStore for Meanwhile<'_> {
-    pass_on!();
-    async fn read(&self, key: &str, limit: u64) -> Result<Stored, StoreError> {
-        self.inner.read(key, limit).await
+
+impl<'a> Meddling<'a> {
+    pub(crate) fn new(bucket: &'a MemoryDefinitions, trouble: Trouble) -> Self {
+        Self { bucket, trouble, happened: AtomicBool::new(false) }
     }
+
+    fn alive(&self) -> Result<(), StoreError> {
+        let dead = matches!(self.trouble, Trouble::KilledAtABody) && self.happened.load(Ordering::SeqCst);
+        if dead { Err(StoreError::Unavailable("killed".into())) } else { Ok(()) }
+    }
+}
+
+impl DefinitionsStore for Meddling<'_> {
+    async fn read(&self, key: &str, limit: u64) -> Result<Stored, StoreError> {
+        self.alive()?;
+        self.bucket.read(key, limit).await
+    }
+
+    async fn read_changed(&self, key: &str, etag: Option<&str>, limit: u64) -> Result<Option<Stored>, StoreError> {
+        self.alive()?;
+        self.bucket.read_changed(key, etag, limit).await
+    }
+
     async fn write(
         &self,
         key: &str,
         bytes: Vec<u8>,
         tags: &[Tag],
-        condition: WriteCondition<'_>,
-    ) -> Result<String, StoreError> {
-        self.inner.write(key, bytes, tags, condition).await
-    }
-    async fn list(&self, prefix: &str, limit: usize) -> Result<Vec<Listed>, StoreError> {
-        if prefix == "nacre/custom/" {
-            state::change(self.inner, |state| state.cool_downs.extend([(self.name.clone(), self.until)]))
-                .await
-                .unwrap();
-        }
-        self.inner.list(prefix, limit).await
-    }
-}
-
-/// A conditional write of a body meets another one at the same moment: S3 answers as if it were there already.
-pub(crate) struct Conflict<'a> {
-    pub(crate) inner: &'a MemoryDefinitions,
-}
-impl DefinitionsStore for Conflict<'_> {
-    pass_on!();
-    async fn read(&self, key: &str, limit: u64) -> Result<Stored, StoreError> {
-        self.inner.read(key, limit).await
-    }
-    async fn write(
-        &self,
-        key: &str,
-        bytes: Vec<u8>,
-        tags: &[Tag],
-        condition: WriteCondition<'_>,
+        on: WriteCondition<'_>,
     ) -> Result<String, StoreError> {
         if key.starts_with(BODIES_PREFIX) {
-            return Err(StoreError::PreconditionFailed);
+            match self.trouble {
+                Trouble::ConflictingWrites => return Err(StoreError::PreconditionFailed),
+                Trouble::KilledAtABody => self.happened.store(true, Ordering::SeqCst),
+                _ => {}
+            }
         }
-        self.inner.write(key, bytes, tags, condition).await
+        self.alive()?;
+        self.bucket.write(key, bytes, tags, on).await
     }
-    async fn list(&self, prefix: &str, limit: usize) -> Result<Vec<Listed>, StoreError> {
-        self.inner.list(prefix, limit).await
-    }
-}
 
-/// An operator rolls back to generation 2 after tidy has read the pointer.
-pub(crate) struct Rollback<'a> {
-    pub(crate) inner: &'a MemoryDefinitions,
-    pub(crate) now: DateTime<Utc>,
-    pub(crate) done: AtomicBool,
-}
-impl DefinitionsStore for Rollback<'_> {
-    pass_on!();
-    async fn read(&self, key: &str, limit: u64) -> Result<Stored, StoreError> {
-        self.inner.read(key, limit).await
-    }
-    async fn write(
-        &self,
-        key: &str,
-        bytes: Vec<u8>,
-        tags: &[Tag],
-        condition: WriteCondition<'_>,
-    ) -> Result<String, StoreError> {
-        self.inner.write(key, bytes, tags, condition).await
-    }
     async fn list(&self, prefix: &str, limit: usize) -> Result<Vec<Listed>, StoreError> {
-        let listed = self.inner.list(prefix, limit).await;
-        if prefix == REJECTED_PREFIX && !self.done.swap(true, Ordering::SeqCst) {
-            let published = Published::read(self.inner).await.unwrap();
-            published.restore(self.inner, Generation(2), self.now).await.unwrap();
+        self.alive()?;
+        let listed = self.bucket.list(prefix, limit).await;
+        match &self.trouble {
+            Trouble::CoolDownElsewhere { mirror, until } if prefix == "nacre/custom/" => {
+                let learn = |state: &mut state::UpdaterState| state.cool_downs.extend([(mirror.clone(), *until)]);
+                state::change(self.bucket, learn).await.unwrap();
+            }
+            Trouble::RollbackWhileTidying { to, now } if prefix == REJECTED_PREFIX => {
+                if !self.happened.swap(true, Ordering::SeqCst) {
+                    let published = Published::read(self.bucket).await.unwrap();
+                    published.restore(self.bucket, *to, *now).await.unwrap();
+                }
+            }
+            _ => {}
         }
         listed
     }
-}
-/// A run that is killed as soon as it writes a body: from then on nothing reaches the bucket.
-pub(crate) struct Killed<'a> {
-    pub(crate) inner: &'a MemoryDefinitions,
-    pub(crate) dead: AtomicBool,
-}
-impl Killed<'_> {
-    fn alive(&self) -> Result<(), StoreError> {
-        if self.dead.load(Ordering::SeqCst) { Err(StoreError::Unavailable("killed".into())) } else { Ok(()) }
-    }
-}
-impl DefinitionsStore for Killed<'_> {
-    async fn read_changed(&self, key: &str, etag: Option<&str>, limit: u64) -> Result<Option<Stored>, StoreError> {
-        self.alive()?;
-        self.inner.read_changed(key, etag, limit).await
-    }
+
     async fn remove(&self, key: &str) -> Result<(), StoreError> {
         self.alive()?;
-        self.inner.remove(key).await
-    }
-    async fn read(&self, key: &str, limit: u64) -> Result<Stored, StoreError> {
-        self.alive()?;
-        self.inner.read(key, limit).await
-    }
-    async fn write(
-        &self,
-        key: &str,
-        bytes: Vec<u8>,
-        tags: &[Tag],
-        condition: WriteCondition<'_>,
-    ) -> Result<String, StoreError> {
-        if key.starts_with(BODIES_PREFIX) {
-            self.dead.store(true, Ordering::SeqCst);
-        }
-        self.alive()?;
-        self.inner.write(key, bytes, tags, condition).await
-    }
-    async fn list(&self, prefix: &str, limit: usize) -> Result<Vec<Listed>, StoreError> {
-        self.alive()?;
-        self.inner.list(prefix, limit).await
+        self.bucket.remove(key).await
     }
 }
