@@ -253,3 +253,37 @@ async fn conflict_409_on_a_body_is_not_taken_for_there() {
         pointer.generation.0
     );
 }
+
+#[tokio::test]
+async fn stale_and_cooling_is_told_though_a_custom_file_changed() {
+    let mut world = World::with(1, &[("NACRE_STALENESS_LIMIT_HOURS", "100")]).await;
+    world.put("test.cvd", Behaviour::status(403));
+    world.pass(TimeDelta::hours(400));
+    world
+        .store
+        .write("nacre/custom/x.ndb", b"X:0:*:6f7572206f776e2070617474657268\n".to_vec(), &[], WriteCondition::Always)
+        .await
+        .unwrap();
+    let update = world.run().await;
+    assert!(update.is_err(), "{update:?}");
+}
+
+#[tokio::test]
+async fn a_young_set_with_one_more_database_that_cools_down() {
+    let world = World::with(1, &[("NACRE_STALENESS_LIMIT_HOURS", "400")]).await;
+    let world = world.also("NACRE_DATABASES", "extra,test");
+    world.put("extra.cvd", Behaviour::status(429));
+    let update = world.run().await.map_err(|error| error_chain(&error));
+    assert!(matches!(update, Ok(Update::CoolingDown { .. })), "{update:?}");
+}
+
+#[tokio::test]
+async fn won_pointer_with_lost_answer_is_announced_in_the_same_run() {
+    let world = World::with(1, &[]).await;
+    world.serve(3);
+    let before = world.topic.messages().len();
+    let store = Meddling::new(&world.store, Trouble::LostAnswer);
+    let update = world.run_on(&store, &world.topic, None).await.map_err(|error| error_chain(&error));
+    assert_eq!(world.published().await.1, 3);
+    assert_eq!(world.topic.messages().len(), before + 1, "{update:?}");
+}

@@ -155,6 +155,12 @@ impl World {
         update
     }
 
+    /// The same world with one more setting.
+    pub(crate) fn also(mut self, name: &str, value: &str) -> Self {
+        self.settings.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
     /// Where runs work.
     pub(crate) fn scratch_path(&self) -> &std::path::Path {
         self.scratch.path()

@@ -185,7 +185,7 @@ impl<Store: DefinitionsStore, Announcements: Topic> Updater<'_, Store, Announcem
         bucket: &Publisher<'_, Store, Announcements>,
         mirrors: &Mirrors<'_, Store>,
     ) -> Result<Update, UpdateError> {
-        for _ in 0..MAX_RACES {
+        for race in 0..MAX_RACES {
             let published = bucket.published().await?;
             if let Some(manifest) = published.manifest.as_ref().filter(|_| published.pinned) {
                 tracing::warn!(
@@ -206,6 +206,10 @@ impl<Store: DefinitionsStore, Announcements: Topic> Updater<'_, Store, Announcem
             let set = match self.next_set(&published, brought, custom, scratch.path(), bucket).await? {
                 Next::Set(set) => set,
                 Next::Same { generation, held } => {
+                    // The race may have been won all the same, and only the answer lost.
+                    if race > 0 {
+                        bucket.settle().await?;
+                    }
                     self.serve_cvds(bucket, mirrors, scratch.path()).await?;
                     return self.nothing_new(&published, generation, held, cooling);
                 }
@@ -214,7 +218,13 @@ impl<Store: DefinitionsStore, Announcements: Topic> Updater<'_, Store, Announcem
             };
             if let Some(update) = self.prove_and_publish(bucket, &published, set, scratch.path()).await? {
                 self.serve_cvds(bucket, mirrors, scratch.path()).await?;
-                return Ok(update);
+                let published = bucket.published().await?;
+                // What was new was the operator's own: ClamAV's is as old as before.
+                return if cooling.is_some() && !self.is_young(&published) {
+                    Err(self.stale(&published, cooling))
+                } else {
+                    Ok(update)
+                };
             }
         }
         Err(UpdateError::Races)
@@ -228,8 +238,15 @@ impl<Store: DefinitionsStore, Announcements: Topic> Updater<'_, Store, Announcem
         cooling: Option<DateTime<Utc>>,
     ) -> Result<Update, UpdateError> {
         let Some(until) = cooling else { return Ok(Update::UpToDate { generation, held }) };
-        let young = newest_built(published).is_some_and(|built| self.now - built <= self.config.staleness_limit);
-        if young { Ok(Update::CoolingDown { generation, until }) } else { Err(self.stale(published, cooling)) }
+        if self.is_young(published) {
+            Ok(Update::CoolingDown { generation, until })
+        } else {
+            Err(self.stale(published, cooling))
+        }
+    }
+
+    fn is_young(&self, published: &Published) -> bool {
+        newest_built(published).is_some_and(|built| self.now - built <= self.config.staleness_limit)
     }
 
     fn stale(&self, published: &Published, cooling: Option<DateTime<Utc>>) -> UpdateError {

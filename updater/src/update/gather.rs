@@ -161,6 +161,10 @@ impl<Store: DefinitionsStore, Announcements: Topic> Updater<'_, Store, Announcem
                     parts.push(part);
                 }
                 (None, Some(entry)) => kept.push(entry.clone()),
+                // A database that the operator has just added may be had later; what is published goes on without it.
+                (None, None) if published.verified_by(&anchor).is_some() => {
+                    held.push(format!("{name} (not there yet)"));
+                }
                 (None, None) => return Ok(Next::Incomplete),
             }
         }
