@@ -84,11 +84,11 @@ impl DefinitionsStore for Meddling<'_> {
                 let learn = |state: &mut state::UpdaterState| state.cool_downs.extend([(mirror.clone(), *until)]);
                 state::change(self.bucket, learn).await.unwrap();
             }
-            Trouble::RollbackWhileTidying { to, now } if prefix == REJECTED_PREFIX => {
-                if !self.happened.swap(true, Ordering::SeqCst) {
-                    let published = Published::read(self.bucket).await.unwrap();
-                    published.restore(self.bucket, *to, *now).await.unwrap();
-                }
+            Trouble::RollbackWhileTidying { to, now }
+                if prefix == REJECTED_PREFIX && !self.happened.swap(true, Ordering::SeqCst) =>
+            {
+                let published = Published::read(self.bucket).await.unwrap();
+                published.restore(self.bucket, *to, *now).await.unwrap();
             }
             _ => {}
         }
