@@ -117,7 +117,7 @@ fn an_interrupted_scan_leaves_neither_copies_nor_processes() {
     while left() == 0 && std::time::Instant::now() < patience {
         std::thread::sleep(std::time::Duration::from_millis(10));
     }
-    assert_eq!(left(), 1, "the engine's private directory is there while it scans");
+    assert_ne!(left(), 0, "the engine's private directory is there while it scans");
     assert!(Command::new("kill").args(["-INT", &scan.id().to_string()]).status().unwrap().success());
     assert_eq!(scan.wait().unwrap().code(), Some(130));
     assert_eq!(left(), 0, "it is gone with the scan");
