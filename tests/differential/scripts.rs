@@ -196,7 +196,7 @@ fn by_sigtool(case: &Case, directory: &Path) -> Option<Files> {
 /// What we refuse and libclamav does, by choice: each is marked `Off-spec` where it is made.
 fn refused_by_choice(error: &ApplyError) -> bool {
     match &error.cause {
-        CommandError::Unfinished(_) => true,
+        CommandError::Unfinished(_) | CommandError::NoLineFeed(_) => true,
         CommandError::Script(ScriptError::Number(number)) => number.starts_with('+'),
         _ => false,
     }
