@@ -1,4 +1,4 @@
-//! The only unsafe code of the workspace: libclamav's C interface, and the two system calls that std does not offer.
+//! The only unsafe code of the workspace: libclamav's C interface, and the three system calls that std does not offer.
 //!
 //! Everything that leaves this file is safe to call. Declarations: `clamav.h` of ClamAV 1.4 (soname 12), whose numbers
 //! 1.5 keeps. Callbacks find the running scan through [`observation`], never through libclamav's context
@@ -10,6 +10,7 @@ use std::{
     ffi::{CStr, c_char, c_int, c_longlong, c_uint, c_ulong, c_void},
     fmt,
     fs::File,
+    ops::Range,
     os::fd::AsRawFd,
     ptr::{self, NonNull},
     slice,
@@ -285,6 +286,14 @@ pub(crate) fn fork() -> Result<ForkResult, Errno> {
 pub(crate) fn exit_at_once(status: i32) -> ! {
     // SAFETY: never returns and touches no memory of ours.
     unsafe { nix::libc::_exit(status) }
+}
+
+/// Asks the kernel to keep whole pages of this process in huge ones, at once where it can. Refusals are passed over.
+pub(crate) fn ask_for_huge_pages(addresses: Range<usize>) {
+    for advice in [nix::libc::MADV_HUGEPAGE, nix::libc::MADV_COLLAPSE] {
+        // SAFETY: neither advice changes content, protection or what is mapped; where nothing is, the kernel answers an error.
+        unsafe { nix::libc::madvise(ptr::without_provenance_mut(addresses.start), addresses.len(), advice) };
+    }
 }
 
 /// Returns the text at `pointer` without its terminator; nothing for a null pointer.

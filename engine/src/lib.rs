@@ -7,6 +7,7 @@ mod archive;
 mod canary;
 mod crew;
 mod ffi;
+mod huge_pages;
 mod library;
 mod lines;
 mod object;

@@ -14,6 +14,7 @@ use nacre_engine_protocol::{Failure, FailureCode, Limits, Message, Report};
 use crate::{
     archive::unopened,
     ffi::{Code, Engine, Field, Library},
+    huge_pages,
     observation::{Observation, observe},
     probes::{self, Probes},
 };
@@ -30,7 +31,7 @@ pub(crate) struct LoadedEngine {
     pub(crate) signatures: u32,
     /// Time to load them.
     pub(crate) load_time: Duration,
-    /// Time to compile them.
+    /// Time to compile them, and to lay them out in huge pages.
     pub(crate) compile_time: Duration,
 }
 
@@ -72,6 +73,7 @@ impl LoadedEngine {
         let started = Instant::now();
         let (compiled, seen) = observe(|| engine.compile());
         compiled.map_err(|code| load_failed(&format!("cannot compile the definitions: {code}"), &seen))?;
+        huge_pages::lay_out();
         Ok(Self { engine, probes, signatures, load_time, compile_time: started.elapsed() })
     }
 
