@@ -5,6 +5,7 @@ pub mod config;
 pub mod containment;
 pub mod inspect;
 pub mod local_definitions;
+mod readiness;
 pub mod reports;
 pub mod result_message;
 pub mod scan;
@@ -12,7 +13,7 @@ pub mod scan;
 use std::{
     collections::{BTreeMap, HashMap},
     path::PathBuf,
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use chrono::Utc;
@@ -21,20 +22,20 @@ use containment::is_quarantined;
 use futures::{StreamExt, stream};
 use inspect::EngineInspector;
 use lambda_runtime::{Diagnostic, tracing};
-use local_definitions::{DefinitionsError, DefinitionsFollower, FetchTimes, LocalDefinitions};
+use local_definitions::{DefinitionsError, DefinitionsFollower};
 use nacre_shared::{
-    engine::{EnginePool, protocol::Loaded},
-    event::{Invocation, Message, Notice, ScanRequest},
+    engine::EnginePool,
+    event::{Cause, Invocation, Message, Notice, ScanRequest},
     object::ObjectId,
     port::{Clock, DefinitionsStore, EventBus, ObjectStore, RecordStore, StoreError, Topic},
-    scan_record::EngineVersion,
     telemetry::{Metric, error_chain},
     verdict::Verdict,
 };
+use readiness::{Readiness, Ready, ReadyError};
 use reports::Reports;
 use scan::{Outcome, ScanError, Scanner};
 use serde_json::{Value, json};
-use tokio::sync::{Mutex, OnceCell};
+use tokio::sync::{Mutex, MutexGuard, OnceCell};
 
 /// What the scanner speaks to.
 pub struct Ports<Objects, Records, Results, Bus, Definitions, Time> {
@@ -58,17 +59,7 @@ pub struct Ports<Objects, Records, Results, Bus, Definitions, Time> {
 pub struct Function<Objects, Records, Results, Bus, Definitions, Time> {
     config: Config,
     ports: Ports<Objects, Records, Results, Bus, Definitions, Time>,
-    follower: Mutex<DefinitionsFollower>,
-    pool: EnginePool,
-    /// What the last cold start took, until it is told.
-    cold: Mutex<Vec<(Metric, u64)>>,
-}
-
-/// What all objects of an invocation are scanned with.
-struct Ready {
-    definitions: LocalDefinitions,
-    engine: EngineVersion,
-    stale: bool,
+    readiness: Readiness,
 }
 
 /// What an invocation came to.
@@ -108,9 +99,9 @@ pub enum NoticeError {
     /// The object's scan failed.
     #[error("the object could not be scanned")]
     Scan(#[from] ScanError),
-    /// There are no definitions to scan with.
+    /// There is nothing to scan with.
     #[error("no definitions are ready")]
-    Definitions(#[from] DefinitionsError),
+    Ready(#[from] ReadyError),
     /// The record of a removed object could not be removed.
     #[error("the record of a removed object could not be removed")]
     Remove(#[source] StoreError),
@@ -129,6 +120,14 @@ struct Batch {
 fn locks(messages: &[Message]) -> HashMap<(String, String), Mutex<()>> {
     let notices = messages.iter().flat_map(|message| &message.notices);
     notices.filter_map(object_of).map(|object| ((object.bucket.clone(), object.key.clone()), Mutex::new(()))).collect()
+}
+
+/// Waits until no other message is about this object.
+async fn turn<'a>(object: &ObjectId, batch: &'a Batch) -> Option<MutexGuard<'a, ()>> {
+    match batch.objects.get(&(object.bucket.clone(), object.key.clone())) {
+        Some(lock) => Some(lock.lock().await),
+        None => None,
+    }
 }
 
 /// Counts of one invocation.
@@ -154,7 +153,7 @@ where
     ) -> Result<Self, DefinitionsError> {
         let follower = DefinitionsFollower::new(&config.definitions_path, config.trust_anchors.clone())?;
         let pool = EnginePool::new(engine, config.scratch_path.clone()).with_scans(config.parallelism);
-        Ok(Self { config, ports, follower: Mutex::new(follower), pool, cold: Mutex::default() })
+        Ok(Self { config, ports, readiness: Readiness::new(follower, pool) })
     }
 
     /// Loads the published definitions ahead of the first message.
@@ -162,7 +161,8 @@ where
     /// # Errors
     /// As a scan's; the first message tries again.
     pub async fn warm_up(&self) -> Result<(), NoticeError> {
-        self.ready().await.map(|_| ())
+        self.readiness.ready(&self.ports.definitions).await?;
+        Ok(())
     }
 
     /// Handles one invocation: every record of every message, several messages at a time.
@@ -175,6 +175,7 @@ where
         let invocation = Invocation::read(payload);
         let all = invocation.messages.iter().map(|message| message.notices.len()).sum();
         let batch = Batch { deadline, ready: OnceCell::new(), objects: locks(&invocation.messages) };
+        self.bridge(&invocation.messages, &batch).await;
         let handling = stream::iter(invocation.messages).map(|message| self.handle_message(message, &batch));
         let mut handling = handling.buffer_unordered(self.config.parallelism);
         while let Some((message, counted, failures)) = handling.next().await {
@@ -187,7 +188,7 @@ where
                 (None, false) => direct.extend(failures),
             }
         }
-        for (metric, number) in self.cold.lock().await.drain(..) {
+        for (metric, number) in self.readiness.take_times() {
             counts.insert(metric.name(), (metric, number));
         }
         let failed = direct.len();
@@ -221,9 +222,8 @@ where
 
     async fn handle_notice(&self, notice: &Notice, batch: &Batch, counts: &mut Counts) -> Result<(), NoticeError> {
         // Two messages about one object take turns: the second is answered by the record of the first.
-        let lock = object_of(notice).and_then(|object| batch.objects.get(&(object.bucket.clone(), object.key.clone())));
-        let _turn = match lock {
-            Some(lock) => Some(lock.lock().await),
+        let _turn = match object_of(notice) {
+            Some(object) => turn(object, batch).await,
             None => None,
         };
         match notice {
@@ -256,17 +256,21 @@ where
     }
 
     async fn scan(&self, request: &ScanRequest, batch: &Batch) -> Result<Outcome, NoticeError> {
-        let Ready { definitions, engine, stale } = batch.ready.get_or_try_init(|| self.ready()).await?;
+        let ready = batch.ready.get_or_try_init(|| self.readiness.ready(&self.ports.definitions)).await?;
+        Ok(self.scan_with(ready, request, batch.deadline).await?)
+    }
+
+    async fn scan_with(&self, ready: &Ready, request: &ScanRequest, deadline: Instant) -> Result<Outcome, ScanError> {
         let mut inspector = EngineInspector {
             objects: &self.ports.objects,
-            pool: &self.pool,
-            definitions,
-            engine,
+            pool: &self.readiness.pool,
+            definitions: &ready.definitions,
+            engine: &ready.engine,
             limits: self.config.limits,
             scan_timeout: self.config.scan_timeout,
             skip_larger_than: self.config.skip_larger_than,
-            deadline: batch.deadline,
-            stale: *stale,
+            deadline,
+            stale: self.ports.clock.now() - ready.definitions.built > self.config.staleness_limit,
         };
         let scanner = Scanner {
             objects: &self.ports.objects,
@@ -282,21 +286,53 @@ where
             names: &self.config.tags,
             infected: &self.config.infected,
         };
-        Ok(scanner.scan(request, &mut inspector).await?)
+        scanner.scan(request, &mut inspector).await
     }
 
-    /// The published definitions, and the engine that has them loaded.
-    async fn ready(&self) -> Result<Ready, NoticeError> {
-        let mut follower = self.follower.lock().await;
-        let definitions = follower.follow(&self.ports.definitions).await?;
-        let (hello, loaded) = self.pool.ready(&definitions.directory).await.map_err(ScanError::Engine)?;
-        if let Some(times) = follower.take_times() {
-            self.cold.lock().await.extend(cold_start(times, &loaded));
+    /// While newer definitions are fetched and loaded beside the warm ones, uploads are judged by the warm ones, so that none of them
+    /// waits. All are judged again afterwards, by the newer: a rescan may have passed their records already. What fails here is
+    /// made good then.
+    async fn bridge(&self, messages: &[Message], batch: &Batch) {
+        let uploads = messages.iter().flat_map(|message| &message.notices).filter_map(|notice| match notice {
+            Notice::Scan(request) if request.cause == Cause::Upload => Some(request),
+            _ => None,
+        });
+        let uploads: Vec<&ScanRequest> =
+            uploads.filter(|request| !is_quarantined(&request.object, &self.config.infected)).collect();
+        let Some(warm) = self.readiness.warm() else { return };
+        if uploads.is_empty() {
+            return;
         }
-        let engine =
-            EngineVersion { version: hello.clamav_version.clone(), functionality_level: hello.functionality_level };
-        let stale = self.ports.clock.now() - definitions.built > self.config.staleness_limit;
-        Ok(Ready { definitions, engine, stale })
+        match self.readiness.is_current(&warm, &self.ports.definitions).await {
+            Ok(true) => {
+                // Nobody else has it yet, and nobody need ask again.
+                let _ = batch.ready.set(warm);
+                return;
+            }
+            Ok(false) if self.readiness.has_room_beside(&warm).await => {}
+            // The first record to need them finds out what is wrong.
+            _ => return,
+        }
+        let looking = stream::iter(uploads).for_each_concurrent(self.config.parallelism, |request| {
+            let warm = &warm;
+            async move {
+                // One turn each: nothing else of this batch is at work yet but other messages about the same object.
+                let _turn = turn(&request.object, batch).await;
+                if batch.ready.get().is_some() {
+                    return;
+                }
+                match self.scan_with(warm, request, batch.deadline).await {
+                    Ok(outcome) => {
+                        tell(request, &outcome);
+                    }
+                    Err(error) => tracing::warn!(cause = error_chain(&error), "object waits for newer definitions"),
+                }
+            }
+        });
+        let preparing = batch.ready.get_or_try_init(|| self.readiness.ready(&self.ports.definitions));
+        if let (Err(error), ()) = futures::join!(preparing, looking) {
+            tracing::error!(cause = error_chain(&error), "newer definitions cannot be made ready");
+        }
     }
 
     /// The time of day.
@@ -343,18 +379,6 @@ fn tell(request: &ScanRequest, outcome: &Outcome) -> &'static [Metric] {
             &[Metric::Gone]
         }
     }
-}
-
-/// What a cold start consists of.
-fn cold_start(times: FetchTimes, loaded: &Loaded) -> [(Metric, u64); 5] {
-    let milliseconds = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
-    [
-        (Metric::DefinitionsFetchTime, milliseconds(times.fetch)),
-        (Metric::DefinitionsLayOutTime, milliseconds(times.lay_out)),
-        (Metric::EngineLoadTime, loaded.load_ms),
-        (Metric::EngineCompileTime, loaded.compile_ms),
-        (Metric::EngineCanaryTime, loaded.canary_ms),
-    ]
 }
 
 fn object_of(notice: &Notice) -> Option<&ObjectId> {

@@ -103,6 +103,23 @@ impl DefinitionsFollower {
         self.times.take()
     }
 
+    /// Whether these definitions are the published ones, by one conditional GET.
+    ///
+    /// # Errors
+    /// [`DefinitionsError`].
+    pub async fn is_published(
+        &self,
+        definitions: &LocalDefinitions,
+        store: &impl DefinitionsStore,
+    ) -> Result<bool, DefinitionsError> {
+        match &self.current {
+            Some((etag, current)) if current == definitions => {
+                Ok(matches!(read_pointer(store, Some(etag)).await?, PointerRead::Unchanged))
+            }
+            _ => Ok(false),
+        }
+    }
+
     /// The published generation, fetched when it is not the one of the last call: one conditional GET otherwise.
     ///
     /// # Errors

@@ -1,11 +1,12 @@
-//! Keeps an engine warm over many files, several at once, and replaces it when it dies.
+//! Keeps engines warm over many files, several at once, and replaces those that die.
 
 use std::{
+    collections::HashMap,
     env, fs, io,
     num::NonZero,
     path::{Path, PathBuf},
     sync::{
-        Arc,
+        Arc, Mutex as StdMutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
     thread,
@@ -28,20 +29,23 @@ const ATTEMPTS: u32 = 2;
 /// How often a file is brought to a fresh process without an attempt because its engine died before: of other files.
 const FRESH_STARTS: u32 = 8;
 
-/// The engines of one process. Today one, with everything loaded; engines that load less than everything join it here.
+/// The engines of one process, each with the definitions of one directory: everything, or the part of a delta.
 #[derive(Debug)]
 pub struct EnginePool {
     program: PathBuf,
     scratch: PathBuf,
     scans: usize,
-    running: Mutex<Option<Arc<Running>>>,
+    /// By the directory of their definitions.
+    seats: StdMutex<HashMap<PathBuf, Arc<Seat>>>,
 }
+
+/// Where an engine runs, or is being started, or will be when it is asked for.
+type Seat = Mutex<Option<Arc<Running>>>;
 
 /// A child process with loaded definitions.
 #[derive(Debug)]
 struct Running {
     client: EngineClient,
-    definitions: PathBuf,
     loaded: Loaded,
     last_file: AtomicU64,
 }
@@ -78,23 +82,37 @@ impl EnginePool {
     /// cores.
     pub fn new(program: PathBuf, scratch: PathBuf) -> Self {
         let scans = thread::available_parallelism().map_or(1, NonZero::get);
-        Self { program, scratch, scans, running: Mutex::new(None) }
+        Self { program, scratch, scans, seats: StdMutex::default() }
     }
 
-    /// Runs at most `scans` scans at once.
+    /// Each engine runs at most `scans` scans at once.
     #[must_use]
     pub fn with_scans(self, scans: usize) -> Self {
         Self { scans, ..self }
     }
 
     /// Makes sure that an engine with the definitions of this directory is warm, and answers who it is and what it loaded.
-    /// A directory's content must never change: other definitions come in another directory.
+    /// A directory's content must never change: other definitions come in another directory. Engines with other definitions stay.
     ///
     /// # Errors
     /// [`EngineError`] when the program cannot be started or refuses the definitions.
     pub async fn ready(&self, definitions: &Path) -> Result<(Hello, Loaded), EngineError> {
         let running = self.running(definitions).await?;
         Ok((running.client.hello().clone(), running.loaded.clone()))
+    }
+
+    /// Takes the engine with these definitions out of use. It lives on until the last scan with it has ended.
+    pub fn dismiss(&self, definitions: &Path) {
+        self.seats().remove(definitions);
+    }
+
+    /// Memory of the warm engine with these definitions, in bytes; `None` when there is none or the system does not tell.
+    pub async fn memory(&self, definitions: &Path) -> Option<u64> {
+        let seat = self.seats().get(definitions).cloned()?;
+        let process = seat.lock().await.as_ref()?.client.process_id()?;
+        let status = fs::read_to_string(format!("/proc/{process}/status")).ok()?;
+        let kibibytes = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?.split_whitespace().next()?;
+        Some(kibibytes.parse::<u64>().ok()? << 10)
     }
 
     /// Examines the bytes that `fetch` writes to the path that it is given, in the time that is `allowed` after that. Both
@@ -129,13 +147,13 @@ impl EnginePool {
                     attempts += 1;
                 }
                 Err(EngineError::Dead { cause: Death::Earlier, .. }) => {
-                    self.retire(&running).await;
+                    self.retire(definitions, &running).await;
                     fresh_starts += 1;
                 }
                 Err(error) => {
                     // Whatever else went wrong, this child is not to be trusted with the next file.
                     tracing::warn!(cause = crate::telemetry::error_chain(&error), "engine died over a file");
-                    self.retire(&running).await;
+                    self.retire(definitions, &running).await;
                     attempts += 1;
                 }
             }
@@ -143,19 +161,26 @@ impl EnginePool {
         Ok(Examination::Died)
     }
 
+    fn seats(&self) -> MutexGuard<'_, HashMap<PathBuf, Arc<Seat>>> {
+        self.seats.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// The engine with these definitions. Whoever comes while it is being started waits for that one.
     async fn running(&self, definitions: &Path) -> Result<Arc<Running>, EngineError> {
-        let mut current = self.running.lock().await;
-        if let Some(warm) = current.take().filter(|running| running.definitions == definitions) {
-            return Ok(Arc::clone(current.insert(warm)));
+        let seat = Arc::clone(self.seats().entry(definitions.to_owned()).or_default());
+        let mut current = seat.lock().await;
+        if let Some(warm) = current.as_ref() {
+            return Ok(Arc::clone(warm));
         }
         let started = Arc::new(self.start(definitions).await?);
         Ok(Arc::clone(current.insert(started)))
     }
 
-    /// Takes an engine out of use. It lives on until the last scan with it has ended; one that has taken its place already stays.
-    async fn retire(&self, running: &Arc<Running>) {
-        let mut current = self.running.lock().await;
+    /// Takes an engine that failed out of its seat. It lives on until the last scan with it has ended; one that has taken its place
+    /// already stays.
+    async fn retire(&self, definitions: &Path, running: &Arc<Running>) {
+        let Some(seat) = self.seats().get(definitions).cloned() else { return };
+        let mut current = seat.lock().await;
         if current.as_ref().is_some_and(|current| Arc::ptr_eq(current, running)) {
             *current = None;
         }
@@ -174,7 +199,7 @@ impl EnginePool {
             landlock = ?sandbox.landlock,
             "engine loaded"
         );
-        Ok(Running { client, definitions: definitions.to_owned(), loaded, last_file: AtomicU64::new(0) })
+        Ok(Running { client, loaded, last_file: AtomicU64::new(0) })
     }
 }
 

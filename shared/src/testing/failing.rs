@@ -38,6 +38,11 @@ impl Plan {
         Self { nth, when, calls: AtomicU64::new(0) }
     }
 
+    /// Fails no call.
+    pub fn never() -> Self {
+        Self::new(0, When::Before)
+    }
+
     /// Whether the failing call was reached.
     pub fn was_reached(&self) -> bool {
         self.calls.load(Ordering::SeqCst) >= self.nth

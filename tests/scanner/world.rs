@@ -1,0 +1,186 @@
+//! Buckets, a table and topics in memory, and a scanner over them.
+
+use std::{
+    collections::BTreeMap,
+    path::Path,
+    time::{Duration, Instant},
+};
+
+use nacre_scanner::{Function, Handled, Ports, config::Config};
+use nacre_shared::{
+    definitions::{
+        manifest::{CustomEntry, EngineProof, Generation, Manifest},
+        trust_anchor::TrustAnchors,
+    },
+    object::ObjectId,
+    port::{Clock, DefinitionsStore, Listed, ObjectStore, StoreError, Stored, SystemClock, WriteCondition},
+    published::{Published, Race},
+    tag_policy::Tag,
+    testing::{
+        failing::{Failing, Plan},
+        memory_definitions::MemoryDefinitions,
+        memory_objects::MemoryObjects,
+        memory_records::MemoryRecords,
+        memory_topic::{MemoryBus, MemoryTopic},
+    },
+};
+use nacre_stack::programs_directory;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio::sync::watch;
+
+/// What a scanner works with, kept by the test.
+pub(crate) struct World {
+    pub(crate) objects: MemoryObjects,
+    pub(crate) records: MemoryRecords,
+    pub(crate) results: MemoryTopic,
+    pub(crate) definitions: GatedDefinitions,
+    plan: Plan,
+    scratch: TempDir,
+}
+
+/// A scanner over a world.
+pub(crate) type Scanner<'a> = Function<
+    Failing<'a, MemoryObjects>,
+    Failing<'a, MemoryRecords>,
+    Failing<'a, MemoryTopic>,
+    MemoryBus,
+    Failing<'a, GatedDefinitions>,
+    SystemClock,
+>;
+
+impl World {
+    pub(crate) fn new() -> Self {
+        Self {
+            objects: MemoryObjects::default(),
+            records: MemoryRecords::default(),
+            results: MemoryTopic::default(),
+            definitions: GatedDefinitions::new(),
+            plan: Plan::never(),
+            scratch: tempfile::tempdir().unwrap(),
+        }
+    }
+
+    pub(crate) fn scanner(&self) -> Scanner<'_> {
+        let programs = programs_directory().unwrap();
+        let path = |path: &Path| path.to_str().unwrap().to_owned();
+        let settings: BTreeMap<&str, String> = [
+            ("AV_DEFINITION_S3_BUCKET", "definitions".into()),
+            ("AV_DEFINITION_PATH", path(&self.scratch.path().join("definitions"))),
+            ("NACRE_SCRATCH_PATH", path(self.scratch.path())),
+            ("NACRE_RECORDS_TABLE", "records".into()),
+            ("NACRE_STALENESS_LIMIT_HOURS", "10000000".into()),
+        ]
+        .into();
+        let config = Config::from_vars(|name| settings.get(name).cloned()).unwrap();
+        let plan = &self.plan;
+        let ports = Ports {
+            objects: Failing { port: &self.objects, plan },
+            records: Failing { port: &self.records, plan },
+            results: Some(Failing { port: &self.results, plan }),
+            starts: None,
+            bus: None,
+            definitions: Failing { port: &self.definitions, plan },
+            clock: SystemClock,
+        };
+        Function::new(config, programs.join("nacre-engine"), ports).unwrap()
+    }
+
+    /// Publishes loose signature files as the next generation.
+    pub(crate) async fn publish(&self, files: &[(&str, &str)]) -> Generation {
+        let store = &self.definitions.kept;
+        let mut custom = Vec::new();
+        for (name, text) in files {
+            let entry = CustomEntry::of((*name).to_owned(), "file:".into(), None, text.as_bytes());
+            store.write(&entry.object_key, text.as_bytes().to_vec(), &[], WriteCondition::Always).await.unwrap();
+            custom.push(entry);
+        }
+        let before = Published::read(store).await.unwrap();
+        let proof = EngineProof {
+            clamav_version: "1.4.6".into(),
+            functionality_level: 216,
+            signatures: 1,
+            eicar: Vec::new(),
+            expected_signatures: 0,
+            clean_files: 0,
+        };
+        let generation = before.next_generation();
+        let anchor = TrustAnchors::clamav().identity();
+        let manifest = Manifest::new(generation, SystemClock.now(), anchor, Vec::new(), proof).with_custom(custom);
+        assert!(matches!(before.advance(store, &manifest, false).await.unwrap(), Race::Won));
+        generation
+    }
+
+    pub(crate) async fn status(&self, object: &ObjectId) -> Option<String> {
+        let tags = self.objects.tags(object).await.unwrap();
+        tags.into_iter().find(|tag| tag.key == "av-status").map(|tag| tag.value)
+    }
+}
+
+/// Announces objects as SQS brings them, a message each.
+pub(crate) async fn announce(scanner: &Scanner<'_>, objects: &[&ObjectId]) -> Handled {
+    let record = |object: &ObjectId| {
+        json!({
+            "eventSource": "aws:s3", "eventName": "ObjectCreated:Put",
+            "s3": { "bucket": { "name": object.bucket }, "object": { "key": object.key, "versionId": object.version_id } },
+        })
+    };
+    let messages: Vec<Value> = objects
+        .iter()
+        .enumerate()
+        .map(|(number, object)| {
+            let body = json!({ "Records": [record(object)] }).to_string();
+            json!({ "eventSource": "aws:sqs", "messageId": number.to_string(), "body": body })
+        })
+        .collect();
+    let deadline = Instant::now() + Duration::from_mins(1);
+    scanner.handle(&json!({ "Records": messages }), deadline).await.unwrap()
+}
+
+/// A definitions bucket whose bodies may be held back.
+pub(crate) struct GatedDefinitions {
+    kept: MemoryDefinitions,
+    open: watch::Sender<bool>,
+}
+
+impl GatedDefinitions {
+    fn new() -> Self {
+        Self { kept: MemoryDefinitions::default(), open: watch::Sender::new(true) }
+    }
+
+    /// Holds bodies back, or hands them out.
+    pub(crate) fn set_open(&self, open: bool) {
+        self.open.send_replace(open);
+    }
+}
+
+impl DefinitionsStore for GatedDefinitions {
+    async fn read(&self, key: &str, limit: u64) -> Result<Stored, StoreError> {
+        if key.starts_with("nacre/databases/") {
+            self.open.subscribe().wait_for(|open| *open).await.unwrap();
+        }
+        self.kept.read(key, limit).await
+    }
+
+    async fn read_changed(&self, key: &str, etag: Option<&str>, limit: u64) -> Result<Option<Stored>, StoreError> {
+        self.kept.read_changed(key, etag, limit).await
+    }
+
+    async fn write(
+        &self,
+        key: &str,
+        bytes: Vec<u8>,
+        tags: &[Tag],
+        when: WriteCondition<'_>,
+    ) -> Result<String, StoreError> {
+        self.kept.write(key, bytes, tags, when).await
+    }
+
+    async fn list(&self, prefix: &str, limit: usize) -> Result<Vec<Listed>, StoreError> {
+        self.kept.list(prefix, limit).await
+    }
+
+    async fn remove(&self, key: &str) -> Result<(), StoreError> {
+        self.kept.remove(key).await
+    }
+}
