@@ -7,7 +7,7 @@ use std::{fs, ops::Range};
 
 use crate::ffi;
 
-/// Bytes of a huge page where pages have 4 KiB, as on x86-64 and most of AArch64.
+/// Bytes of a huge page where pages have 4 KiB, as on x86-64 and most of `AArch64`.
 const HUGE_PAGE: usize = 2 << 20;
 
 /// Brings the memory that this process has allocated into huge pages, as far as the kernel does that: Linux 6.1 at once, an elder one
