@@ -1,9 +1,11 @@
 //! One segment of the table: page, plan, publish.
 
 use nacre_shared::{
+    definitions::manifest::Generation,
     event::RescanTrigger,
     port::{RecordPages, Segment, StoreError, Topic, TopicMessage},
-    rescan_plan::{RescanPlan, plan_rescan},
+    rescan_plan::{Change, RescanPlan, plan_rescan},
+    scan_record::{EngineVersion, RecordSummary},
 };
 
 use crate::rescan::{Pass, Tally};
@@ -41,7 +43,7 @@ pub async fn work_segment<Records: RecordPages, Triggers: Topic>(
         let triggers: Vec<TopicMessage> = page
             .records
             .iter()
-            .filter(|record| plan_rescan(record, pass.generation) == RescanPlan::FullScan)
+            .filter(|record| needs_scan(record, pass.generation))
             .map(|record| {
                 RescanTrigger { record, generation: pass.generation, region: pass.region, at: pass.at }.message()
             })
@@ -58,4 +60,11 @@ pub async fn work_segment<Records: RecordPages, Triggers: Topic>(
             return Ok(tally);
         }
     }
+}
+
+fn needs_scan(record: &RecordSummary, published: Generation) -> bool {
+    let nobody = EngineVersion { version: String::new(), functionality_level: 0 };
+    let engine = record.view.as_ref().map_or(&nobody, |view| &view.engine);
+    let plan = plan_rescan(record, published, engine, &Change::NotKept);
+    matches!(plan, RescanPlan::DeltaScan | RescanPlan::FullScan(_))
 }

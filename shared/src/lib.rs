@@ -4,6 +4,7 @@
 //! `aws` adds the adapters to S3, DynamoDB and SNS, `engine` the client of the scanning engine, `testing` fakes and
 //! builders.
 
+pub mod changes;
 pub mod definitions;
 pub mod dialect;
 pub mod event;

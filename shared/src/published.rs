@@ -5,8 +5,8 @@ use chrono::{DateTime, Utc};
 
 use crate::{
     definitions::manifest::{
-        BODIES_PREFIX, CustomEntry, DatabaseEntry, Generation, Manifest, ManifestError, POINTER_KEY, Pointer,
-        sha256_hex,
+        BODIES_PREFIX, BodyEntry, CustomEntry, DatabaseEntry, Generation, Manifest, ManifestError, POINTER_KEY,
+        Pointer, sha256_hex,
     },
     port::{DefinitionsStore, StoreError, WriteCondition},
 };
@@ -105,6 +105,14 @@ pub async fn read_custom(store: &impl DefinitionsStore, custom: &CustomEntry) ->
     read_checked(store, &custom.object_key, custom.size, &custom.sha256).await
 }
 
+/// Reads a body that a manifest names by its digest alone.
+///
+/// # Errors
+/// [`PublishedError`].
+pub async fn read_entry(store: &impl DefinitionsStore, entry: &BodyEntry) -> Result<Vec<u8>, PublishedError> {
+    read_checked(store, &entry.object_key, entry.size, &entry.sha256).await
+}
+
 /// The published generation, and the ETag by which the pointer may be moved on.
 #[derive(Clone, Debug, Default)]
 pub struct Published {
@@ -190,7 +198,8 @@ impl Published {
         let bytes = stored.map_err(|source| PublishedError::Store { key: key.clone(), source })?.bytes;
         let manifest = Manifest::parse(&bytes).map_err(|source| PublishedError::Invalid { key, source })?;
         self.check_bodies(store, &manifest).await?;
-        let manifest = manifest.restored_as(self.next_generation(), now);
+        let before = self.manifest.as_ref().unwrap_or(&manifest).clone();
+        let manifest = manifest.restored_after(&before, self.next_generation(), now);
         let race = self.advance(store, &manifest, true).await?;
         // A run that tidied meanwhile may not have seen that they are needed again.
         self.check_bodies(store, &manifest).await?;
@@ -203,7 +212,9 @@ impl Published {
         let listed = listed.map_err(|source| PublishedError::Store { key: BODIES_PREFIX.into(), source })?;
         let there = |key: &str| listed.iter().any(|listed| listed.key == key);
         let databases = manifest.databases.iter().map(|entry| &entry.object_key);
-        let missing = databases.chain(manifest.custom.iter().map(|entry| &entry.object_key)).find(|key| !there(key));
+        let contexts = manifest.contexts.iter().map(|entry| &entry.body.object_key);
+        let custom = manifest.custom.iter().map(|entry| &entry.object_key);
+        let missing = databases.chain(custom).chain(contexts).find(|key| !there(key));
         missing.map_or(Ok(()), |key| Err(PublishedError::Store { key: key.clone(), source: StoreError::NotFound }))
     }
 

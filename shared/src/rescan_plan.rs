@@ -1,43 +1,138 @@
-//! Decides what one scan record needs under a new generation. Pure.
+//! What a recorded object needs when another generation is published. Pure.
+//!
+//! The answer rests on what the record says of the scan: which matchers ran, and which layers they ran on. An object in which nothing
+//! was found holds nothing that only *removed* signatures found, and nothing of added ones where their matcher had nothing to run
+//! on. Where a link of that argument is missing, the answer is the more careful one.
 
-use crate::{definitions::manifest::Generation, scan_record::RecordSummary};
+use serde::Serialize;
 
-/// What a record needs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+use crate::{
+    definitions::{
+        delta::{DeltaSummary, LoadedBy},
+        manifest::Generation,
+    },
+    scan_record::{EngineVersion, LayerDigest, RecordSummary, RecordView},
+    verdict::{Reason, Verdict},
+};
+
+/// What an object needs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum RescanPlan {
-    /// It was concluded with these definitions or newer ones.
+    /// It was scanned with that generation, or a newer one.
     UpToDate,
-    /// It was concluded with older definitions, and nothing proves that it still holds: scan the object in full.
-    FullScan,
+    /// A scan would conclude the same again.
+    Unaffected(Unaffected),
+    /// A scan with what was added tells what a scan with everything would.
+    DeltaScan,
+    /// Only a scan with everything can tell.
+    FullScan(FullScan),
 }
 
-/// Plans one record for the published generation.
-pub fn plan_rescan(record: &RecordSummary, published: Generation) -> RescanPlan {
-    if record.generation >= published { RescanPlan::UpToDate } else { RescanPlan::FullScan }
+/// Why a scan would conclude the same again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Unaffected {
+    /// Nothing that was added can match it.
+    NothingMatches,
+    /// A signature that convicted it stands.
+    StillInfected,
+    /// It was not looked at, whatever the definitions, and would not be now.
+    Unseen,
+}
+
+/// Why only a scan with everything can tell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FullScan {
+    /// The record is of another format.
+    UnknownRecord,
+    /// Another engine scanned it.
+    Engine,
+    /// What changed since is not known any more.
+    DeltaNotKept,
+    /// More changed since than is worth a delta.
+    DeltaTooLarge,
+    /// It changed how signatures work.
+    Context,
+    /// It changed whether a part of the object is trusted.
+    Trust,
+    /// What convicted it is gone.
+    Healing,
+    /// The failure to scan it may have passed.
+    MayBeMadeGood,
+    /// It could not be scanned, and may match what was added.
+    Unscannable,
+}
+
+/// What changed from a record's generation to the published one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// This did.
+    Known(DeltaSummary),
+    /// Nobody knows any more.
+    NotKept,
+    /// More than is worth a delta.
+    TooLarge,
+}
+
+/// The signatures that our engine loads at this functionality level.
+pub fn loaded_by(engine: &EngineVersion) -> LoadedBy {
+    LoadedBy { functionality_level: engine.functionality_level, pua: false }
+}
+
+/// Tells what a recorded object needs, now that `published` is the generation and `engine` the engine. `change` leads from the
+/// record's generation to that one.
+pub fn plan_rescan(
+    record: &RecordSummary,
+    published: Generation,
+    engine: &EngineVersion,
+    change: &Change,
+) -> RescanPlan {
+    let Some(view) = &record.view else { return RescanPlan::FullScan(FullScan::UnknownRecord) };
+    if record.generation >= published {
+        return RescanPlan::UpToDate;
+    }
+    if view.verdict.reason().is_some_and(is_unseen) {
+        return RescanPlan::Unaffected(Unaffected::Unseen);
+    }
+    if view.engine != *engine {
+        return RescanPlan::FullScan(FullScan::Engine);
+    }
+    let delta = match change {
+        Change::Known(delta) => delta,
+        Change::NotKept => return RescanPlan::FullScan(FullScan::DeltaNotKept),
+        Change::TooLarge => return RescanPlan::FullScan(FullScan::DeltaTooLarge),
+    };
+    if delta.everything.is_some() {
+        return RescanPlan::FullScan(FullScan::Context);
+    }
+    if delta.changes_trust(view.layers.as_deref()) {
+        return RescanPlan::FullScan(FullScan::Trust);
+    }
+    by_verdict(view, delta)
+}
+
+fn by_verdict(view: &RecordView, delta: &DeltaSummary) -> RescanPlan {
+    let layers: Option<&[LayerDigest]> = view.layers.as_deref();
+    match &view.verdict {
+        Verdict::Infected { signatures } if signatures.iter().any(|name| delta.stands(name)) => {
+            RescanPlan::Unaffected(Unaffected::StillInfected)
+        }
+        Verdict::Infected { .. } => RescanPlan::FullScan(FullScan::Healing),
+        Verdict::Unscannable { reason } | Verdict::Skipped { reason } if reason.is_passing() => {
+            RescanPlan::FullScan(FullScan::MayBeMadeGood)
+        }
+        _ if !delta.may_match(view.targets, layers) => RescanPlan::Unaffected(Unaffected::NothingMatches),
+        Verdict::Clean => RescanPlan::DeltaScan,
+        Verdict::Unscannable { .. } | Verdict::Skipped { .. } => RescanPlan::FullScan(FullScan::Unscannable),
+    }
+}
+
+/// Whether the object was not even looked at, and would not be whatever the definitions.
+fn is_unseen(reason: Reason) -> bool {
+    matches!(reason, Reason::TooLarge | Reason::Archived | Reason::CustomerKey)
 }
 
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-    use crate::object::ObjectId;
-
-    fn summary(generation: u64) -> RecordSummary {
-        let object = ObjectId::new("bucket", "key", None);
-        RecordSummary { object, etag: "etag".into(), size: 1, generation: Generation(generation), sequencer: None }
-    }
-
-    proptest! {
-        #[test]
-        fn exactly_the_older_records_are_scanned(recorded in 0_u64..100, published in 0_u64..100) {
-            let expected = if recorded < published { RescanPlan::FullScan } else { RescanPlan::UpToDate };
-            prop_assert_eq!(plan_rescan(&summary(recorded), Generation(published)), expected);
-        }
-
-        #[test]
-        fn planning_after_execution_plans_nothing(published: u64) {
-            prop_assert_eq!(plan_rescan(&summary(published), Generation(published)), RescanPlan::UpToDate);
-        }
-    }
-}
+mod tests;

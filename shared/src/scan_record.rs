@@ -169,6 +169,42 @@ pub struct RecordSummary {
     pub generation: Generation,
     /// S3's order stamp, when known.
     pub sequencer: Option<Sequencer>,
+    /// When it was scanned, when known.
+    pub scanned_at: Option<DateTime<Utc>>,
+    /// What the scan saw; `None` when the record is of another format, and proves nothing.
+    pub view: Option<RecordView>,
+}
+
+/// What a scan saw of an object.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RecordView {
+    /// What it concluded.
+    pub verdict: Verdict,
+    /// The engine.
+    pub engine: EngineVersion,
+    /// Bit set of the matcher targets that ran.
+    pub targets: u16,
+    /// Every layer that the engine looked at; `None` when they are not recorded.
+    pub layers: Option<Vec<LayerDigest>>,
+}
+
+impl From<&ScanRecord> for RecordSummary {
+    fn from(record: &ScanRecord) -> Self {
+        Self {
+            object: record.object.clone(),
+            etag: record.etag.clone(),
+            size: record.size,
+            generation: record.generation,
+            sequencer: record.sequencer.clone(),
+            scanned_at: Some(record.scanned_at),
+            view: Some(RecordView {
+                verdict: record.verdict.clone(),
+                engine: record.engine.clone(),
+                targets: record.targets,
+                layers: record.layers.clone(),
+            }),
+        }
+    }
 }
 
 #[cfg(test)]

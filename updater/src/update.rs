@@ -26,6 +26,7 @@ use crate::{
     mirror::Mirrors,
     prove::ProveError,
     publish::{PublishError, Publisher},
+    signatures::SignaturesError,
     state::UpdaterState,
 };
 use next_set::Next;
@@ -63,6 +64,9 @@ pub enum UpdateError {
         #[source]
         source: ProveError,
     },
+    /// What changes in signatures cannot be told.
+    #[error("what changes in signatures cannot be told")]
+    Signatures(#[from] SignaturesError),
     /// The scratch disk failed.
     #[error("the scratch directory {path} cannot be used")]
     Disk {

@@ -8,6 +8,7 @@ use super::{
     archive::is_member_name,
     cvd::{VerifiedCvd, VerifiedMember},
     database::{ContainerKind, DatabaseName, DatabaseVersion, FunctionalityLevel},
+    history::{History, Step, StepKind},
 };
 
 /// Key of the pointer: the only object of the definitions bucket that readers follow and that changes.
@@ -55,6 +56,12 @@ pub struct Manifest {
     /// What changed since the generation before; absent when nothing was published before under the same trust anchors.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub delta: Option<Delta>,
+    /// What changed, signature by signature, over the last generations.
+    #[serde(default)]
+    pub history: History,
+    /// What of each database a delta engine needs besides what was added.
+    #[serde(default)]
+    pub contexts: Vec<ContextEntry>,
     /// The generation whose databases an operator brought back with this one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub restores: Option<Generation>,
@@ -116,6 +123,30 @@ pub struct CustomEntry {
     pub sha256: String,
     /// Where its body is: always the address that its SHA-256 implies.
     pub object_key: String,
+}
+
+/// A body that is only told by its digest.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BodyEntry {
+    /// Bytes.
+    pub size: u64,
+    /// SHA-256, lower-case hexadecimal.
+    pub sha256: String,
+    /// Where it is: always the address that its SHA-256 implies.
+    pub object_key: String,
+}
+
+/// The members of one database that steer how an engine looks, as a tar archive of these alone.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ContextEntry {
+    /// The database.
+    pub database: DatabaseName,
+    /// Of the database's body that they are of, SHA-256.
+    pub of: String,
+    /// The archive.
+    pub body: BodyEntry,
 }
 
 /// What changed from one generation to the next.
@@ -228,8 +259,19 @@ impl Manifest {
         engine: EngineProof,
     ) -> Self {
         databases.sort_by(|a, b| a.name.cmp(&b.name));
-        let (custom, delta, restores) = (Vec::new(), None, None);
-        Self { format: FORMAT, generation, published, trust_anchor, databases, custom, delta, restores, engine }
+        Self {
+            format: FORMAT,
+            generation,
+            published,
+            trust_anchor,
+            databases,
+            custom: Vec::new(),
+            delta: None,
+            history: History::default(),
+            contexts: Vec::new(),
+            restores: None,
+            engine,
+        }
     }
 
     /// Adds loose signature files; they are put in order.
@@ -239,11 +281,14 @@ impl Manifest {
         Self { custom, ..self }
     }
 
-    /// The same databases as a later generation, which says whose they are.
+    /// The same databases as a later generation, after `before`, which says whose they are.
     #[must_use]
-    pub fn restored_as(self, generation: Generation, published: DateTime<Utc>) -> Self {
+    pub fn restored_after(self, before: &Self, generation: Generation, published: DateTime<Utc>) -> Self {
+        let step = Step { to: generation, kind: StepKind::Restored { generation: self.generation } };
+        let same_keys = self.trust_anchor == before.trust_anchor;
+        let history = if same_keys { before.history.clone().then(step) } else { History::default() };
         let restores = Some(self.generation);
-        Self { generation, published, restores, delta: None, ..self }
+        Self { generation, published, restores, delta: None, history, ..self }
     }
 
     /// Every key that this generation cannot do without, its own manifest's among them.
@@ -251,7 +296,10 @@ impl Manifest {
         let databases = self.databases.iter().map(|database| &database.object_key);
         let custom = self.custom.iter().map(|custom| &custom.object_key);
         let scripts = self.delta.iter().flat_map(|delta| &delta.changes).flat_map(Change::scripts);
-        let keys = databases.chain(custom).chain(scripts.map(|script| &script.object_key)).cloned();
+        let deltas = self.history.bodies().map(|delta| &delta.object_key);
+        let contexts = self.contexts.iter().map(|context| &context.body.object_key);
+        let scripts = scripts.map(|script| &script.object_key);
+        let keys = databases.chain(custom).chain(scripts).chain(deltas).chain(contexts).cloned();
         keys.chain([Self::object_key(self.generation)])
     }
 
@@ -296,6 +344,13 @@ impl Manifest {
                 return Err(ManifestError::Field("object key"));
             }
         }
+        if !manifest.history.leads_to(manifest.generation) {
+            return Err(ManifestError::Field("order of its history"));
+        }
+        let contexts = manifest.contexts.iter().map(|context| &context.body);
+        if !manifest.history.bodies().chain(contexts).all(BodyEntry::is_addressed) {
+            return Err(ManifestError::Field("object key"));
+        }
         Ok(manifest)
     }
 
@@ -327,6 +382,19 @@ impl DatabaseEntry {
     /// The file name on mirrors and in the flat prefix, such as `daily.cvd`.
     pub fn file_name(&self) -> String {
         format!("{}.{}", self.name, self.kind.extension())
+    }
+}
+
+impl BodyEntry {
+    /// Describes a body.
+    pub fn of(bytes: &[u8]) -> Self {
+        let sha256 = sha256_hex(bytes);
+        let object_key = body_object_key(&sha256);
+        Self { size: bytes.len() as u64, sha256, object_key }
+    }
+
+    fn is_addressed(&self) -> bool {
+        is_sha256(&self.sha256) && self.object_key == body_object_key(&self.sha256)
     }
 }
 

@@ -162,6 +162,8 @@ proptest! {
             size,
             generation: Generation(0),
             sequencer: Sequencer::try_from("A1".to_owned()).ok(),
+            scanned_at: None,
+            view: None,
         };
         let trigger = RescanTrigger { record: &record, generation: Generation(generation), region: "eu-west-1", at: DateTime::UNIX_EPOCH };
         let payload = json!({ "Records": [sqs("1", &trigger.message().body)] });

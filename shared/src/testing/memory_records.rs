@@ -78,10 +78,7 @@ impl RecordPages for MemoryRecords {
         let left: Vec<&ScanRecord> = ours.map(|(_, record)| record).skip(after.unwrap_or(0)).collect();
         let summary = |record: &&ScanRecord| RecordSummary {
             object: record.object.at_version(Some(record.object.sort_key().to_owned())),
-            etag: record.etag.clone(),
-            size: record.size,
-            generation: record.generation,
-            sequencer: record.sequencer.clone(),
+            ..RecordSummary::from(*record)
         };
         let next = (left.len() > PAGE_RECORDS).then(|| after.unwrap_or(0) + PAGE_RECORDS);
         Ok(Page { records: left.iter().take(PAGE_RECORDS).map(summary).collect(), unreadable: 0, next })

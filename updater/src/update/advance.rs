@@ -17,6 +17,7 @@ use crate::{
     delta::{Scripts, delta},
     prove::{ProveError, Prover},
     publish::Publisher,
+    signatures,
 };
 
 impl<Store: DefinitionsStore, Announcements: Topic> Updater<'_, Store, Announcements> {
@@ -39,6 +40,12 @@ impl<Store: DefinitionsStore, Announcements: Topic> Updater<'_, Store, Announcem
         let custom = set.custom().into_iter().cloned().collect();
         let mut manifest = Manifest::new(generation, self.now, anchor, databases, proof).with_custom(custom);
         manifest.delta = delta;
+        let before = published.verified_by(&manifest.trust_anchor);
+        let told = signatures::tell(self.store, before, generation, &set.parts, &set.custom).await?;
+        (manifest.history, manifest.contexts) = (told.history, told.contexts);
+        for (entry, bytes) in told.bodies {
+            bucket.put(&entry.object_key, bytes).await?;
+        }
         self.put_bodies(bucket, published, &set).await?;
         self.put_scripts(bucket, &manifest, set.scripts).await?;
         for (file, bytes) in set.signed_files {

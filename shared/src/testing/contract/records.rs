@@ -175,11 +175,11 @@ where
     };
     let mut expected = Vec::new();
     for n in 0..number {
-        let ScanRecord { object, etag, size, generation, sequencer, .. } = record(n);
-        store.save(&record(n)).await.expect("it is written");
+        let record = record(n);
+        store.save(&record).await.expect("it is written");
         // A page names every version, `null` too.
-        let object = object.at_version(Some(object.sort_key().to_owned()));
-        expected.push(RecordSummary { object, etag, size, generation, sequencer });
+        let object = record.object.at_version(Some(record.object.sort_key().to_owned()));
+        expected.push(RecordSummary { object, ..RecordSummary::from(&record) });
     }
     expected.sort_by_key(|summary| summary.generation);
     for total in [1, 3] {

@@ -1,0 +1,153 @@
+//! What changed from elder generations to the published one, read and added up.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
+
+use crate::{
+    definitions::{
+        delta::{Delta, DeltaError, DeltaSummary},
+        history::StepKind,
+        manifest::{BodyEntry, Generation, Manifest},
+    },
+    port::DefinitionsStore,
+    published::{PublishedError, read_entry},
+    rescan_plan::{Change, loaded_by},
+    scan_record::EngineVersion,
+};
+
+/// Most lines of a delta over several generations; beyond, a scan with everything is worth more.
+const MAX_COMPOSED_LINES: usize = 250_000;
+
+/// Why what changed cannot be told.
+#[derive(Debug, thiserror::Error)]
+pub enum ChangesError {
+    /// A delta cannot be read.
+    #[error("a published delta cannot be read")]
+    Published(#[from] PublishedError),
+    /// A delta that is the published one is none.
+    #[error("{key} is not a delta")]
+    Invalid {
+        /// The key.
+        key: String,
+        /// Why.
+        #[source]
+        source: DeltaError,
+    },
+}
+
+/// What changed from one generation to another.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Composed {
+    /// These signatures.
+    Delta(Delta),
+    /// More than is worth a delta.
+    TooLarge,
+    /// Nobody knows any more.
+    NotKept,
+}
+
+/// What changed up to one published generation. Deltas are read once.
+#[derive(Debug)]
+pub struct Changes<'a, Store> {
+    store: &'a Store,
+    manifest: &'a Manifest,
+    engine: EngineVersion,
+    read: BTreeMap<String, Arc<Delta>>,
+    since: HashMap<Generation, Arc<Change>>,
+}
+
+impl<'a, Store: DefinitionsStore> Changes<'a, Store> {
+    /// Tells what changed up to the manifest's generation, as far as it concerns this engine.
+    pub fn new(store: &'a Store, manifest: &'a Manifest, engine: EngineVersion) -> Self {
+        Self { store, manifest, engine, read: BTreeMap::new(), since: HashMap::new() }
+    }
+
+    /// The engine that it concerns.
+    pub fn engine(&self) -> &EngineVersion {
+        &self.engine
+    }
+
+    /// What changed since a generation, gathered for planning.
+    ///
+    /// # Errors
+    /// [`ChangesError`].
+    pub async fn since(&mut self, from: Generation) -> Result<Arc<Change>, ChangesError> {
+        if let Some(known) = self.since.get(&from) {
+            return Ok(Arc::clone(known));
+        }
+        let change = match self.delta_since(from).await? {
+            Composed::Delta(delta) => Change::Known(DeltaSummary::of(&delta, loaded_by(&self.engine))),
+            Composed::TooLarge => Change::TooLarge,
+            Composed::NotKept => Change::NotKept,
+        };
+        let change = Arc::new(change);
+        self.since.insert(from, Arc::clone(&change));
+        Ok(change)
+    }
+
+    /// What changed since a generation.
+    ///
+    /// # Errors
+    /// [`ChangesError`].
+    pub async fn delta_since(&mut self, from: Generation) -> Result<Composed, ChangesError> {
+        let (mut sum, mut at) = (Delta::default(), self.manifest.generation);
+        let manifest = self.manifest;
+        // Bounded: each round goes back to an elder generation.
+        while at > from {
+            match manifest.history.step_to(at) {
+                None => return Ok(Composed::NotKept),
+                Some(StepKind::TooLarge) => return Ok(Composed::TooLarge),
+                Some(StepKind::Delta { delta }) => {
+                    sum = self.read(delta).await?.as_ref().clone().then(&sum);
+                    at = Generation(at.0 - 1);
+                }
+                Some(StepKind::Restored { generation }) if *generation >= from => at = *generation,
+                Some(StepKind::Restored { generation }) => {
+                    // It is what an elder generation than the record's was: the way there, backwards.
+                    return Ok(match self.forward(*generation, from).await? {
+                        Composed::Delta(back) => bounded(back.reversed().then(&sum)),
+                        other => other,
+                    });
+                }
+            }
+            if sum.lines().len() > MAX_COMPOSED_LINES {
+                return Ok(Composed::TooLarge);
+            }
+        }
+        Ok(bounded(sum))
+    }
+
+    /// The way between two elder generations, where none on it was a restoration.
+    async fn forward(&mut self, from: Generation, to: Generation) -> Result<Composed, ChangesError> {
+        let (mut sum, mut at) = (Delta::default(), to);
+        let manifest = self.manifest;
+        while at > from {
+            match manifest.history.step_to(at) {
+                Some(StepKind::Delta { delta }) => {
+                    sum = self.read(delta).await?.as_ref().clone().then(&sum);
+                    at = Generation(at.0 - 1);
+                }
+                Some(StepKind::TooLarge) => return Ok(Composed::TooLarge),
+                None | Some(StepKind::Restored { .. }) => return Ok(Composed::NotKept),
+            }
+        }
+        Ok(Composed::Delta(sum))
+    }
+
+    async fn read(&mut self, entry: &BodyEntry) -> Result<Arc<Delta>, ChangesError> {
+        if let Some(delta) = self.read.get(&entry.sha256) {
+            return Ok(Arc::clone(delta));
+        }
+        let bytes = read_entry(self.store, entry).await?;
+        let invalid = |source| ChangesError::Invalid { key: entry.object_key.clone(), source };
+        let delta = Arc::new(Delta::parse(&bytes).map_err(invalid)?);
+        self.read.insert(entry.sha256.clone(), Arc::clone(&delta));
+        Ok(delta)
+    }
+}
+
+fn bounded(delta: Delta) -> Composed {
+    if delta.lines().len() > MAX_COMPOSED_LINES { Composed::TooLarge } else { Composed::Delta(delta) }
+}

@@ -1,0 +1,195 @@
+//! Tells what changes in signatures from the published generation to the next, for those who rescan.
+
+use std::{collections::BTreeSet, fs};
+
+use nacre_shared::{
+    definitions::{
+        archive::{ArchiveLimits, to_tar},
+        cvd::{Cvd, HeaderError},
+        delta::{Delta, SignatureFile, ignored},
+        history::{History, MAX_DELTA_BYTES, MAX_DELTA_LINES, Step, StepKind},
+        manifest::{BodyEntry, ContextEntry, DatabaseEntry, Generation, Manifest},
+        signature::Kind,
+        unpacked::{UnpackError, Unpacked},
+    },
+    port::DefinitionsStore,
+    published::{PublishedError, read_body, read_custom},
+};
+
+use crate::{bring::Part, custom::CustomPart};
+
+/// Why what changes cannot be told.
+#[derive(Debug, thiserror::Error)]
+pub enum SignaturesError {
+    /// A published body cannot be read.
+    #[error("what is published cannot be read")]
+    Published(#[from] PublishedError),
+    /// A database of ours cannot be read from the disk.
+    #[error("{0} cannot be read")]
+    Disk(String, #[source] std::io::Error),
+    /// A verified database is no database.
+    #[error("{0} has no header")]
+    Header(String, #[source] HeaderError),
+    /// A verified database cannot be unpacked.
+    #[error("{0} cannot be unpacked")]
+    Unpack(String, #[source] UnpackError),
+}
+
+/// What is told of signatures in the next manifest, and the bodies that it names.
+#[derive(Debug, Default)]
+pub struct Told {
+    /// The steps, the last one to the next generation.
+    pub history: History,
+    /// The contexts of its databases.
+    pub contexts: Vec<ContextEntry>,
+    /// Bodies to be written, which may be there already.
+    pub bodies: Vec<(BodyEntry, Vec<u8>)>,
+}
+
+impl Told {
+    fn body(&mut self, bytes: Vec<u8>) -> BodyEntry {
+        let entry = BodyEntry::of(&bytes);
+        self.bodies.push((entry.clone(), bytes));
+        entry
+    }
+}
+
+/// A database that is read when it is needed.
+enum Source<'a> {
+    Published(&'a DatabaseEntry),
+    Fresh(&'a Part),
+}
+
+impl Source<'_> {
+    fn entry(&self) -> &DatabaseEntry {
+        match self {
+            Self::Published(entry) => entry,
+            Self::Fresh(part) => &part.entry,
+        }
+    }
+
+    fn ignores(&self) -> bool {
+        self.entry().members.iter().any(|member| Kind::of(&member.name) == Kind::Ignore)
+    }
+
+    async fn files(&self, store: &impl DefinitionsStore) -> Result<Vec<SignatureFile<'static>>, SignaturesError> {
+        let entry = self.entry();
+        let name = entry.file_name();
+        let body = match self {
+            Self::Published(entry) => read_body(store, entry).await?,
+            Self::Fresh(part) => fs::read(&part.path).map_err(|error| SignaturesError::Disk(name.clone(), error))?,
+        };
+        let cvd = Cvd::parse_as(entry.kind, &body).map_err(|error| SignaturesError::Header(name.clone(), error))?;
+        let unpacked = cvd.unpack(ArchiveLimits::default()).map_err(|error| SignaturesError::Unpack(name, error))?;
+        let Unpacked { members } = unpacked;
+        let owned = |(name, bytes): (String, std::borrow::Cow<'_, [u8]>)| SignatureFile {
+            official: true,
+            name,
+            bytes: bytes.into_owned().into(),
+        };
+        Ok(members.into_iter().map(owned).collect())
+    }
+}
+
+/// Tells what leads from `before` to the generation of these parts and loose files. `before` is `None` where nothing was published
+/// under the same keys: nothing leads here then.
+///
+/// # Errors
+/// [`SignaturesError`].
+pub async fn tell(
+    store: &impl DefinitionsStore,
+    before: Option<&Manifest>,
+    to: Generation,
+    parts: &[Part],
+    custom: &[CustomPart],
+) -> Result<Told, SignaturesError> {
+    let mut told = Told::default();
+    let elder: &[DatabaseEntry] = before.map_or(&[], |before| &before.databases);
+    let stays = |sha256: &str| elder.iter().any(|entry| entry.sha256 == sha256);
+    // One database at a time where possible: unpacked, they are large.
+    for part in parts {
+        let known = before.iter().flat_map(|before| &before.contexts);
+        let known = known.filter(|context| context.of == part.entry.sha256).cloned().next();
+        let context = match known.filter(|_| stays(&part.entry.sha256)) {
+            Some(context) => Some(context),
+            None => context_of(part, store, &mut told).await?,
+        };
+        told.contexts.extend(context);
+    }
+    let Some(before) = before else { return Ok(told) };
+    let delta = delta(store, before, parts, custom).await?;
+    let bytes = delta.to_bytes();
+    let kind = if delta.lines().len() > MAX_DELTA_LINES || bytes.len() > MAX_DELTA_BYTES {
+        StepKind::TooLarge
+    } else {
+        StepKind::Delta { delta: told.body(bytes) }
+    };
+    told.history = before.history.clone().then(Step { to, kind });
+    Ok(told)
+}
+
+async fn context_of(
+    part: &Part,
+    store: &impl DefinitionsStore,
+    told: &mut Told,
+) -> Result<Option<ContextEntry>, SignaturesError> {
+    let is_context = |name: &str| Kind::of(name).is_context() && !is_bytecode(name);
+    if !part.entry.members.iter().any(|member| is_context(&member.name)) {
+        return Ok(None);
+    }
+    let files = Source::Fresh(part).files(store).await?;
+    let context = files.iter().filter(|file| is_context(&file.name));
+    let archive = to_tar(context.map(|file| (file.name.as_str(), &*file.bytes)));
+    let body = told.body(archive);
+    Ok(Some(ContextEntry { database: part.entry.name.clone(), of: part.entry.sha256.clone(), body }))
+}
+
+/// Bytecode is loaded only from the signed database that it is in.
+fn is_bytecode(member: &str) -> bool {
+    member.ends_with(".cbc")
+}
+
+async fn delta(
+    store: &impl DefinitionsStore,
+    before: &Manifest,
+    parts: &[Part],
+    custom: &[CustomPart],
+) -> Result<Delta, SignaturesError> {
+    let old: Vec<Source<'_>> = before.databases.iter().map(Source::Published).collect();
+    let new: Vec<Source<'_>> = parts.iter().map(Source::Fresh).collect();
+    let digests = |sources: &[Source<'_>]| -> BTreeSet<String> {
+        sources.iter().map(|source| source.entry().sha256.clone()).collect()
+    };
+    let (in_old, in_new) = (digests(&old), digests(&new));
+    let changed = |source: &Source<'_>| {
+        let sha256 = &source.entry().sha256;
+        !(in_old.contains(sha256) && in_new.contains(sha256))
+    };
+    let (mut files_before, mut files_now) = (Vec::new(), Vec::new());
+    for entry in &before.custom {
+        let bytes = read_custom(store, entry).await?.into();
+        files_before.push(SignatureFile { official: false, name: entry.name.clone(), bytes });
+    }
+    for part in custom {
+        let bytes = part.bytes.clone().into();
+        files_now.push(SignatureFile { official: false, name: part.entry.name.clone(), bytes });
+    }
+    for (sources, files) in [(&old, &mut files_before), (&new, &mut files_now)] {
+        for source in sources.iter().filter(|source| changed(source) || source.ignores()) {
+            files.extend(source.files(store).await?);
+        }
+    }
+    let (ignored_before, ignored_now) = (ignored(&files_before), ignored(&files_now));
+    let names = ignored_before.differing(&ignored_now);
+    if !names.is_empty() {
+        // What is ignored now, and was not, may be in any database. Of those that stay, only these lines are kept: they are large.
+        for source in old.iter().filter(|source| !changed(source) && !source.ignores()) {
+            let named = source.files(store).await?.into_iter().map(|file| file.named(&names));
+            for file in named {
+                files_before.push(file.clone());
+                files_now.push(file);
+            }
+        }
+    }
+    Ok(Delta::between(&files_before, &files_now))
+}
