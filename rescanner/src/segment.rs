@@ -2,7 +2,7 @@
 
 use nacre_shared::{
     definitions::manifest::Generation,
-    event::RescanTrigger,
+    event::{Recorded, RescanKind, RescanTrigger},
     port::{RecordPages, Segment, StoreError, Topic, TopicMessage},
     rescan_plan::{Change, RescanPlan, plan_rescan},
     scan_record::{EngineVersion, RecordSummary},
@@ -45,7 +45,9 @@ pub async fn work_segment<Records: RecordPages, Triggers: Topic>(
             .iter()
             .filter(|record| needs_scan(record, pass.generation))
             .map(|record| {
-                RescanTrigger { record, generation: pass.generation, region: pass.region, at: pass.at }.message()
+                let kind = RescanKind::Full;
+                RescanTrigger { generation: pass.generation, kind, region: pass.region, at: pass.at }
+                    .message([Recorded::from(record)])
             })
             .collect();
         let refused = pass.triggers.publish_all(&triggers).await.map_err(SegmentError::Publish)?;

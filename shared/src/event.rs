@@ -9,7 +9,7 @@ mod s3;
 mod trigger;
 
 pub use envelope::{Invocation, Message};
-pub use trigger::{CAUSE_ATTRIBUTE, CAUSE_DEFINITIONS, RescanTrigger};
+pub use trigger::{CAUSE_ATTRIBUTE, CAUSE_DEFINITIONS, PLAN_ATTRIBUTE, Recorded, RescanKind, RescanTrigger};
 
 use crate::{
     definitions::manifest::Generation,

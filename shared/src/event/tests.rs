@@ -165,11 +165,14 @@ proptest! {
             scanned_at: None,
             view: None,
         };
-        let trigger = RescanTrigger { record: &record, generation: Generation(generation), region: "eu-west-1", at: DateTime::UNIX_EPOCH };
-        let payload = json!({ "Records": [sqs("1", &trigger.message().body)] });
+        let trigger = RescanTrigger {
+            generation: Generation(generation), kind: RescanKind::Delta, region: "eu-west-1", at: DateTime::UNIX_EPOCH,
+        };
+        let message = trigger.message([Recorded::from(&record), Recorded::from(&record)]);
+        let payload = json!({ "Records": [sqs("1", &message.body)] });
         let cause = Cause::Definitions(Generation(generation));
         let expected = ScanRequest { object: record.object.clone(), sequencer: record.sequencer.clone(), cause };
         if record.object.key.ends_with('/') && size == 0 { return Ok(()) }
-        prop_assert_eq!(notices(&payload), [Notice::Scan(expected)]);
+        prop_assert_eq!(notices(&payload), [Notice::Scan(expected.clone()), Notice::Scan(expected)]);
     }
 }
