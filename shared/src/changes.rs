@@ -50,18 +50,22 @@ pub enum Composed {
 
 /// What changed up to one published generation. Deltas are read once.
 #[derive(Debug)]
-pub struct Changes<'a, Store> {
-    store: &'a Store,
-    manifest: &'a Manifest,
+pub struct Changes {
+    manifest: Arc<Manifest>,
     engine: EngineVersion,
     read: BTreeMap<String, Arc<Delta>>,
     since: HashMap<Generation, Arc<Change>>,
 }
 
-impl<'a, Store: DefinitionsStore> Changes<'a, Store> {
+impl Changes {
     /// Tells what changed up to the manifest's generation, as far as it concerns this engine.
-    pub fn new(store: &'a Store, manifest: &'a Manifest, engine: EngineVersion) -> Self {
-        Self { store, manifest, engine, read: BTreeMap::new(), since: HashMap::new() }
+    pub fn new(manifest: Arc<Manifest>, engine: EngineVersion) -> Self {
+        Self { manifest, engine, read: BTreeMap::new(), since: HashMap::new() }
+    }
+
+    /// The manifest up to which it tells.
+    pub fn manifest(&self) -> &Arc<Manifest> {
+        &self.manifest
     }
 
     /// The engine that it concerns.
@@ -73,11 +77,15 @@ impl<'a, Store: DefinitionsStore> Changes<'a, Store> {
     ///
     /// # Errors
     /// [`ChangesError`].
-    pub async fn since(&mut self, from: Generation) -> Result<Arc<Change>, ChangesError> {
+    pub async fn since(
+        &mut self,
+        store: &impl DefinitionsStore,
+        from: Generation,
+    ) -> Result<Arc<Change>, ChangesError> {
         if let Some(known) = self.since.get(&from) {
             return Ok(Arc::clone(known));
         }
-        let change = match self.delta_since(from).await? {
+        let change = match self.delta_since(store, from).await? {
             Composed::Delta(delta) => Change::Known(DeltaSummary::of(&delta, loaded_by(&self.engine))),
             Composed::TooLarge => Change::TooLarge,
             Composed::NotKept => Change::NotKept,
@@ -91,23 +99,27 @@ impl<'a, Store: DefinitionsStore> Changes<'a, Store> {
     ///
     /// # Errors
     /// [`ChangesError`].
-    pub async fn delta_since(&mut self, from: Generation) -> Result<Composed, ChangesError> {
+    pub async fn delta_since(
+        &mut self,
+        store: &impl DefinitionsStore,
+        from: Generation,
+    ) -> Result<Composed, ChangesError> {
         let (mut sum, mut at) = (Delta::default(), self.manifest.generation);
-        let manifest = self.manifest;
+        let manifest = Arc::clone(&self.manifest);
         // Bounded: each round goes back to an elder generation.
         while at > from {
             match manifest.history.step_to(at) {
                 None => return Ok(Composed::NotKept),
                 Some(StepKind::TooLarge) => return Ok(Composed::TooLarge),
                 Some(StepKind::Delta { delta }) => {
-                    sum = self.read(delta).await?.as_ref().clone().then(&sum);
+                    sum = sum.then(self.read(store, delta).await?.as_ref());
                     at = Generation(at.0 - 1);
                 }
                 Some(StepKind::Restored { generation }) if *generation >= from => at = *generation,
                 Some(StepKind::Restored { generation }) => {
                     // It is what an elder generation than the record's was: the way there, backwards.
-                    return Ok(match self.forward(*generation, from).await? {
-                        Composed::Delta(back) => bounded(back.reversed().then(&sum)),
+                    return Ok(match self.forward(store, *generation, from).await? {
+                        Composed::Delta(back) => bounded(sum.then(&back.reversed())),
                         other => other,
                     });
                 }
@@ -120,13 +132,18 @@ impl<'a, Store: DefinitionsStore> Changes<'a, Store> {
     }
 
     /// The way between two elder generations, where none on it was a restoration.
-    async fn forward(&mut self, from: Generation, to: Generation) -> Result<Composed, ChangesError> {
+    async fn forward(
+        &mut self,
+        store: &impl DefinitionsStore,
+        from: Generation,
+        to: Generation,
+    ) -> Result<Composed, ChangesError> {
         let (mut sum, mut at) = (Delta::default(), to);
-        let manifest = self.manifest;
+        let manifest = Arc::clone(&self.manifest);
         while at > from {
             match manifest.history.step_to(at) {
                 Some(StepKind::Delta { delta }) => {
-                    sum = self.read(delta).await?.as_ref().clone().then(&sum);
+                    sum = sum.then(self.read(store, delta).await?.as_ref());
                     at = Generation(at.0 - 1);
                 }
                 Some(StepKind::TooLarge) => return Ok(Composed::TooLarge),
@@ -136,11 +153,11 @@ impl<'a, Store: DefinitionsStore> Changes<'a, Store> {
         Ok(Composed::Delta(sum))
     }
 
-    async fn read(&mut self, entry: &BodyEntry) -> Result<Arc<Delta>, ChangesError> {
+    async fn read(&mut self, store: &impl DefinitionsStore, entry: &BodyEntry) -> Result<Arc<Delta>, ChangesError> {
         if let Some(delta) = self.read.get(&entry.sha256) {
             return Ok(Arc::clone(delta));
         }
-        let bytes = read_entry(self.store, entry).await?;
+        let bytes = read_entry(store, entry).await?;
         let invalid = |source| ChangesError::Invalid { key: entry.object_key.clone(), source };
         let delta = Arc::new(Delta::parse(&bytes).map_err(invalid)?);
         self.read.insert(entry.sha256.clone(), Arc::clone(&delta));

@@ -8,6 +8,7 @@ pub mod changes;
 pub mod definitions;
 pub mod dialect;
 pub mod event;
+pub mod incremental;
 pub mod object;
 pub mod port;
 pub mod published;

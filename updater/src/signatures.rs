@@ -12,6 +12,7 @@ use nacre_shared::{
         signature::Kind,
         unpacked::{UnpackError, Unpacked},
     },
+    incremental::is_bytecode,
     port::DefinitionsStore,
     published::{PublishedError, read_body, read_custom},
 };
@@ -142,11 +143,6 @@ async fn context_of(
     let archive = to_tar(context.map(|file| (file.name.as_str(), &*file.bytes)));
     let body = told.body(archive);
     Ok(Some(ContextEntry { database: part.entry.name.clone(), of: part.entry.sha256.clone(), body }))
-}
-
-/// Bytecode is loaded only from the signed database that it is in.
-fn is_bytecode(member: &str) -> bool {
-    member.ends_with(".cbc")
 }
 
 async fn delta(
