@@ -23,6 +23,9 @@ pub const SETTINGS: &[Setting] = settings_table![
     "NACRE_SCAN_TIMEOUT_SECONDS", "120", "longest scan of one object";
     "NACRE_SCAN_PARALLELISM", "as many as processors", "objects that are scanned at once, 1 to 64";
     "NACRE_STALENESS_LIMIT_HOURS", "168", "age of definitions beyond which nothing is CLEAN any more: `UNSCANNABLE`, `stale_definitions`";
+    "NACRE_FULL_SCANS", "`True`", "whether objects are scanned with all definitions here; `False` where memory is for rescans with what was added alone";
+    "NACRE_RESCAN_TOPIC_ARN", "none", "topic that scans with all definitions are asked for on, where they are not done here";
+    "AWS_REGION", "none", "region that such requests name; Lambda sets it";
     "AV_SCAN_MAX_FILE_SIZE_BYTES", "none", "larger objects are `SKIPPED`; the predecessor's default was 25000000";
     "AV_STATUS_METADATA", "`av-status`", "key of the status: tag, field and attribute";
     "AV_SIGNATURE_METADATA", "`av-signature`", "key of the signature";
@@ -68,6 +71,12 @@ pub struct Config {
     pub parallelism: usize,
     /// `NACRE_STALENESS_LIMIT_HOURS`: age of definitions beyond which nothing is clean any more.
     pub staleness_limit: TimeDelta,
+    /// `NACRE_FULL_SCANS`: whether objects are scanned with all definitions here.
+    pub full_scans: bool,
+    /// `NACRE_RESCAN_TOPIC_ARN`: where such scans are asked for otherwise.
+    pub rescan_topic: Option<String>,
+    /// `AWS_REGION`: the region that such requests name.
+    pub region: String,
     /// `AV_SCAN_MAX_FILE_SIZE_BYTES`: larger objects are skipped. Unset: none is.
     pub skip_larger_than: Option<u64>,
     /// The engine's bounds.
@@ -144,6 +153,9 @@ impl Config {
             scan_timeout,
             parallelism: parallelism.unwrap_or_else(processors),
             staleness_limit: TimeDelta::try_hours(i64::try_from(hours).unwrap_or(i64::MAX)).unwrap_or(TimeDelta::MAX),
+            full_scans: settings.switch("NACRE_FULL_SCANS", true)?,
+            rescan_topic: settings.optional("NACRE_RESCAN_TOPIC_ARN"),
+            region: settings.or("AWS_REGION", ""),
             skip_larger_than: settings.positive("AV_SCAN_MAX_FILE_SIZE_BYTES")?,
             limits,
             tags: tag_names(&settings)?,

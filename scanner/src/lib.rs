@@ -3,6 +3,7 @@
 pub mod bus_events;
 pub mod config;
 pub mod containment;
+mod delta_engines;
 pub mod inspect;
 pub mod local_definitions;
 mod readiness;
@@ -13,6 +14,7 @@ pub mod scan;
 use std::{
     collections::{BTreeMap, HashMap},
     path::PathBuf,
+    sync::Arc,
     time::Instant,
 };
 
@@ -20,12 +22,13 @@ use chrono::Utc;
 use config::Config;
 use containment::is_quarantined;
 use futures::{StreamExt, stream};
-use inspect::EngineInspector;
+use inspect::{EngineInspector, Engines};
 use lambda_runtime::{Diagnostic, tracing};
-use local_definitions::{DefinitionsError, DefinitionsFollower};
+use local_definitions::{DefinitionsError, LocalDisk};
 use nacre_shared::{
+    definitions::manifest::{Generation, Manifest},
     engine::EnginePool,
-    event::{Cause, Invocation, Message, Notice, ScanRequest},
+    event::{Cause, Invocation, Message, Notice, Recorded, RescanKind, RescanTrigger, ScanRequest},
     object::ObjectId,
     port::{Clock, DefinitionsStore, EventBus, ObjectStore, RecordStore, StoreError, Topic},
     telemetry::{Metric, error_chain},
@@ -47,6 +50,8 @@ pub struct Ports<Objects, Records, Results, Bus, Definitions, Time> {
     pub results: Option<Results>,
     /// The topic that is told when a scan begins; `None` tells nobody.
     pub starts: Option<Results>,
+    /// The topic that rescans with everything are asked for on, where they are not done here.
+    pub rescans: Option<Results>,
     /// The EventBridge bus of results; `None` puts nothing.
     pub bus: Option<Bus>,
     /// The definitions bucket.
@@ -102,6 +107,9 @@ pub enum NoticeError {
     /// There is nothing to scan with.
     #[error("no definitions are ready")]
     Ready(#[from] ReadyError),
+    /// A scan with everything could not be asked for.
+    #[error("a scan with all definitions could not be asked for")]
+    Forward(#[source] StoreError),
     /// The record of a removed object could not be removed.
     #[error("the record of a removed object could not be removed")]
     Remove(#[source] StoreError),
@@ -111,7 +119,9 @@ pub enum NoticeError {
 struct Batch {
     /// When the invocation ends.
     deadline: Instant,
-    /// Looked up by the first object that is scanned, once for all.
+    /// What is published, looked up once for all.
+    manifest: OnceCell<Arc<Manifest>>,
+    /// An engine with that, made ready by the first object that needs it.
     ready: OnceCell<Ready>,
     /// A lock for each object that is named.
     objects: HashMap<(String, String), Mutex<()>>,
@@ -151,9 +161,10 @@ where
         engine: PathBuf,
         ports: Ports<Objects, Records, Results, Bus, Definitions, Time>,
     ) -> Result<Self, DefinitionsError> {
-        let follower = DefinitionsFollower::new(&config.definitions_path, config.trust_anchors.clone())?;
+        let disk = LocalDisk::new(&config.definitions_path, config.trust_anchors.clone())?;
         let pool = EnginePool::new(engine, config.scratch_path.clone()).with_scans(config.parallelism);
-        Ok(Self { config, ports, readiness: Readiness::new(follower, pool) })
+        let readiness = Readiness::new(disk, config.trust_anchors.clone(), pool);
+        Ok(Self { config, ports, readiness })
     }
 
     /// Loads the published definitions ahead of the first message.
@@ -161,7 +172,10 @@ where
     /// # Errors
     /// As a scan's; the first message tries again.
     pub async fn warm_up(&self) -> Result<(), NoticeError> {
-        self.readiness.ready(&self.ports.definitions).await?;
+        if self.config.full_scans {
+            let manifest = self.readiness.published(&self.ports.definitions).await.map_err(ReadyError::from)?;
+            self.readiness.ready(&self.ports.definitions, &manifest).await?;
+        }
         Ok(())
     }
 
@@ -174,7 +188,8 @@ where
         let (mut returned, mut direct) = (Vec::new(), Vec::new());
         let invocation = Invocation::read(payload);
         let all = invocation.messages.iter().map(|message| message.notices.len()).sum();
-        let batch = Batch { deadline, ready: OnceCell::new(), objects: locks(&invocation.messages) };
+        let objects = locks(&invocation.messages);
+        let batch = Batch { deadline, manifest: OnceCell::new(), ready: OnceCell::new(), objects };
         self.bridge(&invocation.messages, &batch).await;
         let handling = stream::iter(invocation.messages).map(|message| self.handle_message(message, &batch));
         let mut handling = handling.buffer_unordered(self.config.parallelism);
@@ -256,21 +271,50 @@ where
     }
 
     async fn scan(&self, request: &ScanRequest, batch: &Batch) -> Result<Outcome, NoticeError> {
-        let ready = batch.ready.get_or_try_init(|| self.readiness.ready(&self.ports.definitions)).await?;
-        Ok(self.scan_with(ready, request, batch.deadline).await?)
+        let store = &self.ports.definitions;
+        let published = || async { self.readiness.published(store).await.map_err(ReadyError::from) };
+        let manifest = batch.manifest.get_or_try_init(published).await?;
+        let engines = Engines::Published {
+            readiness: &self.readiness,
+            store,
+            manifest,
+            ready: &batch.ready,
+            engine: self.readiness.engine().await.map_err(ReadyError::from)?,
+            full_scans: self.config.full_scans,
+        };
+        match (self.scan_with(engines, request, batch.deadline).await, &self.ports.rescans) {
+            (Err(ScanError::NeedsEverything), Some(topic)) => {
+                self.forward(request, manifest.generation, topic).await.map_err(NoticeError::Forward)?;
+                Ok(Outcome::Forwarded)
+            }
+            (outcome, _) => Ok(outcome?),
+        }
     }
 
-    async fn scan_with(&self, ready: &Ready, request: &ScanRequest, deadline: Instant) -> Result<Outcome, ScanError> {
+    /// Asks those who have all definitions loaded.
+    async fn forward(&self, request: &ScanRequest, generation: Generation, topic: &Results) -> Result<(), StoreError> {
+        let (region, at) = (&self.config.region, self.ports.clock.now());
+        let trigger = RescanTrigger { generation, kind: RescanKind::Full, region, at };
+        let sequencer = request.sequencer.as_ref();
+        let recorded = Recorded { object: &request.object, etag: "", size: 1, sequencer };
+        topic.publish(&trigger.message([recorded])).await
+    }
+
+    async fn scan_with(
+        &self,
+        engines: Engines<'_, Definitions>,
+        request: &ScanRequest,
+        deadline: Instant,
+    ) -> Result<Outcome, ScanError> {
         let mut inspector = EngineInspector {
             objects: &self.ports.objects,
-            pool: &self.readiness.pool,
-            definitions: &ready.definitions,
-            engine: &ready.engine,
+            engines,
             limits: self.config.limits,
             scan_timeout: self.config.scan_timeout,
             skip_larger_than: self.config.skip_larger_than,
             deadline,
-            stale: self.ports.clock.now() - ready.definitions.built > self.config.staleness_limit,
+            now: self.ports.clock.now(),
+            staleness_limit: self.config.staleness_limit,
         };
         let scanner = Scanner {
             objects: &self.ports.objects,
@@ -303,15 +347,15 @@ where
         if uploads.is_empty() {
             return;
         }
-        match self.readiness.is_current(&warm, &self.ports.definitions).await {
-            Ok(true) => {
-                // Nobody else has it yet, and nobody need ask again.
-                let _ = batch.ready.set(warm);
-                return;
-            }
-            Ok(false) if self.readiness.has_room_beside(&warm).await => {}
-            // The first record to need them finds out what is wrong.
-            _ => return,
+        // Whoever needs what cannot be had finds out what is wrong.
+        let Ok(manifest) = self.readiness.published(&self.ports.definitions).await else { return };
+        let _ = batch.manifest.set(Arc::clone(&manifest));
+        if manifest.generation == warm.definitions.generation {
+            let _ = batch.ready.set(warm);
+            return;
+        }
+        if !self.readiness.has_room_beside(&warm).await {
+            return;
         }
         let looking = stream::iter(uploads).for_each_concurrent(self.config.parallelism, |request| {
             let warm = &warm;
@@ -321,7 +365,8 @@ where
                 if batch.ready.get().is_some() {
                     return;
                 }
-                match self.scan_with(warm, request, batch.deadline).await {
+                let engines = Engines::Warm { readiness: &self.readiness, ready: warm };
+                match self.scan_with(engines, request, batch.deadline).await {
                     Ok(outcome) => {
                         tell(request, &outcome);
                     }
@@ -329,7 +374,7 @@ where
                 }
             }
         });
-        let preparing = batch.ready.get_or_try_init(|| self.readiness.ready(&self.ports.definitions));
+        let preparing = batch.ready.get_or_try_init(|| self.readiness.ready(&self.ports.definitions, &manifest));
         if let (Err(error), ()) = futures::join!(preparing, looking) {
             tracing::error!(cause = error_chain(&error), "newer definitions cannot be made ready");
         }
@@ -369,6 +414,14 @@ fn tell(request: &ScanRequest, outcome: &Outcome) -> &'static [Metric] {
         Outcome::Scanned(verdict) => {
             log!(warn, Some(verdict), "object not scanned");
             &[Metric::Unscanned]
+        }
+        Outcome::Cleared => {
+            log!(warn, Some(&Verdict::Clean), "object cleared: what convicted it is gone");
+            &[Metric::Scanned, Metric::Clean, Metric::Cleared]
+        }
+        Outcome::Forwarded => {
+            log!(info, None, "object needs a scan with all definitions");
+            &[Metric::Forwarded]
         }
         Outcome::AlreadyScanned(verdict) => {
             log!(info, Some(verdict), "object already scanned");

@@ -1,8 +1,10 @@
-//! The published generation, fetched and checked, in a local directory that an engine can load.
+//! What is published, followed, and brought to local directories that engines can load.
 
 use std::{
+    borrow::Cow,
     fs, io,
     path::{Path, PathBuf},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -10,12 +12,16 @@ use chrono::{DateTime, Utc};
 use nacre_shared::{
     claimed_directory::ClaimedDirectory,
     definitions::{
+        archive::ArchiveLimits,
+        delta::{Delta, SignatureFile},
         engine_form::{EngineFormError, engine_form},
-        manifest::{Generation, Manifest},
+        manifest::{DatabaseEntry, Generation, Manifest},
         trust_anchor::TrustAnchors,
+        unpacked::{UnpackError, Unpacked},
     },
+    incremental::{delta_files, is_bytecode},
     port::DefinitionsStore,
-    published::{PointerRead, PublishedError, read_body, read_custom, read_manifest, read_pointer},
+    published::{PointerRead, PublishedError, read_body, read_custom, read_entry, read_manifest, read_pointer},
 };
 
 /// One generation on local disk.
@@ -56,6 +62,15 @@ pub enum DefinitionsError {
         #[source]
         source: EngineFormError,
     },
+    /// A context that is the published one cannot be unpacked.
+    #[error("{key} cannot be unpacked")]
+    Context {
+        /// The key.
+        key: String,
+        /// Why.
+        #[source]
+        source: UnpackError,
+    },
     /// The manifest's databases were verified with other keys than this scanner trusts.
     #[error(
         "the definitions are signed by {found}, not by {trusted}: set NACRE_TRUST_ANCHORS to the same keys as the updater's"
@@ -77,18 +92,52 @@ pub enum DefinitionsError {
     },
 }
 
-/// Follows the published generation.
+/// Follows the pointer.
 #[derive(Debug)]
-pub struct DefinitionsFollower {
+pub struct Follower {
+    trusted: TrustAnchors,
+    current: Option<(String, Arc<Manifest>)>,
+}
+
+impl Follower {
+    /// Follows what was verified with these anchors.
+    pub fn new(trusted: TrustAnchors) -> Self {
+        Self { trusted, current: None }
+    }
+
+    /// The published manifest: one conditional GET when it is the one of the last call.
+    ///
+    /// # Errors
+    /// [`DefinitionsError`].
+    pub async fn follow(&mut self, store: &impl DefinitionsStore) -> Result<Arc<Manifest>, DefinitionsError> {
+        let known = self.current.as_ref().map(|(etag, _)| etag.as_str());
+        let (pointer, etag) = match (read_pointer(store, known).await?, &self.current) {
+            (PointerRead::Unchanged, Some((_, manifest))) => return Ok(Arc::clone(manifest)),
+            (PointerRead::Read { pointer, etag }, _) => (pointer, etag),
+            (PointerRead::Unchanged | PointerRead::Missing, _) => return Err(DefinitionsError::NonePublished),
+        };
+        let manifest = Arc::new(read_manifest(store, &pointer).await?);
+        if manifest.trust_anchor != self.trusted.identity() {
+            let (found, trusted) = (manifest.trust_anchor.clone(), self.trusted.identity());
+            return Err(DefinitionsError::Untrusted { found, trusted });
+        }
+        self.current = Some((etag, Arc::clone(&manifest)));
+        Ok(manifest)
+    }
+}
+
+/// Brings generations to local disk, and what delta engines load.
+#[derive(Debug)]
+pub struct LocalDisk {
     /// Of this process alone: where sandboxes share a disk, as on the local stack, they must not share a directory.
     root: ClaimedDirectory,
     trusted: TrustAnchors,
-    current: Option<(String, LocalDefinitions)>,
+    current: Option<LocalDefinitions>,
     times: Option<FetchTimes>,
 }
 
-impl DefinitionsFollower {
-    /// Follows into a directory under `path`, trusting what was verified with these anchors.
+impl LocalDisk {
+    /// Keeps directories under `path`; databases are those that were verified with these anchors.
     ///
     /// # Errors
     /// [`DefinitionsError::Disk`] when the directory cannot be made.
@@ -103,50 +152,85 @@ impl DefinitionsFollower {
         self.times.take()
     }
 
-    /// Whether these definitions are the published ones, by one conditional GET.
+    /// The databases of a generation, fetched unless they are there; those of another are removed.
     ///
     /// # Errors
     /// [`DefinitionsError`].
-    pub async fn is_published(
-        &self,
-        definitions: &LocalDefinitions,
+    pub async fn definitions(
+        &mut self,
         store: &impl DefinitionsStore,
-    ) -> Result<bool, DefinitionsError> {
-        match &self.current {
-            Some((etag, current)) if current == definitions => {
-                Ok(matches!(read_pointer(store, Some(etag)).await?, PointerRead::Unchanged))
-            }
-            _ => Ok(false),
-        }
-    }
-
-    /// The published generation, fetched when it is not the one of the last call: one conditional GET otherwise.
-    ///
-    /// # Errors
-    /// [`DefinitionsError`].
-    pub async fn follow(&mut self, store: &impl DefinitionsStore) -> Result<LocalDefinitions, DefinitionsError> {
-        let known = self.current.as_ref().map(|(etag, _)| etag.as_str());
-        let (pointer, etag) = match (read_pointer(store, known).await?, &self.current) {
-            (PointerRead::Unchanged, Some((_, definitions))) => return Ok(definitions.clone()),
-            (PointerRead::Read { pointer, etag }, _) => (pointer, etag),
-            (PointerRead::Unchanged | PointerRead::Missing, _) => return Err(DefinitionsError::NonePublished),
-        };
-        let manifest = read_manifest(store, &pointer).await?;
-        if manifest.trust_anchor != self.trusted.identity() {
-            let (found, trusted) = (manifest.trust_anchor.clone(), self.trusted.identity());
-            return Err(DefinitionsError::Untrusted { found, trusted });
+        manifest: &Manifest,
+    ) -> Result<LocalDefinitions, DefinitionsError> {
+        if let Some(current) = self.current.as_ref().filter(|current| current.generation == manifest.generation) {
+            return Ok(current.clone());
         }
         let directory = self.root.path().join(manifest.generation.0.to_string());
-        self.times = Some(self.fill(store, &manifest, &directory).await?);
+        self.times = Some(self.fill(store, manifest, &directory).await?);
         let definitions =
             LocalDefinitions { generation: manifest.generation, built: manifest.newest_built(), directory };
-        if let Some((_, old)) = self.current.replace((etag, definitions.clone()))
-            && old.directory != definitions.directory
-        {
+        if let Some(old) = self.current.replace(definitions.clone()) {
             // The engine that loaded it has no more use for the files.
             let _ = fs::remove_dir_all(old.directory);
         }
         Ok(definitions)
+    }
+
+    /// What a delta engine loads for records of the generation `from`, in a directory of its own.
+    ///
+    /// # Errors
+    /// [`DefinitionsError`].
+    pub async fn delta(
+        &self,
+        store: &impl DefinitionsStore,
+        manifest: &Manifest,
+        from: Generation,
+        delta: &Delta,
+    ) -> Result<PathBuf, DefinitionsError> {
+        let mut newer = Vec::new();
+        for context in &manifest.contexts {
+            let archive = read_entry(store, &context.body).await?;
+            let Unpacked { members } = Unpacked::of(&archive, ArchiveLimits::default())
+                .map_err(|source| DefinitionsError::Context { key: context.body.object_key.clone(), source })?;
+            let owned = members.into_iter().map(|(name, bytes)| SignatureFile {
+                official: true,
+                name,
+                bytes: bytes.into_owned().into(),
+            });
+            newer.extend(owned);
+        }
+        for custom in &manifest.custom {
+            let (name, bytes) = (custom.name.clone(), read_custom(store, custom).await?.into());
+            newer.push(SignatureFile { official: false, name, bytes });
+        }
+        let mut files = delta_files(delta, newer);
+        let with_bytecode = |database: &&DatabaseEntry| database.members.iter().any(|member| is_bytecode(&member.name));
+        for database in manifest.databases.iter().filter(with_bytecode) {
+            let body = read_body(store, database).await?;
+            let (name, bytes) = self.formed(database, &body)?;
+            files.insert(name, bytes.into_owned());
+        }
+        let directory = self.root.path().join(format!("delta-{}-{}", from.0, manifest.generation.0));
+        let disk = |source| DefinitionsError::Disk { path: directory.clone(), source };
+        match fs::remove_dir_all(&directory) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(disk(error)),
+            _ => {}
+        }
+        fs::create_dir_all(&directory).map_err(disk)?;
+        for (name, bytes) in files {
+            fs::write(directory.join(name), bytes).map_err(disk)?;
+        }
+        Ok(directory)
+    }
+
+    fn formed<'a>(
+        &self,
+        database: &DatabaseEntry,
+        body: &'a [u8],
+    ) -> Result<(String, Cow<'a, [u8]>), DefinitionsError> {
+        engine_form(database, body, self.trusted.is_clamav()).map_err(|source| {
+            let key = database.object_key.clone();
+            DefinitionsError::Form { key, source }
+        })
     }
 
     /// Fetches every database into a directory of its own and gives it its name only when complete, so that a crash never
@@ -175,11 +259,7 @@ impl DefinitionsFollower {
             let body = read_body(store, database).await?;
             times.fetch += started.elapsed();
             let started = Instant::now();
-            let formed = engine_form(database, &body, self.trusted.is_clamav());
-            let (file_name, bytes) = formed.map_err(|source| {
-                let key = database.object_key.clone();
-                DefinitionsError::Form { key, source }
-            })?;
+            let (file_name, bytes) = self.formed(database, &body)?;
             let path = partial.join(file_name);
             fs::write(&path, bytes).map_err(disk(&path))?;
             times.lay_out += started.elapsed();

@@ -35,6 +35,7 @@ async fn function() -> Result<(), Error> {
         records: DynamoRecords::new(&sdk, &config.records_table),
         results: topic(&config.results.topic_arn),
         starts: topic(&config.results.start_topic_arn),
+        rescans: topic(&config.rescan_topic),
         bus: config.results.event_bus.as_deref().map(|name| EventBridgeBus::new(&sdk, name)),
         definitions: S3Definitions::new(&sdk, &config.definitions_bucket),
         clock: SystemClock,

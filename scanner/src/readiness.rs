@@ -1,20 +1,29 @@
-//! What is warm: definitions on local disk, and the engine that has them loaded.
+//! What is warm: definitions on local disk, and the engines that have them loaded.
 
 use std::{
     fs,
-    sync::{Mutex as StdMutex, PoisonError},
+    sync::{Arc, Mutex as StdMutex, PoisonError},
     time::Duration,
 };
 
 use nacre_shared::{
-    engine::{EngineError, EnginePool, protocol::Loaded},
+    changes::Changes,
+    definitions::{manifest::Manifest, trust_anchor::TrustAnchors},
+    engine::{
+        EngineError, EnginePool,
+        protocol::{Hello, Loaded},
+    },
     port::DefinitionsStore,
-    scan_record::EngineVersion,
+    rescan_plan::{RescanPlan, plan_rescan},
+    scan_record::{EngineVersion, RecordSummary, ScanRecord},
     telemetry::Metric,
 };
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, OnceCell};
 
-use crate::local_definitions::{DefinitionsError, DefinitionsFollower, FetchTimes, LocalDefinitions};
+use crate::{
+    delta_engines::{DeltaEngine, DeltaEngineError, DeltaEngines},
+    local_definitions::{DefinitionsError, FetchTimes, Follower, LocalDefinitions, LocalDisk},
+};
 
 /// What objects are scanned with.
 #[derive(Clone, Debug)]
@@ -32,22 +41,64 @@ pub enum ReadyError {
     /// No engine takes them.
     #[error("no engine has them loaded")]
     Engine(#[from] EngineError),
+    /// What was added since an elder generation cannot be had.
+    #[error("what was added cannot be had")]
+    Delta(#[from] DeltaEngineError),
 }
 
-/// Follows the published definitions and keeps an engine with them warm.
+/// What a recorded object needs under the published definitions.
+#[derive(Debug)]
+pub(crate) enum Again {
+    /// Nothing.
+    Stands,
+    /// A look with this engine.
+    Delta(Arc<DeltaEngine>),
+    /// A look with everything.
+    Everything,
+}
+
+/// Follows the published definitions and keeps engines with them warm.
 #[derive(Debug)]
 pub(crate) struct Readiness {
-    follower: Mutex<DefinitionsFollower>,
+    follower: Mutex<Follower>,
+    disk: Mutex<LocalDisk>,
     pub(crate) pool: EnginePool,
+    signed_by_clamav: bool,
+    engine: OnceCell<EngineVersion>,
     /// What the last success came to.
     warm: StdMutex<Option<Ready>>,
     /// What the last cold start took, until it is told.
     times: StdMutex<Vec<(Metric, u64)>>,
+    rescans: Mutex<Rescans>,
+}
+
+/// What rescans are planned and done with.
+#[derive(Debug, Default)]
+struct Rescans {
+    changes: Option<Changes>,
+    engines: DeltaEngines,
 }
 
 impl Readiness {
-    pub(crate) fn new(follower: DefinitionsFollower, pool: EnginePool) -> Self {
-        Self { follower: Mutex::new(follower), pool, warm: StdMutex::default(), times: StdMutex::default() }
+    pub(crate) fn new(disk: LocalDisk, trusted: TrustAnchors, pool: EnginePool) -> Self {
+        Self {
+            signed_by_clamav: trusted.is_clamav(),
+            follower: Mutex::new(Follower::new(trusted)),
+            disk: Mutex::new(disk),
+            pool,
+            engine: OnceCell::new(),
+            warm: StdMutex::default(),
+            times: StdMutex::default(),
+            rescans: Mutex::default(),
+        }
+    }
+
+    /// What is published, by one conditional GET when nothing new is.
+    ///
+    /// # Errors
+    /// [`DefinitionsError`].
+    pub(crate) async fn published(&self, store: &impl DefinitionsStore) -> Result<Arc<Manifest>, DefinitionsError> {
+        self.follower.lock().await.follow(store).await
     }
 
     /// What is warm already, published still or not.
@@ -55,16 +106,12 @@ impl Readiness {
         self.warm.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Whether what is warm is what is published, by one conditional GET.
+    /// The engine program's version, without definitions.
     ///
     /// # Errors
-    /// [`DefinitionsError`].
-    pub(crate) async fn is_current(
-        &self,
-        warm: &Ready,
-        store: &impl DefinitionsStore,
-    ) -> Result<bool, DefinitionsError> {
-        self.follower.lock().await.is_published(&warm.definitions, store).await
+    /// [`EngineError`].
+    pub(crate) async fn engine(&self) -> Result<&EngineVersion, EngineError> {
+        self.engine.get_or_try_init(|| async { Ok(version(self.pool.hello().await?)) }).await
     }
 
     /// Whether memory has room for another engine beside this one.
@@ -73,14 +120,14 @@ impl Readiness {
         taken.zip(free).is_some_and(|(taken, free)| taken.saturating_add(taken / 4) < free)
     }
 
-    /// The published definitions, and an engine that has them loaded. The one before is kept until the new one is proven where memory
-    /// has room for both, and dismissed first where not.
+    /// The definitions of a manifest, and an engine that has them loaded. The one before is kept until the new one is proven where
+    /// memory has room for both, and dismissed first where not.
     ///
     /// # Errors
     /// [`ReadyError`].
-    pub(crate) async fn ready(&self, store: &impl DefinitionsStore) -> Result<Ready, ReadyError> {
-        let mut follower = self.follower.lock().await;
-        let definitions = follower.follow(store).await?;
+    pub(crate) async fn ready(&self, store: &impl DefinitionsStore, manifest: &Manifest) -> Result<Ready, ReadyError> {
+        let mut disk = self.disk.lock().await;
+        let definitions = disk.definitions(store, manifest).await?;
         let elder = self.warm().filter(|warm| warm.definitions != definitions);
         if let Some(elder) = &elder
             && !self.has_room_beside(elder).await
@@ -91,19 +138,50 @@ impl Readiness {
         if let Some(elder) = elder {
             self.pool.dismiss(&elder.definitions.directory);
         }
-        if let Some(times) = follower.take_times() {
+        if let Some(times) = disk.take_times() {
             *self.times.lock().unwrap_or_else(PoisonError::into_inner) = cold_start(times, &loaded).into();
         }
-        let engine = EngineVersion { version: hello.clamav_version, functionality_level: hello.functionality_level };
-        let ready = Ready { definitions, engine };
+        let ready = Ready { definitions, engine: version(hello) };
         *self.warm.lock().unwrap_or_else(PoisonError::into_inner) = Some(ready.clone());
         Ok(ready)
+    }
+
+    /// What the object of a record needs under a manifest, provided that its bytes are still the same.
+    ///
+    /// # Errors
+    /// [`ReadyError`].
+    pub(crate) async fn again(
+        &self,
+        record: &ScanRecord,
+        store: &impl DefinitionsStore,
+        manifest: &Arc<Manifest>,
+    ) -> Result<Again, ReadyError> {
+        let engine = self.engine().await?.clone();
+        let mut rescans = self.rescans.lock().await;
+        let Rescans { changes, engines } = &mut *rescans;
+        let known = changes.take().filter(|changes| changes.manifest().generation == manifest.generation);
+        let changes = changes.insert(known.unwrap_or_else(|| Changes::new(Arc::clone(manifest), engine)));
+        let change = changes.since(store, record.generation).await.map_err(DeltaEngineError::from)?;
+        let plan = plan_rescan(&RecordSummary::from(record), manifest.generation, changes.engine(), &change);
+        Ok(match plan {
+            RescanPlan::UpToDate | RescanPlan::Unaffected(_) => Again::Stands,
+            RescanPlan::FullScan(_) => Again::Everything,
+            RescanPlan::DeltaScan => {
+                let disk = self.disk.lock().await;
+                let with = (&*disk, &self.pool, self.signed_by_clamav);
+                engines.engine(record.generation, changes, store, with).await?.map_or(Again::Everything, Again::Delta)
+            }
+        })
     }
 
     /// What the last cold start took; empty when it was told already.
     pub(crate) fn take_times(&self) -> Vec<(Metric, u64)> {
         std::mem::take(&mut self.times.lock().unwrap_or_else(PoisonError::into_inner))
     }
+}
+
+fn version(hello: Hello) -> EngineVersion {
+    EngineVersion { version: hello.clamav_version, functionality_level: hello.functionality_level }
 }
 
 /// Memory that programs may still take, in bytes; `None` when the system does not tell.

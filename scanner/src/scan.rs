@@ -9,7 +9,6 @@ use std::future::Future;
 use lambda_runtime::tracing;
 use nacre_shared::{
     definitions::manifest::Generation,
-    engine::EngineError,
     event::{Cause, ScanRequest},
     object::ObjectId,
     port::{Clock, EventBus, ObjectHead, ObjectStore, Obstacle, RecordStore, StoreError, Topic},
@@ -21,6 +20,7 @@ use nacre_shared::{
 use crate::{
     config::InfectedSettings,
     containment::{Contained, contain},
+    readiness::ReadyError,
     reports::Reports,
 };
 
@@ -32,6 +32,10 @@ const MAX_ROUNDS: u32 = 4;
 pub enum Outcome {
     /// Scanned and settled.
     Scanned(Verdict),
+    /// Scanned and settled: nothing is found any more in what was infected.
+    Cleared,
+    /// Only a scan with everything tells, and those who do that were asked.
+    Forwarded,
     /// An earlier scan of these bytes with these definitions stands.
     AlreadyScanned(Verdict),
     /// There is no such object any more; nothing is left to protect.
@@ -62,9 +66,12 @@ pub enum ScanError {
     /// The object changed each time it was looked at.
     #[error("the object changed {MAX_ROUNDS} times while it was scanned")]
     Restless,
-    /// No engine could be made ready.
-    #[error("no engine is ready")]
-    Engine(#[source] EngineError),
+    /// There is nothing to scan with.
+    #[error("nothing is ready to scan with")]
+    Ready(#[from] ReadyError),
+    /// Only a scan with everything tells, which is not done here.
+    #[error("only a scan with all definitions tells, which this function does not do")]
+    NeedsEverything,
     /// The invocation's time ran out before the object's did.
     #[error("the invocation has too little time left for the object")]
     OutOfTime,
@@ -97,6 +104,17 @@ impl Inspection {
     }
 }
 
+/// What another look at a recorded object came to.
+#[derive(Clone, Debug)]
+pub enum Reinspection {
+    /// None was needed: what is recorded stands under these definitions, too.
+    Stands,
+    /// Together with what is recorded, this.
+    Seen(Inspection),
+    /// Only a look with everything tells.
+    Everything,
+}
+
 /// Looks at an object's bytes.
 pub trait Inspector {
     /// The generation of definitions that it looks with.
@@ -111,6 +129,16 @@ pub trait Inspector {
     /// [`ScanError::Read`] with [`StoreError::PreconditionFailed`] or [`StoreError::NotFound`] when the bytes are others by
     /// now.
     fn inspect(&mut self, object: &ObjectId, head: &ObjectHead) -> impl Future<Output = Result<Inspection, ScanError>>;
+
+    /// Looks again at the bytes that a record is of, as far as the record does not tell already.
+    ///
+    /// # Errors
+    /// As [`Inspector::inspect`].
+    fn reinspect(
+        &mut self,
+        record: &ScanRecord,
+        head: &ObjectHead,
+    ) -> impl Future<Output = Result<Reinspection, ScanError>>;
 }
 
 /// What a scan works with.
@@ -127,6 +155,16 @@ pub struct Scanner<'a, Objects, Records, Results, Bus, Time> {
     pub names: &'a TagNames,
     /// What becomes of infected objects.
     pub infected: &'a InfectedSettings,
+}
+
+/// What a scan came to.
+enum Scan {
+    /// This record, written.
+    Recorded(Box<ScanRecord>),
+    /// What is recorded stands.
+    Stands,
+    /// The bytes changed meanwhile, or a newer record stands.
+    Overtaken,
 }
 
 /// What an attempt to settle a record came to.
@@ -163,14 +201,20 @@ impl<Objects: ObjectStore, Records: RecordStore, Results: Topic, Bus: EventBus, 
                 let same = head.as_ref().is_ok_and(|head| record.answers_for(&head.etag, inspector.generation()));
                 same && !announced_since
             };
-            let (record, scanned) = match recorded.filter(stands) {
-                Some(record) => (record, false),
-                None => match self.record_scan(request, &object, &head, inspector).await? {
-                    Some(record) => (record, true),
-                    None => continue,
-                },
+            let was_infected = recorded.as_ref().is_some_and(is_infected);
+            let scanned = match &recorded {
+                Some(record) if stands(record) => Scan::Stands,
+                _ => self.record_scan(request, &object, &head, recorded.as_ref(), inspector).await?,
+            };
+            let (record, scanned) = match (scanned, recorded) {
+                (Scan::Recorded(record), _) => (*record, true),
+                (Scan::Stands, Some(record)) => (record, false),
+                (Scan::Overtaken | Scan::Stands, _) => continue,
             };
             match self.settle(&record).await? {
+                Settled::Done if scanned && was_infected && record.verdict == Verdict::Clean => {
+                    return Ok(Outcome::Cleared);
+                }
                 Settled::Done if scanned => return Ok(Outcome::Scanned(record.verdict)),
                 Settled::Done => return Ok(Outcome::AlreadyScanned(record.verdict)),
                 Settled::Gone => return Ok(Outcome::Gone),
@@ -190,20 +234,27 @@ impl<Objects: ObjectStore, Records: RecordStore, Results: Topic, Bus: EventBus, 
         Ok(Outcome::Gone)
     }
 
-    /// Scans and records; `None` when the bytes changed meanwhile or a newer record stands. What not even HEAD tells
-    /// anything of is recorded without an ETag: a tag that its uploader forged must not be all there is.
+    /// Scans and records. What not even HEAD tells anything of is recorded without an ETag: a tag that its uploader forged must not
+    /// be all there is.
     async fn record_scan(
         &self,
         request: &ScanRequest,
         object: &ObjectId,
         head: &Result<ObjectHead, Reason>,
+        elder: Option<&ScanRecord>,
         inspector: &mut impl Inspector,
-    ) -> Result<Option<ScanRecord>, ScanError> {
+    ) -> Result<Scan, ScanError> {
         self.reports.begun(object, self.clock.now()).await.map_err(ScanError::Publish)?;
+        // New definitions ask what a record does not tell; an upload asks for a scan.
+        let elder = elder.filter(|_| matches!(request.cause, Cause::Definitions(_)));
         let inspection = match head {
-            Ok(head) => match inspector.inspect(object, head).await {
-                Err(ScanError::Read(StoreError::PreconditionFailed | StoreError::NotFound)) => return Ok(None),
-                inspection => inspection?,
+            Ok(head) => match look(object, head, elder.filter(|elder| elder.etag == head.etag), inspector).await {
+                Err(ScanError::Read(StoreError::PreconditionFailed | StoreError::NotFound)) => {
+                    return Ok(Scan::Overtaken);
+                }
+                Ok(Some(inspection)) => inspection,
+                Ok(None) => return Ok(Scan::Stands),
+                Err(error) => return Err(error),
             },
             Err(reason) => Inspection::unseen(Verdict::Unscannable { reason: *reason }),
         };
@@ -222,8 +273,8 @@ impl<Objects: ObjectStore, Records: RecordStore, Results: Topic, Bus: EventBus, 
             reported: false,
         };
         match self.records.save(&record).await {
-            Ok(()) => Ok(Some(record)),
-            Err(StoreError::PreconditionFailed) => Ok(None),
+            Ok(()) => Ok(Scan::Recorded(Box::new(record))),
+            Err(StoreError::PreconditionFailed) => Ok(Scan::Overtaken),
             Err(error) => Err(ScanError::Record(error)),
         }
     }
@@ -315,6 +366,23 @@ impl<Objects: ObjectStore, Records: RecordStore, Results: Topic, Bus: EventBus, 
             Err(error) => Err(ScanError::Read(error)),
         }
     }
+}
+
+/// Looks at the bytes, as far as the record of an elder scan of them does not tell; `None` when it tells everything.
+async fn look(
+    object: &ObjectId,
+    head: &ObjectHead,
+    elder: Option<&ScanRecord>,
+    inspector: &mut impl Inspector,
+) -> Result<Option<Inspection>, ScanError> {
+    if let Some(elder) = elder {
+        match inspector.reinspect(elder, head).await? {
+            Reinspection::Stands => return Ok(None),
+            Reinspection::Seen(inspection) => return Ok(Some(inspection)),
+            Reinspection::Everything => {}
+        }
+    }
+    inspector.inspect(object, head).await.map(Some)
 }
 
 fn is_infected(record: &ScanRecord) -> bool {

@@ -17,8 +17,12 @@ pub enum Metric {
     Clean,
     /// Of them, infected.
     Infected,
+    /// Of the clean, those that were infected before.
+    Cleared,
     /// Of them, unscannable or skipped.
     Unscanned,
+    /// Messages handed on to where scans with all definitions are done.
+    Forwarded,
     /// Messages answered by the record of an earlier scan.
     AlreadyScanned,
     /// Messages about objects that were gone before their scan.
@@ -62,7 +66,9 @@ impl Metric {
             Self::Scanned => "Scanned",
             Self::Clean => "Clean",
             Self::Infected => "Infected",
+            Self::Cleared => "Cleared",
             Self::Unscanned => "Unscanned",
+            Self::Forwarded => "Forwarded",
             Self::AlreadyScanned => "AlreadyScanned",
             Self::Gone => "Gone",
             Self::Ignored => "Ignored",

@@ -5,4 +5,6 @@
 #[cfg(test)]
 mod newer_definitions;
 #[cfg(test)]
+mod rescans;
+#[cfg(test)]
 mod world;

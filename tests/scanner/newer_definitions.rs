@@ -4,12 +4,7 @@ use std::time::Duration;
 
 use nacre_shared::{definitions::manifest::Generation, verdict::Verdict};
 
-use crate::world::{World, announce};
-
-/// A body signature for content that contains `text`.
-fn signature(name: &str, text: &str) -> String {
-    format!("{name}:0:*:{}\n", hex::encode(text))
-}
+use crate::world::{World, announce, signature};
 
 #[tokio::test]
 async fn an_upload_does_not_wait_for_newer_definitions_and_is_judged_by_them_too() {

@@ -12,9 +12,13 @@ use nacre_shared::{
         manifest::{CustomEntry, EngineProof, Generation, Manifest},
         trust_anchor::TrustAnchors,
     },
+    event::{Recorded, RescanKind, RescanTrigger},
     object::ObjectId,
-    port::{Clock, DefinitionsStore, Listed, ObjectStore, StoreError, Stored, SystemClock, WriteCondition},
+    port::{
+        Clock, DefinitionsStore, Listed, ObjectStore, StoreError, Stored, SystemClock, TopicMessage, WriteCondition,
+    },
     published::{Published, Race},
+    scan_record::{RecordSummary, ScanRecord},
     tag_policy::Tag,
     testing::{
         failing::{Failing, Plan},
@@ -25,6 +29,7 @@ use nacre_shared::{
     },
 };
 use nacre_stack::programs_directory;
+use nacre_updater::{custom::CustomPart, signatures::tell};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::sync::watch;
@@ -34,6 +39,7 @@ pub(crate) struct World {
     pub(crate) objects: MemoryObjects,
     pub(crate) records: MemoryRecords,
     pub(crate) results: MemoryTopic,
+    pub(crate) rescans: MemoryTopic,
     pub(crate) definitions: GatedDefinitions,
     plan: Plan,
     scratch: TempDir,
@@ -55,16 +61,32 @@ impl World {
             objects: MemoryObjects::default(),
             records: MemoryRecords::default(),
             results: MemoryTopic::default(),
+            rescans: MemoryTopic::default(),
             definitions: GatedDefinitions::new(),
             plan: Plan::never(),
             scratch: tempfile::tempdir().unwrap(),
         }
     }
 
+    /// A scanner with everything.
     pub(crate) fn scanner(&self) -> Scanner<'_> {
+        self.scanner_with(&[])
+    }
+
+    /// A scanner that has only what was added loaded, and asks others for more.
+    pub(crate) fn rescanner(&self) -> Scanner<'_> {
+        self.scanner_with(&[("NACRE_FULL_SCANS", "False")])
+    }
+
+    /// As [`World::rescanner`], and no definitions are young enough for it.
+    pub(crate) fn stale_rescanner(&self) -> Scanner<'_> {
+        self.scanner_with(&[("NACRE_FULL_SCANS", "False"), ("NACRE_STALENESS_LIMIT_HOURS", "1")])
+    }
+
+    fn scanner_with(&self, more: &[(&'static str, &str)]) -> Scanner<'_> {
         let programs = programs_directory().unwrap();
         let path = |path: &Path| path.to_str().unwrap().to_owned();
-        let settings: BTreeMap<&str, String> = [
+        let mut settings: BTreeMap<&str, String> = [
             ("AV_DEFINITION_S3_BUCKET", "definitions".into()),
             ("AV_DEFINITION_PATH", path(&self.scratch.path().join("definitions"))),
             ("NACRE_SCRATCH_PATH", path(self.scratch.path())),
@@ -72,6 +94,7 @@ impl World {
             ("NACRE_STALENESS_LIMIT_HOURS", "10000000".into()),
         ]
         .into();
+        settings.extend(more.iter().map(|(name, value)| (*name, (*value).to_owned())));
         let config = Config::from_vars(|name| settings.get(name).cloned()).unwrap();
         let plan = &self.plan;
         let ports = Ports {
@@ -79,6 +102,7 @@ impl World {
             records: Failing { port: &self.records, plan },
             results: Some(Failing { port: &self.results, plan }),
             starts: None,
+            rescans: Some(Failing { port: &self.rescans, plan }),
             bus: None,
             definitions: Failing { port: &self.definitions, plan },
             clock: SystemClock,
@@ -93,7 +117,7 @@ impl World {
         for (name, text) in files {
             let entry = CustomEntry::of((*name).to_owned(), "file:".into(), None, text.as_bytes());
             store.write(&entry.object_key, text.as_bytes().to_vec(), &[], WriteCondition::Always).await.unwrap();
-            custom.push(entry);
+            custom.push(CustomPart { entry, bytes: text.as_bytes().to_vec() });
         }
         let before = Published::read(store).await.unwrap();
         let proof = EngineProof {
@@ -106,15 +130,31 @@ impl World {
         };
         let generation = before.next_generation();
         let anchor = TrustAnchors::clamav().identity();
-        let manifest = Manifest::new(generation, SystemClock.now(), anchor, Vec::new(), proof).with_custom(custom);
+        let told = tell(store, before.manifest.as_ref(), generation, &[], &custom).await.unwrap();
+        for (entry, bytes) in told.bodies {
+            store.write(&entry.object_key, bytes, &[], WriteCondition::Always).await.unwrap();
+        }
+        let custom = custom.into_iter().map(|part| part.entry).collect();
+        let mut manifest = Manifest::new(generation, SystemClock.now(), anchor, Vec::new(), proof).with_custom(custom);
+        (manifest.history, manifest.contexts) = (told.history, told.contexts);
         assert!(matches!(before.advance(store, &manifest, false).await.unwrap(), Race::Won));
         generation
+    }
+
+    /// The record of an object.
+    pub(crate) fn record(&self, object: &ObjectId) -> ScanRecord {
+        self.records.records().into_iter().find(|record| record.object == *object).unwrap()
     }
 
     pub(crate) async fn status(&self, object: &ObjectId) -> Option<String> {
         let tags = self.objects.tags(object).await.unwrap();
         tags.into_iter().find(|tag| tag.key == "av-status").map(|tag| tag.value)
     }
+}
+
+/// A body signature for content that contains `text`.
+pub(crate) fn signature(name: &str, text: &str) -> String {
+    format!("{name}:0:*:{}\n", hex::encode(text))
 }
 
 /// Announces objects as SQS brings them, a message each.
@@ -135,6 +175,22 @@ pub(crate) async fn announce(scanner: &Scanner<'_>, objects: &[&ObjectId]) -> Ha
         .collect();
     let deadline = Instant::now() + Duration::from_mins(1);
     scanner.handle(&json!({ "Records": messages }), deadline).await.unwrap()
+}
+
+/// Asks for recorded objects to be looked at again, as the rescanner does.
+pub(crate) async fn rescan(scanner: &Scanner<'_>, generation: Generation, records: &[&ScanRecord]) -> Handled {
+    let trigger = RescanTrigger { generation, kind: RescanKind::Delta, region: "eu-west-1", at: SystemClock.now() };
+    let summaries: Vec<RecordSummary> = records.iter().map(|record| RecordSummary::from(*record)).collect();
+    deliver(scanner, &trigger.message(summaries.iter().map(Recorded::from))).await
+}
+
+/// Brings a message as SQS does.
+pub(crate) async fn deliver(scanner: &Scanner<'_>, message: &TopicMessage) -> Handled {
+    let record = json!({ "eventSource": "aws:sqs", "messageId": "1", "body": message.body });
+    let deadline = Instant::now() + Duration::from_mins(1);
+    let handled = scanner.handle(&json!({ "Records": [record] }), deadline).await.unwrap();
+    assert_eq!(handled.response["batchItemFailures"].as_array().map(Vec::len), Some(0));
+    handled
 }
 
 /// A definitions bucket whose bodies may be held back.

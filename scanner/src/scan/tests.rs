@@ -64,6 +64,10 @@ impl Inspector for Reader<'_> {
         let verdict = if infected { Verdict::Infected { signatures } } else { Verdict::Clean };
         Ok(Inspection { verdict, targets: 1, layers: None, layer_count: 1 })
     }
+
+    async fn reinspect(&mut self, _record: &ScanRecord, _head: &ObjectHead) -> Result<Reinspection, ScanError> {
+        Ok(Reinspection::Everything)
+    }
 }
 
 #[derive(Default)]

@@ -101,6 +101,14 @@ impl EnginePool {
         Ok((running.client.hello().clone(), running.loaded.clone()))
     }
 
+    /// Asks the program who it is, in a child of its own that loads nothing.
+    ///
+    /// # Errors
+    /// [`EngineError`] when it cannot be started.
+    pub async fn hello(&self) -> Result<Hello, EngineError> {
+        Ok(EngineClient::start(&self.program, &self.scratch, 1).await?.hello().clone())
+    }
+
     /// Takes the engine with these definitions out of use. It lives on until the last scan with it has ended.
     pub fn dismiss(&self, definitions: &Path) {
         self.seats().remove(definitions);

@@ -1,0 +1,94 @@
+//! Rescans look at no more than they must, and conclude what a scan with everything would.
+
+use nacre_shared::{
+    object::ObjectId,
+    telemetry::Metric,
+    verdict::{Reason, Verdict},
+};
+
+use crate::world::{World, announce, deliver, rescan, signature};
+
+/// A world whose `harmless` object was scanned with one signature.
+async fn scanned(content: &str) -> (World, ObjectId) {
+    let world = World::new();
+    world.publish(&[("own.ndb", &signature("Test.Old", "wicked of old"))]).await;
+    let object = world.objects.put("versioned", "object", content);
+    announce(&world.scanner(), &[&object]).await;
+    (world, object)
+}
+
+#[tokio::test]
+async fn what_cannot_match_is_not_even_fetched() {
+    let (world, object) = scanned("this is harmless").await;
+    let elf_only = format!("Test.Elf:6:*:{}\n", hex::encode("this is harmless"));
+    let own = signature("Test.Old", "wicked of old");
+    let generation = world.publish(&[("own.ndb", &format!("{own}{elf_only}"))]).await;
+    let before = world.objects.downloads();
+    let handled = rescan(&world.rescanner(), generation, &[&world.record(&object)]).await;
+    assert_eq!(handled.counts, [(Metric::AlreadyScanned, 1)]);
+    assert_eq!(world.objects.downloads(), before);
+}
+
+#[tokio::test]
+async fn what_was_added_is_looked_for_by_an_engine_that_knows_nothing_else() {
+    let (world, object) = scanned("this is wicked anew").await;
+    let innocent = world.objects.put("versioned", "innocent", "this is not");
+    announce(&world.scanner(), &[&innocent]).await;
+    let own = signature("Test.Old", "wicked of old");
+    let newer = signature("Test.New", "wicked anew");
+    let generation = world.publish(&[("own.ndb", &format!("{own}{newer}"))]).await;
+    let records = [world.record(&object), world.record(&innocent)];
+    let handled = rescan(&world.rescanner(), generation, &[&records[0], &records[1]]).await;
+    assert_eq!(handled.counts, [(Metric::Clean, 1), (Metric::Infected, 1), (Metric::Scanned, 2)]);
+
+    let (before, now) = (&records[0], world.record(&object));
+    assert_eq!(now.verdict, Verdict::Infected { signatures: vec!["Test.New.UNOFFICIAL".into()] });
+    assert_eq!((now.generation, now.targets, &now.layers), (generation, before.targets, &before.layers));
+    assert_eq!(world.status(&object).await.as_deref(), Some("INFECTED"));
+    assert_eq!(world.record(&innocent).generation, generation);
+}
+
+#[tokio::test]
+async fn what_was_convicted_by_what_is_gone_is_cleared_by_a_scan_with_everything() {
+    let (world, object) = scanned("this is wicked of old").await;
+    assert_eq!(world.status(&object).await.as_deref(), Some("INFECTED"));
+    let ignored = [("own.ndb", signature("Test.Old", "wicked of old")), ("own.ign2", "Test.Old\n".to_owned())];
+    let other = ("other.ndb", signature("Test.Other", "something else"));
+    let files: Vec<(&str, &str)> = ignored.iter().chain([&other]).map(|(name, text)| (*name, text.as_str())).collect();
+    let generation = world.publish(&files).await;
+    let handled = rescan(&world.rescanner(), generation, &[&world.record(&object)]).await;
+    assert_eq!(handled.counts, [(Metric::Forwarded, 1)]);
+    assert_eq!(world.status(&object).await.as_deref(), Some("INFECTED"), "nobody looked yet");
+
+    let messages = world.rescans.messages();
+    let handled = deliver(&world.scanner(), &messages[0]).await;
+    let cleared = handled.counts.iter().any(|(metric, count)| (*metric, *count) == (Metric::Cleared, 1));
+    assert!(cleared, "{:?}", handled.counts);
+    assert_eq!(world.status(&object).await.as_deref(), Some("CLEAN"));
+}
+
+#[tokio::test]
+async fn bytes_that_changed_since_are_scanned_with_everything() {
+    let world = World::new();
+    world.publish(&[("own.ndb", &signature("Test.Old", "wicked of old"))]).await;
+    let object = world.objects.put("plain", "object", "this is harmless");
+    announce(&world.scanner(), &[&object]).await;
+    let record = world.record(&object);
+    let own = signature("Test.Old", "wicked of old");
+    let newer = signature("Test.New", "wicked anew");
+    let generation = world.publish(&[("own.ndb", &format!("{own}{newer}"))]).await;
+    world.objects.put("plain", "object", "this is wicked of old");
+    rescan(&world.scanner(), generation, &[&record]).await;
+    assert_eq!(world.status(&object).await.as_deref(), Some("INFECTED"));
+}
+
+#[tokio::test]
+async fn definitions_of_old_age_call_nothing_clean_in_a_rescan_either() {
+    let (world, object) = scanned("this is harmless").await;
+    let own = signature("Test.Old", "wicked of old");
+    let newer = signature("Test.New", "wicked anew");
+    let generation = world.publish(&[("own.ndb", &format!("{own}{newer}"))]).await;
+    let record = world.record(&object);
+    rescan(&world.stale_rescanner(), generation, &[&record]).await;
+    assert_eq!(world.record(&object).verdict, Verdict::Unscannable { reason: Reason::StaleDefinitions });
+}
