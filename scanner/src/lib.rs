@@ -282,7 +282,8 @@ where
             engine: self.readiness.engine().await.map_err(ReadyError::from)?,
             full_scans: self.config.full_scans,
         };
-        match (self.scan_with(engines, request, batch.deadline).await, &self.ports.rescans) {
+        // Boxed: what a scan waits for is deep.
+        match (Box::pin(self.scan_with(engines, request, batch.deadline)).await, &self.ports.rescans) {
             (Err(ScanError::NeedsEverything), Some(topic)) => {
                 self.forward(request, manifest.generation, topic).await.map_err(NoticeError::Forward)?;
                 Ok(Outcome::Forwarded)

@@ -38,7 +38,7 @@ pub fn delta_files<'a>(delta: &Delta, newer: impl IntoIterator<Item = SignatureF
 
 /// Whether a member or file is compiled bytecode.
 pub fn is_bytecode(file_name: &str) -> bool {
-    file_name.ends_with(".cbc")
+    file_name.rsplit_once('.').is_some_and(|(_, extension)| extension == "cbc")
 }
 
 /// The name, or one like it that is not taken.

@@ -109,10 +109,10 @@ pub async fn tell(
     let stays = |sha256: &str| elder.iter().any(|entry| entry.sha256 == sha256);
     // One database at a time where possible: unpacked, they are large.
     for part in parts {
-        let known = before.iter().flat_map(|before| &before.contexts);
-        let known = known.filter(|context| context.of == part.entry.sha256).cloned().next();
+        let mut known = before.iter().flat_map(|before| &before.contexts);
+        let known = known.find(|context| context.of == part.entry.sha256);
         let context = match known.filter(|_| stays(&part.entry.sha256)) {
-            Some(context) => Some(context),
+            Some(context) => Some(context.clone()),
             None => context_of(part, store, &mut told).await?,
         };
         told.contexts.extend(context);
@@ -156,10 +156,10 @@ async fn delta(
     let digests = |sources: &[Source<'_>]| -> BTreeSet<String> {
         sources.iter().map(|source| source.entry().sha256.clone()).collect()
     };
-    let (in_old, in_new) = (digests(&old), digests(&new));
-    let changed = |source: &Source<'_>| {
+    let (digests_before, digests_now) = (digests(&old), digests(&new));
+    let is_new = |source: &Source<'_>| {
         let sha256 = &source.entry().sha256;
-        !(in_old.contains(sha256) && in_new.contains(sha256))
+        !(digests_before.contains(sha256) && digests_now.contains(sha256))
     };
     let (mut files_before, mut files_now) = (Vec::new(), Vec::new());
     for entry in &before.custom {
@@ -171,7 +171,7 @@ async fn delta(
         files_now.push(SignatureFile { official: false, name: part.entry.name.clone(), bytes });
     }
     for (sources, files) in [(&old, &mut files_before), (&new, &mut files_now)] {
-        for source in sources.iter().filter(|source| changed(source) || source.ignores()) {
+        for source in sources.iter().filter(|source| is_new(source) || source.ignores()) {
             files.extend(source.files(store).await?);
         }
     }
@@ -179,9 +179,9 @@ async fn delta(
     let names = ignored_before.differing(&ignored_now);
     if !names.is_empty() {
         // What is ignored now, and was not, may be in any database. Of those that stay, only these lines are kept: they are large.
-        for source in old.iter().filter(|source| !changed(source) && !source.ignores()) {
-            let named = source.files(store).await?.into_iter().map(|file| file.named(&names));
-            for file in named {
+        for source in old.iter().filter(|source| !is_new(source) && !source.ignores()) {
+            for file in source.files(store).await? {
+                let file = file.named(&names);
                 files_before.push(file.clone());
                 files_now.push(file);
             }

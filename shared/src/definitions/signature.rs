@@ -205,7 +205,7 @@ fn body(line: &[u8]) -> Signature<'_> {
     let (name, target, offset) = (field(line, b':', 0), field(line, b':', 1), field(line, b':', 2));
     match (target, offset) {
         // A member of a group that logical signatures refer to.
-        (_, None) | (None, _) | (_, Some([b'$', ..])) => Signature::everything(name),
+        (None, _) | (_, None | Some([b'$', ..])) => Signature::everything(name),
         (Some(target), _) => Signature::new(name, concern_of(target), levels(line, b':', 4)),
     }
 }

@@ -239,8 +239,8 @@ proptest! {
         }
         let files: Vec<SignatureFile<'static>> = lines.iter().enumerate().map(|(n, (kind, number))| match kind {
             0 => file(&format!("{n}.ndb"), &format!("S.{number}:{number}:*:00ff")),
-            1 => file(&format!("{n}.hdb"), &format!("{:032x}:1:S.{number}", number)),
-            2 => file(&format!("{n}.fp"), &format!("{:032x}:1:S.{number}", number)),
+            1 => file(&format!("{n}.hdb"), &format!("{number:032x}:1:S.{number}")),
+            2 => file(&format!("{n}.fp"), &format!("{number:032x}:1:S.{number}")),
             _ => file(&format!("{n}.ftm"), "x"),
         }).collect();
         let rank = |plan: RescanPlan| match plan {

@@ -103,18 +103,18 @@ fn compare<'a>(old: &'a SignatureFile<'_>, new: &'a SignatureFile<'_>, put_aside
     let (mut before, mut now) = (old.as_slice(), new.as_slice());
     loop {
         match (before, now) {
-            ([], rest) => return rest.iter().for_each(|line| put_aside(*line, 1)),
-            (rest, []) => return rest.iter().for_each(|line| put_aside(*line, -1)),
+            ([], rest) => return put_all_aside(rest, 1, put_aside),
+            (rest, []) => return put_all_aside(rest, -1, put_aside),
             ([one, rest_before @ ..], [other, rest_now @ ..]) => {
                 if one == other {
                     (before, now) = (rest_before, rest_now);
                 } else if let Some(gone) = rest_before.iter().take(LOOK_AHEAD).position(|line| line == other) {
                     let (skipped, rest) = before.split_at(gone + 1);
-                    skipped.iter().for_each(|line| put_aside(*line, -1));
+                    put_all_aside(skipped, -1, put_aside);
                     before = rest;
                 } else if let Some(come) = rest_now.iter().take(LOOK_AHEAD).position(|line| line == one) {
                     let (skipped, rest) = now.split_at(come + 1);
-                    skipped.iter().for_each(|line| put_aside(*line, 1));
+                    put_all_aside(skipped, 1, put_aside);
                     now = rest;
                 } else {
                     put_aside(*one, -1);
@@ -123,5 +123,11 @@ fn compare<'a>(old: &'a SignatureFile<'_>, new: &'a SignatureFile<'_>, put_aside
                 }
             }
         }
+    }
+}
+
+fn put_all_aside<'a>(lines: &[Line<'a>], more: i64, put_aside: &mut impl FnMut(Line<'a>, i64)) {
+    for line in lines {
+        put_aside(*line, more);
     }
 }

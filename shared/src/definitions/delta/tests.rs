@@ -16,7 +16,7 @@ fn any_set() -> impl Strategy<Value = Vec<SignatureFile<'static>>> {
                 .iter()
                 .map(|n| match kind {
                     "ndb" => format!("S.{n}:{}:*:{n:02x}{n:02x}\n", n % 3),
-                    "hdb" => format!("{:032x}:{n}:H.{n}\n", n),
+                    "hdb" => format!("{n:032x}:{n}:H.{n}\n"),
                     "ign2" => format!("S.{n}\n"),
                     "cbc" => format!("{n}"),
                     _ => format!("F.{n}\n"),
