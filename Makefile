@@ -30,6 +30,11 @@ demo: build ## Show the whole pipeline at work on a local AWS, then clean up
 test: build ## Run every test: unit, property, contract, end to end
 	@cargo test --locked --workspace --all-features
 
+# Its small form is one of the tests. The programs are built first: the stack deploys them.
+.PHONY: soak
+soak: build ## Kill and confuse the scanner over SOAK_OBJECTS objects (20000)
+	@SOAK_OBJECTS=$(or $(SOAK_OBJECTS),20000) cargo test --locked --workspace --all-features --test soak -- --nocapture
+
 # Bounded: FUZZ_SECONDS for each target, 20 where it is not set. See fuzz/.
 .PHONY: fuzz
 fuzz: setup ## Feed every parser with made-up input, each for FUZZ_SECONDS

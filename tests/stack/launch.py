@@ -1,13 +1,15 @@
-"""Starts MiniStack 1.5.33 with two departures from AWS mended and the functions' logs kept in files.
+"""Starts MiniStack 1.5.33 with five departures from AWS mended and the functions' logs kept in files.
 
-All three fail loudly should a newer MiniStack not have their place.
+All six fail loudly should a newer MiniStack not have their place.
 """
 
+import functools
 import os
+import re
 
 from ministack.app import main
-from ministack.core import iam_actions
-from ministack.services import lambda_svc
+from ministack.core import iam_actions, iam_evaluator
+from ministack.services import lambda_svc, s3
 
 # `s3:ExistingObjectTag` is known to the tagging actions too, not to reads only; without it the second statement of the scanned
 # bucket's policy would never match.
@@ -22,6 +24,57 @@ def s3_service_context(iam_action, query_params, path="", headers=None):
 
 
 iam_actions.s3_service_context = s3_service_context
+
+# A wildcard stands for a line break, too: keys may have one.
+compiled_of_lines = iam_evaluator._fnmatch_compile
+
+
+@functools.lru_cache(4096)
+def fnmatch_compile(pattern, ignore_case):
+    compiled = compiled_of_lines(pattern, ignore_case)
+    return re.compile(compiled.pattern, compiled.flags | re.DOTALL)
+
+
+iam_evaluator._fnmatch_compile = fnmatch_compile
+
+# A range of a version named by its id is answered by that range, as one of the latest version is.
+get_whole_versions = s3._get_object
+
+
+def get_object(bucket, key, headers, query_params=None):
+    status, answer, body = get_whole_versions(bucket, key, headers, query_params)
+    if status != 200 or "range" not in headers:
+        return status, answer, body
+    wanted = s3._parse_range(headers["range"], len(body))
+    if wanted is None:
+        return s3._error("InvalidRange", "The requested range is not satisfiable", 416, f"/{bucket}/{key}")
+    start, end = wanted
+    answer |= {"Content-Length": str(end - start + 1), "Content-Range": f"bytes {start}-{end}/{len(body)}"}
+    return 206, {name: value for name, value in answer.items() if "checksum" not in name}, body[start : end + 1]
+
+
+s3._get_object = get_object
+
+# A version behind a delete marker keeps its tags, and may be tagged: for the time of the call its key is there. No other call comes in
+# between, as one thread answers all of S3.
+def of_hidden_versions_too(call):
+    def tagging(bucket_name, key, *rest):
+        bucket, version = s3._ensure_bucket(bucket_name), s3._qp(rest[-1] or {}, "versionId", "")
+        versions = s3._object_versions.get((bucket_name, key), [])
+        if bucket is None or key in bucket["objects"] or all(known["version_id"] != version for known in versions):
+            return call(bucket_name, key, *rest)
+        bucket["objects"][key] = {"version_id": version}
+        try:
+            return call(bucket_name, key, *rest)
+        finally:
+            del bucket["objects"][key]
+
+    return tagging
+
+
+s3._get_object_tagging = of_hidden_versions_too(s3._get_object_tagging)
+s3._put_object_tagging = of_hidden_versions_too(s3._put_object_tagging)
+s3._delete_object_tagging = of_hidden_versions_too(s3._delete_object_tagging)
 
 # A number that comes from a template's parameter stays a string, which its poller then cannot compare.
 concurrency_of_numbers = lambda_svc._sqs_esm_concurrency

@@ -13,7 +13,8 @@
 //! - `PublishBatch` wants an action of its own name, where AWS goes by `sns:Publish`: the rescanner's role is given it here;
 //! - an SNS subscription's own dead-letter queue is not honoured (a function's is);
 //! - a copy does not look at the tags of its source, so a user may copy what the user may not read; the copy has the tags too;
-//! - two more are mended in `launch.py`: conditions on tags when tagging, and numbers from parameters in event sources;
+//! - five more are mended in `launch.py`: conditions on tags when tagging, wildcards of policies and line breaks in keys, ranges of
+//!   versions named by their id, tags of versions behind a delete marker, and numbers from parameters in event sources;
 //! - `SIGTERM` would leave functions running: it is stopped by `SIGINT`, and what is left then is killed.
 
 mod bundle;
@@ -39,3 +40,4 @@ pub use invocation::InvokeOutcome;
 pub use mirror::Mirror;
 pub use observe::get_status;
 pub use stack::{Stack, StackOptions};
+pub use supervised::ProcessInfo;

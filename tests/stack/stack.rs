@@ -145,6 +145,16 @@ impl Stack {
         &self.ministack.logs
     }
 
+    /// Where functions keep definitions and files while they work: one directory for all of them.
+    pub fn function_files(&self) -> PathBuf {
+        self.ministack.logs.with_file_name("functions")
+    }
+
+    /// Everything that the stack and its functions run at this moment.
+    pub fn processes(&self) -> Vec<ProcessInfo> {
+        self.ministack.processes()
+    }
+
     /// The engines that functions run at this moment: process ids of the zygotes, not of their workers.
     pub fn engine_processes(&self) -> Vec<i32> {
         let processes = self.ministack.processes();

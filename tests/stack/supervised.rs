@@ -98,10 +98,13 @@ impl Drop for Supervised {
 
 /// One running process.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct ProcessInfo {
-    pub(crate) id: i32,
-    pub(crate) parent: i32,
-    pub(crate) name: String,
+pub struct ProcessInfo {
+    /// Its id.
+    pub id: i32,
+    /// Its parent's id.
+    pub parent: i32,
+    /// Its program's name, cut to 15 bytes.
+    pub name: String,
 }
 
 /// All processes by their parent.

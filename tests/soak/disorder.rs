@@ -1,0 +1,198 @@
+//! Messages as they must not be: told twice, late, out of order, in other words, or broken.
+
+use std::{sync::atomic::Ordering, time::Duration};
+
+use aws_sdk_sqs::types::{DeleteMessageBatchRequestEntry, QueueAttributeName, SendMessageBatchRequestEntry};
+use nacre_stack::Stack;
+use serde_json::{Value, json};
+use tokio::sync::watch;
+
+use crate::{dice::Dice, queues::Queues, upload::Progress};
+
+/// Of a hundred written versions, about so many extra messages.
+const SHARE: usize = 60;
+
+/// Real messages that are kept to be told again later.
+const MEMORY: usize = 3000;
+
+/// What was sent beyond what S3 tells.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Sent {
+    /// Told again: as they were, late, or in other words.
+    pub(crate) again: usize,
+    /// Broken.
+    pub(crate) malformed: usize,
+}
+
+/// Whoever listens to what S3 tells the scanner, and tells it again.
+pub(crate) struct Gossip<'a> {
+    stack: &'a Stack,
+    queues: &'a Queues<'a>,
+    /// A queue of its own on the scanner's topic.
+    overheard: String,
+    memory: Vec<Value>,
+    dice: Dice,
+    sent: Sent,
+}
+
+impl<'a> Gossip<'a> {
+    /// Begins to listen.
+    pub(crate) async fn new(stack: &'a Stack, queues: &'a Queues<'a>, dice: Dice) -> Self {
+        let (sqs, topic) = (stack.sqs(), stack.output("ScannerTrigger"));
+        let policy = json!({ "Version": "2012-10-17", "Statement": [{ "Effect": "Allow", "Resource": "*",
+            "Principal": { "Service": "sns.amazonaws.com" }, "Action": "sqs:SendMessage" }] });
+        let create = sqs.create_queue().queue_name("overheard");
+        let created = create.attributes(QueueAttributeName::Policy, policy.to_string()).send().await.unwrap();
+        let overheard = created.queue_url().unwrap().to_owned();
+        let attributes = sqs.get_queue_attributes().queue_url(&overheard);
+        let attributes = attributes.attribute_names(QueueAttributeName::QueueArn).send().await.unwrap();
+        let arn = attributes.attributes().unwrap()[&QueueAttributeName::QueueArn].clone();
+        stack.sns().subscribe().topic_arn(topic).protocol("sqs").endpoint(arn).send().await.unwrap();
+        Self { stack, queues, overheard, memory: Vec::new(), dice, sent: Sent::default() }
+    }
+
+    /// Tells until uploads are done and everything that is due is told.
+    pub(crate) async fn tell(mut self, progress: &Progress, uploaded: watch::Receiver<bool>) -> Sent {
+        loop {
+            let ended = *uploaded.borrow();
+            self.listen().await;
+            progress.backlog.store(self.queues.depth().await, Ordering::Relaxed);
+            let due = progress.written.load(Ordering::Relaxed) * SHARE / 100;
+            let told = self.sent.again + self.sent.malformed;
+            if told < due && !self.memory.is_empty() {
+                self.send((due - told).min(10)).await;
+            } else if ended {
+                return self.sent;
+            }
+            tokio::time::sleep(Duration::from_millis(30)).await;
+        }
+    }
+
+    /// Takes in what was told since.
+    async fn listen(&mut self) {
+        let sqs = self.stack.sqs();
+        loop {
+            let receive = sqs.receive_message().queue_url(&self.overheard).max_number_of_messages(10);
+            let messages = receive.send().await.unwrap().messages.unwrap_or_default();
+            let entries: Vec<_> = (0..).zip(&messages).map(deletion).collect();
+            if entries.is_empty() {
+                return;
+            }
+            let delete = sqs.delete_message_batch().queue_url(&self.overheard);
+            delete.set_entries(Some(entries)).send().await.unwrap();
+            for message in messages {
+                let envelope: Value = serde_json::from_str(message.body().unwrap()).unwrap();
+                if serde_json::from_str::<Value>(envelope["Message"].as_str().unwrap_or_default()).is_err() {
+                    continue;
+                }
+                if self.memory.len() < MEMORY {
+                    self.memory.push(envelope);
+                } else {
+                    let place = self.dice.below(MEMORY);
+                    self.memory[place] = envelope;
+                }
+            }
+        }
+    }
+
+    async fn send(&mut self, number: usize) {
+        let bodies: Vec<String> = (0..number).map(|_| self.body()).collect();
+        if self.dice.percent(20) {
+            for body in bodies {
+                let publish = self.stack.sns().publish().topic_arn(self.stack.output("ScannerTrigger"));
+                publish.message(body).send().await.unwrap();
+            }
+            return;
+        }
+        let entry = |(id, body): (usize, String)| {
+            SendMessageBatchRequestEntry::builder().id(id.to_string()).message_body(body).build().unwrap()
+        };
+        let entries = bodies.into_iter().enumerate().map(entry).collect();
+        let send = self.stack.sqs().send_message_batch().queue_url(self.stack.output("ScanQueue"));
+        let answer = send.set_entries(Some(entries)).send().await.unwrap();
+        assert!(answer.failed().is_empty(), "{:?}", answer.failed());
+    }
+
+    fn body(&mut self) -> String {
+        let envelope = self.dice.pick(&self.memory).cloned().unwrap();
+        let notification = envelope["Message"].as_str().unwrap().to_owned();
+        if self.dice.percent(30) {
+            self.sent.malformed += 1;
+            return malformed(&notification, &mut self.dice);
+        }
+        self.sent.again += 1;
+        match self.dice.below(10) {
+            0..6 => envelope.to_string(),
+            6..8 => notification,
+            8 => without_version(&notification),
+            _ => in_company(&notification),
+        }
+    }
+}
+
+fn deletion((id, message): (usize, &aws_sdk_sqs::types::Message)) -> DeleteMessageBatchRequestEntry {
+    let receipt = message.receipt_handle().unwrap_or_default();
+    DeleteMessageBatchRequestEntry::builder().id(id.to_string()).receipt_handle(receipt).build().unwrap()
+}
+
+/// The predecessor's sample: the latest version of the key, a trailing comma. A removal is left as it is: without its version it
+/// would be another's.
+fn without_version(notification: &str) -> String {
+    let value: Value = serde_json::from_str(notification).unwrap();
+    let record = &value["Records"][0];
+    if !record["eventName"].as_str().is_some_and(|name| name.starts_with("ObjectCreated")) {
+        return notification.to_owned();
+    }
+    let s3 = json!({ "bucket": { "name": record["s3"]["bucket"]["name"] }, "object": { "key": record["s3"]["object"]["key"] } });
+    format!("{{\"Records\":[{{\"s3\":{s3}, }},],}}")
+}
+
+/// A record beside others that nobody can read and an elder one of itself.
+fn in_company(notification: &str) -> String {
+    let value: Value = serde_json::from_str(notification).unwrap();
+    let record = &value["Records"][0];
+    let mut elder = record.clone();
+    elder["s3"]["object"]["sequencer"] = json!("0000000000000001");
+    json!({ "Records": [null, 7, { "eventSource": "aws:s3", "s3": {} }, record, { "eventSource": "aws:kinesis" }, elder] })
+        .to_string()
+}
+
+/// A message that says nothing to anybody.
+fn malformed(notification: &str, dice: &mut Dice) -> String {
+    let mut spoilt: Value = serde_json::from_str(notification).unwrap();
+    let object = &mut spoilt["Records"][0]["s3"]["object"];
+    match dice.below(12) {
+        0..3 => {
+            let ends: Vec<usize> = notification.char_indices().map(|(at, _)| at).skip(1).collect();
+            return notification[..*dice.pick(&ends).unwrap()].to_owned();
+        }
+        3 => return notification.replacen("\"Records\"", "\"Recordings\"", 1),
+        4 => {
+            return notification.replacen("\"size\":", "\"size\":1e999,\"size\":", 1).replacen(
+                "\"size\": ",
+                "\"size\": 9e999",
+                1,
+            );
+        }
+        5 => return "[".repeat(1 + dice.below(5000)),
+        6 => return format!("{{\"Records\":{}}}", dice.next()),
+        7 => {
+            return [
+                "null",
+                "[]",
+                "\"\"",
+                "-1e-999",
+                "{}",
+                "99999999999999999999999999",
+                "{\"Records\":[]}",
+                "\u{feff}{}",
+            ][dice.below(8)]
+            .to_owned();
+        }
+        8 => object["key"] = json!("%FF%FE"),
+        9 => object["key"] = json!(dice.next()),
+        10 => object["key"] = json!(""),
+        _ => spoilt["Records"][0]["s3"]["bucket"] = json!(["name"]),
+    }
+    spoilt.to_string()
+}

@@ -1,0 +1,192 @@
+//! The soak itself.
+
+use std::{
+    env, fs,
+    hash::{BuildHasher, Hasher, RandomState},
+    sync::atomic::Ordering,
+    time::{Duration, Instant},
+};
+
+use nacre_shared::scan_record::ScanRecord;
+use nacre_stack::{Stack, programs_directory};
+use serde_json::json;
+use tokio::sync::watch;
+
+use crate::{
+    audit::{departures, given_up, litter},
+    dice::Dice,
+    disorder::{Gossip, Sent},
+    kills::{Kills, Scanners, end, rage},
+    plan::{Step, plan},
+    queues::Queues,
+    support::{PATIENCE, World, daily, published},
+    upload::{Progress, Version, upload},
+};
+
+/// Versions of the small form, which is a test like any other.
+const SMALL: usize = 150;
+
+/// Failures that are told; there may be thousands of one cause.
+const TOLD: usize = 40;
+
+/// A number from the environment.
+#[expect(clippy::disallowed_methods, reason = "how large a soak is, is its caller's choice")]
+fn number(variable: &str) -> Option<u64> {
+    let value = env::var(variable).ok()?;
+    Some(value.parse().unwrap_or_else(|_| panic!("{variable} is no whole number: {value}")))
+}
+
+/// What was done to the scanner.
+struct Mischief {
+    versions: Vec<Version>,
+    sent: Sent,
+    kills: Kills,
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_version_has_exactly_one_right_record_whatever_was_killed_and_told() {
+    let objects = number("SOAK_OBJECTS").map_or(SMALL, |objects| usize::try_from(objects).unwrap());
+    let seed = number("SOAK_SEED").unwrap_or_else(|| RandomState::new().build_hasher().finish() >> 16);
+    println!("soak of {objects} versions: SOAK_SEED={seed} repeats the plan");
+    let mut dice = Dice::new(seed);
+    let patience = PATIENCE + Duration::from_millis(200 * objects as u64);
+    let world = World::ready(&[]).await;
+    let (stack, queues) = (&world.stack, Queues { stack: &world.stack });
+
+    let started = Instant::now();
+    let Mischief { versions, sent, kills } = trouble(&world, &queues, objects, &mut dice).await;
+    let mischief_ended = started.elapsed();
+    let mut redriven = queues.quiet(patience).await;
+    let settled = started.elapsed();
+
+    let (healed, again) = heal(&world, &queues, patience).await;
+    redriven += again;
+    let (made_good, again) = make_good(stack, &queues, &versions, patience).await;
+    redriven += again;
+    let records = stack.records().await.unwrap();
+    let mut wrong = departures(stack, &versions, &records, 2).await;
+    wrong.extend(leftovers(&world, &queues).await);
+
+    let removed = versions.iter().filter(|version| version.removed).count();
+    let rate = objects as f64 / settled.as_secs_f64();
+    println!(
+        "{objects} versions written, {removed} of them removed; {} messages told again, {} malformed\n\
+         killed: {} workers, {} engines, {} functions\n\
+         dead letters redriven: {redriven}; given up on and made good: {made_good}; records of a lost race with the new generation: {healed}\n\
+         trouble for {:.1} s, settled after {:.1} s: {rate:.0} objects/s",
+        sent.again,
+        sent.malformed,
+        kills.workers,
+        kills.engines,
+        kills.functions,
+        mischief_ended.as_secs_f64(),
+        settled.as_secs_f64(),
+    );
+    if !wrong.is_empty() {
+        keep_logs(stack);
+    }
+    assert!(
+        wrong.is_empty(),
+        "{} wrong (SOAK_SEED={seed}):\n{}",
+        wrong.len(),
+        wrong[..wrong.len().min(TOLD)].join("\n")
+    );
+    world.end().await;
+}
+
+/// Keeps the logs of a soak that failed in `target/soak-logs`.
+fn keep_logs(stack: &Stack) {
+    let kept = programs_directory().unwrap().with_file_name("soak-logs");
+    fs::create_dir_all(&kept).unwrap();
+    for log in fs::read_dir(stack.logs()).unwrap().flatten() {
+        fs::copy(log.path(), kept.join(log.file_name())).unwrap();
+    }
+    println!("logs are in {}", kept.display());
+}
+
+/// Everything at once, until all is written, told and published.
+async fn trouble(world: &World, queues: &Queues<'_>, objects: usize, dice: &mut Dice) -> Mischief {
+    let stack = &world.stack;
+    let keys = plan(objects, dice);
+    let puts = keys.iter().flat_map(|key| &key.steps).filter(|step| matches!(step, Step::Put { .. })).count();
+    assert_eq!(puts, objects);
+    let (progress, (uploaded, uploads_end), (stop, stopped)) =
+        (Progress::default(), watch::channel(false), watch::channel(false));
+    let gossip = Gossip::new(stack, queues, dice.fork()).await;
+    let everything = async {
+        let uploading = async {
+            let versions = upload(stack, &keys, &progress).await;
+            uploaded.send_replace(true);
+            versions
+        };
+        let updating = async {
+            while progress.written.load(Ordering::Relaxed) < objects / 2 {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+            world.mirror.put("daily.cvd", daily(2, true));
+            assert_eq!(published(&world.update().await), 2);
+        };
+        let (versions, sent, ()) = tokio::join!(uploading, gossip.tell(&progress, uploads_end), updating);
+        stop.send_replace(true);
+        (versions, sent)
+    };
+    let ((versions, sent), kills) = tokio::join!(everything, rage(stack, dice.fork(), stopped));
+    Mischief { versions, sent, kills }
+}
+
+/// Runs the rescanner's next pass: a scan that was under way while the last one looked is found by it. Returns how many records that
+/// took, and how many dead letters were redriven.
+async fn heal(world: &World, queues: &Queues<'_>, patience: Duration) -> (u64, usize) {
+    let outcome = world.invoke("RescannerFunction", json!({})).await;
+    let triggered = outcome.payload["pass"]["published"].as_u64();
+    (triggered.unwrap_or_else(|| panic!("the pass failed: {outcome:?}")), queues.quiet(patience).await)
+}
+
+/// Asks once more for what was given up on because its engines were killed. Returns how many, and how many dead letters were redriven.
+async fn make_good(stack: &Stack, queues: &Queues<'_>, versions: &[Version], patience: Duration) -> (usize, usize) {
+    let records: Vec<ScanRecord> = stack.records().await.unwrap();
+    let given_up = given_up(versions, &records);
+    for version in &given_up {
+        let object = &version.object;
+        let event = json!({ "source": "aws.s3", "detail-type": "Object Created", "detail": { "bucket": { "name": object.bucket },
+            "object": { "key": object.key, "version-id": object.version_id, "size": version.size } } });
+        let publish = stack.sns().publish().topic_arn(stack.output("ScannerTrigger")).message(event.to_string());
+        publish.send().await.unwrap();
+    }
+    (given_up.len(), if given_up.is_empty() { 0 } else { queues.quiet(patience).await })
+}
+
+/// What is left of it all besides records and tags: dead letters, processes, files.
+async fn leftovers(world: &World, queues: &Queues<'_>) -> Vec<String> {
+    let stack = &world.stack;
+    let mut found = Vec::new();
+    for letters in ["ScanDeadLetters", "RescanDeadLetters", "AnnouncementDeadLetters"] {
+        let depth = queues.depth_of(letters).await;
+        if depth > 0 {
+            found.push(format!("{letters} has {depth} messages"));
+        }
+    }
+    // Killed functions leave their directories to the next one that starts: make sure that one does.
+    for function in Scanners::of(stack).functions {
+        end(function);
+    }
+    let deadline = Instant::now() + PATIENCE;
+    while !Scanners::of(stack).others.is_empty() || !Scanners::of(stack).functions.is_empty() {
+        if Instant::now() > deadline {
+            found.push(format!("functions were killed, and this is left of them: {:?}", Scanners::of(stack)));
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    let tail = world.invoke("ScannerFunction", json!({ "Records": [{ "eventSource": "aws:s3" }] })).await;
+    if tail.function_error.is_some() {
+        found.push(format!("a fresh scanner fails: {tail:?}"));
+    }
+    let scanners = Scanners::of(stack);
+    found.extend(litter(&stack.function_files(), &scanners));
+    let log = fs::read_to_string(stack.logs().join(format!("{}.log", stack.output("ScannerFunction"))));
+    let panics =
+        log.unwrap_or_default().lines().filter(|line| line.contains("panicked")).map(str::to_owned).collect::<Vec<_>>();
+    found.extend(panics);
+    found
+}
