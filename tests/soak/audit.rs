@@ -145,7 +145,7 @@ pub(crate) fn litter(functions: &Path, scanners: &Scanners) -> Vec<String> {
         let (mut claimed, allowed) = (0, scanners.functions.len());
         for path in fs::read_dir(&place).into_iter().flatten().flatten().map(|entry| entry.path()) {
             let name = path.file_name().unwrap().to_string_lossy().into_owned();
-            if path == functions.join("clamav_defs") || name.ends_with(".lock") {
+            if path == functions.join("clamav_defs") || path.extension().is_some_and(|extension| extension == "lock") {
                 continue;
             }
             let lock = fs::File::open(path.with_added_extension("lock"));

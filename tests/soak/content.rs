@@ -47,7 +47,9 @@ impl Content {
     /// The bytes. Those of two `salt`s differ, save where there is nothing to salt: with versions of the same bytes, too, each has
     /// its record.
     pub(crate) fn bytes(self, salt: u64) -> Vec<u8> {
-        let text = |lines: u64| (0..lines).map(|line| format!("line {line} of {salt}, harmless\n")).collect::<String>();
+        let text = |lines: u64| {
+            (0..lines).map(|line| format!("line {line} of {salt}, harmless\n")).collect::<Vec<_>>().concat()
+        };
         let evil = format!("{salt} says: {EVIL}\n").into_bytes();
         match self {
             Self::Empty => Vec::new(),

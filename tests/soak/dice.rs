@@ -1,6 +1,6 @@
 //! Chance that can be repeated: the same seed throws the same numbers.
 
-/// A generator of numbers (SplitMix64).
+/// A generator of numbers (`SplitMix64`).
 #[derive(Clone, Debug)]
 pub(crate) struct Dice(u64);
 

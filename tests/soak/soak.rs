@@ -68,7 +68,7 @@ async fn every_version_has_exactly_one_right_record_whatever_was_killed_and_told
     wrong.extend(leftovers(&world, &queues).await);
 
     let removed = versions.iter().filter(|version| version.removed).count();
-    let rate = objects as f64 / settled.as_secs_f64();
+    let rate = f64::from(u32::try_from(objects).unwrap()) / settled.as_secs_f64();
     println!(
         "{objects} versions written, {removed} of them removed; {} messages told again, {} malformed\n\
          killed: {} workers, {} engines, {} functions\n\
