@@ -136,33 +136,42 @@ async fn items(stack: &Stack) -> usize {
     }
 }
 
-/// What lies in the functions' scratch directory and should not, while nothing is scanned and after a fresh function has swept: each
-/// function has one directory of definitions and at most one of an engine, with no object and nothing unpacked in it; each directory is
-/// claimed by somebody alive.
-pub(crate) fn litter(functions: &Path, scanners: &Scanners) -> Vec<String> {
-    let mut found = Vec::new();
+/// What lies in the functions' scratch directory and should not, while nothing is scanned.
+#[derive(Debug, Default)]
+pub(crate) struct Litter {
+    /// In directories that somebody alive has claimed: objects, unpacked files, more directories than one of definitions and one of an
+    /// engine for each function.
+    pub(crate) claimed: Vec<String>,
+    /// Directories that nobody alive has claimed: killed functions leave theirs to be swept by the next one that starts.
+    pub(crate) unclaimed: Vec<String>,
+}
+
+/// Looks for litter.
+pub(crate) fn litter(functions: &Path, scanners: &Scanners) -> Litter {
+    let mut litter = Litter::default();
     for (place, prefix) in [(functions.to_owned(), "engine-"), (functions.join("clamav_defs"), "nacre-")] {
         let (mut claimed, allowed) = (0, scanners.functions.len());
         for path in fs::read_dir(&place).into_iter().flatten().flatten().map(|entry| entry.path()) {
-            let name = path.file_name().unwrap().to_string_lossy().into_owned();
-            if path == functions.join("clamav_defs") || path.extension().is_some_and(|extension| extension == "lock") {
+            let lock = path.extension().is_some_and(|extension| extension == "lock");
+            if path == functions.join("clamav_defs") || (lock && path.with_extension("").exists()) {
                 continue;
             }
+            let ours = path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(prefix));
             let lock = fs::File::open(path.with_added_extension("lock"));
-            if !name.starts_with(prefix) || !lock.is_ok_and(|lock| lock.try_lock().is_err()) {
-                found.push(format!("{}: nobody's", path.display()));
+            if !ours || !lock.is_ok_and(|lock| lock.try_lock().is_err()) {
+                litter.unclaimed.push(format!("{}: nobody's", path.display()));
                 continue;
             }
             claimed += 1;
             if prefix == "engine-" {
-                found.extend(files(&path).into_iter().map(|file| format!("{file}: no scan is under way")));
+                litter.claimed.extend(files(&path).into_iter().map(|file| format!("{file}: no scan is under way")));
             }
         }
         if claimed > allowed {
-            found.push(format!("{}: {claimed} directories of {allowed} functions", place.display()));
+            litter.claimed.push(format!("{}: {claimed} directories of {allowed} functions", place.display()));
         }
     }
-    found
+    litter
 }
 
 /// Everything below a directory but the engine's own empty working place.

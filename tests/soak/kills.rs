@@ -58,7 +58,7 @@ pub(crate) struct Kills {
     pub(crate) functions: usize,
 }
 
-/// Of so many kills one is a function's: its messages wait for the queue's whole visibility timeout.
+/// Of so many rounds one is a function's: its messages wait for the queue's whole visibility timeout.
 const FUNCTION_EVERY: u32 = 25;
 
 /// Kills one process after the other until told to stop.
@@ -69,10 +69,10 @@ pub(crate) async fn rage(stack: &Stack, mut dice: Dice, mut stop: watch::Receive
         let pause = Duration::from_millis(40 + dice.next() % 300);
         let _ = tokio::time::timeout(pause, stop.changed()).await;
         let scanners = Scanners::of(stack);
-        let (count, victims) = match dice.below(100) {
-            _ if round % FUNCTION_EVERY == 5 => (&mut kills.functions, &scanners.functions),
-            0..65 => (&mut kills.workers, &scanners.workers),
-            _ => (&mut kills.engines, &scanners.engines),
+        let (count, victims) = match round % FUNCTION_EVERY {
+            5 => (&mut kills.functions, &scanners.functions),
+            other if other % 3 == 0 => (&mut kills.engines, &scanners.engines),
+            _ => (&mut kills.workers, &scanners.workers),
         };
         if let Some(victim) = dice.pick(victims)
             && end(*victim)

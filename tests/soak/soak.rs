@@ -3,7 +3,9 @@
 use std::{
     env, fs,
     hash::{BuildHasher, Hasher, RandomState},
+    path::PathBuf,
     sync::atomic::Ordering,
+    thread,
     time::{Duration, Instant},
 };
 
@@ -53,6 +55,7 @@ async fn every_version_has_exactly_one_right_record_whatever_was_killed_and_told
     let world = World::ready(&[]).await;
     let (stack, queues) = (&world.stack, Queues { stack: &world.stack });
 
+    let _logs = KeptLogs(stack.logs().to_owned());
     let started = Instant::now();
     let Mischief { versions, sent, kills } = trouble(&world, &queues, objects, &mut dice).await;
     let mischief_ended = started.elapsed();
@@ -82,9 +85,7 @@ async fn every_version_has_exactly_one_right_record_whatever_was_killed_and_told
         mischief_ended.as_secs_f64(),
         settled.as_secs_f64(),
     );
-    if !wrong.is_empty() {
-        keep_logs(stack);
-    }
+    assert!(kills.workers + kills.engines + kills.functions > 0, "nothing was killed, so nothing is shown");
     assert!(
         wrong.is_empty(),
         "{} wrong (SOAK_SEED={seed}):\n{}",
@@ -94,14 +95,21 @@ async fn every_version_has_exactly_one_right_record_whatever_was_killed_and_told
     world.end().await;
 }
 
-/// Keeps the logs of a soak that failed in `target/soak-logs`.
-fn keep_logs(stack: &Stack) {
-    let kept = programs_directory().unwrap().with_file_name("soak-logs");
-    fs::create_dir_all(&kept).unwrap();
-    for log in fs::read_dir(stack.logs()).unwrap().flatten() {
-        fs::copy(log.path(), kept.join(log.file_name())).unwrap();
+/// Keeps the stack's logs in `target/soak-logs` when a soak fails.
+struct KeptLogs(PathBuf);
+
+impl Drop for KeptLogs {
+    fn drop(&mut self) {
+        if !thread::panicking() {
+            return;
+        }
+        let kept = programs_directory().unwrap_or_default().with_file_name("soak-logs");
+        let _ = fs::create_dir_all(&kept);
+        for log in fs::read_dir(&self.0).into_iter().flatten().flatten() {
+            let _ = fs::copy(log.path(), kept.join(log.file_name()));
+        }
+        println!("logs are in {}", kept.display());
     }
-    println!("logs are in {}", kept.display());
 }
 
 /// Everything at once, until all is written, told and published.
@@ -166,6 +174,8 @@ async fn leftovers(world: &World, queues: &Queues<'_>) -> Vec<String> {
             found.push(format!("{letters} has {depth} messages"));
         }
     }
+    let litter = || litter(&stack.function_files(), &Scanners::of(stack));
+    found.extend(litter().claimed);
     // Killed functions leave their directories to the next one that starts: make sure that one does.
     for function in Scanners::of(stack).functions {
         end(function);
@@ -182,8 +192,12 @@ async fn leftovers(world: &World, queues: &Queues<'_>) -> Vec<String> {
     if tail.function_error.is_some() {
         found.push(format!("a fresh scanner fails: {tail:?}"));
     }
-    let scanners = Scanners::of(stack);
-    found.extend(litter(&stack.function_files(), &scanners));
+    // It may still be loading.
+    let all = || [litter().claimed, litter().unclaimed].concat();
+    while !all().is_empty() && Instant::now() < deadline {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    found.extend(all());
     let log = fs::read_to_string(stack.logs().join(format!("{}.log", stack.output("ScannerFunction"))));
     let panics =
         log.unwrap_or_default().lines().filter(|line| line.contains("panicked")).map(str::to_owned).collect::<Vec<_>>();
