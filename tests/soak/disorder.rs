@@ -7,13 +7,20 @@ use nacre_stack::Stack;
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
-use crate::{dice::Dice, queues::Queues, upload::Progress};
+use crate::{
+    dice::Dice,
+    queues::Queues,
+    upload::{BACKLOG, Progress},
+};
 
 /// Of a hundred written versions, about so many extra messages.
 const SHARE: usize = 60;
 
 /// Real messages that are kept to be told again later.
 const MEMORY: usize = 3000;
+
+/// Batches of ten that are listened to between two looks at the backlog.
+const HEARD_AT_ONCE: u32 = 5;
 
 /// What was sent beyond what S3 tells.
 #[derive(Clone, Copy, Debug, Default)]
@@ -59,19 +66,20 @@ impl<'a> Gossip<'a> {
             progress.backlog.store(self.queues.depth().await, Ordering::Relaxed);
             let due = progress.written.load(Ordering::Relaxed) * SHARE / 100;
             let told = self.sent.again + self.sent.malformed;
-            if told < due && !self.memory.is_empty() {
+            let behind = progress.backlog.load(Ordering::Relaxed) > BACKLOG;
+            if told < due && !behind && !self.memory.is_empty() {
                 self.send((due - told).min(10)).await;
-            } else if ended {
+            } else if ended && (told >= due || self.memory.is_empty()) {
                 return self.sent;
             }
             tokio::time::sleep(Duration::from_millis(30)).await;
         }
     }
 
-    /// Takes in what was told since.
+    /// Takes in what was told since, or a part of it: whoever only listens never learns that the scanner is behind.
     async fn listen(&mut self) {
         let sqs = self.stack.sqs();
-        loop {
+        for _ in 0..HEARD_AT_ONCE {
             let receive = sqs.receive_message().queue_url(&self.overheard).max_number_of_messages(10);
             let messages = receive.send().await.unwrap().messages.unwrap_or_default();
             let entries: Vec<_> = (0..).zip(&messages).map(deletion).collect();
@@ -174,13 +182,7 @@ fn malformed(notification: &str, dice: &mut Dice) -> String {
             return notification[..*dice.pick(&ends).unwrap()].to_owned();
         }
         3 => return notification.replacen("\"Records\"", "\"Recordings\"", 1),
-        4 => {
-            return notification.replacen("\"size\":", "\"size\":1e999,\"size\":", 1).replacen(
-                "\"size\": ",
-                "\"size\": 9e999",
-                1,
-            );
-        }
+        4 => return notification.replacen("\"size\":", "\"size\":1e999,\"size\":", 1),
         5 => return "[".repeat(1 + dice.below(5000)),
         6 => return format!("{{\"Records\":{}}}", dice.next()),
         7 => {

@@ -57,7 +57,8 @@ async fn every_version_has_exactly_one_right_record_whatever_was_killed_and_told
 
     let _logs = KeptLogs(stack.logs().to_owned());
     let started = Instant::now();
-    let Mischief { versions, sent, kills } = trouble(&world, &queues, objects, &mut dice).await;
+    let trouble = tokio::time::timeout(patience, trouble(&world, &queues, objects, &mut dice)).await;
+    let Mischief { versions, sent, kills } = trouble.expect("the scanner keeps up with uploads");
     let mischief_ended = started.elapsed();
     let mut redriven = queues.quiet(patience).await;
     let settled = started.elapsed();

@@ -17,8 +17,8 @@ use crate::{
 /// Keys that are worked on at a time.
 const UPLOADERS: usize = 12;
 
-/// Messages that may wait: beyond, uploads wait for the scanner, so that kills, duplicates and uploads go on side by side.
-const BACKLOG: usize = 100;
+/// Messages that may wait: beyond, everybody waits for the scanner, so that kills, duplicates and uploads go on side by side.
+pub(crate) const BACKLOG: usize = 100;
 
 /// A version that was written.
 #[derive(Clone, Debug)]
