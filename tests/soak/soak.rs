@@ -9,7 +9,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-use nacre_shared::scan_record::ScanRecord;
 use nacre_stack::{Stack, programs_directory};
 use serde_json::json;
 use tokio::sync::watch;
@@ -65,9 +64,12 @@ async fn every_version_has_exactly_one_right_record_whatever_was_killed_and_told
 
     let (healed, again) = heal(&world, &queues, patience).await;
     redriven += again;
-    let (made_good, again) = make_good(stack, &queues, &versions, patience).await;
-    redriven += again;
-    let records = stack.records().await.unwrap();
+    let mut records = stack.records().await.unwrap();
+    let made_good = given_up(&versions, &records).len();
+    if made_good > 0 {
+        redriven += make_good(stack, &queues, &given_up(&versions, &records), patience).await;
+        records = stack.records().await.unwrap();
+    }
     let mut wrong = departures(stack, &versions, &records, 2).await;
     wrong.extend(leftovers(&world, &queues).await);
 
@@ -151,18 +153,16 @@ async fn heal(world: &World, queues: &Queues<'_>, patience: Duration) -> (u64, u
     (triggered.unwrap_or_else(|| panic!("the pass failed: {outcome:?}")), queues.quiet(patience).await)
 }
 
-/// Asks once more for what was given up on because its engines were killed. Returns how many, and how many dead letters were redriven.
-async fn make_good(stack: &Stack, queues: &Queues<'_>, versions: &[Version], patience: Duration) -> (usize, usize) {
-    let records: Vec<ScanRecord> = stack.records().await.unwrap();
-    let given_up = given_up(versions, &records);
-    for version in &given_up {
+/// Asks once more for what was given up on because its engines were killed. Returns how many dead letters were redriven.
+async fn make_good(stack: &Stack, queues: &Queues<'_>, given_up: &[&Version], patience: Duration) -> usize {
+    for version in given_up {
         let object = &version.object;
         let event = json!({ "source": "aws.s3", "detail-type": "Object Created", "detail": { "bucket": { "name": object.bucket },
             "object": { "key": object.key, "version-id": object.version_id, "size": version.size } } });
         let publish = stack.sns().publish().topic_arn(stack.output("ScannerTrigger")).message(event.to_string());
         publish.send().await.unwrap();
     }
-    (given_up.len(), if given_up.is_empty() { 0 } else { queues.quiet(patience).await })
+    queues.quiet(patience).await
 }
 
 /// What is left of it all besides records and tags: dead letters, processes, files.
