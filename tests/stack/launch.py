@@ -61,7 +61,9 @@ def of_hidden_versions_too(call):
     def tagging(bucket_name, key, *rest):
         bucket, version = s3._ensure_bucket(bucket_name), s3._qp(rest[-1] or {}, "versionId", "")
         versions = s3._object_versions.get((bucket_name, key), [])
-        if bucket is None or key in bucket["objects"] or all(known["version_id"] != version for known in versions):
+        # The marker itself has none.
+        hidden = any(known["version_id"] == version and not known.get("is_delete_marker") for known in versions)
+        if bucket is None or key in bucket["objects"] or not hidden:
             return call(bucket_name, key, *rest)
         bucket["objects"][key] = {"version_id": version}
         try:
