@@ -133,7 +133,7 @@ async fn of_the_past_as_much_is_kept_as_is_wanted() {
     world.run().await.unwrap();
     let keys = world.store.keys();
     let under = |prefix: &str| keys.iter().filter(|key| key.starts_with(prefix)).count();
-    assert_eq!((under("nacre/manifests/"), under("nacre/databases/"), under("nacre/deltas/")), (2, 2, 0), "{keys:?}");
+    assert_eq!((under("nacre/manifests/"), under("nacre/databases/"), under("nacre/deltas/")), (2, 2, 3), "{keys:?}");
     assert!(!keys.contains(&first.databases[0].object_key));
     world.manifest().await.unwrap();
 }

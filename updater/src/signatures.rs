@@ -13,8 +13,9 @@ use nacre_shared::{
         unpacked::{UnpackError, Unpacked},
     },
     incremental::is_bytecode,
-    port::DefinitionsStore,
+    port::{DefinitionsStore, StoreError},
     published::{PublishedError, read_body, read_custom},
+    telemetry::error_chain,
 };
 
 use crate::{bring::Part, custom::CustomPart};
@@ -48,6 +49,12 @@ pub struct Told {
 }
 
 impl Told {
+    fn delta(&mut self, to: Generation, bytes: Vec<u8>) -> BodyEntry {
+        let entry = BodyEntry::of_delta(to, &bytes);
+        self.bodies.push((entry.clone(), bytes));
+        entry
+    }
+
     fn body(&mut self, bytes: Vec<u8>) -> BodyEntry {
         let entry = BodyEntry::of(&bytes);
         self.bodies.push((entry.clone(), bytes));
@@ -118,12 +125,23 @@ pub async fn tell(
         told.contexts.extend(context);
     }
     let Some(before) = before else { return Ok(told) };
-    let delta = delta(store, before, parts, custom).await?;
-    let bytes = delta.to_bytes();
-    let kind = if delta.lines().len() > MAX_DELTA_LINES || bytes.len() > MAX_DELTA_BYTES {
-        StepKind::TooLarge
-    } else {
-        StepKind::Delta { delta: told.body(bytes) }
+    let kind = match delta(store, before, parts, custom).await {
+        Ok(delta) if delta.lines().len() > MAX_DELTA_LINES => StepKind::TooLarge,
+        Ok(delta) => match delta.to_bytes() {
+            bytes if bytes.len() > MAX_DELTA_BYTES => StepKind::TooLarge,
+            bytes => StepKind::Delta { delta: told.delta(to, bytes) },
+        },
+        // A body that was lost must not keep the next generation from being published: records are scanned in full.
+        Err(SignaturesError::Published(
+            error @ (PublishedError::Altered { .. } | PublishedError::Store { source: StoreError::NotFound, .. }),
+        )) => {
+            tracing::error!(
+                cause = error_chain(&error),
+                "what changed cannot be told: every object is scanned in full"
+            );
+            StepKind::TooLarge
+        }
+        Err(error) => return Err(error),
     };
     told.history = before.history.clone().then(Step { to, kind });
     Ok(told)

@@ -32,7 +32,7 @@ pub enum StepKind {
         /// The delta.
         delta: BodyEntry,
     },
-    /// More changed than is worth a delta.
+    /// More changed than is worth a delta, or nobody can tell any more what.
     TooLarge,
     /// An elder generation's signatures were brought back.
     Restored {
@@ -68,11 +68,18 @@ impl History {
         self.0.first().map(|step| Generation(step.to.0.saturating_sub(1)))
     }
 
-    /// Whether the steps lead to this generation one after the other.
+    /// Whether the steps lead to this generation one after the other, and each delta is where it must be.
     pub fn leads_to(&self, generation: Generation) -> bool {
         let in_turn =
             self.0.windows(2).all(|pair| matches!(pair, [one, next] if one.to.0.checked_add(1) == Some(next.to.0)));
-        in_turn && self.0.len() <= MAX_STEPS && self.0.last().is_none_or(|last| last.to == generation)
+        let addressed = |step: &Step| match &step.kind {
+            StepKind::Delta { delta } => delta.is_delta_to(step.to),
+            StepKind::TooLarge | StepKind::Restored { .. } => true,
+        };
+        in_turn
+            && self.0.iter().all(addressed)
+            && self.0.len() <= MAX_STEPS
+            && self.0.last().is_none_or(|last| last.to == generation)
     }
 
     /// Where the deltas are.

@@ -125,7 +125,7 @@ pub struct CustomEntry {
     pub object_key: String,
 }
 
-/// A body that is only told by its digest.
+/// A body of no name.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct BodyEntry {
@@ -133,7 +133,7 @@ pub struct BodyEntry {
     pub size: u64,
     /// SHA-256, lower-case hexadecimal.
     pub sha256: String,
-    /// Where it is: always the address that its SHA-256 implies.
+    /// Where it is: always the address that its SHA-256 implies, for a delta with the generations that it is between.
     pub object_key: String,
 }
 
@@ -347,8 +347,7 @@ impl Manifest {
         if !manifest.history.leads_to(manifest.generation) {
             return Err(ManifestError::Field("order of its history"));
         }
-        let contexts = manifest.contexts.iter().map(|context| &context.body);
-        if !manifest.history.bodies().chain(contexts).all(BodyEntry::is_addressed) {
+        if !manifest.contexts.iter().all(|context| context.body.is_addressed()) {
             return Err(ManifestError::Field("object key"));
         }
         Ok(manifest)
@@ -393,8 +392,19 @@ impl BodyEntry {
         Self { size: bytes.len() as u64, sha256, object_key }
     }
 
+    /// Describes the delta that leads to a generation from the one before.
+    pub fn of_delta(to: Generation, bytes: &[u8]) -> Self {
+        let body = Self::of(bytes);
+        Self { object_key: delta_object_key(to, &body.sha256), ..body }
+    }
+
     fn is_addressed(&self) -> bool {
         is_sha256(&self.sha256) && self.object_key == body_object_key(&self.sha256)
+    }
+
+    /// Whether it is where the delta to this generation is.
+    pub(super) fn is_delta_to(&self, to: Generation) -> bool {
+        is_sha256(&self.sha256) && self.object_key == delta_object_key(to, &self.sha256)
     }
 }
 
@@ -461,6 +471,11 @@ impl Pointer {
 /// SHA-256 in lower-case hexadecimal.
 pub fn sha256_hex(bytes: &[u8]) -> String {
     hex::encode(Sha256::digest(bytes))
+}
+
+/// Key of the delta with this SHA-256 that leads to a generation.
+fn delta_object_key(to: Generation, sha256: &str) -> String {
+    format!("{DELTAS_PREFIX}{}-{}/{sha256}", to.0.saturating_sub(1), to.0)
 }
 
 /// Key of a body with this SHA-256.
