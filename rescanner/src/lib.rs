@@ -4,16 +4,21 @@ pub mod config;
 pub mod rescan;
 pub mod segment;
 
+use std::sync::Arc;
+
 use lambda_runtime::Diagnostic;
 use nacre_shared::{
-    definitions::manifest::Generation,
+    changes::Changes,
+    definitions::manifest::{EngineProof, Generation},
     port::{Clock, DefinitionsStore, RecordPages, Topic},
-    published::{PointerRead, PublishedError, read_pointer},
+    published::{PointerRead, PublishedError, read_manifest, read_pointer},
+    scan_record::EngineVersion,
     telemetry::{Metric, error_chain},
 };
 use rescan::{Pass, Tally};
 use segment::SegmentError;
 use serde_json::{Value, json};
+use tokio::sync::Mutex;
 
 /// What the rescanner speaks to.
 #[derive(Debug)]
@@ -92,8 +97,12 @@ where
         let PointerRead::Read { pointer, .. } = read_pointer(&self.definitions, None).await? else {
             return Err(RescanError::NonePublished);
         };
-        let generation = pointer.generation;
-        let pass = Pass { records: &self.records, triggers: &self.triggers, generation, region, at: self.clock.now() };
+        let manifest = Arc::new(read_manifest(&self.definitions, &pointer).await?);
+        let generation = manifest.generation;
+        let EngineProof { clamav_version: version, functionality_level, .. } = manifest.engine.clone();
+        let changes = Mutex::new(Changes::new(manifest, EngineVersion { version, functionality_level }));
+        let (definitions, records, triggers) = (&self.definitions, &self.records, &self.triggers);
+        let pass = Pass { definitions, changes, records, triggers, generation, region, at: self.clock.now() };
         let tally = pass.run(segments).await.map_err(|source| RescanError::Unfinished { generation, source })?;
         Ok(Handled { generation, tally })
     }

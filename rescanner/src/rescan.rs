@@ -5,16 +5,24 @@ use std::iter::Sum;
 use chrono::{DateTime, Utc};
 use futures::{StreamExt, TryStreamExt, stream};
 use nacre_shared::{
+    changes::Changes,
     definitions::manifest::Generation,
-    port::{RecordPages, Segment, Topic},
+    port::{DefinitionsStore, RecordPages, Segment, Topic},
+    rescan_plan::RescanPlan,
+    scan_record::RecordSummary,
 };
 use serde::Serialize;
+use tokio::sync::Mutex;
 
 use crate::segment::{SegmentError, work_segment};
 
 /// What a pass works with.
 #[derive(Debug)]
-pub struct Pass<'a, Records, Triggers> {
+pub struct Pass<'a, Definitions, Records, Triggers> {
+    /// The definitions bucket.
+    pub definitions: &'a Definitions,
+    /// What changed up to the generation.
+    pub changes: Mutex<Changes>,
     /// The scan records.
     pub records: &'a Records,
     /// The `ScannerTrigger` topic.
@@ -34,8 +42,24 @@ pub struct Tally {
     pub examined: u64,
     /// Of them, those whose objects were asked to be scanned again.
     pub published: u64,
+    /// Of these, those for which what was added is enough.
+    pub delta: u64,
+    /// Bytes of the objects that were asked for.
+    pub bytes: u64,
     /// Items of the table that are no records of ours.
     pub unreadable: u64,
+}
+
+impl Tally {
+    /// Counts a record and what it needs.
+    pub(crate) fn count(&mut self, plan: RescanPlan, record: &RecordSummary) {
+        self.examined += 1;
+        if matches!(plan, RescanPlan::DeltaScan | RescanPlan::FullScan(_)) {
+            self.published += 1;
+            self.bytes += record.size;
+        }
+        self.delta += u64::from(plan == RescanPlan::DeltaScan);
+    }
 }
 
 impl Sum for Tally {
@@ -43,12 +67,14 @@ impl Sum for Tally {
         tallies.fold(Self::default(), |sum, tally| Self {
             examined: sum.examined + tally.examined,
             published: sum.published + tally.published,
+            delta: sum.delta + tally.delta,
+            bytes: sum.bytes + tally.bytes,
             unreadable: sum.unreadable + tally.unreadable,
         })
     }
 }
 
-impl<Records: RecordPages, Triggers: Topic> Pass<'_, Records, Triggers> {
+impl<Definitions: DefinitionsStore, Records: RecordPages, Triggers: Topic> Pass<'_, Definitions, Records, Triggers> {
     /// Works all segments of the table side by side.
     ///
     /// # Errors

@@ -4,7 +4,11 @@ use std::collections::BTreeSet;
 
 use chrono::{DateTime, Utc};
 use nacre_shared::{
-    definitions::manifest::{POINTER_KEY, Pointer},
+    definitions::{
+        delta::{Delta, SignatureFile},
+        history::{Step, StepKind},
+        manifest::{BodyEntry, EngineProof, Manifest, POINTER_KEY, Pointer},
+    },
     event::{Invocation, Notice},
     port::{RecordStore, WriteCondition},
     scan_record::ScanRecord,
@@ -38,9 +42,40 @@ async fn rescanner(generations: &[u64], published: u64) -> Rescanner {
         let record = ScanRecord { generation: Generation(*generation), ..record("uploads", &format!("a key/{n}")) };
         ports.records.save(&record).await.unwrap();
     }
-    let pointer = Pointer::to(Generation(published), b"").to_bytes();
-    ports.definitions.write(POINTER_KEY, pointer, &[], WriteCondition::Always).await.unwrap();
+    publish(&ports.definitions, published, |_| StepKind::TooLarge).await;
     ports
+}
+
+/// Publishes a generation of no databases whose every step is this one.
+async fn publish(store: &MemoryDefinitions, published: u64, step: impl Fn(u64) -> StepKind) {
+    let proof = EngineProof {
+        clamav_version: "1.4.6".into(),
+        functionality_level: 216,
+        signatures: 1,
+        eicar: Vec::new(),
+        expected_signatures: 0,
+        clean_files: 0,
+    };
+    let at = DateTime::UNIX_EPOCH;
+    let mut manifest = Manifest::new(Generation(published), at, "clamav".into(), Vec::new(), proof);
+    for to in 2..=published {
+        manifest.history = manifest.history.then(Step { to: Generation(to), kind: step(to) });
+    }
+    let bytes = manifest.to_bytes();
+    let key = Manifest::object_key(manifest.generation);
+    let pointer = Pointer::to(manifest.generation, &bytes).to_bytes();
+    store.write(&key, bytes, &[], WriteCondition::Always).await.unwrap();
+    store.write(POINTER_KEY, pointer, &[], WriteCondition::Always).await.unwrap();
+}
+
+/// Writes the delta that adds a body signature for this target, and answers the step to `to`.
+async fn added(store: &MemoryDefinitions, to: u64, target: u8) -> StepKind {
+    let line = format!("A:{target}:*:00ff\n").into_bytes();
+    let file = SignatureFile { official: true, name: "daily.ndb".into(), bytes: line.into() };
+    let bytes = Delta::between(&[], &[file]).to_bytes();
+    let delta = BodyEntry::of_delta(Generation(to), &bytes);
+    store.write(&delta.object_key, bytes, &[], WriteCondition::Always).await.unwrap();
+    StepKind::Delta { delta }
 }
 
 /// The keys that were asked for, each once.
@@ -66,7 +101,7 @@ async fn exactly_the_records_of_older_generations_are_asked_for() {
     for segments in [1, 3, 8] {
         let ports = rescanner(&generations, 3).await;
         let handled = ports.handle(segments, "eu-west-1").await.unwrap();
-        assert_eq!(handled.tally, Tally { examined: 50, published: 30, unreadable: 0 });
+        assert_eq!(handled.tally, Tally { examined: 50, published: 30, bytes: 30, ..Tally::default() });
         let expected = (0..50).filter(|n| n % 5 < 3).map(|n| format!("a key/{n}")).collect();
         assert_eq!(asked(&ports), expected);
     }
@@ -84,7 +119,23 @@ async fn rescans_are_told_from_uploads_by_their_attribute() {
     let ports = rescanner(&[1], 2).await;
     ports.handle(1, "eu-west-1").await.unwrap();
     let attributes = ports.triggers.messages().remove(0).attributes;
-    assert_eq!(attributes, [("nacre-cause".to_owned(), "definitions".to_owned())]);
+    let expected = [("nacre-cause", "definitions"), ("nacre-plan", "full")];
+    assert_eq!(attributes, expected.map(|(name, value)| (name.to_owned(), value.to_owned())));
+}
+
+#[tokio::test]
+async fn what_was_added_is_asked_for_where_it_may_match_and_nowhere_else() {
+    let ports = rescanner(&[1; 7], 1).await;
+    for (target, published, kind) in [(6, 0, None), (0, 7, Some("delta"))] {
+        let step = added(&ports.definitions, 2, target).await;
+        publish(&ports.definitions, 2, |_| step.clone()).await;
+        let handled = ports.handle(3, "eu-west-1").await.unwrap();
+        assert_eq!((handled.tally.published, handled.tally.delta), (published, published), "target {target}");
+        let told = ports.triggers.messages().first().map(|message| message.attributes[1].1.clone());
+        assert_eq!(told.as_deref(), kind);
+    }
+    assert_eq!(asked(&ports).len(), 7);
+    assert!(ports.triggers.messages().len() < 7, "several in a message");
 }
 
 #[tokio::test]

@@ -44,6 +44,11 @@ impl Content {
         }
     }
 
+    /// Whether the first generation of definitions convicts it.
+    pub(crate) fn is_infected_from_the_first(self) -> bool {
+        matches!(self, Self::Eicar | Self::ZippedEicar)
+    }
+
     /// The bytes. Those of two `salt`s differ, save where there is nothing to salt: with versions of the same bytes, too, each has
     /// its record.
     pub(crate) fn bytes(self, salt: u64) -> Vec<u8> {

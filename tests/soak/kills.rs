@@ -27,8 +27,11 @@ pub(crate) struct Scanners {
 impl Scanners {
     /// Looks at what runs.
     pub(crate) fn of(stack: &Stack) -> Self {
-        let (processes, name) = (stack.processes(), stack.output("ScannerFunction"));
-        let named = |process: &&ProcessInfo| process.name == "bootstrap" && is_function(process.id, name);
+        let (processes, names) =
+            (stack.processes(), ["ScannerFunction", "RescanFunction"].map(|name| stack.output(name)));
+        let named = |process: &&ProcessInfo| {
+            process.name == "bootstrap" && names.iter().any(|name| is_function(process.id, name))
+        };
         let functions: Vec<i32> = processes.iter().filter(named).map(|process| process.id).collect();
         let engines = processes.iter().filter(|process| process.name == "nacre-engine");
         let children = |parents: &[i32]| -> Vec<i32> {

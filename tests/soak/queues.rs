@@ -7,7 +7,8 @@ use nacre_stack::Stack;
 use tokio::time::{Instant, sleep};
 
 /// Each queue, and where its messages go that were given up on.
-const QUEUES: [(&str, &str); 2] = [("ScanQueue", "ScanDeadLetters"), ("RescanQueue", "RescanDeadLetters")];
+const QUEUES: [(&str, &str); 3] =
+    [("ScanQueue", "ScanDeadLetters"), ("FullRescanQueue", "RescanDeadLetters"), ("RescanQueue", "RescanDeadLetters")];
 
 /// Looks in a row that must find nothing: an event may be on its way from one part to the next.
 const LOOKS: u32 = 4;
@@ -20,7 +21,11 @@ pub(crate) struct Queues<'a> {
 impl Queues<'_> {
     /// Messages that wait or are under way.
     pub(crate) async fn depth(&self) -> usize {
-        self.depth_of(QUEUES[0].0).await + self.depth_of(QUEUES[1].0).await
+        let mut depth = 0;
+        for (queue, _) in QUEUES {
+            depth += self.depth_of(queue).await;
+        }
+        depth
     }
 
     /// Messages of one queue, waiting or under way.

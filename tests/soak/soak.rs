@@ -199,9 +199,9 @@ async fn leftovers(world: &World, queues: &Queues<'_>) -> Vec<String> {
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     found.extend(all());
-    let log = fs::read_to_string(stack.logs().join(format!("{}.log", stack.output("ScannerFunction"))));
-    let panics =
-        log.unwrap_or_default().lines().filter(|line| line.contains("panicked")).map(str::to_owned).collect::<Vec<_>>();
-    found.extend(panics);
+    for function in ["ScannerFunction", "RescanFunction"] {
+        let log = fs::read_to_string(stack.logs().join(format!("{}.log", stack.output(function)))).unwrap_or_default();
+        found.extend(log.lines().filter(|line| line.contains("panicked")).map(str::to_owned));
+    }
     found
 }

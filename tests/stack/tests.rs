@@ -131,11 +131,14 @@ async fn uploads_rescans_and_removals_reach_the_scanner_each_through_their_queue
     stack.s3().delete_object().bucket(bucket).key("a b").version_id(version).send().await.unwrap();
     running.scanner_event("-ScanQueue-", key_is("a+b", "ObjectRemoved:Delete")).await;
 
-    let rescan = json!({ "Records": [{ "eventName": "ObjectCreated:Put", "s3": { "object": { "key": "again" } } }] });
-    let cause = MessageAttributeValue::builder().data_type("String").string_value("definitions").build().unwrap();
-    let publish = stack.sns().publish().topic_arn(stack.output("RescanTrigger")).message(rescan.to_string());
-    publish.message_attributes("nacre-cause", cause).send().await.unwrap();
-    running.scanner_event("-RescanQueue-", key_is("again", "ObjectCreated:Put")).await;
+    let attribute = |value| MessageAttributeValue::builder().data_type("String").string_value(value).build().unwrap();
+    for (key, plan, queue) in [("again", "delta", "-RescanQueue-"), ("whole", "full", "-FullRescanQueue-")] {
+        let rescan = json!({ "Records": [{ "eventName": "ObjectCreated:Put", "s3": { "object": { "key": key } } }] });
+        let publish = stack.sns().publish().topic_arn(stack.output("RescanTrigger")).message(rescan.to_string());
+        let publish = publish.message_attributes("nacre-cause", attribute("definitions"));
+        publish.message_attributes("nacre-plan", attribute(plan)).send().await.unwrap();
+        running.scanner_event(queue, key_is(key, "ObjectCreated:Put")).await;
+    }
 
     // What the scanner gives back five times is kept for people to look at.
     let poison = json!({ "Records": [], "poison": true }).to_string();
