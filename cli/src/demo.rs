@@ -6,6 +6,7 @@
 mod corpus;
 mod definitions;
 mod narrator;
+mod plans;
 mod summary;
 
 use std::{path::PathBuf, process::ExitCode, time::Duration};
@@ -14,6 +15,7 @@ use aws_sdk_s3::Client;
 use clap::Args;
 use nacre_shared::{
     port::{Clock, SystemClock},
+    rescan_plan::RescanPlan,
     scan_record::ScanRecord,
     tag_policy::Tag,
     telemetry::error_chain,
@@ -22,7 +24,13 @@ use nacre_shared::{
 use nacre_stack::{Bundles, Mirror, Stack, StackError, StackOptions, get_status, install, programs_directory};
 use serde_json::{Value, json};
 
-use self::{corpus::Corpus, definitions::Databases, narrator::Narrator, summary::Summary};
+use self::{
+    corpus::Corpus,
+    definitions::Databases,
+    narrator::Narrator,
+    plans::{PlanError, Plans},
+    summary::Summary,
+};
 
 /// Longest wait for the functions to do their part of a step.
 const PATIENCE: Duration = Duration::from_mins(2);
@@ -42,6 +50,8 @@ enum DemoError {
     Stack(#[from] StackError),
     #[error("the demo's files could not be written")]
     Files(#[from] std::io::Error),
+    #[error("what the change means cannot be worked out")]
+    Plans(#[from] PlanError),
     #[error("{0}")]
     NotObserved(String),
 }
@@ -134,8 +144,13 @@ async fn show(
     if generation_after <= generation_before {
         return Err(not_observed("the second update published no newer generation"));
     }
-    narrator.step("The rescanner asks for every record of the older generation");
-    let records = stack.await_records(PATIENCE, |records| settled(records, generation_after) == all).await?;
+    narrator.step("The rescanner asks for those records that the change may concern, and for no others");
+    let plans = plans::plans(stack, &records).await?;
+    for (plan, count) in &plans {
+        narrator::say(&format!("{count} of {all} {}", plans::in_words(*plan)));
+    }
+    let wanted: usize = plans.iter().filter(|(plan, _)| is_scan(**plan)).map(|(_, count)| count).sum();
+    let records = stack.await_records(PATIENCE, |records| settled(records, generation_after) == wanted).await?;
     let after = readable(stack, &reader, &records).await?;
     for (now, then) in after.iter().zip(&before).filter(|(now, then)| now.record.verdict != then.record.verdict) {
         let (key, verdict, status) = (&now.record.object.key, now.record.verdict.name(), now.status);
@@ -148,7 +163,18 @@ async fn show(
         return Err(not_observed(format!("{changed} objects answer otherwise than before, not just one")));
     }
     narrator::say(&format!("the other {} answer as before", all - 1));
-    Ok(summarise(generation_before, generation_after, &records, &after))
+    Ok(Summary { plans: planned(&plans), ..summarise(generation_before, generation_after, &records, &after) })
+}
+
+fn is_scan(plan: RescanPlan) -> bool {
+    matches!(plan, RescanPlan::DeltaScan | RescanPlan::FullScan(_))
+}
+
+fn planned(plans: &Plans) -> Vec<summary::Planned> {
+    let planned = plans.iter();
+    planned
+        .map(|(plan, records)| summary::Planned { records: *records, plan: *plan, why: plans::in_words(*plan) })
+        .collect()
 }
 
 /// A record, and how S3 answers an ordinary user who wants the object.
@@ -217,7 +243,8 @@ fn summarise(generation_before: u64, generation_after: u64, records: &[ScanRecor
         generation_before,
         generation_after,
         objects: records.len(),
-        rescanned: records.iter().filter(|record| record.generation.0 == generation_after).count(),
+        rescanned: seen.iter().filter(|seen| seen.record.generation.0 == generation_after).map(key).collect(),
+        plans: Vec::new(),
         infected: infected.map(key).collect(),
         denied: denied.map(|seen| summary::Denied { key: key(seen), status: seen.status }).collect(),
         unscannable: unscannable.collect(),
@@ -227,9 +254,12 @@ fn summarise(generation_before: u64, generation_after: u64, records: &[ScanRecor
 
 fn conclude(narrator: &mut Narrator, summary: &Summary, arguments: &Arguments) {
     narrator.step("Summary");
-    let Summary { generation_before, generation_after, objects, rescanned, infected, unscannable, .. } = summary;
+    let Summary { generation_before, generation_after, objects, rescanned, infected, unscannable, plans, .. } = summary;
     narrator::say(&format!("{objects} objects; generation {generation_before} became {generation_after}"));
-    narrator::say(&format!("{rescanned} rescanned, in full: each was last judged by the older generation"));
+    narrator::say(&format!("{} rescanned: {}", rescanned.len(), rescanned.join(", ")));
+    for summary::Planned { records, why, .. } in plans.iter().filter(|planned| !is_scan(planned.plan)) {
+        narrator::say(&format!("{records} {why}"));
+    }
     narrator::say(&format!("{} infected and refused with 403: {}", infected.len(), infected.join(", ")));
     for summary::Unscannable { key, reason } in unscannable {
         narrator::say(&format!("{key} could not be scanned ({reason}), and is tagged so: never clean by default"));

@@ -18,8 +18,8 @@ pub(super) const EICAR_KEY: &str = "inbox/eicar.com";
 /// The key of the object that a later signature finds.
 pub(super) const LATENT_KEY: &str = "reports/Quarterly report 2026-Q3.docx";
 
-/// What the later signature looks for, inside that document.
-pub(super) const LATENT_TEXT: &str = "Please enable the macro to read invoice 4711-0815";
+/// What that document says.
+const LATENT_TEXT: &str = "Please enable the macro to read invoice 4711-0815";
 
 /// Keys and contents.
 pub(super) type Corpus = Vec<(String, Vec<u8>)>;
@@ -59,14 +59,23 @@ fn test_files(directory: &Path) -> io::Result<Corpus> {
 fn document(text: &str) -> io::Result<Vec<u8>> {
     let mut zip = ZipWriter::new(Cursor::new(Vec::new()));
     let types = r#"<?xml version="1.0"?><Types xmlns="http://schemas.openxmlformats.org/package/2006/content-types"><Default Extension="xml" ContentType="application/xml"/><Override PartName="/word/document.xml" ContentType="application/vnd.openxmlformats-officedocument.wordprocessingml.document.main+xml"/></Types>"#;
-    let body = format!(
-        r#"<?xml version="1.0"?><w:document xmlns:w="http://schemas.openxmlformats.org/wordprocessingml/2006/main"><w:body><w:p><w:r><w:t>{text}</w:t></w:r></w:p></w:body></w:document>"#
-    );
+    let body = body(text);
     for (name, content) in [("[Content_Types].xml", types), ("word/document.xml", &body)] {
         zip.start_file(name, SimpleFileOptions::default())?;
         zip.write_all(content.as_bytes())?;
     }
     Ok(zip.finish()?.into_inner())
+}
+
+/// The member of the latent document that a later signature knows by its digest.
+pub(super) fn latent_member() -> String {
+    body(LATENT_TEXT)
+}
+
+fn body(text: &str) -> String {
+    format!(
+        r#"<?xml version="1.0"?><w:document xmlns:w="http://schemas.openxmlformats.org/wordprocessingml/2006/main"><w:body><w:p><w:r><w:t>{text}</w:t></w:r></w:p></w:body></w:document>"#
+    )
 }
 
 fn mail() -> String {

@@ -1,8 +1,11 @@
 //! The databases of the demo's mirror, signed with keys made for the occasion.
 
-use nacre_shared::testing::definitions::{CvdBuilder, SigningKeys, eicar_signature};
+use nacre_shared::{
+    definitions::manifest::sha256_hex,
+    testing::definitions::{CvdBuilder, SigningKeys, eicar_signature},
+};
 
-use super::corpus::LATENT_TEXT;
+use super::corpus::latent_member;
 
 /// The name of the signature that arrives later.
 pub(super) const LATENT_SIGNATURE: &str = "Nacre.Demo.MacroLure";
@@ -50,11 +53,13 @@ impl Databases {
     }
 
     fn next(&self) -> CvdBuilder {
-        self.version(101, &format!("{LATENT_SIGNATURE}:0:*:{}\n", hex::encode(LATENT_TEXT)))
+        let member = latent_member();
+        let digest = sha256_hex(member.as_bytes());
+        self.version(101, &format!("{digest}:{}:{LATENT_SIGNATURE}:73\n", member.len()))
     }
 
     fn version(&self, version: u32, added: &str) -> CvdBuilder {
-        let known = "Nacre.Demo.Nothing:0:*:4e6163726520666f756e64206e6f7468696e672068657265\n".to_owned();
-        CvdBuilder::new("daily").version(version).built(self.now).member("daily.ndb", known + added)
+        let known = format!("{}:4711:Nacre.Demo.Nothing:73\n", sha256_hex(b"nothing here"));
+        CvdBuilder::new("daily").version(version).built(self.now).member("daily.hsb", known + added)
     }
 }

@@ -2,6 +2,7 @@
 
 use std::{fs, io, path::Path};
 
+use nacre_shared::rescan_plan::RescanPlan;
 use serde::Serialize;
 
 /// The observations of one run.
@@ -14,7 +15,9 @@ pub(super) struct Summary {
     /// Objects uploaded and scanned.
     pub(super) objects: usize,
     /// Objects scanned again under the later generation.
-    pub(super) rescanned: usize,
+    pub(super) rescanned: Vec<String>,
+    /// What became of the records of the elder generation, and why that is safe.
+    pub(super) plans: Vec<Planned>,
     /// Keys of infected objects.
     pub(super) infected: Vec<String>,
     /// What an ordinary user was refused.
@@ -23,6 +26,17 @@ pub(super) struct Summary {
     pub(super) unscannable: Vec<Unscannable>,
     /// Seconds of the whole run.
     pub(super) seconds: f64,
+}
+
+/// Records that needed the same.
+#[derive(Debug, Serialize)]
+pub(super) struct Planned {
+    /// How many.
+    pub(super) records: usize,
+    /// What they needed, by its stable name.
+    pub(super) plan: RescanPlan,
+    /// In words.
+    pub(super) why: &'static str,
 }
 
 /// An object that an ordinary user was refused.
