@@ -3,6 +3,7 @@
 mod definitions;
 mod demo;
 mod printable;
+mod prove;
 mod quarantine;
 mod scan;
 
@@ -24,6 +25,7 @@ enum Command {
     Demo(demo::Arguments),
     Definitions(definitions::Arguments),
     Quarantine(quarantine::Arguments),
+    Prove(prove::Arguments),
 }
 
 #[tokio::main]
@@ -33,5 +35,6 @@ async fn main() -> ExitCode {
         Command::Demo(arguments) => demo::run(&arguments).await,
         Command::Definitions(arguments) => definitions::run(&arguments).await,
         Command::Quarantine(arguments) => quarantine::run(&arguments).await,
+        Command::Prove(arguments) => prove::run(&arguments).await,
     }
 }

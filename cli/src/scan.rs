@@ -139,13 +139,15 @@ async fn scan_file(pool: &EnginePool, definitions: &Path, path: &Path) -> Result
 }
 
 /// Something that a path led to.
-enum Found {
+pub(crate) enum Found {
+    /// A file.
     File(PathBuf),
+    /// What is none, or cannot be read, and what that makes of it.
     Other(PathBuf, Verdict),
 }
 
 /// What is under a path, in a stable order. A link that is named is followed; links inside a directory are not.
-fn files_under(path: &Path) -> Vec<Found> {
+pub(crate) fn files_under(path: &Path) -> Vec<Found> {
     let other = |path: &Path, verdict| Found::Other(path.to_owned(), verdict);
     let metadata = match fs::metadata(path) {
         Ok(metadata) => metadata,

@@ -101,7 +101,7 @@ impl<'a, Definitions: DefinitionsStore> Engines<'a, Definitions> {
             Self::Warm { ready, .. } => Ok(&ready.definitions.directory),
             Self::Published { full_scans: false, .. } => Err(ScanError::NeedsEverything),
             Self::Published { readiness, store, manifest, ready, .. } => {
-                let ready = ready.get_or_try_init(|| readiness.ready(*store, manifest)).await?;
+                let ready = ready.get_or_try_init(|| Box::pin(readiness.ready(*store, manifest))).await?;
                 Ok(&ready.definitions.directory)
             }
         }

@@ -56,7 +56,7 @@ async fn function() -> Result<(), Error> {
     let function = &function;
     let environment = environment.as_deref();
     run(service_fn(move |event: LambdaEvent<Value>| async move {
-        let handled = function.handle(&event.payload, deadline(&event)).await.map_err(Diagnostic::from)?;
+        let handled = Box::pin(function.handle(&event.payload, deadline(&event))).await.map_err(Diagnostic::from)?;
         if let Some(line) = embedded_metrics("scanner", environment, function.now(), &handled.counts) {
             // CloudWatch reads metrics from the log stream; a closed one must not fail the invocation.
             let _ = writeln!(std::io::stdout(), "{line}");

@@ -169,7 +169,8 @@ impl Readiness {
             RescanPlan::DeltaScan => {
                 let disk = self.disk.lock().await;
                 let with = (&*disk, &self.pool, self.signed_by_clamav);
-                engines.engine(record.generation, changes, store, with).await?.map_or(Again::Everything, Again::Delta)
+                let engine = Box::pin(engines.engine(record.generation, changes, store, with)).await?;
+                engine.map_or(Again::Everything, Again::Delta)
             }
         })
     }

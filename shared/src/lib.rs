@@ -27,5 +27,7 @@ pub mod aws;
 pub mod claimed_directory;
 #[cfg(feature = "engine")]
 pub mod engine;
+#[cfg(feature = "engine")]
+pub mod prove;
 #[cfg(any(feature = "testing", test))]
 pub mod testing;

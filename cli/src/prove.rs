@@ -1,0 +1,241 @@
+//! `nacre prove`: tests on an operator's own files that an incremental rescan concludes what a scan with everything would.
+
+use std::{
+    collections::BTreeMap,
+    env, fmt,
+    io::{self, Write},
+    path::{Path, PathBuf},
+    process::ExitCode,
+    time::Duration,
+};
+
+use clap::Args;
+use futures::{StreamExt, TryStreamExt, stream};
+use nacre_shared::{
+    engine::{EnginePool, program_beside_us},
+    prove::{ProveError, Prover, SetError, SignatureSet, Trial},
+    rescan_plan::{Change, RescanPlan},
+    telemetry::error_chain,
+    verdict::Verdict,
+};
+use serde_json::{Value, json};
+
+use crate::{
+    printable::printable,
+    scan::{Found, files_under},
+};
+
+/// Test on your own files that an incremental rescan concludes what a full one would.
+///
+/// Every file is scanned with the old definitions in full, planned with what changed, rescanned incrementally, and scanned with the
+/// new definitions in full. Verdicts agree when they are the same; what convicts an infected file may differ, as long as one
+/// signature convicts it both ways: a file whose signature stands is not looked at again.
+///
+/// Exit status: 0 when all verdicts agree, 1 when any does not, 2 when an error occurred.
+#[derive(Debug, Args)]
+pub(crate) struct Arguments {
+    /// Files and directories to try it on
+    #[arg(required = true, value_name = "PATH")]
+    paths: Vec<PathBuf>,
+    /// Directory of the old definitions (.cvd, .cld, .cud or loose signature files)
+    #[arg(long, value_name = "DIR")]
+    old: PathBuf,
+    /// Directory of the new definitions
+    #[arg(long, value_name = "DIR")]
+    new: PathBuf,
+    /// Print one JSON object a line
+    #[arg(long)]
+    json: bool,
+    /// Print files of which nothing was needed, too
+    #[arg(long)]
+    verbose: bool,
+    /// The engine program [default: nacre-engine beside this program]
+    #[arg(long, value_name = "PROGRAM")]
+    engine: Option<PathBuf>,
+}
+
+/// Why nothing could be tried.
+#[derive(Debug, thiserror::Error)]
+enum Error {
+    #[error("the definitions cannot be read: name directories with --old and --new")]
+    Set(#[from] SetError),
+    #[error("the engine program cannot be found: name it with --engine")]
+    Program(#[source] io::Error),
+    #[error("nothing can be tried")]
+    Prove(#[from] ProveError),
+    #[error("the results cannot be written")]
+    Output(#[from] io::Error),
+}
+
+/// Runs the command.
+pub(crate) async fn run(arguments: &Arguments) -> ExitCode {
+    match prove_all(arguments).await {
+        Ok(Summary { mismatches: 0, .. }) => ExitCode::SUCCESS,
+        Ok(_) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("nacre prove: {}", error_chain(&error));
+            ExitCode::from(2)
+        }
+    }
+}
+
+async fn prove_all(arguments: &Arguments) -> Result<Summary, Error> {
+    let (old, new) = (SignatureSet::read(&arguments.old)?, SignatureSet::read(&arguments.new)?);
+    let program = arguments.engine.clone().map_or_else(program_beside_us, Ok).map_err(Error::Program)?;
+    let pool = EnginePool::new(program, env::temp_dir());
+    let prover = Prover::new(&pool, &old, &new).await?;
+    let mut output = io::stdout().lock();
+    if !arguments.json {
+        tell_change(&mut output, &prover)?;
+    }
+    let files = arguments.paths.iter().flat_map(|path| files_under(path)).filter_map(|found| match found {
+        Found::File(path) => Some(path),
+        Found::Other(path, verdict) => {
+            let name = printable(&path.to_string_lossy());
+            eprintln!("nacre prove: {name} is not tried: {}", verdict.reason().map_or("", |reason| reason.name()));
+            None
+        }
+    });
+    let prover = &prover;
+    let tried = files.map(|path| async move { prover.try_file(&path).await.map(|trial| (path, trial)) });
+    let mut trials = stream::iter(tried).buffered(std::thread::available_parallelism().map_or(1, usize::from));
+    let mut summary = Summary::default();
+    while let Some((path, trial)) = trials.try_next().await? {
+        summary.add(&trial);
+        if arguments.json {
+            writeln!(output, "{}", as_json(&path, &trial))?;
+        } else if arguments.verbose || !trial.agrees() || is_scan(trial.plan) {
+            writeln!(output, "{}", Line(&path, &trial))?;
+        }
+    }
+    if arguments.json {
+        writeln!(output, "{}", json!({ "summary": summary.as_json() }))?;
+    } else {
+        writeln!(output, "{summary}")?;
+    }
+    Ok(summary)
+}
+
+fn tell_change(output: &mut impl Write, prover: &Prover<'_>) -> io::Result<()> {
+    let Change::Known(change) = prover.change() else { return Ok(()) };
+    for (extension, changed) in &change.counts {
+        writeln!(output, "{extension}: {} added, {} removed", changed.added, changed.removed)?;
+    }
+    match &change.everything {
+        Some(extension) => {
+            writeln!(output, "what changed in .{extension} concerns every file: all are scanned in full")
+        }
+        None => Ok(()),
+    }
+}
+
+fn is_scan(plan: RescanPlan) -> bool {
+    matches!(plan, RescanPlan::DeltaScan | RescanPlan::FullScan(_))
+}
+
+/// A plan's stable name, such as `unaffected:nothing_matches`.
+fn plan_name(plan: RescanPlan) -> String {
+    match json!(plan) {
+        Value::String(name) => name,
+        Value::Object(named) => {
+            let named = named.into_iter().next();
+            named.map(|(plan, why)| format!("{plan}:{}", why.as_str().unwrap_or_default())).unwrap_or_default()
+        }
+        _ => String::new(),
+    }
+}
+
+fn verdict_name(verdict: &Verdict) -> String {
+    let details = verdict.signatures().iter().map(String::as_str).chain(verdict.reason().map(|reason| reason.name()));
+    [verdict.name()].into_iter().chain(details).collect::<Vec<_>>().join(" ")
+}
+
+fn as_json(path: &Path, trial: &Trial) -> Value {
+    let name = plan_name(trial.plan);
+    let (plan, why) = name.split_once(':').map_or((name.as_str(), None), |(plan, why)| (plan, Some(why)));
+    json!({
+        "path": path.to_string_lossy(),
+        "old": trial.old.name(),
+        "plan": plan,
+        "why": why,
+        "incremental": trial.incremental.name(),
+        "full": trial.full.name(),
+        "agrees": trial.agrees(),
+        "signatures_incremental": trial.incremental.signatures(),
+        "signatures_full": trial.full.signatures(),
+    })
+}
+
+/// One file, as people read it.
+struct Line<'a>(&'a Path, &'a Trial);
+
+impl fmt::Display for Line<'_> {
+    /// One line; control characters of a file's name must not reach the terminal.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(path, trial) = self;
+        let (incremental, full) = (verdict_name(&trial.incremental), verdict_name(&trial.full));
+        write!(
+            f,
+            "{}: was {}; {}",
+            printable(&path.to_string_lossy()),
+            verdict_name(&trial.old),
+            plan_name(trial.plan)
+        )?;
+        if trial.agrees() {
+            write!(f, "; is {incremental}")
+        } else {
+            write!(f, "; MISMATCH: {incremental} incrementally, {full} in full")
+        }
+    }
+}
+
+/// What all files together came to.
+#[derive(Clone, Debug, Default)]
+struct Summary {
+    files: u64,
+    mismatches: u64,
+    unaffected: u64,
+    delta: u64,
+    full: u64,
+    plans: BTreeMap<String, u64>,
+    incremental_time: Duration,
+    full_time: Duration,
+}
+
+impl Summary {
+    fn add(&mut self, trial: &Trial) {
+        self.files += 1;
+        self.mismatches += u64::from(!trial.agrees());
+        match trial.plan {
+            RescanPlan::UpToDate | RescanPlan::Unaffected(_) => self.unaffected += 1,
+            RescanPlan::DeltaScan => self.delta += 1,
+            RescanPlan::FullScan(_) => self.full += 1,
+        }
+        *self.plans.entry(plan_name(trial.plan)).or_default() += 1;
+        self.incremental_time += trial.incremental_time;
+        self.full_time += trial.full_time;
+    }
+
+    fn as_json(&self) -> Value {
+        json!({
+            "files": self.files,
+            "mismatches": self.mismatches,
+            "unaffected": self.unaffected,
+            "delta": self.delta,
+            "full": self.full,
+            "seconds_incremental": self.incremental_time.as_secs_f64(),
+            "seconds_full": self.full_time.as_secs_f64(),
+        })
+    }
+}
+
+impl fmt::Display for Summary {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{} files, {} mismatches", self.files, self.mismatches)?;
+        for (plan, count) in &self.plans {
+            writeln!(f, "{count} {plan}")?;
+        }
+        let (incremental, full) = (self.incremental_time.as_secs_f64(), self.full_time.as_secs_f64());
+        write!(f, "{incremental:.3} s of scans incrementally, {full:.3} s in full")
+    }
+}
