@@ -28,8 +28,8 @@ use crate::{
 /// Test on your own files that an incremental rescan concludes what a full one would.
 ///
 /// Every file is scanned with the old definitions in full, planned with what changed, rescanned incrementally, and scanned with the
-/// new definitions in full. Verdicts agree when they are the same; what convicts an infected file may differ, as long as one
-/// signature convicts it both ways: a file whose signature stands is not looked at again.
+/// new definitions in full. Verdicts agree when they are the same. The names of what convicts an infected file may differ: a file
+/// whose signature stands is not looked at again.
 ///
 /// Exit status: 0 when all verdicts agree, 1 when any does not, 2 when an error occurred.
 #[derive(Debug, Args)]

@@ -127,13 +127,11 @@ pub struct Trial {
 }
 
 impl Trial {
-    /// Whether both ways conclude the same. What convicted an infected object may be more, or less, than what its record has, as long
-    /// as it convicts it.
+    /// Whether both ways conclude the same. Infected is infected: one that a standing signature convicts is not looked at again, and
+    /// libclamav does not name every signature that matches.
     pub fn agrees(&self) -> bool {
         match (&self.incremental, &self.full) {
-            (Verdict::Infected { signatures }, Verdict::Infected { signatures: full }) => {
-                signatures.iter().any(|signature| full.contains(signature))
-            }
+            (Verdict::Infected { .. }, Verdict::Infected { .. }) => true,
             (Verdict::Unscannable { reason }, Verdict::Unscannable { reason: full }) => {
                 reason == full || (reason.is_passing() && full.is_passing())
             }
@@ -212,7 +210,12 @@ impl<'a> Prover<'a> {
     /// # Errors
     /// [`ProveError`].
     pub async fn try_file(&self, path: &Path) -> Result<Trial, ProveError> {
-        self.try_file_with(path, |record, change| plan_rescan(record, NEW, &self.engine, change)).await
+        self.try_file_with(path, |record, change| self.plan(record, change)).await
+    }
+
+    /// The plan for a record of the elder set.
+    pub fn plan(&self, record: &RecordSummary, change: &Change) -> RescanPlan {
+        plan_rescan(record, NEW, &self.engine, change)
     }
 
     /// Tries one file by another plan.

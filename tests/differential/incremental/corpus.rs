@@ -1,0 +1,160 @@
+//! The files that sets are drawn from and tried on.
+
+use std::{
+    fs,
+    io::{Cursor, Write},
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use flate2::{Compression, write::GzEncoder};
+use nacre_shared::engine::{
+    EnginePool, Examination,
+    protocol::{Layer, Limits},
+};
+use zip::{ZipWriter, write::SimpleFileOptions};
+
+use super::read;
+
+/// Where Debian's package `clamav-testfiles` puts them; the corpus does without where they are not installed.
+const TEST_FILES: &str = "/usr/share/clamav-testfiles";
+
+/// Those of them that are small, and of many kinds.
+const CHOSEN: [&str; 16] = [
+    "clam.exe",
+    "clam-upx.exe",
+    "clam-fsg.exe",
+    "clam.zip",
+    "clam.cab",
+    "clam.arj",
+    "clam.7z",
+    "clam.tar.gz",
+    "clam.ole.doc",
+    "clam.pdf",
+    "clam.exe.rtf",
+    "clam.exe.mbox.base64",
+    "clam.tnef",
+    "clam.chm",
+    "clam.exe.html",
+    "clam.newc.cpio",
+];
+
+/// A file, and what an engine sees in it.
+#[derive(Debug)]
+pub(super) struct Known {
+    pub(super) path: PathBuf,
+    pub(super) bytes: Vec<u8>,
+    pub(super) layers: Vec<Layer>,
+    pub(super) targets: Vec<u8>,
+    /// Size and MD5 of the sections of a program of Windows.
+    pub(super) sections: Vec<(usize, String)>,
+}
+
+#[derive(Debug)]
+pub(super) struct Corpus {
+    pub(super) files: Vec<Known>,
+}
+
+impl Corpus {
+    pub(super) async fn gather(directory: &Path, pool: &EnginePool) -> Self {
+        fs::create_dir_all(directory).unwrap();
+        for (name, bytes) in made() {
+            fs::write(directory.join(name), bytes).unwrap();
+        }
+        for name in CHOSEN {
+            match fs::read(Path::new(TEST_FILES).join(name)) {
+                Ok(bytes) => fs::write(directory.join(name), bytes).unwrap(),
+                Err(_) => println!("{name} of clamav-testfiles is not installed, and not tried"),
+            }
+        }
+        let nothing = directory.with_file_name("nothing");
+        fs::create_dir_all(&nothing).unwrap();
+        fs::write(nothing.join("nothing.ndb"), "Nothing:0:*:00112233445566778899aabbccddeeff00112233\n").unwrap();
+        let mut paths: Vec<PathBuf> = fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path()).collect();
+        paths.sort();
+        let mut files = Vec::new();
+        for path in paths {
+            let fetch = async |to: &Path| fs::copy(&path, to).map(drop);
+            let seen = pool.examine(&nothing, fetch, Limits::default(), || Duration::from_secs(30)).await.unwrap();
+            let Examination::Seen { report, .. } = seen else { panic!("{} was not seen", path.display()) };
+            let targets = (0..15).filter(|target| report.targets & 1 << target != 0).collect();
+            let bytes = read(&path);
+            let sections = sections(&bytes).unwrap_or_default();
+            files.push(Known { path, sections, bytes, layers: report.layers, targets });
+        }
+        pool.dismiss(&nothing);
+        Self { files }
+    }
+
+    pub(super) fn paths(&self) -> impl Iterator<Item = PathBuf> {
+        self.files.iter().map(|known| known.path.clone())
+    }
+
+    pub(super) fn named(&self, name: &str) -> &Known {
+        self.files.iter().find(|known| known.path.ends_with(name)).unwrap_or_else(|| panic!("{name} is in the corpus"))
+    }
+}
+
+fn made() -> Vec<(&'static str, Vec<u8>)> {
+    let text = b"A plain text of some length, which says nothing of note, and says it twice over.\n".repeat(3);
+    let page = b"<html><head><title>page</title></head><body><p>Hello, reader of pages.</p><script>var answer = 42;</script></body></html>\n";
+    let inner = zip(&[("inner.txt", &text), ("page.html", page)]);
+    let mut gzip = GzEncoder::new(Vec::new(), Compression::default());
+    gzip.write_all(&text).unwrap();
+    let mail = "From: a@example.org\nTo: b@example.org\nSubject: hi\nMIME-Version: 1.0\nContent-Type: multipart/mixed; boundary=\"b\"\n\n\
+        --b\nContent-Type: text/plain\n\nDear friend, nothing is attached but this.\n--b\nContent-Type: application/octet-stream\n\
+        Content-Transfer-Encoding: base64\nContent-Disposition: attachment; filename=\"a.bin\"\n\nTm90IGEgcHJvZ3JhbSBhdCBhbGwsIGp1c3QgYSBsaW5lLg==\n--b--\n";
+    let phishing = "From: a@example.org\nTo: b@example.org\nSubject: hi\nMIME-Version: 1.0\nContent-Type: text/html\n\n\
+        <html><body><a href=\"http://evil.example.net/x\">http://www.paypal-test.com/login</a></body></html>\n";
+    let pdf = "%PDF-1.4\n1 0 obj\n<< /Type /Catalog /Pages 2 0 R >>\nendobj\n2 0 obj\n<< /Type /Pages /Kids [] /Count 0 >>\nendobj\n\
+        trailer\n<< /Root 1 0 R >>\n%%EOF\n";
+    let mut elf = b"\x7fELF\x02\x01\x01".to_vec();
+    elf.resize(4096, 0x5a);
+    vec![
+        ("empty", Vec::new()),
+        ("tiny", b"abc".to_vec()),
+        ("a.txt", text.clone()),
+        ("page.html", page.to_vec()),
+        ("a.zip", zip(&[("a.txt", &text), ("b.bin", &[7; 900])])),
+        ("nested.zip", zip(&[("inner.zip", &inner)])),
+        ("a.gz", gzip.finish().unwrap()),
+        ("mail.eml", mail.into()),
+        ("phishing.eml", phishing.into()),
+        ("a.pdf", pdf.into()),
+        ("a.elf", elf),
+        ("noise", (0..5000_u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 13) as u8).collect()),
+        (
+            "a.png",
+            [b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\0\x01\0\0\0\x01\x08\x02\0\0\0\x90wS\xde".as_slice(), &[0; 64]]
+                .concat(),
+        ),
+    ]
+}
+
+fn zip(members: &[(&str, &[u8])]) -> Vec<u8> {
+    let mut zip = ZipWriter::new(Cursor::new(Vec::new()));
+    for (name, bytes) in members {
+        zip.start_file(*name, SimpleFileOptions::default()).unwrap();
+        zip.write_all(bytes).unwrap();
+    }
+    zip.finish().unwrap().into_inner()
+}
+
+/// Sizes and MD5s of the sections of a program of Windows, as `mdb` signatures name them.
+fn sections(bytes: &[u8]) -> Option<Vec<(usize, String)>> {
+    let u16_at = |at: usize| Some(usize::from(u16::from_le_bytes(bytes.get(at..at + 2)?.try_into().ok()?)));
+    let u32_at = |at: usize| Some(u32::from_le_bytes(bytes.get(at..at + 4)?.try_into().ok()?) as usize);
+    if !bytes.starts_with(b"MZ") {
+        return None;
+    }
+    let header = u32_at(0x3c)?;
+    let (count, optional) = (u16_at(header + 6)?, u16_at(header + 20)?);
+    let table = header + 24 + optional;
+    let mut sections = Vec::new();
+    for number in 0..count {
+        let (size, at) = (u32_at(table + 40 * number + 16)?, u32_at(table + 40 * number + 20)?);
+        let content = bytes.get(at..at + size).filter(|content| !content.is_empty());
+        sections.extend(content.map(|content| (size, super::genes::md5_hex(content))));
+    }
+    Some(sections)
+}
