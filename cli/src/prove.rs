@@ -16,7 +16,7 @@ use nacre_shared::{
     prove::{ProveError, Prover, SetError, SignatureSet, Trial},
     rescan_plan::{Change, RescanPlan},
     telemetry::error_chain,
-    verdict::Verdict,
+    verdict::{Reason, Verdict},
 };
 use serde_json::{Value, json};
 
@@ -146,7 +146,7 @@ fn plan_name(plan: RescanPlan) -> String {
 }
 
 fn verdict_name(verdict: &Verdict) -> String {
-    let details = verdict.signatures().iter().map(String::as_str).chain(verdict.reason().map(|reason| reason.name()));
+    let details = verdict.signatures().iter().map(String::as_str).chain(verdict.reason().map(Reason::name));
     [verdict.name()].into_iter().chain(details).collect::<Vec<_>>().join(" ")
 }
 

@@ -10,7 +10,10 @@ pub const SETTINGS: &[Setting] = settings_table![
     "AV_DEFINITION_S3_BUCKET", "required", "definitions bucket";
     "NACRE_RECORDS_TABLE", "required", "table of scan records";
     "NACRE_TRIGGER_TOPIC_ARN", "required", "topic that rescans are asked for on";
-    "NACRE_RESCAN_SEGMENTS", "8", "parts of the table that are read at once, 1 to 256";
+    "NACRE_PASS_TOPIC_ARN", "required", "topic that a pass's own work is sent on, and comes back from by a queue";
+    "NACRE_RESCAN_SEGMENTS", "one for 50,000 records", "parts that the table is read in, 1 to 256";
+    "NACRE_RESCAN_OBJECTS_PER_PASS", "unlimited", "most objects that one pass asks for; the next pass asks for the others";
+    "NACRE_RESCAN_BYTES_PER_PASS", "unlimited", "most bytes of objects that one pass asks for";
     "AWS_REGION", "required", "region that triggers name; Lambda sets it";
 ];
 
@@ -23,10 +26,38 @@ pub struct Config {
     pub records_table: String,
     /// `NACRE_TRIGGER_TOPIC_ARN`, required: the `ScannerTrigger` topic.
     pub trigger_topic_arn: String,
-    /// `NACRE_RESCAN_SEGMENTS`, default 8: parts of the table that are read at once.
-    pub segments: u32,
+    /// `NACRE_PASS_TOPIC_ARN`, required: the topic of a pass's own work.
+    pub pass_topic_arn: String,
+    /// `NACRE_RESCAN_SEGMENTS`: parts that the table is read in; unset, by its size.
+    pub segments: Option<u32>,
+    /// `NACRE_RESCAN_OBJECTS_PER_PASS` and `NACRE_RESCAN_BYTES_PER_PASS`: what one pass may ask for.
+    pub budget: Budget,
     /// `AWS_REGION`, which Lambda sets: the region that triggers name.
     pub region: String,
+}
+
+/// What one pass may ask for; `None` for as much as there is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Budget {
+    /// Objects.
+    pub objects: Option<u64>,
+    /// Bytes of them.
+    pub bytes: Option<u64>,
+}
+
+impl Budget {
+    /// What one of so many segments may ask for, which is at least one object.
+    #[must_use]
+    pub fn of_one(self, segments: u32) -> Self {
+        let share = |limit: u64| limit.div_ceil(u64::from(segments.max(1)));
+        Self { objects: self.objects.map(share), bytes: self.bytes.map(share) }
+    }
+
+    /// Whether so many objects of so many bytes may be asked for. One object may be, whatever its size: it would wait for ever.
+    pub fn allows(self, objects: u64, bytes: u64) -> bool {
+        let within = |limit: Option<u64>, asked| limit.is_none_or(|limit| asked <= limit);
+        within(self.objects, objects) && (objects <= 1 || within(self.bytes, bytes))
+    }
 }
 
 impl Config {
@@ -43,7 +74,12 @@ impl Config {
             definitions_bucket: settings.required("AV_DEFINITION_S3_BUCKET", "the definitions bucket's name")?,
             records_table: settings.required("NACRE_RECORDS_TABLE", "the scan records table's name")?,
             trigger_topic_arn: settings.required("NACRE_TRIGGER_TOPIC_ARN", "the ScannerTrigger topic's ARN")?,
-            segments: segments.unwrap_or(8),
+            pass_topic_arn: settings.required("NACRE_PASS_TOPIC_ARN", "the ARN of the topic of passes")?,
+            segments,
+            budget: Budget {
+                objects: settings.positive("NACRE_RESCAN_OBJECTS_PER_PASS")?,
+                bytes: settings.positive("NACRE_RESCAN_BYTES_PER_PASS")?,
+            },
             region: settings.required("AWS_REGION", "the region of the scanned buckets")?,
         })
     }
@@ -53,10 +89,11 @@ impl Config {
 mod tests {
     use super::*;
 
-    const ALL: [(&str, &str); 5] = [
+    const ALL: [(&str, &str); 6] = [
         ("AV_DEFINITION_S3_BUCKET", "definitions"),
         ("NACRE_RECORDS_TABLE", "records"),
         ("NACRE_TRIGGER_TOPIC_ARN", "arn:aws:sns:eu-west-1:1:trigger"),
+        ("NACRE_PASS_TOPIC_ARN", "arn:aws:sns:eu-west-1:1:passes"),
         ("AWS_REGION", "eu-west-1"),
         ("NACRE_RESCAN_SEGMENTS", "16"),
     ];
@@ -70,7 +107,7 @@ mod tests {
 
     #[test]
     fn a_missing_or_malformed_setting_is_named() {
-        for (name, _) in &ALL[..4] {
+        for (name, _) in &ALL[..5] {
             assert!(config(name, "").unwrap_err().to_string().starts_with(name), "{name}");
         }
         for wrong in ["0", "257", "many"] {
@@ -84,7 +121,7 @@ mod tests {
 
     #[test]
     fn segments_have_a_default() {
-        assert_eq!(config("", "").unwrap().segments, 16);
-        assert_eq!(config("NACRE_RESCAN_SEGMENTS", "").unwrap().segments, 8);
+        assert_eq!(config("", "").unwrap().segments, Some(16));
+        assert_eq!(config("NACRE_RESCAN_SEGMENTS", "").unwrap().segments, None);
     }
 }

@@ -3,8 +3,10 @@
 use std::{error::Error, future::Future, path::Path};
 
 use chrono::{DateTime, Utc};
+use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{
+    definitions::manifest::Generation,
     object::{ObjectId, Sequencer},
     scan_record::{RecordSummary, ScanRecord},
     tag_policy::Tag,
@@ -162,8 +164,21 @@ pub trait RecordStore: Sync {
 
 /// The scan records, as the rescanner pages through them.
 pub trait RecordPages: Sync {
-    /// Where a page ended; opaque.
-    type Cursor: Clone + Send;
+    /// Where a page ended; opaque, and told in messages.
+    type Cursor: Clone + Send + Serialize + DeserializeOwned;
+
+    /// About how many records there are.
+    ///
+    /// # Errors
+    /// The store's.
+    fn about(&self) -> impl Future<Output = Result<u64, StoreError>> + Send;
+
+    /// Brings a record to a newer generation without a scan, provided that it still is as the summary says; one that is not is left
+    /// as it is.
+    ///
+    /// # Errors
+    /// The store's.
+    fn renew(&self, record: &RecordSummary, to: Generation) -> impl Future<Output = Result<(), StoreError>> + Send;
 
     /// Reads one page of one segment of the table.
     ///

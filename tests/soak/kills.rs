@@ -27,10 +27,10 @@ pub(crate) struct Scanners {
 impl Scanners {
     /// Looks at what runs.
     pub(crate) fn of(stack: &Stack) -> Self {
-        let (processes, names) =
-            (stack.processes(), ["ScannerFunction", "RescanFunction"].map(|name| stack.output(name)));
+        let processes = stack.processes();
+        let outputs = ["ScannerFunction", "RescanFunction"].map(|output| stack.output(output));
         let named = |process: &&ProcessInfo| {
-            process.name == "bootstrap" && names.iter().any(|name| is_function(process.id, name))
+            process.name == "bootstrap" && outputs.iter().any(|function| is_function(process.id, function))
         };
         let functions: Vec<i32> = processes.iter().filter(named).map(|process| process.id).collect();
         let engines = processes.iter().filter(|process| process.name == "nacre-engine");

@@ -6,6 +6,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use nacre_shared::{
     definitions::manifest::{BODIES_PREFIX, DELTAS_PREFIX, Generation, MANIFESTS_PREFIX, Manifest, REJECTED_PREFIX},
     port::Listed,
+    rescan_pass::PASSES_PREFIX,
 };
 
 /// How long what no generation needs is left alone: a run may have written it a moment ago, for the next one.
@@ -15,7 +16,7 @@ const GRACE: TimeDelta = TimeDelta::days(2);
 const REJECTED_FOR: TimeDelta = TimeDelta::days(30);
 
 /// What is under `nacre/`, as far as it is kept for a time only.
-pub const PREFIXES: [&str; 4] = [BODIES_PREFIX, DELTAS_PREFIX, MANIFESTS_PREFIX, REJECTED_PREFIX];
+pub const PREFIXES: [&str; 5] = [BODIES_PREFIX, DELTAS_PREFIX, MANIFESTS_PREFIX, REJECTED_PREFIX, PASSES_PREFIX];
 
 /// The generations that are kept, of those whose manifests are there: the newest `keep`, whatever their numbers, those that
 /// were superseded within the grace, which scanners may be reading, and the published one.

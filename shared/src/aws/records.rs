@@ -6,12 +6,14 @@ use std::collections::HashMap;
 
 use aws_config::SdkConfig;
 use aws_sdk_dynamodb::{Client, types::AttributeValue};
+use serde::{Deserialize, Serialize};
 
 use super::store_error::{store_error, unexpected};
 use crate::{
+    definitions::manifest::Generation,
     object::{ObjectId, Sequencer},
     port::{Page, RecordPages, RecordStore, Segment, StoreError},
-    scan_record::{RECORD_FORMAT, ScanRecord},
+    scan_record::{RECORD_FORMAT, RecordSummary, ScanRecord},
     verdict::Reason,
 };
 use item::{Item, attribute, key, record_of, summary_of};
@@ -88,10 +90,55 @@ impl RecordStore for DynamoRecords {
     }
 }
 
-impl RecordPages for DynamoRecords {
-    type Cursor = Item;
+/// The key of the last item of a page.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RecordCursor {
+    object: String,
+    version_id: String,
+}
 
-    async fn page(&self, segment: Segment, after: Option<Item>) -> Result<Page<Item>, StoreError> {
+impl RecordCursor {
+    fn of(item: &Item) -> Option<Self> {
+        let text = |name| attribute::text(item, name).map(str::to_owned);
+        Some(Self { object: text(attribute::OBJECT)?, version_id: text(attribute::VERSION_ID)? })
+    }
+
+    fn item(&self) -> Item {
+        let values = [(attribute::OBJECT, &self.object), (attribute::VERSION_ID, &self.version_id)];
+        values.map(|(name, value)| (name.to_owned(), attribute::s(value))).into()
+    }
+}
+
+impl RecordPages for DynamoRecords {
+    type Cursor = RecordCursor;
+
+    async fn about(&self) -> Result<u64, StoreError> {
+        let table = self.client.describe_table().table_name(&self.table).send().await.map_err(store_error)?.table;
+        let items = table.and_then(|table| table.item_count()).unwrap_or_default();
+        Ok(u64::try_from(items).unwrap_or_default())
+    }
+
+    async fn renew(&self, record: &RecordSummary, to: Generation) -> Result<(), StoreError> {
+        let condition = Expression::new(
+            "#format = :format AND #etag = :etag AND #generation = :before",
+            &[attribute::FORMAT, attribute::ETAG, attribute::GENERATION],
+        );
+        let request = self.client.update_item().table_name(&self.table).set_key(Some(key(&record.object)));
+        let request = request.update_expression("SET #generation = :to").condition_expression(condition.text);
+        let request = request.set_expression_attribute_names(Some(condition.names));
+        let request = request.expression_attribute_values(":format", attribute::n(RECORD_FORMAT));
+        let request = request.expression_attribute_values(":etag", attribute::s(&record.etag));
+        let request = request.expression_attribute_values(":before", attribute::n(record.generation.0));
+        let request = request.expression_attribute_values(":to", attribute::n(to.0));
+        match request.send().await.map_err(store_error) {
+            // It was scanned meanwhile, or is gone.
+            Ok(_) | Err(StoreError::PreconditionFailed) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn page(&self, segment: Segment, after: Option<RecordCursor>) -> Result<Page<RecordCursor>, StoreError> {
+        let after = after.map(|cursor| cursor.item());
         let number = |number: u32| i32::try_from(number).map_err(|_| unexpected("more than 2^31 segments"));
         let names: HashMap<String, String> = attribute::names(&attribute::SUMMARY);
         let projection = names.keys().cloned().collect::<Vec<_>>().join(", ");
@@ -102,7 +149,11 @@ impl RecordPages for DynamoRecords {
         let items = response.items();
         let records: Vec<_> = items.iter().filter_map(summary_of).collect();
         let unreadable = (items.len() - records.len()) as u64;
-        Ok(Page { records, unreadable, next: response.last_evaluated_key.filter(|key| !key.is_empty()) })
+        let next = match response.last_evaluated_key.filter(|key| !key.is_empty()) {
+            Some(key) => Some(RecordCursor::of(&key).ok_or_else(|| unexpected("a page ends at no record"))?),
+            None => None,
+        };
+        Ok(Page { records, unreadable, next })
     }
 }
 

@@ -94,7 +94,6 @@ fn a_pattern_concerns_the_records_whose_matchers_ran() {
         ("daily.ndb", "A:1:*:00ff", RescanPlan::DeltaScan),
         ("daily.ndb", "A:6:*:00ff", NOTHING),
         ("daily.ndb", "A:0:*:00ff", RescanPlan::DeltaScan),
-        ("daily.sdb", "A:6:*:00ff", NOTHING),
         ("daily.ndu", "A:1:*:00ff", NOTHING),
         ("daily.ldb", "A;Engine:51-255,Target:1;0;00ff", RescanPlan::DeltaScan),
         ("daily.ldb", "A;Engine:51-255,Target:10;0;00ff", NOTHING),
@@ -178,9 +177,20 @@ fn trust_concerns_the_records_that_have_such_a_layer() {
 
 #[test]
 fn what_steers_the_engine_concerns_every_record() {
-    for name in
-        ["a.ftm", "a.cfg", "a.crb", "a.pwdb", "a.cat", "a.idb", "a.wdb", "1.cbc", "a.ign", "a.ioc", "a.surprise"]
-    {
+    for name in [
+        "a.sdb",
+        "a.ftm",
+        "a.cfg",
+        "a.crb",
+        "a.pwdb",
+        "a.cat",
+        "a.idb",
+        "a.wdb",
+        "1.cbc",
+        "a.ign",
+        "a.ioc",
+        "a.surprise",
+    ] {
         for change in [added(name, "x"), removed(name, "x")] {
             for record in [clean(), infected(&["A"])] {
                 assert_eq!(plan(&record, &change), RescanPlan::FullScan(FullScan::Context), "{name}");

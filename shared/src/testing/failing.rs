@@ -6,12 +6,13 @@ use std::{
 };
 
 use crate::{
+    definitions::manifest::Generation,
     object::{ObjectId, Sequencer},
     port::{
         BusEvent, DefinitionsStore, EventBus, Listed, ObjectHead, ObjectStore, Page, RecordPages, RecordStore, Segment,
         StoreError, Stored, Topic, TopicMessage, WriteCondition,
     },
-    scan_record::ScanRecord,
+    scan_record::{RecordSummary, ScanRecord},
     tag_policy::Tag,
 };
 
@@ -124,6 +125,14 @@ impl<Port: RecordStore> RecordStore for Failing<'_, Port> {
 
 impl<Port: RecordPages<Cursor: Sync> + Sync> RecordPages for Failing<'_, Port> {
     type Cursor = Port::Cursor;
+
+    async fn about(&self) -> Result<u64, StoreError> {
+        self.plan.call(self.port.about()).await
+    }
+
+    async fn renew(&self, record: &RecordSummary, to: Generation) -> Result<(), StoreError> {
+        self.plan.call(self.port.renew(record, to)).await
+    }
 
     async fn page(&self, segment: Segment, after: Option<Self::Cursor>) -> Result<Page<Self::Cursor>, StoreError> {
         self.plan.call(self.port.page(segment, after)).await

@@ -4,6 +4,7 @@ use std::{collections::BTreeMap, sync::Mutex};
 
 use super::lock;
 use crate::{
+    definitions::manifest::Generation,
     object::{ObjectId, Sequencer},
     port::{Page, RecordPages, RecordStore, Segment, StoreError},
     scan_record::{RecordSummary, ScanRecord},
@@ -71,6 +72,19 @@ impl RecordStore for MemoryRecords {
 
 impl RecordPages for MemoryRecords {
     type Cursor = usize;
+
+    async fn about(&self) -> Result<u64, StoreError> {
+        Ok(lock(&self.records).len() as u64)
+    }
+
+    async fn renew(&self, record: &RecordSummary, to: Generation) -> Result<(), StoreError> {
+        let mut records = lock(&self.records);
+        let same = |stored: &&mut ScanRecord| stored.etag == record.etag && stored.generation == record.generation;
+        if let Some(stored) = records.get_mut(&key(&record.object)).filter(same) {
+            stored.generation = to;
+        }
+        Ok(())
+    }
 
     async fn page(&self, segment: Segment, after: Option<usize>) -> Result<Page<usize>, StoreError> {
         let records = lock(&self.records);
