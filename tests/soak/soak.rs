@@ -9,6 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use nacre_shared::{aws::S3Definitions, definitions::manifest::Generation, rescan_pass::read_status};
 use nacre_stack::{Stack, programs_directory};
 use serde_json::json;
 use tokio::sync::watch;
@@ -148,9 +149,18 @@ async fn trouble(world: &World, queues: &Queues<'_>, objects: usize, dice: &mut 
 /// Runs the rescanner's next pass: a scan that was under way while the last one looked is found by it. Returns how many records that
 /// took, and how many dead letters were redriven.
 async fn heal(world: &World, queues: &Queues<'_>, patience: Duration) -> (u64, usize) {
-    let outcome = world.invoke("RescannerFunction", json!({})).await;
-    let triggered = outcome.payload["pass"]["published"].as_u64();
-    (triggered.unwrap_or_else(|| panic!("the pass failed: {outcome:?}")), queues.quiet(patience).await)
+    let outcome = world.invoke("RescannerFunction", json!({ "rescan": "start" })).await;
+    assert_eq!(outcome.payload["begun"], json!(true), "the pass failed: {outcome:?}");
+    let definitions = S3Definitions::new(world.stack.sdk_config(), world.stack.output("DefinitionsBucket"));
+    let deadline = Instant::now() + patience;
+    loop {
+        let status = read_status(&definitions, Generation(2)).await.unwrap().expect("it was begun");
+        if status.is_over() {
+            return (status.tally.published, queues.quiet(patience).await);
+        }
+        assert!(Instant::now() < deadline, "the pass is not over: {status:?}");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
 }
 
 /// Asks once more for what was given up on because its engines were killed. Returns how many dead letters were redriven.

@@ -104,7 +104,23 @@ impl Delta {
             }
         }
         delta.count_ignored((old, &ignored_before), (new, &ignored_now));
+        if !(ignored_before.is_empty() && ignored_now.is_empty()) {
+            let covered =
+                |name: &[u8], line: &[u8]| ignored_before.covers(name, line) || ignored_now.covers(name, line);
+            delta.count_moved(&places(old, covered), &places(new, covered));
+        }
         delta
+    }
+
+    /// Counts what moved to another file of that which ignores, and of that which is ignored: whether the one reaches the other depends
+    /// on the order in which libclamav loads their files. The differential test found it.
+    fn count_moved(&mut self, before: &Places<'_>, now: &Places<'_>) {
+        for (line, files) in now {
+            if before.get(line).is_some_and(|elder| elder != files) {
+                let line = DeltaLine { official: false, extension: UNKNOWN_NAME.to_owned(), line: line.to_vec() };
+                self.add(line, Count { raw: 1, effective: 1 });
+            }
+        }
     }
 
     /// Counts the lines whose being ignored changed.
@@ -212,6 +228,29 @@ impl Delta {
         });
         names.collect()
     }
+}
+
+/// The files that lines are in, sorted.
+type Places<'a> = BTreeMap<&'a [u8], Vec<&'a str>>;
+
+/// Where the lines are that ignore others, or that others ignore.
+fn places<'a>(files: &'a [SignatureFile<'_>], covered: impl Fn(&[u8], &[u8]) -> bool) -> Places<'a> {
+    let mut places = Places::new();
+    for file in files {
+        if Kind::of(&file.name) == Kind::Ignore {
+            for line in file.bytes.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
+                places.entry(line).or_default().push(&file.name);
+            }
+        }
+        for line in Line::all(file) {
+            let name = Signature::parse(Kind::of(line.extension), line.bytes).and_then(|signature| signature.name);
+            if name.is_some_and(|name| covered(name, line.bytes)) {
+                places.entry(line.bytes).or_default().push(&file.name);
+            }
+        }
+    }
+    places.values_mut().for_each(|files| files.sort_unstable());
+    places
 }
 
 /// The names that the `ign2` files of a set take out of use.

@@ -36,6 +36,11 @@ impl Ignored {
             || (self.lines.iter().any(|(of, _)| of == name) && self.lines.contains(&(name.to_vec(), digest())))
     }
 
+    /// Whether nothing is ignored.
+    pub fn is_empty(&self) -> bool {
+        self.names.is_empty() && self.lines.is_empty()
+    }
+
     /// Names of which this list says something else than the other.
     pub fn differing<'a>(&'a self, other: &'a Self) -> BTreeSet<&'a [u8]> {
         let names = self.names.symmetric_difference(&other.names).map(Vec::as_slice);

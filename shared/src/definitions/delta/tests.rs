@@ -116,3 +116,15 @@ fn a_signature_that_is_no_longer_ignored_counts_as_added() {
     assert!(added.added_official_names().contains("S.1"));
     assert!(Delta::between(std::slice::from_ref(&signature), &ignoring).added_files().is_empty());
 }
+
+#[test]
+fn what_is_ignored_and_moves_to_another_file_concerns_everything() {
+    let ignoring = file(true, "daily.ign2", "S.1\n");
+    let line = "S.1:0:*:00ff\n";
+    let old = [ignoring.clone(), file(true, "daily.ndb", line)];
+    let new = [ignoring, file(true, "main.ndb", line)];
+    let delta = Delta::between(&old, &new);
+    assert!(delta.lines().any(|(line, _)| line.extension == UNKNOWN_NAME));
+    let quiet = |set: &[SignatureFile<'static>]| set[1..].to_vec();
+    assert!(Delta::between(&quiet(&old), &quiet(&new)).is_empty(), "where nothing is ignored, lines may move");
+}

@@ -1,0 +1,168 @@
+//! `nacre rescan plan`: a dry run over the records.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use aws_config::SdkConfig;
+use clap::{Args, builder::NonEmptyStringValueParser};
+use futures::{StreamExt, TryStreamExt, stream};
+use nacre_shared::{
+    aws::{DynamoRecords, S3Definitions},
+    changes::Changes,
+    definitions::manifest::{Generation, Manifest},
+    port::{DefinitionsStore, RecordPages, Segment, StoreError},
+    published::Published,
+    rescan_cost::{PassWork, cost},
+    rescan_pass::Tally,
+    rescan_plan::{Change, plan_rescan},
+    scan_record::EngineVersion,
+};
+use serde_json::json;
+
+use super::{RescanError, println_line};
+
+/// Segments that are read at once.
+const SEGMENTS: u32 = 8;
+
+/// Largest manifest that is read.
+const MAX_MANIFEST_BYTES: u64 = 4 << 20;
+
+/// Tell what a pass would ask for, and about what it would cost; asks for nothing.
+#[derive(Debug, Args)]
+pub(super) struct Arguments {
+    /// The table of scan records
+    #[arg(long, env = "NACRE_RECORDS_TABLE", value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
+    table: String,
+    /// Take every record for one of this generation
+    #[arg(long, value_name = "G")]
+    from: Option<u64>,
+    /// The generation that they would be brought up to [default: the published one]
+    #[arg(long, value_name = "G")]
+    to: Option<u64>,
+    /// Print one JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) async fn run(arguments: &Arguments, sdk: &SdkConfig, store: &S3Definitions) -> Result<(), RescanError> {
+    let manifest = Arc::new(manifest(store, arguments.to).await?);
+    let engine = EngineVersion {
+        version: manifest.engine.clamav_version.clone(),
+        functionality_level: manifest.engine.functionality_level,
+    };
+    let records = DynamoRecords::new(sdk, &arguments.table);
+    let from = arguments.from.map(Generation);
+    let segments = (0..SEGMENTS).map(|index| {
+        let changes = Changes::new(Arc::clone(&manifest), engine.clone());
+        plan_segment(&records, store, changes, Segment { index, total: SEGMENTS }, from)
+    });
+    let tallies: Vec<(Tally, u64)> = stream::iter(segments).buffer_unordered(SEGMENTS as usize).try_collect().await?;
+    let (mut tally, mut layers) = (Tally::default(), 0);
+    for (part, of_part) in &tallies {
+        tally.add(part);
+        layers += of_part;
+    }
+    let counts = match from {
+        Some(from) => counts(store, &manifest, &engine, from).await?,
+        None => BTreeMap::new(),
+    };
+    tell(arguments.json, &manifest, &tally, layers, &counts)
+}
+
+async fn manifest(store: &S3Definitions, to: Option<u64>) -> Result<Manifest, RescanError> {
+    let published = Published::read(store).await?.manifest.ok_or(RescanError::NonePublished)?;
+    let Some(to) = to.filter(|to| *to != published.generation.0) else { return Ok(published) };
+    let stored = match store.read(&Manifest::object_key(Generation(to)), MAX_MANIFEST_BYTES).await {
+        Ok(stored) => stored,
+        Err(StoreError::NotFound) => return Err(RescanError::NotKept(to)),
+        Err(error) => return Err(RescanError::Records(error)),
+    };
+    Manifest::parse(&stored.bytes).map_err(|_| RescanError::NotKept(to))
+}
+
+/// Plans one segment; answers also how many layers its records have.
+async fn plan_segment(
+    records: &DynamoRecords,
+    store: &S3Definitions,
+    mut changes: Changes,
+    segment: Segment,
+    from: Option<Generation>,
+) -> Result<(Tally, u64), RescanError> {
+    let (mut tally, mut layers, mut cursor) = (Tally::default(), 0, None);
+    let to = changes.manifest().generation;
+    loop {
+        let page = records.page(segment, cursor).await.map_err(RescanError::Records)?;
+        for mut record in page.records {
+            record.generation = from.unwrap_or(record.generation);
+            let change = changes.since(store, record.generation).await?;
+            tally.count(plan_rescan(&record, to, changes.engine(), &change), &record);
+            layers += record.view.and_then(|view| view.layers).map_or(0, |layers| layers.len() as u64);
+        }
+        tally.unreadable += page.unreadable;
+        cursor = page.next;
+        if cursor.is_none() {
+            return Ok((tally, layers));
+        }
+    }
+}
+
+/// Lines added and removed since a generation, by kind.
+async fn counts(
+    store: &S3Definitions,
+    manifest: &Arc<Manifest>,
+    engine: &EngineVersion,
+    from: Generation,
+) -> Result<BTreeMap<String, (u64, u64)>, RescanError> {
+    let mut changes = Changes::new(Arc::clone(manifest), engine.clone());
+    Ok(match changes.since(store, from).await?.as_ref() {
+        Change::Known(delta) => {
+            delta.counts.iter().map(|(kind, changed)| (kind.clone(), (changed.added, changed.removed))).collect()
+        }
+        Change::NotKept | Change::TooLarge => BTreeMap::new(),
+    })
+}
+
+fn tell(
+    as_json: bool,
+    manifest: &Manifest,
+    tally: &Tally,
+    layers: u64,
+    counts: &BTreeMap<String, (u64, u64)>,
+) -> Result<(), RescanError> {
+    let full: u64 = tally.full.values().sum();
+    let work = PassWork {
+        records: tally.examined,
+        record_bytes: 400 + 76 * layers / tally.examined.max(1),
+        records_per_second: 20_000.0,
+        delta_objects: tally.delta,
+        delta_seconds: 0.02,
+        full_objects: full,
+        full_seconds: 0.1,
+        objects_per_message: 10.0,
+    };
+    let (ours, everything) = (cost(work), cost(PassWork { delta_objects: 0, full_objects: tally.examined, ..work }));
+    if as_json {
+        let told = json!({
+            "to": manifest.generation, "tally": tally, "changed": counts, "inputs": work, "dollars": ours,
+            "dollars_total": ours.total(), "dollars_full": everything.total(),
+        });
+        return println_line(&told.to_string());
+    }
+    println_line(&format!("{} records, to generation {}", tally.examined, manifest.generation.0))?;
+    for (kind, (added, removed)) in counts {
+        println_line(&format!("  {kind}: {added} added, {removed} removed"))?;
+    }
+    println_line(&format!("{} up to date", tally.up_to_date))?;
+    for (why, number) in &tally.unaffected {
+        println_line(&format!("{number} unaffected: {why}"))?;
+    }
+    println_line(&format!("{} for a look for what was added, {} bytes", tally.delta, tally.delta_bytes))?;
+    println_line(&format!("{full} for a scan with everything, {} bytes", tally.full_bytes))?;
+    for (why, number) in &tally.full {
+        println_line(&format!("  {number} {why}"))?;
+    }
+    println_line(&format!(
+        "about ${:.4}, beside ${:.4} for all with everything (docs/rescans.md tells how that is reckoned)",
+        ours.total(),
+        everything.total()
+    ))
+}
