@@ -1,9 +1,7 @@
 //! The two programs that are compared: how each is started, and where its databases are.
 
 use std::{
-    collections::BTreeMap,
     env, fs,
-    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     process::Command,
 };
@@ -14,8 +12,7 @@ use nacre_stack::programs_directory;
 use crate::{
     error::{BenchError, system},
     launch::Usage,
-    ours::Run,
-    patched::copy_libraries,
+    material::{Run, copy_libraries, script, with_libraries},
 };
 
 /// Where Debian has it.
@@ -67,11 +64,8 @@ impl Arena {
         if has_freshclam() {
             copy_libraries(Path::new(FRESHCLAM), &arena.libraries(), &keys.trust_anchors())?;
         }
-        // An engine is started without an environment.
-        let libraries = arena.libraries();
-        let real = format!("LD_LIBRARY_PATH='{}' exec '{}'", libraries.display(), arena.engine.display());
-        arena.script(Proof::With, &real)?;
-        arena.script(Proof::Without, &format!("exec '{}' stand-in", arena.bench.display()))?;
+        with_libraries(&arena.engine, &arena.libraries(), &arena.engine(Proof::With))?;
+        script(&arena.engine(Proof::Without), &format!("exec '{}' stand-in", arena.bench.display()))?;
         Ok(arena)
     }
 
@@ -81,12 +75,6 @@ impl Arena {
 
     fn engine(&self, proof: Proof) -> PathBuf {
         self.scratch.join(if proof == Proof::With { "engine" } else { "stand-in" })
-    }
-
-    fn script(&self, proof: Proof, command: &str) -> Result<(), BenchError> {
-        let path = self.engine(proof);
-        fs::write(&path, format!("#!/bin/sh\n{command}\n")).map_err(system("writing a script"))?;
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).map_err(system("writing a script"))
     }
 
     /// Lets a contender bring the databases of `directory` up to date, and tells what that took.
@@ -116,16 +104,7 @@ impl Arena {
     }
 
     fn our_run(&self, bucket: &Path, proof: Proof) -> Result<PathBuf, BenchError> {
-        let settings = [
-            ("AV_DEFINITION_S3_BUCKET", "definitions"),
-            ("NACRE_DEFINITIONS_TOPIC_ARN", "arn:aws:sns:eu-west-1:1:t"),
-            ("NACRE_DATABASES", "main,daily"),
-            ("NACRE_DEFINITIONS_MIRROR", &self.mirror),
-            ("NACRE_TRUST_ANCHORS", &self.trust_anchors),
-            ("NACRE_SCRATCH_PATH", &self.scratch.display().to_string()),
-        ];
-        let settings: BTreeMap<_, _> = settings.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
-        let run = Run { settings, bucket: bucket.to_owned(), engine: self.engine(proof) };
+        let run = Run::new(&self.mirror, &self.trust_anchors, &self.scratch, bucket.to_owned(), self.engine(proof));
         let path = self.scratch.join("run.json");
         fs::write(&path, serde_json::to_vec(&run)?).map_err(system("writing what to run"))?;
         Ok(path)

@@ -16,9 +16,9 @@ use nacre_stack::Mirror;
 
 use crate::{
     contender::{Arena, Contender, Proof},
-    databases::Database,
     error::{BenchError, system},
     launch::Usage,
+    material::Database,
 };
 
 /// What one contender's run took, and what the mirror sent it.

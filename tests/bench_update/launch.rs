@@ -6,25 +6,22 @@
 use std::{
     collections::BTreeMap,
     fs, io,
-    path::{Path, PathBuf},
+    path::Path,
     process::{Command, ExitStatus},
     thread,
     time::{Duration, Instant},
 };
 
-use nix::sys::{
-    resource::{UsageWho, getrusage},
-    time::TimeVal,
-};
+use nix::sys::resource::{UsageWho, getrusage};
 use serde::{Deserialize, Serialize};
 
-use crate::error::{BenchError, system};
+use crate::{
+    error::{BenchError, system},
+    material::{children, cpu_ms, milliseconds},
+};
 
 /// How often the processes are looked at.
 const PERIOD: Duration = Duration::from_millis(10);
-
-/// Clock ticks in a second, as `/proc` counts time: the same on every Linux that Rust runs on.
-const TICKS: u64 = 100;
 
 /// What a program took.
 #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
@@ -82,34 +79,17 @@ struct Process {
 
 /// Looks at a process and all under it; one that has just ended is left as it was last seen.
 fn look(id: u32, seen: &mut BTreeMap<u32, Process>) {
-    let directory = PathBuf::from(format!("/proc/{id}"));
-    if let (Some(cpu_ms), Some(peak_kib)) = (cpu_ms(&directory), peak_kib(&directory)) {
+    if let (Some((cpu_ms, _)), Some(peak_kib)) = (cpu_ms(id), peak_kib(id)) {
         // While it waits to become another program it is still its parent's image, and tells its parent's memory.
         seen.insert(id, Process { cpu_ms, peak_kib });
     }
-    for task in fs::read_dir(directory.join("task")).into_iter().flatten().flatten() {
-        let children = fs::read_to_string(task.path().join("children")).unwrap_or_default();
-        for child in children.split_whitespace().filter_map(|id| id.parse().ok()) {
-            look(child, seen);
-        }
+    for child in children(id) {
+        look(child, seen);
     }
 }
 
-/// User and system time, all threads'.
-fn cpu_ms(directory: &Path) -> Option<u64> {
-    let stat = fs::read_to_string(directory.join("stat")).ok()?;
-    // The name, in parentheses, may have spaces; user and system time are the 12th and 13th fields after it.
-    let mut fields = stat.rsplit_once(')')?.1.split_whitespace().skip(11);
-    let (user, system): (u64, u64) = (fields.next()?.parse().ok()?, fields.next()?.parse().ok()?);
-    Some((user + system) * 1000 / TICKS)
-}
-
 /// Most memory that the program of this process ever had.
-fn peak_kib(directory: &Path) -> Option<u64> {
-    let status = fs::read_to_string(directory.join("status")).ok()?;
+fn peak_kib(process: u32) -> Option<u64> {
+    let status = fs::read_to_string(format!("/proc/{process}/status")).ok()?;
     status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?.split_whitespace().next()?.parse().ok()
-}
-
-fn milliseconds(time: TimeVal) -> u64 {
-    u64::try_from(time.tv_sec() * 1000 + time.tv_usec() / 1000).unwrap_or_default()
 }

@@ -5,18 +5,17 @@
 
 mod contender;
 mod contest;
-mod databases;
-mod directory_store;
 mod error;
 mod launch;
+#[expect(dead_code, unused_imports, reason = "a benchmark uses its part")]
+#[path = "../bench_material/material.rs"]
+mod material;
 mod ours;
-mod patched;
-mod signatures;
 mod stand_in;
 mod table;
 
 use std::{
-    env, fs,
+    env,
     io::{self, Write},
     path::Path,
     process::ExitCode,
@@ -34,8 +33,8 @@ use nacre_stack::Mirror;
 use crate::{
     contender::{Arena, Contender, Proof, has_freshclam},
     contest::{Contest, Expected, state},
-    databases::Database,
     error::{BenchError, system},
+    material::{Database, MaterialError, processor, whole_number},
 };
 
 /// How often each run without an engine is repeated; the fastest counts.
@@ -139,7 +138,7 @@ fn versions(signatures: u32, now: DateTime<Utc>, keys: &SigningKeys) -> Result<V
     let (main, dailies) = thread::scope(|scope| {
         let main = scope.spawn(|| {
             let main = Database::first("main", 62, signatures / 4 * 3, built, keys)?;
-            Ok::<_, BenchError>((main.cvd(keys), main.signatures()))
+            Ok::<_, MaterialError>((main.cvd(keys), main.signatures()))
         });
         let dailies = days(signatures / 4, built, keys);
         (main.join(), dailies)
@@ -165,10 +164,7 @@ fn days(signatures: u32, built: DateTime<Utc>, keys: &SigningKeys) -> Result<Day
 }
 
 fn introduce(out: &mut impl Write, versions: &Versions) -> io::Result<()> {
-    let processor = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let processor = processor.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": "));
-    let cores = thread::available_parallelism().map_or(0, usize::from);
-    writeln!(out, "{}, {cores} cores", processor.map_or("an unknown processor", |(_, name)| name))?;
+    writeln!(out, "{}", processor())?;
     let daily = versions.dailies.first().map_or(0, |(_, cvd)| cvd.len());
     let cdiff = versions.cdiffs.last().map_or(0, Vec::len);
     writeln!(
@@ -181,10 +177,4 @@ fn introduce(out: &mut impl Write, versions: &Versions) -> io::Result<()> {
         writeln!(out, "There is no freshclam here to compare with: `make setup` installs it.")?;
     }
     out.flush()
-}
-
-#[expect(clippy::disallowed_methods, reason = "the bench is its own composition root")]
-fn whole_number(name: &'static str, default: u32, least: u32) -> Result<u32, BenchError> {
-    let Ok(value) = env::var(name) else { return Ok(default) };
-    value.parse().ok().filter(|number| *number >= least).ok_or(BenchError::Setting { name, value, least })
 }

@@ -1,25 +1,26 @@
 //! ClamAV's libraries with another key.
 //!
-//! freshclam takes databases by ClamAV alone, whose keys are in its libraries as decimal numbers. A private copy of these, in
-//! which the numbers are the bench's own, makes the stock program take synthetic databases with not one instruction changed.
+//! ClamAV's programs take databases by ClamAV alone, whose keys are in its libraries as decimal numbers. A private copy of these, in
+//! which the numbers are the bench's own, makes the stock programs take synthetic databases with not one instruction changed.
 
 use std::{
     fs,
+    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     process::Command,
 };
 
 use nacre_shared::definitions::{digital_signature::RsaPublicKey, trust_anchor::TrustAnchors};
 
-use crate::error::{BenchError, system};
+use super::{MaterialError, system};
 
 /// Copies the libraries that `program` is linked with and that have ClamAV's keys, and puts these keys in their place.
-pub(crate) fn copy_libraries(program: &Path, to: &Path, own: &TrustAnchors) -> Result<(), BenchError> {
+pub(crate) fn copy_libraries(program: &Path, to: &Path, own: &TrustAnchors) -> Result<(), MaterialError> {
     let clamav = TrustAnchors::clamav();
     let libraries = libraries(program)?;
     let find = |name: &str| {
         let found = libraries.iter().find(|(file, _)| file.starts_with(name));
-        found.ok_or_else(|| BenchError::NoKey { library: name.into() })
+        found.ok_or_else(|| MaterialError::NoKey { library: name.into() })
     };
     let replaced: [(&str, &[(&RsaPublicKey, &RsaPublicKey)]); 2] = [
         ("libclamav.so", &[(&clamav.container, &own.container), (&clamav.info, &own.info)]),
@@ -31,7 +32,7 @@ pub(crate) fn copy_libraries(program: &Path, to: &Path, own: &TrustAnchors) -> R
         for (theirs, ours) in keys {
             for (theirs, ours) in [(&theirs.modulus, &ours.modulus), (&theirs.exponent, &ours.exponent)] {
                 let (theirs, ours) = (theirs.to_string(), ours.to_string());
-                replace(&mut bytes, &theirs, &ours).ok_or_else(|| BenchError::NoKey { library: library.clone() })?;
+                replace(&mut bytes, &theirs, &ours).ok_or_else(|| MaterialError::NoKey { library: library.clone() })?;
             }
         }
         fs::write(to.join(file), bytes).map_err(system("writing a library"))?;
@@ -39,8 +40,19 @@ pub(crate) fn copy_libraries(program: &Path, to: &Path, own: &TrustAnchors) -> R
     Ok(())
 }
 
+/// Writes a program that runs another with these libraries: an engine is started without an environment.
+pub(crate) fn with_libraries(program: &Path, libraries: &Path, to: &Path) -> Result<(), MaterialError> {
+    script(to, &format!("LD_LIBRARY_PATH='{}' exec '{}'", libraries.display(), program.display()))
+}
+
+/// Writes a program of one command.
+pub(crate) fn script(path: &Path, command: &str) -> Result<(), MaterialError> {
+    fs::write(path, format!("#!/bin/sh\n{command}\n")).map_err(system("writing a script"))?;
+    fs::set_permissions(path, fs::Permissions::from_mode(0o755)).map_err(system("writing a script"))
+}
+
 /// The libraries of a program: the names by which it asks for them, and where they are.
-fn libraries(program: &Path) -> Result<Vec<(String, PathBuf)>, BenchError> {
+fn libraries(program: &Path) -> Result<Vec<(String, PathBuf)>, MaterialError> {
     let listed = Command::new("ldd").arg(program).output().map_err(system("asking ldd for libraries"))?;
     let line = |line: &str| {
         let (name, rest) = line.trim().split_once(" => ")?;

@@ -10,7 +10,7 @@ const KINDS: [(&str, u32); 5] = [("mdb", 550), ("hdb", 250), ("hsb", 180), ("ndb
 pub(crate) struct Random(pub(crate) u64);
 
 impl Random {
-    fn next(&mut self) -> u64 {
+    pub(crate) fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut mixed = self.0;
         mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -18,12 +18,12 @@ impl Random {
         mixed ^ (mixed >> 31)
     }
 
-    fn below(&mut self, bound: u64) -> u64 {
+    pub(crate) fn below(&mut self, bound: u64) -> u64 {
         self.next() % bound
     }
 
     /// So many bytes in hexadecimal; of whole words only.
-    fn hex(&mut self, words: usize) -> String {
+    pub(crate) fn hex(&mut self, words: usize) -> String {
         hex::encode((0..words).flat_map(|_| self.next().to_be_bytes()).collect::<Vec<_>>())
     }
 }

@@ -14,8 +14,8 @@ use nacre_shared::{
     testing::definitions::eicar_signature,
 };
 
-use crate::{
-    error::BenchError,
+use super::{
+    MaterialError,
     signatures::{Random, a_day_later, append, shares},
 };
 
@@ -39,7 +39,7 @@ impl Database {
         signatures: u32,
         built: DateTime<Utc>,
         keys: &SigningKeys,
-    ) -> Result<Self, BenchError> {
+    ) -> Result<Self, MaterialError> {
         let mut random = Random(name.bytes().map(u64::from).sum());
         let mut members = BTreeMap::from([("COPYING".to_owned(), b"Made for a benchmark.\n".to_vec().into())]);
         for (kind, count) in shares(signatures) {
@@ -56,8 +56,15 @@ impl Database {
         Ok(database)
     }
 
+    /// Adds signature lines of a kind to the version.
+    pub(crate) fn add(&mut self, kind: &str, lines: &[u8], keys: &SigningKeys) {
+        let member = self.members.members.entry(format!("{}.{kind}", self.name)).or_default();
+        member.to_mut().extend_from_slice(lines);
+        self.sign(keys);
+    }
+
     /// Makes the next day's version, in which about so many lines are touched, and the CDIFF that leads there.
-    pub(crate) fn next(&self, touched: usize, keys: &SigningKeys) -> Result<(Self, Vec<u8>), BenchError> {
+    pub(crate) fn next(&self, touched: usize, keys: &SigningKeys) -> Result<(Self, Vec<u8>), MaterialError> {
         let all = self.signatures() as usize;
         let pace = (all / touched).max(2);
         let info = format!("{}.info", self.name);

@@ -1,0 +1,23 @@
+//! What a benchmark is told, and where it runs.
+
+use std::{env, fs, thread};
+
+use super::MaterialError;
+
+/// A number from the environment.
+///
+/// # Errors
+/// [`MaterialError::Setting`].
+#[expect(clippy::disallowed_methods, reason = "a benchmark is its own composition root")]
+pub(crate) fn whole_number(name: &'static str, default: u32, least: u32) -> Result<u32, MaterialError> {
+    let Ok(value) = env::var(name) else { return Ok(default) };
+    value.parse().ok().filter(|number| *number >= least).ok_or(MaterialError::Setting { name, value, least })
+}
+
+/// The processor's name and how many of them there are.
+pub(crate) fn processor() -> String {
+    let processor = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let processor = processor.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": "));
+    let cores = thread::available_parallelism().map_or(0, usize::from);
+    format!("{}, {cores} cores", processor.map_or("an unknown processor", |(_, name)| name))
+}

@@ -1,0 +1,69 @@
+//! What a scan costs, ours beside `clamscan`'s and a warm `clamd`'s, in one run on the same files and definitions.
+//!
+//! `make bench-scan` runs it; docs/benchmarks.md explains the figures. Definitions and files are made on the spot. No figure
+//! fails the run, only a verdict that differs does.
+
+mod arena;
+mod clamav;
+mod clamd;
+mod contest;
+mod corpus;
+mod directory_objects;
+mod error;
+mod file_kinds;
+#[expect(dead_code, unused_imports, reason = "a benchmark uses its part")]
+#[path = "../bench_material/material.rs"]
+mod material;
+mod measured;
+mod memory;
+mod ours;
+mod ours_alone;
+mod pe;
+mod table;
+
+use std::{
+    env,
+    io::{self, Write},
+    path::Path,
+    process::ExitCode,
+};
+
+use nacre_shared::{definitions::signing::SigningKeys, telemetry::error_chain};
+
+use crate::{
+    arena::Arena,
+    contest::contest,
+    corpus::Corpus,
+    error::{BenchError, system},
+    material::{processor, whole_number},
+};
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = env::args().skip(1).collect();
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let outcome = match arguments[..] {
+        ["ours", run] => ours::measure(Path::new(run)),
+        // Cargo's own arguments say nothing that matters here.
+        _ => bench(),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            let _ = writeln!(io::stderr(), "bench-scan: {}", error_chain(&error));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn bench() -> Result<(), BenchError> {
+    let signatures = whole_number("BENCH_SIGNATURES", 1_000_000, 10_000)?;
+    let objects = whole_number("BENCH_OBJECTS", 400, 100)?;
+    let scratch = tempfile::Builder::new().prefix("nacre-bench-").tempdir().map_err(system("making a directory"))?;
+    let corpus = Corpus::make(scratch.path(), objects)?;
+    let keys = SigningKeys::generate("bench")?;
+    let arena = Arena::new(scratch.path(), &keys)?;
+    let signatures = arena.publish(signatures, &corpus, &keys)?;
+    let out = &mut io::stdout().lock();
+    table::introduce(out, &processor(), signatures, &corpus).map_err(system("printing"))?;
+    contest(&arena, &corpus, out)
+}
