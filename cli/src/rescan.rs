@@ -117,12 +117,12 @@ async fn start(client: &Client, function: &str) -> Result<(), RescanError> {
         return Err(RescanError::Failed(told));
     }
     let told: Value = serde_json::from_str(&told).unwrap_or_default();
-    println_line(&match told["begun"] == json!(true) {
-        true => format!(
-            "pass {} for generation {} is begun, in {} segments",
-            told["attempt"], told["generation"], told["segments"]
-        ),
-        false => format!("a pass for generation {} was begun a moment ago", told["generation"]),
+    let field = |name| told.get(name).cloned().unwrap_or_default();
+    let (generation, attempt, segments) = (field("generation"), field("attempt"), field("segments"));
+    println_line(&if field("begun") == json!(true) {
+        format!("pass {attempt} for generation {generation} is begun, in {segments} segments")
+    } else {
+        format!("a pass for generation {generation} was begun a moment ago")
     })
 }
 

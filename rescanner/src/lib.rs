@@ -183,12 +183,11 @@ where
             let response = json!({ "generation": generation, "attempt": begun.attempt, "begun": false });
             return Ok(Handled { response, tally: Tally::default() });
         }
-        let segments = match config.segments {
-            Some(segments) => segments,
-            None => {
-                let about = self.records.about().await.map_err(RescanError::Table)?;
-                u32::try_from(about.div_ceil(SEGMENT_RECORDS)).unwrap_or(MAX_SEGMENTS).clamp(1, MAX_SEGMENTS)
-            }
+        let segments = if let Some(segments) = config.segments {
+            segments
+        } else {
+            let about = self.records.about().await.map_err(RescanError::Table)?;
+            u32::try_from(about.div_ceil(SEGMENT_RECORDS)).unwrap_or(MAX_SEGMENTS).clamp(1, MAX_SEGMENTS)
         };
         let begun = Begun { generation, attempt, at: self.clock.now(), segments, cancelled: false };
         let condition = before.as_ref().map_or(WriteCondition::Absent, |(_, etag)| WriteCondition::Etag(etag));
@@ -237,7 +236,7 @@ where
             return Ok(Tally::default());
         }
         let manifest = self.published().await?;
-        let worker = SegmentWorker {
+        let segment = SegmentWorker {
             definitions: &self.definitions,
             records: &self.records,
             triggers: &self.triggers,
@@ -247,7 +246,7 @@ where
             until: deadline.checked_sub(SETTLING_TIME).unwrap_or(deadline),
             now: self.clock.now(),
         };
-        let worked = worker.run(work).await;
+        let worked = segment.run(work).await;
         let (progress, work) = worked.map_err(|source| RescanError::Segment { generation, source })?;
         let report = SegmentReport { index: work.index, progress, tally: work.tally.clone() };
         // Sent first: what is told before it is sent would be lost by a kill between the two.

@@ -18,5 +18,5 @@ pub(crate) use error::{MaterialError, system};
 pub(crate) use patched::{copy_libraries, script, with_libraries};
 pub(crate) use processes::{children, cpu_ms, milliseconds};
 pub(crate) use settings::{processor, whole_number};
-pub(crate) use signatures::Random;
+pub(crate) use signatures::{Random, append as append_signature, shares};
 pub(crate) use update::{Run, as_clamavs, update};

@@ -6,7 +6,11 @@ mod corpus;
 mod genes;
 mod rows;
 
-use std::path::{Path, PathBuf};
+use std::{
+    cell::RefCell,
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
 
 use corpus::Corpus;
 use futures::{StreamExt, stream};
@@ -114,36 +118,44 @@ fn pair(genes: &[(Gene, u8, bool)]) -> (Vec<Placed>, Vec<Placed>) {
     (old, new)
 }
 
+/// What was tried.
+#[derive(Debug, Default)]
+struct Tally {
+    files: usize,
+    /// Pairs of sets that libclamav loaded, and those that it refused.
+    loaded: u32,
+    refused: u32,
+    plans: BTreeMap<String, usize>,
+}
+
 #[test]
 fn an_incremental_rescan_concludes_what_a_full_one_would() {
     let lab = Lab::new();
-    let (mut files, mut loaded, mut refused) = (0_usize, 0_u32, 0_u32);
-    let mut plans = std::collections::BTreeMap::<String, usize>::new();
     let mut runner = TestRunner::new(Config { cases: cases(), failure_persistence: None, ..Config::default() });
-    let counted = std::cell::RefCell::new((&mut files, &mut loaded, &mut refused, &mut plans));
+    let tally = RefCell::new(Tally::default());
     let outcome = runner.run(&any_pair(), |genes| {
         let (old, new) = pair(&genes);
         let (old, new) = (lab.set("old", &old), lab.set("new", &new));
         let tried = lab.try_all((&old, &new), None);
-        let mut counted = counted.borrow_mut();
+        let mut tally = tally.borrow_mut();
         let Some(tried) = tried else {
-            *counted.2 += 1;
+            tally.refused += 1;
             return Ok(());
         };
-        *counted.1 += 1;
+        tally.loaded += 1;
         for (path, trial) in tried {
-            *counted.0 += 1;
-            *counted.3.entry(format!("{:?}", trial.plan)).or_default() += 1;
+            tally.files += 1;
+            *tally.plans.entry(format!("{:?}", trial.plan)).or_default() += 1;
             if !trial.agrees() {
                 return Err(TestCaseError::fail(format!("{}: {trial:?}", path.display())));
             }
         }
         Ok(())
     });
-    drop(counted);
-    println!("{files} files in {loaded} pairs of sets ({refused} were refused): {plans:?}");
+    let tally = tally.into_inner();
+    println!("{tally:?}");
     outcome.unwrap_or_else(|error| panic!("{error}"));
-    assert!(loaded > refused * 3, "most sets must load: {loaded} did, {refused} did not");
+    assert!(tally.loaded > tally.refused * 3, "most sets must load: {tally:?}");
 }
 
 #[test]

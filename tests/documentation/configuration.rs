@@ -5,10 +5,11 @@ use std::{cell::RefCell, collections::BTreeSet, fs, path::Path};
 use nacre_shared::settings::{REFUSED, Setting, SettingError};
 
 /// What every function needs to start.
-const REQUIRED: [(&str, &str); 5] = [
+const REQUIRED: [(&str, &str); 6] = [
     ("AV_DEFINITION_S3_BUCKET", "definitions"),
     ("NACRE_RECORDS_TABLE", "records"),
     ("NACRE_TRIGGER_TOPIC_ARN", "arn:aws:sns:eu-west-1:1:trigger"),
+    ("NACRE_PASS_TOPIC_ARN", "arn:aws:sns:eu-west-1:1:passes"),
     ("NACRE_DEFINITIONS_TOPIC_ARN", "arn:aws:sns:eu-west-1:1:definitions"),
     ("AWS_REGION", "eu-west-1"),
 ];

@@ -57,9 +57,9 @@ pub(crate) async fn ordinary_user(operator: &SdkConfig, name: &str, bucket: &str
 ///
 /// # Errors
 /// [`StackError::Call`].
-pub(crate) async fn allow_batches(operator: &SdkConfig, role: &str, topic: &str) -> Result<(), StackError> {
+pub(crate) async fn allow_batches(operator: &SdkConfig, role: &str, topics: &[&str]) -> Result<(), StackError> {
     let policy = json!({ "Version": "2012-10-17", "Statement": [{
-        "Effect": "Allow", "Action": "sns:PublishBatch", "Resource": topic,
+        "Effect": "Allow", "Action": "sns:PublishBatch", "Resource": topics,
     }] });
     let put = aws_sdk_iam::Client::new(operator).put_role_policy().role_name(role).policy_name("batches");
     put.policy_document(policy.to_string()).send().await.map(|_| ()).map_err(call("letting a role publish in batches"))

@@ -249,7 +249,9 @@ fn places<'a>(files: &'a [SignatureFile<'_>], covered: impl Fn(&[u8], &[u8]) -> 
             }
         }
     }
-    places.values_mut().for_each(|files| files.sort_unstable());
+    for files in places.values_mut() {
+        files.sort_unstable();
+    }
     places
 }
 

@@ -122,7 +122,7 @@ fn made() -> Vec<(&'static str, Vec<u8>)> {
         ("phishing.eml", phishing.into()),
         ("a.pdf", pdf.into()),
         ("a.elf", elf),
-        ("noise", (0..5000_u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 13) as u8).collect()),
+        ("noise", (0..5000_u32).map(|n| n.wrapping_mul(2_654_435_761).to_be_bytes()[1]).collect()),
         (
             "a.png",
             [b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\0\x01\0\0\0\x01\x08\x02\0\0\0\x90wS\xde".as_slice(), &[0; 64]]
