@@ -10,8 +10,9 @@ use std::{
     ffi::{CStr, c_char, c_int, c_longlong, c_uint, c_ulong, c_void},
     fmt,
     fs::File,
+    mem::ManuallyDrop,
     ops::Range,
-    os::fd::AsRawFd,
+    os::fd::{AsRawFd, FromRawFd},
     ptr::{self, NonNull},
     slice,
 };
@@ -314,10 +315,12 @@ extern "C" fn on_message(severity: c_int, _full: *const c_char, text: *const c_c
     observation::tell(|observation| observation.message(severity, text));
 }
 
-extern "C" fn on_alert(_descriptor: c_int, name: *const c_char, _context: *mut c_void) {
+extern "C" fn on_alert(descriptor: c_int, name: *const c_char, _context: *mut c_void) {
     // SAFETY: libclamav passes null or a terminated string that outlives the call.
     let name = unsafe { bytes(&name) };
-    observation::tell(|observation| observation.alert(name));
+    // SAFETY: a descriptor that libclamav tells is open during the call, and is not closed here.
+    let matched = (descriptor >= 0).then(|| ManuallyDrop::new(unsafe { File::from_raw_fd(descriptor) }));
+    observation::tell(|observation| observation.alert(name, matched.as_deref()));
 }
 
 extern "C" fn on_layer(

@@ -6,6 +6,7 @@
 mod archive;
 mod canary;
 mod crew;
+mod derived;
 mod ffi;
 mod huge_pages;
 mod library;

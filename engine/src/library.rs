@@ -15,7 +15,7 @@ use crate::{
     archive::unopened,
     ffi::{Code, Engine, Field, Library},
     huge_pages,
-    observation::{Observation, observe},
+    observation::{Observation, observe, tell},
     probes::{self, Probes},
 };
 
@@ -96,7 +96,10 @@ impl LoadedEngine {
         self.configure(limits, scratch)?;
 
         let started = Instant::now();
-        let ((code, bytes_scanned), seen) = observe(|| self.engine.scan(file));
+        let ((code, bytes_scanned), seen) = observe(|| {
+            tell(|observation| observation.derived.is_object(file));
+            self.engine.scan(file)
+        });
         if seen.incomplete {
             let message = "not all that libclamav told could be taken down".to_owned();
             return Err(Failure { code: FailureCode::WorkerDied, message });
@@ -117,6 +120,8 @@ impl LoadedEngine {
             targets: alerts.targets,
             layers: seen.layers,
             layer_count: seen.layer_count,
+            derived: seen.derived.found,
+            unread: seen.derived.unread,
             unopened,
             messages: seen.messages,
             bytes_scanned,

@@ -6,6 +6,7 @@
 use std::{
     cell::RefCell,
     collections::BTreeSet,
+    fs::File,
     mem,
     panic::{AssertUnwindSafe, catch_unwind},
 };
@@ -15,7 +16,11 @@ use nacre_engine_protocol::{Layer, MAX_LAYERS, Message, Severity};
 use sha1::Sha1;
 use sha2::Sha256;
 
-use crate::archive::{Account, account};
+use crate::{
+    archive::{Account, account},
+    derived::Derived,
+    probes::is_generic_probe,
+};
 
 /// Most names of matching signatures kept: a file with every known pattern in it must not drown its own verdict.
 const MAX_ALERTS: usize = 256;
@@ -39,6 +44,8 @@ pub(crate) struct Observation {
     pub(crate) accounts: Vec<Account>,
     /// Number of layers, those past the cap included.
     pub(crate) layer_count: u64,
+    /// What else it matched on.
+    pub(crate) derived: Derived,
     /// Messages of severity warning and above, at most a hundred.
     pub(crate) messages: Vec<Message>,
     /// Something told could not be taken down: the observation is incomplete.
@@ -69,8 +76,12 @@ pub(crate) fn tell(event: impl FnOnce(&mut Observation)) {
 }
 
 impl Observation {
-    /// Takes down the name of a signature that matched.
-    pub(crate) fn alert(&mut self, name: &[u8]) {
+    /// Takes down the name of a signature that matched, and what it matched on, where that is a file.
+    pub(crate) fn alert(&mut self, name: &[u8], matched: Option<&File>) {
+        // Matches once on everything that is matched on at all.
+        if is_generic_probe(name) {
+            self.derived.matched_on(matched);
+        }
         // What libclamav and we ourselves tell about the scan is never dropped.
         let about_the_scan = name.starts_with(b"Nacre.") || name.starts_with(b"Heuristics.");
         if about_the_scan || self.alerts.len() < MAX_ALERTS {
@@ -90,13 +101,15 @@ impl Observation {
             return;
         }
         self.accounts.push(account(content));
+        let sha256 = Sha256::digest(content);
+        self.derived.is_layer(sha256.into());
         self.layers.push(Layer {
             file_type: String::from_utf8_lossy(file_type).into_owned(),
             size: content.len() as u64,
             depth,
             md5: hex::encode(Md5::digest(content)),
             sha1: hex::encode(Sha1::digest(content)),
-            sha256: hex::encode(Sha256::digest(content)),
+            sha256: hex::encode(sha256),
         });
     }
 
@@ -150,10 +163,10 @@ mod tests {
     fn a_flood_of_matches_hides_nothing_about_the_scan() {
         let ((), seen) = observe(|| {
             for n in 0..10_000 {
-                tell(|o| o.alert(format!("Known.Pattern.{n}").as_bytes()));
+                tell(|o| o.alert(format!("Known.Pattern.{n}").as_bytes(), None));
             }
-            tell(|o| o.alert(b"Heuristics.Limits.Exceeded.MaxFiles"));
-            tell(|o| o.alert(b"Nacre.0000000000000000.Target.0"));
+            tell(|o| o.alert(b"Heuristics.Limits.Exceeded.MaxFiles", None));
+            tell(|o| o.alert(b"Nacre.0000000000000000.Target.0", None));
         });
         assert_eq!(seen.alerts.len(), MAX_ALERTS + 2);
     }
@@ -172,7 +185,7 @@ mod tests {
 
     #[test]
     fn what_is_told_to_nobody_is_dropped() {
-        tell(|o| o.alert(b"lost"));
+        tell(|o| o.alert(b"lost", None));
         let ((), seen) = observe(|| ());
         assert!(seen.alerts.is_empty());
     }

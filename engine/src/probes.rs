@@ -10,6 +10,10 @@ use std::{collections::BTreeSet, fmt::Write as _};
 
 /// Number of matcher targets, 0 to 14; 8 is unused but loads.
 pub(crate) const TARGETS: u16 = 15;
+/// Target of text. One signature with an offset from the end makes libclamav look at all text in another way: whole, with digests,
+/// and by the size of what it made of it. Every daily has such signatures; what an engine with fewer signatures sees must not depend
+/// on it.
+const TEXT: u16 = 7;
 /// Number of signatures that [`Probes::signatures`] holds.
 pub(crate) const SIGNATURES: u32 = TARGETS as u32 + 1;
 /// Bytes of a probe's pattern.
@@ -54,7 +58,8 @@ impl Probes {
         for target in 0..TARGETS {
             getrandom::fill(&mut pattern)?;
             let pattern = hex::encode(pattern);
-            writeln!(signatures, "{prefix}Target.{target};Engine:51-255,Target:{target};0=0;{pattern}").ok();
+            let offset = if target == TEXT { "EOF-32:" } else { "" };
+            writeln!(signatures, "{prefix}Target.{target};Engine:51-255,Target:{target};0=0;{offset}{pattern}").ok();
         }
         getrandom::fill(&mut pattern)?;
         writeln!(signatures, "{prefix}Canary;Engine:51-255,Target:0;0;{}", hex::encode(pattern)).ok();
@@ -91,6 +96,12 @@ impl Probes {
         }
         sorted
     }
+}
+
+/// Whether an alert is that of a probe for target 0, whose matcher runs on everything that libclamav matches on.
+pub(crate) fn is_generic_probe(alert: &[u8]) -> bool {
+    let alert = alert.strip_suffix(UNOFFICIAL.as_bytes()).unwrap_or(alert);
+    alert.starts_with(b"Nacre.") && alert.ends_with(b".Target.0")
 }
 
 #[cfg(test)]

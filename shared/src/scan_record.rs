@@ -1,7 +1,7 @@
 //! What is remembered of one scanned object version, and when one memory may replace another.
 
 use chrono::{DateTime, Utc};
-use nacre_engine_protocol::{Layer, Report};
+use nacre_engine_protocol::Report;
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -11,7 +11,7 @@ use crate::{
 };
 
 /// Version of the record's own format; a record of another format proves nothing and is scanned in full.
-pub const RECORD_FORMAT: u32 = 1;
+pub const RECORD_FORMAT: u32 = 2;
 
 /// Most layers that a record keeps. Past it none are kept, which only ever costs a delta scan: DynamoDB charges every
 /// read of a record by its whole size.
@@ -34,7 +34,8 @@ pub struct ScanRecord {
     pub engine: EngineVersion,
     /// Bit set of the matcher targets that ran.
     pub targets: u16,
-    /// Every layer that the engine looked at; `None` when there were too many or none were reported.
+    /// Every layer that the engine looked at, and what else it matched on; `None` when that was too much, none was reported, or not
+    /// all can be told.
     pub layers: Option<Vec<LayerDigest>>,
     /// Number of layers.
     pub layer_count: u64,
@@ -109,11 +110,11 @@ const LAYER_BYTES: usize = 8 + 16 + 20 + 32;
 
 impl LayerDigest {
     /// Takes a layer from the engine's report; `None` when its digests are not digests.
-    fn from_report(layer: &Layer) -> Option<Self> {
-        let mut digest = Self { size: layer.size, md5: [0; 16], sha1: [0; 20], sha256: [0; 32] };
-        hex::decode_to_slice(&layer.md5, &mut digest.md5).ok()?;
-        hex::decode_to_slice(&layer.sha1, &mut digest.sha1).ok()?;
-        hex::decode_to_slice(&layer.sha256, &mut digest.sha256).ok()?;
+    fn from_hex(size: u64, md5: &str, sha1: &str, sha256: &str) -> Option<Self> {
+        let mut digest = Self { size, md5: [0; 16], sha1: [0; 20], sha256: [0; 32] };
+        hex::decode_to_slice(md5, &mut digest.md5).ok()?;
+        hex::decode_to_slice(sha1, &mut digest.sha1).ok()?;
+        hex::decode_to_slice(sha256, &mut digest.sha256).ok()?;
         Some(digest)
     }
 
@@ -147,13 +148,16 @@ pub fn layers_from_bytes(bytes: &[u8]) -> Option<Vec<LayerDigest>> {
     rest.is_empty().then(|| layers.iter().map(LayerDigest::from_bytes).collect())
 }
 
-/// The layers of a report as a record keeps them; `None` when it cannot keep all.
+/// The layers of a report as a record keeps them, and what else was matched on; `None` when it cannot keep all, or not all is known.
 pub fn recorded_layers(report: &Report) -> Option<Vec<LayerDigest>> {
-    let complete = report.layer_count == report.layers.len() as u64 && report.layers.len() <= MAX_RECORDED_LAYERS;
-    if !complete || report.layers.is_empty() {
+    let complete = report.layer_count == report.layers.len() as u64 && report.unread == 0;
+    let number = report.layers.len() + report.derived.len();
+    if !complete || report.layers.is_empty() || number > MAX_RECORDED_LAYERS {
         return None;
     }
-    report.layers.iter().map(LayerDigest::from_report).collect()
+    let layers = report.layers.iter().map(|of| LayerDigest::from_hex(of.size, &of.md5, &of.sha1, &of.sha256));
+    let derived = report.derived.iter().map(|of| LayerDigest::from_hex(of.size, &of.md5, &of.sha1, &of.sha256));
+    layers.chain(derived).collect()
 }
 
 /// The part of a record that a rescan is planned by.
@@ -209,6 +213,7 @@ impl From<&ScanRecord> for RecordSummary {
 
 #[cfg(test)]
 mod tests {
+    use nacre_engine_protocol::{Digests, Layer};
     use proptest::prelude::*;
 
     use super::*;
@@ -297,5 +302,12 @@ mod tests {
         assert_eq!(recorded_layers(&report(3, 4)), None);
         assert_eq!(recorded_layers(&report(MAX_RECORDED_LAYERS + 1, MAX_RECORDED_LAYERS as u64 + 1)), None);
         assert_eq!(recorded_layers(&report(0, 0)), None);
+        let digests =
+            Digests { size: 2, md5: layer.md5.clone(), sha1: layer.sha1.clone(), sha256: layer.sha256.clone() };
+        let with = |derived: usize, unread| Report { derived: vec![digests.clone(); derived], unread, ..report(3, 3) };
+        let recorded = recorded_layers(&with(2, 0)).expect("few");
+        assert_eq!(recorded.iter().map(|layer| layer.size).collect::<Vec<_>>(), [1, 1, 1, 2, 2]);
+        assert_eq!(recorded_layers(&with(MAX_RECORDED_LAYERS, 0)), None);
+        assert_eq!(recorded_layers(&with(0, 1)), None, "not all can be told");
     }
 }

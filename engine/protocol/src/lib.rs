@@ -197,6 +197,13 @@ pub struct Report {
     pub layers: Vec<Layer>,
     /// Number of layers, those past the cap included.
     pub layer_count: u64,
+    /// What the engine matched on and that is not among the layers: text and macros that libclamav made of them. Signatures of
+    /// digests match these, too. Several of the same content are told once.
+    #[serde(default)]
+    pub derived: Vec<Digests>,
+    /// Number of times that the engine matched on something that cannot be told.
+    #[serde(default)]
+    pub unread: u64,
     /// Number of parts that archives tell of and that are not among the layers: members in a packing that libclamav does not know, or
     /// that it passed over, and ends that are missing.
     pub unopened: u64,
@@ -217,6 +224,19 @@ pub struct Layer {
     pub size: u64,
     /// Depth of nesting; 0 is the object itself.
     pub depth: u32,
+    /// MD5 in lower-case hexadecimal.
+    pub md5: String,
+    /// SHA-1 in lower-case hexadecimal.
+    pub sha1: String,
+    /// SHA-256 in lower-case hexadecimal.
+    pub sha256: String,
+}
+
+/// Size and digests of content.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Digests {
+    /// Bytes.
+    pub size: u64,
     /// MD5 in lower-case hexadecimal.
     pub md5: String,
     /// SHA-1 in lower-case hexadecimal.

@@ -93,6 +93,23 @@ fn layers_of_a_zip_are_the_zip_and_its_members() {
     assert_eq!(inner.sha256, hex::encode(Sha256::digest(&member)));
 }
 
+/// A digest matches what libclamav makes of a layer, too, and one that is trusted there takes back what matches: a record without
+/// these would be left alone when such a signature comes.
+#[test]
+fn what_libclamav_makes_of_a_page_and_of_text_is_told_as_it_is_matched() {
+    let page = b"<html><body><p>Words, <!-- hidden --> and More.</p><script>var answer = 42;</script></body></html>\n";
+    let text = b"Just some WORDS   in a row\n".repeat(3);
+    let mut plain = Engine::with(&[TEST_FILES_SIGNATURE]);
+    for content in [&page[..], &text] {
+        let derived = plain.scan(content).derived;
+        assert!(!derived.is_empty(), "{}", String::from_utf8_lossy(content));
+        let digests = derived.iter().enumerate().map(|(n, of)| format!("{}:{}:Made.{n}\n", of.sha256, of.size));
+        let report = Engine::with(&[("a.hsb", &digests.collect::<String>())]).scan(content);
+        assert_eq!((report.alerts.len(), report.unread), (derived.len(), 0), "{:?}", report.alerts);
+        assert_eq!(report.derived, derived, "whatever is loaded");
+    }
+}
+
 #[test]
 fn the_same_file_twice_gives_the_same_layers_and_targets() {
     let mut engine = Engine::with(&[TEST_FILES_SIGNATURE]);

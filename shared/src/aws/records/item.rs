@@ -236,7 +236,7 @@ mod tests {
     #[test]
     fn a_record_of_another_format_reads_as_older_than_all() {
         let mut item = item_of(&crate::testing::records::record("bucket", "key"));
-        item.insert(attribute::FORMAT.into(), attribute::n(2_u64));
+        item.insert(attribute::FORMAT.into(), attribute::n(RECORD_FORMAT + 1));
         assert_eq!(summary_of(&item).unwrap().generation, Generation(0));
         assert_eq!(summary_of(&HashMap::new()), None);
     }

@@ -1,0 +1,141 @@
+//! What libclamav matches on without telling of it as a layer.
+//!
+//! HTML without its comments and tags, scripts taken out of it, text in lower case, macros of documents, the headers of an installer:
+//! libclamav writes them to files of its own and has its matchers run on them, those for digests too, but tells no inspector. Each time
+//! the probe for everything matches, the file that it matched on is looked at.
+//!
+//! Source: the callers of `cli_scan_desc` and `cli_scan_fmap` in libclamav 1.4 (`scanners.c`, `nsis/nulsft.c`).
+
+use std::{
+    collections::HashSet,
+    fs::File,
+    io,
+    os::unix::fs::{FileExt, MetadataExt},
+};
+
+use md5::{Digest, Md5};
+use nacre_engine_protocol::Digests;
+use sha1::Sha1;
+use sha2::Sha256;
+
+/// Most contents that are told. A record keeps fewer.
+const MAX_DERIVED: usize = 1_000;
+
+/// Bytes that are read at once.
+const PIECE: usize = 64 << 10;
+
+/// What was matched on and is no layer.
+#[derive(Debug, Default)]
+pub(crate) struct Derived {
+    /// What was found, at most a thousand.
+    pub(crate) found: Vec<Digests>,
+    /// Number of matches on what cannot be read, or is too much to tell.
+    pub(crate) unread: u64,
+    /// SHA-256 of what is told already.
+    known: HashSet<[u8; 32]>,
+    /// Device and inode of the object itself, which stays open.
+    object: Option<(u64, u64)>,
+}
+
+impl Derived {
+    /// Remembers the object: it is a layer, and may be too large to be read twice.
+    pub(crate) fn is_object(&mut self, file: &File) {
+        self.object = file.metadata().ok().map(|metadata| (metadata.dev(), metadata.ino()));
+    }
+
+    /// Remembers the SHA-256 of a layer.
+    pub(crate) fn is_layer(&mut self, sha256: [u8; 32]) {
+        self.known.insert(sha256);
+    }
+
+    /// Takes down what was matched on; `None` where it is no file.
+    pub(crate) fn matched_on(&mut self, file: Option<&File>) {
+        match file.map(|file| self.look(file)) {
+            Some(Ok(())) => {}
+            None | Some(Err(_)) => self.unread += 1,
+        }
+    }
+
+    fn look(&mut self, file: &File) -> io::Result<()> {
+        let metadata = file.metadata()?;
+        if self.object == Some((metadata.dev(), metadata.ino())) {
+            return Ok(());
+        }
+        let mut sha256 = Sha256::new();
+        read(file, |piece| sha256.update(piece))?;
+        let sha256 = <[u8; 32]>::from(sha256.finalize());
+        if metadata.len() == 0 || !self.known.insert(sha256) {
+            return Ok(());
+        }
+        if self.found.len() >= MAX_DERIVED {
+            self.unread += 1;
+            return Ok(());
+        }
+        let (mut md5, mut sha1) = (Md5::new(), Sha1::new());
+        read(file, |piece| {
+            md5.update(piece);
+            sha1.update(piece);
+        })?;
+        self.found.push(Digests {
+            size: metadata.len(),
+            md5: hex::encode(md5.finalize()),
+            sha1: hex::encode(sha1.finalize()),
+            sha256: hex::encode(sha256),
+        });
+        Ok(())
+    }
+}
+
+/// Reads a file by position: libclamav has its own in it.
+fn read(file: &File, mut take: impl FnMut(&[u8])) -> io::Result<()> {
+    let (mut piece, mut at) = (vec![0; PIECE], 0);
+    loop {
+        match file.read_at(&mut piece, at) {
+            Ok(0) => return Ok(()),
+            Ok(length) => {
+                take(piece.get(..length).unwrap_or_default());
+                at += length as u64;
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use super::*;
+
+    fn file(content: &[u8]) -> File {
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(content).unwrap();
+        file
+    }
+
+    #[test]
+    fn only_what_is_no_layer_is_told_and_once() {
+        let mut derived = Derived::default();
+        let object = file(b"object");
+        derived.is_object(&object);
+        derived.matched_on(Some(&object));
+        derived.is_layer(Sha256::digest(b"layer").into());
+        for content in [&b"layer"[..], b"", b"made of it", b"made of it"] {
+            derived.matched_on(Some(&file(content)));
+        }
+        let [one] = &derived.found[..] else { panic!("{derived:?}") };
+        assert_eq!((one.size, &one.md5), (10, &hex::encode(Md5::digest(b"made of it"))));
+        assert_eq!(derived.unread, 0);
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_counted() {
+        let mut derived = Derived::default();
+        derived.matched_on(None);
+        for n in 0..=MAX_DERIVED {
+            derived.matched_on(Some(&file(n.to_string().as_bytes())));
+        }
+        assert_eq!((derived.found.len(), derived.unread), (MAX_DERIVED, 2));
+    }
+}
