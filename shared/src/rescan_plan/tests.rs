@@ -140,7 +140,11 @@ fn what_is_gone_heals_only_what_it_convicted() {
     let healing = RescanPlan::FullScan(FullScan::Healing);
     assert_eq!(plan(&infected(&[]), &removed("daily.ndb", "A:6:*:00")), healing, "nobody knows what convicted it");
     assert_eq!(plan(&infected(&["Heuristics.Phishing.Email"]), &removed("daily.pdb", "H:example.com")), healing);
-    assert_eq!(plan(&infected(&["YARA.a.UNOFFICIAL"]), &removed("own.yar", "rule a { condition: true }")), healing);
+    let safebrowsing = ["Heuristics.Safebrowsing.Suspected-phishing_safebrowsing.clamav.net"];
+    assert_eq!(plan(&infected(&safebrowsing), &removed("daily.gdb", "S:P:00")), healing);
+    let fewer_rules = removed("own.yar", "rule a { condition: true }");
+    assert_eq!(plan(&infected(&["YARA.a.UNOFFICIAL"]), &fewer_rules), healing);
+    assert_eq!(plan(&clean(), &fewer_rules), NOTHING, "a delta engine would have nothing to load");
     let replaced = change(&[("daily.ndb", "A:1:*:00")], &[("daily.ndb", "A:1:*:01")]);
     assert_eq!(plan(&infected(&["A"]), &replaced), healing, "another signature has its name");
 }
@@ -170,9 +174,12 @@ fn trust_concerns_the_records_that_have_such_a_layer() {
             }
         }
     }
-    let other = added("own.fp", &format!("{}:68:T", "f".repeat(32)));
+    let line = format!("{}:68:T", "f".repeat(32));
+    let other = added("own.fp", &line);
     assert_eq!(plan(&clean(), &other), NOTHING);
     assert_eq!(plan(&with(|view| view.layers = None), &other), RescanPlan::FullScan(FullScan::Trust));
+    let withdrawn = removed("own.fp", &line);
+    assert_eq!(plan(&clean(), &withdrawn), RescanPlan::FullScan(FullScan::Trust), "no record tells what was trusted");
 }
 
 #[test]

@@ -13,6 +13,9 @@ use crate::{
 /// Targets whose matchers run on HTML and mail, as bits.
 const PHISHING_TARGETS: u16 = 1 << 3 | 1 << 4;
 
+/// What libclamav calls the matches of lines without a name.
+const PHISHING_NAMES: [&str; 2] = ["Heuristics.Phishing.", "Heuristics.Safebrowsing."];
+
 /// What libclamav calls a signature that does not come from a signed database.
 const UNOFFICIAL: &str = ".UNOFFICIAL";
 
@@ -38,6 +41,8 @@ pub struct DeltaSummary {
     files: HashMap<FileDigest, Vec<Option<u64>>>,
     /// Digests of files that are trusted now and were not, or the other way.
     trust: HashSet<FileDigest>,
+    /// Whether something is not trusted any more.
+    pub distrusts: bool,
     /// Names of which a signature is gone.
     gone: HashSet<String>,
     gone_phishing: bool,
@@ -78,8 +83,10 @@ impl DeltaSummary {
             std::cmp::Ordering::Equal => {}
         }
         if kind == Kind::Yara {
-            // A rule may refer to the others of its file: they are loaded together, and looked for in everything.
-            (self.any, self.gone_rules) = (true, true);
+            // A rule may refer to others: they are loaded together, and looked for in everything. Where they are only fewer, nothing
+            // more matches, and there may be nothing to load.
+            self.any |= count.effective > 0;
+            self.gone_rules = true;
             return;
         }
         let Some(signature) = Signature::parse(kind, line) else {
@@ -98,6 +105,7 @@ impl DeltaSummary {
         }
         if let Concern::Trust { digest } = signature.concern {
             self.trust.insert(digest);
+            self.distrusts |= count.effective < 0 || count.raw < 0;
             return;
         }
         if count.effective > 0 {
@@ -150,6 +158,8 @@ impl DeltaSummary {
     /// Whether it changed who is trusted among these layers; `None` for layers that are not known.
     pub fn changes_trust(&self, layers: Option<&[LayerDigest]>) -> bool {
         match layers {
+            // What libclamav makes of a layer, and then trusts, no probe matches: no record knows of it.
+            _ if self.distrusts => true,
             _ if self.trust.is_empty() => false,
             None => true,
             Some(layers) => layers.iter().any(|layer| digests(layer).iter().any(|digest| self.trust.contains(digest))),
@@ -160,7 +170,7 @@ impl DeltaSummary {
     pub fn stands(&self, name: &str) -> bool {
         let name = name.strip_suffix(UNOFFICIAL).unwrap_or(name);
         let gone = self.gone.contains(name)
-            || (self.gone_phishing && name.starts_with("Heuristics.Phishing."))
+            || (self.gone_phishing && PHISHING_NAMES.iter().any(|prefix| name.starts_with(prefix)))
             || (self.gone_rules && name.starts_with("YARA."));
         !gone
     }
