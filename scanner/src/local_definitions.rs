@@ -15,7 +15,8 @@ use nacre_shared::{
         archive::ArchiveLimits,
         delta::{Delta, SignatureFile},
         engine_form::{EngineFormError, engine_form},
-        manifest::{DatabaseEntry, Generation, Manifest},
+        manifest::{CustomEntry, DatabaseEntry, Generation, Manifest},
+        signature::Kind,
         trust_anchor::TrustAnchors,
         unpacked::{UnpackError, Unpacked},
     },
@@ -198,7 +199,12 @@ impl LocalDisk {
             });
             newer.extend(owned);
         }
-        for custom in &manifest.custom {
+        // Of the others, a delta engine has what was added: they may be large.
+        let needed = |custom: &&CustomEntry| {
+            let kind = Kind::of(&custom.name);
+            kind.is_context() || kind == Kind::Yara
+        };
+        for custom in manifest.custom.iter().filter(needed) {
             let (name, bytes) = (custom.name.clone(), read_custom(store, custom).await?.into());
             newer.push(SignatureFile { official: false, name, bytes });
         }
