@@ -22,16 +22,19 @@ use serde_json::{Value, json};
 
 use crate::{
     printable::printable,
-    scan::{Found, files_under},
+    scan::{Found, files_under, interrupts},
 };
 
 /// Test on your own files that an incremental rescan concludes what a full one would.
 ///
 /// Every file is scanned with the old definitions in full, planned with what changed, rescanned incrementally, and scanned with the
-/// new definitions in full. Verdicts agree when they are the same. The names of what convicts an infected file may differ: a file
-/// whose signature stands is not looked at again.
+/// new definitions in full. Verdicts agree when they are the same, and so are the reasons why a file cannot be scanned. Of an infected
+/// file, the signatures that are named incrementally must be among those that are named in full: a file whose signature stands is not
+/// looked at again, and need not know the new ones.
 ///
-/// Exit status: 0 when all verdicts agree, 1 when any does not, 2 when an error occurred.
+/// Up to three engines are loaded at once: leave memory for both definitions. Times are those of scans, without loading.
+///
+/// Exit status: 0 when all verdicts agree, 1 when any does not, otherwise 2 when a file could not be read or an error occurred.
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
     /// Files and directories to try it on
@@ -63,17 +66,28 @@ enum Error {
     Program(#[source] io::Error),
     #[error("nothing can be tried")]
     Prove(#[from] ProveError),
+    #[error("interrupts cannot be listened to")]
+    Interrupts(#[source] io::Error),
     #[error("the results cannot be written")]
     Output(#[from] io::Error),
 }
 
 /// Runs the command.
 pub(crate) async fn run(arguments: &Arguments) -> ExitCode {
-    match prove_all(arguments).await {
-        Ok(Summary { mismatches: 0, .. }) => ExitCode::SUCCESS,
-        Ok(_) => ExitCode::FAILURE,
+    let proven = match interrupts() {
+        Ok(mut interrupts) => tokio::select! {
+            proven = prove_all(arguments) => proven,
+            // Dropping it ends the engines and removes their files.
+            _ = interrupts.recv() => return ExitCode::from(130),
+        },
+        Err(error) => Err(Error::Interrupts(error)),
+    };
+    match proven {
+        Ok(Summary { mismatches: 1.., .. }) => ExitCode::FAILURE,
+        Ok(Summary { unread: 1.., .. }) => ExitCode::from(2),
+        Ok(_) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("nacre prove: {}", error_chain(&error));
+            eprintln!("nacre prove: {}", printable(&error_chain(&error)));
             ExitCode::from(2)
         }
     }
@@ -88,19 +102,34 @@ async fn prove_all(arguments: &Arguments) -> Result<Summary, Error> {
     if !arguments.json {
         tell_change(&mut output, &prover)?;
     }
-    let files = arguments.paths.iter().flat_map(|path| files_under(path)).filter_map(|found| match found {
-        Found::File(path) => Some(path),
-        Found::Other(path, verdict) => {
-            let name = printable(&path.to_string_lossy());
-            eprintln!("nacre prove: {name} is not tried: {}", verdict.reason().map_or("", |reason| reason.name()));
-            None
+    let mut summary = Summary::default();
+    let (mut files, mut unread) = (Vec::new(), 0);
+    for found in arguments.paths.iter().flat_map(|path| files_under(path)) {
+        match found {
+            Found::File(path) => files.push(path),
+            Found::Other(path, verdict) => {
+                unread += u64::from(matches!(verdict, Verdict::Unscannable { .. }));
+                not_tried(&path, verdict.reason().map_or("", Reason::name));
+            }
+        }
+    }
+    let prover = &prover;
+    let tried = files.into_iter().map(|path| async move {
+        match prover.try_file(&path).await {
+            Ok(trial) => Ok((path, Some(trial))),
+            Err(error @ ProveError::File(..)) => {
+                not_tried(&path, &error_chain(&error));
+                Ok((path, None))
+            }
+            Err(error) => Err(error),
         }
     });
-    let prover = &prover;
-    let tried = files.map(|path| async move { prover.try_file(&path).await.map(|trial| (path, trial)) });
     let mut trials = stream::iter(tried).buffered(std::thread::available_parallelism().map_or(1, usize::from));
-    let mut summary = Summary::default();
     while let Some((path, trial)) = trials.try_next().await? {
+        let Some(trial) = trial else {
+            unread += 1;
+            continue;
+        };
         summary.add(&trial);
         if arguments.json {
             writeln!(output, "{}", as_json(&path, &trial))?;
@@ -108,12 +137,17 @@ async fn prove_all(arguments: &Arguments) -> Result<Summary, Error> {
             writeln!(output, "{}", Line(&path, &trial))?;
         }
     }
+    summary.unread = unread;
     if arguments.json {
         writeln!(output, "{}", json!({ "summary": summary.as_json() }))?;
     } else {
         writeln!(output, "{summary}")?;
     }
     Ok(summary)
+}
+
+fn not_tried(path: &Path, why: &str) {
+    eprintln!("nacre prove: {} is not tried: {}", printable(&path.to_string_lossy()), printable(why));
 }
 
 fn tell_change(output: &mut impl Write, prover: &Prover<'_>) -> io::Result<()> {
@@ -147,17 +181,14 @@ fn plan_name(plan: RescanPlan) -> String {
 
 fn verdict_name(verdict: &Verdict) -> String {
     let details = verdict.signatures().iter().map(String::as_str).chain(verdict.reason().map(Reason::name));
-    [verdict.name()].into_iter().chain(details).collect::<Vec<_>>().join(" ")
+    printable(&[verdict.name()].into_iter().chain(details).collect::<Vec<_>>().join(" "))
 }
 
 fn as_json(path: &Path, trial: &Trial) -> Value {
-    let name = plan_name(trial.plan);
-    let (plan, why) = name.split_once(':').map_or((name.as_str(), None), |(plan, why)| (plan, Some(why)));
     json!({
         "path": path.to_string_lossy(),
         "old": trial.old.name(),
-        "plan": plan,
-        "why": why,
+        "plan": plan_name(trial.plan),
         "incremental": trial.incremental.name(),
         "full": trial.full.name(),
         "agrees": trial.agrees(),
@@ -193,6 +224,8 @@ impl fmt::Display for Line<'_> {
 #[derive(Clone, Debug, Default)]
 struct Summary {
     files: u64,
+    /// Files that could not be read.
+    unread: u64,
     mismatches: u64,
     unaffected: u64,
     delta: u64,
@@ -219,6 +252,7 @@ impl Summary {
     fn as_json(&self) -> Value {
         json!({
             "files": self.files,
+            "unread": self.unread,
             "mismatches": self.mismatches,
             "unaffected": self.unaffected,
             "delta": self.delta,
@@ -231,7 +265,7 @@ impl Summary {
 
 impl fmt::Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "{} files, {} mismatches", self.files, self.mismatches)?;
+        writeln!(f, "{} files, {} mismatches, {} could not be read", self.files, self.mismatches, self.unread)?;
         for (plan, count) in &self.plans {
             writeln!(f, "{count} {plan}")?;
         }

@@ -84,7 +84,7 @@ pub(crate) async fn run(arguments: &Arguments) -> ExitCode {
 }
 
 /// Listens from now on: an interrupt must not find files to remove and nobody to do it.
-fn interrupts() -> io::Result<Signal> {
+pub(crate) fn interrupts() -> io::Result<Signal> {
     signal(SignalKind::interrupt())
 }
 

@@ -1,26 +1,25 @@
 //! Tests on files that an incremental rescan concludes what a scan with everything would.
 
+mod set;
+
 use std::{
     cell::Cell,
-    fs, io,
+    env, fs, io,
     path::{Path, PathBuf},
     time::{Duration, Instant},
 };
 
 use nacre_engine_protocol::{Limits, Report};
-use tempfile::TempDir;
+pub use set::{SetError, SignatureSet};
 
 use crate::{
+    claimed_directory::ClaimedDirectory,
     definitions::{
-        archive::ArchiveLimits,
-        cvd::{Cvd, HeaderError},
-        database::ContainerKind,
-        delta::{Delta, DeltaSummary, SignatureFile},
+        delta::{Delta, DeltaSummary},
         manifest::Generation,
-        unpacked::{UnpackError, Unpacked},
     },
     engine::{EngineError, EnginePool, Examination, ExamineError},
-    incremental::{AddedNames, conclude, delta_files, is_bytecode},
+    incremental::{AddedNames, conclude, delta_files},
     object::ObjectId,
     rescan_plan::{Change, RescanPlan, loaded_by, plan_rescan},
     scan_record::{EngineVersion, RecordSummary, ScanRecord, recorded_layers},
@@ -33,81 +32,6 @@ const SCAN_TIMEOUT: Duration = Duration::from_mins(2);
 /// The generations that the two sets stand for.
 const OLD: Generation = Generation(1);
 const NEW: Generation = Generation(2);
-
-/// A directory of databases and loose files, read.
-#[derive(Debug)]
-pub struct SignatureSet {
-    /// Where it is.
-    pub directory: PathBuf,
-    /// Its loose files, and the members of its databases.
-    pub files: Vec<SignatureFile<'static>>,
-    /// Databases with bytecode, which are only loaded whole.
-    bytecode: Vec<PathBuf>,
-}
-
-/// Why a directory cannot be read as a set of signatures.
-#[derive(Debug, thiserror::Error)]
-pub enum SetError {
-    /// It, or something in it, cannot be read.
-    #[error("{} cannot be read", .0.display())]
-    Read(PathBuf, #[source] io::Error),
-    /// A database has no header.
-    #[error("{} is not a database", .0.display())]
-    Header(PathBuf, #[source] HeaderError),
-    /// A database cannot be unpacked.
-    #[error("{} cannot be unpacked", .0.display())]
-    Unpack(PathBuf, #[source] UnpackError),
-}
-
-impl SignatureSet {
-    /// Reads every file of a directory, databases by their members.
-    ///
-    /// # Errors
-    /// [`SetError`].
-    pub fn read(directory: &Path) -> Result<Self, SetError> {
-        let unread = |path: &Path| {
-            let path = path.to_owned();
-            move |error| SetError::Read(path, error)
-        };
-        let directory = fs::canonicalize(directory).map_err(unread(directory))?;
-        let mut set = Self { directory: directory.clone(), files: Vec::new(), bytecode: Vec::new() };
-        let entries = fs::read_dir(&directory).map_err(unread(&directory))?;
-        let mut paths = Vec::new();
-        for entry in entries {
-            paths.push(entry.map_err(unread(&directory))?.path());
-        }
-        paths.sort();
-        for path in paths.into_iter().filter(|path| path.is_file()) {
-            let bytes = fs::read(&path).map_err(unread(&path))?;
-            set.take(&path, bytes)?;
-        }
-        Ok(set)
-    }
-
-    fn take(&mut self, path: &Path, bytes: Vec<u8>) -> Result<(), SetError> {
-        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let kind = match path.extension().and_then(|extension| extension.to_str()) {
-            Some("cvd" | "cud") => ContainerKind::Cvd,
-            Some("cld") => ContainerKind::Cld,
-            _ => {
-                self.files.push(SignatureFile { official: false, name, bytes: bytes.into() });
-                return Ok(());
-            }
-        };
-        // The names of what is in an unsigned database are told as those of loose files are.
-        let official = path.extension().is_none_or(|extension| extension != "cud");
-        let cvd = Cvd::parse_as(kind, &bytes).map_err(|error| SetError::Header(path.to_owned(), error))?;
-        let unpacked = cvd.unpack(ArchiveLimits::default());
-        let Unpacked { members } = unpacked.map_err(|error| SetError::Unpack(path.to_owned(), error))?;
-        if members.keys().any(|name| is_bytecode(name)) {
-            self.bytecode.push(path.to_owned());
-        }
-        let owned =
-            members.into_iter().map(|(name, bytes)| SignatureFile { official, name, bytes: bytes.into_owned().into() });
-        self.files.extend(owned);
-        Ok(())
-    }
-}
 
 /// What one file showed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -127,11 +51,14 @@ pub struct Trial {
 }
 
 impl Trial {
-    /// Whether both ways conclude the same. Infected is infected: one that a standing signature convicts is not looked at again, and
-    /// libclamav does not name every signature that matches.
+    /// Whether both ways conclude the same. Of an infected file, the signatures that are named incrementally must be among those
+    /// that are named in full; where one that convicted it stands, it is not looked at again, and that one must be.
     pub fn agrees(&self) -> bool {
         match (&self.incremental, &self.full) {
-            (Verdict::Infected { .. }, Verdict::Infected { .. }) => true,
+            (Verdict::Infected { signatures }, Verdict::Infected { signatures: all }) => match self.plan {
+                RescanPlan::Unaffected(_) => signatures.iter().any(|name| all.contains(name)),
+                _ => !signatures.is_empty() && signatures.iter().all(|name| all.contains(name)),
+            },
             (Verdict::Unscannable { reason }, Verdict::Unscannable { reason: full }) => {
                 reason == full || (reason.is_passing() && full.is_passing())
             }
@@ -151,7 +78,7 @@ pub struct Prover<'a> {
     names: AddedNames,
     change: Change,
     engine: EngineVersion,
-    delta_directory: TempDir,
+    delta_directory: ClaimedDirectory,
 }
 
 /// Why nothing can be tried.
@@ -160,20 +87,24 @@ pub enum ProveError {
     /// An engine takes no part.
     #[error("the engine is not ready")]
     Engine(#[from] EngineError),
+    /// libclamav does not take what changed by itself.
+    #[error("the engine does not load what was added")]
+    DeltaEngine(#[source] EngineError),
     /// What a delta engine loads cannot be written.
-    #[error("a directory for the delta cannot be filled")]
+    #[error("a directory for the delta cannot be filled: make room, or set TMPDIR")]
     Directory(#[source] io::Error),
     /// A file cannot be read.
     #[error("{} cannot be read", .0.display())]
     File(PathBuf, #[source] io::Error),
 }
 
-/// A file that was looked at.
-struct Seen {
-    verdict: Verdict,
-    report: Option<(Report, bool)>,
-    size: u64,
-    time: Duration,
+/// What a scan with a set in full came to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Scanned {
+    /// As the scanner records it.
+    pub record: ScanRecord,
+    /// The time that it took.
+    pub time: Duration,
 }
 
 impl<'a> Prover<'a> {
@@ -182,11 +113,21 @@ impl<'a> Prover<'a> {
     /// # Errors
     /// [`ProveError`].
     pub async fn new(pool: &'a EnginePool, old: &'a SignatureSet, new: &'a SignatureSet) -> Result<Self, ProveError> {
-        let delta = Delta::between(&old.files, &new.files);
-        let hello = pool.hello().await?;
-        let engine = EngineVersion { version: hello.clamav_version, functionality_level: hello.functionality_level };
-        let delta_directory =
-            tempfile::Builder::new().prefix("nacre-delta-").tempdir().map_err(ProveError::Directory)?;
+        Self::after(pool, old, new, Delta::between(&old.files, &new.files)).await
+    }
+
+    /// Takes this delta for what is between two sets.
+    ///
+    /// # Errors
+    /// [`ProveError`].
+    pub async fn after(
+        pool: &'a EnginePool,
+        old: &'a SignatureSet,
+        new: &'a SignatureSet,
+        delta: Delta,
+    ) -> Result<Self, ProveError> {
+        let engine = engine(pool).await?;
+        let delta_directory = ClaimedDirectory::new(&env::temp_dir(), "nacre-delta-").map_err(ProveError::Directory)?;
         let put = |name: &str, bytes: &[u8]| fs::write(delta_directory.path().join(name), bytes);
         for (name, bytes) in delta_files(&delta, new.files.iter().cloned()) {
             put(&name, &bytes).map_err(ProveError::Directory)?;
@@ -205,12 +146,19 @@ impl<'a> Prover<'a> {
         &self.change
     }
 
+    /// The engine that scans.
+    pub fn engine(&self) -> &EngineVersion {
+        &self.engine
+    }
+
     /// Tries one file.
     ///
     /// # Errors
     /// [`ProveError`].
     pub async fn try_file(&self, path: &Path) -> Result<Trial, ProveError> {
-        self.try_file_with(path, |record, change| self.plan(record, change)).await
+        let old = scan_in_full(self.pool, self.old, path).await?;
+        let full = scan_in_full(self.pool, self.new, path).await?;
+        self.try_scanned(path, (&old, &full), |record, change| self.plan(record, change)).await
     }
 
     /// The plan for a record of the elder set.
@@ -218,71 +166,108 @@ impl<'a> Prover<'a> {
         plan_rescan(record, NEW, &self.engine, change)
     }
 
-    /// Tries one file by another plan.
+    /// Tries one file, of which it is known what the two sets say in full, by any plan. A scan in full is made once, and counts for both
+    /// ways.
     ///
     /// # Errors
     /// [`ProveError`].
-    pub async fn try_file_with(
+    pub async fn try_scanned(
         &self,
         path: &Path,
+        (old, full): (&Scanned, &Scanned),
         plan: impl Fn(&RecordSummary, &Change) -> RescanPlan,
     ) -> Result<Trial, ProveError> {
-        let before = self.scan(&self.old.directory, path).await?;
-        let record = self.record(path, &before);
+        let record = &old.record;
         let started = Instant::now();
-        let plan = plan(&RecordSummary::from(&record), &self.change);
-        let planned = started.elapsed();
-        let full = self.scan(&self.new.directory, path).await?;
-        let (incremental, time) = match plan {
-            RescanPlan::UpToDate | RescanPlan::Unaffected(_) => (record.verdict.clone(), Duration::ZERO),
-            RescanPlan::FullScan(_) => (full.verdict.clone(), full.time),
-            RescanPlan::DeltaScan => {
-                let seen = self.scan(self.delta_directory.path(), path).await?;
-                let concluded =
-                    seen.report.as_ref().and_then(|(report, unrar)| conclude(&record, report, *unrar, &self.names));
-                match concluded {
-                    Some(verdict) => (verdict, seen.time),
-                    None => (full.verdict.clone(), seen.time + full.time),
-                }
-            }
+        let plan = plan(&RecordSummary::from(record), &self.change);
+        let concluded = match plan {
+            RescanPlan::UpToDate | RescanPlan::Unaffected(_) => Some(record.verdict.clone()),
+            RescanPlan::FullScan(_) => None,
+            RescanPlan::DeltaScan => self.scan_delta(path, record).await?,
         };
-        let incremental_time = planned + time;
-        let old = before.verdict;
-        Ok(Trial { old, plan, incremental, full: full.verdict, incremental_time, full_time: full.time })
+        let spent = started.elapsed();
+        let full_verdict = &full.record.verdict;
+        let (incremental, incremental_time) = match concluded {
+            Some(verdict) => (verdict, spent),
+            None => (full_verdict.clone(), spent + full.time),
+        };
+        let (old, full, full_time) = (record.verdict.clone(), full_verdict.clone(), full.time);
+        Ok(Trial { old, plan, incremental, full, incremental_time, full_time })
     }
 
-    fn record(&self, path: &Path, seen: &Seen) -> ScanRecord {
-        let report = seen.report.as_ref().map(|(report, _)| report);
-        ScanRecord {
-            object: ObjectId::new("files", path.to_string_lossy(), None),
-            etag: String::new(),
-            size: seen.size,
-            verdict: seen.verdict.clone(),
-            generation: OLD,
-            engine: self.engine.clone(),
-            targets: report.map_or(0, |report| report.targets),
-            layers: report.and_then(recorded_layers),
-            layer_count: report.map_or(0, |report| report.layer_count),
-            scanned_at: chrono::DateTime::UNIX_EPOCH,
-            sequencer: None,
-            reported: true,
+    /// What a scan with what was added tells; `None` when only a scan in full can.
+    async fn scan_delta(&self, path: &Path, record: &ScanRecord) -> Result<Option<Verdict>, ProveError> {
+        let directory = self.delta_directory.path();
+        self.pool.ready(directory).await.map_err(ProveError::DeltaEngine)?;
+        Ok(match look(self.pool, directory, path).await? {
+            Look::Seen { report, unrar, .. } => conclude(record, &report, unrar, &self.names),
+            Look::Unseen(_) => None,
+        })
+    }
+}
+
+/// Scans a file with everything in a set.
+///
+/// # Errors
+/// [`ProveError`].
+pub async fn scan_in_full(pool: &EnginePool, set: &SignatureSet, path: &Path) -> Result<Scanned, ProveError> {
+    let engine = engine(pool).await?;
+    pool.ready(&set.directory).await?;
+    let started = Instant::now();
+    let seen = look(pool, &set.directory, path).await?;
+    let time = started.elapsed();
+    let mut record = ScanRecord {
+        object: ObjectId::new("files", path.to_string_lossy(), None),
+        etag: String::new(),
+        size: 0,
+        verdict: Verdict::Clean,
+        generation: OLD,
+        engine,
+        targets: 0,
+        layers: None,
+        layer_count: 0,
+        scanned_at: chrono::DateTime::UNIX_EPOCH,
+        sequencer: None,
+        reported: true,
+    };
+    match seen {
+        Look::Seen { report, unrar, size } => {
+            record.size = size;
+            record.verdict = judge(&report, size, unrar);
+            record.targets = report.targets;
+            record.layers = recorded_layers(&report);
+            record.layer_count = report.layer_count;
         }
+        Look::Unseen(reason) => record.verdict = Verdict::Unscannable { reason },
     }
+    Ok(Scanned { record, time })
+}
 
-    async fn scan(&self, definitions: &Path, path: &Path) -> Result<Seen, ProveError> {
-        self.pool.ready(definitions).await?;
-        let started = Instant::now();
-        let size = Cell::new(0);
-        let copy = async |to: &Path| fs::copy(path, to).map(|copied| size.set(copied));
-        let unscannable = |reason| (Verdict::Unscannable { reason }, None);
-        let (verdict, report) = match self.pool.examine(definitions, copy, Limits::default(), || SCAN_TIMEOUT).await {
-            Ok(Examination::Seen { report, unrar }) => (judge(&report, size.get(), unrar), Some((report, unrar))),
-            Ok(Examination::TimedOut) => unscannable(Reason::TimeLimit),
-            Ok(Examination::Died) => unscannable(Reason::EngineDied),
-            Err(ExamineError::Fetch(error)) => return Err(ProveError::File(path.to_owned(), error)),
-            Err(ExamineError::Engine(error)) => return Err(error.into()),
-        };
-        Ok(Seen { verdict, report, size: size.get(), time: started.elapsed() })
+async fn engine(pool: &EnginePool) -> Result<EngineVersion, ProveError> {
+    let hello = pool.hello().await?;
+    Ok(EngineVersion { version: hello.clamav_version, functionality_level: hello.functionality_level })
+}
+
+/// What an engine made of a file.
+enum Look {
+    Seen { report: Report, unrar: bool, size: u64 },
+    Unseen(Reason),
+}
+
+async fn look(pool: &EnginePool, definitions: &Path, path: &Path) -> Result<Look, ProveError> {
+    let unread = |error| ProveError::File(path.to_owned(), error);
+    let limits = Limits::default();
+    if fs::metadata(path).map_err(unread)?.len() > limits.max_file_size {
+        return Ok(Look::Unseen(Reason::TooLarge));
+    }
+    let size = Cell::new(0);
+    let copy = async |to: &Path| fs::copy(path, to).map(|copied| size.set(copied));
+    match pool.examine(definitions, copy, limits, || SCAN_TIMEOUT).await {
+        Ok(Examination::Seen { report, unrar }) => Ok(Look::Seen { report, unrar, size: size.get() }),
+        Ok(Examination::TimedOut) => Ok(Look::Unseen(Reason::TimeLimit)),
+        Ok(Examination::Died) => Ok(Look::Unseen(Reason::EngineDied)),
+        Err(ExamineError::Fetch(error)) => Err(unread(error)),
+        Err(ExamineError::Engine(error)) => Err(error.into()),
     }
 }
 
@@ -291,3 +276,6 @@ impl Drop for Prover<'_> {
         self.pool.dismiss(self.delta_directory.path());
     }
 }
+
+#[cfg(test)]
+mod tests;
