@@ -67,6 +67,10 @@ pub enum FullScan {
 
 /// What changed from a record's generation to the published one.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "there is one for each generation, and the large variant is the usual one"
+)]
 pub enum Change {
     /// This did.
     Known(DeltaSummary),

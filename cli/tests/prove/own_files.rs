@@ -24,16 +24,12 @@ impl World {
     fn new() -> Self {
         let directory = || tempfile::tempdir().unwrap();
         let world = Self { old: directory(), new: directory(), files: directory() };
-        world.put(&world.old, "always.ndb", ALWAYS);
-        world.put(&world.new, "always.ndb", ALWAYS);
-        world.put(&world.new, "eicar.ndb", eicar_signature());
-        world.put(&world.files, "a.txt", "nothing at all\n");
-        world.put(&world.files, "b.com", eicar());
+        put(&world.old, "always.ndb", ALWAYS);
+        put(&world.new, "always.ndb", ALWAYS);
+        put(&world.new, "eicar.ndb", eicar_signature());
+        put(&world.files, "a.txt", "nothing at all\n");
+        put(&world.files, "b.com", eicar());
         world
-    }
-
-    fn put(&self, directory: &TempDir, name: &str, bytes: impl AsRef<[u8]>) {
-        fs::write(directory.path().join(name), bytes).unwrap();
     }
 
     fn prove(&self, arguments: &[&str]) -> Output {
@@ -41,6 +37,10 @@ impl World {
         let sets = [Path::new("--old"), self.old.path(), Path::new("--new"), self.new.path()];
         command.arg("prove").args(sets).args(arguments).arg(self.files.path()).output().unwrap()
     }
+}
+
+fn put(directory: &TempDir, name: &str, bytes: impl AsRef<[u8]>) {
+    fs::write(directory.path().join(name), bytes).unwrap();
 }
 
 fn lines(output: &Output) -> Vec<Value> {
@@ -72,12 +72,12 @@ fn json_has_one_object_a_file_and_then_the_summary() {
 fn plans_are_told_with_their_reasons() {
     let world = World::new();
     fs::remove_file(world.new.path().join("eicar.ndb")).unwrap();
-    world.put(&world.new, "own.hdb", format!("{}:1:Own\n", "0".repeat(32)));
+    put(&world.new, "own.hdb", format!("{}:1:Own\n", "0".repeat(32)));
     // What freshclam keeps beside its databases is not one, and concerns nobody.
-    world.put(&world.new, "freshclam.dat", "not a database");
+    put(&world.new, "freshclam.dat", "not a database");
     let plans = |output: &Output| lines(output).iter().map(|line| line["plan"].clone()).collect::<Vec<_>>();
     assert_eq!(plans(&world.prove(&["--json"]))[0], json!("unaffected:nothing_matches"));
-    world.put(&world.new, "own.wdb", "M:www.example.org:example.org\n");
+    put(&world.new, "own.wdb", "M:www.example.org:example.org\n");
     assert_eq!(plans(&world.prove(&["--json"]))[0], json!("full_scan:context"));
 }
 
@@ -85,8 +85,8 @@ fn plans_are_told_with_their_reasons() {
 fn people_are_told_where_something_happened_and_names_reach_no_terminal() {
     let world = World::new();
     fs::remove_file(world.new.path().join("eicar.ndb")).unwrap();
-    world.put(&world.new, "own.hdb", format!("{}:68:Own\n", md5_of_eicar()));
-    world.put(&world.files, "c\u{1b}[31m.com", eicar());
+    put(&world.new, "own.hdb", format!("{}:68:Own\n", md5_of_eicar()));
+    put(&world.files, "c\u{1b}[31m.com", eicar());
     let output = world.prove(&[]);
     let said = String::from_utf8(output.stdout).unwrap();
     assert_eq!(output.status.code(), Some(0));
@@ -107,12 +107,12 @@ fn what_cannot_be_tried_is_told_with_a_remedy() {
     let output = world.prove(&["--json", missing.to_str().unwrap()]);
     assert_eq!(output.status.code(), Some(2));
     assert_eq!(lines(&output).last().unwrap()["summary"]["unread"], json!(1));
-    world.put(&world.new, "broken.cvd", "short");
+    put(&world.new, "broken.cvd", "short");
     let output = world.prove(&[]);
     assert_eq!((output.status.code(), output.stdout.as_slice()), (Some(2), &b""[..]));
     let said = String::from_utf8(output.stderr).unwrap();
     assert!(said.contains("broken.cvd is not a database: fetch it again, or take it out"), "{said}");
     fs::remove_file(world.new.path().join("broken.cvd")).unwrap();
-    world.put(&world.new, "broken.ldb", "not a signature\n");
+    put(&world.new, "broken.ldb", "not a signature\n");
     assert!(String::from_utf8(world.prove(&[]).stderr).unwrap().contains("Malformed database"));
 }

@@ -1,6 +1,6 @@
 //! What a delta can have to do with an object, gathered so that many records are planned quickly.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use serde::Serialize;
 
@@ -15,6 +15,9 @@ const PHISHING_TARGETS: u16 = 1 << 3 | 1 << 4;
 
 /// What libclamav calls the matches of lines without a name.
 const PHISHING_NAMES: [&str; 2] = ["Heuristics.Phishing.", "Heuristics.Safebrowsing."];
+
+/// What libclamav calls the matches of rules.
+const RULE_NAMES: &str = "YARA.";
 
 /// What libclamav calls a signature that does not come from a signed database.
 const UNOFFICIAL: &str = ".UNOFFICIAL";
@@ -45,8 +48,8 @@ pub struct DeltaSummary {
     pub distrusts: bool,
     /// Names of which a signature is gone.
     gone: HashSet<String>,
-    gone_phishing: bool,
-    gone_rules: bool,
+    /// What names begin with of which any may be gone.
+    gone_prefixes: BTreeSet<&'static str>,
     /// Lines added and removed, by the extension of their file.
     pub counts: BTreeMap<String, Changed>,
 }
@@ -86,7 +89,7 @@ impl DeltaSummary {
             // A rule may refer to others: they are loaded together, and looked for in everything. Where they are only fewer, nothing
             // more matches, and there may be nothing to load.
             self.any |= count.effective > 0;
-            self.gone_rules = true;
+            self.gone_prefixes.insert(RULE_NAMES);
             return;
         }
         let Some(signature) = Signature::parse(kind, line) else {
@@ -118,7 +121,9 @@ impl DeltaSummary {
         }
         if count.effective < 0 || count.raw < 0 {
             self.gone.extend(signature.name.map(|name| String::from_utf8_lossy(name).into_owned()));
-            self.gone_phishing |= signature.concern == Concern::Phishing;
+            if signature.concern == Concern::Phishing {
+                self.gone_prefixes.extend(PHISHING_NAMES);
+            }
         }
     }
 
@@ -129,7 +134,7 @@ impl DeltaSummary {
 
     /// Whether rules of YARA changed.
     pub fn changes_rules(&self) -> bool {
-        self.gone_rules
+        self.gone_prefixes.contains(RULE_NAMES)
     }
 
     /// Whether something was added that may match an object with these targets and layers; `None` for layers that are not known.
@@ -169,10 +174,7 @@ impl DeltaSummary {
     /// Whether a signature of this name, as a record has it, is as it was.
     pub fn stands(&self, name: &str) -> bool {
         let name = name.strip_suffix(UNOFFICIAL).unwrap_or(name);
-        let gone = self.gone.contains(name)
-            || (self.gone_phishing && PHISHING_NAMES.iter().any(|prefix| name.starts_with(prefix)))
-            || (self.gone_rules && name.starts_with("YARA."));
-        !gone
+        !self.gone.contains(name) && !self.gone_prefixes.iter().any(|prefix| name.starts_with(prefix))
     }
 }
 
