@@ -17,7 +17,7 @@ use futures::{StreamExt, stream};
 use genes::{Gene, Placed, write_set};
 use nacre_shared::{
     engine::{EngineError, EnginePool},
-    prove::{ProveError, Prover, SignatureSet, Trial},
+    prove::{ProveError, Prover, SignatureSet, Trial, scan_in_full},
     rescan_plan::{Change, RescanPlan, Unaffected},
     scan_record::RecordSummary,
 };
@@ -72,7 +72,9 @@ impl Lab {
                     None => prover.try_file(&path).await,
                     Some(plan) => {
                         let broken = |record: &RecordSummary, change: &Change| plan(prover.plan(record, change));
-                        prover.try_file_with(&path, broken).await
+                        let before = scan_in_full(&self.pool, old, &path).await?;
+                        let after = scan_in_full(&self.pool, new, &path).await?;
+                        prover.try_scanned(&path, (&before, &after), broken).await
                     }
                 };
                 trial.map(|trial| (path, trial))
