@@ -20,6 +20,7 @@ mod ours;
 mod ours_alone;
 mod pe;
 mod table;
+mod world;
 
 use std::{
     env,

@@ -1,5 +1,4 @@
-//! Our scanner, in a process of its own: the code of the Lambda function, with files for objects, a directory for the definitions
-//! bucket, and a table and a topic in memory.
+//! Our scanner, in a process of its own: cold, warm, and one object at a time.
 
 use std::{
     collections::BTreeMap,
@@ -10,27 +9,18 @@ use std::{
     time::{Duration, Instant},
 };
 
-use nacre_scanner::{Function, Ports, config::Config};
-use nacre_shared::{
-    port::SystemClock,
-    telemetry::Metric,
-    testing::{
-        failing::{Failing, Plan},
-        memory_records::MemoryRecords,
-        memory_topic::{MemoryBus, MemoryTopic},
-    },
-    verdict::Verdict,
-};
+use nacre_scanner::config::Config;
+use nacre_shared::telemetry::Metric;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::{
-    directory_objects::DirectoryObjects,
     error::{BenchError, system},
-    material::{DirectoryDefinitions, as_clamavs, children, cpu_ms},
+    material::{as_clamavs, children, cpu_ms},
     measured::{Measured, Verdicts},
     memory::{Whose, peak_kib},
     ours_alone::alone,
+    world::{Scanner, World},
 };
 
 /// Messages of one invocation, as SQS gives them at most where nobody says otherwise.
@@ -75,62 +65,6 @@ pub(crate) struct Cold {
     /// Its parts, by the names of their metrics.
     pub(crate) parts: Vec<(String, u64)>,
     pub(crate) peak_kib: Option<u64>,
-}
-
-/// Where a function's results go.
-pub(crate) struct World {
-    pub(crate) objects: DirectoryObjects,
-    records: MemoryRecords,
-    results: MemoryTopic,
-    plan: Plan,
-}
-
-pub(crate) type Scanner<'a> = Function<
-    Failing<'a, DirectoryObjects>,
-    Failing<'a, MemoryRecords>,
-    Failing<'a, MemoryTopic>,
-    MemoryBus,
-    DirectoryDefinitions,
-    SystemClock,
->;
-
-impl World {
-    pub(crate) fn new(objects: &Path) -> Self {
-        let objects = DirectoryObjects::new(objects.to_owned());
-        Self { objects, records: MemoryRecords::default(), results: MemoryTopic::default(), plan: Plan::never() }
-    }
-
-    /// A function that scans so many objects at once.
-    pub(crate) fn scanner(&self, run: &Run, parallelism: usize) -> Result<Scanner<'_>, BenchError> {
-        let config = Config { parallelism, ..run.config()? };
-        let (plan, definitions) = (&self.plan, DirectoryDefinitions { root: run.bucket.clone() });
-        let ports = Ports {
-            objects: Failing { port: &self.objects, plan },
-            records: Failing { port: &self.records, plan },
-            results: Some(Failing { port: &self.results, plan }),
-            starts: None,
-            rescans: None,
-            bus: None,
-            definitions,
-            clock: SystemClock,
-        };
-        Ok(Function::new(config, run.engine.clone(), ports)?)
-    }
-
-    /// What was recorded of each file, rounds told apart no more.
-    fn verdicts(&self) -> Verdicts {
-        let mut verdicts = Verdicts::new();
-        for record in self.records.records() {
-            let names =
-                verdicts.entry(record.object.key.rsplit('/').next().unwrap_or_default().to_owned()).or_default();
-            match &record.verdict {
-                Verdict::Clean => {}
-                Verdict::Infected { signatures } => names.extend(signatures.iter().cloned()),
-                other => _ = names.insert(format!("{other:?}")),
-            }
-        }
-        verdicts
-    }
 }
 
 impl Run {

@@ -14,7 +14,8 @@ use crate::{
     error::{BenchError, system},
     material::DirectoryDefinitions,
     measured::{Measured, fastest},
-    ours::{Ours, Run, World, all_cpu_ms, names, warm},
+    ours::{Ours, Run, all_cpu_ms, names, warm},
+    world::World,
 };
 
 /// Objects with next to nothing in them.
