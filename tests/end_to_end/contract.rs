@@ -12,6 +12,7 @@ use nacre_shared::{
     definitions::manifest::Generation,
     object::ObjectId,
     port::{ObjectHead, ObjectStore, RecordPages, RecordStore, Segment, StoreError, TopicMessage},
+    scan_record::RECORD_FORMAT,
     testing::{contract, records::record},
 };
 use nacre_stack::{Bundles, Stack, StackOptions, install, programs_directory};
@@ -131,7 +132,8 @@ async fn records_in_dynamodb_keep_the_contract() {
     // A later version of the program was here, and something that is no record at all.
     let s = |text: &str| AttributeValue::S(text.to_owned());
     let put = || stack.dynamodb().put_item().table_name(table).item("version_id", s("null"));
-    let newer = put().item("object", s("bucket/newer")).item("format", AttributeValue::N("2".into()));
+    let newer =
+        put().item("object", s("bucket/newer")).item("format", AttributeValue::N((RECORD_FORMAT + 1).to_string()));
     let newer = newer.item("generation", AttributeValue::N("7".into())).item("etag", s("e"));
     newer.item("size", AttributeValue::N("1".into())).send().await.unwrap();
     put().item("object", s("no record")).send().await.unwrap();

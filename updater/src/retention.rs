@@ -51,6 +51,11 @@ pub fn expired(there: &[Listed], kept: &[Manifest], rejected: &BTreeSet<String>,
         if listed.key.starts_with(REJECTED_PREFIX) {
             return !is_kept_report(listed, now);
         }
+        // A pass counts its attempts: with the count gone and a segment's report not, the next would take that segment for done.
+        let pass = listed.key.strip_prefix(PASSES_PREFIX).and_then(|rest| rest.split('/').next()?.parse().ok());
+        if pass.is_some_and(|pass| kept.iter().any(|manifest| manifest.generation == Generation(pass))) {
+            return false;
+        }
         // A manifest above the published one is a run's that has yet to move the pointer.
         let number = listed.key.strip_prefix(MANIFESTS_PREFIX).and_then(|rest| rest.strip_suffix(".json"));
         let to_come =
@@ -99,6 +104,13 @@ mod tests {
         let kept = |days| kept(&there, Generation(3), 1, at(days)).into_iter().map(|one| one.0).collect::<Vec<_>>();
         assert_eq!(kept(10), [2, 3], "superseded a day ago");
         assert_eq!(kept(12), [3]);
+    }
+
+    #[test]
+    fn what_is_told_of_a_pass_stays_as_long_as_its_generation() {
+        let there = [1, 2].map(|generation| listed(format!("{PASSES_PREFIX}{generation}/pass.json"), 0));
+        let expired = expired(&there, &[manifest(2, 2)], &BTreeSet::new(), at(90));
+        assert_eq!(expired, [format!("{PASSES_PREFIX}1/pass.json")]);
     }
 
     proptest! {
