@@ -50,9 +50,10 @@ impl ClaimedDirectory {
 
 impl Drop for ClaimedDirectory {
     fn drop(&mut self) {
-        // What cannot be removed is swept by the next process.
-        let _ = fs::remove_dir_all(self.directory.path());
-        let _ = fs::remove_file(&self.lock);
+        // What cannot be removed is swept by the next process, which finds it by its lock: a child on its way out may still write there.
+        if fs::remove_dir_all(self.directory.path()).is_ok() || !self.directory.path().exists() {
+            let _ = fs::remove_file(&self.lock);
+        }
     }
 }
 
