@@ -11,7 +11,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use nacre_shared::{
     definitions::manifest::{Generation, Manifest},
     engine::{
-        Examination, ExamineError,
+        EngineError, Examination, ExamineError,
         protocol::{Limits, Report},
     },
     incremental::conclude,
@@ -23,7 +23,7 @@ use nacre_shared::{
 use tokio::sync::OnceCell;
 
 use crate::{
-    readiness::{Again, Readiness, Ready},
+    readiness::{Again, Readiness, Ready, ReadyError},
     scan::{Inspection, Inspector, Reinspection, ScanError, reason_of},
 };
 
@@ -197,8 +197,13 @@ impl<Objects: ObjectStore, Definitions: DefinitionsStore> Inspector for EngineIn
             Again::Everything => return Ok(Reinspection::Everything),
             Again::Delta(engine) => engine,
         };
-        let Look::Report { report, unrar } = self.look(&engine.directory, &record.object, head).await? else {
-            return Ok(Reinspection::Everything);
+        let (report, unrar) = match self.look(&engine.directory, &record.object, head).await {
+            Ok(Look::Report { report, unrar }) => (report, unrar),
+            // What was added does not load by itself: the whole set was proven to.
+            Ok(Look::Unseen(_)) | Err(ScanError::Ready(ReadyError::Engine(EngineError::Refused(_)))) => {
+                return Ok(Reinspection::Everything);
+            }
+            Err(error) => return Err(error),
         };
         Ok(match conclude(record, &report, unrar, &engine.names) {
             None => Reinspection::Everything,
