@@ -15,6 +15,7 @@ use nacre_shared::{
     rescan_pass::{Progress, Tally, Work, read_begun},
     rescan_plan::{RescanPlan, plan_rescan},
     scan_record::{EngineVersion, RecordSummary},
+    verdict::Verdict,
 };
 
 use crate::config::Budget;
@@ -151,7 +152,10 @@ impl<Definitions: DefinitionsStore, Records: RecordPages, Triggers: Topic>
             let kind = match plan {
                 RescanPlan::UpToDate => continue,
                 RescanPlan::Unaffected(_) => {
-                    if record.generation.0 + RENEWED_AFTER < self.manifest.generation.0 {
+                    // Of an infected one, a part of what convicted it may be gone: a renewed record would not tell.
+                    let is_infected =
+                        record.view.as_ref().is_some_and(|view| matches!(view.verdict, Verdict::Infected { .. }));
+                    if !is_infected && record.generation.0 + RENEWED_AFTER < self.manifest.generation.0 {
                         self.records.renew(record, self.manifest.generation).await.map_err(SegmentError::Records)?;
                         tally.renewed += 1;
                     }

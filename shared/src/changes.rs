@@ -11,7 +11,7 @@ use crate::{
         history::StepKind,
         manifest::{BodyEntry, Generation, Manifest},
     },
-    port::DefinitionsStore,
+    port::{DefinitionsStore, StoreError},
     published::{PublishedError, read_entry},
     rescan_plan::{Change, loaded_by},
     scan_record::EngineVersion,
@@ -85,7 +85,14 @@ impl Changes {
         if let Some(known) = self.since.get(&from) {
             return Ok(Arc::clone(known));
         }
-        let change = match self.delta_since(store, from).await? {
+        let composed = match self.delta_since(store, from).await {
+            // A delta that was lost must not keep objects from being looked at.
+            Err(ChangesError::Published(
+                PublishedError::Altered { .. } | PublishedError::Store { source: StoreError::NotFound, .. },
+            )) => Composed::NotKept,
+            composed => composed?,
+        };
+        let change = match composed {
             Composed::Delta(delta) => Change::Known(DeltaSummary::of(&delta, loaded_by(&self.engine))),
             Composed::TooLarge => Change::TooLarge,
             Composed::NotKept => Change::NotKept,
