@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use nacre_engine_protocol::{Limits, Report};
+use nacre_engine_protocol::{Hello, Limits, Report};
 pub use set::{SetError, SignatureSet};
 
 use crate::{
@@ -126,7 +126,7 @@ impl<'a> Prover<'a> {
         new: &'a SignatureSet,
         delta: Delta,
     ) -> Result<Self, ProveError> {
-        let engine = engine(pool).await?;
+        let engine = version_of(pool.hello().await?);
         let delta_directory = ClaimedDirectory::new(&env::temp_dir(), "nacre-delta-").map_err(ProveError::Directory)?;
         let put = |name: &str, bytes: &[u8]| fs::write(delta_directory.path().join(name), bytes);
         for (name, bytes) in delta_files(&delta, new.files.iter().cloned()) {
@@ -211,8 +211,7 @@ impl<'a> Prover<'a> {
 /// # Errors
 /// [`ProveError`].
 pub async fn scan_in_full(pool: &EnginePool, set: &SignatureSet, path: &Path) -> Result<Scanned, ProveError> {
-    let engine = engine(pool).await?;
-    pool.ready(&set.directory).await?;
+    let (hello, _) = pool.ready(&set.directory).await?;
     let started = Instant::now();
     let seen = look(pool, &set.directory, path).await?;
     let time = started.elapsed();
@@ -222,7 +221,7 @@ pub async fn scan_in_full(pool: &EnginePool, set: &SignatureSet, path: &Path) ->
         size: 0,
         verdict: Verdict::Clean,
         generation: OLD,
-        engine,
+        engine: version_of(hello),
         targets: 0,
         layers: None,
         layer_count: 0,
@@ -243,9 +242,8 @@ pub async fn scan_in_full(pool: &EnginePool, set: &SignatureSet, path: &Path) ->
     Ok(Scanned { record, time })
 }
 
-async fn engine(pool: &EnginePool) -> Result<EngineVersion, ProveError> {
-    let hello = pool.hello().await?;
-    Ok(EngineVersion { version: hello.clamav_version, functionality_level: hello.functionality_level })
+fn version_of(hello: Hello) -> EngineVersion {
+    EngineVersion { version: hello.clamav_version, functionality_level: hello.functionality_level }
 }
 
 /// What an engine made of a file.

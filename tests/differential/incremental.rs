@@ -1,6 +1,7 @@
 //! The claim that Nacre stands on: what an incremental rescan concludes is what a scan with everything concludes.
 //!
-//! Random pairs of signature sets, drawn from what the files really hold, so that they hit; every file, both ways, by real engines.
+//! Random generations of signature sets, drawn from what the files really hold, so that they hit; every file, from every generation to
+//! every other, both ways, by real engines. What changed over several generations is composed, as a rescanner does it.
 
 mod corpus;
 mod genes;
@@ -14,12 +15,14 @@ use std::{
 
 use corpus::Corpus;
 use futures::{StreamExt, stream};
-use genes::{Gene, Placed, write_set};
+use genes::{Gene, Place, write_set};
 use nacre_shared::{
+    definitions::delta::Delta,
     engine::{EngineError, EnginePool},
-    prove::{ProveError, Prover, SignatureSet, Trial, scan_in_full},
-    rescan_plan::{Change, RescanPlan, Unaffected},
+    prove::{ProveError, Prover, Scanned, SignatureSet, Trial, scan_in_full},
+    rescan_plan::{Change, RescanPlan},
     scan_record::RecordSummary,
+    telemetry::error_chain,
 };
 use nacre_stack::programs_directory;
 use proptest::{
@@ -32,6 +35,12 @@ use tokio::runtime::Runtime;
 /// Files that are tried at once.
 const AT_ONCE: usize = 4;
 
+/// Generations of a random case.
+const GENERATIONS: usize = 4;
+
+/// Most signatures of a random case.
+const MAX_GENES: usize = 12;
+
 /// A corpus, engines, and where sets are written.
 struct Lab {
     corpus: Corpus,
@@ -39,6 +48,15 @@ struct Lab {
     scratch: TempDir,
     runtime: Runtime,
 }
+
+/// A set, and what it says of every file in full.
+struct Side {
+    set: SignatureSet,
+    scanned: Vec<Scanned>,
+}
+
+/// Plans as the deployed plan does, or not.
+type Plan<'a> = &'a (dyn Fn(&Prover<'_>, &RecordSummary, &Change) -> RescanPlan + 'a);
 
 impl Lab {
     fn new() -> Self {
@@ -50,84 +68,110 @@ impl Lab {
         Self { corpus, pool, scratch, runtime }
     }
 
-    fn set(&self, name: &str, genes: &[Placed]) -> SignatureSet {
+    /// Makes a set; `None` when libclamav does not take it.
+    fn side(&self, name: &str, write: impl FnOnce(&Path)) -> Option<Side> {
         let directory = self.scratch.path().join(name);
         let _ = std::fs::remove_dir_all(&directory);
         std::fs::create_dir_all(&directory).unwrap();
-        write_set(&directory, genes, &self.corpus);
-        SignatureSet::read(&directory).unwrap()
+        write(&directory);
+        let set = SignatureSet::read(&directory).unwrap();
+        let scanned = self.runtime.block_on(async {
+            let scans = self.corpus.paths().map(|path| {
+                let set = &set;
+                async move { scan_in_full(&self.pool, set, &path).await }
+            });
+            stream::iter(scans).buffered(AT_ONCE).collect::<Vec<_>>().await.into_iter().collect::<Result<_, _>>()
+        });
+        self.pool.dismiss(&set.directory);
+        match scanned {
+            Ok(scanned) => Some(Side { set, scanned }),
+            Err(ProveError::Engine(EngineError::Refused(_))) => None,
+            Err(error) => panic!("{}", error_chain(&error)),
+        }
     }
 
-    /// Tries every file on a pair of sets; `None` when libclamav does not take one of them.
+    /// Tries every file from one set to another.
     fn try_all(
         &self,
-        (old, new): (&SignatureSet, &SignatureSet),
-        plan: Option<&dyn Fn(RescanPlan) -> RescanPlan>,
-    ) -> Option<Vec<(PathBuf, Trial)>> {
-        let tried = self.runtime.block_on(async {
-            let prover = Prover::new(&self.pool, old, new).await?;
+        (old, new): (&Side, &Side),
+        delta: Delta,
+        plan: Plan<'_>,
+    ) -> Result<Vec<(PathBuf, Trial)>, ProveError> {
+        self.runtime.block_on(async {
+            let prover = Prover::after(&self.pool, &old.set, &new.set, delta).await?;
             let prover = &prover;
-            let tried = self.corpus.paths().map(|path| async move {
-                let trial = match plan {
-                    None => prover.try_file(&path).await,
-                    Some(plan) => {
-                        let broken = |record: &RecordSummary, change: &Change| plan(prover.plan(record, change));
-                        let before = scan_in_full(&self.pool, old, &path).await?;
-                        let after = scan_in_full(&self.pool, new, &path).await?;
-                        prover.try_scanned(&path, (&before, &after), broken).await
-                    }
-                };
-                trial.map(|trial| (path, trial))
+            let scanned = old.scanned.iter().zip(&new.scanned);
+            let tried = self.corpus.paths().zip(scanned).map(|(path, scanned)| async move {
+                let plan = |record: &RecordSummary, change: &Change| plan(prover, record, change);
+                prover.try_scanned(&path, scanned, plan).await.map(|trial| (path, trial))
             });
-            let tried: Vec<Result<_, ProveError>> = stream::iter(tried).buffered(AT_ONCE).collect().await;
-            tried.into_iter().collect::<Result<Vec<_>, _>>()
-        });
-        for set in [old, new] {
-            self.pool.dismiss(&set.directory);
-        }
-        match tried {
-            Ok(tried) => Some(tried),
-            Err(ProveError::Engine(EngineError::Refused(_))) => None,
-            Err(error) => panic!("{}", nacre_shared::telemetry::error_chain(&error)),
-        }
+            stream::iter(tried).buffered(AT_ONCE).collect::<Vec<_>>().await.into_iter().collect()
+        })
     }
 }
 
-/// The number of random pairs; more of them by `NACRE_DIFFERENTIAL_CASES`.
+fn deployed(prover: &Prover<'_>, record: &RecordSummary, change: &Change) -> RescanPlan {
+    prover.plan(record, change)
+}
+
+/// The number of random cases; more of them by `NACRE_DIFFERENTIAL_CASES`.
 #[expect(clippy::disallowed_methods, reason = "a test is its own composition root")]
 fn cases() -> u32 {
-    std::env::var("NACRE_DIFFERENTIAL_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(25)
+    std::env::var("NACRE_DIFFERENTIAL_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(10)
 }
 
-/// Genes, each in the elder set, the newer, both, or moved from one file to another.
-fn any_pair() -> impl Strategy<Value = Vec<(Gene, u8, bool)>> {
-    prop::collection::vec((Gene::any(), 0_u8..5, any::<bool>()), 1..14)
+/// Genes, and where each is in the first generation, and from which one on it is where else.
+type Case = Vec<(Gene, Place, Vec<(usize, Place)>)>;
+
+fn any_case() -> impl Strategy<Value = Case> {
+    let moves = prop::collection::vec((1..GENERATIONS, Place::any()), 0..2);
+    prop::collection::vec((Gene::any(), Place::any(), moves), 1..=MAX_GENES)
 }
 
-fn pair(genes: &[(Gene, u8, bool)]) -> (Vec<Placed>, Vec<Placed>) {
-    let (mut old, mut new) = (Vec::new(), Vec::new());
-    for (number, (gene, presence, packed)) in genes.iter().enumerate() {
-        let placed = |packed| Placed { gene: gene.clone(), number, packed };
-        if [0, 2, 3].contains(presence) {
-            old.push(placed(*packed));
-        }
-        match presence {
-            1 | 2 => new.push(placed(*packed)),
-            3 => new.push(placed(!*packed)),
-            _ => {}
+fn generation(case: &Case, number: usize) -> Vec<(&Gene, Place)> {
+    let place = |first: Place, moves: &[(usize, Place)]| {
+        moves.iter().rev().find(|(from, _)| *from <= number).map_or(first, |(_, place)| *place)
+    };
+    case.iter().map(|(gene, first, moves)| (gene, place(*first, moves))).collect()
+}
+
+/// What leads from each generation to each other, composed from the steps, and turned round for the way back.
+fn ways(sides: &[Side]) -> Vec<(usize, usize, Delta)> {
+    let steps: Vec<Delta> =
+        sides.windows(2).map(|pair| Delta::between(&pair[0].set.files, &pair[1].set.files)).collect();
+    let mut ways = Vec::new();
+    for from in 0..sides.len() {
+        let mut sum = Delta::default();
+        for (to, step) in (from + 1..).zip(&steps[from..]) {
+            sum = sum.then(step);
+            ways.push((from, to, sum.clone()));
+            ways.push((to, from, sum.clone().reversed()));
         }
     }
-    (old, new)
+    ways
 }
 
 /// What was tried.
 #[derive(Debug, Default)]
 struct Tally {
+    /// Files from one set to another.
     files: usize,
-    /// Pairs of sets that libclamav loaded, and those that it refused.
+    infected: usize,
+    /// Those of which the two sets say something else.
+    changed: usize,
+    /// Cases that libclamav loaded, and those of which it refused a set.
     loaded: u32,
     refused: u32,
     plans: BTreeMap<String, usize>,
+}
+
+impl Tally {
+    fn add(&mut self, trial: &Trial) {
+        self.files += 1;
+        self.infected += usize::from(!trial.full.signatures().is_empty());
+        self.changed += usize::from(trial.old.name() != trial.full.name());
+        *self.plans.entry(format!("{:?}", trial.plan)).or_default() += 1;
+    }
 }
 
 #[test]
@@ -135,21 +179,27 @@ fn an_incremental_rescan_concludes_what_a_full_one_would() {
     let lab = Lab::new();
     let mut runner = TestRunner::new(Config { cases: cases(), failure_persistence: None, ..Config::default() });
     let tally = RefCell::new(Tally::default());
-    let outcome = runner.run(&any_pair(), |genes| {
-        let (old, new) = pair(&genes);
-        let (old, new) = (lab.set("old", &old), lab.set("new", &new));
-        let tried = lab.try_all((&old, &new), None);
-        let mut tally = tally.borrow_mut();
-        let Some(tried) = tried else {
-            tally.refused += 1;
+    let outcome = runner.run(&any_case(), |case| {
+        let sides: Option<Vec<Side>> = (0..GENERATIONS)
+            .map(|number| {
+                let genes = generation(&case, number);
+                lab.side(&format!("generation-{number}"), |directory| write_set(directory, &genes, &lab.corpus))
+            })
+            .collect();
+        let Some(sides) = sides else {
+            tally.borrow_mut().refused += 1;
             return Ok(());
         };
-        tally.loaded += 1;
-        for (path, trial) in tried {
-            tally.files += 1;
-            *tally.plans.entry(format!("{:?}", trial.plan)).or_default() += 1;
-            if !trial.agrees() {
-                return Err(TestCaseError::fail(format!("{}: {trial:?}", path.display())));
+        tally.borrow_mut().loaded += 1;
+        for (from, to, delta) in ways(&sides) {
+            let tried = lab.try_all((&sides[from], &sides[to]), delta, &deployed);
+            let tried =
+                tried.map_err(|error| TestCaseError::fail(format!("{from} to {to}: {}", error_chain(&error))))?;
+            for (path, trial) in tried {
+                tally.borrow_mut().add(&trial);
+                if !trial.agrees() {
+                    return Err(TestCaseError::fail(format!("{from} to {to}: {}: {trial:?}", path.display())));
+                }
             }
         }
         Ok(())
@@ -158,40 +208,35 @@ fn an_incremental_rescan_concludes_what_a_full_one_would() {
     println!("{tally:?}");
     outcome.unwrap_or_else(|error| panic!("{error}"));
     assert!(tally.loaded > tally.refused * 3, "most sets must load: {tally:?}");
+    assert!(tally.changed * 100 > tally.files, "the sets hardly hit: {tally:?}");
 }
 
 #[test]
 fn each_row_of_the_plan_is_needed() {
     let lab = Lab::new();
     for row in rows::rows(&lab.corpus) {
-        let set = |name: &str, files: &[(&str, String)]| {
-            let directory = lab.scratch.path().join(name);
-            let _ = std::fs::remove_dir_all(&directory);
-            std::fs::create_dir_all(&directory).unwrap();
-            for (file, text) in files {
-                std::fs::write(directory.join(file), text).unwrap();
-            }
-            SignatureSet::read(&directory).unwrap()
+        let side = |name: &str, files: &[(&str, String)]| {
+            let made = lab.side(name, |directory| {
+                for (file, text) in files {
+                    std::fs::write(directory.join(file), text).unwrap();
+                }
+            });
+            made.unwrap_or_else(|| panic!("{}: a set is refused", row.name))
         };
-        let (old, new) = (set("old", &row.old), set("new", &row.new));
-        let right = lab.try_all((&old, &new), None).unwrap_or_else(|| panic!("{}: a set is refused", row.name));
+        let (old, new) = (side("old", &row.old), side("new", &row.new));
+        let delta = || Delta::between(&old.set.files, &new.set.files);
+        let right = lab.try_all((&old, &new), delta(), &deployed).unwrap();
         let wrong = right.iter().filter(|(_, trial)| !trial.agrees()).collect::<Vec<_>>();
         assert!(wrong.is_empty(), "{}: {wrong:?}", row.name);
-        let planned = right.iter().any(|(_, trial)| (row.is_its)(trial.plan));
-        assert!(
-            planned,
-            "{}: no file was planned so: {:?}",
-            row.name,
-            right.iter().map(|(_, t)| t.plan).collect::<Vec<_>>()
-        );
-        // The plan with this row broken: it would leave such files alone.
-        let is_its = row.is_its;
-        let broken = move |plan: RescanPlan| {
-            if is_its(plan) { RescanPlan::Unaffected(Unaffected::NothingMatches) } else { plan }
+        let plans: Vec<RescanPlan> = right.iter().map(|(_, trial)| trial.plan).collect();
+        assert!(plans.iter().any(|plan| (row.is_its)(*plan)), "{}: no file is planned so: {plans:?}", row.name);
+        let broken = |prover: &Prover<'_>, record: &RecordSummary, change: &Change| {
+            row.broken.plan(prover, (record, change), (&old.set, &new.set))
         };
-        let tried = lab.try_all((&old, &new), Some(&broken)).expect("it loaded before");
+        let tried = lab.try_all((&old, &new), delta(), &broken).unwrap();
         let found = tried.iter().filter(|(_, trial)| !trial.agrees()).count();
         assert!(found > 0, "{}: without it, nothing goes wrong", row.name);
+        println!("{}: found by {found} of {} files", row.name, tried.len());
     }
 }
 

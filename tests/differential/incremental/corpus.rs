@@ -10,17 +10,18 @@ use std::{
 use flate2::{Compression, write::GzEncoder};
 use nacre_shared::engine::{
     EnginePool, Examination,
-    protocol::{Layer, Limits},
+    protocol::{Digests, Limits},
 };
+use sha2::{Digest, Sha256};
 use zip::{ZipWriter, write::SimpleFileOptions};
 
-use super::read;
+use super::{genes::md5_hex, read};
 
 /// Where Debian's package `clamav-testfiles` puts them; the corpus does without where they are not installed.
 const TEST_FILES: &str = "/usr/share/clamav-testfiles";
 
 /// Those of them that are small, and of many kinds.
-const CHOSEN: [&str; 16] = [
+const CHOSEN: [&str; 19] = [
     "clam.exe",
     "clam-upx.exe",
     "clam-fsg.exe",
@@ -37,6 +38,9 @@ const CHOSEN: [&str; 16] = [
     "clam.chm",
     "clam.exe.html",
     "clam.newc.cpio",
+    "clam-nsis.exe",
+    "clam.mail",
+    "clam.ea05.exe",
 ];
 
 /// A file, and what an engine sees in it.
@@ -44,15 +48,20 @@ const CHOSEN: [&str; 16] = [
 pub(super) struct Known {
     pub(super) path: PathBuf,
     pub(super) bytes: Vec<u8>,
-    pub(super) layers: Vec<Layer>,
+    /// Its layers, and what libclamav makes of them.
+    pub(super) layers: Vec<Digests>,
+    /// Number of layers.
+    pub(super) layer_count: u64,
     pub(super) targets: Vec<u8>,
-    /// Size and MD5 of the sections of a program of Windows.
-    pub(super) sections: Vec<(usize, String)>,
+    /// Size, MD5 and SHA-256 of the sections of a program of Windows.
+    pub(super) sections: Vec<(usize, String, String)>,
 }
 
 #[derive(Debug)]
 pub(super) struct Corpus {
     pub(super) files: Vec<Known>,
+    /// Of the engine that saw them.
+    pub(super) functionality_level: u32,
 }
 
 impl Corpus {
@@ -60,6 +69,9 @@ impl Corpus {
         fs::create_dir_all(directory).unwrap();
         for (name, bytes) in made() {
             fs::write(directory.join(name), bytes).unwrap();
+        }
+        if let Ok(program) = fs::read("/bin/true") {
+            fs::write(directory.join("true"), program).unwrap();
         }
         for name in CHOSEN {
             match fs::read(Path::new(TEST_FILES).join(name)) {
@@ -80,10 +92,17 @@ impl Corpus {
             let targets = (0..15).filter(|target| report.targets & 1 << target != 0).collect();
             let bytes = read(&path);
             let sections = sections(&bytes).unwrap_or_default();
-            files.push(Known { path, sections, bytes, layers: report.layers, targets });
+            let layers = report.layers.into_iter().map(|layer| Digests {
+                size: layer.size,
+                md5: layer.md5,
+                sha1: layer.sha1,
+                sha256: layer.sha256,
+            });
+            let layers = layers.chain(report.derived).collect();
+            files.push(Known { path, sections, bytes, layers, layer_count: report.layer_count, targets });
         }
         pool.dismiss(&nothing);
-        Self { files }
+        Self { files, functionality_level: pool.hello().await.unwrap().functionality_level }
     }
 
     pub(super) fn paths(&self) -> impl Iterator<Item = PathBuf> {
@@ -110,7 +129,16 @@ fn made() -> Vec<(&'static str, Vec<u8>)> {
         trailer\n<< /Root 1 0 R >>\n%%EOF\n";
     let mut elf = b"\x7fELF\x02\x01\x01".to_vec();
     elf.resize(4096, 0x5a);
+    let many: Vec<(String, Vec<u8>)> =
+        (0..300).map(|n| (format!("{n}"), format!("member {n} of many").into())).collect();
+    let many: Vec<(&str, &[u8])> = many.iter().map(|(name, bytes)| (name.as_str(), bytes.as_slice())).collect();
+    let script =
+        b"#!/bin/sh\n# Says Hello   to everybody.\nexport GREETING='Hello,   World'\necho \"$GREETING\"\nexit 0\n";
     vec![
+        ("many.zip", zip(&many)),
+        ("secret.zip", encrypted(zip(&[("secret.txt", &text)]))),
+        ("hello.sh", script.to_vec()),
+        ("a.tar", tar("a.txt", &text)),
         ("empty", Vec::new()),
         ("tiny", b"abc".to_vec()),
         ("a.txt", text.clone()),
@@ -131,6 +159,18 @@ fn made() -> Vec<(&'static str, Vec<u8>)> {
     ]
 }
 
+/// An archive whose one file is marked as encrypted.
+fn encrypted(mut archive: Vec<u8>) -> Vec<u8> {
+    let central = archive.windows(4).position(|bytes| bytes == b"PK\x01\x02").unwrap();
+    archive[6] |= 1;
+    archive[central + 8] |= 1;
+    archive
+}
+
+fn tar(name: &str, content: &[u8]) -> Vec<u8> {
+    nacre_shared::definitions::archive::to_tar([(name, content)].into_iter())
+}
+
 fn zip(members: &[(&str, &[u8])]) -> Vec<u8> {
     let mut zip = ZipWriter::new(Cursor::new(Vec::new()));
     for (name, bytes) in members {
@@ -140,8 +180,8 @@ fn zip(members: &[(&str, &[u8])]) -> Vec<u8> {
     zip.finish().unwrap().into_inner()
 }
 
-/// Sizes and MD5s of the sections of a program of Windows, as `mdb` signatures name them.
-fn sections(bytes: &[u8]) -> Option<Vec<(usize, String)>> {
+/// Sizes and digests of the sections of a program of Windows, as `mdb` and `msb` signatures name them.
+fn sections(bytes: &[u8]) -> Option<Vec<(usize, String, String)>> {
     let u16_at = |at: usize| Some(usize::from(u16::from_le_bytes(bytes.get(at..at + 2)?.try_into().ok()?)));
     let u32_at = |at: usize| Some(u32::from_le_bytes(bytes.get(at..at + 4)?.try_into().ok()?) as usize);
     if !bytes.starts_with(b"MZ") {
@@ -154,7 +194,7 @@ fn sections(bytes: &[u8]) -> Option<Vec<(usize, String)>> {
     for number in 0..count {
         let (size, at) = (u32_at(table + 40 * number + 16)?, u32_at(table + 40 * number + 20)?);
         let content = bytes.get(at..at + size).filter(|content| !content.is_empty());
-        sections.extend(content.map(|content| (size, super::genes::md5_hex(content))));
+        sections.extend(content.map(|content| (size, md5_hex(content), hex::encode(Sha256::digest(content)))));
     }
     Some(sections)
 }

@@ -47,8 +47,14 @@ pub(super) enum Gene {
         file: usize,
         section: usize,
         any_size: bool,
+        sha: bool,
     },
-    /// A member of an archive, by its name.
+    /// A pattern of the eldest kind.
+    Legacy {
+        file: usize,
+        at: usize,
+    },
+    /// A member of an archive, by its name or its size.
     Member {
         file: u8,
     },
@@ -67,9 +73,10 @@ pub(super) enum Gene {
         size: u8,
         sha: bool,
     },
-    /// The signature of another gene, ignored by its name.
+    /// The signature of another gene, ignored by its name, or by its line, too.
     Ignore {
         gene: usize,
+        line: bool,
     },
     /// What steers the engine, and matters to no file here.
     Context {
@@ -84,17 +91,19 @@ impl Gene {
         prop_oneof![
             5 => (file.clone(), 0_usize..40, 0_u8..3, 0_u8..3, prop::bool::weighted(0.1))
                 .prop_map(|(file, layer, algorithm, size, pua)| Self::Hash { file, layer, algorithm, size, pua }),
-            6 => (file.clone(), at.clone(), 0_u8..18, 0_u8..4, 0_u8..6, 0_u8..4)
+            6 => (file.clone(), at.clone(), 0_u8..18, 0_u8..4, 0_u8..6, 0_u8..24)
                 .prop_map(|(file, at, target, offset, window, extension)| Self::Body { file, at, target, offset, window, extension }),
-            4 => (file.clone(), (at.clone(), at.clone()), 0_u8..18, 0_u8..3, 0_u8..8, prop::bool::weighted(0.1))
+            4 => (file.clone(), (at.clone(), at.clone()), 0_u8..18, 0_u8..4, 0_u8..8, prop::bool::weighted(0.1))
                 .prop_map(|(file, at, target, expression, more, pua)| Self::Logical { file, at, target, expression, more, pua }),
-            2 => (file.clone(), 0_usize..8, any::<bool>()).prop_map(|(file, section, any_size)| Self::Section { file, section, any_size }),
-            1 => (0_u8..4).prop_map(|file| Self::Member { file }),
+            2 => (file.clone(), 0_usize..8, any::<bool>(), any::<bool>())
+                .prop_map(|(file, section, any_size, sha)| Self::Section { file, section, any_size, sha }),
+            1 => (file.clone(), at.clone()).prop_map(|(file, at)| Self::Legacy { file, at }),
+            1 => (0_u8..6).prop_map(|file| Self::Member { file }),
             1 => (file.clone(), at).prop_map(|(file, at)| Self::Rule { file, at }),
             1 => Just(Self::Phishing),
             1 => Just(Self::AllowedUrl),
             2 => (file, 0_usize..40, 0_u8..3, any::<bool>()).prop_map(|(file, layer, size, sha)| Self::Trust { file, layer, size, sha }),
-            2 => (0_usize..14).prop_map(|gene| Self::Ignore { gene }),
+            2 => (0_usize..14, any::<bool>()).prop_map(|(gene, line)| Self::Ignore { gene, line }),
             1 => (0_u8..4).prop_map(|kind| Self::Context { kind }),
         ]
     }
@@ -127,8 +136,9 @@ impl Gene {
             }
             Self::Body { file, at, target, offset, window, extension } => {
                 let known = pick(file)?;
-                let piece = piece(known, at, 12)?;
-                let (at, pattern) = piece;
+                let target = target_of(known, target);
+                let (at, pattern) = piece(known, at, 12)?;
+                let pattern = &as_seen(target, pattern);
                 let offset = match offset {
                     0 | 1 => "*".to_owned(),
                     2 => at.to_string(),
@@ -141,35 +151,44 @@ impl Gene {
                     2 => ":300",
                     _ => "",
                 };
-                let extension = ["ndb", "ndb", "sdb", "ndu"].get(usize::from(extension)).copied()?;
-                (extension, format!("{name}:{}:{offset}:{pattern}{levels}", target_of(known, target)))
+                let extension = match extension {
+                    0 => "sdb",
+                    1 | 2 => "ndu",
+                    _ => "ndb",
+                };
+                (extension, format!("{name}:{target}:{offset}:{pattern}{levels}"))
             }
             Self::Logical { file, at, target, expression, more, pua } => {
                 let known = pick(file)?;
+                let engine = if target % 5 == 0 { "Engine:1-2," } else { "Engine:81-255," };
+                let target = target_of(known, target);
                 let (one, other) = (piece(known, at.0, 10)?.1, piece(known, at.1, 10)?.1);
-                let expression = ["0&1", "0|1", "0&(1>0)"].get(usize::from(expression)).copied()?;
+                let (one, other) = (as_seen(target, one), as_seen(target, other));
+                let expression = ["0&1", "0|1", "0&(1>0)", "0&1&2"].get(usize::from(expression)).copied()?;
+                let regex = if expression.contains('2') { ";0/[a-z]{2}/" } else { "" };
                 let more = match more {
-                    0 => ",FileSize:1-100000".to_owned(),
-                    1 => ",FileSize:900000-1000000".to_owned(),
+                    0 => format!(",FileSize:1-{}", known.bytes.len()),
+                    1 => known.layers.last().map(|of| format!(",FileSize:{0}-{0}", of.size)).unwrap_or_default(),
                     2 => ",Container:CL_TYPE_ZIP".to_owned(),
                     _ => String::new(),
                 };
-                let engine = if target % 5 == 0 { "Engine:1-2," } else { "Engine:51-255," };
-                let target = target_of(known, target);
                 let extension = if pua { "ldu" } else { "ldb" };
                 let (one, other) = (hex::encode(one), hex::encode(other));
-                (extension, format!("{name};{engine}Target:{target}{more};{expression};{one};{other}"))
+                (extension, format!("{name};{engine}Target:{target}{more};{expression};{one};{other}{regex}"))
             }
-            Self::Section { file, section, any_size } => {
+            Self::Legacy { file, at } => ("db", format!("{name}={}", hex::encode(piece(pick(file)?, at, 12)?.1))),
+            Self::Section { file, section, any_size, sha } => {
                 let with: Vec<&Known> = corpus.files.iter().filter(|known| !known.sections.is_empty()).collect();
                 let known = with.get(file % with.len().max(1))?;
-                let (size, digest) = known.sections.get(section % known.sections.len())?;
+                let (size, md5, sha256) = known.sections.get(section % known.sections.len())?;
+                let (extension, digest) = if sha { ("msb", sha256) } else { ("mdb", md5) };
                 let (size, level) = if any_size { ("*".to_owned(), ":73") } else { (size.to_string(), "") };
-                ("mdb", format!("{size}:{digest}:{name}{level}"))
+                (extension, format!("{size}:{digest}:{name}{level}"))
             }
             Self::Member { file } => {
-                let member = ["a.txt", "inner.zip", "b.bin", "none"].get(usize::from(file)).copied()?;
-                ("cdb", format!("{name}:CL_TYPE_ZIP:*:^{}$:*:*:*:*:*:*", member.replace('.', "\\.")))
+                let member =
+                    ["^a\\.txt$:*:*", "^inner\\.zip$:*:*", "^b\\.bin$:*:*", "none:*:*", "*:*:900", "*:1-400:*"];
+                ("cdb", format!("{name}:CL_TYPE_ZIP:*:{}:*:*:*:*", member.get(usize::from(file)).copied()?))
             }
             Self::Rule { file, at } => {
                 let pattern = piece(pick(file)?, at, 8)?.1;
@@ -189,7 +208,7 @@ impl Gene {
                 let (extension, digest) = if sha { ("sfp", &layer.sha256) } else { ("fp", &layer.md5) };
                 (extension, format!("{digest}:{size}:{name}{level}"))
             }
-            Self::Ignore { gene } => ("ign2", format!("G.{gene}")),
+            Self::Ignore { gene, .. } => ("ign2", format!("G.{gene}")),
             Self::Context { kind } => match kind {
                 0 => ("pwdb", format!("{name};Engine:51-255;0;secret{number}")),
                 1 => ("idb", format!("{name}:group{number}:group2:{}", icon(number))),
@@ -213,6 +232,11 @@ fn piece(known: &Known, at: usize, length: usize) -> Option<(usize, &[u8])> {
     piece.windows(2).filter(|pair| pair[0] != pair[1]).nth(4).map(|_| (at, piece))
 }
 
+/// A piece as the matchers of a target see it: HTML and text in lower case.
+fn as_seen(target: u8, piece: &[u8]) -> Vec<u8> {
+    if matches!(target, 3 | 7) { piece.to_ascii_lowercase() } else { piece.to_vec() }
+}
+
 fn with_gap(piece: &[u8]) -> String {
     let (start, end) = piece.split_at(6);
     format!("{}??{}", hex::encode(start), hex::encode(&end[1..]))
@@ -226,39 +250,76 @@ fn target_of(known: &Known, choice: u8) -> u8 {
     }
 }
 
-/// A gene in a set.
-#[derive(Clone, Debug)]
-pub(super) struct Placed {
-    pub(super) gene: Gene,
-    pub(super) number: usize,
-    /// Whether it is in a database, and not in a loose file.
-    pub(super) packed: bool,
+/// Where a gene is in a set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Place {
+    Absent,
+    Loose,
+    /// Loose, and under another name.
+    Renamed,
+    Daily,
+    Main,
+}
+
+impl Place {
+    pub(super) fn any() -> impl Strategy<Value = Self> {
+        prop_oneof![
+            4 => Just(Self::Absent),
+            4 => Just(Self::Loose),
+            1 => Just(Self::Renamed),
+            3 => Just(Self::Daily),
+            1 => Just(Self::Main),
+        ]
+    }
 }
 
 /// Writes a set; it always holds something that matches nothing, as an engine wants a signature.
-pub(super) fn write_set(directory: &Path, genes: &[Placed], corpus: &Corpus) {
-    let (mut loose, mut packed) = (BTreeMap::<&str, String>::new(), BTreeMap::<&str, String>::new());
-    for Placed { gene, number, packed: is_packed } in genes {
-        let Some((extension, line)) = gene.line(*number, corpus) else { continue };
-        // A rule stands in a file of its own: libclamav takes none from a database.
-        let files = if *is_packed && extension != "yar" { &mut packed } else { &mut loose };
-        let file = files.entry(extension).or_default();
+pub(super) fn write_set(directory: &Path, genes: &[(&Gene, Place)], corpus: &Corpus) {
+    let mut files = BTreeMap::<(Place, &str), String>::new();
+    for (number, (gene, place)) in genes.iter().enumerate() {
+        let Some((extension, mut line)) = gene.line(number, corpus) else { continue };
+        if let Gene::Ignore { gene, line: true } = gene
+            && let Some((_, ignored)) = genes.get(*gene).and_then(|(other, _)| other.line(*gene, corpus))
+        {
+            line = format!("{line}:{}", md5_hex(ignored.as_bytes()));
+        }
+        let place = match place {
+            Place::Absent => continue,
+            Place::Renamed => {
+                line = line.replace(&format!("G.{number}"), &format!("R.{number}"));
+                Place::Loose
+            }
+            // libclamav takes no rules from a database.
+            _ if extension == "yar" => Place::Loose,
+            place => *place,
+        };
+        let file = files.entry((place, extension)).or_default();
         file.push_str(&line);
         file.push('\n');
     }
-    loose.entry("ndb").or_default().push_str("Always:0:*:00112233445566778899aabbccddeeff00112233\n");
-    for (extension, text) in &loose {
+    let always = "Always:0:*:00112233445566778899aabbccddeeff00112233\n";
+    files.entry((Place::Loose, "ndb")).or_default().push_str(always);
+    for ((_, extension), text) in files.iter().filter(|((place, _), _)| *place == Place::Loose) {
         fs::write(directory.join(format!("own.{extension}")), text).unwrap();
     }
-    if packed.is_empty() {
-        return;
+    for (place, name) in [(Place::Daily, "daily"), (Place::Main, "main")] {
+        let members: Vec<(String, &str)> = files
+            .iter()
+            .filter(|((of, _), _)| *of == place)
+            .map(|((_, extension), text)| (format!("{name}.{extension}"), text.as_str()))
+            .collect();
+        if !members.is_empty() {
+            write_database(directory, name, &members);
+        }
     }
+}
+
+/// Writes an unsigned database, as an engine gets one that others than ClamAV signed.
+fn write_database(directory: &Path, name: &str, members: &[(String, &str)]) {
     let keys = SigningKeys::fixed();
-    let builder = packed.iter().fold(CvdBuilder::new("daily"), |builder, (extension, text)| {
-        builder.member(&format!("daily.{extension}"), text.as_str())
-    });
+    let builder = members.iter().fold(CvdBuilder::new(name), |builder, (member, text)| builder.member(member, *text));
     let file = builder.build(keys);
-    let name = DatabaseName::new("daily").unwrap();
+    let name = DatabaseName::new(name).unwrap();
     let verified = Cvd::parse(&file).unwrap().verify(&name, &keys.trust_anchors(), ArchiveLimits::default()).unwrap();
     let (name, bytes) = engine_form(&DatabaseEntry::of(&verified), &file, false).unwrap();
     fs::write(directory.join(name), bytes).unwrap();

@@ -1,8 +1,17 @@
-//! For each row of the plan, a pair of sets that only this row gets right.
+//! For each row of the plan, a pair of sets that only this row gets right, and the plan without it.
 
-use nacre_shared::rescan_plan::{FullScan, RescanPlan};
+use nacre_shared::{
+    definitions::delta::{Delta, DeltaSummary, SignatureFile},
+    engine::protocol::Digests,
+    prove::{Prover, SignatureSet},
+    rescan_plan::{Change, FullScan, RescanPlan, Unaffected, loaded_by},
+    scan_record::{EngineVersion, RecordSummary, RecordView},
+};
 
-use super::corpus::Corpus;
+use super::{
+    corpus::{Corpus, Known},
+    genes::md5_hex,
+};
 
 /// A pair of sets, and the plan that it is about.
 pub(super) struct Row {
@@ -10,6 +19,64 @@ pub(super) struct Row {
     pub(super) old: Vec<(&'static str, String)>,
     pub(super) new: Vec<(&'static str, String)>,
     pub(super) is_its: fn(RescanPlan) -> bool,
+    pub(super) broken: Broken,
+}
+
+/// How a plan is broken.
+pub(super) enum Broken {
+    /// It does not see what changed in files of these extensions.
+    Blind(&'static [&'static str]),
+    /// It reads something else in a record than is there.
+    Misread(fn(&mut RecordView)),
+    /// It takes signatures of its engine's last functionality level for those of elder engines.
+    Window,
+    /// It sees nothing added for every target.
+    NothingForAll,
+    /// It leaves alone what needs this.
+    Ignores(fn(RescanPlan) -> bool),
+}
+
+impl Broken {
+    pub(super) fn plan(
+        &self,
+        prover: &Prover<'_>,
+        (record, change): (&RecordSummary, &Change),
+        (old, new): (&SignatureSet, &SignatureSet),
+    ) -> RescanPlan {
+        let summary = |old: &[SignatureFile<'_>], new: &[SignatureFile<'_>], engine: &EngineVersion| {
+            Change::Known(DeltaSummary::of(&Delta::between(old, new), loaded_by(engine)))
+        };
+        match self {
+            Self::Blind(extensions) => {
+                let seen = |set: &SignatureSet| -> Vec<SignatureFile<'static>> {
+                    let is_seen = |file: &&SignatureFile<'_>| !extensions.iter().any(|of| file.name.ends_with(of));
+                    set.files.iter().filter(is_seen).cloned().collect()
+                };
+                prover.plan(record, &summary(&seen(old), &seen(new), prover.engine()))
+            }
+            Self::Misread(misread) => {
+                let mut record = record.clone();
+                record.view.as_mut().map(misread);
+                prover.plan(&record, change)
+            }
+            Self::Window => {
+                let level = prover.engine().functionality_level + 1;
+                let engine = EngineVersion { functionality_level: level, ..prover.engine().clone() };
+                prover.plan(record, &summary(&old.files, &new.files, &engine))
+            }
+            Self::NothingForAll => {
+                let mut change = change.clone();
+                if let Change::Known(known) = &mut change {
+                    known.any = false;
+                }
+                prover.plan(record, &change)
+            }
+            Self::Ignores(is_its) => match prover.plan(record, change) {
+                plan if is_its(plan) => RescanPlan::Unaffected(Unaffected::NothingMatches),
+                plan => plan,
+            },
+        }
+    }
 }
 
 const ALWAYS: &str = "Always:0:*:00112233445566778899aabbccddeeff00112233\n";
@@ -18,74 +85,145 @@ fn is_delta(plan: RescanPlan) -> bool {
     plan == RescanPlan::DeltaScan
 }
 
+fn is_healing(plan: RescanPlan) -> bool {
+    plan == RescanPlan::FullScan(FullScan::Healing)
+}
+
+fn is_trust(plan: RescanPlan) -> bool {
+    plan == RescanPlan::FullScan(FullScan::Trust)
+}
+
+fn is_context(plan: RescanPlan) -> bool {
+    plan == RescanPlan::FullScan(FullScan::Context)
+}
+
+fn is_unscannable(plan: RescanPlan) -> bool {
+    plan == RescanPlan::FullScan(FullScan::Unscannable)
+}
+
+fn line(of: &Digests) -> String {
+    format!("{}:{}:Row\n", of.sha256, of.size)
+}
+
+fn trusted(of: &Digests) -> String {
+    line(of).replace("Row", "Trust")
+}
+
+/// What libclamav makes of a file, and is none of its layers.
+fn made(known: &Known) -> &Digests {
+    let layers = usize::try_from(known.layer_count).expect("few");
+    known.layers.get(layers).expect("something is made of it")
+}
+
 /// Every row whose effect can be seen in a verdict.
 pub(super) fn rows(corpus: &Corpus) -> Vec<Row> {
-    let text = corpus.named("a.txt");
-    let (nested, archive) = (corpus.named("nested.zip"), corpus.named("a.zip"));
-    let inner = nested.layers.iter().find(|layer| layer.size == text.bytes.len() as u64).expect("the innermost text");
-    let whole = &archive.layers[0];
-    let piece = hex::encode(&text.bytes[10..30]);
-    let body = format!("Row:0:*:{piece}\n");
-    let page = "Row:3:*:72656164657220".to_owned() + "6f66207061676573\n";
-    let digest = |layer: &nacre_shared::engine::protocol::Layer| format!("{}:{}:Row\n", layer.sha256, layer.size);
-    let phishing = "H:paypal-test.com\n".to_owned();
-    let allowed = "M:evil.example.net:www.paypal-test.com\n".to_owned();
-    let added =
-        |name, file: &'static str, line: String| Row { name, old: vec![], new: vec![(file, line)], is_its: is_delta };
-    let mut rows = vec![
-        added("a digest of a whole file", "row.hsb", digest(whole)),
-        added("a digest of a layer", "row.hsb", digest(inner)),
-        added("a digest of any size", "row.hdb", format!("{}:*:Row:73\n", inner.md5)),
-        added("a pattern for everything", "row.ndb", body.clone()),
-        added("a pattern for a target", "row.ndb", page),
-        added("a logical signature", "row.ldb", format!("Row;Engine:51-255,Target:0;0;{piece}\n")),
-        added("metadata of archives", "row.cdb", "Row:CL_TYPE_ZIP:*:^inner\\.zip$:*:*:*:*:*:*\n".into()),
-        added("a URL that is imitated", "row.pdb", phishing.clone()),
-        added("a rule", "row.yar", format!("rule row {{ strings: $a = {{ {piece} }} condition: $a }}\n")),
-        Row {
-            name: "what convicted is gone",
-            old: vec![("row.ndb", body.clone())],
-            new: vec![],
-            is_its: |plan| plan == RescanPlan::FullScan(FullScan::Healing),
-        },
-        Row {
-            name: "what convicted is ignored",
-            old: vec![("row.ndb", body.clone())],
-            new: vec![("row.ndb", body.clone()), ("row.ign2", "Row\n".into())],
-            is_its: |plan| plan == RescanPlan::FullScan(FullScan::Healing),
-        },
-        Row {
-            name: "what was ignored is not any more",
-            old: vec![("row.ndb", body.clone()), ("row.ign2", "Row\n".into())],
-            new: vec![("row.ndb", body.clone())],
-            is_its: is_delta,
-        },
-        Row {
-            name: "a layer is trusted now",
-            old: vec![("row.hsb", digest(whole))],
-            new: vec![("row.hsb", digest(whole)), ("row.sfp", digest(whole).replace("Row", "Trust"))],
-            is_its: |plan| plan == RescanPlan::FullScan(FullScan::Trust),
-        },
-        Row {
-            name: "a layer is trusted no more",
-            old: vec![("row.hsb", digest(whole)), ("row.sfp", digest(whole).replace("Row", "Trust"))],
-            new: vec![("row.hsb", digest(whole))],
-            is_its: |plan| plan == RescanPlan::FullScan(FullScan::Trust),
-        },
-        Row {
-            name: "what steers the engine changed",
-            old: vec![("row.pdb", phishing.clone()), ("row.wdb", allowed)],
-            new: vec![("row.pdb", phishing)],
-            is_its: |plan| plan == RescanPlan::FullScan(FullScan::Context),
-        },
-    ];
-    if let Some(program) = corpus.files.iter().find(|known| !known.sections.is_empty()) {
-        let (size, md5) = &program.sections[0];
-        rows.push(added("a section of a program", "row.mdb", format!("{size}:{md5}:Row\n")));
-    }
+    let mut rows: Vec<Row> = [added(corpus), withdrawn(corpus), trust(corpus)].into_iter().flatten().collect();
     for row in &mut rows {
         row.old.push(("always.ndb", ALWAYS.into()));
         row.new.push(("always.ndb", ALWAYS.into()));
     }
     rows
+}
+
+/// What comes.
+fn added(corpus: &Corpus) -> Vec<Row> {
+    let (text, page, many) = (corpus.named("a.txt"), corpus.named("page.html"), corpus.named("many.zip"));
+    let (nested, archive) = (corpus.named("nested.zip"), corpus.named("a.zip"));
+    let inner = nested.layers.iter().find(|layer| layer.size == text.bytes.len() as u64).expect("the innermost text");
+    let piece = hex::encode(&text.bytes[10..30]);
+    let rule = format!("rule row {{ strings: $a = {{ {piece} }} condition: $a }}\n");
+    let no_layers: fn(&mut RecordView) = |view| view.layers = Some(Vec::new());
+    let only_generic: fn(&mut RecordView) = |view| view.targets = 1;
+    let mut rows: Vec<Row> = Vec::new();
+    let mut add = |name, file: &'static str, line: String, broken| {
+        rows.push(Row { name, old: vec![], new: vec![(file, line)], is_its: is_delta, broken });
+    };
+    add("a digest of a whole file", "row.hsb", line(&archive.layers[0]), Broken::Blind(&["hsb"]));
+    add("a digest of a layer", "row.hsb", line(inner), Broken::Misread(no_layers));
+    add("a digest of any size", "row.hdb", format!("{}:*:Row:73\n", inner.md5), Broken::Misread(no_layers));
+    add(
+        "a digest of what is made of a page",
+        "row.hsb",
+        line(made(page)),
+        Broken::Misread(|view| {
+            view.layers.as_mut().map(|layers| layers.truncate(1));
+        }),
+    );
+    assert!(many.layer_count > 256, "its layers are recorded");
+    let of_many = format!("{}:{}:Row\n", md5_hex(b"member 7 of many"), b"member 7 of many".len());
+    add("a digest where the layers are not known", "row.hdb", of_many, Broken::Misread(no_layers));
+    add("a pattern for everything", "row.ndb", format!("Row:0:*:{piece}\n"), Broken::NothingForAll);
+    let of_page = format!("Row:3:*:{}\n", hex::encode(b"reader of pages"));
+    add("a pattern for a target", "row.ndb", of_page, Broken::Misread(only_generic));
+    let from_end = format!("Row:7:EOF-{}:{}\n", text.bytes.len(), hex::encode(b"a plain text"));
+    add("a pattern from the end of text", "row.ndb", from_end, Broken::Misread(only_generic));
+    add("a pattern of the eldest kind", "row.db", format!("Row={piece}\n"), Broken::NothingForAll);
+    let logical = |more: &str| format!("Row;Engine:51-255,Target:0{more};0;{piece}\n");
+    add("a logical signature", "row.ldb", logical(""), Broken::Blind(&["ldb"]));
+    add("what is in a container", "row.ldb", logical(",Container:CL_TYPE_ZIP"), Broken::Blind(&["ldb"]));
+    let last = format!("Row;Engine:51-{},Target:0;0;{piece}\n", corpus.functionality_level);
+    add("the last functionality level", "row.ldb", last, Broken::Window);
+    let member = "Row:CL_TYPE_ZIP:*:^inner\\.zip$:*:*:*:*:*:*\n";
+    add("metadata of archives", "row.cdb", member.into(), Broken::Blind(&["cdb"]));
+    add("a URL that is imitated", "row.pdb", "H:paypal-test.com\n".into(), Broken::Blind(&["pdb"]));
+    add("a rule", "row.yar", rule, Broken::Blind(&["yar"]));
+    if let Some(program) = corpus.files.iter().find(|known| !known.sections.is_empty()) {
+        let (size, md5, sha256) = &program.sections[0];
+        add("a section of a program", "row.mdb", format!("{size}:{md5}:Row\n"), Broken::Misread(only_generic));
+        add("a section by SHA-256", "row.msb", format!("{size}:{sha256}:Row\n"), Broken::Blind(&["msb"]));
+    }
+    let secret = corpus.named("secret.zip");
+    rows.push(Row {
+        name: "what could not be scanned",
+        old: vec![],
+        new: vec![("row.hsb", line(&secret.layers[0]))],
+        is_its: is_unscannable,
+        broken: Broken::Ignores(is_unscannable),
+    });
+    rows
+}
+
+/// What goes, or is not used any more, or is again.
+fn withdrawn(corpus: &Corpus) -> Vec<Row> {
+    let piece = hex::encode(&corpus.named("a.txt").bytes[10..30]);
+    let body = || ("row.ndb", format!("Row:0:*:{piece}\n"));
+    let rule = ("row.yar", format!("rule row {{ strings: $a = {{ {piece} }} condition: $a }}\n"));
+    let by_name = || ("row.ign2", "Row\n".to_owned());
+    let by_line = ("row.ign2", format!("Row:{}\n", md5_hex(body().1.trim_end().as_bytes())));
+    let phishing = || ("row.pdb", "H:paypal-test.com\n".to_owned());
+    let allowed = ("row.wdb", "M:evil.example.net:www.paypal-test.com\n".to_owned());
+    let heals = |name, old, new| Row { name, old, new, is_its: is_healing, broken: Broken::Ignores(is_healing) };
+    let comes_back = |name, old, new| Row { name, old, new, is_its: is_delta, broken: Broken::Blind(&["ign2"]) };
+    vec![
+        heals("what convicted is gone", vec![body()], vec![]),
+        heals("a rule that convicted is gone", vec![rule], vec![]),
+        heals("a URL is not imitated any more", vec![phishing()], vec![]),
+        heals("what convicted is ignored", vec![body()], vec![body(), by_name()]),
+        comes_back("what was ignored is not any more", vec![body(), by_name()], vec![body()]),
+        comes_back("what was ignored by its line is not any more", vec![body(), by_line], vec![body()]),
+        Row {
+            name: "what steers the engine changed",
+            old: vec![phishing(), allowed],
+            new: vec![phishing()],
+            is_its: is_context,
+            broken: Broken::Blind(&["wdb"]),
+        },
+    ]
+}
+
+/// What is trusted, and what is not any more.
+fn trust(corpus: &Corpus) -> Vec<Row> {
+    let (archive, page) = (corpus.named("a.zip"), corpus.named("page.html"));
+    let whole = &archive.layers[0];
+    let convicts = || ("row.hsb", line(whole));
+    let trusts = || ("row.sfp", trusted(whole));
+    let of_page = || ("row.hsb", line(made(page)));
+    let trusts_page = || ("row.sfp", trusted(made(page)));
+    let row = |name, old, new| Row { name, old, new, is_its: is_trust, broken: Broken::Blind(&["sfp"]) };
+    vec![
+        row("a layer is trusted now", vec![convicts()], vec![convicts(), trusts()]),
+        row("a layer is trusted no more", vec![convicts(), trusts()], vec![convicts()]),
+        row("what is made of a page is trusted now", vec![of_page()], vec![of_page(), trusts_page()]),
+        row("what is made of a page is trusted no more", vec![of_page(), trusts_page()], vec![of_page()]),
+    ]
 }
