@@ -21,7 +21,7 @@ use super::{genes::md5_hex, read};
 const TEST_FILES: &str = "/usr/share/clamav-testfiles";
 
 /// Those of them that are small, and of many kinds.
-const CHOSEN: [&str; 19] = [
+pub(super) const CHOSEN: [&str; 19] = [
     "clam.exe",
     "clam-upx.exe",
     "clam-fsg.exe",
@@ -65,7 +65,8 @@ pub(super) struct Corpus {
 }
 
 impl Corpus {
-    pub(super) async fn gather(directory: &Path, pool: &EnginePool) -> Self {
+    /// Makes files in a directory, and copies these test files there.
+    pub(super) async fn gather(directory: &Path, test_files: &[&str], pool: &EnginePool) -> Self {
         fs::create_dir_all(directory).unwrap();
         for (name, bytes) in made() {
             fs::write(directory.join(name), bytes).unwrap();
@@ -73,7 +74,7 @@ impl Corpus {
         if let Ok(program) = fs::read("/bin/true") {
             fs::write(directory.join("true"), program).unwrap();
         }
-        for name in CHOSEN {
+        for name in test_files {
             match fs::read(Path::new(TEST_FILES).join(name)) {
                 Ok(bytes) => fs::write(directory.join(name), bytes).unwrap(),
                 Err(_) => println!("{name} of clamav-testfiles is not installed, and not tried"),

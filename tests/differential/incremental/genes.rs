@@ -89,21 +89,21 @@ impl Gene {
         let file = 0_usize..1000;
         let at = 0_usize..100_000;
         prop_oneof![
-            5 => (file.clone(), 0_usize..40, 0_u8..3, 0_u8..3, prop::bool::weighted(0.1))
+            15 => (file.clone(), 0_usize..40, 0_u8..3, 0_u8..3, prop::bool::weighted(0.1))
                 .prop_map(|(file, layer, algorithm, size, pua)| Self::Hash { file, layer, algorithm, size, pua }),
-            6 => (file.clone(), at.clone(), 0_u8..18, 0_u8..4, 0_u8..6, 0_u8..24)
+            18 => (file.clone(), at.clone(), 0_u8..18, 0_u8..4, 0_u8..6, 0_u8..24)
                 .prop_map(|(file, at, target, offset, window, extension)| Self::Body { file, at, target, offset, window, extension }),
-            4 => (file.clone(), (at.clone(), at.clone()), 0_u8..18, 0_u8..4, 0_u8..8, prop::bool::weighted(0.1))
+            12 => (file.clone(), (at.clone(), at.clone()), 0_u8..18, 0_u8..4, 0_u8..8, prop::bool::weighted(0.1))
                 .prop_map(|(file, at, target, expression, more, pua)| Self::Logical { file, at, target, expression, more, pua }),
-            2 => (file.clone(), 0_usize..8, any::<bool>(), any::<bool>())
+            6 => (file.clone(), 0_usize..8, any::<bool>(), any::<bool>())
                 .prop_map(|(file, section, any_size, sha)| Self::Section { file, section, any_size, sha }),
-            1 => (file.clone(), at.clone()).prop_map(|(file, at)| Self::Legacy { file, at }),
-            1 => (0_u8..6).prop_map(|file| Self::Member { file }),
-            1 => (file.clone(), at).prop_map(|(file, at)| Self::Rule { file, at }),
-            1 => Just(Self::Phishing),
+            3 => (file.clone(), at.clone()).prop_map(|(file, at)| Self::Legacy { file, at }),
+            3 => (0_u8..6).prop_map(|file| Self::Member { file }),
+            3 => (file.clone(), at).prop_map(|(file, at)| Self::Rule { file, at }),
+            3 => Just(Self::Phishing),
             1 => Just(Self::AllowedUrl),
-            2 => (file, 0_usize..40, 0_u8..3, any::<bool>()).prop_map(|(file, layer, size, sha)| Self::Trust { file, layer, size, sha }),
-            2 => (0_usize..14, any::<bool>()).prop_map(|(gene, line)| Self::Ignore { gene, line }),
+            6 => (file, 0_usize..40, 0_u8..3, any::<bool>()).prop_map(|(file, layer, size, sha)| Self::Trust { file, layer, size, sha }),
+            6 => (0_usize..14, any::<bool>()).prop_map(|(gene, line)| Self::Ignore { gene, line }),
             1 => (0_u8..4).prop_map(|kind| Self::Context { kind }),
         ]
     }
