@@ -178,12 +178,7 @@ impl Gene {
             }
             Self::Legacy { file, at } => ("db", format!("{name}={}", hex::encode(piece(pick(file)?, at, 12)?.1))),
             Self::Section { file, section, any_size, sha } => {
-                let with: Vec<&Known> = corpus.files.iter().filter(|known| !known.sections.is_empty()).collect();
-                let known = with.get(file % with.len().max(1))?;
-                let (size, md5, sha256) = known.sections.get(section % known.sections.len())?;
-                let (extension, digest) = if sha { ("msb", sha256) } else { ("mdb", md5) };
-                let (size, level) = if any_size { ("*".to_owned(), ":73") } else { (size.to_string(), "") };
-                (extension, format!("{size}:{digest}:{name}{level}"))
+                section_line(corpus, (file, section), any_size, sha, &name)?
             }
             Self::Member { file } => {
                 let member =
@@ -216,6 +211,22 @@ impl Gene {
             },
         })
     }
+}
+
+/// A line that finds a section of a program of Windows.
+fn section_line(
+    corpus: &Corpus,
+    (file, section): (usize, usize),
+    any_size: bool,
+    sha: bool,
+    name: &str,
+) -> Option<(&'static str, String)> {
+    let with: Vec<&Known> = corpus.files.iter().filter(|known| !known.sections.is_empty()).collect();
+    let known = with.get(file % with.len().max(1))?;
+    let (size, md5, sha256) = known.sections.get(section % known.sections.len())?;
+    let (extension, digest) = if sha { ("msb", sha256) } else { ("mdb", md5) };
+    let (size, level) = if any_size { ("*".to_owned(), ":73") } else { (size.to_string(), "") };
+    Some((extension, format!("{size}:{digest}:{name}{level}")))
 }
 
 /// The hash of an icon that nothing here has.

@@ -146,7 +146,9 @@ fn added(corpus: &Corpus) -> Vec<Row> {
         "row.hsb",
         line(made(page)),
         Broken::Misread(|view| {
-            view.layers.as_mut().map(|layers| layers.truncate(1));
+            if let Some(layers) = &mut view.layers {
+                layers.truncate(1);
+            }
         }),
     );
     assert!(many.layer_count > 256, "its layers are recorded");
