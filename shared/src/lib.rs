@@ -13,6 +13,7 @@ pub mod object;
 pub mod port;
 pub mod published;
 pub mod quarantine;
+pub mod rescan_pass;
 pub mod rescan_plan;
 pub mod scan_record;
 pub mod settings;
