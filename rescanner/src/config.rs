@@ -1,6 +1,7 @@
 //! The rescanner's settings.
 
 use nacre_shared::{
+    rescan_pass::{Budget, MAX_SEGMENTS},
     settings::{Setting, SettingError, Settings},
     settings_table,
 };
@@ -10,7 +11,10 @@ pub const SETTINGS: &[Setting] = settings_table![
     "AV_DEFINITION_S3_BUCKET", "required", "definitions bucket";
     "NACRE_RECORDS_TABLE", "required", "table of scan records";
     "NACRE_TRIGGER_TOPIC_ARN", "required", "topic that rescans are asked for on";
-    "NACRE_RESCAN_SEGMENTS", "8", "parts of the table that are read at once, 1 to 256";
+    "NACRE_PASS_QUEUE_URL", "required", "queue by which the work of a pass is handed on";
+    "NACRE_RESCAN_SEGMENTS", "one for each 50,000 records", "parts that the table is worked in, 1 to 256";
+    "NACRE_RESCAN_OBJECTS_PER_DAY", "any number", "most objects that passes begun on one day (UTC) ask for; the rest is left to the next pass";
+    "NACRE_RESCAN_BYTES_PER_DAY", "any number", "most bytes of these objects; the last object of each segment may go beyond";
     "AWS_REGION", "required", "region that triggers name; Lambda sets it";
 ];
 
@@ -23,8 +27,12 @@ pub struct Config {
     pub records_table: String,
     /// `NACRE_TRIGGER_TOPIC_ARN`, required: the `ScannerTrigger` topic.
     pub trigger_topic_arn: String,
-    /// `NACRE_RESCAN_SEGMENTS`, default 8: parts of the table that are read at once.
-    pub segments: u32,
+    /// `NACRE_PASS_QUEUE_URL`, required: the queue of our own work.
+    pub pass_queue_url: String,
+    /// `NACRE_RESCAN_SEGMENTS`, follows the table's size: parts that it is worked in.
+    pub segments: Option<u32>,
+    /// `NACRE_RESCAN_OBJECTS_PER_DAY` and `NACRE_RESCAN_BYTES_PER_DAY`, unlimited: what the passes of a day may spend.
+    pub daily_budget: Budget,
     /// `AWS_REGION`, which Lambda sets: the region that triggers name.
     pub region: String,
 }
@@ -37,13 +45,23 @@ impl Config {
     pub fn from_vars(variable: impl Fn(&str) -> Option<String>) -> Result<Self, SettingError> {
         let settings = Settings::new(variable);
         let segments = settings.parsed("NACRE_RESCAN_SEGMENTS", |value| {
-            value.parse().ok().filter(|segments| (1..=256).contains(segments)).ok_or("a whole number from 1 to 256")
+            value
+                .parse()
+                .ok()
+                .filter(|segments| (1..=MAX_SEGMENTS).contains(segments))
+                .ok_or("a whole number from 1 to 256")
         })?;
+        let daily_budget = Budget {
+            objects: settings.positive("NACRE_RESCAN_OBJECTS_PER_DAY")?,
+            bytes: settings.positive("NACRE_RESCAN_BYTES_PER_DAY")?,
+        };
         Ok(Self {
             definitions_bucket: settings.required("AV_DEFINITION_S3_BUCKET", "the definitions bucket's name")?,
             records_table: settings.required("NACRE_RECORDS_TABLE", "the scan records table's name")?,
             trigger_topic_arn: settings.required("NACRE_TRIGGER_TOPIC_ARN", "the ScannerTrigger topic's ARN")?,
-            segments: segments.unwrap_or(8),
+            pass_queue_url: settings.required("NACRE_PASS_QUEUE_URL", "the URL of the queue of passes")?,
+            segments,
+            daily_budget,
             region: settings.required("AWS_REGION", "the region of the scanned buckets")?,
         })
     }
@@ -53,12 +71,15 @@ impl Config {
 mod tests {
     use super::*;
 
-    const ALL: [(&str, &str); 5] = [
+    const ALL: [(&str, &str); 8] = [
         ("AV_DEFINITION_S3_BUCKET", "definitions"),
         ("NACRE_RECORDS_TABLE", "records"),
         ("NACRE_TRIGGER_TOPIC_ARN", "arn:aws:sns:eu-west-1:1:trigger"),
         ("AWS_REGION", "eu-west-1"),
+        ("NACRE_PASS_QUEUE_URL", "https://sqs.eu-west-1.amazonaws.com/1/pass"),
         ("NACRE_RESCAN_SEGMENTS", "16"),
+        ("NACRE_RESCAN_OBJECTS_PER_DAY", "1000"),
+        ("NACRE_RESCAN_BYTES_PER_DAY", "1000000"),
     ];
 
     fn config(changed: &str, value: &str) -> Result<Config, SettingError> {
@@ -70,7 +91,7 @@ mod tests {
 
     #[test]
     fn a_missing_or_malformed_setting_is_named() {
-        for (name, _) in &ALL[..4] {
+        for (name, _) in &ALL[..5] {
             assert!(config(name, "").unwrap_err().to_string().starts_with(name), "{name}");
         }
         for wrong in ["0", "257", "many"] {
@@ -83,8 +104,11 @@ mod tests {
     }
 
     #[test]
-    fn segments_have_a_default() {
-        assert_eq!(config("", "").unwrap().segments, 16);
-        assert_eq!(config("NACRE_RESCAN_SEGMENTS", "").unwrap().segments, 8);
+    fn without_bounds_a_pass_follows_the_table() {
+        let bounded = config("", "").unwrap();
+        assert_eq!((bounded.segments, bounded.daily_budget.objects), (Some(16), Some(1000)));
+        assert_eq!(config("NACRE_RESCAN_SEGMENTS", "").unwrap().segments, None);
+        let budget = config("NACRE_RESCAN_OBJECTS_PER_DAY", "").unwrap().daily_budget;
+        assert_eq!(budget, Budget { objects: None, bytes: Some(1_000_000) });
     }
 }

@@ -1,78 +1,95 @@
 //! The rescanner: when a generation is published, asks for every recorded object that needs another look.
+//!
+//! A pass over the table is begun by an announcement, by a schedule or by hand, and worked in segments by messages that the function sends
+//! to itself: none needs more than an invocation's time, and one that is killed is taken up where it was.
 
+pub mod begin;
 pub mod config;
-pub mod rescan;
+pub mod known;
+mod page;
+pub mod patience;
+pub mod request;
 pub mod segment;
+pub mod task;
+pub mod triggers;
 
-use std::sync::Arc;
-
+use begin::BeginError;
+use known::Known;
 use lambda_runtime::Diagnostic;
 use nacre_shared::{
-    changes::Changes,
-    definitions::manifest::{EngineProof, Generation},
-    port::{Clock, DefinitionsStore, RecordPages, Topic},
-    published::{PointerRead, PublishedError, read_manifest, read_pointer},
-    scan_record::EngineVersion,
+    port::{Clock, DefinitionsStore, RecordPages, RecordStore, Topic, WorkQueue},
+    rescan_pass::{Budget, Tally},
     telemetry::{Metric, error_chain},
 };
-use rescan::{Pass, Tally};
-use segment::SegmentError;
+use patience::Patience;
+use request::Request;
+use segment::Limits;
 use serde_json::{Value, json};
 use tokio::sync::Mutex;
 
 /// What the rescanner speaks to.
 #[derive(Debug)]
-pub struct Ports<Definitions, Records, Triggers, Time> {
+pub struct Ports<Definitions, Records, Triggers, Queue, Time> {
     /// The definitions bucket.
     pub definitions: Definitions,
     /// The scan records.
     pub records: Records,
-    /// The `ScannerTrigger` topic.
+    /// The topic that objects are asked for on.
     pub triggers: Triggers,
+    /// The queue of our own work.
+    pub queue: Queue,
     /// The time of day.
     pub clock: Time,
 }
 
+/// How passes are made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PassSettings {
+    /// Region that triggers name.
+    pub region: String,
+    /// Parts that the table is worked in; `None` follows its size.
+    pub segments: Option<u32>,
+    /// What all passes of a day may spend together.
+    pub daily_budget: Budget,
+    /// How long we wait for services that throttle us.
+    pub patience: Patience,
+}
+
+/// The function, and what it keeps while it is warm.
+#[derive(Debug)]
+pub struct Rescanner<Definitions, Records, Triggers, Queue, Time> {
+    ports: Ports<Definitions, Records, Triggers, Queue, Time>,
+    settings: PassSettings,
+    known: Mutex<Known>,
+}
+
 /// What an invocation came to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Handled {
-    /// The generation that records were brought up to.
-    pub generation: Generation,
-    /// What was found and done.
+    /// The function's answer.
+    pub response: Value,
+    /// What its messages found and did.
     pub tally: Tally,
 }
 
 impl Handled {
-    /// The function's answer.
-    pub fn response(&self) -> Value {
-        json!({ "generation": self.generation, "pass": self.tally })
-    }
-
     /// What happened, counted.
-    pub fn counts(&self) -> [(Metric, u64); 2] {
-        let unneeded = self.tally.examined - self.tally.published;
-        [(Metric::RescansPublished, self.tally.published), (Metric::RescansUnneeded, unneeded)]
+    pub fn counts(&self) -> Vec<(Metric, u64)> {
+        if self.tally.examined == 0 {
+            return Vec::new();
+        }
+        let published = self.tally.published.total().objects;
+        let unneeded = self.tally.examined.saturating_sub(published);
+        vec![(Metric::RescansPublished, published), (Metric::RescansUnneeded, unneeded)]
     }
 }
 
-/// Why a pass failed; it is to be run again.
+/// Why an invocation failed as a whole.
 #[derive(Debug, thiserror::Error)]
 pub enum RescanError {
-    /// What is published cannot be told.
-    #[error("the published generation cannot be told")]
-    Published(#[from] PublishedError),
-    /// Nothing was ever published.
-    #[error("no definitions are published yet: run the updater")]
-    NonePublished,
-    /// A segment was not worked to its end.
-    #[error("the pass for generation {} was not finished", generation.0)]
-    Unfinished {
-        /// The pass's generation.
-        generation: Generation,
-        /// Why.
-        #[source]
-        source: SegmentError,
-    },
+    /// No pass was begun.
+    #[error("no pass could be begun")]
+    Begin(#[from] BeginError),
 }
 
 impl From<RescanError> for Diagnostic {
@@ -81,32 +98,64 @@ impl From<RescanError> for Diagnostic {
     }
 }
 
-impl<Definitions, Records, Triggers, Time> Ports<Definitions, Records, Triggers, Time>
+impl<Definitions, Records, Triggers, Queue, Time> Rescanner<Definitions, Records, Triggers, Queue, Time>
 where
     Definitions: DefinitionsStore,
-    Records: RecordPages,
+    Records: RecordPages + RecordStore,
     Triggers: Topic,
+    Queue: WorkQueue,
     Time: Clock,
 {
-    /// Runs a pass for the generation that is published *now*: an announcement only says that it is time to look, so late,
-    /// repeated and reordered ones do no harm.
+    /// Makes the function.
+    pub fn new(ports: Ports<Definitions, Records, Triggers, Queue, Time>, settings: PassSettings) -> Self {
+        Self { ports, settings, known: Mutex::default() }
+    }
+
+    /// What it speaks to.
+    pub fn ports(&self) -> &Ports<Definitions, Records, Triggers, Queue, Time> {
+        &self.ports
+    }
+
+    /// Does what an invocation asks for. Messages that fail are named in the answer, and come again.
     ///
     /// # Errors
     /// [`RescanError`].
-    pub async fn handle(&self, segments: u32, region: &str) -> Result<Handled, RescanError> {
-        let PointerRead::Read { pointer, .. } = read_pointer(&self.definitions, None).await? else {
-            return Err(RescanError::NonePublished);
+    pub async fn handle(&self, payload: &Value, limits: Limits) -> Result<Handled, RescanError> {
+        let messages = match Request::read(payload) {
+            Request::Begin(cause) => {
+                let begun = self.begin(cause).await?;
+                tracing::info!(
+                    generation = begun.id.generation.0,
+                    attempt = begun.id.attempt,
+                    segments = begun.segments,
+                    outcome = ?begun.outcome,
+                    "a pass was asked for"
+                );
+                return Ok(Handled { response: json!(begun), tally: Tally::default() });
+            }
+            Request::Work(messages) => messages,
         };
-        let manifest = Arc::new(read_manifest(&self.definitions, &pointer).await?);
-        let generation = manifest.generation;
-        let EngineProof { clamav_version: version, functionality_level, .. } = manifest.engine.clone();
-        let changes = Mutex::new(Changes::new(manifest, EngineVersion { version, functionality_level }));
-        let (definitions, records, triggers) = (&self.definitions, &self.records, &self.triggers);
-        let pass = Pass { definitions, changes, records, triggers, generation, region, at: self.clock.now() };
-        let tally = pass.run(segments).await.map_err(|source| RescanError::Unfinished { generation, source })?;
-        Ok(Handled { generation, tally })
+        let (mut failed, mut tally) = (Vec::new(), Tally::default());
+        for message in messages {
+            match self.work(&message.body, limits).await {
+                Ok((outcome, did)) => {
+                    tracing::info!(
+                        outcome = ?outcome,
+                        pages = did.pages,
+                        examined = did.examined,
+                        published = did.published.total().objects,
+                        renewed = did.renewed,
+                        unreadable = did.unreadable,
+                        "a segment was worked on"
+                    );
+                    tally.add(&did);
+                }
+                Err(error) => {
+                    tracing::error!(cause = error_chain(&error), "a segment's message failed and comes again");
+                    failed.push(json!({ "itemIdentifier": message.id }));
+                }
+            }
+        }
+        Ok(Handled { response: json!({ "batchItemFailures": failed }), tally })
     }
 }
-
-#[cfg(test)]
-mod tests;

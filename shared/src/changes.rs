@@ -11,7 +11,7 @@ use crate::{
         history::StepKind,
         manifest::{BodyEntry, Generation, Manifest},
     },
-    port::DefinitionsStore,
+    port::{DefinitionsStore, StoreError},
     published::{PublishedError, read_entry},
     rescan_plan::{Change, loaded_by},
     scan_record::EngineVersion,
@@ -112,7 +112,8 @@ impl Changes {
                 None => return Ok(Composed::NotKept),
                 Some(StepKind::TooLarge) => return Ok(Composed::TooLarge),
                 Some(StepKind::Delta { delta }) => {
-                    sum = sum.then(self.read(store, delta).await?.as_ref());
+                    let Some(step) = self.read(store, delta).await? else { return Ok(Composed::NotKept) };
+                    sum = sum.then(&step);
                     at = Generation(at.0 - 1);
                 }
                 Some(StepKind::Restored { generation }) if *generation >= from => at = *generation,
@@ -143,7 +144,8 @@ impl Changes {
         while at > from {
             match manifest.history.step_to(at) {
                 Some(StepKind::Delta { delta }) => {
-                    sum = sum.then(self.read(store, delta).await?.as_ref());
+                    let Some(step) = self.read(store, delta).await? else { return Ok(Composed::NotKept) };
+                    sum = sum.then(&step);
                     at = Generation(at.0 - 1);
                 }
                 Some(StepKind::TooLarge) => return Ok(Composed::TooLarge),
@@ -153,15 +155,24 @@ impl Changes {
         Ok(Composed::Delta(sum))
     }
 
-    async fn read(&mut self, store: &impl DefinitionsStore, entry: &BodyEntry) -> Result<Arc<Delta>, ChangesError> {
+    /// `None` for a delta that is gone: asking again would never help, and a scan with everything needs none.
+    async fn read(
+        &mut self,
+        store: &impl DefinitionsStore,
+        entry: &BodyEntry,
+    ) -> Result<Option<Arc<Delta>>, ChangesError> {
         if let Some(delta) = self.read.get(&entry.sha256) {
-            return Ok(Arc::clone(delta));
+            return Ok(Some(Arc::clone(delta)));
         }
-        let bytes = read_entry(store, entry).await?;
+        let bytes = match read_entry(store, entry).await {
+            Ok(bytes) => bytes,
+            Err(PublishedError::Store { source: StoreError::NotFound, .. }) => return Ok(None),
+            Err(error) => return Err(error.into()),
+        };
         let invalid = |source| ChangesError::Invalid { key: entry.object_key.clone(), source };
         let delta = Arc::new(Delta::parse(&bytes).map_err(invalid)?);
         self.read.insert(entry.sha256.clone(), Arc::clone(&delta));
-        Ok(delta)
+        Ok(Some(delta))
     }
 }
 

@@ -140,6 +140,8 @@ pub struct SegmentReport {
     pub state: State,
     /// Pages after which the work was last handed on. A message that knows of fewer is a repeated one.
     pub handed_on: u64,
+    /// The message by which it was.
+    pub left: String,
     /// When this was written.
     pub updated: DateTime<Utc>,
     /// What was found and done.

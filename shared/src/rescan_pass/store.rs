@@ -61,12 +61,12 @@ pub struct Kept {
     pub etag: String,
 }
 
-/// What came of writing something that others may write, too.
+/// What came of writing a report.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Written {
     /// It is there.
     Ours,
-    /// Something else is there that stands.
+    /// One is there that says that the segment is done with.
     Theirs,
 }
 
@@ -79,7 +79,7 @@ pub async fn read_pass(store: &impl DefinitionsStore, generation: Generation) ->
     Ok(stored.map(|(pass, etag)| Kept { pass, etag }))
 }
 
-/// Writes a pass in the place of the one that was read, or of none.
+/// Writes a pass in the place of the one that was read, or of none; answers its ETag, or `None` where somebody else's stands.
 ///
 /// # Errors
 /// [`PassStoreError`].
@@ -87,12 +87,12 @@ pub async fn write_pass(
     store: &impl DefinitionsStore,
     pass: &Pass,
     before: Option<&str>,
-) -> Result<Written, PassStoreError> {
+) -> Result<Option<String>, PassStoreError> {
     let key = pass_key(pass.id.generation);
     let condition = before.map_or(WriteCondition::Absent, WriteCondition::Etag);
     match store.write(&key, to_bytes(pass), &[], condition).await {
-        Ok(_) => Ok(Written::Ours),
-        Err(StoreError::PreconditionFailed) => Ok(Written::Theirs),
+        Ok(etag) => Ok(Some(etag)),
+        Err(StoreError::PreconditionFailed) => Ok(None),
         Err(source) => Err(PassStoreError::Store { key, source }),
     }
 }
@@ -122,7 +122,9 @@ pub async fn keep_report(store: &impl DefinitionsStore, report: &SegmentReport) 
             if known.state.is_final() {
                 return Ok(Written::Theirs);
             }
-            ours.handed_on = ours.handed_on.max(known.handed_on);
+            if known.handed_on > ours.handed_on {
+                (ours.handed_on, ours.left) = (known.handed_on, known.left.clone());
+            }
         }
         let condition = known.as_ref().map_or(WriteCondition::Absent, |(_, etag)| WriteCondition::Etag(etag));
         match store.write(&key, to_bytes(&ours), &[], condition).await {

@@ -13,7 +13,7 @@ fn report(segment: u32, state: State, minutes: i64) -> SegmentReport {
     let Pass { id, begun, .. } = pass(1);
     let tally = Tally { examined: 10, ..Tally::default() };
     let updated = begun + TimeDelta::minutes(minutes);
-    SegmentReport { format: FORMAT, id, segment, begun, state, handed_on: 0, updated, tally }
+    SegmentReport { format: FORMAT, id, segment, begun, state, handed_on: 0, left: String::new(), updated, tally }
 }
 
 #[test]
