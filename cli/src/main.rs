@@ -5,6 +5,7 @@ mod demo;
 mod printable;
 mod prove;
 mod quarantine;
+mod rescan;
 mod scan;
 
 use std::process::ExitCode;
@@ -26,6 +27,7 @@ enum Command {
     Definitions(definitions::Arguments),
     Quarantine(quarantine::Arguments),
     Prove(prove::Arguments),
+    Rescan(rescan::Arguments),
 }
 
 #[tokio::main]
@@ -36,5 +38,6 @@ async fn main() -> ExitCode {
         Command::Definitions(arguments) => definitions::run(&arguments).await,
         Command::Quarantine(arguments) => quarantine::run(&arguments).await,
         Command::Prove(arguments) => prove::run(&arguments).await,
+        Command::Rescan(arguments) => rescan::run(&arguments).await,
     }
 }

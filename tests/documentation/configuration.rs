@@ -5,11 +5,12 @@ use std::{cell::RefCell, collections::BTreeSet, fs, path::Path};
 use nacre_shared::settings::{REFUSED, Setting, SettingError};
 
 /// What every function needs to start.
-const REQUIRED: [(&str, &str); 5] = [
+const REQUIRED: [(&str, &str); 6] = [
     ("AV_DEFINITION_S3_BUCKET", "definitions"),
     ("NACRE_RECORDS_TABLE", "records"),
     ("NACRE_TRIGGER_TOPIC_ARN", "arn:aws:sns:eu-west-1:1:trigger"),
     ("NACRE_DEFINITIONS_TOPIC_ARN", "arn:aws:sns:eu-west-1:1:definitions"),
+    ("NACRE_PASS_QUEUE_URL", "https://sqs.eu-west-1.amazonaws.com/1/pass"),
     ("AWS_REGION", "eu-west-1"),
 ];
 

@@ -148,9 +148,8 @@ async fn trouble(world: &World, queues: &Queues<'_>, objects: usize, dice: &mut 
 /// Runs the rescanner's next pass: a scan that was under way while the last one looked is found by it. Returns how many records that
 /// took, and how many dead letters were redriven.
 async fn heal(world: &World, queues: &Queues<'_>, patience: Duration) -> (u64, usize) {
-    let outcome = world.invoke("RescannerFunction", json!({})).await;
-    let triggered = outcome.payload["pass"]["published"].as_u64();
-    (triggered.unwrap_or_else(|| panic!("the pass failed: {outcome:?}")), queues.quiet(patience).await)
+    let pass = world.stack.rescan(patience).await.expect("a pass is made");
+    (pass.tally.published.total().objects, queues.quiet(patience).await)
 }
 
 /// Asks once more for what was given up on because its engines were killed. Returns how many dead letters were redriven.
@@ -169,7 +168,7 @@ async fn make_good(stack: &Stack, queues: &Queues<'_>, given_up: &[&Version], pa
 async fn leftovers(world: &World, queues: &Queues<'_>) -> Vec<String> {
     let stack = &world.stack;
     let mut found = Vec::new();
-    for letters in ["ScanDeadLetters", "RescanDeadLetters", "AnnouncementDeadLetters"] {
+    for letters in ["ScanDeadLetters", "RescanDeadLetters", "PassDeadLetters", "AnnouncementDeadLetters"] {
         let depth = queues.depth_of(letters).await;
         if depth > 0 {
             found.push(format!("{letters} has {depth} messages"));

@@ -65,6 +65,7 @@ impl Stack {
             // Each is a process with an engine of its own, on a machine that may have two processors.
             ("ScanConcurrency", "2".to_owned()),
             ("RescanConcurrency", "2".to_owned()),
+            ("PassConcurrency", "2".to_owned()),
         ];
         let ours = ours.map(|(name, value)| (name.to_owned(), value));
         let parameters: Vec<_> = ours.into_iter().chain(options.parameters).collect();

@@ -1,0 +1,163 @@
+//! `nacre rescan`: passes over the scan records, begun, watched and ended.
+
+mod status;
+
+use std::{io, process::ExitCode};
+
+use aws_sdk_lambda::primitives::Blob;
+use clap::{Args, Subcommand, builder::NonEmptyStringValueParser};
+use nacre_shared::{
+    aws::{S3Definitions, sdk_config},
+    definitions::manifest::Generation,
+    port::{Clock, SystemClock},
+    published::{PointerRead, PublishedError, read_pointer},
+    rescan_pass::{Kept, Pass, PassStoreError, cancel, read_pass},
+    telemetry::error_chain,
+};
+use serde::Deserialize;
+
+use crate::printable::printable;
+
+/// Look again at recorded objects, as far as what changed concerns them.
+#[derive(Debug, Args)]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Begin a pass over the scan records for the published generation, unless one is under way.
+    Start {
+        /// The rescanner's function: output `RescannerFunction` of the stack
+        #[arg(long, env = "NACRE_RESCANNER_FUNCTION", value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
+        function: String,
+    },
+    /// Tell how far a pass came, and what it found and did.
+    Status {
+        #[command(flatten)]
+        which: Which,
+        /// Print one JSON object
+        #[arg(long)]
+        json: bool,
+    },
+    /// End the pass that is under way; what it asked for stays asked for.
+    Cancel {
+        #[command(flatten)]
+        which: Which,
+    },
+}
+
+/// Which pass.
+#[derive(Debug, Args)]
+struct Which {
+    /// The definitions bucket
+    #[arg(long, env = "AV_DEFINITION_S3_BUCKET", value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
+    bucket: String,
+    /// Generation of definitions; the published one when not given
+    #[arg(long, value_name = "NUMBER")]
+    generation: Option<u64>,
+}
+
+/// Why a command was not done; each with what to do.
+#[derive(Debug, thiserror::Error)]
+enum RescanError {
+    #[error("what is published cannot be read")]
+    Published(#[from] PublishedError),
+    #[error("nothing is published there yet: run the updater, unless the bucket has another name")]
+    Nothing,
+    #[error("there is no pass for generation {0}: `nacre rescan start` begins one")]
+    NoPass(u64),
+    #[error("what is known of passes cannot be read or written")]
+    Passes(#[from] PassStoreError),
+    #[error("the pass for generation {0} is done with: there is nothing to cancel")]
+    Done(u64),
+    #[error("{0} could not be invoked")]
+    Invoke(String, #[source] Box<dyn std::error::Error + Send + Sync>),
+    #[error("{function} failed: {told}")]
+    Function { function: String, told: String },
+    #[error("the result cannot be written")]
+    Output(#[from] io::Error),
+}
+
+/// Runs the command. Exit status: 0 when it was done, 1 when not, 2 for wrong arguments.
+pub(crate) async fn run(arguments: &Arguments) -> ExitCode {
+    let done = match &arguments.command {
+        Command::Start { function } => start(function).await,
+        Command::Status { which, json } => status(which, *json).await,
+        Command::Cancel { which } => end(which).await,
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("nacre rescan: {}", printable(&error_chain(&error)));
+            ExitCode::from(1)
+        }
+    }
+}
+
+/// What the rescanner answers.
+#[derive(Debug, Deserialize)]
+struct Answer {
+    generation: u64,
+    attempt: u32,
+    segments: u32,
+    outcome: String,
+}
+
+async fn start(function: &str) -> Result<(), RescanError> {
+    let client = aws_sdk_lambda::Client::new(&sdk_config().await);
+    let request = client.invoke().function_name(function).payload(Blob::new(r#"{"rescan":"start"}"#));
+    let answer = request.send().await.map_err(|error| RescanError::Invoke(function.to_owned(), error.into()))?;
+    let payload = answer.payload().map(Blob::as_ref).unwrap_or_default();
+    let failed =
+        || RescanError::Function { function: function.to_owned(), told: String::from_utf8_lossy(payload).into_owned() };
+    if answer.function_error().is_some() {
+        return Err(failed());
+    }
+    let Answer { generation, attempt, segments, outcome } = serde_json::from_slice(payload).map_err(|_| failed())?;
+    let what = match outcome.as_str() {
+        "begun" => "is begun",
+        "resumed" => "was stuck, and goes on",
+        _ => "is under way already",
+    };
+    say(&format!("pass {attempt} for generation {generation} {what}, in {segments} segments"))?;
+    Ok(say("`nacre rescan status` tells how far it is")?)
+}
+
+async fn status(which: &Which, json: bool) -> Result<(), RescanError> {
+    let (store, pass) = find(which).await?;
+    let progress = status::progress(&store, &pass).await?;
+    Ok(say(&if json { status::as_json(&pass, &progress) } else { status::in_words(&pass, &progress) })?)
+}
+
+async fn end(which: &Which) -> Result<(), RescanError> {
+    let (store, pass) = find(which).await?;
+    if status::progress(&store, &pass).await?.state.is_final() {
+        return Err(RescanError::Done(pass.id.generation.0));
+    }
+    cancel(&store, pass.id, SystemClock.now()).await?;
+    let (attempt, generation) = (pass.id.attempt, pass.id.generation.0);
+    Ok(say(&format!("pass {attempt} for generation {generation} ends before its next pages"))?)
+}
+
+/// The newest pass for a generation.
+async fn find(which: &Which) -> Result<(S3Definitions, Pass), RescanError> {
+    let store = S3Definitions::new(&sdk_config().await, &which.bucket);
+    let generation = match which.generation {
+        Some(generation) => Generation(generation),
+        None => match read_pointer(&store, None).await? {
+            PointerRead::Read { pointer, .. } => pointer.generation,
+            PointerRead::Missing | PointerRead::Unchanged => return Err(RescanError::Nothing),
+        },
+    };
+    let kept = read_pass(&store, generation).await?;
+    let Kept { pass, .. } = kept.ok_or(RescanError::NoPass(generation.0))?;
+    Ok((store, pass))
+}
+
+fn say(text: &str) -> io::Result<()> {
+    use io::Write;
+    let mut out = io::stdout().lock();
+    text.lines().try_for_each(|line| writeln!(out, "{}", printable(line)))
+}
