@@ -71,7 +71,8 @@ impl Stack {
         let parameters: Vec<_> = ours.into_iter().chain(options.parameters).collect();
         let outputs = deploy(&sdk, &options.bundles, &parameters).await?;
         let rescanner = physical_name(&sdk, "RescannerRole").await?;
-        identity::allow_batches(&sdk, &rescanner, outputs.get("RescanTrigger").map_or("", String::as_str)).await?;
+        let output = |name| outputs.get(name).map_or("", String::as_str);
+        identity::allow_batches(&sdk, &rescanner, output("RescanTrigger"), output("PassQueue")).await?;
         Ok(Self { ministack, sdk, outputs, users: AtomicUsize::new(0) })
     }
 
