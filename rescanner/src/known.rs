@@ -54,10 +54,7 @@ impl Known {
         definitions: &impl DefinitionsStore,
         from: Generation,
     ) -> Result<(Arc<Change>, &EngineVersion), ChangesError> {
-        let changes = match &mut self.0 {
-            Some(Published { changes, .. }) => changes,
-            None => return Ok((Arc::new(Change::NotKept), &NOBODY)),
-        };
+        let Some(Published { changes, .. }) = &mut self.0 else { return Ok((Arc::new(Change::NotKept), &NOBODY)) };
         let change = changes.since(definitions, from).await?;
         Ok((change, changes.engine()))
     }

@@ -3,7 +3,10 @@
 use std::{collections::HashSet, time::Duration};
 
 use aws_config::SdkConfig;
-use aws_sdk_sqs::{Client, types::SendMessageBatchRequestEntry};
+use aws_sdk_sqs::{
+    Client,
+    types::{SendMessageBatchRequestEntry, SendMessageBatchResultEntry},
+};
 
 use super::store_error::{store_error, unexpected};
 use crate::port::{StoreError, WorkQueue};
@@ -37,7 +40,7 @@ impl SqsQueue {
         let request = self.client.send_message_batch().queue_url(&self.url).set_entries(Some(entries));
         let response = request.send().await.map_err(store_error)?;
         // What is not named as taken was not taken.
-        let taken: HashSet<&str> = response.successful().iter().map(|taken| taken.id()).collect();
+        let taken: HashSet<&str> = response.successful().iter().map(SendMessageBatchResultEntry::id).collect();
         let left = batch.iter().enumerate().filter(|(index, _)| !taken.contains(index.to_string().as_str()));
         Ok(left.map(|(_, body)| *body).collect())
     }

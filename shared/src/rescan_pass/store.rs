@@ -143,7 +143,7 @@ pub async fn keep_report(store: &impl DefinitionsStore, report: &SegmentReport) 
 pub async fn reports(store: &impl DefinitionsStore, id: PassId) -> Result<Vec<SegmentReport>, PassStoreError> {
     let mut reports = Vec::new();
     for key in keys(store, &id.prefix(), MAX_KEYS_OF_A_PASS).await? {
-        if key.ends_with(".json") {
+        if is_report(&key) {
             // Nothing removes a report but retention.
             reports.extend(read(store, &key).await?.map(|(report, _)| report));
         }
@@ -161,8 +161,7 @@ pub async fn spent_on(store: &impl DefinitionsStore, now: DateTime<Utc>) -> Resu
     let mut spent = Amount::default();
     for listed in listed {
         // What was not written today is of no pass that was begun today.
-        let is_report = listed.key.ends_with(".json") && !listed.key.ends_with("/pass.json");
-        if is_report && listed.modified.date_naive() >= now.date_naive() {
+        if is_report(&listed.key) && listed.modified.date_naive() >= now.date_naive() {
             let report: Option<(SegmentReport, String)> = read(store, &listed.key).await?;
             let today = report.filter(|(report, _)| report.begun.date_naive() == now.date_naive());
             spent.add(today.map(|(report, _)| report.tally.published.total()).unwrap_or_default());
@@ -203,6 +202,12 @@ pub async fn forget(store: &impl DefinitionsStore, id: PassId) -> Result<(), Pas
         store.remove(&key).await.map_err(|source| PassStoreError::Store { key, source })?;
     }
     Ok(())
+}
+
+/// Whether a key under a pass is that of a segment's report.
+fn is_report(key: &str) -> bool {
+    let number = key.rsplit('/').next().and_then(|name| name.strip_suffix(".json"));
+    number.is_some_and(|number| number.parse::<u32>().is_ok())
 }
 
 async fn keys(store: &impl DefinitionsStore, prefix: &str, limit: usize) -> Result<Vec<String>, PassStoreError> {
