@@ -16,6 +16,9 @@ use crate::{Rescanner, task::Task};
 /// Attempts of one generation whose reports are kept.
 const KEPT_ATTEMPTS: u32 = 10;
 
+/// Segments that the first one of a pass is after the first one of the generation before; prime, so that each has its turn.
+const STRIDE: u64 = 101;
+
 /// Why no pass was begun.
 #[derive(Debug, thiserror::Error)]
 pub enum BeginError {
@@ -127,7 +130,9 @@ where
             // Whoever was faster hands the work out, or its retry does.
             return Ok(Begun { id, segments, outcome: Outcome::UnderWay });
         };
-        let all: Vec<u32> = (0..segments).collect();
+        // Where every pass is overtaken before its end, no segment is always the last.
+        let mut all: Vec<u32> = (0..segments).collect();
+        all.rotate_left(usize::try_from(generation.0.wrapping_mul(STRIDE) % u64::from(segments.max(1))).unwrap_or(0));
         self.hand_out(&pass, &all, &[]).await?;
         self.mark_handed_out(pass, &etag).await?;
         if let Some(long_ago) = attempt.checked_sub(KEPT_ATTEMPTS).filter(|attempt| *attempt > 0) {

@@ -19,7 +19,7 @@ async fn an_unaffected_record_is_renewed_halfway_to_being_forgotten_and_no_other
     {
         world.record(key, generation, target).await;
     }
-    world.publish(15 + half, &vec![1; 14 + MAX_STEPS / 2]).await;
+    world.publish(15 + half, &[1; 14 + MAX_STEPS / 2]).await;
     let tally = world.pass(Cause::Announced).await.tally;
     assert_eq!((tally.renewed, tally.unaffected[&Unaffected::NothingMatches]), (2, 3));
     let generations: BTreeMap<String, u64> =

@@ -18,7 +18,7 @@ use nacre_shared::{
         history::{Step, StepKind},
         manifest::{BodyEntry, EngineProof, Generation, Manifest, POINTER_KEY, Pointer},
     },
-    event::{Cause as ScanCause, Invocation, Notice},
+    event::{Cause as ScanCause, Invocation, Notice, ScanRequest},
     port::{Clock, DefinitionsStore, RecordStore, WriteCondition},
     rescan_pass::{Budget, Cause, PassId, Progress, SegmentReport, is_cancelled, read_pass, reports},
     scan_record::ScanRecord,
@@ -230,10 +230,9 @@ fn asked(topic: &MemoryTopic) -> Vec<(u64, String)> {
         messages.iter().flat_map(|message| Invocation::read(&serde_json::from_str(&message.body).unwrap()).messages);
     let notices = read.flat_map(|message| message.notices);
     let asked = notices.map(|notice| match notice {
-        Notice::Scan(request) => match request.cause {
-            ScanCause::Definitions(generation) => (generation.0, request.object.key),
-            other => panic!("{other:?}"),
-        },
+        Notice::Scan(ScanRequest { object, cause: ScanCause::Definitions(generation), .. }) => {
+            (generation.0, object.key)
+        }
         other => panic!("{other:?}"),
     });
     asked.collect()

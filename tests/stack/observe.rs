@@ -11,7 +11,7 @@ use nacre_shared::{
     scan_record::ScanRecord,
     tag_policy::Tag,
 };
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::{
     Stack,
@@ -110,7 +110,7 @@ impl Stack {
         while started.elapsed() <= patience {
             let Some(id) = begun else {
                 let outcome = self.invoke(self.output("RescannerFunction"), json!({ "rescan": "start" })).await?;
-                if outcome.payload["outcome"] == "begun" {
+                if outcome.payload.get("outcome").and_then(Value::as_str) == Some("begun") {
                     begun = serde_json::from_value::<PassId>(outcome.payload).ok();
                 }
                 tokio::time::sleep(INTERVAL).await;
