@@ -1,6 +1,7 @@
 //! The rescanner's settings.
 
 use nacre_shared::{
+    rescan_pass::{Budget, MAX_SEGMENTS},
     settings::{Setting, SettingError, Settings},
     settings_table,
 };
@@ -10,10 +11,10 @@ pub const SETTINGS: &[Setting] = settings_table![
     "AV_DEFINITION_S3_BUCKET", "required", "definitions bucket";
     "NACRE_RECORDS_TABLE", "required", "table of scan records";
     "NACRE_TRIGGER_TOPIC_ARN", "required", "topic that rescans are asked for on";
-    "NACRE_PASS_TOPIC_ARN", "required", "topic that a pass's own work is sent on, and comes back from by a queue";
-    "NACRE_RESCAN_SEGMENTS", "one for 50,000 records", "parts that the table is read in, 1 to 256";
-    "NACRE_RESCAN_OBJECTS_PER_PASS", "unlimited", "most objects that one pass asks for; the next pass asks for the others";
-    "NACRE_RESCAN_BYTES_PER_PASS", "unlimited", "most bytes of objects that one pass asks for";
+    "NACRE_PASS_QUEUE_URL", "required", "queue by which the work of a pass is handed on";
+    "NACRE_RESCAN_SEGMENTS", "one for each 50,000 records", "parts that the table is worked in, 1 to 256";
+    "NACRE_RESCAN_OBJECTS_PER_DAY", "any number", "most objects that passes begun on one day (UTC) ask for; the rest is left to the next pass";
+    "NACRE_RESCAN_BYTES_PER_DAY", "any number", "most bytes of these objects; the last object of each segment may go beyond";
     "AWS_REGION", "required", "region that triggers name; Lambda sets it";
 ];
 
@@ -26,38 +27,14 @@ pub struct Config {
     pub records_table: String,
     /// `NACRE_TRIGGER_TOPIC_ARN`, required: the `ScannerTrigger` topic.
     pub trigger_topic_arn: String,
-    /// `NACRE_PASS_TOPIC_ARN`, required: the topic of a pass's own work.
-    pub pass_topic_arn: String,
-    /// `NACRE_RESCAN_SEGMENTS`: parts that the table is read in; unset, by its size.
+    /// `NACRE_PASS_QUEUE_URL`, required: the queue of our own work.
+    pub pass_queue_url: String,
+    /// `NACRE_RESCAN_SEGMENTS`, follows the table's size: parts that it is worked in.
     pub segments: Option<u32>,
-    /// `NACRE_RESCAN_OBJECTS_PER_PASS` and `NACRE_RESCAN_BYTES_PER_PASS`: what one pass may ask for.
-    pub budget: Budget,
+    /// `NACRE_RESCAN_OBJECTS_PER_DAY` and `NACRE_RESCAN_BYTES_PER_DAY`, unlimited: what the passes of a day may spend.
+    pub daily_budget: Budget,
     /// `AWS_REGION`, which Lambda sets: the region that triggers name.
     pub region: String,
-}
-
-/// What one pass may ask for; `None` for as much as there is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Budget {
-    /// Objects.
-    pub objects: Option<u64>,
-    /// Bytes of them.
-    pub bytes: Option<u64>,
-}
-
-impl Budget {
-    /// What one of so many segments may ask for, which is at least one object.
-    #[must_use]
-    pub fn of_one(self, segments: u32) -> Self {
-        let share = |limit: u64| limit.div_ceil(u64::from(segments.max(1)));
-        Self { objects: self.objects.map(share), bytes: self.bytes.map(share) }
-    }
-
-    /// Whether so many objects of so many bytes may be asked for. One object may be, whatever its size: it would wait for ever.
-    pub fn allows(self, objects: u64, bytes: u64) -> bool {
-        let within = |limit: Option<u64>, asked| limit.is_none_or(|limit| asked <= limit);
-        within(self.objects, objects) && (objects <= 1 || within(self.bytes, bytes))
-    }
 }
 
 impl Config {
@@ -68,18 +45,23 @@ impl Config {
     pub fn from_vars(variable: impl Fn(&str) -> Option<String>) -> Result<Self, SettingError> {
         let settings = Settings::new(variable);
         let segments = settings.parsed("NACRE_RESCAN_SEGMENTS", |value| {
-            value.parse().ok().filter(|segments| (1..=256).contains(segments)).ok_or("a whole number from 1 to 256")
+            value
+                .parse()
+                .ok()
+                .filter(|segments| (1..=MAX_SEGMENTS).contains(segments))
+                .ok_or("a whole number from 1 to 256")
         })?;
+        let daily_budget = Budget {
+            objects: settings.positive("NACRE_RESCAN_OBJECTS_PER_DAY")?,
+            bytes: settings.positive("NACRE_RESCAN_BYTES_PER_DAY")?,
+        };
         Ok(Self {
             definitions_bucket: settings.required("AV_DEFINITION_S3_BUCKET", "the definitions bucket's name")?,
             records_table: settings.required("NACRE_RECORDS_TABLE", "the scan records table's name")?,
             trigger_topic_arn: settings.required("NACRE_TRIGGER_TOPIC_ARN", "the ScannerTrigger topic's ARN")?,
-            pass_topic_arn: settings.required("NACRE_PASS_TOPIC_ARN", "the ARN of the topic of passes")?,
+            pass_queue_url: settings.required("NACRE_PASS_QUEUE_URL", "the URL of the queue of passes")?,
             segments,
-            budget: Budget {
-                objects: settings.positive("NACRE_RESCAN_OBJECTS_PER_PASS")?,
-                bytes: settings.positive("NACRE_RESCAN_BYTES_PER_PASS")?,
-            },
+            daily_budget,
             region: settings.required("AWS_REGION", "the region of the scanned buckets")?,
         })
     }
@@ -89,13 +71,15 @@ impl Config {
 mod tests {
     use super::*;
 
-    const ALL: [(&str, &str); 6] = [
+    const ALL: [(&str, &str); 8] = [
         ("AV_DEFINITION_S3_BUCKET", "definitions"),
         ("NACRE_RECORDS_TABLE", "records"),
         ("NACRE_TRIGGER_TOPIC_ARN", "arn:aws:sns:eu-west-1:1:trigger"),
-        ("NACRE_PASS_TOPIC_ARN", "arn:aws:sns:eu-west-1:1:passes"),
         ("AWS_REGION", "eu-west-1"),
+        ("NACRE_PASS_QUEUE_URL", "https://sqs.eu-west-1.amazonaws.com/1/pass"),
         ("NACRE_RESCAN_SEGMENTS", "16"),
+        ("NACRE_RESCAN_OBJECTS_PER_DAY", "1000"),
+        ("NACRE_RESCAN_BYTES_PER_DAY", "1000000"),
     ];
 
     fn config(changed: &str, value: &str) -> Result<Config, SettingError> {
@@ -120,8 +104,11 @@ mod tests {
     }
 
     #[test]
-    fn segments_have_a_default() {
-        assert_eq!(config("", "").unwrap().segments, Some(16));
+    fn without_bounds_a_pass_follows_the_table() {
+        let bounded = config("", "").unwrap();
+        assert_eq!((bounded.segments, bounded.daily_budget.objects), (Some(16), Some(1000)));
         assert_eq!(config("NACRE_RESCAN_SEGMENTS", "").unwrap().segments, None);
+        let budget = config("NACRE_RESCAN_OBJECTS_PER_DAY", "").unwrap().daily_budget;
+        assert_eq!(budget, Budget { objects: None, bytes: Some(1_000_000) });
     }
 }

@@ -8,13 +8,19 @@ use std::{
 };
 
 use lambda_runtime::{Diagnostic, Error, LambdaEvent, run, service_fn};
-use nacre_rescanner::{Ports, config::Config};
+use nacre_rescanner::{PassSettings, Ports, Rescanner, config::Config, patience::Patience, segment::Limits};
 use nacre_shared::{
-    aws::{self, DynamoRecords, S3Definitions, SnsTopic},
+    aws::{self, DynamoRecords, S3Definitions, SnsTopic, SqsQueue},
     port::{Clock, SystemClock},
     telemetry::embedded_metrics,
 };
 use serde_json::Value;
+
+/// Most pages of one message: a million records, of which no invocation needs to know more.
+const PAGES_OF_A_MESSAGE: u64 = 1000;
+
+/// What is left of an invocation's time for handing on.
+const TIME_TO_HAND_ON: Duration = Duration::from_secs(10);
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -23,18 +29,24 @@ async fn main() -> ExitCode {
 
 #[expect(clippy::disallowed_methods, reason = "the composition root reads the environment")]
 async fn function() -> Result<(), Error> {
-    let config = &Config::from_vars(|name| env::var(name).ok())?;
-    let sdk = aws::sdk_config().await;
-    let ports = &Ports {
+    let config = Config::from_vars(|name| env::var(name).ok())?;
+    // Nobody waits for a pass, and it must not crowd out the scanner.
+    let sdk = aws::patient(&aws::sdk_config().await);
+    let ports = Ports {
         definitions: S3Definitions::new(&sdk, &config.definitions_bucket),
         records: DynamoRecords::new(&sdk, &config.records_table),
         triggers: SnsTopic::new(&sdk, &config.trigger_topic_arn),
-        work: SnsTopic::new(&sdk, &config.pass_topic_arn),
+        queue: SqsQueue::new(&sdk, &config.pass_queue_url),
         clock: SystemClock,
     };
+    let Config { region, segments, daily_budget, .. } = config;
+    let settings = PassSettings { region, segments, daily_budget, patience: Patience::default() };
+    let rescanner = &Rescanner::new(ports, settings);
     run(service_fn(move |event: LambdaEvent<Value>| async move {
-        let handled = ports.handle(&event.payload, config, deadline(&event)).await.map_err(Diagnostic::from)?;
-        if let Some(line) = embedded_metrics("rescanner", None, ports.clock.now(), &handled.counts()) {
+        let limits = Limits { pages: PAGES_OF_A_MESSAGE, until: time_to_hand_on(&event) };
+        let handled = Box::pin(rescanner.handle(&event.payload, limits)).await.map_err(Diagnostic::from)?;
+        let counts = handled.counts();
+        if let Some(line) = embedded_metrics("rescanner", None, rescanner.ports().clock.now(), &counts) {
             // CloudWatch reads metrics from the log stream; a closed one must not fail the invocation.
             let _ = writeln!(std::io::stdout(), "{line}");
         }
@@ -43,9 +55,9 @@ async fn function() -> Result<(), Error> {
     .await
 }
 
-/// When the invocation ends, on the clock that only goes forward.
+/// On the clock that only goes forward.
 #[expect(clippy::disallowed_methods, reason = "Lambda tells the end as a time of day")]
-fn deadline(event: &LambdaEvent<Value>) -> Instant {
+fn time_to_hand_on(event: &LambdaEvent<Value>) -> Instant {
     let left = event.context.deadline().duration_since(SystemTime::now()).unwrap_or(Duration::ZERO);
-    Instant::now() + left
+    Instant::now() + left.saturating_sub(TIME_TO_HAND_ON)
 }

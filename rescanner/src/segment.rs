@@ -1,47 +1,33 @@
-//! One segment of the table: page, plan, publish, until its time or its pass is over.
+//! Works on one segment of the table for as long as one invocation may: page by page, look, plan, publish.
 
-use std::{collections::BTreeMap, sync::Arc, time::Instant};
+use std::time::{Duration, Instant};
 
-use chrono::{DateTime, Utc};
 use nacre_shared::{
-    changes::{Changes, ChangesError},
-    definitions::{
-        history::MAX_STEPS,
-        manifest::{Generation, Manifest},
+    port::{Clock, DefinitionsStore, RecordPages, RecordStore, StoreError, Topic, WorkQueue},
+    published::PublishedError,
+    rescan_pass::{
+        FORMAT, PassStoreError, SegmentReport, State, Tally, Written, is_cancelled, keep_report, read_report,
     },
-    event::{Recorded, RescanKind, RescanTrigger},
-    port::{DefinitionsStore, RecordPages, Segment, StoreError, Topic, TopicMessage},
-    published::{PointerRead, PublishedError, read_pointer},
-    rescan_pass::{Progress, Tally, Work, read_begun},
-    rescan_plan::{RescanPlan, plan_rescan},
-    scan_record::{EngineVersion, RecordSummary},
-    verdict::Verdict,
 };
 
-use crate::config::Budget;
+use crate::{Rescanner, known::Known, task::Task, triggers::PublishError};
 
-/// Most objects that one message names: when one of them fails, all of them come again.
-const MAX_OBJECTS: usize = 25;
+/// How often the report is written while the work goes on, for people who watch it.
+const REPORT_INTERVAL: Duration = Duration::from_secs(5);
 
-/// Most bytes of objects that one message names, unless it names one alone.
-const MAX_BYTES: u64 = 64 << 20;
-
-/// Most bytes of keys that one message names, unless it names one alone: a message has at most 256 KiB.
-const MAX_KEY_BYTES: usize = 24 << 10;
-
-/// A record that needs no scan is brought to the generation all the same when it is this many generations behind: what changed
-/// before that is soon forgotten.
-const RENEWED_AFTER: u64 = MAX_STEPS as u64 / 2;
-
-/// Why a segment cannot go on; its message comes again, and goes on where it began.
+/// Why a message failed. It comes again with what it said, so what is published twice is answered by the records, and nothing is
+/// counted twice.
 #[derive(Debug, thiserror::Error)]
-pub enum SegmentError {
-    /// The scan records could not be read.
-    #[error("the scan records could not be read or renewed")]
-    Records(#[source] StoreError),
-    /// What is published could not be read.
-    #[error("what is published could not be read")]
+pub enum WorkError {
+    /// It is none of ours.
+    #[error("the message is not the work of a segment")]
+    Message(#[source] serde_json::Error),
+    /// What is published cannot be told.
+    #[error("the published generation cannot be told")]
     Published(#[from] PublishedError),
+    /// The scan records could not be read.
+    #[error("the scan records could not be read")]
+    Records(#[source] StoreError),
     /// What changed since a record's generation could not be told.
     #[error("what changed since generation {from} could not be told")]
     Changes {
@@ -49,157 +35,162 @@ pub enum SegmentError {
         from: u64,
         /// Why.
         #[source]
-        source: ChangesError,
+        source: PublishedError,
     },
-    /// The cursor in the message is none of this table's.
-    #[error("the message's cursor is not one of this table")]
-    Cursor(#[source] serde_json::Error),
-    /// The topic refused whole batches of triggers.
-    #[error("rescan triggers could not be published")]
-    Publish(#[source] StoreError),
-    /// The topic refused single triggers, also when asked again.
-    #[error("{unpublished} rescan triggers were refused")]
-    Refused {
-        /// How many.
-        unpublished: usize,
-    },
+    /// Objects were not asked for.
+    #[error("objects could not be asked for")]
+    Publish(#[from] PublishError),
+    /// Unaffected records were not renewed.
+    #[error("an unaffected record could not be renewed")]
+    Renew(#[source] StoreError),
+    /// What is left was not handed on.
+    #[error("the work that is left could not be handed on")]
+    HandOn(#[source] StoreError),
+    /// What is known of passes cannot be read or written.
+    #[error("what is known of the pass cannot be read or written")]
+    Passes(#[from] PassStoreError),
 }
 
-/// What a segment is worked with.
-#[derive(Debug)]
-pub struct SegmentWorker<'a, Definitions, Records, Triggers> {
-    /// The definitions bucket.
-    pub definitions: &'a Definitions,
-    /// The scan records.
-    pub records: &'a Records,
-    /// The topic of rescans.
-    pub triggers: &'a Triggers,
-    /// The published manifest, which is of the pass's generation.
-    pub manifest: Arc<Manifest>,
-    /// Region that triggers name.
-    pub region: &'a str,
-    /// What the pass may ask for.
-    pub budget: Budget,
-    /// When to leave the rest to another message.
+/// What came of a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Worked {
+    /// The segment is done with, in this way.
+    Ended(State),
+    /// The rest was handed on.
+    HandedOn,
+    /// The message came again, and its work was done meanwhile.
+    Repeated,
+}
+
+/// How much one message may do.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Pages, at least one.
+    pub pages: u64,
+    /// When to hand on what is left.
     pub until: Instant,
-    /// The time of day.
-    pub now: DateTime<Utc>,
 }
 
-impl<Definitions: DefinitionsStore, Records: RecordPages, Triggers: Topic>
-    SegmentWorker<'_, Definitions, Records, Triggers>
+impl<Definitions, Records, Triggers, Queue, Time> Rescanner<Definitions, Records, Triggers, Queue, Time>
+where
+    Definitions: DefinitionsStore,
+    Records: RecordPages + RecordStore,
+    Triggers: Topic,
+    Queue: WorkQueue,
+    Time: Clock,
 {
-    /// Works on from where the message says, at least one page, holding one at a time. Answers how far it came, with the message
-    /// that goes on.
+    /// Works on the segment of a message, holding one page at a time; answers what came of it and what it found and did.
     ///
     /// # Errors
-    /// [`SegmentError`].
-    pub async fn run(&self, mut work: Work) -> Result<(Progress, Work), SegmentError> {
-        let engine = EngineVersion {
-            version: self.manifest.engine.clamav_version.clone(),
-            functionality_level: self.manifest.engine.functionality_level,
-        };
-        let mut changes = Changes::new(Arc::clone(&self.manifest), engine);
-        let segment = Segment { index: work.index, total: work.total };
-        let budget = self.budget.of_one(work.total);
+    /// [`WorkError`].
+    pub async fn work(&self, body: &str, limits: Limits) -> Result<(Worked, Tally), WorkError> {
+        let mut task: Task<Records::Cursor> = serde_json::from_str(body).map_err(WorkError::Message)?;
+        let definitions = &self.ports.definitions;
+        let before = task.tally.clone();
+        let mut handed = Handed { on: task.tally.pages, left: body.to_owned() };
+        let known_report = read_report(definitions, task.id, task.segment).await?;
+        if known_report.is_some_and(|report| report.state.is_final() || report.handed_on > handed.on) {
+            return Ok((Worked::Repeated, Tally::default()));
+        }
+        let known = &mut *self.known.lock().await;
+        let (mut pages, mut told) = (0, Instant::now());
         loop {
-            if let Some(over) = self.over(&work).await? {
-                return Ok((over, work));
+            if let Some(state) = self.ended(known, &task).await? {
+                return self.end(task, &handed, state, before).await;
             }
-            let cursor = work.cursor.take().map(serde_json::from_value).transpose().map_err(SegmentError::Cursor)?;
-            let page = self.records.page(segment, cursor).await.map_err(SegmentError::Records)?;
-            let tally = self.work_page(&page.records, &mut changes, budget, &work.tally).await?;
-            work.tally.add(&tally);
-            work.tally.unreadable += page.unreadable;
-            let Some(next) = page.next else { return Ok((Progress::Finished, work)) };
-            work.cursor = Some(serde_json::to_value(next).map_err(SegmentError::Cursor)?);
-            if Instant::now() >= self.until {
-                return Ok((Progress::Working, work));
+            if pages > 0 && (pages >= limits.pages || Instant::now() >= limits.until) {
+                handed = Handed { on: task.tally.pages, left: self.hand_on(&task).await? };
+                // After the message: what the report says was handed on must not be lost.
+                self.report(&task, &handed, State::Working).await?;
+                return Ok((Worked::HandedOn, since(&task.tally, &before)));
             }
-        }
-    }
-
-    /// Why the pass is over for this segment; `None` while it is not.
-    async fn over(&self, work: &Work) -> Result<Option<Progress>, SegmentError> {
-        let published = match read_pointer(self.definitions, None).await? {
-            PointerRead::Read { pointer, .. } => pointer.generation,
-            PointerRead::Missing | PointerRead::Unchanged => Generation(0),
-        };
-        let begun = read_begun(self.definitions, work.generation).await?;
-        Ok(match begun {
-            _ if published != work.generation => Some(Progress::Overtaken),
-            Some((begun, _)) if begun.attempt != work.attempt => Some(Progress::Overtaken),
-            Some((begun, _)) if begun.cancelled => Some(Progress::Cancelled),
-            _ => None,
-        })
-    }
-
-    async fn work_page(
-        &self,
-        records: &[RecordSummary],
-        changes: &mut Changes,
-        budget: Budget,
-        before: &Tally,
-    ) -> Result<Tally, SegmentError> {
-        let mut tally = Tally::default();
-        let mut wanted: BTreeMap<RescanKind, Vec<&RecordSummary>> = BTreeMap::new();
-        let (mut objects, mut bytes) = (before.published, before.delta_bytes.saturating_add(before.full_bytes));
-        for record in records {
-            let since = changes.since(self.definitions, record.generation).await;
-            let change = since.map_err(|source| SegmentError::Changes { from: record.generation.0, source })?;
-            let plan = plan_rescan(record, self.manifest.generation, changes.engine(), &change);
-            tally.count(plan, record);
-            let kind = match plan {
-                RescanPlan::UpToDate => continue,
-                RescanPlan::Unaffected(_) => {
-                    // Of an infected one, a part of what convicted it may be gone: a renewed record would not tell.
-                    let is_infected =
-                        record.view.as_ref().is_some_and(|view| matches!(view.verdict, Verdict::Infected { .. }));
-                    if !is_infected && record.generation.0 + RENEWED_AFTER < self.manifest.generation.0 {
-                        self.records.renew(record, self.manifest.generation).await.map_err(SegmentError::Records)?;
-                        tally.renewed += 1;
-                    }
-                    continue;
+            let (part, cursor) = (task.part(), task.cursor.take());
+            let records = &self.ports.records;
+            let page = self.settings.patience.call(|| records.page(part, cursor.clone())).await;
+            let page = page.map_err(WorkError::Records)?;
+            self.look(known, &mut task, &page.records).await?;
+            task.tally.pages += 1;
+            pages += 1;
+            if task.is_first_reading() {
+                task.tally.unreadable += page.unreadable;
+            }
+            task.cursor = page.next;
+            if task.cursor.is_none() && !task.begin_next_reading() {
+                return self.end(task, &handed, State::Finished, before).await;
+            }
+            if told.elapsed() >= REPORT_INTERVAL {
+                if self.report(&task, &handed, State::Working).await? == Written::Theirs {
+                    return Ok((Worked::Repeated, since(&task.tally, &before)));
                 }
-                RescanPlan::DeltaScan => RescanKind::Delta,
-                RescanPlan::FullScan(_) => RescanKind::Full,
-            };
-            bytes = bytes.saturating_add(record.size);
-            objects += 1;
-            if budget.allows(objects, bytes) {
-                wanted.entry(kind).or_default().push(record);
-            } else {
-                tally.carried += 1;
+                told = Instant::now();
             }
         }
-        let messages: Vec<TopicMessage> =
-            wanted.iter().flat_map(|(kind, records)| self.messages(*kind, records)).collect();
-        let refused = self.triggers.publish_all(&messages).await.map_err(SegmentError::Publish)?;
-        if !refused.is_empty() {
-            return Err(SegmentError::Refused { unpublished: refused.len() });
-        }
-        tally.published = wanted.values().map(Vec::len).sum::<usize>() as u64;
-        tally.messages = messages.len() as u64;
-        Ok(tally)
     }
 
-    /// The messages that ask for these objects.
-    fn messages(&self, kind: RescanKind, records: &[&RecordSummary]) -> Vec<TopicMessage> {
-        let trigger = RescanTrigger { generation: self.manifest.generation, kind, region: self.region, at: self.now };
-        let mut messages = Vec::new();
-        let mut rest = records;
-        while !rest.is_empty() {
-            let (mut bytes, mut keys) = (0_u64, 0);
-            let fits = |record: &&&RecordSummary| {
-                bytes = bytes.saturating_add(record.size);
-                keys += record.object.key.len();
-                bytes <= MAX_BYTES && keys <= MAX_KEY_BYTES
-            };
-            let count = rest.iter().take(MAX_OBJECTS).take_while(fits).count().max(1);
-            let (now, later) = rest.split_at(count);
-            messages.push(trigger.message(now.iter().map(|record| Recorded::from(*record))));
-            rest = later;
+    /// Whether somebody ended the pass: a newer generation, or an operator.
+    async fn ended(&self, known: &mut Known, task: &Task<Records::Cursor>) -> Result<Option<State>, WorkError> {
+        let definitions = &self.ports.definitions;
+        let (published, cancelled) = futures::join!(known.look(definitions), is_cancelled(definitions, task.id));
+        if published? != Some(task.id.generation) {
+            return Ok(Some(State::Overtaken));
         }
-        messages
+        Ok(cancelled?.then_some(State::Cancelled))
     }
+
+    async fn end(
+        &self,
+        task: Task<Records::Cursor>,
+        handed: &Handed,
+        state: State,
+        before: Tally,
+    ) -> Result<(Worked, Tally), WorkError> {
+        self.report(&task, handed, state).await?;
+        Ok((Worked::Ended(state), since(&task.tally, &before)))
+    }
+
+    /// Sends what is left to ourselves; answers what was sent.
+    async fn hand_on(&self, task: &Task<Records::Cursor>) -> Result<String, WorkError> {
+        let unwritable = |error: serde_json::Error| WorkError::HandOn(StoreError::Unexpected(error.into()));
+        let body = [serde_json::to_string(task).map_err(unwritable)?];
+        self.settings.patience.call(|| self.ports.queue.send(&body)).await.map_err(WorkError::HandOn)?;
+        let [body] = body;
+        Ok(body)
+    }
+
+    async fn report(
+        &self,
+        task: &Task<Records::Cursor>,
+        handed: &Handed,
+        state: State,
+    ) -> Result<Written, PassStoreError> {
+        let report = SegmentReport {
+            format: FORMAT,
+            id: task.id,
+            segment: task.segment,
+            begun: task.begun,
+            state,
+            handed_on: handed.on,
+            left: handed.left.clone(),
+            updated: self.ports.clock.now(),
+            tally: task.tally.clone(),
+        };
+        keep_report(&self.ports.definitions, &report).await
+    }
+}
+
+/// The message by which the work was last handed on, and the pages that it knows of.
+struct Handed {
+    on: u64,
+    left: String,
+}
+
+/// What an invocation did of what a segment did, as far as it is told in metrics.
+fn since(now: &Tally, before: &Tally) -> Tally {
+    let mut did = Tally { examined: now.examined - before.examined, ..Tally::default() };
+    did.pages = now.pages - before.pages;
+    did.renewed = now.renewed - before.renewed;
+    did.unreadable = now.unreadable - before.unreadable;
+    did.published.delta.objects = now.published.delta.objects - before.published.delta.objects;
+    did.published.full.objects = now.published.full.objects - before.published.full.objects;
+    did
 }

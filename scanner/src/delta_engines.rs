@@ -3,11 +3,12 @@
 use std::{collections::VecDeque, fs, path::PathBuf, sync::Arc};
 
 use nacre_shared::{
-    changes::{Changes, ChangesError, Composed},
+    changes::{Changes, Composed},
     definitions::manifest::Generation,
     engine::EnginePool,
     incremental::AddedNames,
     port::DefinitionsStore,
+    published::PublishedError,
 };
 
 use crate::local_definitions::{DefinitionsError, LocalDisk};
@@ -31,7 +32,7 @@ pub(crate) struct DeltaEngine {
 pub enum DeltaEngineError {
     /// What was added cannot be told.
     #[error("what was added cannot be told")]
-    Changes(#[from] ChangesError),
+    Changes(#[from] PublishedError),
     /// What it loads cannot be laid out.
     #[error("what a delta engine loads cannot be laid out")]
     Definitions(#[from] DefinitionsError),

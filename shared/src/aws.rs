@@ -1,10 +1,11 @@
-//! Adapters of the ports to S3, DynamoDB and SNS, one for each service.
+//! Adapters of the ports to S3, DynamoDB, SNS, SQS and EventBridge, one for each service.
 
 mod bus;
 mod definitions;
 mod download;
 mod function;
 mod objects;
+mod queue;
 mod records;
 mod store_error;
 mod topic;
@@ -16,7 +17,8 @@ pub use bus::EventBridgeBus;
 pub use definitions::S3Definitions;
 pub use function::run_function;
 pub use objects::S3Objects;
-pub use records::DynamoRecords;
+pub use queue::SqsQueue;
+pub use records::{DynamoRecords, RecordKey};
 pub use topic::SnsTopic;
 
 /// The clients' common configuration: region, credentials and endpoints from the standard variables, bounded waits.
@@ -29,6 +31,11 @@ pub async fn sdk_config() -> SdkConfig {
         .timeout_config(timeouts)
         .load()
         .await
+}
+
+/// The same configuration for work that nobody waits for: it slows down where a service throttles it, and asks more often.
+pub fn patient(config: &SdkConfig) -> SdkConfig {
+    config.clone().into_builder().retry_config(RetryConfig::adaptive().with_max_attempts(8)).build()
 }
 
 /// The same configuration with another endpoint, where one is given.

@@ -7,7 +7,7 @@ use std::{
 
 use crate::{
     definitions::{
-        delta::{Delta, DeltaError, DeltaSummary},
+        delta::{Delta, DeltaSummary},
         history::StepKind,
         manifest::{BodyEntry, Generation, Manifest},
     },
@@ -19,23 +19,6 @@ use crate::{
 
 /// Most lines of a delta over several generations; beyond, a scan with everything is worth more.
 const MAX_COMPOSED_LINES: usize = 250_000;
-
-/// Why what changed cannot be told.
-#[derive(Debug, thiserror::Error)]
-pub enum ChangesError {
-    /// A delta cannot be read.
-    #[error("a published delta cannot be read")]
-    Published(#[from] PublishedError),
-    /// A delta that is the published one is none.
-    #[error("{key} is not a delta")]
-    Invalid {
-        /// The key.
-        key: String,
-        /// Why.
-        #[source]
-        source: DeltaError,
-    },
-}
 
 /// What changed from one generation to another.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -76,22 +59,16 @@ impl Changes {
     /// What changed since a generation, gathered for planning.
     ///
     /// # Errors
-    /// [`ChangesError`].
+    /// [`PublishedError`].
     pub async fn since(
         &mut self,
         store: &impl DefinitionsStore,
         from: Generation,
-    ) -> Result<Arc<Change>, ChangesError> {
+    ) -> Result<Arc<Change>, PublishedError> {
         if let Some(known) = self.since.get(&from) {
             return Ok(Arc::clone(known));
         }
-        let composed = match self.delta_since(store, from).await {
-            // A delta that was lost must not keep objects from being looked at.
-            Err(ChangesError::Published(
-                PublishedError::Altered { .. } | PublishedError::Store { source: StoreError::NotFound, .. },
-            )) => Composed::NotKept,
-            composed => composed?,
-        };
+        let composed = self.delta_since(store, from).await?;
         let change = match composed {
             Composed::Delta(delta) => Change::Known(DeltaSummary::of(&delta, loaded_by(&self.engine))),
             Composed::TooLarge => Change::TooLarge,
@@ -105,12 +82,12 @@ impl Changes {
     /// What changed since a generation.
     ///
     /// # Errors
-    /// [`ChangesError`].
+    /// [`PublishedError`].
     pub async fn delta_since(
         &mut self,
         store: &impl DefinitionsStore,
         from: Generation,
-    ) -> Result<Composed, ChangesError> {
+    ) -> Result<Composed, PublishedError> {
         let (mut sum, mut at) = (Delta::default(), self.manifest.generation);
         let manifest = Arc::clone(&self.manifest);
         // Bounded: each round goes back to an elder generation.
@@ -119,7 +96,8 @@ impl Changes {
                 None => return Ok(Composed::NotKept),
                 Some(StepKind::TooLarge) => return Ok(Composed::TooLarge),
                 Some(StepKind::Delta { delta }) => {
-                    sum = sum.then(self.read(store, delta).await?.as_ref());
+                    let Some(step) = self.read(store, delta).await? else { return Ok(Composed::NotKept) };
+                    sum = sum.then(&step);
                     at = Generation(at.0 - 1);
                 }
                 Some(StepKind::Restored { generation }) if *generation >= from => at = *generation,
@@ -144,13 +122,14 @@ impl Changes {
         store: &impl DefinitionsStore,
         from: Generation,
         to: Generation,
-    ) -> Result<Composed, ChangesError> {
+    ) -> Result<Composed, PublishedError> {
         let (mut sum, mut at) = (Delta::default(), to);
         let manifest = Arc::clone(&self.manifest);
         while at > from {
             match manifest.history.step_to(at) {
                 Some(StepKind::Delta { delta }) => {
-                    sum = sum.then(self.read(store, delta).await?.as_ref());
+                    let Some(step) = self.read(store, delta).await? else { return Ok(Composed::NotKept) };
+                    sum = sum.then(&step);
                     at = Generation(at.0 - 1);
                 }
                 Some(StepKind::TooLarge) => return Ok(Composed::TooLarge),
@@ -160,15 +139,27 @@ impl Changes {
         Ok(Composed::Delta(sum))
     }
 
-    async fn read(&mut self, store: &impl DefinitionsStore, entry: &BodyEntry) -> Result<Arc<Delta>, ChangesError> {
+    /// `None` for a delta that is gone, damaged or of a later version: asking again would never help, and a scan with everything needs
+    /// none.
+    async fn read(
+        &mut self,
+        store: &impl DefinitionsStore,
+        entry: &BodyEntry,
+    ) -> Result<Option<Arc<Delta>>, PublishedError> {
         if let Some(delta) = self.read.get(&entry.sha256) {
-            return Ok(Arc::clone(delta));
+            return Ok(Some(Arc::clone(delta)));
         }
-        let bytes = read_entry(store, entry).await?;
-        let invalid = |source| ChangesError::Invalid { key: entry.object_key.clone(), source };
-        let delta = Arc::new(Delta::parse(&bytes).map_err(invalid)?);
+        let bytes = match read_entry(store, entry).await {
+            Ok(bytes) => bytes,
+            Err(PublishedError::Altered { .. } | PublishedError::Store { source: StoreError::NotFound, .. }) => {
+                return Ok(None);
+            }
+            Err(error) => return Err(error),
+        };
+        let Ok(delta) = Delta::parse(&bytes) else { return Ok(None) };
+        let delta = Arc::new(delta);
         self.read.insert(entry.sha256.clone(), Arc::clone(&delta));
-        Ok(delta)
+        Ok(Some(delta))
     }
 }
 

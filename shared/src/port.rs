@@ -151,6 +151,17 @@ pub trait RecordStore: Sync {
     /// [`StoreError::PreconditionFailed`] when another record took its place.
     fn mark_reported(&self, record: &ScanRecord) -> impl Future<Output = Result<(), StoreError>> + Send;
 
+    /// Says of a reported record that the published generation would have concluded the same, provided that it is still of the generation
+    /// and of the bytes that this was found of.
+    ///
+    /// # Errors
+    /// [`StoreError::PreconditionFailed`] when it is not, or not reported yet.
+    fn renew(
+        &self,
+        record: &RecordSummary,
+        published: Generation,
+    ) -> impl Future<Output = Result<(), StoreError>> + Send;
+
     /// Forgets an object version that is gone; a record that is newer than `removed_at` stays.
     ///
     /// # Errors
@@ -164,21 +175,14 @@ pub trait RecordStore: Sync {
 
 /// The scan records, as the rescanner pages through them.
 pub trait RecordPages: Sync {
-    /// Where a page ended; opaque, and told in messages.
-    type Cursor: Clone + Send + Serialize + DeserializeOwned;
+    /// Where a page ended; opaque, and kept in messages.
+    type Cursor: Clone + Send + Sync + Serialize + DeserializeOwned;
 
-    /// About how many records there are.
+    /// About how large the table is; as of some hours ago.
     ///
     /// # Errors
     /// The store's.
-    fn about(&self) -> impl Future<Output = Result<u64, StoreError>> + Send;
-
-    /// Brings a record to a newer generation without a scan, provided that it still is as the summary says; one that is not is left
-    /// as it is.
-    ///
-    /// # Errors
-    /// The store's.
-    fn renew(&self, record: &RecordSummary, to: Generation) -> impl Future<Output = Result<(), StoreError>> + Send;
+    fn extent(&self) -> impl Future<Output = Result<TableExtent, StoreError>> + Send;
 
     /// Reads one page of one segment of the table.
     ///
@@ -189,6 +193,15 @@ pub trait RecordPages: Sync {
         segment: Segment,
         after: Option<Self::Cursor>,
     ) -> impl Future<Output = Result<Page<Self::Cursor>, StoreError>> + Send;
+}
+
+/// About how large a table is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TableExtent {
+    /// Items.
+    pub items: u64,
+    /// Bytes of all items.
+    pub bytes: u64,
 }
 
 /// One of the equal parts that the table is read in.
@@ -237,6 +250,15 @@ pub trait Topic: Sync {
     /// # Errors
     /// The topic's, when a whole batch was refused.
     fn publish_all(&self, messages: &[TopicMessage]) -> impl Future<Output = Result<Vec<usize>, StoreError>> + Send;
+}
+
+/// A queue of our own messages, each of which comes to us at least once.
+pub trait WorkQueue: Sync {
+    /// Sends any number of messages, each of at most 64 KiB.
+    ///
+    /// # Errors
+    /// The queue's, when it did not take all; it may have taken some.
+    fn send(&self, bodies: &[String]) -> impl Future<Output = Result<(), StoreError>> + Send;
 }
 
 /// When a key of the definitions bucket may be written.

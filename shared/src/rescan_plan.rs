@@ -4,7 +4,7 @@
 //! was found holds nothing that only *removed* signatures found, and nothing of added ones where their matcher had nothing to run
 //! on. Where a link of that argument is missing, the answer is the more careful one.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::{
     definitions::{
@@ -30,7 +30,7 @@ pub enum RescanPlan {
 }
 
 /// Why a scan would conclude the same again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Unaffected {
     /// Nothing that was added can match it.
@@ -42,7 +42,7 @@ pub enum Unaffected {
 }
 
 /// Why only a scan with everything can tell.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum FullScan {
     /// The record is of another format.
@@ -130,6 +130,24 @@ fn by_verdict(view: &RecordView, delta: &DeltaSummary) -> RescanPlan {
         _ if !delta.may_match(view.targets, layers) => RescanPlan::Unaffected(Unaffected::NothingMatches),
         Verdict::Clean => RescanPlan::DeltaScan,
         Verdict::Unscannable { .. } | Verdict::Skipped { .. } => RescanPlan::FullScan(FullScan::Unscannable),
+    }
+}
+
+/// Whether the record may be said to be of the published generation without another scan: its object is unaffected, and so are all
+/// conclusions that may be drawn from the record later.
+///
+/// A record that names several signatures is one of those only while all of them stand. If one of them went, and then the other in a
+/// later generation, the delta from the renewed record would tell of the other alone, and an object that nothing convicts any more
+/// would stay convicted. What was never looked at need not be renewed: it is not judged by what changed.
+pub fn may_be_renewed(record: &RecordSummary, plan: RescanPlan, change: &Change) -> bool {
+    let (Change::Known(delta), Some(view)) = (change, &record.view) else { return false };
+    match plan {
+        RescanPlan::Unaffected(Unaffected::NothingMatches) => true,
+        RescanPlan::Unaffected(Unaffected::StillInfected) => match &view.verdict {
+            Verdict::Infected { signatures } => signatures.iter().all(|name| delta.stands(name)),
+            _ => false,
+        },
+        _ => false,
     }
 }
 

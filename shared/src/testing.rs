@@ -5,6 +5,7 @@ pub mod definitions;
 pub mod failing;
 pub mod memory_definitions;
 pub mod memory_objects;
+pub mod memory_queue;
 pub mod memory_records;
 pub mod memory_topic;
 pub mod records;

@@ -63,6 +63,24 @@ impl Database {
         self.sign(keys);
     }
 
+    /// Makes the next day's version, which has these lines more, by the extension of their file, and the CDIFF that leads there.
+    pub(crate) fn grown(
+        &self,
+        lines: &[(&str, Vec<u8>)],
+        keys: &SigningKeys,
+    ) -> Result<(Self, Vec<u8>), MaterialError> {
+        let mut members = self.members.members.clone();
+        for (kind, more) in lines {
+            members.entry(format!("{}.{kind}", self.name)).or_default().to_mut().extend_from_slice(more);
+        }
+        let (version, built) = (DatabaseVersion(self.version.0 + 1), self.built + TimeDelta::days(1));
+        let random = Random(self.random.0);
+        let mut next = Self { name: self.name.clone(), version, members: Unpacked { members }, built, random };
+        next.sign(keys);
+        let script = between(&self.members, &next.members)?;
+        Ok((next, keys.cdiff(version, &script)))
+    }
+
     /// Makes the next day's version, in which about so many lines are touched, and the CDIFF that leads there.
     pub(crate) fn next(&self, touched: usize, keys: &SigningKeys) -> Result<(Self, Vec<u8>), MaterialError> {
         let all = self.signatures() as usize;

@@ -1,31 +1,57 @@
-//! What a rescan costs: the plan over a million records, and a pass after five hundred new signatures beside a rescan of everything.
+//! What a rescan costs: the plan over millions of records, and a pass after five hundred new signatures beside a rescan of
+//! everything and beside `clamscan`.
 //!
 //! `make bench-rescan` runs it; docs/rescans.md explains the figures. Everything is made on the spot. No figure fails the run, only a
 //! verdict that differs does.
 
+mod arena;
+mod corpus;
+mod delta_engine;
+mod kept;
+mod made_up;
 #[expect(dead_code, unused_imports, reason = "a benchmark uses its part")]
 #[path = "../bench_material/material.rs"]
 mod material;
-mod pass;
+#[expect(dead_code, reason = "a benchmark uses its part")]
+#[path = "../bench_scan/memory.rs"]
+mod memory;
+mod passes;
 #[path = "../bench_scan/pe.rs"]
 mod pe;
+mod peers;
 mod plan;
+mod processes;
+mod table;
+mod world;
 
 use std::{
+    env,
     error::Error,
     io::{self, Write},
+    path::Path,
     process::ExitCode,
 };
 
 use nacre_shared::telemetry::error_chain;
 
-use crate::material::{processor, whole_number};
+use crate::{
+    arena::Arena,
+    material::{processor, whole_number},
+};
 
 /// What a benchmark fails with: whatever it was, it is told and the run ends.
 type Outcome<T> = Result<T, Box<dyn Error>>;
 
 fn main() -> ExitCode {
-    match bench() {
+    let arguments: Vec<String> = env::args().skip(1).collect();
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let outcome = match arguments[..] {
+        ["plan", records, generations] => plan::row(records, generations),
+        ["pass", way, run] => passes::measure(way, Path::new(run)),
+        // Cargo's own arguments say nothing that matters here.
+        _ => bench(),
+    };
+    match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             let _ = writeln!(io::stderr(), "bench-rescan: {}", error_chain(error.as_ref()));
@@ -36,10 +62,16 @@ fn main() -> ExitCode {
 
 fn bench() -> Outcome<()> {
     let signatures = whole_number("BENCH_SIGNATURES", 4_000_000, 10_000)?;
-    let objects = whole_number("BENCH_OBJECTS", 2000, 200)?;
-    let runtime = tokio::runtime::Runtime::new()?;
+    let objects = whole_number("BENCH_OBJECTS", 2000, 200)? as usize;
     let out = &mut io::stdout().lock();
     writeln!(out, "{}", processor())?;
-    let rate = runtime.block_on(plan::bench(out))?;
-    runtime.block_on(pass::bench(out, signatures, objects as usize, rate))
+    table::plans(out, &plan::rows()?)?;
+    let scratch = tempfile::Builder::new().prefix("nacre-bench-").tempdir()?;
+    let arena = Arena::new(scratch.path())?;
+    let published = arena.publish(signatures)?;
+    let ways = passes::contest(&arena, objects)?;
+    let peers = peers::clamscans(&arena, objects, &ways.full.verdicts)?;
+    table::pass(out, &published, objects, &ways, &peers)?;
+    table::dollars(out, objects, &ways)?;
+    Ok(())
 }

@@ -9,8 +9,8 @@ const REQUIRED: [(&str, &str); 6] = [
     ("AV_DEFINITION_S3_BUCKET", "definitions"),
     ("NACRE_RECORDS_TABLE", "records"),
     ("NACRE_TRIGGER_TOPIC_ARN", "arn:aws:sns:eu-west-1:1:trigger"),
-    ("NACRE_PASS_TOPIC_ARN", "arn:aws:sns:eu-west-1:1:passes"),
     ("NACRE_DEFINITIONS_TOPIC_ARN", "arn:aws:sns:eu-west-1:1:definitions"),
+    ("NACRE_PASS_QUEUE_URL", "https://sqs.eu-west-1.amazonaws.com/1/pass"),
     ("AWS_REGION", "eu-west-1"),
 ];
 

@@ -8,7 +8,7 @@ use aws_sdk_s3::types::{
 };
 use aws_sdk_sqs::types::QueueAttributeName;
 use nacre_shared::{
-    aws::{DynamoRecords, S3Definitions, S3Objects, SnsTopic},
+    aws::{DynamoRecords, S3Definitions, S3Objects, SnsTopic, SqsQueue},
     definitions::manifest::Generation,
     object::ObjectId,
     port::{ObjectHead, ObjectStore, RecordPages, RecordStore, Segment, StoreError, TopicMessage},
@@ -126,6 +126,7 @@ async fn records_in_dynamodb_keep_the_contract() {
     Box::pin(contract::records_follow_their_order(&records, "bucket")).await;
     contract::reports_are_of_the_stored_record(&records, "bucket").await;
     contract::removals_respect_the_order_of_events(&records, "bucket").await;
+    contract::renewals_are_of_what_was_found(&records, "bucket").await;
     // More than fit one page.
     contract::pages_hold_every_record_once(&records, "bucket", 1100).await;
 
@@ -209,6 +210,27 @@ async fn topics_in_sns_keep_the_contract() {
             assert_eq!(envelope["MessageAttributes"][name]["Value"], json!(value));
         }
     }
+    stack.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn queues_in_sqs_keep_the_contract() {
+    let (stack, _scratch) = stack().await;
+    let sqs = stack.sqs();
+    let queue = sqs.create_queue().queue_name("contract-work").send().await.unwrap().queue_url().unwrap().to_owned();
+    let mut sent = contract::queues_take_any_number(&SqsQueue::new(stack.sdk_config(), &queue), 25).await;
+    let mut received = Vec::new();
+    for _ in 0..30 {
+        let messages = sqs.receive_message().queue_url(&queue).max_number_of_messages(10).wait_time_seconds(1);
+        let messages = messages.send().await.unwrap();
+        received.extend(messages.messages().iter().map(|message| message.body().unwrap().to_owned()));
+        if received.len() >= sent.len() {
+            break;
+        }
+    }
+    received.sort();
+    sent.sort();
+    assert_eq!(received, sent);
     stack.stop().await.unwrap();
 }
 

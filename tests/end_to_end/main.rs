@@ -13,6 +13,8 @@ mod mirror_to_others;
 #[cfg(test)]
 mod objects;
 #[cfg(test)]
+mod passes;
+#[cfg(test)]
 mod results;
 #[cfg(test)]
 mod settings;

@@ -1,4 +1,4 @@
-//! The scanner's queues, looked at and looked after as an operator does.
+//! The functions' queues, looked at and looked after as an operator does.
 
 use std::time::Duration;
 
@@ -7,8 +7,12 @@ use nacre_stack::Stack;
 use tokio::time::{Instant, sleep};
 
 /// Each queue, and where its messages go that were given up on.
-const QUEUES: [(&str, &str); 3] =
-    [("ScanQueue", "ScanDeadLetters"), ("FullRescanQueue", "RescanDeadLetters"), ("RescanQueue", "RescanDeadLetters")];
+const QUEUES: [(&str, &str); 4] = [
+    ("ScanQueue", "ScanDeadLetters"),
+    ("FullRescanQueue", "RescanDeadLetters"),
+    ("RescanQueue", "RescanDeadLetters"),
+    ("PassQueue", "PassDeadLetters"),
+];
 
 /// Looks in a row that must find nothing: an event may be on its way from one part to the next.
 const LOOKS: u32 = 4;

@@ -9,7 +9,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-use nacre_shared::{aws::S3Definitions, definitions::manifest::Generation, rescan_pass::read_status};
 use nacre_stack::{Stack, programs_directory};
 use serde_json::json;
 use tokio::sync::watch;
@@ -149,18 +148,8 @@ async fn trouble(world: &World, queues: &Queues<'_>, objects: usize, dice: &mut 
 /// Runs the rescanner's next pass: a scan that was under way while the last one looked is found by it. Returns how many records that
 /// took, and how many dead letters were redriven.
 async fn heal(world: &World, queues: &Queues<'_>, patience: Duration) -> (u64, usize) {
-    let outcome = world.invoke("RescannerFunction", json!({ "rescan": "start" })).await;
-    assert_eq!(outcome.payload["begun"], json!(true), "the pass failed: {outcome:?}");
-    let definitions = S3Definitions::new(world.stack.sdk_config(), world.stack.output("DefinitionsBucket"));
-    let deadline = Instant::now() + patience;
-    loop {
-        let status = read_status(&definitions, Generation(2)).await.unwrap().expect("it was begun");
-        if status.is_over() {
-            return (status.tally.published, queues.quiet(patience).await);
-        }
-        assert!(Instant::now() < deadline, "the pass is not over: {status:?}");
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
+    let pass = world.stack.rescan(patience).await.expect("a pass is made");
+    (pass.tally.published.total().objects, queues.quiet(patience).await)
 }
 
 /// Asks once more for what was given up on because its engines were killed. Returns how many dead letters were redriven.
@@ -179,7 +168,7 @@ async fn make_good(stack: &Stack, queues: &Queues<'_>, given_up: &[&Version], pa
 async fn leftovers(world: &World, queues: &Queues<'_>) -> Vec<String> {
     let stack = &world.stack;
     let mut found = Vec::new();
-    for letters in ["ScanDeadLetters", "RescanDeadLetters", "AnnouncementDeadLetters"] {
+    for letters in ["ScanDeadLetters", "RescanDeadLetters", "PassDeadLetters", "AnnouncementDeadLetters"] {
         let depth = queues.depth_of(letters).await;
         if depth > 0 {
             found.push(format!("{letters} has {depth} messages"));

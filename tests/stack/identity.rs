@@ -52,17 +52,24 @@ pub(crate) async fn ordinary_user(operator: &SdkConfig, name: &str, bucket: &str
     Ok(operator.clone().into_builder().credentials_provider(credentials(&id, &secret)).build())
 }
 
-/// Lets a function's role publish in batches. AWS judges `PublishBatch` by `sns:Publish`, which the template grants; MiniStack
-/// asks for an action of that name, which AWS does not have.
+/// Lets a function's role publish on a topic and send to a queue in batches. AWS judges both by `sns:Publish` and `sqs:SendMessage`, which
+/// the template grants; MiniStack asks for actions of their own, which AWS does not have.
 ///
 /// # Errors
 /// [`StackError::Call`].
-pub(crate) async fn allow_batches(operator: &SdkConfig, role: &str, topics: &[&str]) -> Result<(), StackError> {
-    let policy = json!({ "Version": "2012-10-17", "Statement": [{
-        "Effect": "Allow", "Action": "sns:PublishBatch", "Resource": topics,
-    }] });
+pub(crate) async fn allow_batches(
+    operator: &SdkConfig,
+    role: &str,
+    topic: &str,
+    queue_url: &str,
+) -> Result<(), StackError> {
+    let queue = queue_url.rsplit('/').next().unwrap_or_default();
+    let policy = json!({ "Version": "2012-10-17", "Statement": [
+        { "Effect": "Allow", "Action": "sns:PublishBatch", "Resource": topic },
+        { "Effect": "Allow", "Action": "sqs:SendMessageBatch", "Resource": format!("arn:aws:sqs:{REGION}:{ACCOUNT}:{queue}") },
+    ] });
     let put = aws_sdk_iam::Client::new(operator).put_role_policy().role_name(role).policy_name("batches");
-    put.policy_document(policy.to_string()).send().await.map(|_| ()).map_err(call("letting a role publish in batches"))
+    put.policy_document(policy.to_string()).send().await.map(|_| ()).map_err(call("letting a role send in batches"))
 }
 
 fn key_pair(key: &AccessKey) -> (String, String) {

@@ -4,12 +4,14 @@ use std::time::{Duration, Instant};
 
 use aws_sdk_s3::{Client, primitives::ByteStream};
 use nacre_shared::{
-    aws::{DynamoRecords, S3Objects},
+    aws::{DynamoRecords, S3Definitions, S3Objects},
     object::ObjectId,
     port::{ObjectStore, RecordPages, RecordStore, Segment},
+    rescan_pass::{PassId, Progress, read_pass, reports},
     scan_record::ScanRecord,
     tag_policy::Tag,
 };
+use serde_json::{Value, json};
 
 use crate::{
     Stack,
@@ -95,6 +97,34 @@ impl Stack {
         let records = self.await_records(patience, |records| records.iter().any(|record| settled(&record))).await?;
         let record = records.into_iter().find(|record| settled(&record));
         record.ok_or(StackError::TimedOut { waited_for: "a settled record", seconds: patience.as_secs() })
+    }
+
+    /// Has a pass made over the scan records, and waits until it is finished; one that is under way is waited for first.
+    ///
+    /// # Errors
+    /// [`StackError::TimedOut`], [`StackError::Call`].
+    pub async fn rescan(&self, patience: Duration) -> Result<Progress, StackError> {
+        let (store, started) =
+            (S3Definitions::new(self.sdk_config(), self.output("DefinitionsBucket")), Instant::now());
+        let mut begun = None;
+        while started.elapsed() <= patience {
+            let Some(id) = begun else {
+                let outcome = self.invoke(self.output("RescannerFunction"), json!({ "rescan": "start" })).await?;
+                if outcome.payload.get("outcome").and_then(Value::as_str) == Some("begun") {
+                    begun = serde_json::from_value::<PassId>(outcome.payload).ok();
+                }
+                tokio::time::sleep(INTERVAL).await;
+                continue;
+            };
+            let kept = read_pass(&store, id.generation).await.map_err(call("reading a pass"))?;
+            let reports = reports(&store, id).await.map_err(call("reading a pass's reports"))?;
+            let progress = kept.filter(|kept| kept.pass.id == id).map(|kept| kept.pass.progress(&reports, false));
+            if let Some(progress) = progress.filter(|progress| progress.state.is_final()) {
+                return Ok(progress);
+            }
+            tokio::time::sleep(INTERVAL).await;
+        }
+        Err(StackError::TimedOut { waited_for: "a pass over the scan records", seconds: patience.as_secs() })
     }
 
     /// The tags of an object version.

@@ -65,13 +65,14 @@ impl Stack {
             // Each is a process with an engine of its own, on a machine that may have two processors.
             ("ScanConcurrency", "2".to_owned()),
             ("RescanConcurrency", "2".to_owned()),
+            ("PassConcurrency", "2".to_owned()),
         ];
         let ours = ours.map(|(name, value)| (name.to_owned(), value));
         let parameters: Vec<_> = ours.into_iter().chain(options.parameters).collect();
         let outputs = deploy(&sdk, &options.bundles, &parameters).await?;
         let rescanner = physical_name(&sdk, "RescannerRole").await?;
-        let topics = ["RescanTrigger", "RescanPasses"].map(|name| outputs.get(name).map_or("", String::as_str));
-        identity::allow_batches(&sdk, &rescanner, &topics).await?;
+        let output = |name| outputs.get(name).map_or("", String::as_str);
+        identity::allow_batches(&sdk, &rescanner, output("RescanTrigger"), output("PassQueue")).await?;
         Ok(Self { ministack, sdk, outputs, users: AtomicUsize::new(0) })
     }
 

@@ -6,7 +6,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use nacre_shared::{
     definitions::manifest::{BODIES_PREFIX, DELTAS_PREFIX, Generation, MANIFESTS_PREFIX, Manifest, REJECTED_PREFIX},
     port::Listed,
-    rescan_pass::PASSES_PREFIX,
+    rescan_pass::{self, PASSES_PREFIX},
 };
 
 /// How long what no generation needs is left alone: a run may have written it a moment ago, for the next one.
@@ -16,7 +16,7 @@ const GRACE: TimeDelta = TimeDelta::days(2);
 const REJECTED_FOR: TimeDelta = TimeDelta::days(30);
 
 /// What is under `nacre/`, as far as it is kept for a time only.
-pub const PREFIXES: [&str; 5] = [BODIES_PREFIX, DELTAS_PREFIX, MANIFESTS_PREFIX, REJECTED_PREFIX, PASSES_PREFIX];
+pub const PREFIXES: [&str; 5] = [BODIES_PREFIX, DELTAS_PREFIX, MANIFESTS_PREFIX, PASSES_PREFIX, REJECTED_PREFIX];
 
 /// The generations that are kept, of those whose manifests are there: the newest `keep`, whatever their numbers, those that
 /// were superseded within the grace, which scanners may be reading, and the published one.
@@ -51,10 +51,10 @@ pub fn expired(there: &[Listed], kept: &[Manifest], rejected: &BTreeSet<String>,
         if listed.key.starts_with(REJECTED_PREFIX) {
             return !is_kept_report(listed, now);
         }
-        // A pass counts its attempts: with the count gone and a segment's report not, the next would take that segment for done.
-        let pass = listed.key.strip_prefix(PASSES_PREFIX).and_then(|rest| rest.split('/').next()?.parse().ok());
-        if pass.is_some_and(|pass| kept.iter().any(|manifest| manifest.generation == Generation(pass))) {
-            return false;
+        // What passes found is kept with the generation that they were for.
+        if let Some(generation) = rescan_pass::generation_of(&listed.key) {
+            let of_kept = kept.iter().any(|manifest| manifest.generation == generation) || newest < Some(generation);
+            return !of_kept && age > GRACE;
         }
         // A manifest above the published one is a run's that has yet to move the pointer.
         let number = listed.key.strip_prefix(MANIFESTS_PREFIX).and_then(|rest| rest.strip_suffix(".json"));
@@ -107,10 +107,12 @@ mod tests {
     }
 
     #[test]
-    fn what_is_told_of_a_pass_stays_as_long_as_its_generation() {
-        let there = [1, 2].map(|generation| listed(format!("{PASSES_PREFIX}{generation}/pass.json"), 0));
-        let expired = expired(&there, &[manifest(2, 2)], &BTreeSet::new(), at(90));
-        assert_eq!(expired, [format!("{PASSES_PREFIX}1/pass.json")]);
+    fn reports_of_passes_are_kept_with_their_generation() {
+        let keys = [1, 2, 3].map(|generation| format!("{PASSES_PREFIX}{generation}/1/0.json"));
+        let there: Vec<Listed> = keys.iter().map(|key| listed(key.clone(), 0)).collect();
+        let expired = |days| expired(&there, &[manifest(2, 0)], &BTreeSet::new(), at(days));
+        assert_eq!(expired(3), [keys[0].clone()], "the third is of a generation to come");
+        assert!(expired(1).is_empty());
     }
 
     proptest! {

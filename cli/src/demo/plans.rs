@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use nacre_shared::{
     aws::S3Definitions,
-    changes::{Changes, ChangesError},
+    changes::Changes,
     published::{Published, PublishedError},
     rescan_plan::{RescanPlan, Unaffected, plan_rescan},
     scan_record::{EngineVersion, RecordSummary, ScanRecord},
@@ -18,8 +18,6 @@ pub(super) enum PlanError {
     Published(#[from] PublishedError),
     #[error("nothing is published")]
     NonePublished,
-    #[error("what changed cannot be told")]
-    Changes(#[from] ChangesError),
 }
 
 /// Numbers of records by what they need.

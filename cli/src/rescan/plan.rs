@@ -2,11 +2,10 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use aws_config::SdkConfig;
 use clap::{Args, builder::NonEmptyStringValueParser};
 use futures::{StreamExt, TryStreamExt, stream};
 use nacre_shared::{
-    aws::{DynamoRecords, S3Definitions},
+    aws::{DynamoRecords, S3Definitions, sdk_config},
     changes::Changes,
     definitions::manifest::{Generation, Manifest},
     port::{DefinitionsStore, RecordPages, Segment, StoreError},
@@ -18,7 +17,7 @@ use nacre_shared::{
 };
 use serde_json::json;
 
-use super::{RescanError, println_line};
+use super::{RescanError, say, status};
 
 /// Segments that are read at once.
 const SEGMENTS: u32 = 8;
@@ -29,6 +28,9 @@ const MAX_MANIFEST_BYTES: u64 = 4 << 20;
 /// Tell what a pass would ask for, and about what it would cost; asks for nothing.
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
+    /// The definitions bucket
+    #[arg(long, env = "AV_DEFINITION_S3_BUCKET", value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
+    bucket: String,
     /// The table of scan records
     #[arg(long, env = "NACRE_RECORDS_TABLE", value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
     table: String,
@@ -43,13 +45,15 @@ pub(super) struct Arguments {
     json: bool,
 }
 
-pub(super) async fn run(arguments: &Arguments, sdk: &SdkConfig, store: &S3Definitions) -> Result<(), RescanError> {
+pub(super) async fn run(arguments: &Arguments) -> Result<(), RescanError> {
+    let sdk = sdk_config().await;
+    let store = &S3Definitions::new(&sdk, &arguments.bucket);
     let manifest = Arc::new(manifest(store, arguments.to).await?);
     let engine = EngineVersion {
         version: manifest.engine.clamav_version.clone(),
         functionality_level: manifest.engine.functionality_level,
     };
-    let records = DynamoRecords::new(sdk, &arguments.table);
+    let records = DynamoRecords::new(&sdk, &arguments.table);
     let from = arguments.from.map(Generation);
     let segments = (0..SEGMENTS).map(|index| {
         let changes = Changes::new(Arc::clone(&manifest), engine.clone());
@@ -69,7 +73,7 @@ pub(super) async fn run(arguments: &Arguments, sdk: &SdkConfig, store: &S3Defini
 }
 
 async fn manifest(store: &S3Definitions, to: Option<u64>) -> Result<Manifest, RescanError> {
-    let published = Published::read(store).await?.manifest.ok_or(RescanError::NonePublished)?;
+    let published = Published::read(store).await?.manifest.ok_or(RescanError::Nothing)?;
     let Some(to) = to.filter(|to| *to != published.generation.0) else { return Ok(published) };
     let stored = match store.read(&Manifest::object_key(Generation(to)), MAX_MANIFEST_BYTES).await {
         Ok(stored) => stored,
@@ -94,7 +98,7 @@ async fn plan_segment(
         for mut record in page.records {
             record.generation = from.unwrap_or(record.generation);
             let change = changes.since(store, record.generation).await?;
-            tally.count(plan_rescan(&record, to, changes.engine(), &change), &record);
+            tally.count(plan_rescan(&record, to, changes.engine(), &change), record.size);
             layers += record.view.and_then(|view| view.layers).map_or(0, |layers| layers.len() as u64);
         }
         tally.unreadable += page.unreadable;
@@ -128,14 +132,14 @@ fn tell(
     layers: u64,
     counts: &BTreeMap<String, (u64, u64)>,
 ) -> Result<(), RescanError> {
-    let full: u64 = tally.full.values().sum();
+    let full = tally.full_total();
     let work = PassWork {
         records: tally.examined,
         record_bytes: 400 + 76 * layers / tally.examined.max(1),
         records_per_second: 20_000.0,
-        delta_objects: tally.delta,
+        delta_objects: tally.delta.objects,
         delta_seconds: 0.02,
-        full_objects: full,
+        full_objects: full.objects,
         full_seconds: 0.1,
         objects_per_message: 10.0,
     };
@@ -145,24 +149,15 @@ fn tell(
             "to": manifest.generation, "tally": tally, "changed": counts, "inputs": work, "dollars": ours,
             "dollars_total": ours.total(), "dollars_full": everything.total(),
         });
-        return println_line(&told.to_string());
+        return Ok(say(&told.to_string())?);
     }
-    println_line(&format!("{} records, to generation {}", tally.examined, manifest.generation.0))?;
-    for (kind, (added, removed)) in counts {
-        println_line(&format!("  {kind}: {added} added, {removed} removed"))?;
-    }
-    println_line(&format!("{} up to date", tally.up_to_date))?;
-    for (why, number) in &tally.unaffected {
-        println_line(&format!("{number} unaffected: {why}"))?;
-    }
-    println_line(&format!("{} for a look for what was added, {} bytes", tally.delta, tally.delta_bytes))?;
-    println_line(&format!("{full} for a scan with everything, {} bytes", tally.full_bytes))?;
-    for (why, number) in &tally.full {
-        println_line(&format!("  {number} {why}"))?;
-    }
-    println_line(&format!(
+    let mut lines = vec![format!("{} records, to generation {}", tally.examined, manifest.generation.0)];
+    lines.extend(counts.iter().map(|(kind, (added, removed))| format!("  {kind}: {added} added, {removed} removed")));
+    lines.extend(status::planned(tally));
+    lines.push(format!(
         "about ${:.4}, beside ${:.4} for all with everything (docs/rescans.md tells how that is reckoned)",
         ours.total(),
         everything.total()
-    ))
+    ));
+    Ok(say(&lines.join("\n"))?)
 }

@@ -6,17 +6,17 @@ use std::collections::HashMap;
 
 use aws_config::SdkConfig;
 use aws_sdk_dynamodb::{Client, types::AttributeValue};
-use serde::{Deserialize, Serialize};
 
 use super::store_error::{store_error, unexpected};
 use crate::{
     definitions::manifest::Generation,
     object::{ObjectId, Sequencer},
-    port::{Page, RecordPages, RecordStore, Segment, StoreError},
+    port::{Page, RecordPages, RecordStore, Segment, StoreError, TableExtent},
     scan_record::{RECORD_FORMAT, RecordSummary, ScanRecord},
     verdict::Reason,
 };
-use item::{Item, attribute, key, record_of, summary_of};
+pub use item::RecordKey;
+use item::{attribute, key, record_of, summary_of};
 
 /// Most items of one page. DynamoDB ends a page at 1 MiB in any case.
 const PAGE_ITEMS: i32 = 1000;
@@ -72,6 +72,23 @@ impl RecordStore for DynamoRecords {
         request.send().await.map(|_| ()).map_err(store_error)
     }
 
+    async fn renew(&self, record: &RecordSummary, published: Generation) -> Result<(), StoreError> {
+        let names = [attribute::GENERATION, attribute::FORMAT, attribute::ETAG, attribute::REPORTED];
+        let request = self.client.update_item().table_name(&self.table).set_key(Some(key(&record.object)));
+        let request = request.update_expression("SET #generation = :published");
+        let request = request.condition_expression(
+            "#format = :format AND #etag = :etag AND #generation = :generation AND #reported = :reported",
+        );
+        let request = request.set_expression_attribute_names(Some(attribute::names(&names)));
+        let request = request
+            .expression_attribute_values(":published", attribute::n(published.0))
+            .expression_attribute_values(":format", attribute::n(RECORD_FORMAT))
+            .expression_attribute_values(":etag", attribute::s(&record.etag))
+            .expression_attribute_values(":generation", attribute::n(record.generation.0))
+            .expression_attribute_values(":reported", AttributeValue::Bool(true));
+        request.send().await.map(|_| ()).map_err(store_error)
+    }
+
     async fn remove(&self, object: &ObjectId, removed_at: Option<&Sequencer>) -> Result<(), StoreError> {
         let mut request = self.client.delete_item().table_name(&self.table).set_key(Some(key(object)));
         if let Some(removed_at) = removed_at {
@@ -90,70 +107,31 @@ impl RecordStore for DynamoRecords {
     }
 }
 
-/// The key of the last item of a page.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct RecordCursor {
-    object: String,
-    version_id: String,
-}
-
-impl RecordCursor {
-    fn of(item: &Item) -> Option<Self> {
-        let text = |name| attribute::text(item, name).map(str::to_owned);
-        Some(Self { object: text(attribute::OBJECT)?, version_id: text(attribute::VERSION_ID)? })
-    }
-
-    fn item(&self) -> Item {
-        let values = [(attribute::OBJECT, &self.object), (attribute::VERSION_ID, &self.version_id)];
-        values.map(|(name, value)| (name.to_owned(), attribute::s(value))).into()
-    }
-}
-
 impl RecordPages for DynamoRecords {
-    type Cursor = RecordCursor;
+    type Cursor = RecordKey;
 
-    async fn about(&self) -> Result<u64, StoreError> {
-        let table = self.client.describe_table().table_name(&self.table).send().await.map_err(store_error)?.table;
-        let items = table.and_then(|table| table.item_count()).unwrap_or_default();
-        Ok(u64::try_from(items).unwrap_or_default())
+    async fn extent(&self) -> Result<TableExtent, StoreError> {
+        let response = self.client.describe_table().table_name(&self.table).send().await.map_err(store_error)?;
+        let table = response.table().ok_or_else(|| unexpected("a description tells no table"))?;
+        let number = |number: Option<i64>| number.and_then(|number| u64::try_from(number).ok()).unwrap_or_default();
+        Ok(TableExtent { items: number(table.item_count()), bytes: number(table.table_size_bytes()) })
     }
 
-    async fn renew(&self, record: &RecordSummary, to: Generation) -> Result<(), StoreError> {
-        let condition = Expression::new(
-            "#format = :format AND #etag = :etag AND #generation = :before",
-            &[attribute::FORMAT, attribute::ETAG, attribute::GENERATION],
-        );
-        let request = self.client.update_item().table_name(&self.table).set_key(Some(key(&record.object)));
-        let request = request.update_expression("SET #generation = :to").condition_expression(condition.text);
-        let request = request.set_expression_attribute_names(Some(condition.names));
-        let request = request.expression_attribute_values(":format", attribute::n(RECORD_FORMAT));
-        let request = request.expression_attribute_values(":etag", attribute::s(&record.etag));
-        let request = request.expression_attribute_values(":before", attribute::n(record.generation.0));
-        let request = request.expression_attribute_values(":to", attribute::n(to.0));
-        match request.send().await.map_err(store_error) {
-            // It was scanned meanwhile, or is gone.
-            Ok(_) | Err(StoreError::PreconditionFailed) => Ok(()),
-            Err(error) => Err(error),
-        }
-    }
-
-    async fn page(&self, segment: Segment, after: Option<RecordCursor>) -> Result<Page<RecordCursor>, StoreError> {
-        let after = after.map(|cursor| cursor.item());
+    async fn page(&self, segment: Segment, after: Option<RecordKey>) -> Result<Page<RecordKey>, StoreError> {
         let number = |number: u32| i32::try_from(number).map_err(|_| unexpected("more than 2^31 segments"));
         let names: HashMap<String, String> = attribute::names(&attribute::SUMMARY);
         let projection = names.keys().cloned().collect::<Vec<_>>().join(", ");
         let request = self.client.scan().table_name(&self.table).segment(number(segment.index)?);
-        let request = request.total_segments(number(segment.total)?).limit(PAGE_ITEMS).set_exclusive_start_key(after);
+        let request = request.total_segments(number(segment.total)?).limit(PAGE_ITEMS);
+        let request = request.set_exclusive_start_key(after.map(RecordKey::into_item));
         let request = request.projection_expression(projection).set_expression_attribute_names(Some(names));
         let response = request.send().await.map_err(store_error)?;
         let items = response.items();
         let records: Vec<_> = items.iter().filter_map(summary_of).collect();
         let unreadable = (items.len() - records.len()) as u64;
-        let next = match response.last_evaluated_key.filter(|key| !key.is_empty()) {
-            Some(key) => Some(RecordCursor::of(&key).ok_or_else(|| unexpected("a page ends at no record"))?),
-            None => None,
-        };
-        Ok(Page { records, unreadable, next })
+        let next = response.last_evaluated_key.filter(|key| !key.is_empty());
+        let cursor = |key| RecordKey::of(&key).ok_or_else(|| unexpected("a page ends at a key that is none of ours"));
+        Ok(Page { records, unreadable, next: next.map(cursor).transpose()? })
     }
 }
 

@@ -278,3 +278,25 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_record_is_renewed_while_all_that_may_be_concluded_from_it_later_is_as_true() {
+    let renewed = |record: &RecordSummary, change: &Change| {
+        let plan = plan_rescan(record, NOW, &engine(), change);
+        may_be_renewed(record, plan, change)
+    };
+    let elsewhere = added("a.ndb", "B:6:*:00ff");
+    assert!(renewed(&clean(), &elsewhere));
+    assert!(!renewed(&clean(), &added("a.ndb", "B:1:*:00ff")), "it needs a scan");
+    assert!(!renewed(&clean(), &Change::NotKept) && !renewed(&clean(), &Change::TooLarge));
+    assert!(renewed(&infected(&["A", "B"]), &elsewhere));
+    // The record would tell of A for ever, and B's going would not be the end of the conviction.
+    let gone = removed("a.ndb", "A:0:*:00ff");
+    let both = infected(&["A", "B"]);
+    let plan = plan_rescan(&both, NOW, &engine(), &gone);
+    assert_eq!(plan, RescanPlan::Unaffected(Unaffected::StillInfected));
+    assert!(!renewed(&both, &gone));
+    assert!(!renewed(&infected(&["A"]), &gone), "it needs a scan");
+    let unseen = of(Verdict::Skipped { reason: Reason::TooLarge });
+    assert!(!renewed(&unseen, &elsewhere), "what changed is no matter to it, and need not be known");
+}

@@ -5,14 +5,16 @@
 
 mod definitions;
 mod objects;
+mod queue;
 mod records;
 mod topic;
 
 pub use definitions::{definitions_are_listed_and_removed, definitions_are_written_on_condition};
 pub use objects::{AWKWARD_KEYS, Versions, awkward_keys_are_found, objects_are_exact};
+pub use queue::queues_take_any_number;
 pub use records::{
     pages_hold_every_record_once, records_come_back_as_they_were, records_follow_their_order,
-    removals_respect_the_order_of_events, reports_are_of_the_stored_record,
+    removals_respect_the_order_of_events, renewals_are_of_what_was_found, reports_are_of_the_stored_record,
 };
 pub use topic::topics_take_any_number;
 
@@ -22,8 +24,8 @@ mod tests {
     use crate::{
         object::ObjectId,
         testing::{
-            memory_definitions::MemoryDefinitions, memory_objects::MemoryObjects, memory_records::MemoryRecords,
-            memory_topic::MemoryTopic,
+            memory_definitions::MemoryDefinitions, memory_objects::MemoryObjects, memory_queue::MemoryQueue,
+            memory_records::MemoryRecords, memory_topic::MemoryTopic,
         },
     };
 
@@ -49,6 +51,7 @@ mod tests {
         records_follow_their_order(&records, "bucket").await;
         reports_are_of_the_stored_record(&records, "bucket").await;
         removals_respect_the_order_of_events(&records, "bucket").await;
+        renewals_are_of_what_was_found(&records, "bucket").await;
         pages_hold_every_record_once(&records, "bucket", 25).await;
     }
 
@@ -59,5 +62,8 @@ mod tests {
         let topic = MemoryTopic::default();
         let published = topics_take_any_number(&topic, 25).await;
         assert_eq!(topic.messages(), published);
+        let queue = MemoryQueue::default();
+        let sent = queues_take_any_number(&queue, 25).await;
+        assert_eq!(queue.take(), sent);
     }
 }

@@ -10,7 +10,7 @@ use crate::{
     object::{ObjectId, Sequencer},
     port::{
         BusEvent, DefinitionsStore, EventBus, Listed, ObjectHead, ObjectStore, Page, RecordPages, RecordStore, Segment,
-        StoreError, Stored, Topic, TopicMessage, WriteCondition,
+        StoreError, Stored, TableExtent, Topic, TopicMessage, WorkQueue, WriteCondition,
     },
     scan_record::{RecordSummary, ScanRecord},
     tag_policy::Tag,
@@ -118,20 +118,20 @@ impl<Port: RecordStore> RecordStore for Failing<'_, Port> {
         self.plan.call(self.port.mark_reported(record)).await
     }
 
+    async fn renew(&self, record: &RecordSummary, published: Generation) -> Result<(), StoreError> {
+        self.plan.call(self.port.renew(record, published)).await
+    }
+
     async fn remove(&self, object: &ObjectId, removed_at: Option<&Sequencer>) -> Result<(), StoreError> {
         self.plan.call(self.port.remove(object, removed_at)).await
     }
 }
 
-impl<Port: RecordPages<Cursor: Sync> + Sync> RecordPages for Failing<'_, Port> {
+impl<Port: RecordPages> RecordPages for Failing<'_, Port> {
     type Cursor = Port::Cursor;
 
-    async fn about(&self) -> Result<u64, StoreError> {
-        self.plan.call(self.port.about()).await
-    }
-
-    async fn renew(&self, record: &RecordSummary, to: Generation) -> Result<(), StoreError> {
-        self.plan.call(self.port.renew(record, to)).await
+    async fn extent(&self) -> Result<TableExtent, StoreError> {
+        self.plan.call(self.port.extent()).await
     }
 
     async fn page(&self, segment: Segment, after: Option<Self::Cursor>) -> Result<Page<Self::Cursor>, StoreError> {
@@ -146,6 +146,12 @@ impl<Port: Topic> Topic for Failing<'_, Port> {
 
     async fn publish_all(&self, messages: &[TopicMessage]) -> Result<Vec<usize>, StoreError> {
         self.plan.call(self.port.publish_all(messages)).await
+    }
+}
+
+impl<Port: WorkQueue> WorkQueue for Failing<'_, Port> {
+    async fn send(&self, bodies: &[String]) -> Result<(), StoreError> {
+        self.plan.call(self.port.send(bodies)).await
     }
 }
 

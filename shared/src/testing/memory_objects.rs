@@ -21,6 +21,7 @@ struct State {
     versions: BTreeMap<(String, String), Vec<Version>>,
     written: u64,
     downloads: u64,
+    downloaded_bytes: u64,
 }
 
 #[derive(Clone, Debug)]
@@ -73,6 +74,11 @@ impl MemoryObjects {
         lock(&self.state).downloads
     }
 
+    /// How many bytes were read in these.
+    pub fn downloaded_bytes(&self) -> u64 {
+        lock(&self.state).downloaded_bytes
+    }
+
     fn add(&self, bucket: &str, key: &str, bytes: Option<Vec<u8>>) -> ObjectId {
         let mut state = lock(&self.state);
         state.written += 1;
@@ -118,6 +124,7 @@ impl ObjectStore for MemoryObjects {
         if bytes.len() as u64 != head.size {
             return Err(StoreError::Unexpected(format!("the body has {} of {} bytes", bytes.len(), head.size).into()));
         }
+        lock(&self.state).downloaded_bytes += head.size;
         let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
         file.and_then(|mut file| file.write_all(&bytes)).map_err(|error| StoreError::Unexpected(error.into()))
     }

@@ -6,7 +6,7 @@ use super::lock;
 use crate::{
     definitions::manifest::Generation,
     object::{ObjectId, Sequencer},
-    port::{Page, RecordPages, RecordStore, Segment, StoreError},
+    port::{Page, RecordPages, RecordStore, Segment, StoreError, TableExtent},
     scan_record::{RecordSummary, ScanRecord},
 };
 
@@ -57,6 +57,16 @@ impl RecordStore for MemoryRecords {
         Ok(())
     }
 
+    async fn renew(&self, record: &RecordSummary, published: Generation) -> Result<(), StoreError> {
+        let mut records = lock(&self.records);
+        let same = |stored: &&mut ScanRecord| {
+            stored.etag == record.etag && stored.generation == record.generation && stored.reported
+        };
+        let stored = records.get_mut(&key(&record.object)).filter(same).ok_or(StoreError::PreconditionFailed)?;
+        stored.generation = published;
+        Ok(())
+    }
+
     async fn remove(&self, object: &ObjectId, removed_at: Option<&Sequencer>) -> Result<(), StoreError> {
         let mut records = lock(&self.records);
         let newer = |stored: &ScanRecord| match (&stored.sequencer, removed_at) {
@@ -73,17 +83,9 @@ impl RecordStore for MemoryRecords {
 impl RecordPages for MemoryRecords {
     type Cursor = usize;
 
-    async fn about(&self) -> Result<u64, StoreError> {
-        Ok(lock(&self.records).len() as u64)
-    }
-
-    async fn renew(&self, record: &RecordSummary, to: Generation) -> Result<(), StoreError> {
-        let mut records = lock(&self.records);
-        let same = |stored: &&mut ScanRecord| stored.etag == record.etag && stored.generation == record.generation;
-        if let Some(stored) = records.get_mut(&key(&record.object)).filter(same) {
-            stored.generation = to;
-        }
-        Ok(())
+    async fn extent(&self) -> Result<TableExtent, StoreError> {
+        let items = lock(&self.records).len() as u64;
+        Ok(TableExtent { items, bytes: items * 500 })
     }
 
     async fn page(&self, segment: Segment, after: Option<usize>) -> Result<Page<usize>, StoreError> {

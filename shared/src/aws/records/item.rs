@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use aws_sdk_dynamodb::{primitives::Blob, types::AttributeValue};
 use chrono::{DateTime, SecondsFormat, Utc};
+use serde::{Deserialize, Serialize};
 
 use crate::{
     definitions::manifest::Generation,
@@ -92,6 +93,28 @@ pub(super) mod attribute {
     /// A string's value.
     pub(crate) fn s(text: &str) -> AttributeValue {
         AttributeValue::S(text.to_owned())
+    }
+}
+
+/// The key of an item: where a page of the table ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RecordKey {
+    object: String,
+    version_id: String,
+}
+
+impl RecordKey {
+    /// Reads an item's key.
+    pub(super) fn of(item: &Item) -> Option<Self> {
+        let text = |name| attribute::text(item, name).map(str::to_owned);
+        Some(Self { object: text(attribute::OBJECT)?, version_id: text(attribute::VERSION_ID)? })
+    }
+
+    /// Writes it as DynamoDB takes it.
+    pub(super) fn into_item(self) -> Item {
+        let Self { object, version_id } = self;
+        let parts = [(attribute::OBJECT, object), (attribute::VERSION_ID, version_id)];
+        parts.into_iter().map(|(name, value)| (name.to_owned(), AttributeValue::S(value))).collect()
     }
 }
 

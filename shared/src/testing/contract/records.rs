@@ -138,6 +138,31 @@ pub async fn reports_are_of_the_stored_record(store: &impl RecordStore, bucket: 
     assert_eq!(store.load(&second.object).await.expect("it can be read"), Some(second));
 }
 
+/// A record is renewed while it is what was found, and reported; nothing else of it changes.
+///
+/// # Panics
+/// When a law is broken.
+pub async fn renewals_are_of_what_was_found(store: &impl RecordStore, bucket: &str) {
+    let found = ScanRecord { generation: Generation(3), ..record(bucket, "renewed") };
+    let summary = RecordSummary::from(&found);
+    let lost = |outcome: Result<(), StoreError>| matches!(outcome, Err(StoreError::PreconditionFailed));
+    assert!(lost(store.renew(&summary, Generation(9)).await), "a record that is not there is not renewed");
+    assert_eq!(store.load(&found.object).await.expect("it can be read"), None, "nor does it come to be");
+    store.save(&found).await.expect("it is written");
+    assert!(lost(store.renew(&summary, Generation(9)).await), "somebody is at work on what is not reported");
+    store.mark_reported(&found).await.expect("it is marked");
+    for other in [
+        RecordSummary { etag: "other".into(), ..summary.clone() },
+        RecordSummary { generation: Generation(2), ..summary.clone() },
+    ] {
+        assert!(lost(store.renew(&other, Generation(9)).await), "only what was found is renewed: {other:?}");
+    }
+    store.renew(&summary, Generation(9)).await.expect("it is renewed");
+    let expected = ScanRecord { generation: Generation(9), reported: true, ..found.clone() };
+    assert_eq!(store.load(&found.object).await.expect("it can be read"), Some(expected));
+    assert!(lost(store.renew(&summary, Generation(9)).await), "it is of another generation now");
+}
+
 /// A removal forgets what is elder than itself.
 ///
 /// # Panics

@@ -1,0 +1,154 @@
+//! How a pass stands, in words and as JSON.
+
+use chrono::SecondsFormat;
+use nacre_shared::{
+    port::DefinitionsStore,
+    rescan_pass::{Amount, Pass, PassStoreError, Progress, State, Tally, is_cancelled, reports},
+    rescan_plan::{FullScan, Unaffected},
+};
+use serde_json::{Value, json};
+
+/// Adds up what the segments report.
+///
+/// # Errors
+/// [`PassStoreError`].
+pub(super) async fn progress(store: &impl DefinitionsStore, pass: &Pass) -> Result<Progress, PassStoreError> {
+    let reports = reports(store, pass.id).await?;
+    Ok(pass.progress(&reports, is_cancelled(store, pass.id).await?))
+}
+
+/// One JSON object.
+pub(super) fn as_json(pass: &Pass, progress: &Progress) -> String {
+    let mut told = json!(pass);
+    let more = json!({ "state": progress.state, "segments_done": progress.done, "updated": progress.updated, "tally": progress.tally });
+    if let (Value::Object(told), Value::Object(more)) = (&mut told, more) {
+        told.extend(more);
+    }
+    told.to_string()
+}
+
+/// Some lines, one fact each.
+pub(super) fn in_words(pass: &Pass, progress: &Progress) -> String {
+    let state = match progress.state {
+        State::Working => "under way",
+        State::Finished => "finished",
+        State::Overtaken => "overtaken by a newer generation",
+        State::Cancelled => "cancelled",
+    };
+    let time = |at: chrono::DateTime<chrono::Utc>| at.to_rfc3339_opts(SecondsFormat::Secs, true);
+    let (done, all, tally) = (progress.done, pass.segments, &progress.tally);
+    let mut lines = vec![
+        format!(
+            "generation {}, pass {}: {state}, {done} of {all} segments done",
+            pass.id.generation.0, pass.id.attempt
+        ),
+        format!("begun {}, last heard of {}", time(pass.begun), time(progress.updated)),
+        format!("examined {}", tally.examined),
+    ];
+    lines.extend(planned(tally));
+    let (asked, messages) = (tally.published, tally.published.messages);
+    let kinds = format!("delta {}, full {}", amount(asked.delta), amount(asked.full));
+    lines.push(format!("asked for: {kinds}, in {messages} messages"));
+    for (what, of) in [("left to the next pass", tally.carried), ("still to be decided", tally.deferred)] {
+        if of.objects > 0 {
+            lines.push(format!("{what}: {}", amount(of)));
+        }
+    }
+    for (what, count) in [("renewed", tally.renewed), ("items that are no records of ours", tally.unreadable)] {
+        if count > 0 {
+            lines.push(format!("{what}: {count}"));
+        }
+    }
+    lines.join("\n")
+}
+
+/// What records need, a line for each answer of the plan and its reason.
+pub(super) fn planned(tally: &Tally) -> Vec<String> {
+    let mut lines = vec![format!("  up to date {}", tally.up_to_date)];
+    lines.extend(tally.unaffected.iter().map(|(why, count)| format!("  unaffected {count}: {}", unaffected(*why))));
+    lines.push(format!("  delta scans {}", amount(tally.delta)));
+    lines.extend(tally.full.iter().map(|(why, of)| format!("  full scans {}: {}", amount(*of), full(*why))));
+    lines
+}
+
+fn amount(Amount { objects, bytes }: Amount) -> String {
+    format!("{objects} ({bytes} bytes)")
+}
+
+fn unaffected(why: Unaffected) -> &'static str {
+    match why {
+        Unaffected::NothingMatches => "nothing that was added can match them",
+        Unaffected::StillInfected => "a signature that convicted them stands",
+        Unaffected::Unseen => "not looked at, whatever the definitions",
+    }
+}
+
+fn full(why: FullScan) -> &'static str {
+    match why {
+        FullScan::UnknownRecord => "recorded by another version of Nacre",
+        FullScan::Engine => "scanned by another engine",
+        FullScan::DeltaNotKept => "what changed since is not known any more",
+        FullScan::DeltaTooLarge => "more changed since than is worth a delta",
+        FullScan::Context => "how signatures work has changed",
+        FullScan::Trust => "whether a part of them is trusted has changed",
+        FullScan::Healing => "what convicted them is gone",
+        FullScan::MayBeMadeGood => "the failure to scan them may have passed",
+        FullScan::Unscannable => "not scannable, and something added may match",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::{DateTime, TimeDelta};
+    use nacre_shared::{
+        definitions::manifest::Generation,
+        rescan_pass::{Budget, Cause, PassId},
+        rescan_plan::RescanPlan,
+    };
+
+    use super::*;
+
+    fn example() -> (Pass, Progress) {
+        let (id, begun) = (PassId { generation: Generation(7), attempt: 2 }, DateTime::UNIX_EPOCH);
+        let (cause, budget) = (Cause::ByHand, Budget { objects: Some(10), bytes: None });
+        let pass = Pass { format: 1, id, cause, begun, segments: 20, budget, handed_out: true };
+        let mut tally = Tally { renewed: 3, carried: Amount { objects: 1, bytes: 9 }, ..Tally::default() };
+        for plan in [
+            RescanPlan::UpToDate,
+            RescanPlan::Unaffected(Unaffected::NothingMatches),
+            RescanPlan::DeltaScan,
+            RescanPlan::FullScan(FullScan::Healing),
+        ] {
+            tally.count(plan, 9);
+        }
+        tally.published.delta.count(9);
+        tally.published.messages = 1;
+        (pass, Progress { state: State::Working, done: 19, tally, updated: begun + TimeDelta::seconds(90) })
+    }
+
+    #[test]
+    fn a_pass_is_told_one_fact_a_line() {
+        let (pass, progress) = example();
+        let expected = "\
+generation 7, pass 2: under way, 19 of 20 segments done
+begun 1970-01-01T00:00:00Z, last heard of 1970-01-01T00:01:30Z
+examined 4
+  up to date 1
+  unaffected 1: nothing that was added can match them
+  delta scans 1 (9 bytes)
+  full scans 1 (9 bytes): what convicted them is gone
+asked for: delta 1 (9 bytes), full 0 (0 bytes), in 1 messages
+left to the next pass: 1 (9 bytes)
+renewed: 3";
+        assert_eq!(in_words(&pass, &progress), expected);
+    }
+
+    #[test]
+    fn json_has_the_pass_and_its_tally() {
+        let (pass, progress) = example();
+        let told: Value = serde_json::from_str(&as_json(&pass, &progress)).unwrap();
+        assert_eq!((&told["generation"], &told["attempt"], &told["state"]), (&json!(7), &json!(2), &json!("working")));
+        assert_eq!(told["tally"]["full"]["healing"]["objects"], 1);
+        assert_eq!(told["budget"]["objects"], 10);
+    }
+}

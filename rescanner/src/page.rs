@@ -1,0 +1,115 @@
+//! What becomes of the records of one page.
+
+use std::cmp::Reverse;
+
+use futures::{StreamExt, TryStreamExt, stream};
+use nacre_shared::{
+    definitions::{history::MAX_STEPS, manifest::Generation},
+    event::{RescanKind, RescanTrigger},
+    port::{Clock, DefinitionsStore, RecordPages, RecordStore, StoreError, Topic, TopicMessage, WorkQueue},
+    rescan_plan::{RescanPlan, may_be_renewed, plan_rescan},
+    scan_record::RecordSummary,
+};
+
+use crate::{Rescanner, known::Known, segment::WorkError, task::Task, triggers};
+
+/// Writes to the table at a time.
+const RENEWALS_AT_ONCE: usize = 16;
+
+impl<Definitions, Records, Triggers, Queue, Time> Rescanner<Definitions, Records, Triggers, Queue, Time>
+where
+    Definitions: DefinitionsStore,
+    Records: RecordPages + RecordStore,
+    Triggers: Topic,
+    Queue: WorkQueue,
+    Time: Clock,
+{
+    /// Plans the records of a page, and does what this reading of the table does about them.
+    pub(crate) async fn look(
+        &self,
+        known: &mut Known,
+        task: &mut Task<Records::Cursor>,
+        records: &[RecordSummary],
+    ) -> Result<(), WorkError> {
+        let (mut needed, mut elderly) = (Vec::new(), Vec::new());
+        for record in records {
+            let since = known.since(&self.ports.definitions, record.generation).await;
+            let (change, engine) = since.map_err(|source| WorkError::Changes { from: record.generation.0, source })?;
+            let plan = plan_rescan(record, task.id.generation, engine, &change);
+            if task.is_first_reading() {
+                task.tally.count(plan, record.size);
+            }
+            match plan {
+                RescanPlan::DeltaScan => needed.push((RescanKind::Delta, record)),
+                RescanPlan::FullScan(_) => needed.push((RescanKind::Full, record)),
+                RescanPlan::UpToDate | RescanPlan::Unaffected(_) => {
+                    let is_old = record.generation.0 + (MAX_STEPS / 2) as u64 <= task.id.generation.0;
+                    if is_old && task.is_first_reading() && may_be_renewed(record, plan, &change) {
+                        elderly.push(record);
+                    }
+                }
+            }
+        }
+        self.ask(task, needed).await?;
+        task.tally.renewed += self.renew(&elderly, task.id.generation).await?;
+        Ok(())
+    }
+
+    /// Asks for what this reading decides about, as far as the budget goes.
+    ///
+    /// Delta scans go first: in their objects a *new* signature may match, while most that need everything merely cannot be proven
+    /// unaffected, and by bytes both cost the same. Then what was scanned last, as it is most likely still in use.
+    async fn ask(
+        &self,
+        task: &mut Task<Records::Cursor>,
+        mut needed: Vec<(RescanKind, &RecordSummary)>,
+    ) -> Result<(), WorkError> {
+        needed.sort_by_key(|(kind, record)| (*kind, Reverse(record.scanned_at)));
+        let (mut delta, mut full) = (Vec::new(), Vec::new());
+        for (kind, record) in needed {
+            if !task.decides(record) {
+                // The second reading counts nothing, and finds in the first's records what it decided.
+                if task.is_first_reading() {
+                    task.tally.deferred.count(record.size);
+                }
+                continue;
+            }
+            if !task.may_ask() {
+                task.tally.carried.count(record.size);
+                continue;
+            }
+            match kind {
+                RescanKind::Delta => {
+                    task.tally.published.delta.count(record.size);
+                    delta.push(record);
+                }
+                RescanKind::Full => {
+                    task.tally.published.full.count(record.size);
+                    full.push(record);
+                }
+            }
+        }
+        let (generation, region, at) = (task.id.generation, self.settings.region.as_str(), self.ports.clock.now());
+        let messages = [(RescanKind::Delta, delta), (RescanKind::Full, full)].into_iter();
+        let messages: Vec<TopicMessage> = messages
+            .flat_map(|(kind, records)| triggers::messages(&RescanTrigger { generation, kind, region, at }, &records))
+            .collect();
+        task.tally.published.messages += messages.len() as u64;
+        Ok(triggers::publish(&self.ports.triggers, messages, self.settings.patience).await?)
+    }
+
+    /// Says of unaffected records that they are of the published generation, before what changed since theirs is forgotten; answers of
+    /// how many. One that changed meanwhile needs it no more.
+    async fn renew(&self, elderly: &[&RecordSummary], published: Generation) -> Result<u64, WorkError> {
+        let renew = async |record: &RecordSummary| {
+            let renewed = self.settings.patience.call(|| self.ports.records.renew(record, published)).await;
+            match renewed {
+                Ok(()) => Ok(1),
+                Err(StoreError::PreconditionFailed) => Ok(0),
+                Err(error) => Err(WorkError::Renew(error)),
+            }
+        };
+        let renewals = stream::iter(elderly.iter().map(|record| renew(record))).buffer_unordered(RENEWALS_AT_ONCE);
+        renewals.try_fold(0, async |sum, one: u64| Ok(sum + one)).await
+    }
+}

@@ -1,0 +1,43 @@
+//! What a pass may spend.
+
+use serde::{Deserialize, Serialize};
+
+use super::Amount;
+
+/// Objects and bytes that may be asked for; `None` is any number.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Budget {
+    /// Objects.
+    pub objects: Option<u64>,
+    /// Bytes.
+    pub bytes: Option<u64>,
+}
+
+impl Budget {
+    /// Whether there is no bound at all.
+    pub fn is_unlimited(self) -> bool {
+        self == Self::default()
+    }
+
+    /// What is left of it.
+    #[must_use]
+    pub fn minus(self, spent: Amount) -> Self {
+        let left = |budget: Option<u64>, spent: u64| budget.map(|budget| budget.saturating_sub(spent));
+        Self { objects: left(self.objects, spent.objects), bytes: left(self.bytes, spent.bytes) }
+    }
+
+    /// Whether another object may be asked for. The last one may go beyond the bytes: one that is larger than the whole budget
+    /// would otherwise never be looked at.
+    pub fn allows_more(self, spent: Amount) -> bool {
+        let left = |budget: Option<u64>, spent: u64| budget.is_none_or(|budget| spent < budget);
+        left(self.objects, spent.objects) && left(self.bytes, spent.bytes)
+    }
+
+    /// The part of one of `total` segments; all parts together are the whole.
+    #[must_use]
+    pub fn part(self, segment: u32, total: u32) -> Self {
+        let (segment, total) = (u64::from(segment), u64::from(total.max(1)));
+        let part = |budget: Option<u64>| budget.map(|budget| budget / total + u64::from(segment < budget % total));
+        Self { objects: part(self.objects), bytes: part(self.bytes) }
+    }
+}

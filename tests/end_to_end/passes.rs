@@ -1,0 +1,75 @@
+//! Passes over the scan records as an operator sees them: begun, watched, ended.
+
+use std::time::Instant;
+
+use nacre_shared::rescan_pass::State;
+use nacre_stack::programs_directory;
+use serde_json::Value;
+
+use crate::support::{EVIL, PATIENCE, World, daily, published};
+
+/// Runs `nacre rescan`; answers its exit status and what it printed.
+async fn nacre(world: &World, arguments: &[&str]) -> (Option<i32>, String) {
+    let mut command = tokio::process::Command::new(programs_directory().unwrap().join("nacre"));
+    command.arg("rescan").args(arguments).env_clear().envs(world.stack.operator_environment());
+    command.env("AV_DEFINITION_S3_BUCKET", world.stack.output("DefinitionsBucket"));
+    command.env("NACRE_RESCANNER_FUNCTION", world.stack.output("RescannerFunction"));
+    let output = command.kill_on_drop(true).output().await.unwrap();
+    let told = String::from_utf8(output.stdout).unwrap() + &String::from_utf8(output.stderr).unwrap();
+    (output.status.code(), told)
+}
+
+/// What `nacre rescan status` tells once the pass is done with.
+async fn finished(world: &World) -> Value {
+    let started = Instant::now();
+    loop {
+        let (code, told) = nacre(world, &["status", "--json"]).await;
+        if code == Some(0) {
+            let told: Value = serde_json::from_str(&told).unwrap();
+            if told["state"] != "working" {
+                return told;
+            }
+        }
+        assert!(started.elapsed() < PATIENCE, "{told}");
+        tokio::time::sleep(std::time::Duration::from_millis(250)).await;
+    }
+}
+
+#[tokio::test]
+async fn a_pass_is_begun_by_an_announcement_or_by_hand_worked_in_segments_and_told() {
+    let world = World::ready(&[("RescanSegments", "3")]).await;
+    let stack = &world.stack;
+    for n in 0..6 {
+        let content = if n == 0 { format!("{EVIL}\n") } else { format!("harmless {n}\n") };
+        stack.put(&format!("file {n}.txt"), content).await.unwrap();
+    }
+    let records = stack.await_records(PATIENCE, |records| records.iter().filter(|record| record.reported).count() == 6);
+    records.await.unwrap();
+
+    world.mirror.put("daily.cvd", daily(2, true));
+    assert_eq!(published(&world.update().await), 2);
+    let told = finished(&world).await;
+    assert_eq!(
+        (&told["generation"], &told["state"], &told["cause"]),
+        (&2.into(), &"finished".into(), &"announced".into())
+    );
+    let tally = &told["tally"];
+    assert_eq!((tally["examined"].as_u64(), told["segments_done"].as_u64()), (Some(6), Some(3)));
+    assert_eq!(tally["published"]["delta"]["objects"], 6, "{told}");
+    let records = stack.await_records(PATIENCE, |records| records.iter().all(|record| record.generation.0 == 2));
+    records.await.unwrap();
+
+    let (code, told) = nacre(&world, &["cancel"]).await;
+    assert!(code == Some(1) && told.contains("there is nothing to cancel"), "{told}");
+    let (code, told) = nacre(&world, &["start"]).await;
+    assert!(code == Some(0) && told.contains("pass 2 for generation 2 is begun, in 3 segments"), "{told}");
+    let again = finished(&world).await;
+    assert_eq!((&again["tally"]["up_to_date"], &again["tally"]["published"]["messages"]), (&6.into(), &0.into()));
+    let (code, told) = nacre(&world, &["status"]).await;
+    assert!(code == Some(0) && told.contains("generation 2, pass 2: finished, 3 of 3 segments done"), "{told}");
+    let (code, told) = nacre(&world, &["status", "--generation", "9"]).await;
+    assert!(code == Some(1) && told.contains("there is no pass for generation 9"), "{told}");
+
+    assert_eq!(stack.rescan(PATIENCE).await.unwrap().state, State::Finished);
+    world.end().await;
+}

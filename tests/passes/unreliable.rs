@@ -1,0 +1,93 @@
+//! A table that throttles and a topic that refuses, at random.
+
+use std::sync::Mutex;
+
+use nacre_shared::{
+    definitions::manifest::Generation,
+    object::{ObjectId, Sequencer},
+    port::{Page, RecordPages, RecordStore, Segment, StoreError, TableExtent, Topic, TopicMessage},
+    scan_record::{RecordSummary, ScanRecord},
+};
+
+/// Numbers that look random, the same for the same seed.
+#[derive(Debug)]
+pub(crate) struct Dice(Mutex<u64>);
+
+impl Dice {
+    pub(crate) fn new(seed: u64) -> Self {
+        Self(Mutex::new(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1))
+    }
+
+    /// A number below `bound`.
+    pub(crate) fn roll(&self, bound: usize) -> usize {
+        let mut state = self.0.lock().unwrap();
+        *state ^= *state << 13;
+        *state ^= *state >> 7;
+        *state ^= *state << 17;
+        usize::try_from(*state >> 33).unwrap() % bound
+    }
+}
+
+/// A port that fails one call in three.
+pub(crate) struct Unreliable<'a, Port> {
+    pub(crate) port: &'a Port,
+    pub(crate) dice: &'a Dice,
+}
+
+impl<Port> Unreliable<'_, Port> {
+    async fn call<T>(&self, call: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
+        let throttled = || Err(StoreError::Unavailable("throttled".into()));
+        match self.dice.roll(6) {
+            0 => throttled(),
+            1 => call.await.and_then(|_| throttled()),
+            _ => call.await,
+        }
+    }
+}
+
+impl<Port: RecordPages> RecordPages for Unreliable<'_, Port> {
+    type Cursor = Port::Cursor;
+
+    async fn extent(&self) -> Result<TableExtent, StoreError> {
+        self.call(self.port.extent()).await
+    }
+
+    async fn page(&self, segment: Segment, after: Option<Self::Cursor>) -> Result<Page<Self::Cursor>, StoreError> {
+        self.call(self.port.page(segment, after)).await
+    }
+}
+
+impl<Port: RecordStore> RecordStore for Unreliable<'_, Port> {
+    async fn load(&self, object: &ObjectId) -> Result<Option<ScanRecord>, StoreError> {
+        self.call(self.port.load(object)).await
+    }
+
+    async fn save(&self, record: &ScanRecord) -> Result<(), StoreError> {
+        self.call(self.port.save(record)).await
+    }
+
+    async fn mark_reported(&self, record: &ScanRecord) -> Result<(), StoreError> {
+        self.call(self.port.mark_reported(record)).await
+    }
+
+    async fn renew(&self, record: &RecordSummary, published: Generation) -> Result<(), StoreError> {
+        self.call(self.port.renew(record, published)).await
+    }
+
+    async fn remove(&self, object: &ObjectId, removed_at: Option<&Sequencer>) -> Result<(), StoreError> {
+        self.call(self.port.remove(object, removed_at)).await
+    }
+}
+
+impl<Port: Topic> Topic for Unreliable<'_, Port> {
+    async fn publish(&self, message: &TopicMessage) -> Result<(), StoreError> {
+        self.call(self.port.publish(message)).await
+    }
+
+    async fn publish_all(&self, messages: &[TopicMessage]) -> Result<Vec<usize>, StoreError> {
+        let (refused, taken): (Vec<_>, Vec<_>) = messages.iter().enumerate().partition(|_| self.dice.roll(3) == 0);
+        let taken: Vec<TopicMessage> = taken.into_iter().map(|(_, message)| message.clone()).collect();
+        self.call(self.port.publish_all(&taken)).await?;
+        Ok(refused.into_iter().map(|(index, _)| index).collect())
+    }
+}
