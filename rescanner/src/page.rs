@@ -58,13 +58,13 @@ where
     /// Asks for what this reading decides about, as far as the budget goes.
     ///
     /// Delta scans go first: in their objects a *new* signature may match, while most that need everything merely cannot be proven
-    /// unaffected, and by bytes both cost the same. Then what was scanned last, as it is most likely still in use.
+    /// unaffected, and by bytes both cost the same. Then what was written last, as it is most likely still in use.
     async fn ask(
         &self,
         task: &mut Task<Records::Cursor>,
         mut needed: Vec<(RescanKind, &RecordSummary)>,
     ) -> Result<(), WorkError> {
-        needed.sort_by_key(|(kind, record)| (*kind, Reverse(record.scanned_at)));
+        needed.sort_by_key(|(kind, record)| (*kind, Reverse(record.written_at)));
         let (mut delta, mut full) = (Vec::new(), Vec::new());
         for (kind, record) in needed {
             if !task.decides(record) {

@@ -8,7 +8,7 @@ use nacre_shared::{
 };
 use serde::{Deserialize, Serialize};
 
-/// What was scanned within this time of the pass's beginning goes first.
+/// What was written within this time of the pass's beginning goes first.
 const RECENT: TimeDelta = TimeDelta::days(30);
 
 /// What a reading of the table decides about.
@@ -17,7 +17,7 @@ const RECENT: TimeDelta = TimeDelta::days(30);
 pub enum Round {
     /// All records: there is no budget.
     All,
-    /// Those that were scanned of late; all are counted.
+    /// Those that were written of late; all are counted.
     Recent,
     /// The others, with what is left of the budget.
     Rest,
@@ -66,7 +66,7 @@ impl<Cursor> Task<Cursor> {
 
     /// Whether this reading decides about a record.
     pub fn decides(&self, record: &RecordSummary) -> bool {
-        let is_recent = record.scanned_at.is_some_and(|at| self.begun - at <= RECENT);
+        let is_recent = record.written_at.is_some_and(|at| self.begun - at <= RECENT);
         match self.round {
             Round::All => true,
             Round::Recent => is_recent,

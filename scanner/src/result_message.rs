@@ -76,6 +76,7 @@ pub(crate) mod tests {
             layers: None,
             layer_count: 0,
             scanned_at: chrono::DateTime::UNIX_EPOCH,
+            written_at: None,
             sequencer: None,
             reported: false,
         }

@@ -269,6 +269,7 @@ impl<Objects: ObjectStore, Records: RecordStore, Results: Topic, Bus: EventBus, 
             layers: inspection.layers,
             layer_count: inspection.layer_count,
             scanned_at: self.clock.now(),
+            written_at: head.as_ref().ok().and_then(|head| head.written_at),
             sequencer: request.sequencer.clone(),
             reported: false,
         };

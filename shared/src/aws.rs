@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use aws_config::{BehaviorVersion, SdkConfig, retry::RetryConfig, timeout::TimeoutConfig};
 pub use bus::EventBridgeBus;
+use chrono::{DateTime, Utc};
 pub use definitions::S3Definitions;
 pub use function::run_function;
 pub use objects::S3Objects;
@@ -44,6 +45,11 @@ pub fn at_endpoint(config: &SdkConfig, endpoint: Option<&str>) -> SdkConfig {
         Some(endpoint) => config.clone().into_builder().endpoint_url(endpoint).build(),
         None => config.clone(),
     }
+}
+
+/// A moment as the SDK tells it; `None` for one that no calendar has.
+fn instant(at: &aws_sdk_s3::primitives::DateTime) -> Option<DateTime<Utc>> {
+    DateTime::from_timestamp(at.secs(), at.subsec_nanos())
 }
 
 /// An ETag as events and records have it: without the quotes of S3's headers.

@@ -56,6 +56,8 @@ pub struct ObjectHead {
     pub etag: String,
     /// Bytes.
     pub size: u64,
+    /// When it was written, when that is told.
+    pub written_at: Option<DateTime<Utc>>,
 }
 
 /// The scanned objects.

@@ -226,6 +226,7 @@ pub async fn scan_in_full(pool: &EnginePool, set: &SignatureSet, path: &Path) ->
         layers: None,
         layer_count: 0,
         scanned_at: chrono::DateTime::UNIX_EPOCH,
+        written_at: None,
         sequencer: None,
         reported: true,
     };

@@ -41,6 +41,8 @@ pub struct ScanRecord {
     pub layer_count: u64,
     /// When.
     pub scanned_at: DateTime<Utc>,
+    /// When the object was written, as far as S3 told.
+    pub written_at: Option<DateTime<Utc>>,
     /// S3's order stamp of the event that led here, when there was one.
     pub sequencer: Option<Sequencer>,
     /// Whether tags are written and the result is published. A crash before that leaves `false`, and the next delivery of
@@ -173,8 +175,8 @@ pub struct RecordSummary {
     pub generation: Generation,
     /// S3's order stamp, when known.
     pub sequencer: Option<Sequencer>,
-    /// When it was scanned, when known.
-    pub scanned_at: Option<DateTime<Utc>>,
+    /// When it was written, or else scanned; `None` when neither is known.
+    pub written_at: Option<DateTime<Utc>>,
     /// What the scan saw; `None` when the record is of another format, and proves nothing.
     pub view: Option<RecordView>,
 }
@@ -200,7 +202,7 @@ impl From<&ScanRecord> for RecordSummary {
             size: record.size,
             generation: record.generation,
             sequencer: record.sequencer.clone(),
-            scanned_at: Some(record.scanned_at),
+            written_at: record.written_at.or(Some(record.scanned_at)),
             view: Some(RecordView {
                 verdict: record.verdict.clone(),
                 engine: record.engine.clone(),
@@ -230,6 +232,7 @@ mod tests {
             layers: None,
             layer_count: 0,
             scanned_at: DateTime::UNIX_EPOCH,
+            written_at: None,
             sequencer: sequencer.map(|text| Sequencer::try_from(text.to_owned()).unwrap()),
             reported: false,
         }

@@ -61,6 +61,7 @@ pub(crate) async fn restore(records: &MemoryRecords, path: &Path) -> Outcome<()>
             layers: layers.and_then(|bytes| layers_from_bytes(&bytes)),
             layer_count: kept.layer_count,
             scanned_at: DateTime::UNIX_EPOCH,
+            written_at: None,
             sequencer: None,
             reported: true,
         };

@@ -86,7 +86,7 @@ pub(crate) fn record(number: u64, generations: u64) -> RecordSummary {
         size: 100_000,
         generation: Generation(1 + number % generations),
         sequencer: None,
-        scanned_at: None,
+        written_at: None,
         view: Some(RecordView {
             verdict,
             engine: engine(),

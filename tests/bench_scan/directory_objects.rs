@@ -37,7 +37,7 @@ impl DirectoryObjects {
 impl ObjectStore for DirectoryObjects {
     async fn head(&self, object: &ObjectId) -> Result<ObjectHead, StoreError> {
         // S3 keeps an ETag for free, so nothing may be hashed for it here.
-        Ok(ObjectHead { version_id: None, etag: "unchanged".into(), size: self.size(object)? })
+        Ok(ObjectHead { version_id: None, etag: "unchanged".into(), size: self.size(object)?, written_at: None })
     }
 
     async fn download(&self, object: &ObjectId, _head: &ObjectHead, path: &Path) -> Result<(), StoreError> {

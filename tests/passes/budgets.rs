@@ -11,14 +11,14 @@ use nacre_shared::{
 
 use crate::world::World;
 
-/// Thirty affected records, the first fifteen scanned of late, under a daily budget.
+/// Thirty affected records, the first fifteen written of late, under a daily budget.
 async fn world(segments: u32, daily_budget: Budget) -> World {
     let mut world = World::new(segments);
     world.settings.daily_budget = daily_budget;
     for n in 0..30 {
-        let scanned_at = world.now - TimeDelta::days(if n < 15 { 10 } else { 100 });
+        let written_at = Some(world.now - TimeDelta::days(if n < 15 { 10 } else { 100 }));
         let key = format!("{}/{n:02}", if n < 15 { "recent" } else { "old" });
-        let record = ScanRecord { targets: 2, size: 10, scanned_at, reported: true, ..record("uploads", &key) };
+        let record = ScanRecord { targets: 2, size: 10, written_at, reported: true, ..record("uploads", &key) };
         world.records.save(&ScanRecord { generation: Generation(1), ..record }).await.unwrap();
     }
     world.publish(2, &[1]).await;
@@ -26,7 +26,7 @@ async fn world(segments: u32, daily_budget: Budget) -> World {
 }
 
 #[tokio::test]
-async fn what_is_left_of_a_day_is_asked_for_on_the_next_and_what_was_scanned_last_goes_first() {
+async fn what_is_left_of_a_day_is_asked_for_on_the_next_and_what_was_written_last_goes_first() {
     let mut world = world(3, Budget { objects: Some(12), bytes: None }).await;
     let mut asked = 0;
     for (day, (published, carried)) in [(12, 18), (12, 6), (6, 0), (0, 0)].into_iter().enumerate() {

@@ -2,11 +2,10 @@
 
 use aws_config::SdkConfig;
 use aws_sdk_s3::{Client, primitives::ByteStream, types::Object};
-use chrono::DateTime;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::{
-    bare_etag, quoted_etag,
+    bare_etag, instant, quoted_etag,
     store_error::{store_error, unexpected},
 };
 use crate::{
@@ -106,7 +105,7 @@ impl DefinitionsStore for S3Definitions {
 
 fn listed(object: &Object) -> Result<Listed, StoreError> {
     let missing = |what: &str| unexpected(format!("a listing tells no {what}"));
-    let modified = object.last_modified().and_then(|time| DateTime::from_timestamp(time.secs(), time.subsec_nanos()));
+    let modified = object.last_modified().and_then(instant);
     Ok(Listed {
         key: object.key().ok_or_else(|| missing("key"))?.to_owned(),
         size: object.size().and_then(|size| u64::try_from(size).ok()).ok_or_else(|| missing("size"))?,

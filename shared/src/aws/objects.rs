@@ -12,7 +12,7 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use super::{
     bare_etag,
     download::download,
-    quoted_etag,
+    instant, quoted_etag,
     store_error::{store_error, unexpected},
 };
 use crate::{
@@ -63,6 +63,7 @@ impl ObjectStore for S3Objects {
             version_id: head.version_id().map(str::to_owned),
             etag: head.e_tag().map(bare_etag).ok_or_else(|| unexpected("HEAD tells no ETag"))?,
             size: size.ok_or_else(|| unexpected("HEAD tells no size"))?,
+            written_at: head.last_modified().and_then(instant),
         })
     }
 

@@ -162,7 +162,7 @@ proptest! {
             size,
             generation: Generation(0),
             sequencer: Sequencer::try_from("A1".to_owned()).ok(),
-            scanned_at: None,
+            written_at: None,
             view: None,
         };
         let trigger = RescanTrigger {

@@ -2,6 +2,8 @@
 
 use std::{collections::BTreeMap, fs::OpenOptions, io::Write, os::unix::fs::OpenOptionsExt, path::Path, sync::Mutex};
 
+use chrono::{DateTime, TimeDelta, Utc};
+
 use super::lock;
 use crate::{
     definitions::manifest::sha256_hex,
@@ -30,6 +32,7 @@ struct Version {
     /// `None` for a delete marker.
     bytes: Option<Vec<u8>>,
     tags: Vec<Tag>,
+    written_at: DateTime<Utc>,
 }
 
 impl Version {
@@ -83,11 +86,12 @@ impl MemoryObjects {
         let mut state = lock(&self.state);
         state.written += 1;
         let id = bucket.starts_with("versioned").then(|| format!("v{}", state.written));
+        let written_at = DateTime::UNIX_EPOCH + TimeDelta::seconds(i64::try_from(state.written).unwrap_or_default());
         let versions = state.versions.entry((bucket.to_owned(), key.to_owned())).or_default();
         if id.is_none() {
             versions.clear();
         }
-        versions.push(Version { id: id.clone(), bytes, tags: Vec::new() });
+        versions.push(Version { id: id.clone(), bytes, tags: Vec::new(), written_at });
         ObjectId::new(bucket, key, id)
     }
 
@@ -112,7 +116,12 @@ impl MemoryObjects {
 impl ObjectStore for MemoryObjects {
     async fn head(&self, object: &ObjectId) -> Result<ObjectHead, StoreError> {
         self.with(object, |version, bytes| {
-            Ok(ObjectHead { version_id: version.id.clone(), etag: sha256_hex(&bytes), size: bytes.len() as u64 })
+            Ok(ObjectHead {
+                version_id: version.id.clone(),
+                etag: sha256_hex(&bytes),
+                size: bytes.len() as u64,
+                written_at: Some(version.written_at),
+            })
         })
     }
 

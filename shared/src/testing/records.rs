@@ -22,6 +22,7 @@ pub fn record(bucket: &str, key: &str) -> ScanRecord {
         layers: None,
         layer_count: 1,
         scanned_at: DateTime::UNIX_EPOCH,
+        written_at: None,
         sequencer: None,
         reported: false,
     }
@@ -70,6 +71,7 @@ pub(crate) fn any_record() -> impl proptest::strategy::Strategy<Value = ScanReco
                 layer_count: layers.as_ref().map_or(0, Vec::len) as u64,
                 layers,
                 scanned_at: DateTime::from_timestamp_millis(time).unwrap_or_default(),
+                written_at: DateTime::from_timestamp_millis(time / 2).filter(|_| reported),
                 sequencer,
                 reported,
                 ..record("", "")

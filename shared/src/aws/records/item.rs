@@ -39,13 +39,14 @@ pub(super) mod attribute {
     pub(crate) const LAYERS: &str = "layers";
     pub(crate) const LAYER_COUNT: &str = "layer_count";
     pub(crate) const SCANNED_AT: &str = "scanned_at";
+    pub(crate) const WRITTEN_AT: &str = "written_at";
     pub(crate) const SEQUENCER: &str = "sequencer";
     pub(crate) const REPORTED: &str = "reported";
     /// Only on what a person should look at: the partition key of a sparse index.
     pub(crate) const ATTENTION: &str = "attention";
 
     /// What a rescan is planned by.
-    pub(crate) const SUMMARY: [&str; 15] = [
+    pub(crate) const SUMMARY: [&str; 16] = [
         OBJECT,
         VERSION_ID,
         FORMAT,
@@ -60,6 +61,7 @@ pub(super) mod attribute {
         TARGETS,
         LAYERS,
         SCANNED_AT,
+        WRITTEN_AT,
         SEQUENCER,
     ];
 
@@ -132,7 +134,7 @@ pub(super) fn item_of(record: &ScanRecord) -> Item {
     let signatures = record.verdict.signatures();
     let attention = matches!(record.verdict, Verdict::Infected { .. } | Verdict::Unscannable { .. });
     let layers = record.layers.as_deref().map(|layers| AttributeValue::B(Blob::new(layers_to_bytes(layers))));
-    let scanned_at = record.scanned_at.to_rfc3339_opts(SecondsFormat::Millis, true);
+    let instant = |at: DateTime<Utc>| attribute::s(&at.to_rfc3339_opts(SecondsFormat::Millis, true));
     let attributes = [
         (attribute::FORMAT, Some(attribute::n(RECORD_FORMAT))),
         (attribute::ETAG, Some(attribute::s(&record.etag))),
@@ -146,7 +148,8 @@ pub(super) fn item_of(record: &ScanRecord) -> Item {
         (attribute::TARGETS, Some(attribute::n(record.targets))),
         (attribute::LAYERS, layers),
         (attribute::LAYER_COUNT, Some(attribute::n(record.layer_count))),
-        (attribute::SCANNED_AT, Some(attribute::s(&scanned_at))),
+        (attribute::SCANNED_AT, Some(instant(record.scanned_at))),
+        (attribute::WRITTEN_AT, record.written_at.map(instant)),
         (attribute::SEQUENCER, record.sequencer.as_ref().map(|sequencer| attribute::s(sequencer.as_str()))),
         (attribute::REPORTED, Some(AttributeValue::Bool(record.reported))),
         (attribute::ATTENTION, attention.then(|| attribute::s(verdict))),
@@ -168,7 +171,8 @@ pub(super) fn record_of(object: &ObjectId, item: &Item) -> Option<ScanRecord> {
         targets,
         layers,
         layer_count: attribute::number(item, attribute::LAYER_COUNT)?,
-        scanned_at: scanned_at(item)?,
+        scanned_at: instant(item, attribute::SCANNED_AT)?,
+        written_at: instant(item, attribute::WRITTEN_AT),
         sequencer: sequencer_of(item),
         reported: *item.get(attribute::REPORTED)?.as_bool().ok()?,
     })
@@ -210,7 +214,7 @@ pub(super) fn summary_of(item: &Item) -> Option<RecordSummary> {
         size: attribute::number(item, attribute::SIZE).unwrap_or_default(),
         generation: Generation(generation.unwrap_or_default()),
         sequencer: sequencer_of(item),
-        scanned_at: scanned_at(item),
+        written_at: instant(item, attribute::WRITTEN_AT).or_else(|| instant(item, attribute::SCANNED_AT)),
         view: view_of(item).filter(|_| ours),
     })
 }
@@ -219,8 +223,8 @@ fn sequencer_of(item: &Item) -> Option<Sequencer> {
     attribute::text(item, attribute::SEQUENCER).and_then(|text| Sequencer::try_from(text.to_owned()).ok())
 }
 
-fn scanned_at(item: &Item) -> Option<DateTime<Utc>> {
-    let text = attribute::text(item, attribute::SCANNED_AT)?;
+fn instant(item: &Item, name: &str) -> Option<DateTime<Utc>> {
+    let text = attribute::text(item, name)?;
     DateTime::parse_from_rfc3339(text).ok().map(|instant| instant.to_utc())
 }
 

@@ -33,6 +33,7 @@ pub async fn objects_are_exact(store: &impl ObjectStore, versions: &Versions, sc
     let Versions { elder, latest, gone, marker } = versions;
     let head = store.head(elder).await.expect("the elder version is there");
     assert_eq!((&head.version_id, head.size), (&elder.version_id, 5), "HEAD answers for the named version");
+    assert!(head.written_at.is_some(), "HEAD tells when it was written");
     assert!(!head.etag.contains('"'), "an ETag comes without its quotes");
     let unnamed = ObjectId { version_id: None, ..elder.clone() };
     let current = store.head(&unnamed).await.expect("the latest version is there");
