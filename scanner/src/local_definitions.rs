@@ -12,13 +12,13 @@ use chrono::{DateTime, Utc};
 use nacre_shared::{
     claimed_directory::ClaimedDirectory,
     definitions::{
-        archive::ArchiveLimits,
+        context,
         delta::{Delta, SignatureFile},
         engine_form::{EngineFormError, engine_form},
         manifest::{CustomEntry, DatabaseEntry, Generation, Manifest},
         signature::Kind,
         trust_anchor::TrustAnchors,
-        unpacked::{UnpackError, Unpacked},
+        unpacked::UnpackError,
     },
     incremental::{delta_files, is_bytecode},
     port::DefinitionsStore,
@@ -189,15 +189,11 @@ impl LocalDisk {
     ) -> Result<PathBuf, DefinitionsError> {
         let mut newer = Vec::new();
         for context in &manifest.contexts {
-            let archive = read_entry(store, &context.body).await?;
-            let Unpacked { members } = Unpacked::of(&archive, ArchiveLimits::default())
-                .map_err(|source| DefinitionsError::Context { key: context.body.object_key.clone(), source })?;
-            let owned = members.into_iter().map(|(name, bytes)| SignatureFile {
-                official: true,
-                name,
-                bytes: bytes.into_owned().into(),
-            });
-            newer.extend(owned);
+            let packed = read_entry(store, &context.body).await?;
+            let files = context::unpack(&packed);
+            newer.extend(
+                files.map_err(|source| DefinitionsError::Context { key: context.body.object_key.clone(), source })?,
+            );
         }
         // Of the others, a delta engine has what was added: they may be large.
         let needed = |custom: &&CustomEntry| {

@@ -2,6 +2,7 @@
 
 pub mod archive;
 pub mod cdiff;
+pub mod context;
 pub mod cvd;
 pub mod database;
 pub mod delta;

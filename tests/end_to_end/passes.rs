@@ -13,6 +13,7 @@ async fn nacre(world: &World, arguments: &[&str]) -> (Option<i32>, String) {
     let mut command = tokio::process::Command::new(programs_directory().unwrap().join("nacre"));
     command.arg("rescan").args(arguments).env_clear().envs(world.stack.operator_environment());
     command.env("AV_DEFINITION_S3_BUCKET", world.stack.output("DefinitionsBucket"));
+    command.env("NACRE_RECORDS_TABLE", world.stack.output("ScanRecords"));
     command.env("NACRE_RESCANNER_FUNCTION", world.stack.output("RescannerFunction"));
     let output = command.kill_on_drop(true).output().await.unwrap();
     let told = String::from_utf8(output.stdout).unwrap() + &String::from_utf8(output.stderr).unwrap();
@@ -58,6 +59,17 @@ async fn a_pass_is_begun_by_an_announcement_or_by_hand_worked_in_segments_and_to
     assert_eq!(tally["published"]["delta"]["objects"], 6, "{told}");
     let records = stack.await_records(PATIENCE, |records| records.iter().all(|record| record.generation.0 == 2));
     records.await.unwrap();
+
+    let (code, told) = nacre(&world, &["plan", "--from", "1", "--json"]).await;
+    assert_eq!(code, Some(0), "{told}");
+    let planned: Value = serde_json::from_str(&told).unwrap();
+    assert_eq!((&planned["to"], &planned["tally"]["delta"]["objects"]), (&2.into(), &5.into()), "{told}");
+    assert_eq!(planned["changed"]["ndb"], serde_json::json!([1, 0]), "{told}");
+    assert!(planned["dollars_total"].as_f64() < planned["dollars_full"].as_f64(), "{told}");
+    let (code, told) = nacre(&world, &["plan"]).await;
+    assert!(code == Some(0) && told.contains("6 records, to generation 2\n  up to date 6\n"), "{told}");
+    let (code, told) = nacre(&world, &["plan", "--to", "9"]).await;
+    assert!(code == Some(1) && told.contains("generation 9 is not kept any more"), "{told}");
 
     let (code, told) = nacre(&world, &["cancel"]).await;
     assert!(code == Some(1) && told.contains("there is nothing to cancel"), "{told}");

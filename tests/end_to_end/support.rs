@@ -94,5 +94,7 @@ pub(crate) fn daily_builder(version: u32, knows_evil: bool) -> CvdBuilder {
     let pattern = hex::encode(EVIL);
     let evil = if knows_evil { format!("Test.Evil:0:*:{pattern}\n") } else { String::new() };
     let signatures = "Test.Nothing:0:*:6e6f7468696e67206c696b6520746869732065766572\n".to_owned() + &evil;
-    CvdBuilder::new("daily").version(version).member("daily.ndb", signatures)
+    // ClamAV's has a context too, which a delta engine loads whole.
+    let daily = CvdBuilder::new("daily").version(version).member("daily.ndb", signatures);
+    daily.member("daily.ign2", "Test.Withdrawn\n").member("daily.fp", format!("{}:68:trusted.txt\n", "0".repeat(32)))
 }

@@ -4,7 +4,8 @@ use std::{collections::BTreeSet, fs};
 
 use nacre_shared::{
     definitions::{
-        archive::{ArchiveLimits, to_tar},
+        archive::ArchiveLimits,
+        context::{self, is_context},
         cvd::{Cvd, HeaderError},
         delta::{Delta, SignatureFile, ignored},
         history::{History, MAX_DELTA_BYTES, MAX_DELTA_LINES, Step, StepKind},
@@ -12,7 +13,6 @@ use nacre_shared::{
         signature::Kind,
         unpacked::{UnpackError, Unpacked},
     },
-    incremental::is_bytecode,
     port::{DefinitionsStore, StoreError},
     published::{PublishedError, read_body, read_custom},
     telemetry::error_chain,
@@ -152,14 +152,11 @@ async fn context_of(
     store: &impl DefinitionsStore,
     told: &mut Told,
 ) -> Result<Option<ContextEntry>, SignaturesError> {
-    let is_context = |name: &str| Kind::of(name).is_context() && !is_bytecode(name);
     if !part.entry.members.iter().any(|member| is_context(&member.name)) {
         return Ok(None);
     }
     let files = Source::Fresh(part).files(store).await?;
-    let context = files.iter().filter(|file| is_context(&file.name));
-    let archive = to_tar(context.map(|file| (file.name.as_str(), &*file.bytes)));
-    let body = told.body(archive);
+    let body = told.body(context::pack(&files));
     Ok(Some(ContextEntry { database: part.entry.name.clone(), of: part.entry.sha256.clone(), body }))
 }
 

@@ -60,6 +60,8 @@ impl Databases {
 
     fn version(&self, version: u32, added: &str) -> CvdBuilder {
         let known = format!("{}:4711:Nacre.Demo.Nothing:73\n", sha256_hex(b"nothing here"));
-        CvdBuilder::new("daily").version(version).built(self.now).member("daily.hsb", known + added)
+        let daily = CvdBuilder::new("daily").version(version).built(self.now).member("daily.hsb", known + added);
+        // As ClamAV's, it ignores signatures that were withdrawn.
+        daily.member("daily.ign2", "Nacre.Demo.Withdrawn\n")
     }
 }

@@ -4,10 +4,10 @@
 
 use std::{
     borrow::Cow,
-    io::{self, Read},
+    io::{self, Read, Write},
 };
 
-use flate2::bufread::MultiGzDecoder;
+use flate2::{Compression, bufread::MultiGzDecoder, write::GzEncoder};
 
 /// Bytes of a tar block.
 const BLOCK: usize = 512;
@@ -282,6 +282,13 @@ fn octal(field: &[u8]) -> Result<u64, ArchiveError> {
 /// Writes a V7 tar as ClamAV's are: no owner, no time, no end blocks.
 pub fn to_tar<'a>(members: impl Iterator<Item = (&'a str, &'a [u8])> + Clone) -> Vec<u8> {
     after(&[], members)
+}
+
+/// The same, compressed by `level` from 0 to 9: what a container carries.
+pub fn to_tar_gz<'a>(members: impl Iterator<Item = (&'a str, &'a [u8])> + Clone, level: u32) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::new(level));
+    // Compressing to memory cannot fail; if it did, nothing would be read back.
+    encoder.write_all(&to_tar(members)).and_then(|()| encoder.finish()).unwrap_or_default()
 }
 
 /// Writes a V7 tar after what stands before it in a file; a tar may be as large as memory, and is written once.

@@ -1,17 +1,14 @@
 //! Keys of one's own, and databases signed with them: for one's own mirror, for tests and for the demo.
 
-use std::io::Write;
-
 use crypto_bigint::U1024;
 use crypto_primes::{Flavor, random_prime};
-use flate2::{Compression, write::GzEncoder};
 use getrandom::{SysRng, rand_core::UnwrapErr};
 use md5::{Digest, Md5};
 use num_bigint::BigUint;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    archive::to_tar,
+    archive::to_tar_gz,
     cdiff::to_signed_part,
     cvd::{COPYING, CvdHeader},
     database::{DatabaseName, DatabaseVersion},
@@ -160,9 +157,7 @@ impl SigningKeys {
         members: impl Iterator<Item = (&'m str, &'m [u8])> + Clone,
         compression: u32,
     ) -> Vec<u8> {
-        let mut encoder = GzEncoder::new(Vec::new(), Compression::new(compression));
-        // Compressing to memory cannot fail; if it did, nothing would verify.
-        let payload = encoder.write_all(&to_tar(members)).and_then(|()| encoder.finish()).unwrap_or_default();
+        let payload = to_tar_gz(members, compression);
         let md5 = Md5::digest(&payload);
         let dsig = self.container.sign(&BigUint::from_bytes_be(&md5));
         let header = CvdHeader { md5: Some(hex::encode(md5)), dsig: Some(dsig), ..header.clone() };

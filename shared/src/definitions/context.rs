@@ -1,0 +1,66 @@
+//! The context of a database, published by itself: its files that steer how every signature works, which a delta engine loads whole.
+
+use super::{
+    archive::{ArchiveLimits, to_tar_gz},
+    delta::SignatureFile,
+    signature::Kind,
+    unpacked::{UnpackError, Unpacked},
+};
+use crate::incremental::is_bytecode;
+
+/// Whether a member of a database belongs to its context. Bytecode does not: libclamav trusts it in signed containers only, so a
+/// delta engine loads these.
+pub fn is_context(name: &str) -> bool {
+    Kind::of(name).is_context() && !is_bytecode(name)
+}
+
+/// Packs the context of a database, given all its files.
+pub fn pack(files: &[SignatureFile<'_>]) -> Vec<u8> {
+    let context = files.iter().filter(|file| is_context(&file.name));
+    to_tar_gz(context.map(|file| (file.name.as_str(), &*file.bytes)), 6)
+}
+
+/// Unpacks a context.
+///
+/// # Errors
+/// [`UnpackError`].
+pub fn unpack(packed: &[u8]) -> Result<Vec<SignatureFile<'static>>, UnpackError> {
+    let Unpacked { members } = Unpacked::of(packed, ArchiveLimits::default())?;
+    let owned = members.into_iter().map(|(name, bytes)| SignatureFile {
+        official: true,
+        name,
+        bytes: bytes.into_owned().into(),
+    });
+    Ok(owned.collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn a_context_is_unpacked_as_it_was_and_nothing_else(
+            files in prop::collection::btree_map("[a-z]{1,8}\\.(fp|ign2|wdb|ndb|hsb|cbc|cfg)", prop::collection::vec(any::<u8>(), 0..2000), 0..6),
+        ) {
+            let file = |(name, bytes): (&String, &Vec<u8>)| SignatureFile {
+                official: true,
+                name: name.clone(),
+                bytes: bytes.clone().into(),
+            };
+            let all: Vec<_> = files.iter().map(file).collect();
+            let expected: BTreeMap<_, _> = files
+                .iter()
+                .filter(|(name, _)| ["fp", "ign2", "wdb", "cfg"].iter().any(|kind| name.ends_with(&format!(".{kind}"))))
+                .map(|(name, bytes)| (name.clone(), bytes.clone()))
+                .collect();
+            let unpacked = unpack(&pack(&all)).unwrap();
+            let unpacked: BTreeMap<_, _> = unpacked.into_iter().map(|file| (file.name, file.bytes.into_owned())).collect();
+            prop_assert_eq!(unpacked, expected);
+        }
+    }
+}
