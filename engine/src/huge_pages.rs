@@ -10,9 +10,27 @@ use crate::ffi;
 /// Bytes of a huge page where pages have 4 KiB, as on x86-64 and most of `AArch64`.
 const HUGE_PAGE: usize = 2 << 20;
 
+/// Bytes of memory from which on it is worth it: an engine of a few signatures would take longer to be laid out than to be forked, and a
+/// multiple of its memory.
+const WORTH_IT: u64 = 256 << 20;
+
 /// Brings the memory that this process has allocated into huge pages, as far as the kernel does that: Linux 6.1 at once, an elder one
 /// in its own time. Changes nothing else, so what the kernel refuses is passed over.
 pub(crate) fn lay_out() {
+    if resident() >= WORTH_IT {
+        lay_out_all();
+    }
+}
+
+/// Bytes of this process in memory; as many as can be where the kernel does not tell.
+fn resident() -> u64 {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let kib =
+        status.lines().find_map(|line| line.strip_prefix("VmRSS:")?.trim().strip_suffix(" kB")?.parse::<u64>().ok());
+    kib.map_or(u64::MAX, |kib| kib << 10)
+}
+
+fn lay_out_all() {
     let maps = fs::read_to_string("/proc/self/maps").unwrap_or_default();
     for range in maps.lines().filter_map(allocated) {
         ffi::ask_for_huge_pages(range);
@@ -56,9 +74,17 @@ mod tests {
     }
 
     #[test]
+    fn the_kernel_tells_how_much_is_in_memory() {
+        let before = resident();
+        let content = vec![1_u8; 64 << 20];
+        let after = resident();
+        assert!(after < u64::MAX && after - before > 60 << 20, "{before} {after} {}", content.len());
+    }
+
+    #[test]
     fn what_is_laid_out_anew_keeps_its_content() {
         let content: Vec<u8> = (0..8 << 20).map(|place: u32| (place % 251) as u8).collect();
-        lay_out();
+        lay_out_all();
         assert!(content.iter().zip(0_u32..).all(|(byte, place)| u32::from(*byte) == place % 251));
     }
 }

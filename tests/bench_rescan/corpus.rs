@@ -49,13 +49,13 @@ pub(crate) fn new_signatures() -> Vec<(&'static str, Vec<u8>)> {
     added.into()
 }
 
-/// Files that steer how the engine looks, of about the size that ClamAV's have: a delta engine loads them whole.
+/// Files that steer how the engine looks, which a delta engine loads whole: a few hundred lines of each, as in ClamAV's daily.
 pub(crate) fn context() -> [(&'static str, Vec<u8>); 3] {
     let mut random = Random(8);
-    let trusted = (0..4000).map(|number| format!("{}:{}:Trusted-{number}\n", random.hex(2), 1000 + number));
+    let trusted = (0..500).map(|number| format!("{}:{}:Trusted-{number}\n", random.hex(2), 1000 + number));
     let trusted = trusted.collect::<String>().into_bytes();
-    let ignored = (0..200).map(|number| format!("Win.Trojan.Withdrawn-{number}\n"));
-    let allowed = (0..2000).map(|number| format!("M:www.shop{number}.example:mail.shop{number}.example\n"));
+    let ignored = (0..500).map(|number| format!("Win.Trojan.Withdrawn-{number}\n"));
+    let allowed = (0..200).map(|number| format!("M:www.shop{number}.example:mail.shop{number}.example\n"));
     let (ignored, allowed) = (ignored.collect::<String>().into_bytes(), allowed.collect::<String>().into_bytes());
     [("fp", trusted), ("ign2", ignored), ("wdb", allowed)]
 }

@@ -15,6 +15,7 @@ mod material;
 #[expect(dead_code, reason = "a benchmark uses its part")]
 #[path = "../bench_scan/memory.rs"]
 mod memory;
+mod million;
 mod passes;
 #[path = "../bench_scan/pe.rs"]
 mod pe;
@@ -73,5 +74,6 @@ fn bench() -> Outcome<()> {
     let peers = peers::clamscans(&arena, objects, &ways.full.verdicts)?;
     table::pass(out, &published, objects, &ways, &peers)?;
     table::dollars(out, objects, &ways)?;
+    million::beside_the_model(out)?;
     Ok(())
 }

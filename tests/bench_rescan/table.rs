@@ -17,9 +17,6 @@ use crate::{
     world::OBJECTS_PER_MESSAGE,
 };
 
-/// Records that a rescanner reads in a second: DynamoDB's pages are its bound, not the plan.
-const READ_RATE: f64 = 20_000.0;
-
 /// Bytes of a record, on average.
 const RECORD_BYTES: u64 = 500;
 
@@ -120,25 +117,22 @@ pub(crate) fn pass(
 #[expect(clippy::cast_precision_loss, reason = "figures to be read")]
 pub(crate) fn dollars(out: &mut impl Write, objects: usize, ways: &Ways) -> Outcome<()> {
     let Ways { ours, full, .. } = ways;
-    let work = PassWork {
-        records: 1_000_000,
-        record_bytes: RECORD_BYTES,
-        records_per_second: READ_RATE,
-        delta_objects: ours.fetched * 1_000_000 / objects as u64,
+    let all = PassWork {
         delta_seconds: seconds(ours.wall_us) / ours.fetched.max(1) as f64,
-        full_objects: 0,
         full_seconds: seconds(full.wall_us) / objects as f64,
         objects_per_message: OBJECTS_PER_MESSAGE as f64,
+        ..PassWork::of(1_000_000, RECORD_BYTES)
     };
-    let (ours, everything) = (cost(work), cost(PassWork { delta_objects: 0, full_objects: 1_000_000, ..work }));
+    let work = PassWork { delta_objects: ours.fetched * 1_000_000 / objects as u64, ..all };
+    let (ours, everything) = (cost(work), cost(PassWork { full_objects: 1_000_000, ..all }));
     writeln!(out, "\nDollars for a million such objects; waiting for S3 and DynamoDB is not in the seconds")?;
     writeln!(out, "inputs: {}", json!(work))?;
     let line = |out: &mut dyn Write, name: &str, cost: &PassCost| {
-        let PassCost { reading, asking, delta, full } = cost;
+        let PassCost { reading, renewing, asking, delta, full } = cost;
         let total = cost.total();
         writeln!(
             out,
-            "{name:<12} ${total:.4}: reading {reading:.4}, asking {asking:.4}, delta {delta:.4}, full {full:.4}"
+            "{name:<12} ${total:.4}: reading {reading:.4}, renewing {renewing:.4}, asking {asking:.4}, delta {delta:.4}, full {full:.4}"
         )
     };
     line(&mut *out, "ours", &ours)?;

@@ -4,3 +4,5 @@
 
 #[cfg(test)]
 mod configuration;
+#[cfg(test)]
+mod scale;

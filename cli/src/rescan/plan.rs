@@ -133,17 +133,10 @@ fn tell(
     counts: &BTreeMap<String, (u64, u64)>,
 ) -> Result<(), RescanError> {
     let full = tally.full_total();
-    let work = PassWork {
-        records: tally.examined,
-        record_bytes: 400 + 76 * layers / tally.examined.max(1),
-        records_per_second: 20_000.0,
-        delta_objects: tally.delta.objects,
-        delta_seconds: 0.02,
-        full_objects: full.objects,
-        full_seconds: 0.1,
-        objects_per_message: 10.0,
-    };
-    let (ours, everything) = (cost(work), cost(PassWork { delta_objects: 0, full_objects: tally.examined, ..work }));
+    let record_bytes = 400 + 76 * layers / tally.examined.max(1);
+    let all = PassWork::of(tally.examined, record_bytes);
+    let work = PassWork { delta_objects: tally.delta.objects, full_objects: full.objects, ..all };
+    let (ours, everything) = (cost(work), cost(PassWork { full_objects: tally.examined, ..all }));
     if as_json {
         let told = json!({
             "to": manifest.generation, "tally": tally, "changed": counts, "inputs": work, "dollars": ours,

@@ -1,0 +1,47 @@
+//! `docs/scale.md` says what the model says.
+
+use std::{fs, path::Path};
+
+use nacre_shared::rescan_cost::{Concurrency, PassCost, PassTime, PassWork, cost, time};
+
+/// Objects whose record a pass renews: one in so many, as each is renewed when it is half as old as what is kept of changes.
+const RENEWED_ONE_IN: u64 = 45;
+
+/// Objects that a change for programs of Windows concerns: one in so many.
+const CONCERNED_ONE_IN: u64 = 100;
+
+/// Bytes of a record: one with two or three layers.
+const RECORD_BYTES: u64 = 600;
+
+fn row(records: u64, at_once: Concurrency) -> String {
+    let all = PassWork::of(records, RECORD_BYTES);
+    let ours = PassWork { delta_objects: records / CONCERNED_ONE_IN, renewed: records / RENEWED_ONE_IN, ..all };
+    let PassCost { reading, renewing, asking, delta, .. } = cost(ours);
+    let PassTime { reading: read, delta: looked, .. } = time(ours, at_once);
+    let everything = PassWork { full_objects: records, ..all };
+    let (dollars, taken) = (cost(everything).total(), time(everything, at_once).total());
+    let hours = |seconds: f64| format!("{:.2}", seconds / 3600.0);
+    let Concurrency { segments, scans } = at_once;
+    let total = reading + renewing + asking + delta;
+    format!(
+        "| {records} | {segments} / {scans} | {reading:.2} | {renewing:.2} | {asking:.2} | {delta:.2} | **{total:.2}** | {} | {} | {dollars:.0} | {} |\n",
+        hours(read),
+        hours(looked),
+        hours(taken),
+    )
+}
+
+#[test]
+fn the_tables_rows_are_what_the_model_says() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let page = fs::read_to_string(root.join("docs/scale.md")).unwrap();
+    let rows: String = [
+        (1_000_000, Concurrency { segments: 10, scans: 10 }),
+        (100_000_000, Concurrency { segments: 10, scans: 10 }),
+        (1_000_000_000, Concurrency { segments: 10, scans: 100 }),
+        (1_000_000_000, Concurrency { segments: 256, scans: 1000 }),
+    ]
+    .map(|(records, at_once)| row(records, at_once))
+    .concat();
+    assert!(page.contains(&rows), "docs/scale.md should have these rows:\n{rows}");
+}
