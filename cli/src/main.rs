@@ -1,5 +1,6 @@
 //! `nacre`: the operator's command line.
 
+mod backfill;
 mod definitions;
 mod demo;
 mod printable;
@@ -28,6 +29,7 @@ enum Command {
     Quarantine(quarantine::Arguments),
     Prove(prove::Arguments),
     Rescan(rescan::Arguments),
+    Backfill(backfill::Arguments),
 }
 
 #[tokio::main]
@@ -38,6 +40,7 @@ async fn main() -> ExitCode {
         Command::Definitions(arguments) => definitions::run(&arguments).await,
         Command::Quarantine(arguments) => quarantine::run(&arguments).await,
         Command::Prove(arguments) => prove::run(&arguments).await,
+        Command::Backfill(arguments) => backfill::run(&arguments).await,
         Command::Rescan(arguments) => rescan::run(&arguments).await,
     }
 }

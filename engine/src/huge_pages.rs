@@ -12,7 +12,7 @@ const HUGE_PAGE: usize = 2 << 20;
 
 /// Bytes of memory from which on it is worth it: an engine of a few signatures would take longer to be laid out than to be forked, and a
 /// multiple of its memory.
-const WORTH_IT: u64 = 256 << 20;
+const WORTH_IT: u64 = 64 << 20;
 
 /// Brings the memory that this process has allocated into huge pages, as far as the kernel does that: Linux 6.1 at once, an elder one
 /// in its own time. Changes nothing else, so what the kernel refuses is passed over.

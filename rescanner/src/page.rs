@@ -5,7 +5,7 @@ use std::cmp::Reverse;
 use futures::{StreamExt, TryStreamExt, stream};
 use nacre_shared::{
     definitions::{history::MAX_STEPS, manifest::Generation},
-    event::{RescanKind, RescanTrigger},
+    event::{Recorded, RescanKind, RescanTrigger},
     port::{Clock, DefinitionsStore, RecordPages, RecordStore, StoreError, Topic, TopicMessage, WorkQueue},
     rescan_plan::{RescanPlan, may_be_renewed, plan_rescan},
     scan_record::RecordSummary,
@@ -81,11 +81,11 @@ where
             match kind {
                 RescanKind::Delta => {
                     task.tally.published.delta.count(record.size);
-                    delta.push(record);
+                    delta.push(Recorded::from(record));
                 }
                 RescanKind::Full => {
                     task.tally.published.full.count(record.size);
-                    full.push(record);
+                    full.push(Recorded::from(record));
                 }
             }
         }

@@ -3,7 +3,6 @@
 use nacre_shared::{
     event::{Recorded, RescanTrigger},
     port::{StoreError, Topic, TopicMessage},
-    scan_record::RecordSummary,
 };
 
 use crate::patience::Patience;
@@ -35,34 +34,34 @@ pub enum PublishError {
 }
 
 /// The messages that ask for these objects.
-pub fn messages(trigger: &RescanTrigger<'_>, records: &[&RecordSummary]) -> Vec<TopicMessage> {
+pub fn messages(trigger: &RescanTrigger<'_>, objects: &[Recorded<'_>]) -> Vec<TopicMessage> {
     let mut messages = Vec::new();
-    let mut rest = records;
+    let mut rest = objects;
     while !rest.is_empty() {
         let (now, later) = rest.split_at(fitting(rest));
-        messages.push(trigger.message(now.iter().map(|record| Recorded::from(*record))));
+        messages.push(trigger.message(now.iter().copied()));
         rest = later;
     }
     messages
 }
 
-/// How many of the first records one message names.
-fn fitting(records: &[&RecordSummary]) -> usize {
+/// How many of the first objects one message names.
+fn fitting(objects: &[Recorded<'_>]) -> usize {
     let (mut object_bytes, mut message_bytes) = (0_u64, 0_usize);
-    let fits = |record: &&&RecordSummary| {
-        object_bytes = object_bytes.saturating_add(record.size);
-        message_bytes += most_bytes(record);
+    let fits = |recorded: &&Recorded<'_>| {
+        object_bytes = object_bytes.saturating_add(recorded.size);
+        message_bytes += most_bytes(recorded);
         object_bytes <= MAX_OBJECT_BYTES && message_bytes <= MAX_MESSAGE_BYTES
     };
-    records.iter().take(MAX_OBJECTS).take_while(fits).count().max(1)
+    objects.iter().take(MAX_OBJECTS).take_while(fits).count().max(1)
 }
 
-/// No record takes more in a message: each byte of a key is three at most.
-fn most_bytes(record: &RecordSummary) -> usize {
-    let object = &record.object;
+/// No object takes more in a message: each byte of a key is three at most.
+fn most_bytes(recorded: &Recorded<'_>) -> usize {
+    let object = recorded.object;
     let version = object.version_id.as_ref().map_or(0, String::len);
-    let sequencer = record.sequencer.as_ref().map_or(0, |sequencer| sequencer.as_str().len());
-    RECORD_BYTES + object.bucket.len() + 3 * object.key.len() + version + record.etag.len() + sequencer
+    let sequencer = recorded.sequencer.map_or(0, |sequencer| sequencer.as_str().len());
+    RECORD_BYTES + object.bucket.len() + 3 * object.key.len() + version + recorded.etag.len() + sequencer
 }
 
 /// Publishes messages; those that the topic refuses are offered again.
@@ -113,7 +112,7 @@ mod tests {
                 .collect();
             let (generation, kind) = (Generation(u64::MAX), RescanKind::Delta);
             let trigger = RescanTrigger { generation, kind, region: "ap-southeast-2", at: DateTime::UNIX_EPOCH };
-            let messages = messages(&trigger, &summaries.iter().collect::<Vec<_>>());
+            let messages = messages(&trigger, &summaries.iter().map(Recorded::from).collect::<Vec<_>>());
             let mut named = 0;
             for message in &messages {
                 let read = Invocation::read(&serde_json::from_str(&message.body).unwrap());

@@ -175,6 +175,18 @@ pub trait RecordStore: Sync {
     ) -> impl Future<Output = Result<(), StoreError>> + Send;
 }
 
+/// The scan records, as one asks for them who looks for objects that have none.
+pub trait RecordLookup: Sync {
+    /// Answers for each object of which bytes its record is, by their ETag; `None` where there is no record.
+    ///
+    /// # Errors
+    /// The store's.
+    fn recorded_etags(
+        &self,
+        objects: &[ObjectId],
+    ) -> impl Future<Output = Result<Vec<Option<String>>, StoreError>> + Send;
+}
+
 /// The scan records, as the rescanner pages through them.
 pub trait RecordPages: Sync {
     /// Where a page ended; opaque, and kept in messages.

@@ -63,7 +63,7 @@ fn main() -> ExitCode {
 
 fn bench() -> Outcome<()> {
     let signatures = whole_number("BENCH_SIGNATURES", 4_000_000, 50_000)?;
-    let objects = whole_number("BENCH_OBJECTS", 2000, 200)? as usize;
+    let objects = whole_number("BENCH_OBJECTS", 10_000, 200)? as usize;
     let out = &mut io::stdout().lock();
     writeln!(out, "{}", processor())?;
     table::plans(out, &plan::rows()?)?;

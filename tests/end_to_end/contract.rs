@@ -129,6 +129,7 @@ async fn records_in_dynamodb_keep_the_contract() {
     contract::renewals_are_of_what_was_found(&records, "bucket").await;
     // More than fit one page.
     contract::pages_hold_every_record_once(&records, "bucket", 1100).await;
+    contract::many_are_looked_up_at_once(&records, "bucket").await;
 
     // A later version of the program was here, and something that is no record at all.
     let s = |text: &str| AttributeValue::S(text.to_owned());

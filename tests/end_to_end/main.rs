@@ -3,6 +3,8 @@
 //! Each module is marked as a test, since clippy's allowances for tests reach nothing else.
 
 #[cfg(test)]
+mod backfill;
+#[cfg(test)]
 mod contract;
 #[cfg(test)]
 mod definitions;

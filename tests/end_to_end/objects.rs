@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use aws_sdk_s3::types::{BucketVersioningStatus, CreateBucketConfiguration, VersioningConfiguration};
+use aws_sdk_s3::types::{BucketVersioningStatus, VersioningConfiguration};
 use aws_sdk_sns::types::MessageAttributeValue;
 use aws_sdk_sqs::types::QueueAttributeName;
 use nacre_shared::{object::ObjectId, scan_record::ScanRecord, testing::definitions::eicar, verdict::Verdict};
@@ -19,13 +19,6 @@ use crate::support::{EVIL, PATIENCE, World};
 fn event(bucket: &str, key: &str, version_id: Option<&str>) -> Value {
     json!({ "Records": [{ "eventSource": "aws:s3", "eventName": "ObjectCreated:Put", "awsRegion": "eu-west-1",
         "s3": { "bucket": { "name": bucket }, "object": { "key": key, "versionId": version_id, "size": 1 } } }] })
-}
-
-/// Makes the bucket that the template was told of.
-async fn create_bucket(stack: &Stack) {
-    let location = CreateBucketConfiguration::builder().location_constraint("eu-west-1".into()).build();
-    let create = stack.s3().create_bucket().bucket(stack.scanned_bucket()).create_bucket_configuration(location);
-    create.send().await.unwrap();
 }
 
 /// Messages in a queue, waiting or under way.
@@ -68,7 +61,7 @@ async fn every_version_is_judged_by_its_own_bytes() {
 async fn an_object_overwritten_between_event_and_scan_is_judged_by_what_is_there() {
     let world = World::ready(&[("ScannedBucketName", "given-without-versions")]).await;
     let stack = &world.stack;
-    create_bucket(stack).await;
+    stack.create_bucket(stack.scanned_bucket()).await.unwrap();
     let announced = stack.put("overwritten.txt", "harmless\n").await.unwrap();
     stack.put("overwritten.txt", eicar()).await.unwrap();
     let outcome = world.invoke("ScannerFunction", event(stack.scanned_bucket(), "overwritten.txt", None)).await;
@@ -83,7 +76,7 @@ async fn an_object_from_before_its_bucket_kept_versions_is_rescanned_as_itself()
     let world = World::ready(&[("ScannedBucketName", "versions-later")]).await;
     let stack = &world.stack;
     let bucket = stack.scanned_bucket();
-    create_bucket(stack).await;
+    stack.create_bucket(stack.scanned_bucket()).await.unwrap();
     stack.put("old.txt", EVIL).await.unwrap();
     world.invoke("ScannerFunction", event(bucket, "old.txt", None)).await;
     let enabled = VersioningConfiguration::builder().status(BucketVersioningStatus::Enabled).build();

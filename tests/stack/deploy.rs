@@ -73,13 +73,21 @@ pub(crate) async fn physical_name(sdk: &SdkConfig, resource: &str) -> Result<Str
     Ok(detail.and_then(|detail| detail.physical_resource_id()).unwrap_or_default().to_owned())
 }
 
+/// Makes a bucket.
+///
+/// # Errors
+/// [`StackError::Call`].
+pub(crate) async fn create_bucket(client: &aws_sdk_s3::Client, name: &str) -> Result<(), StackError> {
+    let location = BucketLocationConstraint::from(REGION);
+    let location = CreateBucketConfiguration::builder().location_constraint(location).build();
+    let create = client.create_bucket().bucket(name).create_bucket_configuration(location);
+    create.send().await.map(|_| ()).map_err(call(format!("creating the bucket {name}")))
+}
+
 /// Uploads the packages, each under a key that names its content, and returns the parameters that name them.
 async fn upload(sdk: &SdkConfig, bundles: &Bundles) -> Result<Vec<(String, String)>, StackError> {
     let client = aws_sdk_s3::Client::new(sdk);
-    let location = BucketLocationConstraint::from(REGION);
-    let location = CreateBucketConfiguration::builder().location_constraint(location).build();
-    let create = client.create_bucket().bucket(CODE_BUCKET).create_bucket_configuration(location);
-    create.send().await.map_err(call("creating the bucket of packages"))?;
+    create_bucket(&client, CODE_BUCKET).await?;
     let mut parameters = vec![("CodeBucket".to_owned(), CODE_BUCKET.to_owned())];
     for (parameter, package) in [
         ("UpdaterCodeKey", &bundles.updater),

@@ -15,6 +15,7 @@ use serde_json::{Value, json};
 
 use crate::{
     Stack,
+    deploy::create_bucket,
     error::{StackError, call},
 };
 
@@ -25,6 +26,14 @@ impl Stack {
     /// The bucket whose objects are scanned.
     pub fn scanned_bucket(&self) -> &str {
         self.output("ScannedBucket")
+    }
+
+    /// Makes a bucket of the operator's, which keeps no versions.
+    ///
+    /// # Errors
+    /// [`StackError::Call`].
+    pub async fn create_bucket(&self, name: &str) -> Result<(), StackError> {
+        create_bucket(&self.s3(), name).await
     }
 
     /// Uploads an object as the operator and answers what names it.

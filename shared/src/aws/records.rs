@@ -2,16 +2,19 @@
 
 mod item;
 
-use std::collections::HashMap;
+use std::{collections::HashMap, time::Duration};
 
 use aws_config::SdkConfig;
-use aws_sdk_dynamodb::{Client, types::AttributeValue};
+use aws_sdk_dynamodb::{
+    Client,
+    types::{AttributeValue, KeysAndAttributes},
+};
 
 use super::store_error::{store_error, unexpected};
 use crate::{
     definitions::manifest::Generation,
     object::{ObjectId, Sequencer},
-    port::{Page, RecordPages, RecordStore, Segment, StoreError, TableExtent},
+    port::{Page, RecordLookup, RecordPages, RecordStore, Segment, StoreError, TableExtent},
     scan_record::{RECORD_FORMAT, RecordSummary, ScanRecord},
     verdict::Reason,
 };
@@ -20,6 +23,9 @@ use item::{attribute, key, record_of, summary_of};
 
 /// Most items of one page. DynamoDB ends a page at 1 MiB in any case.
 const PAGE_ITEMS: i32 = 1000;
+
+/// Most keys of one `BatchGetItem`.
+const BATCH_KEYS: usize = 100;
 
 /// One table of scan records.
 #[derive(Clone, Debug)]
@@ -104,6 +110,41 @@ impl RecordStore for DynamoRecords {
             Ok(_) | Err(StoreError::PreconditionFailed) => Ok(()),
             Err(error) => Err(error),
         }
+    }
+}
+
+impl RecordLookup for DynamoRecords {
+    async fn recorded_etags(&self, objects: &[ObjectId]) -> Result<Vec<Option<String>>, StoreError> {
+        let mut found = HashMap::new();
+        for batch in objects.chunks(BATCH_KEYS) {
+            // One key twice in a call is an error.
+            let keys: HashMap<_, _> =
+                batch.iter().map(|object| ((object.partition_key(), object.sort_key()), key(object))).collect();
+            let names = attribute::names(&[attribute::OBJECT, attribute::VERSION_ID, attribute::ETAG]);
+            let projection = names.keys().cloned().collect::<Vec<_>>().join(", ");
+            let wanted = KeysAndAttributes::builder().set_keys(Some(keys.into_values().collect()));
+            let wanted = wanted.set_expression_attribute_names(Some(names)).projection_expression(projection);
+            let mut left = Some(wanted.build().map_err(|error| StoreError::Unexpected(error.into()))?);
+            // try / 100 ms / try / 200 ms / … / 3.2 s / try
+            for attempt in 0..7 {
+                let Some(wanted) = left.take() else { break };
+                if attempt > 0 {
+                    tokio::time::sleep(Duration::from_millis(50 << attempt)).await;
+                }
+                let response = self.client.batch_get_item().request_items(&self.table, wanted).send().await;
+                let mut response = response.map_err(store_error)?;
+                for item in response.responses.take().into_iter().flatten().flat_map(|(_, items)| items) {
+                    let text = |name| attribute::text(&item, name).unwrap_or_default().to_owned();
+                    found.insert((text(attribute::OBJECT), text(attribute::VERSION_ID)), text(attribute::ETAG));
+                }
+                left = response.unprocessed_keys.take().into_iter().flatten().map(|(_, keys)| keys).next();
+            }
+            if left.is_some() {
+                return Err(StoreError::Unavailable("DynamoDB left keys unprocessed, again and again".into()));
+            }
+        }
+        let etag = |object: &ObjectId| found.get(&(object.partition_key(), object.sort_key().to_owned())).cloned();
+        Ok(objects.iter().map(etag).collect())
     }
 }
 

@@ -13,8 +13,9 @@ pub use definitions::{definitions_are_listed_and_removed, definitions_are_writte
 pub use objects::{AWKWARD_KEYS, Versions, awkward_keys_are_found, objects_are_exact};
 pub use queue::queues_take_any_number;
 pub use records::{
-    pages_hold_every_record_once, records_come_back_as_they_were, records_follow_their_order,
-    removals_respect_the_order_of_events, renewals_are_of_what_was_found, reports_are_of_the_stored_record,
+    many_are_looked_up_at_once, pages_hold_every_record_once, records_come_back_as_they_were,
+    records_follow_their_order, removals_respect_the_order_of_events, renewals_are_of_what_was_found,
+    reports_are_of_the_stored_record,
 };
 pub use topic::topics_take_any_number;
 
@@ -53,6 +54,7 @@ mod tests {
         removals_respect_the_order_of_events(&records, "bucket").await;
         renewals_are_of_what_was_found(&records, "bucket").await;
         pages_hold_every_record_once(&records, "bucket", 25).await;
+        many_are_looked_up_at_once(&records, "bucket").await;
     }
 
     #[tokio::test]

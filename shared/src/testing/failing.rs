@@ -9,8 +9,8 @@ use crate::{
     definitions::manifest::Generation,
     object::{ObjectId, Sequencer},
     port::{
-        BusEvent, DefinitionsStore, EventBus, Listed, ObjectHead, ObjectStore, Page, RecordPages, RecordStore, Segment,
-        StoreError, Stored, TableExtent, Topic, TopicMessage, WorkQueue, WriteCondition,
+        BusEvent, DefinitionsStore, EventBus, Listed, ObjectHead, ObjectStore, Page, RecordLookup, RecordPages,
+        RecordStore, Segment, StoreError, Stored, TableExtent, Topic, TopicMessage, WorkQueue, WriteCondition,
     },
     scan_record::{RecordSummary, ScanRecord},
     tag_policy::Tag,
@@ -124,6 +124,12 @@ impl<Port: RecordStore> RecordStore for Failing<'_, Port> {
 
     async fn remove(&self, object: &ObjectId, removed_at: Option<&Sequencer>) -> Result<(), StoreError> {
         self.plan.call(self.port.remove(object, removed_at)).await
+    }
+}
+
+impl<Port: RecordLookup> RecordLookup for Failing<'_, Port> {
+    async fn recorded_etags(&self, objects: &[ObjectId]) -> Result<Vec<Option<String>>, StoreError> {
+        self.plan.call(self.port.recorded_etags(objects)).await
     }
 }
 

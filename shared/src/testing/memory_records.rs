@@ -6,7 +6,7 @@ use super::lock;
 use crate::{
     definitions::manifest::Generation,
     object::{ObjectId, Sequencer},
-    port::{Page, RecordPages, RecordStore, Segment, StoreError, TableExtent},
+    port::{Page, RecordLookup, RecordPages, RecordStore, Segment, StoreError, TableExtent},
     scan_record::{RecordSummary, ScanRecord},
 };
 
@@ -77,6 +77,13 @@ impl RecordStore for MemoryRecords {
             records.remove(&key(object));
         }
         Ok(())
+    }
+}
+
+impl RecordLookup for MemoryRecords {
+    async fn recorded_etags(&self, objects: &[ObjectId]) -> Result<Vec<Option<String>>, StoreError> {
+        let records = lock(&self.records);
+        Ok(objects.iter().map(|object| records.get(&key(object)).map(|record| record.etag.clone())).collect())
     }
 }
 

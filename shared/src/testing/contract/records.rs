@@ -5,7 +5,7 @@ use chrono::DateTime;
 use crate::{
     definitions::manifest::Generation,
     object::{ObjectId, Sequencer},
-    port::{RecordPages, RecordStore, Segment, StoreError},
+    port::{RecordLookup, RecordPages, RecordStore, Segment, StoreError},
     scan_record::{EngineVersion, LayerDigest, RecordSummary, ScanRecord},
     testing::records::record,
     verdict::{Reason, Verdict},
@@ -181,6 +181,25 @@ pub async fn removals_respect_the_order_of_events(store: &impl RecordStore, buck
             assert_eq!(left.is_some(), stays, "stored at {stored_at:?}, removed at {removed_at:?}");
         }
     }
+}
+
+/// What is recorded is told of many objects at once, each by exactly its name.
+///
+/// # Panics
+/// When a law is broken.
+pub async fn many_are_looked_up_at_once(store: &(impl RecordStore + RecordLookup), bucket: &str) {
+    let object =
+        |n: u32, version: Option<&str>| ObjectId::new(bucket, format!("looked up/{n}"), version.map(str::to_owned));
+    for n in (0..250).step_by(2) {
+        let record = ScanRecord { object: object(n, Some("v1")), etag: format!("etag {n}"), ..record(bucket, "") };
+        store.save(&record).await.expect("it is new");
+    }
+    let asked: Vec<ObjectId> = (0..250).flat_map(|n| [object(n, Some("v1")), object(n, None)]).collect();
+    let twice: Vec<ObjectId> = asked.iter().chain(&asked).cloned().collect();
+    let found = store.recorded_etags(&twice).await.expect("the table answers");
+    let etag = |n: u32| n.is_multiple_of(2).then(|| format!("etag {n}"));
+    let expected: Vec<Option<String>> = (0..250).flat_map(|n| [etag(n), None]).collect();
+    assert_eq!(found, [expected.clone(), expected].concat());
 }
 
 /// The pages of all segments hold each of `number` records exactly once.

@@ -1,0 +1,234 @@
+//! `nacre backfill`: asks for a scan of every object that has no record yet.
+
+mod inventory;
+mod progress;
+mod source;
+mod work;
+
+use std::{io, process::ExitCode, time::Duration};
+
+use aws_config::SdkConfig;
+use clap::{Args, builder::NonEmptyStringValueParser, value_parser};
+use indicatif::{ProgressBar, ProgressStyle};
+use nacre_rescanner::patience::Patience;
+use nacre_shared::{
+    aws::{DynamoRecords, S3Definitions, SnsTopic, sdk_config},
+    object::ObjectId,
+    port::SystemClock,
+    published::{PointerRead, PublishedError, read_pointer},
+    rescan_cost::{PassWork, cost},
+    telemetry::error_chain,
+};
+use progress::{Progress, ProgressError, Tally};
+use serde_json::json;
+use source::{Cursor, Inventory, Listing, Source, SourceError};
+use tokio::signal::unix::{SignalKind, signal};
+use work::{Backfill, WorkError};
+
+use crate::printable::{printable, printable_json};
+
+/// Ask for a scan of every object that has no record yet, such as those that were there before Nacre.
+///
+/// They go by the queue of rescans, so that uploads do not wait. How far it came is kept in the definitions bucket: an interrupted
+/// backfill goes on there when it is run again. Exit status: 0 at the end, 1 when it stopped before, 130 when interrupted.
+#[derive(Debug, Args)]
+pub(crate) struct Arguments {
+    /// The objects, as `s3://bucket` or `s3://bucket/prefix`
+    #[arg(value_name = "S3-URL", value_parser = Place::parse)]
+    place: Place,
+    /// manifest.json of an S3 Inventory (CSV) of the bucket, by s3:// or path; without, the bucket is listed
+    #[arg(long, value_name = "MANIFEST", value_parser = NonEmptyStringValueParser::new())]
+    inventory: Option<String>,
+    /// Most objects that are asked for in a second
+    #[arg(long, value_name = "OBJECTS", default_value_t = 100, value_parser = value_parser!(u32).range(1..=10_000))]
+    rate: u32,
+    /// Begin anew, whatever was done before
+    #[arg(long)]
+    restart: bool,
+    /// Only tell what would be asked for, and about what it would cost
+    #[arg(long)]
+    dry_run: bool,
+    /// Print the result as one JSON object
+    #[arg(long)]
+    json: bool,
+    /// The definitions bucket
+    #[arg(long, env = "AV_DEFINITION_S3_BUCKET", value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
+    bucket: String,
+    /// The table of scan records: output `ScanRecords` of the stack
+    #[arg(long, env = "NACRE_RECORDS_TABLE", value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
+    table: String,
+    /// The topic of rescans: output `RescanTrigger` of the stack
+    #[arg(long, env = "NACRE_TRIGGER_TOPIC_ARN", value_name = "ARN", value_parser = NonEmptyStringValueParser::new())]
+    topic: String,
+}
+
+/// Where objects are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Place {
+    bucket: String,
+    prefix: String,
+}
+
+impl Place {
+    fn parse(url: &str) -> Result<Self, String> {
+        let rest = url.strip_prefix("s3://").ok_or("it does not begin with s3://")?;
+        let (bucket, prefix) = rest.split_once('/').unwrap_or((rest, ""));
+        if bucket.is_empty() {
+            return Err("it names no bucket".into());
+        }
+        Ok(Self { bucket: bucket.to_owned(), prefix: prefix.to_owned() })
+    }
+}
+
+/// An object that may have no record.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Candidate {
+    object: ObjectId,
+    /// Of its bytes, where the source tells.
+    etag: Option<String>,
+    size: u64,
+}
+
+/// Why a backfill was not done, or not to its end.
+#[derive(Debug, thiserror::Error)]
+enum BackfillError {
+    #[error("what is published cannot be read")]
+    Published(#[from] PublishedError),
+    #[error("nothing is published there yet: run the updater, unless the bucket has another name")]
+    NonePublished,
+    #[error("no AWS region is set: set AWS_REGION")]
+    NoRegion,
+    #[error("the source cannot be used")]
+    Source(#[from] SourceError),
+    #[error("how far it came before cannot be told")]
+    Progress(#[from] ProgressError),
+    #[error("it stopped before the end; run again, it goes on there")]
+    Work(#[from] WorkError),
+    #[error("interrupts cannot be listened to")]
+    Interrupts(#[source] io::Error),
+    #[error("the result cannot be written")]
+    Output(#[from] io::Error),
+}
+
+/// Runs the command.
+pub(crate) async fn run(arguments: &Arguments) -> ExitCode {
+    let done = match signal(SignalKind::interrupt()) {
+        Ok(mut interrupts) => tokio::select! {
+            done = Box::pin(execute(arguments)) => done,
+            _ = interrupts.recv() => {
+                eprintln!("nacre backfill: interrupted; run again, it goes on with the page that was under way");
+                return ExitCode::from(130);
+            }
+        },
+        Err(error) => Err(BackfillError::Interrupts(error)),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("nacre backfill: {}", printable(&error_chain(&error)));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn execute(arguments: &Arguments) -> Result<(), BackfillError> {
+    let sdk = sdk_config().await;
+    let definitions = S3Definitions::new(&sdk, &arguments.bucket);
+    let Place { bucket, prefix } = &arguments.place;
+    let name = format!("s3://{bucket}/{prefix}");
+    let Some(inventory) = &arguments.inventory else {
+        return backfill(arguments, &sdk, &definitions, &mut Listing::new(&sdk, bucket, prefix), (name, 0)).await;
+    };
+    let mut source = Inventory::open(&sdk, inventory, bucket, prefix).await?;
+    let files = source.files();
+    backfill(arguments, &sdk, &definitions, &mut source, (format!("{name} by {inventory}"), files)).await
+}
+
+async fn backfill(
+    arguments: &Arguments,
+    sdk: &SdkConfig,
+    definitions: &S3Definitions,
+    source: &mut impl Source,
+    (name, files): (String, usize),
+) -> Result<(), BackfillError> {
+    let PointerRead::Read { pointer, .. } = read_pointer(definitions, None).await? else {
+        return Err(BackfillError::NonePublished);
+    };
+    let before = if arguments.restart || arguments.dry_run {
+        Progress::new(name)
+    } else {
+        Progress::load(definitions, name).await?
+    };
+    if before.cursor.is_some() {
+        eprintln!("going on after {} objects; --restart begins anew", before.tally.objects);
+    }
+    let backfill = Backfill {
+        definitions,
+        records: &DynamoRecords::new(sdk, &arguments.table),
+        triggers: &SnsTopic::new(sdk, &arguments.topic),
+        clock: SystemClock,
+        generation: pointer.generation,
+        region: sdk.region().ok_or(BackfillError::NoRegion)?.to_string(),
+        rate: arguments.rate,
+        dry_run: arguments.dry_run,
+        patience: Patience::default(),
+    };
+    let bar = progress_bar(files);
+    let see = |progress: &Progress, at: Option<&Candidate>| {
+        if let Some(Cursor::Inventory { file, .. }) = &progress.cursor {
+            bar.set_position(*file as u64);
+        }
+        let at = at.map(|candidate| printable(&candidate.object.key)).unwrap_or_default();
+        bar.set_message(format!("{}, at {at}", in_words(progress.tally, arguments.dry_run)));
+    };
+    let done = backfill.run(source, before, see).await;
+    bar.finish_and_clear();
+    tell(arguments, &done?)
+}
+
+/// A bar over an inventory's files; nobody knows how long a listing is. On a terminal alone.
+fn progress_bar(files: usize) -> ProgressBar {
+    let bar = if files > 0 { ProgressBar::new(files as u64) } else { ProgressBar::new_spinner() };
+    let template = if files > 0 { "{bar:20} {pos}/{len} files, {wide_msg}" } else { "{spinner} {elapsed} {wide_msg}" };
+    // The template is ours and right; the plain one tells the same.
+    bar.set_style(ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_spinner()));
+    bar.enable_steady_tick(Duration::from_millis(200));
+    bar
+}
+
+fn in_words(Tally { objects, recorded, asked, bytes }: Tally, dry_run: bool) -> String {
+    let asked_for = if dry_run { "would be asked for" } else { "asked for" };
+    format!("{objects} objects, {recorded} recorded, {asked} {asked_for} ({bytes} bytes)")
+}
+
+fn tell(arguments: &Arguments, progress: &Progress) -> Result<(), BackfillError> {
+    use io::Write;
+    let Tally { objects, recorded, asked, bytes } = progress.tally;
+    let dollars = cost(PassWork { full_objects: asked, ..PassWork::of(0, 0) }).total();
+    let line = if arguments.json {
+        printable_json(
+            &json!({
+                "source": progress.source, "objects": objects, "recorded": recorded, "asked": asked, "bytes": bytes,
+                "dry_run": arguments.dry_run, "dollars": dollars,
+            })
+            .to_string(),
+        )
+    } else {
+        format!("{}; about ${dollars:.2} to scan them", in_words(progress.tally, arguments.dry_run))
+    };
+    Ok(writeln!(io::stdout(), "{line}")?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_are_buckets_with_or_without_a_prefix() {
+        let place = |bucket: &str, prefix: &str| Ok(Place { bucket: bucket.into(), prefix: prefix.into() });
+        assert_eq!(Place::parse("s3://uploads"), place("uploads", ""));
+        assert_eq!(Place::parse("s3://uploads/"), place("uploads", ""));
+        assert_eq!(Place::parse("s3://uploads/a b/c"), place("uploads", "a b/c"));
+        assert!(Place::parse("uploads/a").is_err() && Place::parse("s3:///a").is_err());
+    }
+}

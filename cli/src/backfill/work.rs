@@ -1,0 +1,127 @@
+//! Goes through a source page by page: who has no record, ask for it, remember how far.
+
+use std::time::Duration;
+
+use nacre_rescanner::{
+    patience::Patience,
+    triggers::{PublishError, messages, publish},
+};
+use nacre_shared::{
+    definitions::manifest::Generation,
+    event::{Recorded, RescanKind, RescanTrigger},
+    port::{Clock, DefinitionsStore, RecordLookup, StoreError, Topic},
+};
+use tokio::time::Instant;
+
+use super::{
+    Candidate,
+    progress::{Progress, ProgressError, Tally},
+    source::{Source, SourceError},
+};
+
+/// What a backfill works with.
+pub(super) struct Backfill<'a, Definitions, Records, Triggers, Time> {
+    pub(super) definitions: &'a Definitions,
+    pub(super) records: &'a Records,
+    pub(super) triggers: &'a Triggers,
+    pub(super) clock: Time,
+    /// The published generation.
+    pub(super) generation: Generation,
+    pub(super) region: String,
+    /// Most objects that are asked for in a second.
+    pub(super) rate: u32,
+    /// Whether nothing is asked for, and nothing remembered.
+    pub(super) dry_run: bool,
+    pub(super) patience: Patience,
+}
+
+/// Why a backfill stopped. What was asked for stays asked for; running it again goes on with the page that was under way.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum WorkError {
+    #[error("objects cannot be looked for")]
+    Source(#[from] SourceError),
+    #[error("the table of records cannot be read: is its name right?")]
+    Records(#[source] StoreError),
+    #[error("objects cannot be asked for")]
+    Publish(#[from] PublishError),
+    #[error("how far it came cannot be kept")]
+    Progress(#[from] ProgressError),
+}
+
+impl<Definitions, Records, Triggers, Time> Backfill<'_, Definitions, Records, Triggers, Time>
+where
+    Definitions: DefinitionsStore,
+    Records: RecordLookup,
+    Triggers: Topic,
+    Time: Clock,
+{
+    /// Goes on from where `progress` is to the end; `see` is told of it after each step.
+    pub(super) async fn run(
+        &self,
+        source: &mut impl Source,
+        mut progress: Progress,
+        mut see: impl FnMut(&Progress, Option<&Candidate>),
+    ) -> Result<Progress, WorkError> {
+        let mut due = Instant::now();
+        while !progress.finished {
+            let page = source.page(progress.cursor.clone()).await?;
+            let missing = self.missing(&page.candidates).await?;
+            progress.tally.objects += page.candidates.len() as u64;
+            progress.tally.recorded += (page.candidates.len() - missing.len()) as u64;
+            // A second's worth at a time, so that the rate holds within a page, too.
+            for some in missing.chunks(self.rate.max(1) as usize) {
+                if !self.dry_run {
+                    tokio::time::sleep_until(due).await;
+                    due = due.max(Instant::now()) + Duration::from_secs(some.len() as u64) / self.rate.max(1);
+                    self.ask(some).await?;
+                }
+                count(&mut progress.tally, some);
+                see(&progress, some.last().copied());
+            }
+            progress.finished = page.next.is_none();
+            progress.cursor = page.next;
+            if !self.dry_run {
+                progress.save(self.definitions, self.clock.now()).await?;
+            }
+            see(&progress, page.candidates.last());
+        }
+        Ok(progress)
+    }
+
+    /// Those whose bytes no record is of.
+    async fn missing<'c>(&self, candidates: &'c [Candidate]) -> Result<Vec<&'c Candidate>, WorkError> {
+        let objects: Vec<_> = candidates.iter().map(|candidate| candidate.object.clone()).collect();
+        let etags = self.patience.call(|| self.records.recorded_etags(&objects)).await.map_err(WorkError::Records)?;
+        let is_recorded = |candidate: &Candidate, etag: Option<&String>| match (etag, &candidate.etag) {
+            (None, _) => false,
+            (Some(_), None) => true,
+            (Some(recorded), Some(there)) => recorded == there,
+        };
+        let missing = candidates.iter().zip(&etags).filter(|(candidate, etag)| !is_recorded(candidate, etag.as_ref()));
+        Ok(missing.map(|(candidate, _)| candidate).collect())
+    }
+
+    /// Asks for a scan with everything, by the topic of rescans: uploads do not wait for a backfill.
+    async fn ask(&self, missing: &[&Candidate]) -> Result<(), WorkError> {
+        let (generation, kind, at) = (self.generation, RescanKind::Full, self.clock.now());
+        let trigger = RescanTrigger { generation, kind, region: &self.region, at };
+        let objects: Vec<Recorded<'_>> = missing
+            .iter()
+            .map(|candidate| Recorded {
+                object: &candidate.object,
+                etag: candidate.etag.as_deref().unwrap_or_default(),
+                size: candidate.size,
+                sequencer: None,
+            })
+            .collect();
+        Ok(publish(self.triggers, messages(&trigger, &objects), self.patience).await?)
+    }
+}
+
+fn count(tally: &mut Tally, asked: &[&Candidate]) {
+    tally.asked += asked.len() as u64;
+    tally.bytes = asked.iter().fold(tally.bytes, |bytes, candidate| bytes.saturating_add(candidate.size));
+}
+
+#[cfg(test)]
+mod tests;
