@@ -4,6 +4,9 @@
 //! clean. So the archive's own account is read here: formats, offsets and sizes, nothing is unpacked. What follows from it is the
 //! asking side's to decide. Sources: PKWARE's APPNOTE, RFC 1952, the file formats of xz, bzip2, 7-Zip and Microsoft's cabinets.
 
+mod cpio;
+mod tar;
+
 use std::collections::BTreeMap;
 
 use nacre_engine_protocol::{Layer, MAX_LAYERS};
@@ -28,6 +31,9 @@ const ZIP_END: usize = 22;
 const ZIP_COMMENT: usize = 0xFFFF;
 const ZIP_ENTRY: usize = 46;
 
+/// What Debian's packages and libraries of object files begin with.
+const AR_MAGIC: &[u8] = b"!<arch>\n";
+
 /// Returns what `content` says of itself; nothing unless it is an archive that we know.
 pub(crate) fn account(content: &[u8]) -> Account {
     let whole = if content.starts_with(b"PK\x03\x04") {
@@ -44,6 +50,12 @@ pub(crate) fn account(content: &[u8]) -> Account {
         end.is_some_and(|end| end.saturating_add(32) <= content.len() as u64)
     } else if content.starts_with(b"MSCF\0\0\0\0") {
         number32(content, 8).is_some_and(|size| size as usize <= content.len())
+    } else if content.starts_with(AR_MAGIC) {
+        return Account { lost: ar_members(content), ..Account::default() };
+    } else if cpio::is_cpio(content) {
+        return cpio::account(content);
+    } else if tar::is_tar(content) {
+        return tar::account(content);
     } else {
         true
     };
@@ -155,6 +167,19 @@ fn large_size(mut extra: &[u8]) -> Option<u64> {
     }
 }
 
+/// Counts the members of an `ar` archive that are worth a look: libclamav opens none of them.
+fn ar_members(content: &[u8]) -> u64 {
+    let (mut rest, mut members) = (content.get(AR_MAGIC.len()..).unwrap_or_default(), 0);
+    while let Some(header) = rest.first_chunk::<60>() {
+        let size = std::str::from_utf8(&header[48..58]).ok().and_then(|size| size.trim_end().parse::<usize>().ok());
+        // What cannot be walked is one more that nobody looked into.
+        let Some(size) = size else { return members + 1 };
+        members += u64::from(size as u64 > NEVER_SHOWN_BYTES);
+        rest = size.checked_next_multiple_of(2).and_then(|size| rest.get(60 + size..)).unwrap_or_default();
+    }
+    members
+}
+
 /// Whether a bzip2 file has its end mark, which stands at any bit, before a sum of 32 bits and less than a byte of padding.
 fn bzip2_ends(content: &[u8]) -> bool {
     const MARK: u128 = 0x1772_4538_5090;
@@ -228,6 +253,19 @@ mod tests {
                 account(&[start, &vec![0xFF; length]].concat());
                 account(&[start, b"PK\x05\x06", &vec![0xFF; length]].concat());
             }
+        }
+    }
+
+    #[test]
+    fn of_an_ar_archive_every_member_is_lost() {
+        let member = |name: &str, data: &str| {
+            format!("{name:<16}{:<12}{:<6}{:<6}{:<8}{:<10}`\n{data}", 0, 0, 0, 100_644, data.len())
+        };
+        let archive = ["!<arch>\n", &member("debian-binary", "2.0\n"), &member("data.tar.gz", "packed")].concat();
+        assert_eq!(account(archive.as_bytes()).lost, 1);
+        assert_eq!(account(b"!<arch>\n").lost, 0);
+        for length in 9..archive.len() {
+            account(&archive.as_bytes()[..length]);
         }
     }
 
