@@ -2,7 +2,7 @@
 
 use nacre_shared::{
     definitions::manifest::Generation,
-    port::{Clock, DefinitionsStore, RecordPages, RecordStore, StoreError, Topic, WorkQueue},
+    port::{Clock, DefinitionsStore, RecordPages, StoreError, Topic, WorkQueue},
     published::PublishedError,
     rescan_pass::{
         self, Cause, FORMAT, Kept, Pass, PassId, PassStoreError, SegmentReport, read_pass, segments_for, spent_on,
@@ -74,7 +74,7 @@ pub struct Begun {
 impl<Definitions, Records, Triggers, Queue, Time> Rescanner<Definitions, Records, Triggers, Queue, Time>
 where
     Definitions: DefinitionsStore,
-    Records: RecordPages + RecordStore,
+    Records: RecordPages,
     Triggers: Topic,
     Queue: WorkQueue,
     Time: Clock,

@@ -17,7 +17,7 @@ use begin::BeginError;
 use known::Known;
 use lambda_runtime::Diagnostic;
 use nacre_shared::{
-    port::{Clock, DefinitionsStore, RecordPages, RecordStore, Topic, WorkQueue},
+    port::{Clock, DefinitionsStore, RecordPages, Topic, WorkQueue},
     rescan_pass::{Budget, Tally},
     telemetry::{Metric, error_chain},
 };
@@ -101,7 +101,7 @@ impl From<RescanError> for Diagnostic {
 impl<Definitions, Records, Triggers, Queue, Time> Rescanner<Definitions, Records, Triggers, Queue, Time>
 where
     Definitions: DefinitionsStore,
-    Records: RecordPages + RecordStore,
+    Records: RecordPages,
     Triggers: Topic,
     Queue: WorkQueue,
     Time: Clock,

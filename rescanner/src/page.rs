@@ -6,7 +6,7 @@ use futures::{StreamExt, TryStreamExt, stream};
 use nacre_shared::{
     definitions::{history::MAX_STEPS, manifest::Generation},
     event::{Recorded, RescanKind, RescanTrigger},
-    port::{Clock, DefinitionsStore, RecordPages, RecordStore, StoreError, Topic, TopicMessage, WorkQueue},
+    port::{Clock, DefinitionsStore, RecordPages, StoreError, Topic, TopicMessage, WorkQueue},
     rescan_plan::{RescanPlan, may_be_renewed, plan_rescan},
     scan_record::RecordSummary,
 };
@@ -19,7 +19,7 @@ const RENEWALS_AT_ONCE: usize = 16;
 impl<Definitions, Records, Triggers, Queue, Time> Rescanner<Definitions, Records, Triggers, Queue, Time>
 where
     Definitions: DefinitionsStore,
-    Records: RecordPages + RecordStore,
+    Records: RecordPages,
     Triggers: Topic,
     Queue: WorkQueue,
     Time: Clock,

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use nacre_shared::{
-    port::{Clock, DefinitionsStore, RecordPages, RecordStore, StoreError, Topic, WorkQueue},
+    port::{Clock, DefinitionsStore, RecordPages, StoreError, Topic, WorkQueue},
     published::PublishedError,
     rescan_pass::{
         FORMAT, PassStoreError, SegmentReport, State, Tally, Written, is_cancelled, keep_report, read_report,
@@ -74,7 +74,7 @@ pub struct Limits {
 impl<Definitions, Records, Triggers, Queue, Time> Rescanner<Definitions, Records, Triggers, Queue, Time>
 where
     Definitions: DefinitionsStore,
-    Records: RecordPages + RecordStore,
+    Records: RecordPages,
     Triggers: Topic,
     Queue: WorkQueue,
     Time: Clock,

@@ -153,17 +153,6 @@ pub trait RecordStore: Sync {
     /// [`StoreError::PreconditionFailed`] when another record took its place.
     fn mark_reported(&self, record: &ScanRecord) -> impl Future<Output = Result<(), StoreError>> + Send;
 
-    /// Says of a reported record that the published generation would have concluded the same, provided that it is still of the generation
-    /// and of the bytes that this was found of.
-    ///
-    /// # Errors
-    /// [`StoreError::PreconditionFailed`] when it is not, or not reported yet.
-    fn renew(
-        &self,
-        record: &RecordSummary,
-        published: Generation,
-    ) -> impl Future<Output = Result<(), StoreError>> + Send;
-
     /// Forgets an object version that is gone; a record that is newer than `removed_at` stays.
     ///
     /// # Errors
@@ -197,6 +186,17 @@ pub trait RecordPages: Sync {
     /// # Errors
     /// The store's.
     fn extent(&self) -> impl Future<Output = Result<TableExtent, StoreError>> + Send;
+
+    /// Says of a reported record that the published generation would have concluded the same, provided that it is still of the generation
+    /// and of the bytes that this was found of.
+    ///
+    /// # Errors
+    /// [`StoreError::PreconditionFailed`] when it is not, or not reported yet.
+    fn renew(
+        &self,
+        record: &RecordSummary,
+        published: Generation,
+    ) -> impl Future<Output = Result<(), StoreError>> + Send;
 
     /// Reads one page of one segment of the table.
     ///

@@ -9,14 +9,13 @@ use std::{
 use nacre_rescanner::{PassSettings, Ports, Rescanner, patience::Patience, segment::Limits};
 use nacre_shared::{
     definitions::manifest::{Generation, Manifest, POINTER_KEY, Pointer},
-    object::{ObjectId, Sequencer},
     port::{
-        Clock, DefinitionsStore, Page, RecordPages, RecordStore, Segment, StoreError, SystemClock, TableExtent, Topic,
-        TopicMessage, WriteCondition,
+        Clock, DefinitionsStore, Page, RecordPages, Segment, StoreError, SystemClock, TableExtent, Topic, TopicMessage,
+        WriteCondition,
     },
     rescan_cost::PassWork,
     rescan_pass::{Budget, Cause, Tally, segments_for},
-    scan_record::{RecordSummary, ScanRecord},
+    scan_record::RecordSummary,
     testing::{memory_definitions::MemoryDefinitions, memory_queue::MemoryQueue},
 };
 
@@ -40,34 +39,16 @@ impl RecordPages for Table {
         Ok(TableExtent { items: RECORDS, bytes: 0 })
     }
 
+    async fn renew(&self, _: &RecordSummary, _: Generation) -> Result<(), StoreError> {
+        Ok(())
+    }
+
     async fn page(&self, segment: Segment, after: Option<u64>) -> Result<Page<u64>, StoreError> {
         let bound = |index: u32| RECORDS * u64::from(index) / u64::from(segment.total);
         let (first, end) = (after.unwrap_or(bound(segment.index)), bound(segment.index + 1));
         let next = (first + 1000).min(end);
         let records = (first..next).map(|number| record(number, GENERATIONS)).collect();
         Ok(Page { records, unreadable: 0, next: (next < end).then_some(next) })
-    }
-}
-
-impl RecordStore for Table {
-    async fn load(&self, _: &ObjectId) -> Result<Option<ScanRecord>, StoreError> {
-        Ok(None)
-    }
-
-    async fn save(&self, _: &ScanRecord) -> Result<(), StoreError> {
-        Ok(())
-    }
-
-    async fn mark_reported(&self, _: &ScanRecord) -> Result<(), StoreError> {
-        Ok(())
-    }
-
-    async fn renew(&self, _: &RecordSummary, _: Generation) -> Result<(), StoreError> {
-        Ok(())
-    }
-
-    async fn remove(&self, _: &ObjectId, _: Option<&Sequencer>) -> Result<(), StoreError> {
-        Ok(())
     }
 }
 

@@ -5,8 +5,7 @@ use std::{fs, time::Instant};
 use nacre_rescanner::{Ports, Rescanner, segment::Limits};
 use nacre_shared::{
     definitions::manifest::Generation,
-    object::{ObjectId, Sequencer},
-    port::{Page, RecordPages, RecordStore, Segment, StoreError, TableExtent, Topic, TopicMessage},
+    port::{Page, RecordPages, Segment, StoreError, TableExtent, Topic, TopicMessage},
     rescan_pass::Cause,
     scan_record::{RecordSummary, ScanRecord},
     testing::{
@@ -27,6 +26,10 @@ impl RecordPages for Endless {
         Ok(TableExtent::default())
     }
 
+    async fn renew(&self, _: &RecordSummary, _: Generation) -> Result<(), StoreError> {
+        Ok(())
+    }
+
     async fn page(&self, _: Segment, after: Option<u64>) -> Result<Page<u64>, StoreError> {
         let page = after.unwrap_or(0);
         let record = |n: u64| {
@@ -34,28 +37,6 @@ impl RecordPages for Endless {
             RecordSummary::from(&ScanRecord { targets: 2, ..record("uploads", &key) })
         };
         Ok(Page { records: (0..1000).map(record).collect(), unreadable: 0, next: Some(page + 1) })
-    }
-}
-
-impl RecordStore for Endless {
-    async fn load(&self, _: &ObjectId) -> Result<Option<ScanRecord>, StoreError> {
-        Ok(None)
-    }
-
-    async fn save(&self, _: &ScanRecord) -> Result<(), StoreError> {
-        Ok(())
-    }
-
-    async fn mark_reported(&self, _: &ScanRecord) -> Result<(), StoreError> {
-        Ok(())
-    }
-
-    async fn renew(&self, _: &RecordSummary, _: Generation) -> Result<(), StoreError> {
-        Ok(())
-    }
-
-    async fn remove(&self, _: &ObjectId, _: Option<&Sequencer>) -> Result<(), StoreError> {
-        Ok(())
     }
 }
 

@@ -4,9 +4,8 @@ use std::sync::Mutex;
 
 use nacre_shared::{
     definitions::manifest::Generation,
-    object::{ObjectId, Sequencer},
-    port::{Page, RecordPages, RecordStore, Segment, StoreError, TableExtent, Topic, TopicMessage},
-    scan_record::{RecordSummary, ScanRecord},
+    port::{Page, RecordPages, Segment, StoreError, TableExtent, Topic, TopicMessage},
+    scan_record::RecordSummary,
 };
 
 /// Numbers that look random, the same for the same seed.
@@ -52,30 +51,12 @@ impl<Port: RecordPages> RecordPages for Unreliable<'_, Port> {
         self.call(self.port.extent()).await
     }
 
-    async fn page(&self, segment: Segment, after: Option<Self::Cursor>) -> Result<Page<Self::Cursor>, StoreError> {
-        self.call(self.port.page(segment, after)).await
-    }
-}
-
-impl<Port: RecordStore> RecordStore for Unreliable<'_, Port> {
-    async fn load(&self, object: &ObjectId) -> Result<Option<ScanRecord>, StoreError> {
-        self.call(self.port.load(object)).await
-    }
-
-    async fn save(&self, record: &ScanRecord) -> Result<(), StoreError> {
-        self.call(self.port.save(record)).await
-    }
-
-    async fn mark_reported(&self, record: &ScanRecord) -> Result<(), StoreError> {
-        self.call(self.port.mark_reported(record)).await
-    }
-
     async fn renew(&self, record: &RecordSummary, published: Generation) -> Result<(), StoreError> {
         self.call(self.port.renew(record, published)).await
     }
 
-    async fn remove(&self, object: &ObjectId, removed_at: Option<&Sequencer>) -> Result<(), StoreError> {
-        self.call(self.port.remove(object, removed_at)).await
+    async fn page(&self, segment: Segment, after: Option<Self::Cursor>) -> Result<Page<Self::Cursor>, StoreError> {
+        self.call(self.port.page(segment, after)).await
     }
 }
 

@@ -209,7 +209,7 @@ pub(crate) async fn deliver<Definitions, Records, Triggers, Queue>(
 ) -> Result<Handled, RescanError>
 where
     Definitions: DefinitionsStore,
-    Records: nacre_shared::port::RecordPages + RecordStore,
+    Records: nacre_shared::port::RecordPages,
     Triggers: nacre_shared::port::Topic,
     Queue: nacre_shared::port::WorkQueue,
 {

@@ -78,23 +78,6 @@ impl RecordStore for DynamoRecords {
         request.send().await.map(|_| ()).map_err(store_error)
     }
 
-    async fn renew(&self, record: &RecordSummary, published: Generation) -> Result<(), StoreError> {
-        let names = [attribute::GENERATION, attribute::FORMAT, attribute::ETAG, attribute::REPORTED];
-        let request = self.client.update_item().table_name(&self.table).set_key(Some(key(&record.object)));
-        let request = request.update_expression("SET #generation = :published");
-        let request = request.condition_expression(
-            "#format = :format AND #etag = :etag AND #generation = :generation AND #reported = :reported",
-        );
-        let request = request.set_expression_attribute_names(Some(attribute::names(&names)));
-        let request = request
-            .expression_attribute_values(":published", attribute::n(published.0))
-            .expression_attribute_values(":format", attribute::n(RECORD_FORMAT))
-            .expression_attribute_values(":etag", attribute::s(&record.etag))
-            .expression_attribute_values(":generation", attribute::n(record.generation.0))
-            .expression_attribute_values(":reported", AttributeValue::Bool(true));
-        request.send().await.map(|_| ()).map_err(store_error)
-    }
-
     async fn remove(&self, object: &ObjectId, removed_at: Option<&Sequencer>) -> Result<(), StoreError> {
         let mut request = self.client.delete_item().table_name(&self.table).set_key(Some(key(object)));
         if let Some(removed_at) = removed_at {
@@ -156,6 +139,23 @@ impl RecordPages for DynamoRecords {
         let table = response.table().ok_or_else(|| unexpected("a description tells no table"))?;
         let number = |number: Option<i64>| number.and_then(|number| u64::try_from(number).ok()).unwrap_or_default();
         Ok(TableExtent { items: number(table.item_count()), bytes: number(table.table_size_bytes()) })
+    }
+
+    async fn renew(&self, record: &RecordSummary, published: Generation) -> Result<(), StoreError> {
+        let names = [attribute::GENERATION, attribute::FORMAT, attribute::ETAG, attribute::REPORTED];
+        let request = self.client.update_item().table_name(&self.table).set_key(Some(key(&record.object)));
+        let request = request.update_expression("SET #generation = :published");
+        let request = request.condition_expression(
+            "#format = :format AND #etag = :etag AND #generation = :generation AND #reported = :reported",
+        );
+        let request = request.set_expression_attribute_names(Some(attribute::names(&names)));
+        let request = request
+            .expression_attribute_values(":published", attribute::n(published.0))
+            .expression_attribute_values(":format", attribute::n(RECORD_FORMAT))
+            .expression_attribute_values(":etag", attribute::s(&record.etag))
+            .expression_attribute_values(":generation", attribute::n(record.generation.0))
+            .expression_attribute_values(":reported", AttributeValue::Bool(true));
+        request.send().await.map(|_| ()).map_err(store_error)
     }
 
     async fn page(&self, segment: Segment, after: Option<RecordKey>) -> Result<Page<RecordKey>, StoreError> {

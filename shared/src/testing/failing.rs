@@ -118,10 +118,6 @@ impl<Port: RecordStore> RecordStore for Failing<'_, Port> {
         self.plan.call(self.port.mark_reported(record)).await
     }
 
-    async fn renew(&self, record: &RecordSummary, published: Generation) -> Result<(), StoreError> {
-        self.plan.call(self.port.renew(record, published)).await
-    }
-
     async fn remove(&self, object: &ObjectId, removed_at: Option<&Sequencer>) -> Result<(), StoreError> {
         self.plan.call(self.port.remove(object, removed_at)).await
     }
@@ -138,6 +134,10 @@ impl<Port: RecordPages> RecordPages for Failing<'_, Port> {
 
     async fn extent(&self) -> Result<TableExtent, StoreError> {
         self.plan.call(self.port.extent()).await
+    }
+
+    async fn renew(&self, record: &RecordSummary, published: Generation) -> Result<(), StoreError> {
+        self.plan.call(self.port.renew(record, published)).await
     }
 
     async fn page(&self, segment: Segment, after: Option<Self::Cursor>) -> Result<Page<Self::Cursor>, StoreError> {

@@ -57,16 +57,6 @@ impl RecordStore for MemoryRecords {
         Ok(())
     }
 
-    async fn renew(&self, record: &RecordSummary, published: Generation) -> Result<(), StoreError> {
-        let mut records = lock(&self.records);
-        let same = |stored: &&mut ScanRecord| {
-            stored.etag == record.etag && stored.generation == record.generation && stored.reported
-        };
-        let stored = records.get_mut(&key(&record.object)).filter(same).ok_or(StoreError::PreconditionFailed)?;
-        stored.generation = published;
-        Ok(())
-    }
-
     async fn remove(&self, object: &ObjectId, removed_at: Option<&Sequencer>) -> Result<(), StoreError> {
         let mut records = lock(&self.records);
         let newer = |stored: &ScanRecord| match (&stored.sequencer, removed_at) {
@@ -93,6 +83,16 @@ impl RecordPages for MemoryRecords {
     async fn extent(&self) -> Result<TableExtent, StoreError> {
         let items = lock(&self.records).len() as u64;
         Ok(TableExtent { items, bytes: items * 500 })
+    }
+
+    async fn renew(&self, record: &RecordSummary, published: Generation) -> Result<(), StoreError> {
+        let mut records = lock(&self.records);
+        let same = |stored: &&mut ScanRecord| {
+            stored.etag == record.etag && stored.generation == record.generation && stored.reported
+        };
+        let stored = records.get_mut(&key(&record.object)).filter(same).ok_or(StoreError::PreconditionFailed)?;
+        stored.generation = published;
+        Ok(())
     }
 
     async fn page(&self, segment: Segment, after: Option<usize>) -> Result<Page<usize>, StoreError> {

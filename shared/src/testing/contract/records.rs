@@ -143,7 +143,7 @@ pub async fn reports_are_of_the_stored_record(store: &impl RecordStore, bucket: 
 ///
 /// # Panics
 /// When a law is broken.
-pub async fn renewals_are_of_what_was_found(store: &impl RecordStore, bucket: &str) {
+pub async fn renewals_are_of_what_was_found(store: &(impl RecordStore + RecordPages), bucket: &str) {
     let found = ScanRecord { generation: Generation(3), ..record(bucket, "renewed") };
     let summary = RecordSummary::from(&found);
     let lost = |outcome: Result<(), StoreError>| matches!(outcome, Err(StoreError::PreconditionFailed));
