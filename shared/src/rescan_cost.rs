@@ -4,7 +4,7 @@
 
 use serde::Serialize;
 
-use crate::rescan_pass::MAX_SEGMENTS;
+use crate::rescan_pass::{MAX_SEGMENTS, Published, Tally};
 
 /// Dollars for a million read request units of DynamoDB: one for 4 KiB read with strong consistency, two of these without.
 const DYNAMODB_READS: f64 = 0.125;
@@ -23,6 +23,9 @@ const LAMBDA_REQUESTS: f64 = 0.20;
 
 /// Read request units that a table on demand serves in a second, unless AWS is asked for more: the default quota of a table.
 const TABLE_READS_PER_SECOND: f64 = 40_000.0;
+
+/// Bytes of a record of two or three layers.
+const MIDDLING_RECORD_BYTES: u64 = 600;
 
 /// What a pass does.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
@@ -62,6 +65,13 @@ impl PassWork {
             full_seconds: 0.1,
             objects_per_message: 10.0,
         }
+    }
+
+    /// What a pass did so far, as its tally tells. Of the records' size it says nothing; they are taken for middling.
+    pub fn of_tally(tally: &Tally) -> Self {
+        let Published { delta, full, .. } = tally.published;
+        let work = Self::of(tally.examined, MIDDLING_RECORD_BYTES);
+        Self { renewed: tally.renewed, delta_objects: delta.objects, full_objects: full.objects, ..work }
     }
 
     /// Read request units: a page is charged by its bytes, eventually consistent, half a unit for 4 KiB.
@@ -180,6 +190,16 @@ mod tests {
         let everything = cost(PassWork { full_objects: 1_000_000, ..PassWork::of(1_000_000, 600) }).total();
         let hundredth = cost(PassWork { delta_objects: 10_000, ..PassWork::of(1_000_000, 600) }).total();
         assert!(everything > 50.0 * hundredth, "{everything} {hundredth}");
+    }
+
+    #[test]
+    fn a_tally_costs_what_it_asked_for_not_what_it_left() {
+        let mut tally = Tally { examined: 1_000_000, ..Tally::default() };
+        tally.carried.objects = 500;
+        assert_eq!(cost(PassWork::of_tally(&tally)), cost(PassWork::of(1_000_000, 600)));
+        (tally.published.delta.objects, tally.published.full.objects, tally.renewed) = (10, 1, 7);
+        let asked = cost(PassWork::of_tally(&tally));
+        assert!(asked.delta > 0.0 && asked.full > 0.0 && asked.renewing > 0.0, "{asked:?}");
     }
 
     #[test]

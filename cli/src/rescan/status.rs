@@ -3,6 +3,7 @@
 use chrono::SecondsFormat;
 use nacre_shared::{
     port::DefinitionsStore,
+    rescan_cost::{PassWork, cost},
     rescan_pass::{Amount, Pass, PassStoreError, Progress, State, Tally, is_cancelled, reports},
     rescan_plan::{FullScan, Unaffected},
 };
@@ -20,7 +21,8 @@ pub(super) async fn progress(store: &impl DefinitionsStore, pass: &Pass) -> Resu
 /// One JSON object.
 pub(super) fn as_json(pass: &Pass, progress: &Progress) -> String {
     let mut told = json!(pass);
-    let more = json!({ "state": progress.state, "segments_done": progress.done, "updated": progress.updated, "tally": progress.tally });
+    let more = json!({ "state": progress.state, "segments_done": progress.done, "updated": progress.updated, "tally": progress.tally,
+        "dollars": dollars(&progress.tally) });
     if let (Value::Object(told), Value::Object(more)) = (&mut told, more) {
         told.extend(more);
     }
@@ -59,7 +61,13 @@ pub(super) fn in_words(pass: &Pass, progress: &Progress) -> String {
             lines.push(format!("{what}: {count}"));
         }
     }
+    lines.push(format!("about ${:.4}", dollars(tally)));
     lines.join("\n")
+}
+
+/// What it cost so far, by the model of docs/scale.md.
+fn dollars(tally: &Tally) -> f64 {
+    cost(PassWork::of_tally(tally)).total()
 }
 
 /// What records need, a line for each answer of the plan and its reason.
@@ -139,7 +147,8 @@ examined 4
   full scans 1 (9 bytes): what convicted them is gone
 asked for: delta 1 (9 bytes), full 0 (0 bytes), in 1 messages
 left to the next pass: 1 (9 bytes)
-renewed: 3";
+renewed: 3
+about $0.0000";
         assert_eq!(in_words(&pass, &progress), expected);
     }
 
