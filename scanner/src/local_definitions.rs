@@ -12,11 +12,10 @@ use chrono::{DateTime, Utc};
 use nacre_shared::{
     claimed_directory::ClaimedDirectory,
     definitions::{
-        context,
+        context::{self, is_context},
         delta::{Delta, SignatureFile},
         engine_form::{EngineFormError, engine_form},
         manifest::{CustomEntry, DatabaseEntry, Generation, Manifest},
-        signature::Kind,
         trust_anchor::TrustAnchors,
         unpacked::UnpackError,
     },
@@ -196,10 +195,7 @@ impl LocalDisk {
             );
         }
         // Of the others, a delta engine has what was added: they may be large.
-        let needed = |custom: &&CustomEntry| {
-            let kind = Kind::of(&custom.name);
-            kind.is_context() || kind == Kind::Yara
-        };
+        let needed = |custom: &&CustomEntry| is_context(&custom.name);
         for custom in manifest.custom.iter().filter(needed) {
             let (name, bytes) = (custom.name.clone(), read_custom(store, custom).await?.into());
             newer.push(SignatureFile { official: false, name, bytes });

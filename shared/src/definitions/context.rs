@@ -1,4 +1,4 @@
-//! The context of a database, published by itself: its files that steer how every signature works, which a delta engine loads whole.
+//! The context of a database, published by itself: those of its files that a delta engine loads whole.
 
 use super::{
     archive::{ArchiveLimits, to_tar_gz},
@@ -8,10 +8,11 @@ use super::{
 };
 use crate::incremental::is_bytecode;
 
-/// Whether a member of a database belongs to its context. Bytecode does not: libclamav trusts it in signed containers only, so a
-/// delta engine loads these.
+/// Whether a delta engine may need a file whole, by its name: what steers how every signature works, and YARA rules, which may refer to
+/// each other. Not bytecode: libclamav trusts it in signed containers only, so a delta engine loads these.
 pub fn is_context(name: &str) -> bool {
-    Kind::of(name).is_context() && !is_bytecode(name)
+    let kind = Kind::of(name);
+    (kind.is_context() || kind == Kind::Yara) && !is_bytecode(name)
 }
 
 /// Packs the context of a database, given all its files.
@@ -45,7 +46,7 @@ mod tests {
     proptest! {
         #[test]
         fn a_context_is_unpacked_as_it_was_and_nothing_else(
-            files in prop::collection::btree_map("[a-z]{1,8}\\.(fp|ign2|wdb|ndb|hsb|cbc|cfg)", prop::collection::vec(any::<u8>(), 0..2000), 0..6),
+            files in prop::collection::btree_map("[a-z]{1,8}\\.(fp|ign2|wdb|ndb|hsb|cbc|cfg|yar)", prop::collection::vec(any::<u8>(), 0..2000), 0..6),
         ) {
             let file = |(name, bytes): (&String, &Vec<u8>)| SignatureFile {
                 official: true,
@@ -55,7 +56,7 @@ mod tests {
             let all: Vec<_> = files.iter().map(file).collect();
             let expected: BTreeMap<_, _> = files
                 .iter()
-                .filter(|(name, _)| ["fp", "ign2", "wdb", "cfg"].iter().any(|kind| name.ends_with(&format!(".{kind}"))))
+                .filter(|(name, _)| ["fp", "ign2", "wdb", "cfg", "yar"].iter().any(|kind| name.ends_with(&format!(".{kind}"))))
                 .map(|(name, bytes)| (name.clone(), bytes.clone()))
                 .collect();
             let unpacked = unpack(&pack(&all)).unwrap();
