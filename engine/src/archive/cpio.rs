@@ -1,95 +1,86 @@
-//! A cpio's account of itself: the new form, with and without sums, the old character form, and the binary one of either byte order.
+//! What a cpio says of itself: the size of every member, and whether one is missing.
 //!
-//! libclamav ends without a word where one is cut. Sources: the file format's page of libarchive, `cpio(5)`; POSIX.1-1997 for `odc`.
+//! libclamav maps a member as a whole: of one that is cut it sees nothing. It ends at the first header that it cannot read, and at the
+//! trailer, should zeros follow; what comes after the zeros the kernel and other unpackers go on with. Sources: `cpio(5)` of FreeBSD,
+//! and Linux' buffer-format.rst.
 
-use super::{Account, NEVER_SHOWN_BYTES};
+use super::{Account, is_zero, number16};
 
-/// The name that ends one.
-const TRAILER: &[u8] = b"TRAILER!!!\0";
+/// A text may begin with the digits of a mark, but has no zero; a header has one no further than this, after the name.
+const ZERO_WITHIN_BYTES: usize = 1024;
 
-/// What a header says.
+/// A header, and how it is padded.
 struct Header {
-    bytes: usize,
+    length: usize,
+    mode: usize,
     name: usize,
-    size: usize,
-    is_file: bool,
-    /// To which name and data are filled up, from the beginning of the header.
+    data: usize,
+    /// What names and contents are padded to.
     align: usize,
 }
 
-/// Whether it begins like one.
-pub(super) fn is_cpio(content: &[u8]) -> bool {
-    [&b"070701"[..], b"070702", b"070707", b"\xc7\x71", b"\x71\xc7"].iter().any(|magic| content.starts_with(magic))
-        && header(content).is_some()
-}
-
-/// Walks the headers to the trailer; without one, the end is missing.
-pub(super) fn account(content: &[u8]) -> Account {
-    let mut account = Account::default();
-    let mut rest = content;
-    loop {
-        let Some(Member { is_file, name, data, after }) = member(rest) else {
-            account.lost += 1;
-            return account;
-        };
-        if name == TRAILER {
-            // What stands behind it is read by kernels, and not by libclamav.
-            account.lost += u64::from(after.iter().any(|byte| *byte != 0));
-            return account;
-        }
-        if is_file && data.len() as u64 > NEVER_SHOWN_BYTES {
-            account.members.push(data.len() as u64);
-        }
-        rest = after;
-    }
-}
-
-/// One member, and what stands behind it.
-struct Member<'a> {
-    is_file: bool,
-    name: &'a [u8],
-    data: &'a [u8],
-    after: &'a [u8],
-}
-
-fn member(rest: &[u8]) -> Option<Member<'_>> {
-    let header = header(rest)?;
-    let name_end = header.bytes.checked_add(header.name)?;
-    let name = rest.get(header.bytes..name_end)?;
-    let from = name_end.next_multiple_of(header.align);
-    let end = from.checked_add(header.size)?;
-    // A trailer need not be filled up, and has no data.
-    let data = if header.size == 0 { &[][..] } else { rest.get(from..end)? };
-    let next = end.checked_next_multiple_of(header.align)?;
-    Some(Member { is_file: header.is_file, name, data, after: rest.get(next..).unwrap_or_default() })
-}
-
-fn header(rest: &[u8]) -> Option<Header> {
-    let (bytes, mode, name, size, align) = match rest {
-        [b'0', b'7', b'0', b'7', b'0', b'1' | b'2', ..] => {
-            let hex = |at: usize| text(rest, at, 8, 16);
-            (110, hex(14)?, hex(94)?, hex(54)?, 4)
-        }
-        [b'0', b'7', b'0', b'7', b'0', b'7', ..] => {
-            let octal = |at, length| text(rest, at, length, 8);
-            (76, octal(18, 6)?, octal(59, 6)?, octal(65, 11)?, 1)
-        }
-        [0xC7, 0x71, ..] => binary(rest, u16::from_le_bytes)?,
-        [0x71, 0xC7, ..] => binary(rest, u16::from_be_bytes)?,
-        _ => return None,
+/// Returns what a cpio says of itself; `None` when `content` is none.
+pub(super) fn account(content: &[u8]) -> Option<Account> {
+    let text = content.get(..6).filter(|mark| matches!(*mark, b"070701" | b"070702" | b"070707"));
+    let mark = if let Some(mark) = text {
+        content.iter().take(ZERO_WITHIN_BYTES).any(|byte| *byte == 0).then_some(mark)?
+    } else {
+        // Two bytes are little of a mark: there must be a mode and a name.
+        let header = Header::parse(content)?;
+        let name = content.get(header.length..)?.get(..header.name)?;
+        (name.ends_with(&[0]) && matches!(header.mode >> 12, 1 | 2 | 4 | 6 | 8 | 10 | 12)).then_some(())?;
+        content.get(..2)?
     };
-    rest.get(..bytes)?;
-    let (name, size) = (usize::try_from(name).ok()?, usize::try_from(size).ok()?);
-    Some(Header { bytes, name, size, is_file: mode & 0o170_000 == 0o100_000, align })
+    let mut account = Account::default();
+    let whole = walk(content, mark, &mut account).is_some();
+    account.lost = u64::from(!whole);
+    Some(account)
 }
 
-fn binary(rest: &[u8], read: fn([u8; 2]) -> u16) -> Option<(usize, u64, u64, u64, usize)> {
-    let word = |at: usize| rest.get(at..)?.first_chunk().map(|bytes| u64::from(read(*bytes)));
-    Some((26, word(6)?, word(20)?, word(22)? << 16 | word(24)?, 2))
+/// Takes down the members up to the end; `None` when one is missing, or when it is not certain what comes next.
+fn walk(mut content: &[u8], mark: &[u8], account: &mut Account) -> Option<()> {
+    // Whatever comes before the trailer or in its place, all has been seen: zeros are all that may be left.
+    while !is_zero(content) {
+        content.starts_with(mark).then_some(())?;
+        let header = Header::parse(content)?;
+        // Without a name libclamav forgets the padding.
+        (header.name > 0).then_some(())?;
+        let data_at = header.length.checked_add(header.name)?.checked_next_multiple_of(header.align)?;
+        let end = data_at.checked_add(header.data)?;
+        content.get(..end)?;
+        // Where a link leads is no file, and not shown in the oldest form.
+        let link = header.align == 2 && header.mode >> 12 == 10;
+        if !link {
+            account.promise(header.data as u64);
+        }
+        content = content.get(end.checked_next_multiple_of(header.align)?..).unwrap_or_default();
+    }
+    Some(())
 }
 
-fn text(rest: &[u8], at: usize, length: usize, radix: u32) -> Option<u64> {
-    u64::from_str_radix(std::str::from_utf8(rest.get(at..at + length)?).ok()?, radix).ok()
+impl Header {
+    fn parse(content: &[u8]) -> Option<Self> {
+        let number = |at: usize, length: usize, radix| {
+            let digits = content.get(at..at + length)?;
+            let digits = digits.iter().all(u8::is_ascii_hexdigit).then_some(digits)?;
+            usize::from_str_radix(str::from_utf8(digits).ok()?, radix).ok()
+        };
+        if content.starts_with(b"070707") {
+            let [mode, name, data] = [(18, 6), (59, 6), (65, 11)].map(|(at, length)| number(at, length, 8));
+            return Some(Self { length: 76, mode: mode?, name: name?, data: data?, align: 1 });
+        } else if content.starts_with(b"070701") || content.starts_with(b"070702") {
+            let [mode, name, data] = [14, 94, 54].map(|at| number(at, 8, 16));
+            return Some(Self { length: 110, mode: mode?, name: name?, data: data?, align: 4 });
+        }
+        let swapped = match content {
+            [0xC7, 0x71, ..] => false,
+            [0x71, 0xC7, ..] => true,
+            _ => return None,
+        };
+        let number = |at| number16(content, at).map(|number| if swapped { number.swap_bytes() } else { number });
+        let [mode, name, high, low] = [6, 20, 22, 24].map(|at| number(at).map(usize::from));
+        Some(Self { length: 26, mode: mode?, name: name?, data: high? << 16 | low?, align: 2 })
+    }
 }
 
 #[cfg(test)]
@@ -98,89 +89,119 @@ mod tests {
 
     use super::*;
 
-    fn newc(name: &[u8], data: &[u8]) -> Vec<u8> {
-        let fields = [0, 0o100_644, 0, 0, 1, 0, data.len(), 0, 0, 0, 0, name.len() + 1, 0];
-        let fields: Vec<String> = fields.iter().map(|field| format!("{field:08X}")).collect();
-        filled([b"070701", fields.concat().as_bytes(), name, b"\0"].concat(), data, 4)
+    const FORMS: [&str; 5] = ["newc", "crc", "odc", "le", "be"];
+    const FILE: u16 = 0o100_644;
+
+    fn entry(form: &str, name: &str, mode: u16, data: &[u8]) -> Vec<u8> {
+        let (name_size, size) = (name.len() + 1, data.len());
+        let (mut entry, align) = match form {
+            "odc" => (format!("070707{:012}{mode:06o}{:035}{name_size:06o}{size:011o}", 0, 0).into_bytes(), 1),
+            "newc" | "crc" => {
+                let mark = if form == "crc" { "070702" } else { "070701" };
+                let sizes = format!("{:032}{size:08X}{:032}{name_size:08X}", 0, 0);
+                (format!("{mark}{:08}{mode:08x}{sizes}{:08}", 0, 0).into_bytes(), 4)
+            }
+            _ => {
+                let [high, low] = [size >> 16, size & 0xFFFF].map(|half| u16::try_from(half).unwrap());
+                let name_size = u16::try_from(name_size).unwrap();
+                let fields = [0o070_707, 0, 0, mode, 0, 0, 0, 0, 0, 0, name_size, high, low];
+                let bytes = |field: u16| if form == "be" { field.to_be_bytes() } else { field.to_le_bytes() };
+                (fields.into_iter().flat_map(bytes).collect(), 2)
+            }
+        };
+        entry.extend([name.as_bytes(), &[0]].concat());
+        entry.resize(entry.len().next_multiple_of(align), 0);
+        entry.extend(data);
+        entry.resize(entry.len().next_multiple_of(align), 0);
+        entry
     }
 
-    fn odc(name: &[u8], data: &[u8]) -> Vec<u8> {
-        let header = format!(
-            "070707{:06o}{:06o}{:06o}{:06o}{:06o}{:06o}{:06o}{:011o}{:06o}{:011o}",
-            0,
-            0,
-            0o100_644,
-            0,
-            0,
-            1,
-            0,
-            0,
-            name.len() + 1,
-            data.len()
-        );
-        filled([header.as_bytes(), name, b"\0"].concat(), data, 1)
+    fn is_lost(content: &[u8]) -> bool {
+        account(content).is_some_and(|account| account.lost > 0)
     }
 
-    fn binary(name: &[u8], data: &[u8], write: fn(u16) -> [u8; 2]) -> Vec<u8> {
-        let size = u32::try_from(data.len()).unwrap();
-        let words = [
-            0o070_707,
-            0,
-            0,
-            0o100_644,
-            0,
-            0,
-            1,
-            0,
-            0,
-            0,
-            u16::try_from(name.len() + 1).unwrap(),
-            (size >> 16) as u16,
-            (size & 0xFFFF) as u16,
-        ];
-        let words: Vec<u8> = words.iter().flat_map(|word| write(*word)).collect();
-        filled([&words[..], name, b"\0"].concat(), data, 2)
+    fn whole(members: &[u64]) -> Account {
+        Account { members: members.to_vec(), ..Account::default() }
     }
 
-    fn filled(mut member: Vec<u8>, data: &[u8], align: usize) -> Vec<u8> {
-        member.resize(member.len().next_multiple_of(align), 0);
-        member.extend_from_slice(data);
-        member.resize(member.len().next_multiple_of(align), 0);
-        member
+    #[test]
+    fn members_are_promised_up_to_the_end() {
+        for form in FORMS {
+            let folder = entry(form, "folder", 0o040_755, b"");
+            let link = entry(form, "link", 0o120_777, b"where to");
+            let cpio = [folder, entry(form, "a", FILE, &[1; 601]), link, entry(form, "tiny", FILE, b"abc")].concat();
+            let links: &[u64] = if ["le", "be"].contains(&form) { &[] } else { &[8] };
+            let members = whole(&[&[601], links].concat());
+            let trailer = entry(form, "TRAILER!!!", 0, b"");
+            assert_eq!(account(&cpio), Some(members.clone()), "{form} without a trailer");
+            assert_eq!(account(&[&cpio[..], &trailer].concat()), Some(members.clone()), "{form}");
+            assert_eq!(account(&[&cpio[..], &trailer, &[0; 300]].concat()), Some(members), "{form}, padded");
+        }
     }
 
-    fn archives(data: &[u8]) -> [Vec<u8>; 4] {
-        let trailer = b"TRAILER!!!";
-        [
-            [newc(b"a", data), newc(trailer, b"")].concat(),
-            [odc(b"a", data), odc(trailer, b"")].concat(),
-            [binary(b"a", data, u16::to_le_bytes), binary(trailer, b"", u16::to_le_bytes)].concat(),
-            [binary(b"a", data, u16::to_be_bytes), binary(trailer, b"", u16::to_be_bytes)].concat(),
-        ]
+    #[test]
+    fn where_libclamav_and_unpackers_part_something_is_lost() {
+        for form in FORMS {
+            let (first, trailer) = (entry(form, "a", FILE, &[1; 600]), entry(form, "TRAILER!!!", 0, b""));
+            let after = |middle: &[u8]| is_lost(&[&first, middle, &first, &trailer].concat());
+            assert!(!after(b""), "{form}");
+            assert!(after(&[0; 512]), "{form}: zeros, and more of it");
+            assert!(after(&[&trailer[..], &[0; 512]].concat()), "{form}: another after the end");
+            assert!(after(b"no header"), "{form}");
+            for other in FORMS.into_iter().filter(|other| *other != form) {
+                assert!(after(&entry(other, "a", FILE, b"")), "{other} in {form}");
+            }
+        }
+        let mut nameless = entry("newc", "", FILE, b"");
+        nameless[101] = b'0';
+        assert!(is_lost(&nameless));
+        let mut odd = entry("newc", "a", FILE, &[1; 10]);
+        odd[55] = b'x';
+        assert!(is_lost(&odd), "a size that some read and others do not");
+    }
+
+    #[test]
+    fn what_is_no_cpio_has_nothing_to_say() {
+        for content in [
+            &b"070707 is the 7th of July 2007, 070701 the 1st"[..],
+            b"\xC7\x71",
+            b"\x71\xC7some bytes that mean nothing",
+            b"",
+        ] {
+            assert_eq!(account(content), None);
+        }
     }
 
     proptest! {
         #[test]
-        fn whole_ones_promise_their_files_and_cut_ones_have_lost_something(data in prop::collection::vec(any::<u8>(), 6..600)) {
-            for whole in archives(&data) {
-                let expected = Account { members: vec![data.len() as u64], ..Account::default() };
-                prop_assert!(is_cpio(&whole));
-                prop_assert_eq!(account(&whole), expected.clone());
-                prop_assert_eq!(account(&[&whole[..], &[0; 512]].concat()), expected);
-                prop_assert!(account(&[&whole[..], b"more"].concat()).lost > 0);
-                let trailer = whole.windows(10).rposition(|name| name == b"TRAILER!!!").unwrap();
-                for cut in 0..trailer + 10 {
-                    prop_assert!(account(&whole[..cut]).lost > 0, "{} of {}", cut, whole.len());
-                }
-            }
+        fn any_cpio_is_whole_and_none_that_is_cut_in_a_member(
+            form in prop::sample::select(&FORMS[..]),
+            sizes in prop::collection::vec(6_usize..2000, 1..6),
+            cut in any::<prop::sample::Index>(),
+        ) {
+            let first = entry(form, "first", FILE, &[1; 600]);
+            let entries: Vec<_> = sizes.iter().map(|size| entry(form, "member", FILE, &vec![1; *size])).collect();
+            let cpio = [&first[..], &entries.concat()].concat();
+            let promised: Vec<_> = std::iter::once(600).chain(sizes.iter().map(|size| *size as u64)).collect();
+            prop_assert_eq!(account(&cpio), Some(whole(&promised)));
+            let mut end = first.len();
+            let bounds = entries.iter().map(|entry| {
+                end += entry.len();
+                let padding = entry.iter().rev().take_while(|byte| **byte == 0).count();
+                (end - entry.len(), end - padding)
+            });
+            let bounds: Vec<_> = bounds.collect();
+            let cut = first.len() + cut.index(cpio.len() - first.len());
+            let inside = bounds.into_iter().any(|(from, to)| from < cut && cut < to);
+            prop_assert_eq!(is_lost(&cpio[..cut]), inside, "cut at {}", cut);
         }
 
         #[test]
-        fn no_bytes_panic_it(bytes: Vec<u8>) {
-            for magic in [&b"070701"[..], b"070702", b"070707", b"\xc7\x71", b"\x71\xc7"] {
-                account(&[magic, &bytes].concat());
-                account(&[magic, &[b'F'; 104], &bytes].concat());
-            }
+        fn no_bytes_panic_it(form in prop::sample::select(&FORMS[..]), numbers in "[0-7fF]{110}", bytes: Vec<u8>) {
+            let first = entry(form, "a", FILE, b"some bytes");
+            account(&[&first[..], &bytes].concat());
+            account(&[&first[..], &first[..6], numbers.as_bytes(), &bytes].concat());
+            account(&[&first[..2], &bytes].concat());
         }
     }
 }

@@ -31,18 +31,18 @@ fn definitions() -> (&'static str, String) {
     ("a.hdb", hdb("Eicar", &eicar()))
 }
 
-struct World {
-    engine: Engine,
+pub(crate) struct World {
+    pub(crate) engine: Engine,
     definitions: tempfile::TempDir,
 }
 
 impl World {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let (name, lines) = definitions();
         Self { engine: Engine::with(&[(name, &lines)]), definitions: directory_of(&[(name, &lines)]) }
     }
 
-    fn ours(&mut self, content: &[u8], limits: Limits) -> Verdict {
+    pub(crate) fn ours(&mut self, content: &[u8], limits: Limits) -> Verdict {
         let report = self.engine.scan_within(content, limits);
         judge(&report, content.len() as u64, false)
     }
@@ -54,7 +54,7 @@ impl World {
     }
 
     /// Shows that clamscan calls `content` clean, and that we call it unscannable and why.
-    fn guard(&mut self, name: &str, content: &[u8], limits: Limits, options: &[&str], reason: Reason) {
+    pub(crate) fn guard(&mut self, name: &str, content: &[u8], limits: Limits, options: &[&str], reason: Reason) {
         let verdict = self.ours(content, limits);
         assert_eq!(verdict, Verdict::Unscannable { reason }, "{name}");
         let naive = self.clamscan_says_ok(options).unwrap_or(true);
@@ -72,14 +72,14 @@ fn clamscan_says_ok(definitions: &Path, file: &Path, options: &[&str]) -> Option
     Some(output.status.code() == Some(0) && String::from_utf8_lossy(&output.stdout).contains(": OK"))
 }
 
-fn gzip(content: &[u8]) -> Vec<u8> {
+pub(crate) fn gzip(content: &[u8]) -> Vec<u8> {
     let mut gzip = GzEncoder::new(Vec::new(), Compression::default());
     gzip.write_all(content).unwrap();
     gzip.finish().unwrap()
 }
 
 /// Bytes that do not compress, so that half of the packed is about half of the content.
-fn noise(length: u32) -> Vec<u8> {
+pub(crate) fn noise(length: u32) -> Vec<u8> {
     let mut state = 0x9E37_79B9_u32;
     let step = |_| {
         state ^= state << 13;
@@ -176,9 +176,7 @@ fn archives_that_end_too_soon() {
     world.guard("gzip in zip", &nested, Limits::default(), &[], Reason::UnsupportedFormat);
     for file in test_files() {
         let name = file.file_name().unwrap().to_str().unwrap();
-        let cpios = ["clam.newc.cpio", "clam.odc.cpio", "clam.bin-le.cpio", "clam.bin-be.cpio"];
-        let others = ["clam.7z", "clam.exe.bz2", "clam.cab", "clam.arj", "clam.tar.gz", "clam.zip"];
-        if cpios.contains(&name) || others.contains(&name) {
+        if ["clam.7z", "clam.exe.bz2", "clam.cab", "clam.arj", "clam.tar.gz", "clam.zip"].contains(&name) {
             let content = cut(&fs::read(&file).unwrap());
             let verdict = world.ours(&content, Limits::default());
             assert!(matches!(verdict, Verdict::Unscannable { .. }), "{name}: {verdict:?}");

@@ -3,6 +3,8 @@
 //! Each module is marked as a test, since clippy's allowances for tests reach nothing else.
 
 #[cfg(test)]
+mod archives;
+#[cfg(test)]
 mod concurrency;
 #[cfg(test)]
 mod differential;
