@@ -2,10 +2,14 @@
 //!
 //! libclamav passes in silence over members whose packing it does not know and over archives that end too soon, and calls the rest
 //! clean. So the archive's own account is read here: formats, offsets and sizes, nothing is unpacked. What follows from it is the
-//! asking side's to decide. Sources: PKWARE's APPNOTE, RFC 1952, the file formats of xz, bzip2, 7-Zip and Microsoft's cabinets.
+//! asking side's to decide. Sources: PKWARE's APPNOTE, RFC 1952, the file formats of xz, bzip2, 7-Zip and Microsoft's cabinets,
+//! help files and `compress.exe`.
 
+mod arj;
 mod cpio;
+mod lha;
 mod tar;
+mod tnef;
 
 use std::collections::BTreeMap;
 
@@ -49,11 +53,12 @@ pub(crate) fn account(content: &[u8]) -> Account {
 
 /// What the archive says whose mark `content` begins with.
 fn marked(content: &[u8]) -> Account {
+    let mut account = Account::default();
     let whole = if content.starts_with(b"PK\x03\x04") {
-        return zip(content).unwrap_or(Account { lost: 1, ..Account::default() });
+        return zip(content).unwrap_or(Account { lost: 1, ..account });
     } else if content.starts_with(b"\x1f\x8b\x08") {
         let size = content.last_chunk().map(|size| u32::from_le_bytes(*size));
-        return Account { gzip_size: size, ..Account::default() };
+        return Account { gzip_size: size, ..account };
     } else if content.starts_with(b"\xfd7zXZ\0") {
         content.trim_end_with_zeros().ends_with(b"YZ")
     } else if content.starts_with(b"BZh") {
@@ -63,6 +68,18 @@ fn marked(content: &[u8]) -> Account {
         end.is_some_and(|end| end.saturating_add(32) <= content.len() as u64)
     } else if content.starts_with(b"MSCF\0\0\0\0") {
         number32(content, 8).is_some_and(|size| size as usize <= content.len())
+    } else if content.starts_with(b"ITSF") {
+        // A help file has its size in its first section.
+        let section = number64(content, 0x38).and_then(|at| usize::try_from(at).ok()?.checked_add(8));
+        section.and_then(|at| number64(content, at)).is_some_and(|size| size <= content.len() as u64)
+    } else if content.starts_with(b"SZDD\x88\xf0\x27\x33A") {
+        number32(content, 10).map(|size| account.promise(size.into())).is_some()
+    } else if content.starts_with(b"\x60\xea") {
+        arj::walk(content, &mut account).is_some()
+    } else if lha::is_lha(content) {
+        lha::walk(content, &mut account).is_some()
+    } else if content.starts_with(b"\x78\x9f\x3e\x22") {
+        tnef::walk(content, &mut account).is_some()
     } else if content.starts_with(b"!<arch>\n") {
         // libclamav 1.4 opens no ar, of which Debian's packages and static libraries are.
         content.len() == 8
@@ -71,7 +88,7 @@ fn marked(content: &[u8]) -> Account {
     } else {
         true
     };
-    Account { lost: u64::from(!whole), ..Account::default() }
+    Account { lost: u64::from(!whole), ..account }
 }
 
 /// Counts what the archives among `layers` hold by their own `accounts` and libclamav did not show. `gzip_length` unpacks the outermost
@@ -207,6 +224,7 @@ fn number64(content: &[u8], at: usize) -> Option<u64> {
 mod tests {
     use std::io::{Cursor, Write};
 
+    use proptest::prelude::*;
     use zip::{CompressionMethod, ZipWriter, write::SimpleFileOptions};
 
     use super::*;
@@ -247,14 +265,27 @@ mod tests {
         assert_eq!(missing(&[300], [50].into_iter()), 1);
     }
 
-    #[test]
-    fn no_bytes_panic_it() {
-        for start in
-            [&b"PK\x03\x04"[..], b"7z\xbc\xaf\x27\x1c", b"MSCF\0\0\0\0", b"BZh", b"\xfd7zXZ\0", b"\x1f\x8b\x08"]
-        {
-            for length in 0..100 {
-                account(&[start, &vec![0xFF; length]].concat());
-                account(&[start, b"PK\x05\x06", &vec![0xFF; length]].concat());
+    const MARKS: [&[u8]; 12] = [
+        b"PK\x03\x04",
+        b"7z\xbc\xaf\x27\x1c",
+        b"MSCF\0\0\0\0",
+        b"BZh",
+        b"\xfd7zXZ\0",
+        b"\x1f\x8b\x08",
+        b"ITSF",
+        b"SZDD\x88\xf0\x27\x33A",
+        b"\x60\xea\x04\0\0\0\0\0\0\0\0\0\0\0\x60\xea",
+        b"\x19\0-lh5-",
+        b"\x78\x9f\x3e\x22\0\0",
+        b"!<arch>\n",
+    ];
+
+    proptest! {
+        #[test]
+        fn no_bytes_panic_it(mark in prop::sample::select(&MARKS[..]), bytes: Vec<u8>, fill: u8, length in 0_usize..200) {
+            for filling in [fill, 0, 1, 0xFF] {
+                account(&[mark, &vec![filling; length], &bytes].concat());
+                account(&[mark, &bytes, b"PK\x05\x06", &vec![filling; length]].concat());
             }
         }
     }

@@ -189,3 +189,95 @@ fn an_ar_of_which_libclamav_opens_nothing() {
     }
     assert_eq!(world.ours(b"!<arch>\n", Limits::default()), Verdict::Clean, "nothing is in it");
 }
+
+/// Checks that an archive of two members, by its builder, is looked into whole; and none that is cut in the second, which starts at half.
+fn two_members(name: &str, archive: impl Fn(&[u8], &[u8]) -> Vec<u8>) {
+    let (mut world, bulk) = (World::new(), noise(1000));
+    assert_eq!(world.ours(&archive(&bulk, &noise(900)), Limits::default()), Verdict::Clean, "{name}");
+    let infected = world.ours(&archive(&bulk, &eicar()), Limits::default());
+    assert!(matches!(infected, Verdict::Infected { .. }), "{name}: {infected:?}");
+    let whole = archive(&noise(900), &bulk);
+    for kept in [600, 800, 990] {
+        let cut = &whole[..whole.len() - 1000 + kept];
+        world.guard(&format!("{name}, cut"), cut, Limits::default(), &[], Reason::UnsupportedFormat);
+    }
+}
+
+#[test]
+fn arjs_of_which_a_member_is_cut() {
+    two_members("arj", |first, second| {
+        let header = |kind: u8, size: usize| {
+            let size = u32::try_from(size).unwrap().to_le_bytes();
+            let fixed = [&[30, 11, 1, 2, 0, 0, kind, 0, 0, 0, 0, 0][..], &size, &size, &[0; 10], b"a\0\0"].concat();
+            [&[0x60, 0xEA, u8::try_from(fixed.len()).unwrap(), 0][..], &fixed, &[0; 6]].concat()
+        };
+        let members = [&header(0, first.len()), first, &header(0, second.len()), second].concat();
+        [header(2, 0), members, vec![0x60, 0xEA, 0, 0]].concat()
+    });
+}
+
+#[test]
+fn lhas_of_which_a_member_is_cut() {
+    /// The sum of a member, without which libclamav does not take it for one.
+    fn sum(content: &[u8]) -> u16 {
+        let step = |sum: u16| if sum & 1 == 1 { sum >> 1 ^ 0xA001 } else { sum >> 1 };
+        content.iter().fold(0, |sum, byte| (0..8).fold(sum ^ u16::from(*byte), |sum, _| step(sum)))
+    }
+    let common = |content: &[u8], level: u8| {
+        let size = u32::try_from(content.len()).unwrap().to_le_bytes();
+        [b"-lh0-", &size[..], &size, &[0, 0, 0, 0, 0x20, level]].concat()
+    };
+    let oldest = |content: &[u8]| {
+        let header = [&common(content, 0)[..], b"\x01a", &sum(content).to_le_bytes()].concat();
+        let of_header = header.iter().fold(0, |sum: u8, byte| sum.wrapping_add(*byte));
+        [&[u8::try_from(header.len()).unwrap(), of_header], &header[..], content].concat()
+    };
+    let newer = |content: &[u8]| {
+        let header = [&common(content, 2)[..], &sum(content).to_le_bytes(), b"U\x04\0\x01a\0\0"].concat();
+        [&[u8::try_from(header.len() + 2).unwrap(), 0], &header[..], content].concat()
+    };
+    two_members("lha, level 0", |first, second| [oldest(first), oldest(second), vec![0]].concat());
+    two_members("lha, level 2", |first, second| [newer(first), newer(second), vec![0]].concat());
+}
+
+#[test]
+fn a_tnef_of_which_libclamav_makes_one_file_or_none() {
+    let attribute = |level: u8, name: u32, content: &[u8]| {
+        let length = u32::try_from(content.len()).unwrap().to_le_bytes();
+        [&[level][..], &name.to_le_bytes(), &length, content, &[0; 2]].concat()
+    };
+    let attached = |content: &[u8]| {
+        [(0x69002, &[1; 14][..]), (0x6800F, content), (0x18010, b"name\0")]
+            .map(|(name, content)| attribute(2, name, content))
+            .concat()
+    };
+    let version = attribute(1, 0x89006, &[0, 0, 1, 0]);
+    let tnef = |attachments: &[u8]| [&[0x78, 0x9F, 0x3E, 0x22, 1, 0][..], &version, attachments].concat();
+    let (mut world, bulk) = (World::new(), attached(&noise(1000)));
+    let eicar = attached(&eicar());
+    assert!(matches!(world.ours(&tnef(&eicar), Limits::default()), Verdict::Infected { .. }));
+    assert_eq!(world.ours(&tnef(&bulk), Limits::default()), Verdict::Clean);
+    assert_eq!(world.ours(&[&tnef(&bulk)[..], b"\r\n"].concat(), Limits::default()), Verdict::Clean);
+    for (name, content) in [
+        ("two", tnef(&[&bulk[..], &eicar].concat())),
+        ("cut after one", tnef(&[&eicar[..], &bulk[..500]].concat())),
+        ("nothing first", tnef(&[&attached(b"")[..], &eicar].concat())),
+    ] {
+        world.guard(name, &content, Limits::default(), &[], Reason::UnsupportedFormat);
+    }
+}
+
+#[test]
+fn what_is_packed_by_itself_and_ends_too_soon() {
+    let mut world = World::new();
+    for file in test_files() {
+        let name = file.file_name().unwrap().to_str().unwrap();
+        if ["clam.chm", "clam.exe.szdd", "clam.tnef", "clam.arj"].contains(&name) {
+            let content = fs::read(&file).unwrap();
+            assert_eq!(world.ours(&content, Limits::default()), Verdict::Clean, "{name}");
+            for length in [content.len() / 2, content.len() - 10] {
+                world.guard(name, &content[..length], Limits::default(), &[], Reason::UnsupportedFormat);
+            }
+        }
+    }
+}
