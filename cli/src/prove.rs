@@ -240,7 +240,7 @@ impl Summary {
         self.files += 1;
         self.mismatches += u64::from(!trial.agrees());
         match trial.plan {
-            RescanPlan::UpToDate | RescanPlan::Unaffected(_) => self.unaffected += 1,
+            RescanPlan::UpToDate | RescanPlan::Unaffected(_) | RescanPlan::Unreported => self.unaffected += 1,
             RescanPlan::DeltaScan => self.delta += 1,
             RescanPlan::FullScan(_) => self.full += 1,
         }

@@ -7,7 +7,7 @@ use nacre_shared::{
     definitions::{history::MAX_STEPS, manifest::Generation},
     event::{Recorded, RescanKind, RescanTrigger},
     port::{Clock, DefinitionsStore, RecordPages, StoreError, Topic, TopicMessage, WorkQueue},
-    rescan_plan::{RescanPlan, may_be_renewed, plan_rescan},
+    rescan_plan::{RescanPlan, may_be_renewed, plan_in_pass},
     scan_record::RecordSummary,
 };
 
@@ -31,17 +31,21 @@ where
         task: &mut Task<Records::Cursor>,
         records: &[RecordSummary],
     ) -> Result<(), WorkError> {
-        let (mut needed, mut elderly) = (Vec::new(), Vec::new());
+        let (mut needed, mut elderly, mut unreported) = (Vec::new(), Vec::new(), Vec::new());
+        let now = self.ports.clock.now();
         for record in records {
             let since = known.since(&self.ports.definitions, record.generation).await;
             let (change, engine) = since.map_err(|source| WorkError::Changes { from: record.generation.0, source })?;
-            let plan = plan_rescan(record, task.id.generation, engine, &change);
+            let plan = plan_in_pass(record, task.id.generation, engine, &change, now);
             if task.is_first_reading() {
                 task.tally.count(plan, record.size);
             }
             match plan {
                 RescanPlan::DeltaScan => needed.push((RescanKind::Delta, record)),
                 RescanPlan::FullScan(_) => needed.push((RescanKind::Full, record)),
+                // Once in a pass. They cost no read of an object, so no budget makes them wait.
+                RescanPlan::Unreported if task.is_first_reading() => unreported.push(Recorded::from(record)),
+                RescanPlan::Unreported => {}
                 RescanPlan::UpToDate | RescanPlan::Unaffected(_) => {
                     let is_old = record.generation.0 + (MAX_STEPS / 2) as u64 <= task.id.generation.0;
                     if is_old && task.is_first_reading() && may_be_renewed(record, plan, &change) {
@@ -50,22 +54,23 @@ where
                 }
             }
         }
-        self.ask(task, needed).await?;
+        self.ask(task, unreported, needed).await?;
         task.tally.renewed += self.renew(&elderly, task.id.generation).await?;
         Ok(())
     }
 
-    /// Asks for what this reading decides about, as far as the budget goes.
+    /// Asks for what is unreported, then for what this reading decides about as far as the budget goes.
     ///
     /// Delta scans go first: in their objects a *new* signature may match, while most that need everything merely cannot be proven
     /// unaffected, and by bytes both cost the same. Then what was written last, as it is most likely still in use.
     async fn ask(
         &self,
         task: &mut Task<Records::Cursor>,
+        unreported: Vec<Recorded<'_>>,
         mut needed: Vec<(RescanKind, &RecordSummary)>,
     ) -> Result<(), WorkError> {
         needed.sort_by_key(|(kind, record)| (*kind, Reverse(record.written_at)));
-        let (mut delta, mut full) = (Vec::new(), Vec::new());
+        let (mut delta, mut full) = (unreported, Vec::new());
         for (kind, record) in needed {
             if !task.decides(record) {
                 // The second reading counts nothing, and finds in the first's records what it decided.

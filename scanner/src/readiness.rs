@@ -164,7 +164,7 @@ impl Readiness {
         let change = changes.since(store, record.generation).await.map_err(DeltaEngineError::from)?;
         let plan = plan_rescan(&RecordSummary::from(record), manifest.generation, changes.engine(), &change);
         Ok(match plan {
-            RescanPlan::UpToDate | RescanPlan::Unaffected(_) => Again::Stands,
+            RescanPlan::UpToDate | RescanPlan::Unaffected(_) | RescanPlan::Unreported => Again::Stands,
             RescanPlan::FullScan(_) => Again::Everything,
             RescanPlan::DeltaScan => {
                 let disk = self.disk.lock().await;

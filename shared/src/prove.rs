@@ -181,7 +181,7 @@ impl<'a> Prover<'a> {
         let started = Instant::now();
         let plan = plan(&RecordSummary::from(record), &self.change);
         let concluded = match plan {
-            RescanPlan::UpToDate | RescanPlan::Unaffected(_) => Some(record.verdict.clone()),
+            RescanPlan::UpToDate | RescanPlan::Unaffected(_) | RescanPlan::Unreported => Some(record.verdict.clone()),
             RescanPlan::FullScan(_) => None,
             RescanPlan::DeltaScan => self.scan_delta(path, record).await?,
         };

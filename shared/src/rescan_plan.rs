@@ -4,6 +4,7 @@
 //! was found holds nothing that only *removed* signatures found, and nothing of added ones where their matcher had nothing to run
 //! on. Where a link of that argument is missing, the answer is the more careful one.
 
+use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -27,6 +28,8 @@ pub enum RescanPlan {
     DeltaScan,
     /// Only a scan with everything can tell.
     FullScan(FullScan),
+    /// A scan would conclude the same again, but tags and result of the last one are missing: they have to be written.
+    Unreported,
 }
 
 /// Why a scan would conclude the same again.
@@ -115,6 +118,23 @@ pub fn plan_rescan(
         return RescanPlan::FullScan(FullScan::Trust);
     }
     by_verdict(view, delta)
+}
+
+/// Plans one record of a pass that reads it at `now`.
+///
+/// As [`plan_rescan`], but a record whose tags and result are overdue is never left alone. Its message may have been given up
+/// on, for example while tagging was denied; the object then still has the tags of its previous verdict, and is readable by them.
+pub fn plan_in_pass(
+    record: &RecordSummary,
+    published: Generation,
+    engine: &EngineVersion,
+    change: &Change,
+    now: DateTime<Utc>,
+) -> RescanPlan {
+    match plan_rescan(record, published, engine, change) {
+        RescanPlan::UpToDate | RescanPlan::Unaffected(_) if record.is_report_overdue(now) => RescanPlan::Unreported,
+        plan => plan,
+    }
 }
 
 fn by_verdict(view: &RecordView, delta: &DeltaSummary) -> RescanPlan {

@@ -1,6 +1,6 @@
 //! What is remembered of one scanned object version, and when one memory may replace another.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use nacre_engine_protocol::Report;
 use serde::{Deserialize, Serialize};
 
@@ -16,6 +16,9 @@ pub const RECORD_FORMAT: u32 = 2;
 /// Most layers that a record keeps. Past it none are kept, which only ever costs a delta scan: DynamoDB charges every
 /// read of a record by its whole size.
 pub const MAX_RECORDED_LAYERS: usize = 256;
+
+/// How long a scan may take from its record to its tags and result: longer than an invocation and the first retries of its message.
+pub const REPORT_GRACE_PERIOD: TimeDelta = TimeDelta::hours(1);
 
 /// What is remembered of one object version.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -177,6 +180,10 @@ pub struct RecordSummary {
     pub sequencer: Option<Sequencer>,
     /// When it was written, or else scanned; `None` when neither is known.
     pub written_at: Option<DateTime<Utc>>,
+    /// When the scan ended; `None` when that cannot be read.
+    pub scanned_at: Option<DateTime<Utc>>,
+    /// Whether tags are written and the result is published.
+    pub reported: bool,
     /// What the scan saw; `None` when the record is of another format, and proves nothing.
     pub view: Option<RecordView>,
 }
@@ -194,6 +201,13 @@ pub struct RecordView {
     pub layers: Option<Vec<LayerDigest>>,
 }
 
+impl RecordSummary {
+    /// Whether tags and result are missing though the scan that should have written them ended more than an hour before `now`.
+    pub fn is_report_overdue(&self, now: DateTime<Utc>) -> bool {
+        !self.reported && self.scanned_at.is_none_or(|at| now - at > REPORT_GRACE_PERIOD)
+    }
+}
+
 impl From<&ScanRecord> for RecordSummary {
     fn from(record: &ScanRecord) -> Self {
         Self {
@@ -203,6 +217,8 @@ impl From<&ScanRecord> for RecordSummary {
             generation: record.generation,
             sequencer: record.sequencer.clone(),
             written_at: record.written_at.or(Some(record.scanned_at)),
+            scanned_at: Some(record.scanned_at),
+            reported: record.reported,
             view: Some(RecordView {
                 verdict: record.verdict.clone(),
                 engine: record.engine.clone(),

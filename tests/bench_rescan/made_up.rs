@@ -87,6 +87,8 @@ pub(crate) fn record(number: u64, generations: u64) -> RecordSummary {
         generation: Generation(1 + number % generations),
         sequencer: None,
         written_at: None,
+        scanned_at: None,
+        reported: true,
         view: Some(RecordView {
             verdict,
             engine: engine(),

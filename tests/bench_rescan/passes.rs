@@ -140,7 +140,7 @@ async fn plan(run: &Run, world: &World) -> Outcome<(Vec<ObjectId>, Generation)> 
     for record in world.records.records() {
         let change = changes.since(&store, record.generation).await?;
         match plan_rescan(&RecordSummary::from(&record), generation, &engine, &change) {
-            RescanPlan::UpToDate | RescanPlan::Unaffected(_) => {}
+            RescanPlan::UpToDate | RescanPlan::Unaffected(_) | RescanPlan::Unreported => {}
             RescanPlan::DeltaScan => asked.push(record.object),
             RescanPlan::FullScan(why) => return Err(format!("a full scan was planned: {why:?}").into()),
         }

@@ -19,4 +19,6 @@ mod renewals;
 #[cfg(test)]
 mod unreliable;
 #[cfg(test)]
+mod unreported;
+#[cfg(test)]
 mod world;

@@ -2,6 +2,9 @@
 
 use nacre_shared::{
     object::ObjectId,
+    port::{ObjectStore, RecordStore},
+    scan_record::ScanRecord,
+    tag_policy::Tag,
     telemetry::Metric,
     verdict::{Reason, Verdict},
 };
@@ -91,4 +94,28 @@ async fn definitions_of_old_age_call_nothing_clean_in_a_rescan_either() {
     let record = world.record(&object);
     rescan(&world.stale_rescanner(), generation, &[&record]).await;
     assert_eq!(world.record(&object).verdict, Verdict::Unscannable { reason: Reason::StaleDefinitions });
+}
+
+/// What a pass asks for when the message of a scan was given up on between record and tags.
+#[tokio::test]
+async fn an_unreported_record_is_reported_without_a_scan() {
+    let own = signature("Test.Old", "wicked of old");
+    let unrelated = format!("{own}{}", signature("Test.Elf", "another").replacen(":0:", ":6:", 1));
+    for newer in [None, Some(&unrelated)] {
+        let (world, object) = scanned("this is wicked of old").await;
+        let record = ScanRecord { reported: false, ..world.record(&object) };
+        world.records.remove(&object, None).await.unwrap();
+        world.records.save(&record).await.unwrap();
+        world.objects.put_tags(&object, &[Tag { key: "av-status".into(), value: "CLEAN".into() }]).await.unwrap();
+        let mut generation = record.generation;
+        if let Some(newer) = newer {
+            generation = world.publish(&[("own.ndb", newer)]).await;
+        }
+        let (downloads, results) = (world.objects.downloads(), world.results.messages().len());
+        let handled = rescan(&world.rescanner(), generation, &[&record]).await;
+        assert_eq!(handled.counts, [(Metric::AlreadyScanned, 1)]);
+        assert_eq!(world.status(&object).await.as_deref(), Some("INFECTED"));
+        assert_eq!((world.objects.downloads(), world.results.messages().len()), (downloads, results + 1));
+        assert!(world.record(&object).reported);
+    }
 }

@@ -2,17 +2,18 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
+use chrono::{DateTime, Utc};
 use clap::{Args, builder::NonEmptyStringValueParser};
 use futures::{StreamExt, TryStreamExt, stream};
 use nacre_shared::{
     aws::{DynamoRecords, S3Definitions, sdk_config},
     changes::Changes,
     definitions::manifest::{Generation, Manifest},
-    port::{DefinitionsStore, RecordPages, Segment, StoreError},
+    port::{Clock, DefinitionsStore, RecordPages, Segment, StoreError, SystemClock},
     published::Published,
     rescan_cost::{PassWork, cost},
     rescan_pass::Tally,
-    rescan_plan::{Change, plan_rescan},
+    rescan_plan::{Change, plan_in_pass},
     scan_record::EngineVersion,
 };
 use serde_json::json;
@@ -54,10 +55,10 @@ pub(super) async fn run(arguments: &Arguments) -> Result<(), RescanError> {
         functionality_level: manifest.engine.functionality_level,
     };
     let records = DynamoRecords::new(&sdk, &arguments.table);
-    let from = arguments.from.map(Generation);
+    let (from, now) = (arguments.from.map(Generation), SystemClock.now());
     let segments = (0..SEGMENTS).map(|index| {
         let changes = Changes::new(Arc::clone(&manifest), engine.clone());
-        plan_segment(&records, store, changes, Segment { index, total: SEGMENTS }, from)
+        plan_segment(&records, store, changes, Segment { index, total: SEGMENTS }, from, now)
     });
     let tallies: Vec<(Tally, u64)> = stream::iter(segments).buffer_unordered(SEGMENTS as usize).try_collect().await?;
     let (mut tally, mut layers) = (Tally::default(), 0);
@@ -90,6 +91,7 @@ async fn plan_segment(
     mut changes: Changes,
     segment: Segment,
     from: Option<Generation>,
+    now: DateTime<Utc>,
 ) -> Result<(Tally, u64), RescanError> {
     let (mut tally, mut layers, mut cursor) = (Tally::default(), 0, None);
     let to = changes.manifest().generation;
@@ -98,7 +100,7 @@ async fn plan_segment(
         for mut record in page.records {
             record.generation = from.unwrap_or(record.generation);
             let change = changes.since(store, record.generation).await?;
-            tally.count(plan_rescan(&record, to, changes.engine(), &change), record.size);
+            tally.count(plan_in_pass(&record, to, changes.engine(), &change, now), record.size);
             layers += record.view.and_then(|view| view.layers).map_or(0, |layers| layers.len() as u64);
         }
         tally.unreadable += page.unreadable;

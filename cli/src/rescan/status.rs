@@ -76,6 +76,9 @@ pub(super) fn planned(tally: &Tally) -> Vec<String> {
     lines.extend(tally.unaffected.iter().map(|(why, count)| format!("  unaffected {count}: {}", unaffected(*why))));
     lines.push(format!("  delta scans {}", amount(tally.delta)));
     lines.extend(tally.full.iter().map(|(why, of)| format!("  full scans {}: {}", amount(*of), full(*why))));
+    if tally.unreported > 0 {
+        lines.push(format!("  unreported {}: tags and result are missing", tally.unreported));
+    }
     lines
 }
 

@@ -163,6 +163,8 @@ proptest! {
             generation: Generation(0),
             sequencer: Sequencer::try_from("A1".to_owned()).ok(),
             written_at: None,
+            scanned_at: None,
+            reported: true,
             view: None,
         };
         let trigger = RescanTrigger {

@@ -48,7 +48,8 @@ impl Published {
     }
 }
 
-/// What a pass, or a segment of it, found and did. Every record is in exactly one of `up_to_date`, `unaffected`, `delta` and `full`.
+/// What a pass, or a segment of it, found and did. Every record is in exactly one of `up_to_date`, `unaffected`,
+/// `delta`, `full` and `unreported`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Tally {
@@ -64,6 +65,8 @@ pub struct Tally {
     pub delta: Amount,
     /// Of them, those that need everything, by the reason.
     pub full: BTreeMap<FullScan, Amount>,
+    /// Of them, those that need no scan, but whose tags and result are missing. All are asked for, whatever the budget.
+    pub unreported: u64,
     /// What was asked for.
     pub published: Published,
     /// What needs a scan and was left to the next pass, as the budget was used up.
@@ -85,6 +88,7 @@ impl Tally {
             RescanPlan::Unaffected(why) => *self.unaffected.entry(why).or_default() += 1,
             RescanPlan::DeltaScan => self.delta.count(bytes),
             RescanPlan::FullScan(why) => self.full.entry(why).or_default().count(bytes),
+            RescanPlan::Unreported => self.unreported += 1,
         }
     }
 
@@ -100,6 +104,7 @@ impl Tally {
         for (why, amount) in &other.full {
             self.full.entry(*why).or_default().add(*amount);
         }
+        self.unreported += other.unreported;
         self.published.delta.add(other.published.delta);
         self.published.full.add(other.published.full);
         self.published.messages += other.published.messages;

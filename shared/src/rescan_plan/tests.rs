@@ -261,7 +261,7 @@ proptest! {
             _ => file(&format!("{n}.ftm"), "x"),
         }).collect();
         let rank = |plan: RescanPlan| match plan {
-            RescanPlan::UpToDate => 0,
+            RescanPlan::UpToDate | RescanPlan::Unreported => 0,
             RescanPlan::Unaffected(_) => 1,
             RescanPlan::DeltaScan => 2,
             RescanPlan::FullScan(_) => 3,

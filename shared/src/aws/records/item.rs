@@ -46,7 +46,7 @@ pub(super) mod attribute {
     pub(crate) const ATTENTION: &str = "attention";
 
     /// What a rescan is planned by.
-    pub(crate) const SUMMARY: [&str; 16] = [
+    pub(crate) const SUMMARY: [&str; 17] = [
         OBJECT,
         VERSION_ID,
         FORMAT,
@@ -63,6 +63,7 @@ pub(super) mod attribute {
         SCANNED_AT,
         WRITTEN_AT,
         SEQUENCER,
+        REPORTED,
     ];
 
     /// Names as expressions write them.
@@ -215,6 +216,8 @@ pub(super) fn summary_of(item: &Item) -> Option<RecordSummary> {
         generation: Generation(generation.unwrap_or_default()),
         sequencer: sequencer_of(item),
         written_at: instant(item, attribute::WRITTEN_AT).or_else(|| instant(item, attribute::SCANNED_AT)),
+        scanned_at: instant(item, attribute::SCANNED_AT),
+        reported: item.get(attribute::REPORTED).and_then(|value| value.as_bool().ok()).copied().unwrap_or_default(),
         view: view_of(item).filter(|_| ours),
     })
 }

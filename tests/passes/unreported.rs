@@ -1,0 +1,92 @@
+//! Records whose tags and result are missing are asked for again, by every pass, until they are there.
+
+use chrono::TimeDelta;
+use nacre_shared::{
+    definitions::manifest::Generation,
+    port::RecordStore,
+    rescan_pass::{Budget, Cause},
+    scan_record::ScanRecord,
+    testing::records::record,
+    verdict::{Reason, Verdict},
+};
+
+use crate::world::World;
+
+/// Records an object of target 1 whose message was given up on between record and tags, scanned so many minutes ago.
+async fn unreported(world: &World, key: &str, generation: u64, verdict: Verdict, minutes: i64) {
+    let scanned_at = world.now - TimeDelta::minutes(minutes);
+    let record = ScanRecord { targets: 2, verdict, scanned_at, reported: false, ..record("uploads", key) };
+    world.records.save(&ScanRecord { generation: Generation(generation), ..record }).await.unwrap();
+}
+
+fn infected() -> Verdict {
+    Verdict::Infected { signatures: vec!["Found.Tonight".into()] }
+}
+
+/// Attack: a policy or an outage keeps the scanner from tagging until its message is in the dead-letter queue. The object would keep
+/// the tag `CLEAN` of its previous verdict, and stay readable.
+#[tokio::test]
+async fn every_pass_asks_for_what_was_never_reported() {
+    let mut world = World::new(1);
+    unreported(&world, "infected", 2, infected(), 61).await;
+    let mut targets = vec![1];
+    for generation in 2..60 {
+        world.publish(generation, &targets).await;
+        let tally = world.pass(Cause::Announced).await.tally;
+        assert_eq!((tally.unreported, world.asked(generation).len()), (1, 1), "generation {generation}");
+        targets.push(1);
+    }
+    // The schedule's passes, too, without a new generation.
+    world.now += TimeDelta::days(1);
+    world.definitions.written = world.now;
+    assert_eq!(world.pass(Cause::Scheduled).await.tally.unreported, 1);
+    let reported = world.records.records().pop().unwrap();
+    world.records.mark_reported(&reported).await.unwrap();
+    world.publish(60, &targets).await;
+    let tally = world.pass(Cause::Announced).await.tally;
+    assert_eq!((tally.unreported, tally.published.messages), (0, 0), "{tally:?}");
+}
+
+#[tokio::test]
+async fn no_verdict_and_no_plan_leaves_a_record_unreported() {
+    let world = World::new(2);
+    let verdicts = [
+        Verdict::Clean,
+        infected(),
+        Verdict::Unscannable { reason: Reason::Encrypted },
+        Verdict::Skipped { reason: Reason::TooLarge },
+    ];
+    for (n, verdict) in verdicts.into_iter().enumerate() {
+        // Current, and unaffected by what was added since.
+        for generation in [2, 3] {
+            unreported(&world, &format!("{n}/{generation}"), generation, verdict.clone(), 61).await;
+        }
+    }
+    world.publish(3, &[1, 6]).await;
+    let tally = world.pass(Cause::Announced).await.tally;
+    assert_eq!((tally.examined, tally.unreported, world.asked(3).len()), (8, 8, 8), "{tally:?}");
+}
+
+#[tokio::test]
+async fn a_scan_under_way_is_left_its_hour() {
+    let world = World::new(1);
+    unreported(&world, "under way", 2, infected(), 59).await;
+    world.publish(2, &[1]).await;
+    let tally = world.pass(Cause::Announced).await.tally;
+    assert_eq!((tally.up_to_date, tally.unreported, tally.published.messages), (1, 0, 0));
+}
+
+/// They cost no read of an object, so they do not wait for their turn, nor take another's; a second reading asks for none again.
+#[tokio::test]
+async fn no_budget_makes_what_is_unreported_wait() {
+    let mut world = World::new(1);
+    world.settings.daily_budget = Budget { objects: Some(3), bytes: None };
+    for n in 0..10 {
+        unreported(&world, &format!("unreported/{n}"), 2, infected(), 120).await;
+        world.record(&format!("affected/{n}"), 1, 1).await;
+    }
+    world.publish(2, &[1]).await;
+    let tally = world.pass(Cause::Announced).await.tally;
+    assert_eq!((tally.unreported, tally.published.total().objects, tally.carried.objects), (10, 3, 7));
+    assert_eq!(world.asked(2).len(), 13);
+}
