@@ -80,7 +80,7 @@ fmt-check: ## Check the formatting
 .PHONY: clippy
 clippy: ## Check the code, and that the core stands without AWS
 	@cargo clippy --locked --workspace --all-targets --all-features -- -D warnings
-	@cargo clippy --locked --package nacre-shared --no-default-features -- -D warnings
+	@cargo clippy --locked --package nacre-core --package nacre-clamav -- -D warnings
 
 .PHONY: doc
 doc: ## Check the documentation, private items too

@@ -10,15 +10,14 @@ use std::{io, process::ExitCode, time::Duration};
 use aws_config::SdkConfig;
 use clap::{Args, builder::NonEmptyStringValueParser, value_parser};
 use indicatif::{ProgressBar, ProgressStyle};
-use nacre_rescanner::patience::Patience;
-use nacre_shared::{
-    aws::{DynamoRecords, S3Definitions, SnsTopic, sdk_config},
+use nacre_aws::{DynamoRecords, S3Definitions, SnsTopic, SystemClock, sdk_config};
+use nacre_core::{
+    generation::published::{PointerRead, PublishedError, read_pointer},
     object::ObjectId,
-    port::SystemClock,
-    published::{PointerRead, PublishedError, read_pointer},
-    rescan_cost::{PassWork, cost},
+    rescan::cost::{PassWork, cost},
     telemetry::error_chain,
 };
+use nacre_rescanner::patience::Patience;
 use progress::{Progress, ProgressError, Tally};
 use serde_json::json;
 use source::{Cursor, Inventory, Listing, Source, SourceError};

@@ -24,7 +24,8 @@ use std::{
 
 use chrono::{DateTime, NaiveDate, NaiveTime, SecondsFormat, Utc};
 use clap::{Args, Subcommand};
-use nacre_shared::{definitions::cvd::CvdHeader, telemetry::error_chain};
+use nacre_clamav::cvd::CvdHeader;
+use nacre_core::telemetry::error_chain;
 use serde::Serialize;
 
 use crate::printable::{printable, printable_json};

@@ -13,12 +13,9 @@ use std::{path::PathBuf, process::ExitCode, time::Duration};
 
 use aws_sdk_s3::Client;
 use clap::Args;
-use nacre_shared::{
-    port::{Clock, SystemClock},
-    rescan_plan::RescanPlan,
-    scan_record::ScanRecord,
-    tag_policy::Tag,
-    telemetry::error_chain,
+use nacre_aws::SystemClock;
+use nacre_core::{
+    port::Clock, rescan::plan::RescanPlan, scan_record::ScanRecord, tag_policy::Tag, telemetry::error_chain,
     verdict::Verdict,
 };
 use nacre_stack::{Bundles, Mirror, Stack, StackError, StackOptions, get_status, install, programs_directory};

@@ -11,12 +11,14 @@ use std::{
 
 use clap::Args;
 use futures::{StreamExt, TryStreamExt, stream};
-use nacre_shared::{
-    engine::{EnginePool, program_beside_us},
-    prove::{ProveError, Prover, SetError, SignatureSet, Trial},
-    rescan_plan::{Change, RescanPlan},
+use nacre_core::{
+    rescan::plan::{Change, RescanPlan},
     telemetry::error_chain,
     verdict::{Reason, Verdict},
+};
+use nacre_engine_client::{
+    EnginePool, program_beside_us,
+    prove::{ProveError, Prover, SetError, SignatureSet, Trial},
 };
 use serde_json::{Value, json};
 

@@ -5,8 +5,8 @@ use std::{io, process::ExitCode};
 use aws_sdk_s3::Client;
 use chrono::SecondsFormat;
 use clap::{Args, Subcommand};
-use nacre_shared::{
-    aws::{S3Objects, sdk_config},
+use nacre_aws::{S3Objects, sdk_config};
+use nacre_core::{
     object::ObjectId,
     port::{ObjectStore, StoreError},
     quarantine::{Provenance, QUARANTINE_PREFIX, place},

@@ -7,12 +7,14 @@ use std::{io, process::ExitCode};
 
 use aws_sdk_lambda::primitives::Blob;
 use clap::{Args, Subcommand, builder::NonEmptyStringValueParser};
-use nacre_shared::{
-    aws::{S3Definitions, sdk_config},
-    definitions::manifest::Generation,
-    port::{Clock, StoreError, SystemClock},
-    published::{PointerRead, PublishedError, read_pointer},
-    rescan_pass::{Kept, Pass, PassStoreError, cancel, read_pass},
+use nacre_aws::{S3Definitions, SystemClock, sdk_config};
+use nacre_core::{
+    generation::{
+        Generation,
+        published::{PointerRead, PublishedError, read_pointer},
+    },
+    port::{Clock, StoreError},
+    rescan::pass::{Kept, Pass, PassStoreError, cancel, read_pass},
     telemetry::error_chain,
 };
 use serde::Deserialize;

@@ -10,13 +10,13 @@ use std::{
 };
 
 use clap::Args;
-use nacre_shared::{
-    engine::{
-        EngineError, EnginePool, Examination, ExamineError, program_beside_us,
-        protocol::{Layer, Limits},
-    },
+use nacre_core::{
     telemetry::error_chain,
     verdict::{Reason, Verdict, judge},
+};
+use nacre_engine_client::{
+    EngineError, EnginePool, Examination, ExamineError, program_beside_us,
+    protocol::{Layer, Limits},
 };
 use serde::Serialize;
 use tokio::signal::unix::{Signal, SignalKind, signal};

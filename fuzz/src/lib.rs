@@ -2,9 +2,8 @@
 
 use std::{env, fs, path::PathBuf, sync::OnceLock};
 
-use nacre_shared::definitions::{
-    archive::ArchiveLimits, detached_signature::RootCertificate, signing::SigningKeys, trust_anchor::TrustAnchors,
-};
+use nacre_clamav::{archive::ArchiveLimits, detached_signature::RootCertificate, signing::SigningKeys, trust_anchor::TrustAnchors};
+
 
 /// Names the directory with the seeds and their keys.
 const SEEDS: &str = "NACRE_FUZZ_SEEDS";

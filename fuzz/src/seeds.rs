@@ -7,18 +7,8 @@ use std::{fs, io, process::exit};
 
 use libfuzzer_sys::fuzz_target;
 use nacre_fuzz::seeds;
-use nacre_shared::{
-    definitions::{
-        cvd::Cvd,
-        database::{ContainerKind, DatabaseName, DatabaseVersion},
-        manifest::{DatabaseEntry, EngineProof, Generation, Manifest, Pointer},
-        signing::SigningKeys,
-    },
-    testing::{
-        definitions::{CvdBuilder, eicar_signature},
-        signing_certificates::SigningCertificates,
-    },
-};
+use nacre_clamav::{builder::{CvdBuilder, certificates::SigningCertificates, eicar_signature}, cvd::Cvd, database::{ContainerKind, DatabaseName, DatabaseVersion}, signing::SigningKeys};
+use nacre_core::generation::{Generation, manifest::{DatabaseEntry, EngineProof, Manifest, Pointer}};
 
 /// What detached signatures of the seeds are over.
 const SIGNED: &[u8] = b"signed content";

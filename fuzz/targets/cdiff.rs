@@ -3,10 +3,7 @@
 
 use libfuzzer_sys::fuzz_target;
 use nacre_fuzz::anchors;
-use nacre_shared::definitions::{
-    cdiff::{Cdiff, commands},
-    database::DatabaseVersion,
-};
+use nacre_clamav::{cdiff::{Cdiff, commands}, database::DatabaseVersion};
 
 fuzz_target!(|data: &[u8]| {
     let Ok(cdiff) = Cdiff::parse(data) else { return };

@@ -3,11 +3,7 @@
 
 use libfuzzer_sys::fuzz_target;
 use nacre_fuzz::{LIMITS, anchors};
-use nacre_shared::definitions::{
-    archive::members,
-    cvd::{Cvd, CvdHeader},
-    database::{ContainerKind, DatabaseName},
-};
+use nacre_clamav::{archive::members, cvd::{Cvd, CvdHeader}, database::{ContainerKind, DatabaseName}};
 
 fuzz_target!(|data: &[u8]| {
     // A file's kind is told by its name alone.

@@ -3,7 +3,7 @@
 
 use libfuzzer_sys::fuzz_target;
 use nacre_fuzz::root;
-use nacre_shared::definitions::detached_signature::{Detached, FUNCTIONALITY_LEVEL, verify};
+use nacre_clamav::detached_signature::{Detached, FUNCTIONALITY_LEVEL, verify};
 
 /// Within the certificates' time.
 const AT: i64 = 1_795_000_000;

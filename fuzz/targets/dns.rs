@@ -2,7 +2,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use nacre_shared::definitions::database::DatabaseName;
+use nacre_clamav::database::DatabaseName;
 
 // The module alone: the updater around it would have to be instrumented with all of the AWS SDK.
 #[allow(dead_code, unreachable_pub, reason = "a part of another crate")]

@@ -3,7 +3,7 @@
 
 use libfuzzer_sys::fuzz_target;
 use nacre_fuzz::anchors;
-use nacre_shared::definitions::{cvd::CvdHeader, info::Info};
+use nacre_clamav::{cvd::CvdHeader, info::Info};
 
 fuzz_target!(|data: &[u8]| {
     let Ok(info) = Info::parse(data) else { return };

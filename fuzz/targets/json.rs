@@ -2,10 +2,8 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use nacre_shared::definitions::{
-    manifest::{Manifest, Pointer},
-    trust_anchor::TrustAnchors,
-};
+use nacre_core::generation::manifest::{Manifest, Pointer};
+use nacre_clamav::trust_anchor::TrustAnchors;
 
 fuzz_target!(|data: &[u8]| {
     if let Ok(manifest) = Manifest::parse(data) {

@@ -3,10 +3,7 @@
 
 use libfuzzer_sys::fuzz_target;
 use nacre_fuzz::LIMITS;
-use nacre_shared::definitions::{
-    cdiff::{Command, apply, between, commands},
-    unpacked::Unpacked,
-};
+use nacre_clamav::{cdiff::{Command, apply, between, commands}, unpacked::Unpacked};
 
 fuzz_target!(|data: &[u8]| {
     let Some(end) = data.iter().position(|byte| *byte == 0) else { return };

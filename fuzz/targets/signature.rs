@@ -3,7 +3,7 @@
 
 use libfuzzer_sys::fuzz_target;
 use nacre_fuzz::anchors;
-use nacre_shared::definitions::digital_signature::{decode, encode};
+use nacre_clamav::digital_signature::{decode, encode};
 
 fuzz_target!(|data: &[u8]| {
     let Ok(text) = std::str::from_utf8(data) else { return };

@@ -1,10 +1,9 @@
 //! Begins a pass, or takes up one whose work was lost on the way.
 
-use nacre_shared::{
-    definitions::manifest::Generation,
+use nacre_core::{
+    generation::{Generation, published::PublishedError},
     port::{Clock, DefinitionsStore, RecordPages, StoreError, Topic, WorkQueue},
-    published::PublishedError,
-    rescan_pass::{
+    rescan::pass::{
         self, Cause, FORMAT, Kept, Pass, PassId, PassStoreError, SegmentReport, read_pass, segments_for, spent_on,
         write_pass,
     },
@@ -89,8 +88,8 @@ where
         let generation = self.known.lock().await.look(definitions).await?.ok_or(BeginError::NonePublished)?;
         let kept = read_pass(definitions, generation).await?;
         let Some(Kept { pass, etag }) = kept else { return self.begin_attempt(generation, 1, None, cause).await };
-        let reports = rescan_pass::reports(definitions, pass.id).await?;
-        let cancelled = rescan_pass::is_cancelled(definitions, pass.id).await?;
+        let reports = pass::reports(definitions, pass.id).await?;
+        let cancelled = pass::is_cancelled(definitions, pass.id).await?;
         let is_done = pass.progress(&reports, cancelled).state.is_final();
         let lost = if is_done { Vec::new() } else { pass.lost(&reports, self.ports.clock.now()) };
         let outcome = match (is_done, cause) {
@@ -136,7 +135,7 @@ where
         self.hand_out(&pass, &all, &[]).await?;
         self.mark_handed_out(pass, &etag).await?;
         if let Some(long_ago) = attempt.checked_sub(KEPT_ATTEMPTS).filter(|attempt| *attempt > 0) {
-            rescan_pass::forget(definitions, PassId { generation, attempt: long_ago }).await?;
+            pass::forget(definitions, PassId { generation, attempt: long_ago }).await?;
         }
         Ok(Begun { id, segments, outcome: Outcome::Begun })
     }

@@ -1,7 +1,7 @@
 //! The rescanner's settings.
 
-use nacre_shared::{
-    rescan_pass::{Budget, MAX_SEGMENTS},
+use nacre_core::{
+    rescan::pass::{Budget, MAX_SEGMENTS},
     settings::{Setting, SettingError, Settings},
     settings_table,
 };

@@ -2,12 +2,14 @@
 
 use std::sync::Arc;
 
-use nacre_shared::{
-    changes::Changes,
-    definitions::manifest::{EngineProof, Generation},
+use nacre_core::{
+    generation::{
+        Generation,
+        manifest::EngineProof,
+        published::{PointerRead, PublishedError, read_manifest, read_pointer},
+    },
     port::DefinitionsStore,
-    published::{PointerRead, PublishedError, read_manifest, read_pointer},
-    rescan_plan::Change,
+    rescan::{changes::Changes, plan::Change},
     scan_record::EngineVersion,
 };
 

@@ -16,9 +16,9 @@ pub mod triggers;
 use begin::BeginError;
 use known::Known;
 use lambda_runtime::Diagnostic;
-use nacre_shared::{
+use nacre_core::{
     port::{Clock, DefinitionsStore, RecordPages, Topic, WorkQueue},
-    rescan_pass::{Budget, Tally},
+    rescan::pass::{Budget, Tally},
     telemetry::{Metric, error_chain},
 };
 use patience::Patience;

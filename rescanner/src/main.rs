@@ -8,12 +8,9 @@ use std::{
 };
 
 use lambda_runtime::{Diagnostic, Error, LambdaEvent, run, service_fn};
+use nacre_aws::{DynamoRecords, S3Definitions, SnsTopic, SqsQueue, SystemClock};
+use nacre_core::{port::Clock, telemetry::embedded_metrics};
 use nacre_rescanner::{PassSettings, Ports, Rescanner, config::Config, patience::Patience, segment::Limits};
-use nacre_shared::{
-    aws::{self, DynamoRecords, S3Definitions, SnsTopic, SqsQueue},
-    port::{Clock, SystemClock},
-    telemetry::embedded_metrics,
-};
 use serde_json::Value;
 
 /// Most pages of one message: a million records, of which no invocation needs to know more.
@@ -24,14 +21,14 @@ const TIME_TO_HAND_ON: Duration = Duration::from_secs(10);
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    aws::run_function(Box::pin(function())).await
+    nacre_aws::run_function(Box::pin(function())).await
 }
 
 #[expect(clippy::disallowed_methods, reason = "the composition root reads the environment")]
 async fn function() -> Result<(), Error> {
     let config = Config::from_vars(|name| env::var(name).ok())?;
     // Nobody waits for a pass, and it must not crowd out the scanner.
-    let sdk = aws::patient(&aws::sdk_config().await);
+    let sdk = nacre_aws::patient(&nacre_aws::sdk_config().await);
     let ports = Ports {
         definitions: S3Definitions::new(&sdk, &config.definitions_bucket),
         records: DynamoRecords::new(&sdk, &config.records_table),

@@ -3,11 +3,11 @@
 use std::cmp::Reverse;
 
 use futures::{StreamExt, TryStreamExt, stream};
-use nacre_shared::{
-    definitions::{history::MAX_STEPS, manifest::Generation},
+use nacre_core::{
     event::{Recorded, RescanKind, RescanTrigger},
+    generation::{Generation, history::MAX_STEPS},
     port::{Clock, DefinitionsStore, RecordPages, StoreError, Topic, TopicMessage, WorkQueue},
-    rescan_plan::{RescanPlan, may_be_renewed, plan_in_pass},
+    rescan::plan::{RescanPlan, may_be_renewed, plan_in_pass},
     scan_record::RecordSummary,
 };
 

@@ -1,6 +1,6 @@
 //! What the rescanner is invoked with.
 
-use nacre_shared::rescan_pass::Cause;
+use nacre_core::rescan::pass::Cause;
 use serde_json::Value;
 
 /// What an invocation asks for.

@@ -2,10 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use nacre_shared::{
+use nacre_core::{
+    generation::published::PublishedError,
     port::{Clock, DefinitionsStore, RecordPages, StoreError, Topic, WorkQueue},
-    published::PublishedError,
-    rescan_pass::{
+    rescan::pass::{
         FORMAT, PassStoreError, SegmentReport, State, Tally, Written, is_cancelled, keep_report, read_report,
     },
 };

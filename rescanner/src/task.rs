@@ -1,9 +1,9 @@
 //! The work that is left of one segment, as its messages carry it from invocation to invocation.
 
 use chrono::{DateTime, TimeDelta, Utc};
-use nacre_shared::{
+use nacre_core::{
     port::Segment,
-    rescan_pass::{Budget, Pass, PassId, Tally},
+    rescan::pass::{Budget, Pass, PassId, Tally},
     scan_record::RecordSummary,
 };
 use serde::{Deserialize, Serialize};

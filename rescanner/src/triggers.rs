@@ -1,6 +1,6 @@
 //! Asks for objects, several in a message.
 
-use nacre_shared::{
+use nacre_core::{
     event::{Recorded, RescanTrigger},
     port::{StoreError, Topic, TopicMessage},
 };
@@ -89,12 +89,12 @@ pub async fn publish(
 #[cfg(test)]
 mod tests {
     use chrono::DateTime;
-    use nacre_shared::{
-        definitions::manifest::Generation,
+    use nacre_core::{
+        builder::record,
         event::{Invocation, RescanKind},
+        generation::Generation,
         object::ObjectId,
         scan_record::{RecordSummary, ScanRecord},
-        testing::records::record,
     };
     use proptest::prelude::*;
 

@@ -2,7 +2,7 @@
 //!
 //! Rules that match another product's events match these by their detail; only the source differs where EventBridge reserves it.
 
-use nacre_shared::{
+use nacre_core::{
     dialect::{Dialect, clamscan_status, guardduty_status},
     port::BusEvent,
     scan_record::ScanRecord,

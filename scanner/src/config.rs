@@ -3,14 +3,14 @@
 use std::{num::NonZero, path::PathBuf, thread, time::Duration};
 
 use chrono::TimeDelta;
-use nacre_shared::{
-    definitions::trust_anchor::TrustAnchors,
+use nacre_clamav::trust_anchor::TrustAnchors;
+use nacre_core::{
     dialect::Dialect,
-    engine::protocol::Limits,
     settings::{Setting, SettingError, Settings},
     settings_table,
     tag_policy::TagNames,
 };
+use nacre_engine_client::protocol::Limits;
 
 /// Every setting of the scanner, as its documentation tells it.
 pub const SETTINGS: &[Setting] = settings_table![

@@ -2,7 +2,7 @@
 //!
 //! Every step may be repeated: a crash in between leaves a message that comes again and finds the rest to do.
 
-use nacre_shared::{
+use nacre_core::{
     object::ObjectId,
     port::{ObjectStore, StoreError},
     quarantine::{Provenance, quarantined},
@@ -68,12 +68,10 @@ pub fn is_quarantined(object: &ObjectId, settings: &InfectedSettings) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use nacre_shared::{
-        testing::{
-            failing::{Failing, Plan, When},
-            memory_objects::MemoryObjects,
-        },
-        verdict::Verdict,
+    use nacre_core::verdict::Verdict;
+    use nacre_testing::{
+        failing::{Failing, Plan, When},
+        memory_objects::MemoryObjects,
     };
 
     use super::*;

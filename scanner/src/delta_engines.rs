@@ -2,14 +2,15 @@
 
 use std::{collections::VecDeque, fs, path::PathBuf, sync::Arc};
 
-use nacre_shared::{
-    changes::{Changes, Composed},
-    definitions::manifest::Generation,
-    engine::EnginePool,
-    incremental::AddedNames,
+use nacre_core::{
+    generation::{Generation, published::PublishedError},
     port::DefinitionsStore,
-    published::PublishedError,
+    rescan::{
+        changes::{Changes, Composed},
+        conclude::AddedNames,
+    },
 };
+use nacre_engine_client::EnginePool;
 
 use crate::local_definitions::{DefinitionsError, LocalDisk};
 

@@ -8,17 +8,17 @@ use std::{
 };
 
 use chrono::{DateTime, TimeDelta, Utc};
-use nacre_shared::{
-    definitions::manifest::{Generation, Manifest},
-    engine::{
-        EngineError, Examination, ExamineError,
-        protocol::{Limits, Report},
-    },
-    incremental::conclude,
+use nacre_core::{
+    generation::{Generation, manifest::Manifest},
     object::ObjectId,
     port::{DefinitionsStore, ObjectHead, ObjectStore, StoreError},
+    rescan::conclude::conclude,
     scan_record::{EngineVersion, ScanRecord, recorded_layers},
     verdict::{Reason, Verdict, judge},
+};
+use nacre_engine_client::{
+    EngineError, Examination, ExamineError,
+    protocol::{Limits, Report},
 };
 use tokio::sync::OnceCell;
 

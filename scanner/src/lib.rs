@@ -25,15 +25,15 @@ use futures::{StreamExt, stream};
 use inspect::{EngineInspector, Engines};
 use lambda_runtime::{Diagnostic, tracing};
 use local_definitions::{DefinitionsError, LocalDisk};
-use nacre_shared::{
-    definitions::manifest::{Generation, Manifest},
-    engine::EnginePool,
+use nacre_core::{
     event::{Cause, Invocation, Message, Notice, Recorded, RescanKind, RescanTrigger, ScanRequest},
+    generation::{Generation, manifest::Manifest},
     object::ObjectId,
     port::{Clock, DefinitionsStore, EventBus, ObjectStore, RecordStore, StoreError, Topic},
     telemetry::{Metric, error_chain},
     verdict::Verdict,
 };
+use nacre_engine_client::EnginePool;
 use readiness::{Readiness, Ready, ReadyError};
 use reports::Reports;
 use scan::{Outcome, ScanError, Scanner};

@@ -9,20 +9,23 @@ use std::{
 };
 
 use chrono::{DateTime, Utc};
-use nacre_shared::{
-    claimed_directory::ClaimedDirectory,
-    definitions::{
-        context::{self, is_context},
-        delta::{Delta, SignatureFile},
-        engine_form::{EngineFormError, engine_form},
-        manifest::{CustomEntry, DatabaseEntry, Generation, Manifest},
-        trust_anchor::TrustAnchors,
-        unpacked::UnpackError,
-    },
-    incremental::{delta_files, is_bytecode},
-    port::DefinitionsStore,
-    published::{PointerRead, PublishedError, read_body, read_custom, read_entry, read_manifest, read_pointer},
+use nacre_clamav::{
+    context::{self, is_bytecode, is_context},
+    delta::{Delta, SignatureFile},
+    trust_anchor::TrustAnchors,
+    unpacked::UnpackError,
 };
+use nacre_core::{
+    generation::{
+        Generation,
+        engine_form::{EngineFormError, engine_form},
+        manifest::{CustomEntry, DatabaseEntry, Manifest},
+        published::{PointerRead, PublishedError, read_body, read_custom, read_entry, read_manifest, read_pointer},
+    },
+    port::DefinitionsStore,
+    rescan::conclude::delta_files,
+};
+use nacre_engine_client::claimed_directory::ClaimedDirectory;
 
 /// One generation on local disk.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -9,25 +9,22 @@ use std::{
 };
 
 use lambda_runtime::{Diagnostic, Error, LambdaEvent, run, service_fn, tracing};
+use nacre_aws::{DynamoRecords, EventBridgeBus, S3Definitions, S3Objects, SnsTopic, SystemClock, at_endpoint};
+use nacre_core::telemetry::{embedded_metrics, error_chain};
+use nacre_engine_client::program_beside_us;
 use nacre_scanner::{Function, Ports, config::Config};
-use nacre_shared::{
-    aws::{self, DynamoRecords, EventBridgeBus, S3Definitions, S3Objects, SnsTopic, at_endpoint},
-    engine::program_beside_us,
-    port::SystemClock,
-    telemetry::{embedded_metrics, error_chain},
-};
 use serde_json::Value;
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    aws::run_function(Box::pin(function())).await
+    nacre_aws::run_function(Box::pin(function())).await
 }
 
 #[expect(clippy::disallowed_methods, reason = "the composition root reads the environment")]
 async fn function() -> Result<(), Error> {
     let config = Config::from_vars(|name| env::var(name).ok())?;
     let engine = config.engine_path.clone().map_or_else(program_beside_us, Ok)?;
-    let sdk = aws::sdk_config().await;
+    let sdk = nacre_aws::sdk_config().await;
     let sns = at_endpoint(&sdk, config.sns_endpoint.as_deref());
     let topic = |arn: &Option<String>| arn.as_deref().map(|arn| SnsTopic::new(&sns, arn));
     let ports = Ports {

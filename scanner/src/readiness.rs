@@ -6,17 +6,20 @@ use std::{
     time::Duration,
 };
 
-use nacre_shared::{
-    changes::Changes,
-    definitions::{manifest::Manifest, trust_anchor::TrustAnchors},
-    engine::{
-        EngineError, EnginePool,
-        protocol::{Hello, Loaded},
-    },
+use nacre_clamav::trust_anchor::TrustAnchors;
+use nacre_core::{
+    generation::manifest::Manifest,
     port::DefinitionsStore,
-    rescan_plan::{RescanPlan, plan_rescan},
+    rescan::{
+        changes::Changes,
+        plan::{RescanPlan, plan_rescan},
+    },
     scan_record::{EngineVersion, RecordSummary, ScanRecord},
     telemetry::Metric,
+};
+use nacre_engine_client::{
+    EngineError, EnginePool,
+    protocol::{Hello, Loaded},
 };
 use tokio::sync::{Mutex, OnceCell};
 

@@ -1,7 +1,7 @@
 //! Whom a scan is told to: that it begins, and what it came to.
 
 use chrono::{DateTime, Utc};
-use nacre_shared::{
+use nacre_core::{
     object::ObjectId,
     port::{EventBus, StoreError, Topic, TopicMessage},
     scan_record::ScanRecord,

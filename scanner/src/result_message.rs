@@ -1,6 +1,6 @@
 //! The result message, the predecessor's byte for byte where the predecessor had one.
 
-use nacre_shared::{
+use nacre_core::{
     port::TopicMessage,
     scan_record::ScanRecord,
     tag_policy::{TagNames, signature_value, timestamp_value},
@@ -46,9 +46,7 @@ pub fn result_message(record: &ScanRecord, names: &TagNames, settings: &ResultSe
 
 #[cfg(test)]
 pub(crate) mod tests {
-    use nacre_shared::{
-        definitions::manifest::Generation, object::ObjectId, scan_record::EngineVersion, verdict::Reason,
-    };
+    use nacre_core::{generation::Generation, object::ObjectId, scan_record::EngineVersion, verdict::Reason};
     use serde_json::Value;
 
     use super::*;

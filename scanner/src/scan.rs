@@ -7,9 +7,9 @@
 use std::future::Future;
 
 use lambda_runtime::tracing;
-use nacre_shared::{
-    definitions::manifest::Generation,
+use nacre_core::{
     event::{Cause, ScanRequest},
+    generation::Generation,
     object::ObjectId,
     port::{Clock, EventBus, ObjectHead, ObjectStore, Obstacle, RecordStore, StoreError, Topic},
     scan_record::{EngineVersion, LayerDigest, ScanRecord},

@@ -3,15 +3,13 @@
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use nacre_shared::{
-    definitions::{
-        cdiff::between,
-        cvd::CvdHeader,
-        database::{DatabaseName, DatabaseVersion, FunctionalityLevel},
-        signing::SigningKeys,
-        unpacked::Unpacked,
-    },
-    testing::definitions::eicar_signature,
+use nacre_clamav::{
+    builder::eicar_signature,
+    cdiff::between,
+    cvd::CvdHeader,
+    database::{DatabaseName, DatabaseVersion, FunctionalityLevel},
+    signing::SigningKeys,
+    unpacked::Unpacked,
 };
 
 use super::{

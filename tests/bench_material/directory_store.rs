@@ -7,7 +7,7 @@ use std::{
 };
 
 use chrono::{DateTime, Utc};
-use nacre_shared::{
+use nacre_core::{
     port::{DefinitionsStore, Listed, StoreError, Stored, WriteCondition},
     tag_policy::Tag,
 };

@@ -2,10 +2,8 @@
 
 use std::{io, path::PathBuf};
 
-use nacre_shared::{
-    definitions::{cdiff::NoScript, database::InvalidDatabaseName},
-    settings::SettingError,
-};
+use nacre_clamav::{cdiff::NoScript, database::InvalidDatabaseName};
+use nacre_core::settings::SettingError;
 use nacre_updater::{http::HttpClientError, update::UpdateError};
 
 /// Why material could not be made.

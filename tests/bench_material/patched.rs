@@ -10,7 +10,7 @@ use std::{
     process::Command,
 };
 
-use nacre_shared::definitions::{digital_signature::RsaPublicKey, trust_anchor::TrustAnchors};
+use nacre_clamav::{digital_signature::RsaPublicKey, trust_anchor::TrustAnchors};
 
 use super::{MaterialError, system};
 

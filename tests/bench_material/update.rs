@@ -5,11 +5,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use nacre_shared::{
-    definitions::trust_anchor::TrustAnchors,
-    port::{Clock, SystemClock},
-    testing::memory_topic::MemoryTopic,
-};
+use nacre_aws::SystemClock;
+use nacre_clamav::trust_anchor::TrustAnchors;
+use nacre_core::port::Clock;
+use nacre_testing::memory_topic::MemoryTopic;
 use nacre_updater::{
     config::Config,
     http::{HttpClient, HttpSettings, Proxies},

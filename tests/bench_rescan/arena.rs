@@ -7,10 +7,9 @@ use std::{
 };
 
 use chrono::{SubsecRound, TimeDelta};
-use nacre_shared::{
-    definitions::signing::SigningKeys,
-    port::{Clock, SystemClock},
-};
+use nacre_aws::SystemClock;
+use nacre_clamav::signing::SigningKeys;
+use nacre_core::port::Clock;
 use nacre_stack::{Mirror, programs_directory};
 
 use crate::{

@@ -2,13 +2,12 @@
 
 use std::{sync::Arc, time::Instant};
 
-use nacre_scanner::local_definitions::LocalDisk;
-use nacre_shared::{
-    changes::{Changes, Composed},
-    definitions::manifest::Generation,
-    engine::EnginePool,
-    published::Published,
+use nacre_core::{
+    generation::{Generation, published::Published},
+    rescan::changes::{Changes, Composed},
 };
+use nacre_engine_client::EnginePool;
+use nacre_scanner::local_definitions::LocalDisk;
 use serde::{Deserialize, Serialize};
 
 use crate::{

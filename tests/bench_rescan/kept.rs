@@ -3,14 +3,14 @@
 use std::{fs, path::Path};
 
 use chrono::DateTime;
-use nacre_shared::{
-    definitions::manifest::Generation,
+use nacre_core::{
+    generation::Generation,
     object::ObjectId,
     port::RecordStore,
     scan_record::{EngineVersion, ScanRecord, layers_from_bytes, layers_to_bytes},
-    testing::memory_records::MemoryRecords,
     verdict::Verdict,
 };
+use nacre_testing::memory_records::MemoryRecords;
 use serde::{Deserialize, Serialize};
 
 use crate::Outcome;

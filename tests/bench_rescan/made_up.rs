@@ -1,18 +1,19 @@
 //! Records as a bucket may have them, and generations of five hundred signatures each.
 
 use chrono::DateTime;
-use nacre_shared::{
-    definitions::{
-        delta::{Delta, SignatureFile},
+use nacre_clamav::delta::{Delta, SignatureFile};
+use nacre_core::{
+    generation::{
+        Generation,
         history::{Step, StepKind},
-        manifest::{BodyEntry, EngineProof, Generation, Manifest},
+        manifest::{BodyEntry, EngineProof, Manifest},
     },
     object::ObjectId,
     port::{DefinitionsStore, WriteCondition},
     scan_record::{EngineVersion, LayerDigest, RecordSummary, RecordView},
-    testing::memory_definitions::MemoryDefinitions,
     verdict::{Reason, Verdict},
 };
+use nacre_testing::memory_definitions::MemoryDefinitions;
 
 use crate::{
     Outcome,

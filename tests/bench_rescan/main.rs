@@ -33,7 +33,7 @@ use std::{
     process::ExitCode,
 };
 
-use nacre_shared::telemetry::error_chain;
+use nacre_core::telemetry::error_chain;
 
 use crate::{
     arena::Arena,

@@ -6,18 +6,24 @@ use std::{
     time::{Duration, Instant},
 };
 
-use nacre_rescanner::{PassSettings, Ports, Rescanner, patience::Patience, segment::Limits};
-use nacre_shared::{
-    definitions::manifest::{Generation, Manifest, POINTER_KEY, Pointer},
+use nacre_aws::SystemClock;
+use nacre_core::{
+    generation::{
+        Generation,
+        manifest::{Manifest, POINTER_KEY, Pointer},
+    },
     port::{
-        Clock, DefinitionsStore, Page, RecordPages, Segment, StoreError, SystemClock, TableExtent, Topic, TopicMessage,
+        Clock, DefinitionsStore, Page, RecordPages, Segment, StoreError, TableExtent, Topic, TopicMessage,
         WriteCondition,
     },
-    rescan_cost::PassWork,
-    rescan_pass::{Budget, Cause, Tally, segments_for},
+    rescan::{
+        cost::PassWork,
+        pass::{Budget, Cause, Tally, segments_for},
+    },
     scan_record::RecordSummary,
-    testing::{memory_definitions::MemoryDefinitions, memory_queue::MemoryQueue},
 };
+use nacre_rescanner::{PassSettings, Ports, Rescanner, patience::Patience, segment::Limits};
+use nacre_testing::{memory_definitions::MemoryDefinitions, memory_queue::MemoryQueue};
 
 use crate::{
     Outcome,

@@ -9,12 +9,13 @@ use std::{
     time::Instant,
 };
 
-use nacre_shared::{
-    changes::Changes,
-    definitions::manifest::{Generation, Manifest},
+use nacre_core::{
+    generation::{Generation, manifest::Manifest, published::Published},
     object::ObjectId,
-    published::Published,
-    rescan_plan::{RescanPlan, plan_rescan},
+    rescan::{
+        changes::Changes,
+        plan::{RescanPlan, plan_rescan},
+    },
     scan_record::{EngineVersion, RecordSummary},
     verdict::Verdict,
 };

@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use nacre_shared::verdict::Verdict;
+use nacre_core::verdict::Verdict;
 use nix::sys::resource::{UsageWho, getrusage};
 
 use crate::{

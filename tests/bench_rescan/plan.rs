@@ -6,9 +6,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use nacre_shared::{
-    changes::Changes, rescan_pass::Tally, rescan_plan::plan_rescan, testing::memory_definitions::MemoryDefinitions,
-};
+use nacre_core::rescan::{changes::Changes, pass::Tally, plan::plan_rescan};
+use nacre_testing::memory_definitions::MemoryDefinitions;
 use serde::{Deserialize, Serialize};
 
 use crate::{

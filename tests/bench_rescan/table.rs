@@ -2,8 +2,8 @@
 
 use std::io::Write;
 
-use nacre_shared::{
-    rescan_cost::{PassCost, PassWork, cost},
+use nacre_core::{
+    rescan::cost::{PassCost, PassWork, cost},
     verdict::Verdict,
 };
 use serde_json::json;

@@ -6,19 +6,20 @@ use std::{
     time::{Duration, Instant},
 };
 
-use nacre_scanner::{Function, Ports, config::Config};
-use nacre_shared::{
-    definitions::manifest::Generation,
+use nacre_aws::SystemClock;
+use nacre_core::{
     event::{Recorded, RescanKind, RescanTrigger},
+    generation::Generation,
     object::ObjectId,
-    port::{Clock, RecordStore, SystemClock},
-    testing::{
-        failing::{Failing, Plan},
-        memory_objects::MemoryObjects,
-        memory_records::MemoryRecords,
-        memory_topic::{MemoryBus, MemoryTopic},
-    },
+    port::{Clock, RecordStore},
     verdict::Verdict,
+};
+use nacre_scanner::{Function, Ports, config::Config};
+use nacre_testing::{
+    failing::{Failing, Plan},
+    memory_objects::MemoryObjects,
+    memory_records::MemoryRecords,
+    memory_topic::{MemoryBus, MemoryTopic},
 };
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};

@@ -13,7 +13,7 @@ use std::{
     time::Instant,
 };
 
-use nacre_shared::engine::protocol::Limits;
+use nacre_engine_client::protocol::Limits;
 use nix::sys::resource::{UsageWho, getrusage};
 
 use crate::{

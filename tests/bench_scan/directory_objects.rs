@@ -7,7 +7,7 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
-use nacre_shared::{
+use nacre_core::{
     object::ObjectId,
     port::{ObjectHead, ObjectStore, StoreError},
     tag_policy::Tag,

@@ -2,8 +2,10 @@
 
 use std::{io, path::PathBuf};
 
+use nacre_clamav::trust_anchor::TrustAnchorError;
+use nacre_core::settings::SettingError;
+use nacre_engine_client::ExamineError;
 use nacre_scanner::{HandleError, NoticeError, local_definitions::DefinitionsError};
-use nacre_shared::{definitions::trust_anchor::TrustAnchorError, engine::ExamineError, settings::SettingError};
 use nacre_stack::StackError;
 
 use crate::material::{self, MaterialError};

@@ -29,7 +29,8 @@ use std::{
     process::ExitCode,
 };
 
-use nacre_shared::{definitions::signing::SigningKeys, telemetry::error_chain};
+use nacre_clamav::signing::SigningKeys;
+use nacre_core::telemetry::error_chain;
 
 use crate::{
     arena::Arena,

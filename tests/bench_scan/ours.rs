@@ -9,8 +9,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use nacre_core::telemetry::Metric;
 use nacre_scanner::config::Config;
-use nacre_shared::telemetry::Metric;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 

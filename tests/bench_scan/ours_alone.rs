@@ -7,8 +7,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use nacre_engine_client::{EnginePool, Examination, protocol::Limits};
 use nacre_scanner::local_definitions::{Follower, LocalDisk};
-use nacre_shared::engine::{EnginePool, Examination, protocol::Limits};
 
 use crate::{
     error::{BenchError, system},

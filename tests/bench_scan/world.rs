@@ -2,15 +2,13 @@
 
 use std::path::Path;
 
+use nacre_aws::SystemClock;
+use nacre_core::verdict::Verdict;
 use nacre_scanner::{Function, Ports, config::Config};
-use nacre_shared::{
-    port::SystemClock,
-    testing::{
-        failing::{Failing, Plan},
-        memory_records::MemoryRecords,
-        memory_topic::{MemoryBus, MemoryTopic},
-    },
-    verdict::Verdict,
+use nacre_testing::{
+    failing::{Failing, Plan},
+    memory_records::MemoryRecords,
+    memory_topic::{MemoryBus, MemoryTopic},
 };
 
 use crate::{

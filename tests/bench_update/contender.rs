@@ -6,7 +6,7 @@ use std::{
     process::Command,
 };
 
-use nacre_shared::definitions::signing::SigningKeys;
+use nacre_clamav::signing::SigningKeys;
 use nacre_stack::programs_directory;
 
 use crate::{

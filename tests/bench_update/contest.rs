@@ -6,7 +6,7 @@ use std::{
     process::Command,
 };
 
-use nacre_shared::definitions::{
+use nacre_clamav::{
     archive::ArchiveLimits,
     cvd::{Cvd, VerifiedMember},
     database::ContainerKind,
@@ -68,7 +68,7 @@ impl Contest<'_> {
     }
 
     fn verified(&self, name: &str, kind: ContainerKind, file: &[u8]) -> Result<Vec<VerifiedMember>, BenchError> {
-        let name = nacre_shared::definitions::database::DatabaseName::new(name)?;
+        let name = nacre_clamav::database::DatabaseName::new(name)?;
         let cvd = Cvd::parse_as(kind, file)?;
         Ok(cvd.verify(&name, &self.keys.trust_anchors(), ArchiveLimits::default())?.members)
     }

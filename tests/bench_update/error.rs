@@ -2,7 +2,7 @@
 
 use std::{io, path::PathBuf};
 
-use nacre_shared::definitions::{
+use nacre_clamav::{
     cvd::{HeaderError, VerifyError},
     database::InvalidDatabaseName,
     trust_anchor::TrustAnchorError,

@@ -23,11 +23,9 @@ use std::{
 };
 
 use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
-use nacre_shared::{
-    definitions::signing::SigningKeys,
-    port::{Clock, SystemClock},
-    telemetry::error_chain,
-};
+use nacre_aws::SystemClock;
+use nacre_clamav::signing::SigningKeys;
+use nacre_core::{port::Clock, telemetry::error_chain};
 use nacre_stack::Mirror;
 
 use crate::{

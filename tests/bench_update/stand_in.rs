@@ -3,7 +3,7 @@
 
 use std::io::{stdin, stdout};
 
-use nacre_shared::engine::protocol::{
+use nacre_engine_client::protocol::{
     Command, Hello, Landlock, LineError, Loaded, Outcome, PROTOCOL_VERSION, Report, Request, Response, Sandbox,
     read_message, write_message,
 };

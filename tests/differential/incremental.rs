@@ -16,13 +16,15 @@ use std::{
 use corpus::{CHOSEN, Corpus};
 use futures::{StreamExt, stream};
 use genes::{Gene, Place, write_set};
-use nacre_shared::{
-    definitions::delta::Delta,
-    engine::{EngineError, EnginePool},
-    prove::{ProveError, Prover, Scanned, SignatureSet, Trial, scan_in_full},
-    rescan_plan::{Change, RescanPlan},
+use nacre_clamav::delta::Delta;
+use nacre_core::{
+    rescan::plan::{Change, RescanPlan},
     scan_record::RecordSummary,
     telemetry::error_chain,
+};
+use nacre_engine_client::{
+    EngineError, EnginePool,
+    prove::{ProveError, Prover, Scanned, SignatureSet, Trial, scan_in_full},
 };
 use nacre_stack::programs_directory;
 use proptest::{

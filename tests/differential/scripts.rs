@@ -7,7 +7,7 @@ use std::{
     process::{Command, Stdio},
 };
 
-use nacre_shared::definitions::{
+use nacre_clamav::{
     archive::ArchiveLimits,
     cdiff::{ApplyError, CommandError, ScriptError, apply},
     unpacked::Unpacked,

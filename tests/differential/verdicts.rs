@@ -7,12 +7,14 @@ use std::{
     process::{Command, Output},
 };
 
-use nacre_shared::{
-    definitions::{
-        archive::ArchiveLimits, cvd::Cvd, database::DatabaseName, engine_form::engine_form, manifest::DatabaseEntry,
-    },
-    testing::definitions::{CvdBuilder, SigningKeys, eicar, eicar_signature},
+use nacre_clamav::{
+    archive::ArchiveLimits,
+    builder::{CvdBuilder, eicar, eicar_signature},
+    cvd::Cvd,
+    database::DatabaseName,
+    signing::SigningKeys,
 };
+use nacre_core::generation::{engine_form::engine_form, manifest::DatabaseEntry};
 use nacre_stack::programs_directory;
 use serde_json::Value;
 

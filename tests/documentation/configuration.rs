@@ -2,7 +2,7 @@
 
 use std::{cell::RefCell, collections::BTreeSet, fs, path::Path};
 
-use nacre_shared::settings::{REFUSED, Setting, SettingError};
+use nacre_core::settings::{REFUSED, Setting, SettingError};
 
 /// What every function needs to start.
 const REQUIRED: [(&str, &str); 6] = [

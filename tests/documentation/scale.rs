@@ -2,7 +2,7 @@
 
 use std::{fs, path::Path};
 
-use nacre_shared::rescan_cost::{Concurrency, PassCost, PassTime, PassWork, cost, time};
+use nacre_core::rescan::cost::{Concurrency, PassCost, PassTime, PassWork, cost, time};
 
 /// Objects whose record a pass renews: one in so many, as each is renewed when it is half as old as what is kept of changes.
 const RENEWED_ONE_IN: u64 = 45;

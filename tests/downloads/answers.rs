@@ -170,7 +170,7 @@ async fn the_address_may_carry_secrets_that_no_error_shows() {
     for behaviour in [Behaviour::status(404), Behaviour::status(403), Behaviour::Reset, Behaviour::RedirectLoop] {
         mirror.put(FILE, behaviour);
         let error = client.get(&address, &Get::whole(LIMIT)).await.unwrap_err();
-        let shown = format!("{error:?} {}", nacre_shared::telemetry::error_chain(&error));
+        let shown = format!("{error:?} {}", nacre_core::telemetry::error_chain(&error));
         assert!(!shown.contains("secret"), "{shown}");
     }
     // The mirror gets them all the same.

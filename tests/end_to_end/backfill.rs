@@ -4,7 +4,8 @@ use std::io::Write;
 
 use flate2::{Compression, write::GzEncoder};
 use md5::{Digest, Md5};
-use nacre_shared::{object::ObjectId, testing::definitions::eicar};
+use nacre_clamav::builder::eicar;
+use nacre_core::object::ObjectId;
 use nacre_stack::programs_directory;
 use serde_json::{Value, json};
 

@@ -7,15 +7,16 @@ use aws_sdk_s3::types::{
     BucketLocationConstraint, BucketVersioningStatus, CreateBucketConfiguration, StorageClass, VersioningConfiguration,
 };
 use aws_sdk_sqs::types::QueueAttributeName;
-use nacre_shared::{
-    aws::{DynamoRecords, S3Definitions, S3Objects, SnsTopic, SqsQueue},
-    definitions::manifest::Generation,
+use nacre_aws::{DynamoRecords, S3Definitions, S3Objects, SnsTopic, SqsQueue};
+use nacre_core::{
+    builder::record,
+    generation::Generation,
     object::ObjectId,
     port::{ObjectHead, ObjectStore, RecordPages, RecordStore, Segment, StoreError, TopicMessage},
     scan_record::RECORD_FORMAT,
-    testing::{contract, records::record},
 };
 use nacre_stack::{Bundles, Stack, StackOptions, install, programs_directory};
+use nacre_testing::contract;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 

@@ -1,10 +1,10 @@
 //! Definitions: what is bad is never published, and of racing updaters one wins.
 
-use nacre_shared::{
-    aws::S3Definitions,
-    definitions::manifest::{Manifest, POINTER_KEY, Pointer},
+use nacre_aws::S3Definitions;
+use nacre_clamav::signing::SigningKeys;
+use nacre_core::{
+    generation::manifest::{Manifest, POINTER_KEY, Pointer},
     port::DefinitionsStore,
-    testing::definitions::SigningKeys,
 };
 use serde_json::json;
 

@@ -1,9 +1,7 @@
 //! The main job: definitions arrive, objects are scanned, a new signature finds the one that it should.
 
-use nacre_shared::{
-    testing::definitions::{SigningKeys, eicar},
-    verdict::Verdict,
-};
+use nacre_clamav::{builder::eicar, signing::SigningKeys};
+use nacre_core::verdict::Verdict;
 use nacre_stack::{get_status, programs_directory};
 
 use crate::support::{EVIL, PATIENCE, World, daily, published};

@@ -6,11 +6,9 @@ use std::{
     process::Stdio,
 };
 
-use nacre_shared::{
-    aws::S3Definitions,
-    port::{DefinitionsStore, WriteCondition},
-    testing::definitions::{SigningKeys, eicar_signature},
-};
+use nacre_aws::S3Definitions;
+use nacre_clamav::{builder::eicar_signature, signing::SigningKeys};
+use nacre_core::port::{DefinitionsStore, WriteCondition};
 use serde_json::json;
 
 use crate::support::{World, daily_builder, main_database, published};
@@ -163,7 +161,7 @@ async fn a_stock_freshclam_updates_fully_and_incrementally() {
 
 /// The members of a CLD, by name.
 fn members(cld: &[u8]) -> std::collections::BTreeMap<String, Vec<u8>> {
-    use nacre_shared::definitions::{archive::ArchiveLimits, cvd::Cvd, database::ContainerKind};
+    use nacre_clamav::{archive::ArchiveLimits, cvd::Cvd, database::ContainerKind};
     let unpacked = Cvd::parse_as(ContainerKind::Cld, cld).unwrap().unpack(ArchiveLimits::default()).unwrap();
     unpacked.members.into_iter().map(|(name, bytes)| (name, bytes.into_owned())).collect()
 }

@@ -5,7 +5,8 @@ use std::time::Duration;
 use aws_sdk_s3::types::{BucketVersioningStatus, VersioningConfiguration};
 use aws_sdk_sns::types::MessageAttributeValue;
 use aws_sdk_sqs::types::QueueAttributeName;
-use nacre_shared::{object::ObjectId, scan_record::ScanRecord, testing::definitions::eicar, verdict::Verdict};
+use nacre_clamav::builder::eicar;
+use nacre_core::{object::ObjectId, scan_record::ScanRecord, verdict::Verdict};
 use nacre_stack::{Stack, get_status, programs_directory};
 use nix::{
     sys::signal::{Signal, kill},

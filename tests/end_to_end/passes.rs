@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use nacre_shared::rescan_pass::State;
+use nacre_core::rescan::pass::State;
 use nacre_stack::programs_directory;
 use serde_json::Value;
 

@@ -1,7 +1,7 @@
 //! Results reach whoever wants them, in the words that they know.
 
 use aws_sdk_sqs::types::QueueAttributeName;
-use nacre_shared::testing::definitions::eicar;
+use nacre_clamav::builder::eicar;
 use serde_json::{Value, json};
 
 use crate::support::{PATIENCE, World};

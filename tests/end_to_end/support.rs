@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use nacre_shared::testing::definitions::{CvdBuilder, SigningKeys, eicar_signature};
+use nacre_clamav::{
+    builder::{CvdBuilder, eicar_signature},
+    signing::SigningKeys,
+};
 use nacre_stack::{Bundles, InvokeOutcome, Mirror, Stack, StackOptions, install, programs_directory};
 use serde_json::{Value, json};
 use tempfile::TempDir;

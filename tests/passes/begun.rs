@@ -3,12 +3,12 @@
 use std::collections::BTreeSet;
 
 use chrono::TimeDelta;
-use nacre_rescanner::begin::{BeginError, Outcome};
-use nacre_shared::{
-    rescan_pass::{Amount, Cause, State, segments_for},
-    rescan_plan::{FullScan, Unaffected},
-    testing::failing::Plan,
+use nacre_core::rescan::{
+    pass::{Amount, Cause, State, segments_for},
+    plan::{FullScan, Unaffected},
 };
+use nacre_rescanner::begin::{BeginError, Outcome};
+use nacre_testing::failing::Plan;
 
 use crate::world::{World, affected};
 
@@ -128,7 +128,7 @@ async fn reports_of_attempts_long_ago_are_removed() {
 
 #[tokio::test]
 async fn where_what_changed_is_lost_everything_is_scanned_and_nothing_fails() {
-    use nacre_shared::port::DefinitionsStore;
+    use nacre_core::port::DefinitionsStore;
 
     let world = World::changed(2).await;
     for key in world.definitions.keys().into_iter().filter(|key| key.starts_with("nacre/deltas/")) {

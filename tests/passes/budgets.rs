@@ -1,12 +1,12 @@
 //! What may be asked for in a day, and what is left to the next.
 
 use chrono::TimeDelta;
-use nacre_shared::{
-    definitions::manifest::Generation,
+use nacre_core::{
+    builder::record,
+    generation::Generation,
     port::RecordStore,
-    rescan_pass::{Amount, Budget, Cause, State},
+    rescan::pass::{Amount, Budget, Cause, State},
     scan_record::ScanRecord,
-    testing::records::record,
 };
 
 use crate::world::World;

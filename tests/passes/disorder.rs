@@ -1,10 +1,8 @@
 //! Messages told twice and out of order, a throttled table, a topic that refuses, and a newer generation in the middle of it all.
 
+use nacre_core::rescan::pass::{Cause, State};
 use nacre_rescanner::{Ports, Rescanner};
-use nacre_shared::{
-    rescan_pass::{Cause, State},
-    testing::failing::{Failing, Plan, When},
-};
+use nacre_testing::failing::{Failing, Plan, When};
 
 use crate::{
     unreliable::{Dice, Unreliable},

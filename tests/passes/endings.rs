@@ -1,10 +1,8 @@
 //! Passes that end before their time.
 
+use nacre_core::rescan::pass::{Cause, State, cancel};
 use nacre_rescanner::begin::Outcome;
-use nacre_shared::{
-    rescan_pass::{Cause, State, cancel},
-    testing::failing::Plan,
-};
+use nacre_testing::failing::Plan;
 
 use crate::world::{World, affected};
 

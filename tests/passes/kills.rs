@@ -1,9 +1,7 @@
 //! An invocation that ends at any call to the outside is made good by the next, whether the call took effect or not.
 
-use nacre_shared::{
-    rescan_pass::{Cause, State},
-    testing::failing::{Plan, When},
-};
+use nacre_core::rescan::pass::{Cause, State};
+use nacre_testing::failing::{Plan, When};
 
 use crate::world::{World, affected};
 

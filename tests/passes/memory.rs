@@ -2,17 +2,15 @@
 
 use std::{fs, time::Instant};
 
-use nacre_rescanner::{Ports, Rescanner, segment::Limits};
-use nacre_shared::{
-    definitions::manifest::Generation,
+use nacre_core::{
+    builder::record,
+    generation::Generation,
     port::{Page, RecordPages, Segment, StoreError, TableExtent, Topic, TopicMessage},
-    rescan_pass::Cause,
+    rescan::pass::Cause,
     scan_record::{RecordSummary, ScanRecord},
-    testing::{
-        failing::{Failing, Plan},
-        records::record,
-    },
 };
+use nacre_rescanner::{Ports, Rescanner, segment::Limits};
+use nacre_testing::failing::{Failing, Plan};
 
 use crate::world::{At, World};
 

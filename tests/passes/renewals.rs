@@ -2,10 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use nacre_shared::{
-    definitions::history::MAX_STEPS,
-    rescan_pass::Cause,
-    rescan_plan::{FullScan, Unaffected},
+use nacre_core::{
+    generation::history::MAX_STEPS,
+    rescan::{
+        pass::Cause,
+        plan::{FullScan, Unaffected},
+    },
 };
 
 use crate::world::World;

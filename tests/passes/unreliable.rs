@@ -2,8 +2,8 @@
 
 use std::sync::Mutex;
 
-use nacre_shared::{
-    definitions::manifest::Generation,
+use nacre_core::{
+    generation::Generation,
     port::{Page, RecordPages, Segment, StoreError, TableExtent, Topic, TopicMessage},
     scan_record::RecordSummary,
 };

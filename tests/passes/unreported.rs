@@ -1,12 +1,12 @@
 //! Records whose tags and result are missing are asked for again, by every pass, until they are there.
 
 use chrono::TimeDelta;
-use nacre_shared::{
-    definitions::manifest::Generation,
+use nacre_core::{
+    builder::record,
+    generation::Generation,
     port::RecordStore,
-    rescan_pass::{Budget, Cause},
+    rescan::pass::{Budget, Cause},
     scan_record::ScanRecord,
-    testing::records::record,
     verdict::{Reason, Verdict},
 };
 

@@ -6,30 +6,31 @@ use std::{
 };
 
 use chrono::{DateTime, TimeDelta, Utc};
+use nacre_clamav::delta::{Delta, SignatureFile};
+use nacre_core::{
+    builder::record,
+    event::{Cause as ScanCause, Invocation, Notice, ScanRequest},
+    generation::{
+        Generation,
+        history::{Step, StepKind},
+        manifest::{BodyEntry, EngineProof, Manifest, POINTER_KEY, Pointer},
+    },
+    port::{Clock, DefinitionsStore, RecordStore, WriteCondition},
+    rescan::pass::{Budget, Cause, PassId, Progress, SegmentReport, is_cancelled, read_pass, reports},
+    scan_record::ScanRecord,
+};
 use nacre_rescanner::{
     Handled, PassSettings, Ports, RescanError, Rescanner,
     begin::{BeginError, Begun},
     patience::Patience,
     segment::Limits,
 };
-use nacre_shared::{
-    definitions::{
-        delta::{Delta, SignatureFile},
-        history::{Step, StepKind},
-        manifest::{BodyEntry, EngineProof, Generation, Manifest, POINTER_KEY, Pointer},
-    },
-    event::{Cause as ScanCause, Invocation, Notice, ScanRequest},
-    port::{Clock, DefinitionsStore, RecordStore, WriteCondition},
-    rescan_pass::{Budget, Cause, PassId, Progress, SegmentReport, is_cancelled, read_pass, reports},
-    scan_record::ScanRecord,
-    testing::{
-        failing::{Failing, Plan},
-        memory_definitions::MemoryDefinitions,
-        memory_queue::MemoryQueue,
-        memory_records::MemoryRecords,
-        memory_topic::MemoryTopic,
-        records::record,
-    },
+use nacre_testing::{
+    failing::{Failing, Plan},
+    memory_definitions::MemoryDefinitions,
+    memory_queue::MemoryQueue,
+    memory_records::MemoryRecords,
+    memory_topic::MemoryTopic,
 };
 use serde_json::json;
 
@@ -209,9 +210,9 @@ pub(crate) async fn deliver<Definitions, Records, Triggers, Queue>(
 ) -> Result<Handled, RescanError>
 where
     Definitions: DefinitionsStore,
-    Records: nacre_shared::port::RecordPages,
-    Triggers: nacre_shared::port::Topic,
-    Queue: nacre_shared::port::WorkQueue,
+    Records: nacre_core::port::RecordPages,
+    Triggers: nacre_core::port::Topic,
+    Queue: nacre_core::port::WorkQueue,
 {
     let limits = Limits { pages: PAGES, until: Instant::now() + Duration::from_mins(1) };
     let payload = json!({ "Records": [{ "eventSource": "aws:sqs", "messageId": "m", "body": body }] });

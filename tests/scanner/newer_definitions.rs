@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use nacre_shared::{definitions::manifest::Generation, verdict::Verdict};
+use nacre_core::{generation::Generation, verdict::Verdict};
 
 use crate::world::{World, announce, signature};
 

@@ -1,6 +1,6 @@
 //! Rescans look at no more than they must, and conclude what a scan with everything would.
 
-use nacre_shared::{
+use nacre_core::{
     object::ObjectId,
     port::{ObjectStore, RecordStore},
     scan_record::ScanRecord,

@@ -6,29 +6,29 @@ use std::{
     time::{Duration, Instant},
 };
 
-use nacre_scanner::{Function, Handled, Ports, config::Config};
-use nacre_shared::{
-    definitions::{
-        manifest::{CustomEntry, EngineProof, Generation, Manifest},
-        trust_anchor::TrustAnchors,
-    },
+use nacre_aws::SystemClock;
+use nacre_clamav::trust_anchor::TrustAnchors;
+use nacre_core::{
     event::{Recorded, RescanKind, RescanTrigger},
-    object::ObjectId,
-    port::{
-        Clock, DefinitionsStore, Listed, ObjectStore, StoreError, Stored, SystemClock, TopicMessage, WriteCondition,
+    generation::{
+        Generation,
+        manifest::{CustomEntry, EngineProof, Manifest},
+        published::{Published, Race},
     },
-    published::{Published, Race},
+    object::ObjectId,
+    port::{Clock, DefinitionsStore, Listed, ObjectStore, StoreError, Stored, TopicMessage, WriteCondition},
     scan_record::{RecordSummary, ScanRecord},
     tag_policy::Tag,
-    testing::{
-        failing::{Failing, Plan},
-        memory_definitions::MemoryDefinitions,
-        memory_objects::MemoryObjects,
-        memory_records::MemoryRecords,
-        memory_topic::{MemoryBus, MemoryTopic},
-    },
 };
+use nacre_scanner::{Function, Handled, Ports, config::Config};
 use nacre_stack::programs_directory;
+use nacre_testing::{
+    failing::{Failing, Plan},
+    memory_definitions::MemoryDefinitions,
+    memory_objects::MemoryObjects,
+    memory_records::MemoryRecords,
+    memory_topic::{MemoryBus, MemoryTopic},
+};
 use nacre_updater::{custom::CustomPart, signatures::tell};
 use serde_json::{Value, json};
 use tempfile::TempDir;

@@ -8,7 +8,7 @@ use std::{
 
 use aws_sdk_dynamodb::types::Select;
 use futures::{StreamExt, stream};
-use nacre_shared::{
+use nacre_core::{
     object::ObjectId,
     scan_record::ScanRecord,
     tag_policy::{Tag, signature_value, timestamp_value},

@@ -3,10 +3,8 @@
 use std::io::{Cursor, Write};
 
 use flate2::{Compression, write::GzEncoder};
-use nacre_shared::{
-    testing::definitions::eicar,
-    verdict::{Reason, Verdict},
-};
+use nacre_clamav::builder::eicar;
+use nacre_core::verdict::{Reason, Verdict};
 use zip::{CompressionMethod, ZipWriter, write::SimpleFileOptions};
 
 use crate::{dice::Dice, support::EVIL};

@@ -6,7 +6,7 @@ use std::{
 };
 
 use futures::{StreamExt, stream};
-use nacre_shared::{object::ObjectId, tag_policy::Tag};
+use nacre_core::{object::ObjectId, tag_policy::Tag};
 use nacre_stack::Stack;
 
 use crate::{

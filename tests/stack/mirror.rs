@@ -16,7 +16,8 @@ use axum::{
     },
 };
 use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
-use nacre_shared::port::{Clock, SystemClock};
+use nacre_aws::SystemClock;
+use nacre_core::port::Clock;
 use tokio::{net::TcpListener, task::JoinHandle};
 
 use crate::error::{StackError, system};

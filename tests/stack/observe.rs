@@ -3,11 +3,11 @@
 use std::time::{Duration, Instant};
 
 use aws_sdk_s3::{Client, primitives::ByteStream};
-use nacre_shared::{
-    aws::{DynamoRecords, S3Definitions, S3Objects},
+use nacre_aws::{DynamoRecords, S3Definitions, S3Objects};
+use nacre_core::{
     object::ObjectId,
     port::{ObjectStore, RecordPages, RecordStore, Segment},
-    rescan_pass::{PassId, Progress, read_pass, reports},
+    rescan::pass::{PassId, Progress, read_pass, reports},
     scan_record::ScanRecord,
     tag_policy::Tag,
 };

@@ -1,7 +1,7 @@
 //! A mirror that wants to be left alone is, for as long as it wants, whatever becomes of the process that it told so.
 
 use chrono::TimeDelta;
-use nacre_shared::telemetry::error_chain;
+use nacre_core::telemetry::error_chain;
 use nacre_stack::{Behaviour, HostileMirror};
 use nacre_updater::update::Update;
 

@@ -1,12 +1,18 @@
 //! What a cold attack on the updater found, mended.
 
 use chrono::TimeDelta;
-use nacre_shared::{
-    definitions::manifest::{BODIES_PREFIX, DatabaseEntry, Generation, REJECTED_PREFIX},
+use nacre_clamav::{
+    builder::{CvdBuilder, eicar_signature},
+    signing::SigningKeys,
+};
+use nacre_core::{
+    generation::{
+        Generation,
+        manifest::{BODIES_PREFIX, DatabaseEntry, REJECTED_PREFIX},
+        published::Published,
+    },
     port::{DefinitionsStore, WriteCondition},
-    published::Published,
     telemetry::error_chain,
-    testing::definitions::{CvdBuilder, SigningKeys, eicar_signature},
 };
 use nacre_stack::{Behaviour, HostileMirror};
 use nacre_updater::{mirror::Mirror, report::metrics, update::Update};

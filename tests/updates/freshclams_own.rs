@@ -1,8 +1,8 @@
 //! The scenarios of freshclam's own test suite (clamav.md §6.2), by its names.
 
-use nacre_shared::{
-    definitions::database::ContainerKind::{Cld, Cvd},
-    testing::definitions::SigningKeys,
+use nacre_clamav::{
+    database::ContainerKind::{Cld, Cvd},
+    signing::SigningKeys,
 };
 use nacre_stack::Behaviour;
 use nacre_updater::update::Update;
@@ -18,7 +18,7 @@ async fn cdiffs_lead_to_the_advertised_version() {
     assert_eq!(world.published().await, (2, 6, Cld));
     // What was made of CDIFFs is what the makers made.
     let manifest = world.manifest().await.unwrap();
-    let body = nacre_shared::published::read_body(&world.store, &manifest.databases[0]).await.unwrap();
+    let body = nacre_core::generation::published::read_body(&world.store, &manifest.databases[0]).await.unwrap();
     assert_eq!(body, version(6).build_cld(SigningKeys::fixed()));
 }
 

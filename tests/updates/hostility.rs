@@ -4,9 +4,8 @@ use std::io::Write;
 
 use chrono::TimeDelta;
 use flate2::{Compression, write::GzEncoder};
-use nacre_shared::{
-    definitions::database::ContainerKind::Cvd, telemetry::error_chain, testing::definitions::SigningKeys,
-};
+use nacre_clamav::{database::ContainerKind::Cvd, signing::SigningKeys};
+use nacre_core::telemetry::error_chain;
 use nacre_stack::Behaviour;
 use nacre_updater::update::Update;
 
@@ -63,7 +62,7 @@ async fn a_whole_database_that_is_not_right_publishes_nothing() {
 async fn a_cdiff_that_is_not_right_is_passed_over_for_the_whole() {
     let keys = SigningKeys::fixed();
     let strangers = SigningKeys::generate("strangers").unwrap();
-    let number = nacre_shared::definitions::database::DatabaseVersion;
+    let number = nacre_clamav::database::DatabaseVersion;
     let mut flipped = cdiff(2);
     flipped[40] ^= 1;
     for (what, file) in [

@@ -1,7 +1,7 @@
 //! Loose signature files join the set, are asked for once, and allow-lists answer false positives.
 
-use nacre_shared::{
-    definitions::manifest::Change,
+use nacre_core::{
+    generation::manifest::Change,
     port::{DefinitionsStore, WriteCondition},
     telemetry::error_chain,
 };

@@ -3,13 +3,16 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use chrono::{DateTime, Utc};
-use nacre_shared::{
-    definitions::manifest::{BODIES_PREFIX, Generation, POINTER_KEY, REJECTED_PREFIX},
+use nacre_core::{
+    generation::{
+        Generation,
+        manifest::{BODIES_PREFIX, POINTER_KEY, REJECTED_PREFIX},
+        published::Published,
+    },
     port::{DefinitionsStore, Listed, StoreError, Stored, WriteCondition},
-    published::Published,
     tag_policy::Tag,
-    testing::memory_definitions::MemoryDefinitions,
 };
+use nacre_testing::memory_definitions::MemoryDefinitions;
 use nacre_updater::state;
 
 /// A bucket with its trouble.

@@ -1,11 +1,14 @@
 //! A set is published only when a real engine makes of it what it promises; one that fails is kept aside with its report.
 
 use chrono::TimeDelta;
-use nacre_shared::{
-    definitions::manifest::{CustomEntry, DatabaseEntry, REJECTED_PREFIX},
+use nacre_clamav::{
+    builder::{CvdBuilder, eicar_signature},
+    signing::SigningKeys,
+};
+use nacre_core::{
+    generation::manifest::{CustomEntry, DatabaseEntry, REJECTED_PREFIX},
     port::{DefinitionsStore, WriteCondition},
     telemetry::error_chain,
-    testing::definitions::{CvdBuilder, SigningKeys, eicar_signature},
 };
 use nacre_stack::Behaviour;
 use serde_json::Value;

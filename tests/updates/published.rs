@@ -1,14 +1,18 @@
 //! What is published beside the databases: deltas, the flat prefix, and as much of the past as is wanted.
 
 use chrono::TimeDelta;
-use nacre_shared::{
-    definitions::{
-        database::{ContainerKind::Cld, DatabaseVersion},
-        manifest::{Change, Generation, Manifest},
+use nacre_clamav::{
+    builder::certificates::SigningCertificates,
+    database::{ContainerKind::Cld, DatabaseVersion},
+    signing::SigningKeys,
+};
+use nacre_core::{
+    generation::{
+        Generation,
+        manifest::{Change, Manifest},
+        published::{Published, Race},
     },
     port::{DefinitionsStore, WriteCondition},
-    published::{Published, Race},
-    testing::{definitions::SigningKeys, signing_certificates::SigningCertificates},
 };
 use nacre_stack::Behaviour;
 use nacre_updater::update::Update;
@@ -36,7 +40,7 @@ async fn the_delta_is_what_the_scripts_say() {
         assert_eq!(script.object_key, format!("nacre/deltas/1-2/test-{number}.script"));
         let stored = world.store.read(&script.object_key, 1 << 20).await.unwrap().bytes;
         let file = cdiff(number);
-        assert_eq!(stored, nacre_shared::definitions::cdiff::Cdiff::parse(&file).unwrap().script().unwrap());
+        assert_eq!(stored, nacre_clamav::cdiff::Cdiff::parse(&file).unwrap().script().unwrap());
     }
     world.serve(9);
     world.run().await.unwrap();
@@ -88,8 +92,7 @@ async fn what_another_run_wrote_over_the_flat_prefix_is_put_right() {
 #[tokio::test]
 async fn detached_signatures_are_checked_and_handed_on() {
     let certificates = SigningCertificates::fixed();
-    let root =
-        nacre_shared::definitions::detached_signature::RootCertificate::from_pem(&certificates.root_pem()).unwrap();
+    let root = nacre_clamav::detached_signature::RootCertificate::from_pem(&certificates.root_pem()).unwrap();
     let anchors = SigningKeys::fixed().trust_anchors().with_certificate(root).to_json();
     let world = World::new(&[("NACRE_TRUST_ANCHORS", &anchors)]).await;
     world.serve(1);
@@ -106,7 +109,7 @@ async fn detached_signatures_are_checked_and_handed_on() {
 
     world.serve(4);
     world.put("test-4.cvd.sign", Behaviour::Bytes(certificates.sign(&whole(3))));
-    let error = nacre_shared::telemetry::error_chain(&world.run().await.unwrap_err());
+    let error = nacre_core::telemetry::error_chain(&world.run().await.unwrap_err());
     assert!(error.starts_with("test-4.cvd.sign is not valid"), "{error}");
     assert_eq!(world.manifest().await.unwrap().databases[0].version, DatabaseVersion(2));
     let lenient = World::new(&[("NACRE_TRUST_ANCHORS", &anchors), ("NACRE_DETACHED_SIGNATURES", "ignore")]).await;
@@ -164,7 +167,7 @@ async fn an_elder_generation_comes_back_as_a_new_one() {
     assert_eq!((manifest.generation, race), (Generation(3), Race::Won));
     let restored: Manifest = world.manifest().await.unwrap();
     assert_eq!((restored.generation, restored.restores), (Generation(3), Some(Generation(1))));
-    assert_eq!(world.published().await, (3, 1, nacre_shared::definitions::database::ContainerKind::Cvd));
+    assert_eq!(world.published().await, (3, 1, nacre_clamav::database::ContainerKind::Cvd));
     // The next run tells the world, and changes nothing else.
     assert_eq!(world.run().await.unwrap(), Update::Pinned { generation: Generation(3) });
     assert_eq!(world.store.read("clamav_defs/test.cvd", 1 << 20).await.unwrap().bytes, whole(1));

@@ -2,11 +2,11 @@
 
 use std::net::Ipv4Addr;
 
-use nacre_shared::{
-    definitions::database::ContainerKind::{Cld, Cvd},
-    port::{DefinitionsStore, WriteCondition},
-    testing::definitions::SigningKeys,
+use nacre_clamav::{
+    database::ContainerKind::{Cld, Cvd},
+    signing::SigningKeys,
 };
+use nacre_core::port::{DefinitionsStore, WriteCondition};
 use nacre_stack::Behaviour;
 use nacre_updater::{dns::Dns, update::Update};
 use tokio::net::UdpSocket;

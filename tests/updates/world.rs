@@ -3,17 +3,21 @@
 use std::path::PathBuf;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use nacre_shared::{
-    definitions::{cvd::Cvd, database::ContainerKind, manifest::Manifest},
-    port::{DefinitionsStore, Topic},
-    published::{Published, read_body},
-    testing::{
-        definitions::{CvdBuilder, SigningKeys, eicar_signature},
-        memory_definitions::MemoryDefinitions,
-        memory_topic::MemoryTopic,
+use nacre_clamav::{
+    builder::{CvdBuilder, eicar_signature},
+    cvd::Cvd,
+    database::ContainerKind,
+    signing::SigningKeys,
+};
+use nacre_core::{
+    generation::{
+        manifest::Manifest,
+        published::{Published, read_body},
     },
+    port::{DefinitionsStore, Topic},
 };
 use nacre_stack::{Behaviour, HostileMirror, programs_directory};
+use nacre_testing::{memory_definitions::MemoryDefinitions, memory_topic::MemoryTopic};
 use nacre_updater::{
     config::Config,
     dns::Dns,
@@ -173,7 +177,7 @@ impl World {
             let body = read_body(&self.store, database).await.unwrap();
             let cvd = Cvd::parse_as(database.kind, &body).unwrap();
             let anchors = SigningKeys::fixed().trust_anchors();
-            cvd.verify(&database.name, &anchors, nacre_shared::definitions::archive::ArchiveLimits::default()).unwrap();
+            cvd.verify(&database.name, &anchors, nacre_clamav::archive::ArchiveLimits::default()).unwrap();
         }
         for key in manifest.object_keys() {
             assert!(self.store.keys().contains(&key), "{key} is missing");

@@ -5,19 +5,21 @@ mod error;
 use std::{collections::BTreeMap, fs, path::PathBuf};
 
 use chrono::{DateTime, Utc};
-use nacre_shared::{
-    definitions::{
-        archive::ArchiveLimits,
-        cdiff::{Cdiff, CdiffError, apply},
-        cvd::{Cvd, VerifiedCvd, VerifyError},
-        database::{ContainerKind, DatabaseName, DatabaseVersion},
-        detached_signature::{self, Detached, DetachedError},
+use nacre_clamav::{
+    archive::ArchiveLimits,
+    cdiff::{Cdiff, CdiffError, apply},
+    cvd::{Cvd, VerifiedCvd, VerifyError},
+    database::{ContainerKind, DatabaseName, DatabaseVersion},
+    detached_signature::{self, Detached, DetachedError},
+    trust_anchor::TrustAnchors,
+    unpacked::Unpacked,
+};
+use nacre_core::{
+    generation::{
         manifest::DatabaseEntry,
-        trust_anchor::TrustAnchors,
-        unpacked::Unpacked,
+        published::{PublishedError, read_body},
     },
     port::{DefinitionsStore, StoreError},
-    published::{PublishedError, read_body},
     telemetry::error_chain,
 };
 
@@ -29,7 +31,7 @@ use crate::{
     plan::{CdiffOutcome, Keep, Progress, Step, Whole, after_cdiff, after_whole, first_step},
 };
 
-/// Most bytes of a CDIFF: a gzipped script of [`nacre_shared::definitions::cdiff::MAX_SCRIPT_BYTES`] has fewer.
+/// Most bytes of a CDIFF: a gzipped script of [`nacre_clamav::cdiff::MAX_SCRIPT_BYTES`] has fewer.
 const MAX_CDIFF_BYTES: usize = 128 << 20;
 
 /// Most bytes of a `.sign` file; real ones have 9 KiB.

@@ -4,7 +4,7 @@ use std::io::{Cursor, Write};
 
 use base64ct::{Base64, Encoding};
 use flate2::{Compression, write::GzEncoder};
-use nacre_shared::definitions::archive::to_tar;
+use nacre_clamav::archive::to_tar;
 use zip::{CompressionMethod, ZipWriter, write::SimpleFileOptions};
 
 /// EICAR in five containers, by name: a set that does not find it in one of them cannot open that container.

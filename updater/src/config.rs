@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 
 use chrono::TimeDelta;
-use nacre_shared::{
-    definitions::{database::DatabaseName, trust_anchor::TrustAnchors},
+use nacre_clamav::{database::DatabaseName, trust_anchor::TrustAnchors};
+use nacre_core::{
     settings::{Setting, SettingError, Settings},
     settings_table,
 };

@@ -5,10 +5,13 @@
 
 use std::collections::BTreeMap;
 
-use nacre_shared::{
-    definitions::{archive::is_member_name, manifest::CustomEntry},
+use nacre_clamav::archive::is_member_name;
+use nacre_core::{
+    generation::{
+        manifest::CustomEntry,
+        published::{PublishedError, read_custom},
+    },
     port::{DefinitionsStore, StoreError},
-    published::{PublishedError, read_custom},
     telemetry::error_chain,
 };
 
@@ -202,7 +205,8 @@ fn file_name(path: &str, source: &str) -> Result<String, CustomError> {
 
 #[cfg(test)]
 mod tests {
-    use nacre_shared::{port::WriteCondition, testing::memory_definitions::MemoryDefinitions};
+    use nacre_core::port::WriteCondition;
+    use nacre_testing::memory_definitions::MemoryDefinitions;
 
     use super::*;
     use crate::http::HttpSettings;

@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use nacre_shared::definitions::{
-    database::DatabaseName,
-    manifest::{Change, CustomEntry, DatabaseEntry, Delta, Generation, Manifest, ScriptEntry},
+use nacre_clamav::database::DatabaseName;
+use nacre_core::generation::{
+    Generation,
+    manifest::{Change, CustomEntry, DatabaseEntry, Delta, Manifest, ScriptEntry},
 };
 
 use crate::bring::AppliedScript;

@@ -3,11 +3,9 @@
 //! Beside the published databases it has the signed files that freshclam updates by: CDIFFs and detached signatures, and, on
 //! demand, whole CVDs, which nobody but their makers can make of CDIFFs.
 
-use nacre_shared::{
-    definitions::{
-        database::{ContainerKind, DatabaseName},
-        manifest::{DatabaseEntry, Manifest},
-    },
+use nacre_clamav::database::{ContainerKind, DatabaseName};
+use nacre_core::{
+    generation::manifest::{DatabaseEntry, Manifest},
     port::{DefinitionsStore, Listed, StoreError, WriteCondition},
     tag_policy::Tag,
 };

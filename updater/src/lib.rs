@@ -20,7 +20,7 @@ pub mod state;
 pub mod update;
 
 use lambda_runtime::Diagnostic;
-use nacre_shared::telemetry::error_chain;
+use nacre_core::telemetry::error_chain;
 use update::UpdateError;
 
 impl From<UpdateError> for Diagnostic {

@@ -8,13 +8,13 @@ use std::{
 };
 
 use lambda_runtime::{Diagnostic, Error, LambdaEvent, run, service_fn, tracing};
-use nacre_shared::{
-    aws::{self, S3Definitions, SnsTopic},
-    engine::program_beside_us,
-    port::{Clock, SystemClock},
-    published::Published,
+use nacre_aws::{S3Definitions, SnsTopic, SystemClock};
+use nacre_core::{
+    generation::published::Published,
+    port::Clock,
     telemetry::{embedded_metrics, error_chain},
 };
+use nacre_engine_client::program_beside_us;
 use nacre_updater::{
     config::Config,
     dns::Dns,
@@ -28,7 +28,7 @@ use tokio::time::timeout;
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    aws::run_function(Box::pin(function())).await
+    nacre_aws::run_function(Box::pin(function())).await
 }
 
 /// What a run that ran out of time leaves for telling so.
@@ -44,7 +44,7 @@ async fn function() -> Result<(), Error> {
         );
     }
     let engine = &config.engine_path.clone().map_or_else(program_beside_us, Ok)?;
-    let sdk = aws::sdk_config().await;
+    let sdk = nacre_aws::sdk_config().await;
     let store = &S3Definitions::new(&sdk, &config.definitions_bucket);
     let announcements = &SnsTopic::new(&sdk, &config.topic_arn);
     let installation = state::load(store).await?.installation;

@@ -6,13 +6,11 @@ use std::{
 };
 
 use chrono::{DateTime, TimeDelta, Utc};
-use nacre_shared::{
-    definitions::{
-        cvd::{CvdHeader, HEADER_BYTES, HeaderError},
-        database::{ContainerKind, DatabaseName, DatabaseVersion},
-    },
-    port::{DefinitionsStore, StoreError},
+use nacre_clamav::{
+    cvd::{CvdHeader, HEADER_BYTES, HeaderError},
+    database::{ContainerKind, DatabaseName, DatabaseVersion},
 };
+use nacre_core::port::{DefinitionsStore, StoreError};
 use reqwest::StatusCode;
 
 use crate::{

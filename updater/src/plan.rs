@@ -2,7 +2,7 @@
 //!
 //! Source: clamav.md §4.3, after libfreshclam `updatedb`.
 
-use nacre_shared::definitions::database::DatabaseVersion;
+use nacre_clamav::database::DatabaseVersion;
 
 /// Longest chain of CDIFFs: mirrors keep about 90 days of them, and past that one CVD costs less.
 pub const MAX_CDIFFS: u32 = 90;

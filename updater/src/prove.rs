@@ -6,15 +6,15 @@ use std::{
     time::Duration,
 };
 
-use nacre_shared::{
-    definitions::{
+use nacre_core::{
+    generation::{
         engine_form::{EngineFormError, engine_form},
         manifest::EngineProof,
     },
-    engine::{EngineError, EnginePool, Examination, ExamineError, protocol::Limits},
     port::{DefinitionsStore, StoreError},
     verdict::{Verdict, judge},
 };
+use nacre_engine_client::{EngineError, EnginePool, Examination, ExamineError, protocol::Limits};
 
 use crate::{
     bring::Part,
@@ -209,7 +209,7 @@ impl Trial<'_> {
             Ok(Examination::Seen { report, unrar }) => Ok(judge(&report, bytes.len() as u64, unrar)),
             // What cannot be scanned is no false positive, and no proof of finding EICAR either.
             Ok(Examination::TimedOut | Examination::Died) => {
-                Ok(Verdict::Unscannable { reason: nacre_shared::verdict::Reason::EngineDied })
+                Ok(Verdict::Unscannable { reason: nacre_core::verdict::Reason::EngineDied })
             }
             Err(ExamineError::Fetch(error)) => Err(ProveError::Disk(error)),
             Err(ExamineError::Engine(error)) => Err(ProveError::Engine(error)),

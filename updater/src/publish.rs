@@ -5,10 +5,13 @@
 use std::collections::BTreeSet;
 
 use chrono::{DateTime, Utc};
-use nacre_shared::{
-    definitions::manifest::{CustomEntry, DatabaseEntry, Generation, MANIFESTS_PREFIX, Manifest, REJECTED_PREFIX},
+use nacre_core::{
+    generation::{
+        Generation,
+        manifest::{CustomEntry, DatabaseEntry, MANIFESTS_PREFIX, Manifest, REJECTED_PREFIX},
+        published::{Published, PublishedError, Race, read_body},
+    },
     port::{DefinitionsStore, Listed, StoreError, Topic, TopicMessage, WriteCondition},
-    published::{Published, PublishedError, Race, read_body},
 };
 use serde_json::{Value, json};
 

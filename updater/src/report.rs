@@ -1,7 +1,7 @@
 //! What a run is told as metrics. Pure.
 
 use chrono::{DateTime, Utc};
-use nacre_shared::{published::Published, telemetry::Metric};
+use nacre_core::{generation::published::Published, telemetry::Metric};
 
 use crate::update::{Update, UpdateError, newest_built};
 
@@ -26,7 +26,7 @@ pub fn metrics(
 
 #[cfg(test)]
 mod tests {
-    use nacre_shared::definitions::manifest::Generation;
+    use nacre_core::generation::Generation;
 
     use super::*;
 

@@ -3,10 +3,13 @@
 use std::collections::BTreeSet;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use nacre_shared::{
-    definitions::manifest::{BODIES_PREFIX, DELTAS_PREFIX, Generation, MANIFESTS_PREFIX, Manifest, REJECTED_PREFIX},
+use nacre_core::{
+    generation::{
+        Generation,
+        manifest::{BODIES_PREFIX, DELTAS_PREFIX, MANIFESTS_PREFIX, Manifest, REJECTED_PREFIX},
+    },
     port::Listed,
-    rescan_pass::{self, PASSES_PREFIX},
+    rescan::pass::{self, PASSES_PREFIX},
 };
 
 /// How long what no generation needs is left alone: a run may have written it a moment ago, for the next one.
@@ -52,7 +55,7 @@ pub fn expired(there: &[Listed], kept: &[Manifest], rejected: &BTreeSet<String>,
             return !is_kept_report(listed, now);
         }
         // What passes found is kept with the generation that they were for.
-        if let Some(generation) = rescan_pass::generation_of(&listed.key) {
+        if let Some(generation) = pass::generation_of(&listed.key) {
             let of_kept = kept.iter().any(|manifest| manifest.generation == generation) || newest < Some(generation);
             return !of_kept && age > GRACE;
         }
@@ -68,7 +71,7 @@ pub fn expired(there: &[Listed], kept: &[Manifest], rejected: &BTreeSet<String>,
 
 #[cfg(test)]
 mod tests {
-    use nacre_shared::definitions::manifest::{DatabaseEntry, EngineProof};
+    use nacre_core::generation::manifest::{DatabaseEntry, EngineProof};
     use proptest::prelude::*;
 
     use super::*;

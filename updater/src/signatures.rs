@@ -2,19 +2,22 @@
 
 use std::{collections::BTreeSet, fs};
 
-use nacre_shared::{
-    definitions::{
-        archive::ArchiveLimits,
-        context::{self, is_context},
-        cvd::{Cvd, HeaderError},
-        delta::{Delta, SignatureFile, ignored},
+use nacre_clamav::{
+    archive::ArchiveLimits,
+    context::{self, is_context},
+    cvd::{Cvd, HeaderError},
+    delta::{Delta, SignatureFile, ignored},
+    signature::Kind,
+    unpacked::{UnpackError, Unpacked},
+};
+use nacre_core::{
+    generation::{
+        Generation,
         history::{History, MAX_DELTA_BYTES, MAX_DELTA_LINES, Step, StepKind},
-        manifest::{BodyEntry, ContextEntry, DatabaseEntry, Generation, Manifest},
-        signature::Kind,
-        unpacked::{UnpackError, Unpacked},
+        manifest::{BodyEntry, ContextEntry, DatabaseEntry, Manifest},
+        published::{PublishedError, read_body, read_custom},
     },
     port::{DefinitionsStore, StoreError},
-    published::{PublishedError, read_body, read_custom},
     telemetry::error_chain,
 };
 

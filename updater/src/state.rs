@@ -1,8 +1,8 @@
 //! The updater's memory between runs: read, and changed whatever other runs change meanwhile.
 
-pub use nacre_shared::updater_state::{FlatFile, UpdaterState};
-use nacre_shared::{
-    definitions::manifest::UPDATER_STATE_KEY,
+pub use nacre_core::generation::updater_state::{FlatFile, UpdaterState};
+use nacre_core::{
+    generation::manifest::UPDATER_STATE_KEY,
     port::{DefinitionsStore, StoreError, WriteCondition},
 };
 
@@ -46,7 +46,7 @@ pub async fn change(
 
 #[cfg(test)]
 mod tests {
-    use nacre_shared::testing::memory_definitions::MemoryDefinitions;
+    use nacre_testing::memory_definitions::MemoryDefinitions;
 
     use chrono::DateTime;
 

@@ -8,12 +8,11 @@ mod whole_cvds;
 use std::{collections::BTreeMap, io, path::Path};
 
 use chrono::{DateTime, Utc};
-use nacre_shared::{
-    claimed_directory::ClaimedDirectory,
-    definitions::manifest::Generation,
+use nacre_core::{
+    generation::{Generation, published::Published},
     port::{DefinitionsStore, Topic},
-    published::Published,
 };
+use nacre_engine_client::claimed_directory::ClaimedDirectory;
 use serde::Serialize;
 
 use crate::{

@@ -2,7 +2,7 @@
 //!
 //! Source: S3 user guide, "Amazon S3 Inventory" and "Inventory manifest".
 
-use nacre_shared::object::ObjectId;
+use nacre_core::object::ObjectId;
 use percent_encoding::percent_decode_str;
 use serde::Deserialize;
 

@@ -1,10 +1,8 @@
 //! How far a backfill came, kept in the definitions bucket: whoever runs it again goes on there.
 
 use chrono::{DateTime, Utc};
-use nacre_shared::{
-    definitions::manifest::sha256_hex,
-    port::{DefinitionsStore, StoreError, WriteCondition},
-};
+use nacre_clamav::digest::sha256_hex;
+use nacre_core::port::{DefinitionsStore, StoreError, WriteCondition};
 use serde::{Deserialize, Serialize};
 
 use super::source::Cursor;

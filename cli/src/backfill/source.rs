@@ -9,7 +9,7 @@ use aws_config::SdkConfig;
 use aws_sdk_s3::{Client, types::ObjectVersion};
 use flate2::read::MultiGzDecoder;
 use md5::{Digest, Md5};
-use nacre_shared::object::ObjectId;
+use nacre_core::object::ObjectId;
 use serde::{Deserialize, Serialize};
 
 use super::{

@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
+use nacre_core::{
+    event::{Recorded, RescanKind, RescanTrigger},
+    generation::Generation,
+    port::{Clock, DefinitionsStore, RecordLookup, StoreError, Topic},
+};
 use nacre_rescanner::{
     patience::Patience,
     triggers::{PublishError, messages, publish},
-};
-use nacre_shared::{
-    definitions::manifest::Generation,
-    event::{Recorded, RescanKind, RescanTrigger},
-    port::{Clock, DefinitionsStore, RecordLookup, StoreError, Topic},
 };
 use tokio::time::Instant;
 

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::Args;
-use nacre_shared::definitions::{
+use nacre_clamav::{
     archive::ArchiveLimits,
     cdiff::{self, ApplyError, Cdiff, CdiffError},
     cvd::{Cvd, HeaderError, VerifiedCvd, VerifyError},

@@ -1,11 +1,14 @@
 //! The definitions bucket, as the commands on what is published read it.
 
 use clap::{Args, builder::NonEmptyStringValueParser};
-use nacre_shared::{
-    aws::{S3Definitions, sdk_config},
-    definitions::manifest::{Generation, MANIFESTS_PREFIX, Manifest},
+use nacre_aws::{S3Definitions, sdk_config};
+use nacre_core::{
+    generation::{
+        Generation,
+        manifest::{MANIFESTS_PREFIX, Manifest},
+        published::{Published, PublishedError},
+    },
     port::{DefinitionsStore, StoreError},
-    published::{Published, PublishedError},
     telemetry::error_chain,
 };
 

@@ -4,16 +4,15 @@ use std::{borrow::Cow, collections::BTreeMap, path::PathBuf, process::ExitCode};
 
 use chrono::{DateTime, Utc};
 use clap::Args;
-use nacre_shared::{
-    definitions::{
-        archive::ArchiveLimits,
-        cvd::{COPYING, Cvd, CvdHeader, HeaderError, VerifyError, count_signatures},
-        database::{ContainerKind, DatabaseName, DatabaseVersion, FunctionalityLevel, InvalidDatabaseName},
-        signing::{SigningKeys, info_content},
-        unpacked::{CldError, UnpackError, Unpacked},
-    },
-    port::{Clock, SystemClock},
+use nacre_aws::SystemClock;
+use nacre_clamav::{
+    archive::ArchiveLimits,
+    cvd::{COPYING, Cvd, CvdHeader, HeaderError, VerifyError, count_signatures},
+    database::{ContainerKind, DatabaseName, DatabaseVersion, FunctionalityLevel, InvalidDatabaseName},
+    signing::{SigningKeys, info_content},
+    unpacked::{CldError, UnpackError, Unpacked},
 };
+use nacre_core::port::Clock;
 
 use super::{
     failed,

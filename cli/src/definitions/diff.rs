@@ -5,7 +5,7 @@ mod comparison;
 use std::{borrow::Cow, io, process::ExitCode};
 
 use clap::Args;
-use nacre_shared::definitions::{
+use nacre_clamav::{
     archive::ArchiveLimits,
     cdiff::{self, ApplyError, Cdiff, CdiffError, NoScript},
     cvd::{Cvd, CvdHeader, HeaderError, VerifyError},

@@ -1,6 +1,6 @@
 //! What a file's name tells: formats of databases are not told by their content alone.
 
-use nacre_shared::definitions::database::{ContainerKind, DatabaseName, DatabaseVersion, InvalidDatabaseName};
+use nacre_clamav::database::{ContainerKind, DatabaseName, DatabaseVersion, InvalidDatabaseName};
 
 /// What a file is, by the end of its name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

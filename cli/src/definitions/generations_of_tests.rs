@@ -1,20 +1,21 @@
 //! A definitions bucket in memory, with generations for tests to look at.
 
 use chrono::{DateTime, TimeDelta, Utc};
-use nacre_shared::{
-    definitions::{
-        archive::ArchiveLimits,
-        cvd::Cvd,
-        database::DatabaseName,
+use nacre_clamav::{
+    archive::ArchiveLimits,
+    builder::{CvdBuilder, eicar_signature},
+    cvd::Cvd,
+    database::DatabaseName,
+    signing::SigningKeys,
+};
+use nacre_core::{
+    generation::{
         manifest::{DatabaseEntry, EngineProof, Manifest},
+        published::{Published, Race},
     },
     port::{DefinitionsStore, WriteCondition},
-    published::{Published, Race},
-    testing::{
-        definitions::{CvdBuilder, SigningKeys, eicar_signature},
-        memory_definitions::MemoryDefinitions,
-    },
 };
+use nacre_testing::memory_definitions::MemoryDefinitions;
 
 /// So many hours after the first database was built.
 pub(super) fn at(hours: i64) -> DateTime<Utc> {

@@ -6,10 +6,8 @@ mod script;
 use std::{io, process::ExitCode};
 
 use clap::Args;
-use nacre_shared::{
-    definitions::{cvd::count_signatures, manifest::sha256_hex, trust_anchor::TrustAnchors},
-    telemetry::error_chain,
-};
+use nacre_clamav::{cvd::count_signatures, digest::sha256_hex, trust_anchor::TrustAnchors};
+use nacre_core::telemetry::error_chain;
 use serde::Serialize;
 
 use self::{container::Container, script::Script};

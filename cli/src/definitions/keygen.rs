@@ -3,7 +3,7 @@
 use std::{io, path::PathBuf, process::ExitCode};
 
 use clap::Args;
-use nacre_shared::definitions::{signing::SigningKeys, trust_anchor::TrustAnchorError};
+use nacre_clamav::{signing::SigningKeys, trust_anchor::TrustAnchorError};
 
 use super::{
     failed, print,

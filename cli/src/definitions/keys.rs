@@ -1,7 +1,7 @@
 //! The keys that files are verified and signed by.
 
 use clap::Args;
-use nacre_shared::definitions::{
+use nacre_clamav::{
     signing::{KeyFileError, SigningKeys},
     trust_anchor::{TrustAnchorError, TrustAnchors},
 };

@@ -4,7 +4,7 @@ use std::{io, process::ExitCode};
 
 use chrono::SecondsFormat;
 use clap::Args;
-use nacre_shared::{definitions::manifest::Manifest, port::DefinitionsStore};
+use nacre_core::{generation::manifest::Manifest, port::DefinitionsStore};
 use serde_json::{Value, json};
 
 use super::{

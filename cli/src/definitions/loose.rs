@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use nacre_shared::definitions::cvd::COPYING;
+use nacre_clamav::cvd::COPYING;
 
 use super::{
     file_kind::extension,

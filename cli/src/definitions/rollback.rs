@@ -4,10 +4,14 @@ use std::{io, process::ExitCode};
 
 use chrono::{DateTime, Utc};
 use clap::Args;
-use nacre_shared::{
-    definitions::manifest::{Generation, Manifest},
-    port::{Clock, DefinitionsStore, SystemClock},
-    published::{PublishedError, Race},
+use nacre_aws::SystemClock;
+use nacre_core::{
+    generation::{
+        Generation,
+        manifest::Manifest,
+        published::{PublishedError, Race},
+    },
+    port::{Clock, DefinitionsStore},
 };
 
 use super::{

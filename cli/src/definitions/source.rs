@@ -11,7 +11,7 @@ use std::{
 };
 
 use aws_sdk_s3::{Client, operation::get_object::GetObjectError, primitives::ByteStream};
-use nacre_shared::aws::sdk_config;
+use nacre_aws::sdk_config;
 use tokio::sync::OnceCell;
 
 /// Most bytes of a file that is read into memory.

@@ -4,9 +4,10 @@ use std::{collections::BTreeMap, io, process::ExitCode};
 
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use clap::Args;
-use nacre_shared::{
-    port::{Clock, DefinitionsStore, SystemClock},
-    updater_state::UpdaterState,
+use nacre_aws::SystemClock;
+use nacre_core::{
+    generation::updater_state::UpdaterState,
+    port::{Clock, DefinitionsStore},
 };
 use serde::Serialize;
 
@@ -139,7 +140,7 @@ impl Status {
 
 #[cfg(test)]
 mod tests {
-    use nacre_shared::{definitions::manifest::UPDATER_STATE_KEY, port::WriteCondition};
+    use nacre_core::{generation::manifest::UPDATER_STATE_KEY, port::WriteCondition};
 
     use super::*;
     use crate::definitions::generations_of_tests::{at, published};

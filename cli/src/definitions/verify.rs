@@ -4,18 +4,16 @@ use std::process::ExitCode;
 
 use chrono::{DateTime, Utc};
 use clap::Args;
-use nacre_shared::{
-    definitions::{
-        archive::ArchiveLimits,
-        cdiff::{Cdiff, CdiffError},
-        cvd::{Cvd, VerifyError},
-        database::{ContainerKind, InvalidDatabaseName},
-        detached_signature::{self, CertificateError, Detached, DetachedError, FUNCTIONALITY_LEVEL, RootCertificate},
-        trust_anchor::TrustAnchors,
-    },
-    port::{Clock, SystemClock},
-    telemetry::error_chain,
+use nacre_aws::SystemClock;
+use nacre_clamav::{
+    archive::ArchiveLimits,
+    cdiff::{Cdiff, CdiffError},
+    cvd::{Cvd, VerifyError},
+    database::{ContainerKind, InvalidDatabaseName},
+    detached_signature::{self, CertificateError, Detached, DetachedError, FUNCTIONALITY_LEVEL, RootCertificate},
+    trust_anchor::TrustAnchors,
 };
+use nacre_core::{port::Clock, telemetry::error_chain};
 
 use super::{
     build_time, failed,

@@ -6,7 +6,7 @@ use std::{
     path::Path,
 };
 
-use nacre_shared::testing::definitions::eicar;
+use nacre_clamav::builder::eicar;
 use zip::{ZipWriter, write::SimpleFileOptions};
 
 /// Where Debian's package `clamav-testfiles` puts harmless files in every container that ClamAV opens.

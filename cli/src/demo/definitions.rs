@@ -1,8 +1,9 @@
 //! The databases of the demo's mirror, signed with keys made for the occasion.
 
-use nacre_shared::{
-    definitions::manifest::sha256_hex,
-    testing::definitions::{CvdBuilder, SigningKeys, eicar_signature},
+use nacre_clamav::{
+    builder::{CvdBuilder, eicar_signature},
+    digest::sha256_hex,
+    signing::SigningKeys,
 };
 
 use super::corpus::latent_member;

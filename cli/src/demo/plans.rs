@@ -2,11 +2,13 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use nacre_shared::{
-    aws::S3Definitions,
-    changes::Changes,
-    published::{Published, PublishedError},
-    rescan_plan::{RescanPlan, Unaffected, plan_rescan},
+use nacre_aws::S3Definitions;
+use nacre_core::{
+    generation::published::{Published, PublishedError},
+    rescan::{
+        changes::Changes,
+        plan::{RescanPlan, Unaffected, plan_rescan},
+    },
     scan_record::{EngineVersion, RecordSummary, ScanRecord},
 };
 use nacre_stack::Stack;

@@ -2,7 +2,7 @@
 
 use std::{fs, io, path::Path};
 
-use nacre_shared::rescan_plan::RescanPlan;
+use nacre_core::rescan::plan::RescanPlan;
 use serde::Serialize;
 
 /// The observations of one run.

@@ -5,15 +5,16 @@ use std::{collections::BTreeMap, sync::Arc};
 use chrono::{DateTime, Utc};
 use clap::{Args, builder::NonEmptyStringValueParser};
 use futures::{StreamExt, TryStreamExt, stream};
-use nacre_shared::{
-    aws::{DynamoRecords, S3Definitions, sdk_config},
-    changes::Changes,
-    definitions::manifest::{Generation, Manifest},
-    port::{Clock, DefinitionsStore, RecordPages, Segment, StoreError, SystemClock},
-    published::Published,
-    rescan_cost::{PassWork, cost},
-    rescan_pass::Tally,
-    rescan_plan::{Change, plan_in_pass},
+use nacre_aws::{DynamoRecords, S3Definitions, SystemClock, sdk_config};
+use nacre_core::{
+    generation::{Generation, manifest::Manifest, published::Published},
+    port::{Clock, DefinitionsStore, RecordPages, Segment, StoreError},
+    rescan::{
+        changes::Changes,
+        cost::{PassWork, cost},
+        pass::Tally,
+        plan::{Change, plan_in_pass},
+    },
     scan_record::EngineVersion,
 };
 use serde_json::json;

@@ -1,11 +1,13 @@
 //! How a pass stands, in words and as JSON.
 
 use chrono::SecondsFormat;
-use nacre_shared::{
+use nacre_core::{
     port::DefinitionsStore,
-    rescan_cost::{PassWork, cost},
-    rescan_pass::{Amount, Pass, PassStoreError, Progress, State, Tally, is_cancelled, reports},
-    rescan_plan::{FullScan, Unaffected},
+    rescan::{
+        cost::{PassWork, cost},
+        pass::{Amount, Pass, PassStoreError, Progress, State, Tally, is_cancelled, reports},
+        plan::{FullScan, Unaffected},
+    },
 };
 use serde_json::{Value, json};
 
@@ -111,10 +113,12 @@ fn full(why: FullScan) -> &'static str {
 #[cfg(test)]
 mod tests {
     use chrono::{DateTime, TimeDelta};
-    use nacre_shared::{
-        definitions::manifest::Generation,
-        rescan_pass::{Budget, Cause, PassId},
-        rescan_plan::RescanPlan,
+    use nacre_core::{
+        generation::Generation,
+        rescan::{
+            pass::{Budget, Cause, PassId},
+            plan::RescanPlan,
+        },
     };
 
     use super::*;

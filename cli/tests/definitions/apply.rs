@@ -1,6 +1,6 @@
 //! `nacre definitions apply`.
 
-use nacre_shared::testing::definitions::SigningKeys;
+use nacre_clamav::signing::SigningKeys;
 
 use crate::world::{HOSTILE, World, version};
 

@@ -1,6 +1,6 @@
 //! `nacre definitions build`.
 
-use nacre_shared::testing::definitions::{eicar, eicar_signature};
+use nacre_clamav::builder::{eicar, eicar_signature};
 use serde_json::Value;
 
 use crate::world::{HOSTILE, World};

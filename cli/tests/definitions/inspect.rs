@@ -1,9 +1,6 @@
 //! `nacre definitions inspect`.
 
-use nacre_shared::{
-    definitions::database::DatabaseVersion,
-    testing::definitions::{CvdBuilder, SigningKeys},
-};
+use nacre_clamav::{builder::CvdBuilder, database::DatabaseVersion, signing::SigningKeys};
 use serde_json::{Value, json};
 
 use crate::world::{HOSTILE, TAMED, World, version};

@@ -1,6 +1,6 @@
 //! `nacre definitions verify`.
 
-use nacre_shared::testing::{definitions::SigningKeys, signing_certificates::SigningCertificates};
+use nacre_clamav::{builder::certificates::SigningCertificates, signing::SigningKeys};
 
 use crate::world::{HOSTILE, TAMED, World, version};
 

@@ -6,7 +6,10 @@ use std::{
     process::Command,
 };
 
-use nacre_shared::testing::definitions::{CvdBuilder, SigningKeys, eicar_signature};
+use nacre_clamav::{
+    builder::{CvdBuilder, eicar_signature},
+    signing::SigningKeys,
+};
 use tempfile::TempDir;
 
 /// What a terminal would obey: a colour, a line of its own, C1's CSI, DEL, and text that turns around.

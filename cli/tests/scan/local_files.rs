@@ -6,7 +6,7 @@ use std::{
     process::{Command, Output},
 };
 
-use nacre_shared::testing::definitions::{eicar, eicar_signature};
+use nacre_clamav::builder::{eicar, eicar_signature};
 use serde_json::Value;
 use tempfile::TempDir;
 

@@ -2,8 +2,8 @@
 
 use std::{fs, os::unix::fs::FileExt, path::Path, process::Command as Process};
 
+use nacre_core::verdict::{Reason, Verdict};
 use nacre_engine_protocol::Limits;
-use nacre_shared::verdict::{Reason, Verdict};
 
 use crate::{
     driver::{eicar, test_files},

@@ -11,11 +11,9 @@ use std::{
 };
 
 use flate2::{Compression, write::GzEncoder};
+use nacre_clamav::archive::to_tar;
+use nacre_core::verdict::{Reason, Verdict, judge};
 use nacre_engine_protocol::{Command, FailureCode, Limits, Outcome};
-use nacre_shared::{
-    definitions::archive::to_tar,
-    verdict::{Reason, Verdict, judge},
-};
 use zip::{CompressionMethod, ZipWriter, write::SimpleFileOptions};
 
 use crate::driver::{DEADLINE_MS, Engine, directory_of, eicar, hdb, test_files, zip};

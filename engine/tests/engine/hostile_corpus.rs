@@ -6,8 +6,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use nacre_core::verdict::{Verdict, judge};
 use nacre_engine_protocol::{Command, FailureCode, Limits, Outcome};
-use nacre_shared::verdict::{Verdict, judge};
 use zip::{CompressionMethod, ZipWriter, write::SimpleFileOptions};
 
 use crate::driver::{Engine, eicar, hdb, ndb};

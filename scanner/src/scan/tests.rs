@@ -1,15 +1,12 @@
 //! The laws of bringing an object to a settled record, under failures and races.
 
 use chrono::{DateTime, Utc};
-use nacre_shared::{
-    event::Cause,
-    tag_policy::Tag,
-    testing::{
-        failing::{Failing, Plan, When},
-        memory_objects::MemoryObjects,
-        memory_records::MemoryRecords,
-        memory_topic::{MemoryBus, MemoryTopic},
-    },
+use nacre_core::{event::Cause, tag_policy::Tag};
+use nacre_testing::{
+    failing::{Failing, Plan, When},
+    memory_objects::MemoryObjects,
+    memory_records::MemoryRecords,
+    memory_topic::{MemoryBus, MemoryTopic},
 };
 
 use super::*;
@@ -246,7 +243,7 @@ async fn scan_event(world: &World, object: &ObjectId, sequencer: &str, reader: &
     let (bus, infected, settings): (Option<&MemoryBus>, _, _) = (None, &InfectedSettings::default(), &everything());
     let reports = Reports { results, starts: None, bus, names: &names, settings };
     let scanner = Scanner { objects, records, reports, clock: &Noon, names: &names, infected };
-    let sequencer = nacre_shared::object::Sequencer::try_from(sequencer.to_owned()).ok();
+    let sequencer = nacre_core::object::Sequencer::try_from(sequencer.to_owned()).ok();
     scanner.scan(&ScanRequest { object: object.clone(), sequencer, cause: Cause::Upload }, reader).await.unwrap()
 }
 

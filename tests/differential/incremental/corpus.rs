@@ -8,7 +8,7 @@ use std::{
 };
 
 use flate2::{Compression, write::GzEncoder};
-use nacre_shared::engine::{
+use nacre_engine_client::{
     EnginePool, Examination,
     protocol::{Digests, Limits},
 };
@@ -169,7 +169,7 @@ fn encrypted(mut archive: Vec<u8>) -> Vec<u8> {
 }
 
 fn tar(name: &str, content: &[u8]) -> Vec<u8> {
-    nacre_shared::definitions::archive::to_tar([(name, content)].into_iter())
+    nacre_clamav::archive::to_tar([(name, content)].into_iter())
 }
 
 fn zip(members: &[(&str, &[u8])]) -> Vec<u8> {

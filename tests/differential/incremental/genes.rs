@@ -3,12 +3,10 @@
 use std::{collections::BTreeMap, fs, path::Path};
 
 use md5::{Digest, Md5};
-use nacre_shared::{
-    definitions::{
-        archive::ArchiveLimits, cvd::Cvd, database::DatabaseName, engine_form::engine_form, manifest::DatabaseEntry,
-    },
-    testing::definitions::{CvdBuilder, SigningKeys},
+use nacre_clamav::{
+    archive::ArchiveLimits, builder::CvdBuilder, cvd::Cvd, database::DatabaseName, signing::SigningKeys,
 };
+use nacre_core::generation::{engine_form::engine_form, manifest::DatabaseEntry};
 use proptest::prelude::*;
 
 use super::corpus::{Corpus, Known};

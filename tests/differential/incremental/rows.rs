@@ -1,11 +1,16 @@
 //! For each row of the plan, a pair of sets that only this row gets right, and the plan without it.
 
-use nacre_shared::{
-    definitions::delta::{Delta, DeltaSummary, SignatureFile},
-    engine::protocol::Digests,
-    prove::{Prover, SignatureSet},
-    rescan_plan::{Change, FullScan, RescanPlan, Unaffected, loaded_by},
+use nacre_clamav::delta::{Delta, SignatureFile};
+use nacre_core::{
+    rescan::{
+        delta_summary::DeltaSummary,
+        plan::{Change, FullScan, RescanPlan, Unaffected, loaded_by},
+    },
     scan_record::{EngineVersion, RecordSummary, RecordView},
+};
+use nacre_engine_client::{
+    protocol::Digests,
+    prove::{Prover, SignatureSet},
 };
 
 use super::{

@@ -2,15 +2,13 @@
 
 use std::{io, path::PathBuf};
 
-use nacre_shared::{
-    definitions::{
-        cdiff::{ApplyError, CdiffError},
-        cvd::VerifyError,
-        detached_signature::DetachedError,
-        unpacked::CldError,
-    },
-    published::PublishedError,
+use nacre_clamav::{
+    cdiff::{ApplyError, CdiffError},
+    cvd::VerifyError,
+    detached_signature::DetachedError,
+    unpacked::CldError,
 };
+use nacre_core::generation::published::PublishedError;
 
 use crate::mirror::MirrorError;
 

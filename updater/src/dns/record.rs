@@ -1,7 +1,7 @@
 //! The form of the TXT record.
 
 use chrono::{DateTime, TimeDelta, Utc};
-use nacre_shared::definitions::database::{DatabaseName, DatabaseVersion};
+use nacre_clamav::database::{DatabaseName, DatabaseVersion};
 
 /// Longest record, in bytes: a string of a TXT record has no more.
 const MAX_BYTES: usize = 255;

@@ -1,15 +1,14 @@
 //! Readers see a whole generation or the previous one, whatever fails and whoever races.
 
 use chrono::TimeDelta;
-use nacre_shared::{
-    definitions::{archive::ArchiveLimits, cvd::Cvd, database::DatabaseName, manifest::EngineProof},
-    tag_policy::Tag,
-    testing::{
-        definitions::{CvdBuilder, SigningKeys},
-        failing::{Failing, Plan, When},
-        memory_definitions::MemoryDefinitions,
-        memory_topic::MemoryTopic,
-    },
+use nacre_clamav::{
+    archive::ArchiveLimits, builder::CvdBuilder, cvd::Cvd, database::DatabaseName, signing::SigningKeys,
+};
+use nacre_core::{generation::manifest::EngineProof, tag_policy::Tag};
+use nacre_testing::{
+    failing::{Failing, Plan, When},
+    memory_definitions::MemoryDefinitions,
+    memory_topic::MemoryTopic,
 };
 
 use super::*;

@@ -2,10 +2,13 @@
 
 use std::{fs, path::Path};
 
-use nacre_shared::{
-    definitions::manifest::{Change, EngineProof, Generation, Manifest},
+use nacre_core::{
+    generation::{
+        Generation,
+        manifest::{Change, EngineProof, Manifest},
+        published::{Published, Race},
+    },
     port::{DefinitionsStore, Topic},
-    published::{Published, Race},
     telemetry::error_chain,
 };
 

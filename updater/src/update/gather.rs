@@ -3,13 +3,13 @@
 use std::{collections::BTreeMap, fs, path::Path};
 
 use chrono::{DateTime, TimeDelta, Utc};
-use nacre_shared::{
-    definitions::{
-        database::{ContainerKind, DatabaseName, DatabaseVersion},
+use nacre_clamav::database::{ContainerKind, DatabaseName, DatabaseVersion};
+use nacre_core::{
+    generation::{
         manifest::{CustomEntry, DatabaseEntry},
+        published::Published,
     },
     port::{DefinitionsStore, Topic},
-    published::Published,
     telemetry::error_chain,
 };
 

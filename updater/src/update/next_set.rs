@@ -2,7 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use nacre_shared::definitions::manifest::{CustomEntry, DatabaseEntry, Generation};
+use nacre_core::generation::{
+    Generation,
+    manifest::{CustomEntry, DatabaseEntry},
+};
 
 use crate::{bring::Part, custom::CustomPart, delta::Scripts};
 

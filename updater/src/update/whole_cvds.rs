@@ -2,8 +2,9 @@
 
 use std::path::Path;
 
-use nacre_shared::{
-    definitions::{database::ContainerKind, manifest::DatabaseEntry},
+use nacre_clamav::database::ContainerKind;
+use nacre_core::{
+    generation::manifest::DatabaseEntry,
     port::{DefinitionsStore, Topic},
     telemetry::error_chain,
 };

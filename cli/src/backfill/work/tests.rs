@@ -1,18 +1,18 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use chrono::{DateTime, Utc};
-use nacre_shared::{
+use nacre_core::{
+    builder::record,
     event::{Invocation, Notice},
     object::ObjectId,
     port::RecordStore,
     scan_record::ScanRecord,
-    testing::{
-        failing::{Failing, Plan, When},
-        memory_definitions::MemoryDefinitions,
-        memory_records::MemoryRecords,
-        memory_topic::MemoryTopic,
-        records::record,
-    },
+};
+use nacre_testing::{
+    failing::{Failing, Plan, When},
+    memory_definitions::MemoryDefinitions,
+    memory_records::MemoryRecords,
+    memory_topic::MemoryTopic,
 };
 use proptest::prelude::*;
 

@@ -5,7 +5,7 @@ use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
 };
 
-use nacre_shared::definitions::{cvd::COPYING, unpacked::Unpacked};
+use nacre_clamav::{cvd::COPYING, unpacked::Unpacked};
 use serde::Serialize;
 
 use super::{

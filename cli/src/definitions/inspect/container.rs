@@ -1,17 +1,15 @@
 //! What is in a container: header, members, and what the `.info` says of them.
 
-use nacre_shared::{
-    definitions::{
-        archive::ArchiveLimits,
-        cvd::{COPYING, Cvd, CvdHeader, VerifyError},
-        database::ContainerKind,
-        info::Listing,
-        manifest::sha256_hex,
-        trust_anchor::TrustAnchors,
-        unpacked::Unpacked,
-    },
-    telemetry::error_chain,
+use nacre_clamav::{
+    archive::ArchiveLimits,
+    cvd::{COPYING, Cvd, CvdHeader, VerifyError},
+    database::ContainerKind,
+    digest::sha256_hex,
+    info::Listing,
+    trust_anchor::TrustAnchors,
+    unpacked::Unpacked,
 };
+use nacre_core::telemetry::error_chain;
 use serde::Serialize;
 
 use super::{

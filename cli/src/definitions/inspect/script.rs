@@ -2,13 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use nacre_shared::{
-    definitions::{
-        cdiff::{Cdiff, Command, commands},
-        trust_anchor::TrustAnchors,
-    },
-    telemetry::error_chain,
+use nacre_clamav::{
+    cdiff::{Cdiff, Command, commands},
+    trust_anchor::TrustAnchors,
 };
+use nacre_core::telemetry::error_chain;
 use serde::Serialize;
 
 use super::{super::file_kind::version_of_cdiff, Verification};

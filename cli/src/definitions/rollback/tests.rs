@@ -2,13 +2,12 @@
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use nacre_shared::{
-    definitions::manifest::POINTER_KEY,
+use nacre_core::{
+    generation::{manifest::POINTER_KEY, published::Published},
     port::{Listed, StoreError, Stored, WriteCondition},
-    published::Published,
     tag_policy::Tag,
-    testing::memory_definitions::MemoryDefinitions,
 };
+use nacre_testing::memory_definitions::MemoryDefinitions;
 
 use super::*;
 use crate::definitions::generations_of_tests::{at, publish, published};

@@ -1,0 +1,121 @@
+//! The definitions bucket, in S3.
+
+use aws_config::SdkConfig;
+use aws_sdk_s3::{Client, primitives::ByteStream, types::Object};
+use nacre_core::{
+    port::{DefinitionsStore, Listed, StoreError, Stored, WriteCondition},
+    tag_policy::Tag,
+};
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+
+use crate::{
+    bare_etag, instant, quoted_etag,
+    store_error::{store_error, unexpected},
+};
+
+/// One definitions bucket.
+#[derive(Clone, Debug)]
+pub struct S3Definitions {
+    client: Client,
+    bucket: String,
+}
+
+impl S3Definitions {
+    /// Uses this bucket.
+    pub fn new(config: &SdkConfig, bucket: &str) -> Self {
+        Self { client: Client::new(config), bucket: bucket.to_owned() }
+    }
+}
+
+impl DefinitionsStore for S3Definitions {
+    async fn read(&self, key: &str, limit: u64) -> Result<Stored, StoreError> {
+        let changed = self.read_changed(key, None, limit).await?;
+        changed.ok_or_else(|| unexpected("an unconditional GET was answered with 304"))
+    }
+
+    async fn read_changed(&self, key: &str, etag: Option<&str>, limit: u64) -> Result<Option<Stored>, StoreError> {
+        let request = self.client.get_object().bucket(&self.bucket).key(key);
+        let request = request.set_if_none_match(etag.map(quoted_etag));
+        let response = match request.send().await {
+            Ok(response) => response,
+            Err(error) if error.raw_response().is_some_and(|response| response.status().as_u16() == 304) => {
+                return Ok(None);
+            }
+            Err(error) => return Err(store_error(error)),
+        };
+        let etag = response.e_tag().map(bare_etag).ok_or_else(|| unexpected("GET tells no ETag"))?;
+        let (mut body, mut bytes) = (response.body, Vec::new());
+        while let Some(chunk) = body.next().await {
+            let chunk = chunk.map_err(|error| StoreError::Unavailable(error.into()))?;
+            // Counted as it comes: a body without end must not fill the memory, whatever its header told.
+            if (bytes.len() + chunk.len()) as u64 > limit {
+                return Err(unexpected(format!("the body has more than {limit} bytes")));
+            }
+            bytes.extend_from_slice(&chunk);
+        }
+        Ok(Some(Stored { bytes, etag }))
+    }
+
+    async fn write(
+        &self,
+        key: &str,
+        bytes: Vec<u8>,
+        tags: &[Tag],
+        condition: WriteCondition<'_>,
+    ) -> Result<String, StoreError> {
+        let mut request = self.client.put_object().bucket(&self.bucket).key(key).body(ByteStream::from(bytes));
+        // Tags travel with the body: an object without its `md5` tag is never seen by a predecessor's scanner.
+        if !tags.is_empty() {
+            request = request.tagging(query_string(tags));
+        }
+        request = match condition {
+            WriteCondition::Always => request,
+            WriteCondition::Absent => request.if_none_match("*"),
+            WriteCondition::Etag(etag) => request.if_match(quoted_etag(etag)),
+        };
+        match (request.send().await.map_err(store_error), condition) {
+            (Ok(response), _) => response.e_tag().map(bare_etag).ok_or_else(|| unexpected("PUT tells no ETag")),
+            // If-Match on a key that is gone answers 404: the race is lost all the same.
+            (Err(StoreError::NotFound), WriteCondition::Etag(_)) => Err(StoreError::PreconditionFailed),
+            (Err(error), _) => Err(error),
+        }
+    }
+
+    async fn list(&self, prefix: &str, limit: usize) -> Result<Vec<Listed>, StoreError> {
+        let request = self.client.list_objects_v2().bucket(&self.bucket).prefix(prefix);
+        let (mut pages, mut found) = (request.into_paginator().send(), Vec::new());
+        while let Some(page) = pages.next().await {
+            for object in page.map_err(store_error)?.contents() {
+                if found.len() == limit {
+                    return Err(unexpected(format!("there are more than {limit} keys under {prefix}")));
+                }
+                found.push(listed(object)?);
+            }
+        }
+        Ok(found)
+    }
+
+    async fn remove(&self, key: &str) -> Result<(), StoreError> {
+        match self.client.delete_object().bucket(&self.bucket).key(key).send().await.map_err(store_error) {
+            Ok(_) | Err(StoreError::NotFound) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+fn listed(object: &Object) -> Result<Listed, StoreError> {
+    let missing = |what: &str| unexpected(format!("a listing tells no {what}"));
+    let modified = object.last_modified().and_then(instant);
+    Ok(Listed {
+        key: object.key().ok_or_else(|| missing("key"))?.to_owned(),
+        size: object.size().and_then(|size| u64::try_from(size).ok()).ok_or_else(|| missing("size"))?,
+        etag: object.e_tag().map(bare_etag).ok_or_else(|| missing("ETag"))?,
+        modified: modified.ok_or_else(|| missing("time"))?,
+    })
+}
+
+fn query_string(tags: &[Tag]) -> String {
+    let encoded = |text: &str| utf8_percent_encode(text, NON_ALPHANUMERIC).to_string();
+    let pairs = tags.iter().map(|tag| format!("{}={}", encoded(&tag.key), encoded(&tag.value)));
+    pairs.collect::<Vec<_>>().join("&")
+}

@@ -1,0 +1,65 @@
+//! Adapters of the ports to S3, DynamoDB, SNS, SQS and EventBridge, one for each service.
+
+mod bus;
+mod clock;
+mod definitions;
+mod download;
+mod function;
+mod objects;
+mod queue;
+mod records;
+mod store_error;
+mod topic;
+
+use std::time::Duration;
+
+use aws_config::{BehaviorVersion, SdkConfig, retry::RetryConfig, timeout::TimeoutConfig};
+pub use bus::EventBridgeBus;
+use chrono::{DateTime, Utc};
+pub use clock::SystemClock;
+pub use definitions::S3Definitions;
+pub use function::run_function;
+pub use objects::S3Objects;
+pub use queue::SqsQueue;
+pub use records::{DynamoRecords, RecordKey};
+pub use topic::SnsTopic;
+
+/// The clients' common configuration: region, credentials and endpoints from the standard variables, bounded waits.
+pub async fn sdk_config() -> SdkConfig {
+    // From a request's first byte to the answer's: a body of 160 MB is sent in that time, and not always from within AWS.
+    let timeouts =
+        TimeoutConfig::builder().connect_timeout(Duration::from_secs(3)).read_timeout(Duration::from_mins(3)).build();
+    aws_config::defaults(BehaviorVersion::latest())
+        .retry_config(RetryConfig::standard().with_max_attempts(4))
+        .timeout_config(timeouts)
+        .load()
+        .await
+}
+
+/// The same configuration for work that nobody waits for: it slows down where a service throttles it, and asks more often.
+pub fn patient(config: &SdkConfig) -> SdkConfig {
+    config.clone().into_builder().retry_config(RetryConfig::adaptive().with_max_attempts(8)).build()
+}
+
+/// The same configuration with another endpoint, where one is given.
+pub fn at_endpoint(config: &SdkConfig, endpoint: Option<&str>) -> SdkConfig {
+    match endpoint {
+        Some(endpoint) => config.clone().into_builder().endpoint_url(endpoint).build(),
+        None => config.clone(),
+    }
+}
+
+/// A moment as the SDK tells it; `None` for one that no calendar has.
+fn instant(at: &aws_sdk_s3::primitives::DateTime) -> Option<DateTime<Utc>> {
+    DateTime::from_timestamp(at.secs(), at.subsec_nanos())
+}
+
+/// An ETag as events and records have it: without the quotes of S3's headers.
+fn bare_etag(etag: &str) -> String {
+    etag.trim_matches('"').to_owned()
+}
+
+/// An ETag as S3's headers have it.
+fn quoted_etag(etag: &str) -> String {
+    format!("\"{etag}\"")
+}

@@ -1,0 +1,134 @@
+//! What a failed call means for its caller, decided in one place.
+
+use std::error::Error;
+
+use aws_sdk_s3::{config::http::HttpResponse, error::SdkError};
+use aws_smithy_types::error::metadata::ProvideErrorMetadata;
+use nacre_core::port::{Obstacle, StoreError};
+
+/// Codes of calls that may work later, besides all kinds of throttling.
+const PASSING: [&str; 7] = [
+    "SlowDown",
+    "ProvisionedThroughputExceededException",
+    "RequestLimitExceeded",
+    "RequestTimeout",
+    "InternalError",
+    "InternalServerError",
+    "OperationAborted",
+];
+
+/// Codes of conditional calls that lost their race.
+const LOST_RACE: [&str; 3] = ["PreconditionFailed", "ConditionalRequestConflict", "ConditionalCheckFailedException"];
+
+/// Tells a failed call by what its caller can do about it.
+pub(super) fn store_error<E>(error: SdkError<E, HttpResponse>) -> StoreError
+where
+    E: ProvideErrorMetadata + Error + Send + Sync + 'static,
+{
+    let status = error.raw_response().map(|response| response.status().as_u16());
+    let code = error.code().unwrap_or_default().to_owned();
+    // S3 has no code of its own for objects under a key of the customer's (SSE-C).
+    let told = |text: &str| error.message().is_some_and(|message| message.contains(text));
+    let customer_key = code == "InvalidRequest" && told("Encryption");
+    // S3 tells of a key that may not be used as of an object that may not be read.
+    let key_denied = status == Some(403) && told("kms:");
+    let unsent = matches!(error, SdkError::ConstructionFailure(_));
+    let boxed: Box<dyn Error + Send + Sync> = Box::new(error);
+    match (status, code.as_str()) {
+        (_, code) if code.contains("Throttl") || PASSING.contains(&code) => StoreError::Unavailable(boxed),
+        (_, code) if LOST_RACE.contains(&code) => StoreError::PreconditionFailed,
+        (_, "InvalidObjectState") => StoreError::Unreadable(Obstacle::Archived, boxed),
+        (_, code) if code.starts_with("KMS.") || key_denied => StoreError::Unreadable(Obstacle::KeyUnusable, boxed),
+        _ if customer_key => StoreError::Unreadable(Obstacle::CustomerKey, boxed),
+        // A version that is a delete marker answers 405.
+        (Some(404 | 405), _) => StoreError::NotFound,
+        (Some(412), _) => StoreError::PreconditionFailed,
+        (Some(401 | 403), _) | (_, "AccessDeniedException") => StoreError::Denied(boxed),
+        (Some(409 | 429 | 500..), _) => StoreError::Unavailable(boxed),
+        (None, _) if !unsent => StoreError::Unavailable(boxed),
+        _ => StoreError::Unexpected(boxed),
+    }
+}
+
+/// An answer that makes no sense, in words.
+pub(super) fn unexpected(message: impl Into<String>) -> StoreError {
+    StoreError::Unexpected(message.into().into())
+}
+
+#[cfg(test)]
+mod tests {
+    use aws_sdk_s3::primitives::SdkBody;
+    use aws_smithy_types::error::ErrorMetadata;
+
+    use super::*;
+    use nacre_core::telemetry::error_chain;
+
+    fn answered(status: u16, code: &str, message: &str) -> StoreError {
+        let response = HttpResponse::new(status.try_into().unwrap(), SdkBody::empty());
+        store_error(SdkError::service_error(ErrorMetadata::builder().code(code).message(message).build(), response))
+    }
+
+    #[test]
+    fn every_failure_says_what_its_caller_can_do() {
+        let name = |error: &StoreError| match error {
+            StoreError::NotFound => "not found",
+            StoreError::PreconditionFailed => "lost",
+            StoreError::Denied(_) => "denied",
+            StoreError::Unreadable(Obstacle::Archived, _) => "archived",
+            StoreError::Unreadable(Obstacle::CustomerKey, _) => "customer key",
+            StoreError::Unreadable(Obstacle::KeyUnusable, _) => "key unusable",
+            StoreError::Unavailable(_) => "unavailable",
+            StoreError::Unexpected(_) => "unexpected",
+        };
+        for (status, code, expected) in [
+            (404, "NoSuchKey", "not found"),
+            (404, "NoSuchVersion", "not found"),
+            (404, "", "not found"),
+            (405, "MethodNotAllowed", "not found"),
+            (412, "PreconditionFailed", "lost"),
+            (412, "", "lost"),
+            (409, "ConditionalRequestConflict", "lost"),
+            (400, "ConditionalCheckFailedException", "lost"),
+            (409, "OperationAborted", "unavailable"),
+            (403, "AccessDenied", "denied"),
+            (400, "AccessDeniedException", "denied"),
+            (403, "InvalidObjectState", "archived"),
+            (400, "KMS.DisabledException", "key unusable"),
+            (400, "KMS.ThrottlingException", "unavailable"),
+            (400, "ProvisionedThroughputExceededException", "unavailable"),
+            (400, "ThrottlingException", "unavailable"),
+            (400, "RequestTimeout", "unavailable"),
+            (429, "Throttled", "unavailable"),
+            (503, "SlowDown", "unavailable"),
+            (500, "", "unavailable"),
+            (400, "ValidationException", "unexpected"),
+            (301, "PermanentRedirect", "unexpected"),
+        ] {
+            assert_eq!(name(&answered(status, code, "")), expected, "{status} {code}");
+        }
+    }
+
+    #[test]
+    fn an_object_under_a_customers_key_is_unreadable_and_other_invalid_requests_are_not() {
+        let text =
+            "The object was stored using a form of Server Side Encryption. The correct parameters must be provided";
+        assert!(matches!(answered(400, "InvalidRequest", text), StoreError::Unreadable(Obstacle::CustomerKey, _)));
+        let text =
+            "User: arn:aws:sts::1:assumed-role/scanner is not authorized to perform: kms:Decrypt on this resource";
+        assert!(matches!(answered(403, "AccessDenied", text), StoreError::Unreadable(Obstacle::KeyUnusable, _)));
+        assert!(matches!(answered(400, "InvalidRequest", "Missing header"), StoreError::Unexpected(_)));
+    }
+
+    #[test]
+    fn what_never_reached_the_store_may_reach_it_later_unless_it_could_not_be_written() {
+        type Failure = SdkError<ErrorMetadata, HttpResponse>;
+        assert!(matches!(store_error(Failure::timeout_error("slow")), StoreError::Unavailable(_)));
+        assert!(matches!(store_error(Failure::construction_failure("empty key")), StoreError::Unexpected(_)));
+    }
+
+    #[test]
+    fn the_cause_is_kept() {
+        let told = error_chain(&answered(403, "AccessDenied", "no identity-based policy allows s3:GetObject"));
+        assert!(told.contains("no identity-based policy"), "{told}");
+    }
+}

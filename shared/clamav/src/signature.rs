@@ -1,0 +1,343 @@
+//! One line of each kind of signature file, read as far as a rescan needs it: what it is called, and what it can have to do with an
+//! object.
+//!
+//! The grammars are those of ClamAV's manual (*Signatures*). Whatever is not read with certainty concerns everything: a rescan then
+//! costs more, and misses nothing.
+
+use std::ops::RangeInclusive;
+
+use crate::split::{field, fields};
+
+/// What a member of a database, or a loose file, holds; told by its extension.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Digests of files: `hdb hsb hdu hsu`.
+    FileHash,
+    /// Digests in programs of Windows, of sections and import tables: `mdb msb mdu msu imp`.
+    ProgramHash,
+    /// Digests of files that are trusted: `fp sfp`.
+    TrustHash,
+    /// Byte patterns: `ndb ndu`.
+    Body,
+    /// Logical expressions over patterns: `ldb ldu`.
+    Logical,
+    /// What archives tell of their members: `cdb zmd rmd`.
+    ContainerMetadata,
+    /// Byte patterns without a target: `db`.
+    LegacyBody,
+    /// URLs that phishing is recognised by: `pdb gdb`.
+    Phishing,
+    /// Names of signatures that are not to be used: `ign2`.
+    Ignore,
+    /// Steers how the engine looks: `ftm cfg crb pwdb idb wdb ign sdb`, line by line.
+    Context,
+    /// Steers how the engine looks, or is a program: `cat cbc`, the file as a whole.
+    OpaqueContext,
+    /// Rules that only their own parser understands: `yar yara`, the file as a whole.
+    Yara,
+    /// Says nothing of what is found: `info COPYING`.
+    Nothing,
+    /// Nobody here knows it.
+    Unknown,
+}
+
+impl Kind {
+    /// The kind of the file with this name.
+    pub fn of(file_name: &str) -> Self {
+        let extension = file_name.rsplit_once('.').map_or(file_name, |(_, extension)| extension);
+        match extension {
+            "hdb" | "hsb" | "hdu" | "hsu" => Self::FileHash,
+            "mdb" | "msb" | "mdu" | "msu" | "imp" => Self::ProgramHash,
+            "fp" | "sfp" => Self::TrustHash,
+            "ndb" | "ndu" => Self::Body,
+            "ldb" | "ldu" => Self::Logical,
+            "cdb" | "zmd" | "rmd" => Self::ContainerMetadata,
+            "db" => Self::LegacyBody,
+            "pdb" | "gdb" => Self::Phishing,
+            "ign2" => Self::Ignore,
+            // One signature of `sdb` makes libclamav 1.4 look at the raw bytes of every file in another order, so that others match
+            // or do not: the differential test found it.
+            "ftm" | "cfg" | "crb" | "pwdb" | "idb" | "wdb" | "ign" | "sdb" => Self::Context,
+            "cat" | "cbc" => Self::OpaqueContext,
+            "yar" | "yara" => Self::Yara,
+            "info" | "COPYING" => Self::Nothing,
+            _ => Self::Unknown,
+        }
+    }
+
+    /// Whether a file of this kind is compared as a whole.
+    pub fn is_opaque(self) -> bool {
+        matches!(self, Self::OpaqueContext | Self::Yara | Self::Unknown)
+    }
+
+    /// Whether a delta engine needs the files of this kind whole.
+    pub fn is_context(self) -> bool {
+        matches!(self, Self::TrustHash | Self::Ignore | Self::Context | Self::OpaqueContext)
+    }
+}
+
+/// Whether files with this extension are loaded only where potentially unwanted applications are looked for.
+pub fn is_pua(file_name: &str) -> bool {
+    let extension = file_name.rsplit_once('.').map_or(file_name, |(_, extension)| extension);
+    matches!(extension, "hdu" | "hsu" | "mdu" | "msu" | "ndu" | "ldu")
+}
+
+/// A digest of a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum FileDigest {
+    /// MD5.
+    Md5([u8; 16]),
+    /// SHA-1.
+    Sha1([u8; 20]),
+    /// SHA-256.
+    Sha256([u8; 32]),
+}
+
+impl FileDigest {
+    /// Reads a digest in hexadecimal; its length tells the algorithm.
+    pub fn from_hex(text: &[u8]) -> Option<Self> {
+        let (mut md5, mut sha1, mut sha256) = ([0; 16], [0; 20], [0; 32]);
+        match text.len() {
+            32 => hex::decode_to_slice(text, &mut md5).ok().map(|()| Self::Md5(md5)),
+            40 => hex::decode_to_slice(text, &mut sha1).ok().map(|()| Self::Sha1(sha1)),
+            64 => hex::decode_to_slice(text, &mut sha256).ok().map(|()| Self::Sha256(sha256)),
+            _ => None,
+        }
+    }
+}
+
+/// The objects that a signature can have to do with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Concern {
+    /// Objects with a layer of this digest, and of this size where there is one.
+    File {
+        /// The digest.
+        digest: FileDigest,
+        /// Bytes; `None` for any number.
+        size: Option<u64>,
+    },
+    /// Objects on which the matcher of this target, 1 to 14, ran.
+    Target(u8),
+    /// Objects on which the matchers of HTML or mail ran.
+    Phishing,
+    /// Any object.
+    Any,
+    /// Objects with a layer of this digest are trusted: their matches are taken back.
+    Trust {
+        /// The digest.
+        digest: FileDigest,
+    },
+    /// It changes how other signatures work, or nobody knows what it does.
+    Everything,
+}
+
+/// A line as far as it was read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Signature<'a> {
+    /// Its name; `None` where the kind has none.
+    pub name: Option<&'a [u8]>,
+    /// What it can have to do with.
+    pub concern: Concern,
+    /// Functionality levels of the engines that load it.
+    pub levels: RangeInclusive<u32>,
+}
+
+/// Every level.
+const ALL_LEVELS: RangeInclusive<u32> = 0..=u32::MAX;
+
+/// Highest number of a matcher's target (`cli_mtargets`).
+const LAST_TARGET: u8 = 14;
+
+impl<'a> Signature<'a> {
+    /// Reads a line of a kind that is not opaque, without its line feed. `None` for lines that hold no signature: comments and empty
+    /// ones.
+    pub fn parse(kind: Kind, line: &'a [u8]) -> Option<Self> {
+        let line = line.trim_ascii_end();
+        if line.is_empty() || line.starts_with(b"#") {
+            return None;
+        }
+        Some(match kind {
+            Kind::FileHash => file_hash(line),
+            Kind::TrustHash => trust_hash(line),
+            Kind::ProgramHash => Self::new(field(line, b':', 2), Concern::Target(1), levels(line, b':', 3)),
+            Kind::Body => body(line),
+            Kind::Logical => logical(line),
+            Kind::ContainerMetadata => Self::new(field(line, b':', 0), Concern::Any, levels(line, b':', 10)),
+            Kind::LegacyBody => Self::new(field(line, b'=', 0), Concern::Any, ALL_LEVELS),
+            Kind::Phishing => Self::new(None, Concern::Phishing, ALL_LEVELS),
+            Kind::Ignore | Kind::Nothing => return None,
+            Kind::Context | Kind::OpaqueContext | Kind::Yara | Kind::Unknown => Self::everything(None),
+        })
+    }
+
+    fn new(name: Option<&'a [u8]>, concern: Concern, levels: RangeInclusive<u32>) -> Self {
+        Self { name, concern, levels }
+    }
+
+    fn everything(name: Option<&'a [u8]>) -> Self {
+        Self::new(name, Concern::Everything, ALL_LEVELS)
+    }
+}
+
+/// `digest:size:name[:min[:max]]`.
+fn file_hash(line: &[u8]) -> Signature<'_> {
+    let (digest, size, name) = (field(line, b':', 0), field(line, b':', 1), field(line, b':', 2));
+    let size = match size {
+        Some(b"*") => Some(None),
+        Some(size) => number::<u64>(size).map(Some),
+        None => None,
+    };
+    match (digest.and_then(FileDigest::from_hex), size) {
+        (Some(digest), Some(size)) => Signature::new(name, Concern::File { digest, size }, levels(line, b':', 3)),
+        _ => Signature::everything(name),
+    }
+}
+
+/// As [`file_hash`], but the size does not narrow anything: trust is taken more widely than it may be given.
+fn trust_hash(line: &[u8]) -> Signature<'_> {
+    let name = field(line, b':', 2);
+    match field(line, b':', 0).and_then(FileDigest::from_hex) {
+        Some(digest) => Signature::new(name, Concern::Trust { digest }, levels(line, b':', 3)),
+        None => Signature::everything(name),
+    }
+}
+
+/// `name:target:offset:pattern[:min[:max]]`.
+fn body(line: &[u8]) -> Signature<'_> {
+    let (name, target, offset) = (field(line, b':', 0), field(line, b':', 1), field(line, b':', 2));
+    match (target, offset) {
+        // A member of a group that logical signatures refer to.
+        (None, _) | (_, None | Some([b'$', ..])) => Signature::everything(name),
+        (Some(target), _) => Signature::new(name, concern_of(target), levels(line, b':', 4)),
+    }
+}
+
+/// `name;Key:value,…;expression;pattern;…`.
+fn logical(line: &[u8]) -> Signature<'_> {
+    let name = field(line, b';', 0);
+    let Some(description) = field(line, b';', 1) else { return Signature::everything(name) };
+    let (mut concern, mut levels) = (Concern::Any, ALL_LEVELS);
+    for pair in fields(description, b',') {
+        let (key, value) = (field(pair, b':', 0), field(pair, b':', 1).unwrap_or_default());
+        match key.unwrap_or_default() {
+            b"Target" => concern = concern_of(value),
+            b"Engine" => levels = range(value),
+            b"FileSize" | b"EntryPoint" | b"NumberOfSections" | b"Container" | b"Intermediates" | b"IconGroup1"
+            | b"IconGroup2" => {}
+            // A handler has the file looked at as another type, where any signature may match.
+            _ => return Signature::everything(name),
+        }
+    }
+    // A macro matches what other signatures define.
+    if memchr::memmem::find(line, b"${").is_some() {
+        return Signature::everything(name);
+    }
+    // Images are compared by the whole, whatever matcher ran on them.
+    if memchr::memmem::find(line, b"fuzzy_img#").is_some() {
+        concern = Concern::Any;
+    }
+    Signature::new(name, concern, levels)
+}
+
+fn concern_of(target: &[u8]) -> Concern {
+    match number(target) {
+        Some(target @ 1..=LAST_TARGET) => Concern::Target(target),
+        _ => Concern::Any,
+    }
+}
+
+/// The levels in the fields from this index on: a least one, and after it a greatest one.
+fn levels(line: &[u8], separator: u8, index: usize) -> RangeInclusive<u32> {
+    let bound = |index, default| match field(line, separator, index) {
+        None | Some(b"") => Some(default),
+        Some(text) => number(text),
+    };
+    match (bound(index, 0), bound(index + 1, u32::MAX)) {
+        (Some(least), Some(greatest)) => least..=greatest,
+        _ => ALL_LEVELS,
+    }
+}
+
+/// `least-greatest`.
+fn range(text: &[u8]) -> RangeInclusive<u32> {
+    match (field(text, b'-', 0).and_then(number), field(text, b'-', 1).and_then(number)) {
+        (Some(least), Some(greatest)) => least..=greatest,
+        _ => ALL_LEVELS,
+    }
+}
+
+fn number<N: std::str::FromStr>(text: &[u8]) -> Option<N> {
+    std::str::from_utf8(text).ok().filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()))?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn read(kind: Kind, line: &str) -> (String, Concern, RangeInclusive<u32>) {
+        let signature = Signature::parse(kind, line.as_bytes()).expect("a signature");
+        let name = String::from_utf8_lossy(signature.name.unwrap_or_default()).into_owned();
+        (name, signature.concern, signature.levels)
+    }
+
+    #[test]
+    fn each_kind_is_read_as_the_manual_says() {
+        let md5 = "0123456789abcdef0123456789ABCDEF";
+        let digest = FileDigest::from_hex(md5.as_bytes()).expect("a digest");
+        for (kind, line, name, concern, levels) in [
+            (Kind::FileHash, format!("{md5}:68:A"), "A", Concern::File { digest, size: Some(68) }, ALL_LEVELS),
+            (Kind::FileHash, format!("{md5}:*:A:73"), "A", Concern::File { digest, size: None }, 73..=u32::MAX),
+            (Kind::FileHash, format!("{md5}:68:A:73:99\r"), "A", Concern::File { digest, size: Some(68) }, 73..=99),
+            (Kind::ProgramHash, format!("68:{md5}:A:1:2"), "A", Concern::Target(1), 1..=2),
+            (Kind::TrustHash, format!("{md5}:68:A"), "A", Concern::Trust { digest }, ALL_LEVELS),
+            (Kind::Body, "A:1:*:00ff".into(), "A", Concern::Target(1), ALL_LEVELS),
+            (Kind::Body, "A:0:EOF-4:00ff:51:90".into(), "A", Concern::Any, 51..=90),
+            (Kind::Logical, "A;Engine:51-255,Target:10;0;00ff".into(), "A", Concern::Target(10), 51..=255),
+            (Kind::Logical, "A;Target:0;0;00ff".into(), "A", Concern::Any, ALL_LEVELS),
+            (Kind::Logical, "A;Target:5;0;fuzzy_img#0123456789abcdef#0".into(), "A", Concern::Any, ALL_LEVELS),
+            (Kind::ContainerMetadata, "A:CL_TYPE_ZIP:*:x:*:*:*:1:*:*:73:80".into(), "A", Concern::Any, 73..=80),
+            (Kind::LegacyBody, "A=00ff".into(), "A", Concern::Any, ALL_LEVELS),
+            (Kind::Phishing, "H:example.com".into(), "", Concern::Phishing, ALL_LEVELS),
+        ] {
+            assert_eq!(read(kind, &line), (name.to_owned(), concern, levels), "{line}");
+        }
+    }
+
+    #[test]
+    fn what_acts_on_other_signatures_or_cannot_be_read_concerns_everything() {
+        for (kind, line) in [
+            (Kind::Body, "A:0:$12:00ff"),
+            (Kind::Body, "A"),
+            (Kind::Logical, "A;Engine:1-2,Target:1;0;${6-7}12$"),
+            (Kind::Logical, "A;Engine:1-2,Target:1,HandlerType:CL_TYPE_ZIP;0;00"),
+            (Kind::Logical, "A;Engine:1-2,Surprise:1;0;00"),
+            (Kind::Logical, "A"),
+            (Kind::FileHash, "0123:68:A"),
+            (Kind::FileHash, "0123456789abcdef0123456789abcdef:many:A"),
+            (Kind::TrustHash, "A"),
+            (Kind::Context, "anything"),
+        ] {
+            assert_eq!(read(kind, line).1, Concern::Everything, "{line}");
+        }
+        for target in ["", "x", "15", "-1", "1x"] {
+            assert_eq!(read(Kind::Body, &format!("A:{target}:*:00")).1, Concern::Any, "{target}");
+        }
+    }
+
+    #[test]
+    fn comments_and_empty_lines_are_no_signatures() {
+        for line in ["", "\r", "# There must always be one line in the file"] {
+            assert_eq!(Signature::parse(Kind::Body, line.as_bytes()), None);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_line_panics_the_reader(line: Vec<u8>, kind in 0_usize..14) {
+            let names = ["a.hdb", "a.mdb", "a.fp", "a.ndb", "a.ldb", "a.cdb", "a.db", "a.pdb", "a.ign2", "a.ftm", "a.cbc", "a.yar", "a.info", "a.x"];
+            let _ = Signature::parse(Kind::of(names[kind]), &line);
+        }
+    }
+}

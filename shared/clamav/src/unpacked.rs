@@ -1,0 +1,86 @@
+//! A database's members, unpacked: what scripts change and CLDs are made of.
+
+use std::{borrow::Cow, collections::BTreeMap};
+
+use crate::{
+    archive::{self, ArchiveError, ArchiveLimits},
+    cvd::{COPYING, CvdHeader, HeaderError},
+    database::DatabaseName,
+};
+
+/// The members of one database by name, `COPYING` and `.info` among them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Unpacked<'a> {
+    /// The members.
+    pub members: BTreeMap<String, Cow<'a, [u8]>>,
+}
+
+/// Why a payload cannot be unpacked.
+#[derive(Debug, thiserror::Error)]
+pub enum UnpackError {
+    /// It is not an archive of a database.
+    #[error("the content cannot be unpacked")]
+    Archive(#[from] ArchiveError),
+    /// Two members of the same name.
+    #[error("member {0} is there twice")]
+    Twice(String),
+}
+
+/// Why members make no CLD.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CldError {
+    /// A member that every container has is not there.
+    #[error("there is no {0}")]
+    Missing(String),
+    /// The first line of the `.info` is not a header.
+    #[error("the .info does not begin with a database header")]
+    Header(#[from] HeaderError),
+}
+
+impl<'a> Unpacked<'a> {
+    /// Unpacks a container's payload.
+    ///
+    /// # Errors
+    /// [`UnpackError`].
+    pub fn of(payload: &'a [u8], limits: ArchiveLimits) -> Result<Self, UnpackError> {
+        let mut unpacked = Self::default();
+        for member in archive::members(payload, limits) {
+            let member = member?;
+            if unpacked.members.insert(member.name.clone(), member.bytes).is_some() {
+                return Err(UnpackError::Twice(member.name));
+            }
+        }
+        Ok(unpacked)
+    }
+
+    /// Writes the members, not compressed, after a header, in ClamAV's order: `COPYING`, `.info`, `.cfg`, then the rest, here by
+    /// name.
+    pub fn after(&self, header: &CvdHeader, name: &DatabaseName) -> Vec<u8> {
+        let rank = |member: &str| match member {
+            COPYING => 0,
+            _ if member == format!("{name}.info") => 1,
+            _ if member == format!("{name}.cfg") => 2,
+            _ => 3,
+        };
+        let mut members: Vec<(&str, &[u8])> =
+            self.members.iter().map(|(name, bytes)| (name.as_str(), &**bytes)).collect();
+        members.sort_by_key(|(name, _)| rank(name));
+        archive::after(&header.to_bytes(), members.into_iter())
+    }
+
+    /// Writes the members as a CLD: the header is the first line of `.info`, the content not compressed. Nothing is verified
+    /// by this; [`super::cvd::Cvd::verify`] does that.
+    ///
+    /// # Errors
+    /// [`CldError`].
+    pub fn to_cld(&self, name: &DatabaseName) -> Result<Vec<u8>, CldError> {
+        let info_name = format!("{name}.info");
+        let info = self.members.get(&info_name).ok_or(CldError::Missing(info_name))?;
+        // By its first bytes libclamav knows a payload that is not compressed.
+        self.members.get(COPYING).ok_or_else(|| CldError::Missing(COPYING.into()))?;
+        let first = info.split(|byte| *byte == b'\n').next().unwrap_or_default();
+        let first = std::str::from_utf8(first).map_err(|_| HeaderError::NotPrintable)?;
+        let header = CvdHeader::parse_line(first)?;
+        Ok(self.after(&header, name))
+    }
+}

@@ -1,0 +1,29 @@
+//! Builds scan records for tests.
+
+use chrono::DateTime;
+
+use crate::{
+    generation::Generation,
+    object::ObjectId,
+    scan_record::{EngineVersion, ScanRecord},
+    verdict::Verdict,
+};
+
+/// A clean record of an object in a bucket that keeps no versions.
+pub fn record(bucket: &str, key: &str) -> ScanRecord {
+    ScanRecord {
+        object: ObjectId::new(bucket, key, None),
+        etag: "etag".into(),
+        size: 1,
+        verdict: Verdict::Clean,
+        generation: Generation(1),
+        engine: EngineVersion { version: "1.4.6".into(), functionality_level: 216 },
+        targets: 1,
+        layers: None,
+        layer_count: 1,
+        scanned_at: DateTime::UNIX_EPOCH,
+        written_at: None,
+        sequencer: None,
+        reported: false,
+    }
+}

@@ -1,0 +1,228 @@
+//! What a generation consists of, entry by entry: each names its body by the body's own digest.
+
+use nacre_clamav::{
+    cvd::{VerifiedCvd, VerifiedMember},
+    database::{ContainerKind, DatabaseName, DatabaseVersion, FunctionalityLevel},
+    digest::sha256_hex,
+};
+use serde::{Deserialize, Serialize};
+
+use super::{BODIES_PREFIX, DELTAS_PREFIX};
+use crate::generation::Generation;
+
+/// One database of a generation.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DatabaseEntry {
+    /// Which.
+    pub name: DatabaseName,
+    /// How it is packed.
+    pub kind: ContainerKind,
+    /// Its version.
+    pub version: DatabaseVersion,
+    /// When its makers built it, in seconds since the Unix epoch.
+    pub built: u64,
+    /// The functionality level that it was made for.
+    pub functionality_level: FunctionalityLevel,
+    /// Number of signatures.
+    pub signatures: u32,
+    /// Who built it.
+    pub builder: String,
+    /// Bytes of the whole file.
+    pub size: u64,
+    /// MD5 of the whole file, lower-case hexadecimal: the predecessor's `md5` tag.
+    pub md5: String,
+    /// SHA-256 of the whole file, lower-case hexadecimal.
+    pub sha256: String,
+    /// Where its body is: always the address that its SHA-256 implies.
+    pub object_key: String,
+    /// Its signed members.
+    pub members: Vec<VerifiedMember>,
+}
+
+impl DatabaseEntry {
+    /// Describes a verified database.
+    pub fn of(cvd: &VerifiedCvd) -> Self {
+        Self {
+            name: cvd.name.clone(),
+            kind: cvd.kind,
+            version: cvd.header.version,
+            built: cvd.header.stime,
+            functionality_level: cvd.header.functionality_level,
+            signatures: cvd.header.signatures,
+            builder: cvd.header.builder.clone(),
+            size: cvd.size,
+            md5: cvd.md5.clone(),
+            sha256: cvd.sha256.clone(),
+            object_key: body_object_key(&cvd.sha256),
+            members: cvd.members.clone(),
+        }
+    }
+
+    /// The file name on mirrors and in the flat prefix, such as `daily.cvd`.
+    pub fn file_name(&self) -> String {
+        format!("{}.{}", self.name, self.kind.extension())
+    }
+
+    /// Whether both are the same version with the same members, however they are packed.
+    pub fn same_content(&self, other: &Self) -> bool {
+        (&self.name, self.version, &self.members) == (&other.name, other.version, &other.members)
+    }
+}
+
+/// A loose signature file of a generation, such as `local.ign2`. Nobody signed it but the operator's configuration.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CustomEntry {
+    /// Plain file name; its extension tells the kind of its signatures.
+    pub name: String,
+    /// Where it came from, without credentials or query.
+    pub source: String,
+    /// The ETag that it had there, by which it is asked for again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub etag: Option<String>,
+    /// Bytes.
+    pub size: u64,
+    /// SHA-256, lower-case hexadecimal.
+    pub sha256: String,
+    /// Where its body is: always the address that its SHA-256 implies.
+    pub object_key: String,
+}
+
+impl CustomEntry {
+    /// Describes a loose file that came from `source`.
+    pub fn of(name: String, source: String, etag: Option<String>, bytes: &[u8]) -> Self {
+        let sha256 = sha256_hex(bytes);
+        let object_key = body_object_key(&sha256);
+        Self { name, source, etag, size: bytes.len() as u64, sha256, object_key }
+    }
+}
+
+/// A body of no name.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BodyEntry {
+    /// Bytes.
+    pub size: u64,
+    /// SHA-256, lower-case hexadecimal.
+    pub sha256: String,
+    /// Where it is: always the address that its SHA-256 implies, for a delta with the generations that it is between.
+    pub object_key: String,
+}
+
+/// The members of one database that steer how an engine looks, packed by themselves ([`nacre_clamav::context`]).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ContextEntry {
+    /// The database.
+    pub database: DatabaseName,
+    /// Of the database's body that they are of, SHA-256.
+    pub of: String,
+    /// The archive.
+    pub body: BodyEntry,
+}
+
+impl BodyEntry {
+    /// Describes a body.
+    pub fn of(bytes: &[u8]) -> Self {
+        let sha256 = sha256_hex(bytes);
+        let object_key = body_object_key(&sha256);
+        Self { size: bytes.len() as u64, sha256, object_key }
+    }
+
+    /// Describes the delta that leads to a generation from the one before.
+    pub fn of_delta(to: Generation, bytes: &[u8]) -> Self {
+        let body = Self::of(bytes);
+        Self { object_key: delta_object_key(to, &body.sha256), ..body }
+    }
+
+    pub(super) fn is_addressed(&self) -> bool {
+        is_sha256(&self.sha256) && self.object_key == body_object_key(&self.sha256)
+    }
+
+    /// Whether it is where the delta to this generation is.
+    pub(in crate::generation) fn is_delta_to(&self, to: Generation) -> bool {
+        is_sha256(&self.sha256) && self.object_key == delta_object_key(to, &self.sha256)
+    }
+}
+
+/// What changed from one generation to the next.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Delta {
+    /// The generation that it leads from.
+    pub from: Generation,
+    /// The changes; what is not named did not change.
+    pub changes: Vec<Change>,
+}
+
+/// A change to one database or loose file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "change", rename_all = "snake_case", deny_unknown_fields)]
+pub enum Change {
+    /// These scripts, applied in order, turned the one into the other.
+    Patched {
+        /// The database.
+        name: String,
+        /// The scripts.
+        scripts: Vec<ScriptEntry>,
+    },
+    /// It came, or came anew as a whole: what changed in it is only told by comparing the two.
+    Replaced {
+        /// The database or loose file.
+        name: String,
+    },
+    /// It is gone.
+    Removed {
+        /// The database or loose file.
+        name: String,
+    },
+}
+
+/// The script of one CDIFF, as it was applied.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ScriptEntry {
+    /// The version that it leads to.
+    pub version: DatabaseVersion,
+    /// Bytes.
+    pub size: u64,
+    /// SHA-256, lower-case hexadecimal.
+    pub sha256: String,
+    /// Where it is: `nacre/deltas/<from>-<to>/<database>-<version>.script`.
+    pub object_key: String,
+}
+
+impl Change {
+    pub(super) fn scripts(&self) -> &[ScriptEntry] {
+        if let Self::Patched { scripts, .. } = self { scripts } else { &[] }
+    }
+}
+
+impl ScriptEntry {
+    /// Describes a script that leads to a version of a database, in the delta between two generations.
+    pub fn of(
+        from: Generation,
+        to: Generation,
+        database: &DatabaseName,
+        version: DatabaseVersion,
+        script: &[u8],
+    ) -> Self {
+        let object_key = format!("{DELTAS_PREFIX}{}-{}/{database}-{}.script", from.0, to.0, version.0);
+        Self { version, size: script.len() as u64, sha256: sha256_hex(script), object_key }
+    }
+}
+
+/// Key of the delta with this SHA-256 that leads to a generation.
+fn delta_object_key(to: Generation, sha256: &str) -> String {
+    format!("{DELTAS_PREFIX}{}-{}/{sha256}", to.0.saturating_sub(1), to.0)
+}
+
+/// Key of a body with this SHA-256.
+pub(super) fn body_object_key(sha256: &str) -> String {
+    format!("{BODIES_PREFIX}{sha256}")
+}
+
+pub(super) fn is_sha256(text: &str) -> bool {
+    text.len() == 64 && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+}

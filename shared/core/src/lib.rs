@@ -1,0 +1,19 @@
+//! What Nacre decides: verdicts, tags, records, generations and rescans.
+//!
+//! Pure policy. What it needs from outside comes through the traits of [`port`]; it reads no clock and no environment, and it
+//! logs nothing.
+
+#[cfg(any(feature = "builder", test))]
+pub mod builder;
+pub mod dialect;
+pub mod event;
+pub mod generation;
+pub mod object;
+pub mod port;
+pub mod quarantine;
+pub mod rescan;
+pub mod scan_record;
+pub mod settings;
+pub mod tag_policy;
+pub mod telemetry;
+pub mod verdict;

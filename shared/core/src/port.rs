@@ -1,0 +1,358 @@
+//! What the core asks of the world. Each port is small and speaks our words; adapters live in `aws`, fakes in `testing`.
+
+use std::{error::Error, future::Future, path::Path};
+
+use chrono::{DateTime, Utc};
+use serde::{Serialize, de::DeserializeOwned};
+
+use crate::{
+    generation::Generation,
+    object::{ObjectId, Sequencer},
+    scan_record::{RecordSummary, ScanRecord},
+    tag_policy::Tag,
+};
+
+/// Why a store call failed, told by what the caller can do about it.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// No such object, version or item.
+    #[error("not found")]
+    NotFound,
+    /// A conditional call lost the race; re-read, then decide again.
+    #[error("precondition failed")]
+    PreconditionFailed,
+    /// The caller may not do this; the same call fails until someone changes a policy.
+    #[error("access denied")]
+    Denied(#[source] Box<dyn Error + Send + Sync>),
+    /// The stored thing cannot be read as it is.
+    #[error("not readable as it is stored")]
+    Unreadable(Obstacle, #[source] Box<dyn Error + Send + Sync>),
+    /// Throttled, timed out or 5xx; the same call may work later.
+    #[error("store unavailable")]
+    Unavailable(#[source] Box<dyn Error + Send + Sync>),
+    /// The answer makes no sense, or the request was refused for its form.
+    #[error("unexpected answer")]
+    Unexpected(#[source] Box<dyn Error + Send + Sync>),
+}
+
+/// What stands between a stored thing and its reader.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Obstacle {
+    /// It is in an archive tier.
+    Archived,
+    /// It is encrypted with a key that only its uploader has (SSE-C).
+    CustomerKey,
+    /// It is encrypted with a KMS key that is disabled, deleted, or not the caller's to use.
+    KeyUnusable,
+}
+
+/// What HEAD says of one object version.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ObjectHead {
+    /// The version that was answered for; `None` in a bucket that keeps no versions.
+    pub version_id: Option<String>,
+    /// ETag without its quotes.
+    pub etag: String,
+    /// Bytes.
+    pub size: u64,
+    /// When it was written, when that is told.
+    pub written_at: Option<DateTime<Utc>>,
+}
+
+/// The scanned objects.
+pub trait ObjectStore: Sync {
+    /// Reads what is known of an object version.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`] when the key, the version or the bucket is gone, or the version is a delete marker.
+    fn head(&self, object: &ObjectId) -> impl Future<Output = Result<ObjectHead, StoreError>> + Send;
+
+    /// Writes the object's bytes to a new file at `path`, and nothing when the object no longer has this ETag.
+    ///
+    /// # Errors
+    /// [`StoreError::PreconditionFailed`] when the ETag changed; [`StoreError::Unexpected`] when the body is not `head.size` bytes.
+    fn download(
+        &self,
+        object: &ObjectId,
+        head: &ObjectHead,
+        path: &Path,
+    ) -> impl Future<Output = Result<(), StoreError>> + Send;
+
+    /// Reads the tags of exactly this version.
+    ///
+    /// # Errors
+    /// As [`ObjectStore::head`].
+    fn tags(&self, object: &ObjectId) -> impl Future<Output = Result<Vec<Tag>, StoreError>> + Send;
+
+    /// Replaces the whole tag set of exactly this version: S3 has no partial and no conditional form of this call.
+    ///
+    /// # Errors
+    /// As [`ObjectStore::head`].
+    fn put_tags(&self, object: &ObjectId, tags: &[Tag]) -> impl Future<Output = Result<(), StoreError>> + Send;
+
+    /// Copies exactly these bytes, without their tags, to another place, where whatever is there is written over.
+    ///
+    /// # Errors
+    /// [`StoreError::PreconditionFailed`] when the object no longer has this ETag; otherwise as [`ObjectStore::head`].
+    fn copy(&self, object: &ObjectId, etag: &str, to: &ObjectId)
+    -> impl Future<Output = Result<(), StoreError>> + Send;
+
+    /// Writes a small object.
+    ///
+    /// # Errors
+    /// The store's.
+    fn write(&self, object: &ObjectId, bytes: Vec<u8>) -> impl Future<Output = Result<(), StoreError>> + Send;
+
+    /// Deletes exactly this version for good; where no versions are kept, the object, provided that it still has this ETag.
+    ///
+    /// # Errors
+    /// [`StoreError::PreconditionFailed`] when the object no longer has this ETag; one that is gone is no error.
+    fn delete(&self, object: &ObjectId, etag: &str) -> impl Future<Output = Result<(), StoreError>> + Send;
+}
+
+/// An event for an EventBridge bus.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BusEvent {
+    /// Who tells; never beginning with `aws.`, which EventBridge keeps for itself.
+    pub source: &'static str,
+    /// What kind of event it is.
+    pub detail_type: &'static str,
+    /// A JSON object, at most 256 KiB with all else.
+    pub detail: String,
+    /// ARNs of what it is about.
+    pub resources: Vec<String>,
+}
+
+/// An EventBridge bus.
+pub trait EventBus: Sync {
+    /// Puts events, at most 10; all or an error.
+    ///
+    /// # Errors
+    /// The bus's.
+    fn put(&self, events: &[BusEvent]) -> impl Future<Output = Result<(), StoreError>> + Send;
+}
+
+/// The scan records, as the scanner uses them.
+pub trait RecordStore: Sync {
+    /// Reads one record, strongly consistent.
+    ///
+    /// # Errors
+    /// [`StoreError::Unexpected`] when the item is not a record; a record of a *newer* format is `None`: it proves nothing to us.
+    fn load(&self, object: &ObjectId) -> impl Future<Output = Result<Option<ScanRecord>, StoreError>> + Send;
+
+    /// Writes a record unless the stored one is newer by [`ScanRecord::may_replace`].
+    ///
+    /// # Errors
+    /// [`StoreError::PreconditionFailed`] when the stored record is newer.
+    fn save(&self, record: &ScanRecord) -> impl Future<Output = Result<(), StoreError>> + Send;
+
+    /// Marks the stored record as reported, provided that it still is this one.
+    ///
+    /// # Errors
+    /// [`StoreError::PreconditionFailed`] when another record took its place.
+    fn mark_reported(&self, record: &ScanRecord) -> impl Future<Output = Result<(), StoreError>> + Send;
+
+    /// Forgets an object version that is gone; a record that is newer than `removed_at` stays.
+    ///
+    /// # Errors
+    /// The store's; a record that is not there is no error.
+    fn remove(
+        &self,
+        object: &ObjectId,
+        removed_at: Option<&Sequencer>,
+    ) -> impl Future<Output = Result<(), StoreError>> + Send;
+}
+
+/// The scan records, as one asks for them who looks for objects that have none.
+pub trait RecordLookup: Sync {
+    /// Answers for each object of which bytes its record is, by their ETag; `None` where there is no record.
+    ///
+    /// # Errors
+    /// The store's.
+    fn recorded_etags(
+        &self,
+        objects: &[ObjectId],
+    ) -> impl Future<Output = Result<Vec<Option<String>>, StoreError>> + Send;
+}
+
+/// The scan records, as the rescanner pages through them.
+pub trait RecordPages: Sync {
+    /// Where a page ended; opaque, and kept in messages.
+    type Cursor: Clone + Send + Sync + Serialize + DeserializeOwned;
+
+    /// About how large the table is; as of some hours ago.
+    ///
+    /// # Errors
+    /// The store's.
+    fn extent(&self) -> impl Future<Output = Result<TableExtent, StoreError>> + Send;
+
+    /// Says of a reported record that the published generation would have concluded the same, provided that it is still of the generation
+    /// and of the bytes that this was found of.
+    ///
+    /// # Errors
+    /// [`StoreError::PreconditionFailed`] when it is not, or not reported yet.
+    fn renew(
+        &self,
+        record: &RecordSummary,
+        published: Generation,
+    ) -> impl Future<Output = Result<(), StoreError>> + Send;
+
+    /// Reads one page of one segment of the table.
+    ///
+    /// # Errors
+    /// The store's.
+    fn page(
+        &self,
+        segment: Segment,
+        after: Option<Self::Cursor>,
+    ) -> impl Future<Output = Result<Page<Self::Cursor>, StoreError>> + Send;
+}
+
+/// About how large a table is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TableExtent {
+    /// Items.
+    pub items: u64,
+    /// Bytes of all items.
+    pub bytes: u64,
+}
+
+/// One of the equal parts that the table is read in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Segment {
+    /// From 0 to `total - 1`.
+    pub index: u32,
+    /// Number of parts, 1 to 1,000,000.
+    pub total: u32,
+}
+
+/// A page of records.
+#[derive(Clone, Debug)]
+pub struct Page<Cursor> {
+    /// The records, unordered.
+    pub records: Vec<RecordSummary>,
+    /// Items that are not records of a format we know, counted, never silently dropped.
+    pub unreadable: u64,
+    /// Where to go on; `None` at the end of the segment.
+    pub next: Option<Cursor>,
+}
+
+/// A message for a topic.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TopicMessage {
+    /// Subject line, ASCII, at most 100 characters.
+    pub subject: Option<String>,
+    /// Body.
+    pub body: String,
+    /// String attributes, by name.
+    pub attributes: Vec<(String, String)>,
+    /// Whether the body is a JSON object with one body per protocol (`MessageStructure=json`).
+    pub per_protocol: bool,
+}
+
+/// A topic to publish on.
+pub trait Topic: Sync {
+    /// Publishes one message.
+    ///
+    /// # Errors
+    /// The topic's.
+    fn publish(&self, message: &TopicMessage) -> impl Future<Output = Result<(), StoreError>> + Send;
+
+    /// Publishes any number of messages, in batches, and answers the indices of those that were not accepted.
+    ///
+    /// # Errors
+    /// The topic's, when a whole batch was refused.
+    fn publish_all(&self, messages: &[TopicMessage]) -> impl Future<Output = Result<Vec<usize>, StoreError>> + Send;
+}
+
+/// A queue of our own messages, each of which comes to us at least once.
+pub trait WorkQueue: Sync {
+    /// Sends any number of messages, each of at most 64 KiB.
+    ///
+    /// # Errors
+    /// The queue's, when it did not take all; it may have taken some.
+    fn send(&self, bodies: &[String]) -> impl Future<Output = Result<(), StoreError>> + Send;
+}
+
+/// When a key of the definitions bucket may be written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WriteCondition<'a> {
+    /// Whatever is there now.
+    Always,
+    /// Only when nothing is there.
+    Absent,
+    /// Only when what is there has this ETag.
+    Etag(&'a str),
+}
+
+/// What was read of a key of the definitions bucket.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stored {
+    /// The bytes.
+    pub bytes: Vec<u8>,
+    /// ETag without its quotes.
+    pub etag: String,
+}
+
+/// A key of the definitions bucket, as a listing tells it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listed {
+    /// The key.
+    pub key: String,
+    /// Bytes.
+    pub size: u64,
+    /// ETag without its quotes.
+    pub etag: String,
+    /// When it was written.
+    pub modified: DateTime<Utc>,
+}
+
+/// The definitions bucket.
+pub trait DefinitionsStore: Sync {
+    /// Reads a key of at most `limit` bytes.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`] when it is missing; [`StoreError::Unexpected`] when it is larger.
+    fn read(&self, key: &str, limit: u64) -> impl Future<Output = Result<Stored, StoreError>> + Send;
+
+    /// Reads a key unless it still has this ETag, which answers `None`.
+    ///
+    /// # Errors
+    /// As [`DefinitionsStore::read`].
+    fn read_changed(
+        &self,
+        key: &str,
+        etag: Option<&str>,
+        limit: u64,
+    ) -> impl Future<Output = Result<Option<Stored>, StoreError>> + Send;
+
+    /// Writes a key with object tags and answers the new ETag.
+    ///
+    /// # Errors
+    /// [`StoreError::PreconditionFailed`] when the condition does not hold.
+    fn write(
+        &self,
+        key: &str,
+        bytes: Vec<u8>,
+        tags: &[Tag],
+        condition: WriteCondition<'_>,
+    ) -> impl Future<Output = Result<String, StoreError>> + Send;
+
+    /// Lists every key that begins with `prefix`, in order; at most `limit`, beyond which it is an error.
+    ///
+    /// # Errors
+    /// [`StoreError::Unexpected`] when there are more.
+    fn list(&self, prefix: &str, limit: usize) -> impl Future<Output = Result<Vec<Listed>, StoreError>> + Send;
+
+    /// Removes a key; one that is not there is as good as removed.
+    ///
+    /// # Errors
+    /// The store's.
+    fn remove(&self, key: &str) -> impl Future<Output = Result<(), StoreError>> + Send;
+}
+
+/// The time of day, so that tests choose it.
+pub trait Clock: Sync {
+    /// Now.
+    fn now(&self) -> DateTime<Utc>;
+}

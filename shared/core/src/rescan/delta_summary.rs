@@ -1,0 +1,183 @@
+//! What a delta can have to do with an object, gathered so that many records are planned quickly.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+
+use nacre_clamav::{
+    delta::{Count, Delta, DeltaLine},
+    signature::{Concern, FileDigest, Kind, Signature, is_pua},
+};
+use serde::Serialize;
+
+use crate::scan_record::LayerDigest;
+
+/// Targets whose matchers run on HTML and mail, as bits.
+const PHISHING_TARGETS: u16 = 1 << 3 | 1 << 4;
+
+/// What libclamav calls the matches of lines without a name.
+const PHISHING_NAMES: [&str; 2] = ["Heuristics.Phishing.", "Heuristics.Safebrowsing."];
+
+/// What libclamav calls the matches of rules.
+const RULE_NAMES: &str = "YARA.";
+
+/// What libclamav calls a signature that does not come from a signed database.
+const UNOFFICIAL: &str = ".UNOFFICIAL";
+
+/// Which signatures an engine loads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LoadedBy {
+    /// The engine's functionality level.
+    pub functionality_level: u32,
+    /// Whether potentially unwanted applications are looked for.
+    pub pua: bool,
+}
+
+/// What a delta can have to do with an object.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DeltaSummary {
+    /// Extension of a file whose change concerns everything, where there is one.
+    pub everything: Option<String>,
+    /// Whether something was added that any object may match.
+    pub any: bool,
+    /// Targets for which something was added, as bits.
+    pub targets: u16,
+    /// Digests of files that were added, with their sizes; `None` for any.
+    files: HashMap<FileDigest, Vec<Option<u64>>>,
+    /// Digests of files that are trusted now and were not, or the other way.
+    trust: HashSet<FileDigest>,
+    /// Whether something is not trusted any more.
+    pub distrusts: bool,
+    /// Names of which a signature is gone.
+    gone: HashSet<String>,
+    /// What names begin with of which any may be gone.
+    gone_prefixes: BTreeSet<&'static str>,
+    /// Lines added and removed, by the extension of their file.
+    pub counts: BTreeMap<String, Changed>,
+}
+
+/// Numbers of lines.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Changed {
+    /// That the newer set has and the elder had not.
+    pub added: u64,
+    /// That the elder set had and the newer has not.
+    pub removed: u64,
+}
+
+impl DeltaSummary {
+    /// Gathers what concerns an engine; signatures that it does not load do not.
+    pub fn of(delta: &Delta, engine: LoadedBy) -> Self {
+        let mut summary = Self::default();
+        for (line, count) in delta.lines() {
+            summary.take(line, count, engine);
+        }
+        summary
+    }
+
+    fn take(&mut self, DeltaLine { extension, line, .. }: &DeltaLine, count: Count, engine: LoadedBy) {
+        let file_name = format!("x.{extension}");
+        if is_pua(&file_name) && !engine.pua {
+            return;
+        }
+        let kind = Kind::of(&file_name);
+        let changed = self.counts.entry(extension.clone()).or_default();
+        match count.effective.cmp(&0) {
+            std::cmp::Ordering::Greater => changed.added += 1,
+            std::cmp::Ordering::Less => changed.removed += 1,
+            std::cmp::Ordering::Equal => {}
+        }
+        if kind == Kind::Yara {
+            // A rule may refer to others: they are loaded together, and looked for in everything. Where they are only fewer, nothing
+            // more matches, and there may be nothing to load.
+            self.any |= count.effective > 0;
+            self.gone_prefixes.insert(RULE_NAMES);
+            return;
+        }
+        let Some(signature) = Signature::parse(kind, line) else {
+            // Only what cannot be told stands for itself here.
+            self.everything.get_or_insert_with(|| extension.clone());
+            return;
+        };
+        if !signature.levels.contains(&engine.functionality_level) {
+            return;
+        }
+        let is_context = matches!(signature.concern, Concern::Everything);
+        // Whether an ignored name reaches a signature depends on the order in which files are loaded.
+        let is_shadowed = count.raw > 0 && count.effective <= 0;
+        if is_context || is_shadowed {
+            self.everything.get_or_insert_with(|| extension.clone());
+        }
+        if let Concern::Trust { digest } = signature.concern {
+            self.trust.insert(digest);
+            self.distrusts |= count.effective < 0 || count.raw < 0;
+            return;
+        }
+        if count.effective > 0 {
+            match signature.concern {
+                Concern::File { digest, size } => self.files.entry(digest).or_default().push(size),
+                Concern::Target(target) => self.targets |= 1_u16.checked_shl(target.into()).unwrap_or(u16::MAX),
+                Concern::Phishing => self.targets |= PHISHING_TARGETS,
+                Concern::Any | Concern::Everything | Concern::Trust { .. } => self.any = true,
+            }
+        }
+        if count.effective < 0 || count.raw < 0 {
+            self.gone.extend(signature.name.map(|name| String::from_utf8_lossy(name).into_owned()));
+            if signature.concern == Concern::Phishing {
+                self.gone_prefixes.extend(PHISHING_NAMES);
+            }
+        }
+    }
+
+    /// Whether anything was added that may match some object.
+    pub fn adds(&self) -> bool {
+        self.any || self.targets != 0 || !self.files.is_empty()
+    }
+
+    /// Whether rules of YARA changed.
+    pub fn changes_rules(&self) -> bool {
+        self.gone_prefixes.contains(RULE_NAMES)
+    }
+
+    /// Whether something was added that may match an object with these targets and layers; `None` for layers that are not known.
+    pub fn may_match(&self, targets: u16, layers: Option<&[LayerDigest]>) -> bool {
+        if self.any || self.targets & targets != 0 {
+            return true;
+        }
+        // Nobody knows what ran on it.
+        if targets == 0 && self.adds() {
+            return true;
+        }
+        match layers {
+            _ if self.files.is_empty() => false,
+            None => true,
+            Some(layers) => layers.iter().any(|layer| self.has_file(layer)),
+        }
+    }
+
+    fn has_file(&self, layer: &LayerDigest) -> bool {
+        digests(layer)
+            .iter()
+            .filter_map(|digest| self.files.get(digest))
+            .any(|sizes| sizes.iter().any(|size| size.is_none_or(|size| size == layer.size)))
+    }
+
+    /// Whether it changed who is trusted among these layers; `None` for layers that are not known.
+    pub fn changes_trust(&self, layers: Option<&[LayerDigest]>) -> bool {
+        match layers {
+            // What libclamav makes of a layer, and then trusts, no probe matches: no record knows of it.
+            _ if self.distrusts => true,
+            _ if self.trust.is_empty() => false,
+            None => true,
+            Some(layers) => layers.iter().any(|layer| digests(layer).iter().any(|digest| self.trust.contains(digest))),
+        }
+    }
+
+    /// Whether a signature of this name, as a record has it, is as it was.
+    pub fn stands(&self, name: &str) -> bool {
+        let name = name.strip_suffix(UNOFFICIAL).unwrap_or(name);
+        !self.gone.contains(name) && !self.gone_prefixes.iter().any(|prefix| name.starts_with(prefix))
+    }
+}
+
+fn digests(layer: &LayerDigest) -> [FileDigest; 3] {
+    [FileDigest::Md5(layer.md5), FileDigest::Sha1(layer.sha1), FileDigest::Sha256(layer.sha256)]
+}

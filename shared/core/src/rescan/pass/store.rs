@@ -1,0 +1,244 @@
+//! What is known of passes, in the definitions bucket.
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, de::DeserializeOwned};
+
+use super::{Amount, FORMAT, PASSES_PREFIX, Pass, PassId, SegmentReport, pass_key};
+use crate::{
+    generation::Generation,
+    port::{DefinitionsStore, StoreError, WriteCondition},
+};
+
+/// Largest pass or report that is read.
+const MAX_BYTES: u64 = 1 << 20;
+
+/// Most keys under a pass: its reports, and what cancels it.
+const MAX_KEYS_OF_A_PASS: usize = 1000;
+
+/// Most keys of all passes; what is kept of them is far less.
+const MAX_KEYS: usize = 100_000;
+
+/// How often a write that lost a race is decided again.
+const RACES: u32 = 5;
+
+/// Why what is known of a pass cannot be read or written.
+#[derive(Debug, thiserror::Error)]
+pub enum PassStoreError {
+    /// The definitions bucket's failure.
+    #[error("{key} could not be read or written in the definitions bucket")]
+    Store {
+        /// The key, or a prefix.
+        key: String,
+        /// Why.
+        #[source]
+        source: StoreError,
+    },
+    /// Not what is kept there.
+    #[error("{key} is not valid")]
+    Invalid {
+        /// The key.
+        key: String,
+        /// Why.
+        #[source]
+        source: serde_json::Error,
+    },
+    /// Written by a later version of this program.
+    #[error("{key} has format {found}, and this program knows format {FORMAT}: update this program")]
+    Format {
+        /// The key.
+        key: String,
+        /// Its format.
+        found: u32,
+    },
+}
+
+/// A pass as it is kept, and the ETag by which it may be changed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Kept {
+    /// The pass.
+    pub pass: Pass,
+    /// Its ETag.
+    pub etag: String,
+}
+
+/// What came of writing a report.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Written {
+    /// It is there.
+    Ours,
+    /// One is there that says that the segment is done with.
+    Theirs,
+}
+
+/// Reads which pass is under way for a generation.
+///
+/// # Errors
+/// [`PassStoreError`].
+pub async fn read_pass(store: &impl DefinitionsStore, generation: Generation) -> Result<Option<Kept>, PassStoreError> {
+    let stored = read(store, &pass_key(generation)).await?;
+    Ok(stored.map(|(pass, etag)| Kept { pass, etag }))
+}
+
+/// Writes a pass in the place of the one that was read, or of none; answers its ETag, or `None` where somebody else's stands.
+///
+/// # Errors
+/// [`PassStoreError`].
+pub async fn write_pass(
+    store: &impl DefinitionsStore,
+    pass: &Pass,
+    before: Option<&str>,
+) -> Result<Option<String>, PassStoreError> {
+    let key = pass_key(pass.id.generation);
+    let condition = before.map_or(WriteCondition::Absent, WriteCondition::Etag);
+    match store.write(&key, to_bytes(pass), &[], condition).await {
+        Ok(etag) => Ok(Some(etag)),
+        Err(StoreError::PreconditionFailed) => Ok(None),
+        Err(source) => Err(PassStoreError::Store { key, source }),
+    }
+}
+
+/// Reads the report of a segment.
+///
+/// # Errors
+/// [`PassStoreError`].
+pub async fn read_report(
+    store: &impl DefinitionsStore,
+    id: PassId,
+    segment: u32,
+) -> Result<Option<SegmentReport>, PassStoreError> {
+    Ok(read(store, &id.report_key(segment)).await?.map(|(report, _)| report))
+}
+
+/// Writes the report of a segment, unless one says that the segment is done with.
+///
+/// # Errors
+/// [`PassStoreError`].
+pub async fn keep_report(store: &impl DefinitionsStore, report: &SegmentReport) -> Result<Written, PassStoreError> {
+    let key = report.id.report_key(report.segment);
+    for _ in 0..RACES {
+        let known: Option<(SegmentReport, String)> = read(store, &key).await?;
+        let mut ours = report.clone();
+        if let Some((known, _)) = &known {
+            if known.state.is_final() {
+                return Ok(Written::Theirs);
+            }
+            if known.handed_on > ours.handed_on {
+                (ours.handed_on, ours.left) = (known.handed_on, known.left.clone());
+            }
+        }
+        let condition = known.as_ref().map_or(WriteCondition::Absent, |(_, etag)| WriteCondition::Etag(etag));
+        match store.write(&key, to_bytes(&ours), &[], condition).await {
+            Ok(_) => return Ok(Written::Ours),
+            Err(StoreError::PreconditionFailed) => {}
+            Err(source) => return Err(PassStoreError::Store { key, source }),
+        }
+    }
+    Err(PassStoreError::Store { key, source: StoreError::PreconditionFailed })
+}
+
+/// Reads the reports of all segments of a pass.
+///
+/// # Errors
+/// [`PassStoreError`].
+pub async fn reports(store: &impl DefinitionsStore, id: PassId) -> Result<Vec<SegmentReport>, PassStoreError> {
+    let mut reports = Vec::new();
+    for key in keys(store, &id.prefix(), MAX_KEYS_OF_A_PASS).await? {
+        if is_report(&key) {
+            // Nothing removes a report but retention.
+            reports.extend(read(store, &key).await?.map(|(report, _)| report));
+        }
+    }
+    Ok(reports)
+}
+
+/// What was asked for by all passes that were begun on the day of `now`, as far as their reports say.
+///
+/// # Errors
+/// [`PassStoreError`].
+pub async fn spent_on(store: &impl DefinitionsStore, now: DateTime<Utc>) -> Result<Amount, PassStoreError> {
+    let listed = store.list(PASSES_PREFIX, MAX_KEYS).await;
+    let listed = listed.map_err(|source| PassStoreError::Store { key: PASSES_PREFIX.into(), source })?;
+    let mut spent = Amount::default();
+    for listed in listed {
+        // What was not written today is of no pass that was begun today.
+        if is_report(&listed.key) && listed.modified.date_naive() >= now.date_naive() {
+            let report: Option<(SegmentReport, String)> = read(store, &listed.key).await?;
+            let today = report.filter(|(report, _)| report.begun.date_naive() == now.date_naive());
+            spent.add(today.map(|(report, _)| report.tally.published.total()).unwrap_or_default());
+        }
+    }
+    Ok(spent)
+}
+
+/// Whether an operator ended a pass.
+///
+/// # Errors
+/// [`PassStoreError`].
+pub async fn is_cancelled(store: &impl DefinitionsStore, id: PassId) -> Result<bool, PassStoreError> {
+    let key = id.cancel_key();
+    match store.read(&key, MAX_BYTES).await {
+        Ok(_) => Ok(true),
+        Err(StoreError::NotFound) => Ok(false),
+        Err(source) => Err(PassStoreError::Store { key, source }),
+    }
+}
+
+/// Ends a pass: each segment sees it before its next page.
+///
+/// # Errors
+/// [`PassStoreError`].
+pub async fn cancel(store: &impl DefinitionsStore, id: PassId, now: DateTime<Utc>) -> Result<(), PassStoreError> {
+    let key = id.cancel_key();
+    let written = store.write(&key, now.to_rfc3339().into_bytes(), &[], WriteCondition::Always).await;
+    written.map(|_| ()).map_err(|source| PassStoreError::Store { key, source })
+}
+
+/// Removes what is known of a pass.
+///
+/// # Errors
+/// [`PassStoreError`].
+pub async fn forget(store: &impl DefinitionsStore, id: PassId) -> Result<(), PassStoreError> {
+    for key in keys(store, &id.prefix(), MAX_KEYS_OF_A_PASS).await? {
+        store.remove(&key).await.map_err(|source| PassStoreError::Store { key, source })?;
+    }
+    Ok(())
+}
+
+/// Whether a key under a pass is that of a segment's report.
+fn is_report(key: &str) -> bool {
+    let number = key.rsplit('/').next().and_then(|name| name.strip_suffix(".json"));
+    number.is_some_and(|number| number.parse::<u32>().is_ok())
+}
+
+async fn keys(store: &impl DefinitionsStore, prefix: &str, limit: usize) -> Result<Vec<String>, PassStoreError> {
+    let listed = store.list(prefix, limit).await;
+    let listed = listed.map_err(|source| PassStoreError::Store { key: prefix.to_owned(), source })?;
+    Ok(listed.into_iter().map(|listed| listed.key).collect())
+}
+
+async fn read<Document: DeserializeOwned>(
+    store: &impl DefinitionsStore,
+    key: &str,
+) -> Result<Option<(Document, String)>, PassStoreError> {
+    #[derive(Deserialize)]
+    struct Envelope {
+        format: u32,
+    }
+    let stored = match store.read(key, MAX_BYTES).await {
+        Ok(stored) => stored,
+        Err(StoreError::NotFound) => return Ok(None),
+        Err(source) => return Err(PassStoreError::Store { key: key.to_owned(), source }),
+    };
+    let invalid = |source| PassStoreError::Invalid { key: key.to_owned(), source };
+    // The format first: a later one may have any other fields.
+    let Envelope { format } = serde_json::from_slice(&stored.bytes).map_err(invalid)?;
+    if format != FORMAT {
+        return Err(PassStoreError::Format { key: key.to_owned(), found: format });
+    }
+    Ok(Some((serde_json::from_slice(&stored.bytes).map_err(invalid)?, stored.etag)))
+}
+
+fn to_bytes(document: &impl serde::Serialize) -> Vec<u8> {
+    // Serialising these types to memory cannot fail: their keys are strings and their numbers finite.
+    serde_json::to_vec_pretty(document).unwrap_or_default()
+}

@@ -1,0 +1,90 @@
+use proptest::prelude::*;
+
+use super::*;
+
+fn pass(segments: u32) -> Pass {
+    let id = PassId { generation: Generation(7), attempt: 2 };
+    let begun = DateTime::UNIX_EPOCH;
+    let budget = Budget::default();
+    Pass { format: FORMAT, id, cause: Cause::Announced, begun, segments, budget, handed_out: true }
+}
+
+fn report(segment: u32, state: State, minutes: i64) -> SegmentReport {
+    let Pass { id, begun, .. } = pass(1);
+    let tally = Tally { examined: 10, ..Tally::default() };
+    let updated = begun + TimeDelta::minutes(minutes);
+    SegmentReport { format: FORMAT, id, segment, begun, state, handed_on: 0, left: String::new(), updated, tally }
+}
+
+#[test]
+fn keys_tell_their_generation_and_nothing_else_does() {
+    let id = pass(1).id;
+    for key in [pass_key(id.generation), id.report_key(3), id.cancel_key()] {
+        assert_eq!(generation_of(&key), Some(Generation(7)), "{key}");
+    }
+    for key in ["nacre/passes/x/pass.json", "nacre/passes/7", "nacre/manifests/7.json"] {
+        assert_eq!(generation_of(key), None, "{key}");
+    }
+}
+
+#[test]
+fn parallelism_follows_the_size_of_the_table() {
+    for (items, segments) in [(0, 1), (50_000, 1), (50_001, 2), (1_000_000, 20), (u64::MAX, MAX_SEGMENTS)] {
+        assert_eq!(segments_for(items), segments, "{items}");
+    }
+}
+
+#[test]
+fn a_pass_is_done_when_every_segment_is() {
+    let (working, done) = (report(1, State::Working, 3), report(0, State::Finished, 2));
+    let progress = pass(2).progress(&[done.clone(), working], false);
+    assert_eq!((progress.state, progress.done, progress.tally.examined), (State::Working, 1, 20));
+    assert_eq!(progress.updated, DateTime::UNIX_EPOCH + TimeDelta::minutes(3));
+    assert_eq!(pass(2).progress(std::slice::from_ref(&done), true).state, State::Cancelled);
+    let overtaken = report(1, State::Overtaken, 1);
+    assert_eq!(pass(2).progress(&[overtaken, done.clone()], false).state, State::Overtaken);
+    assert_eq!(pass(1).progress(&[done], false).state, State::Finished);
+}
+
+#[test]
+fn what_was_not_handed_out_or_not_heard_of_for_long_is_handed_out_again() {
+    let reports = [report(0, State::Finished, 1), report(1, State::Working, 10)];
+    let lost = |handed_out, minutes| {
+        let now = DateTime::UNIX_EPOCH + TimeDelta::minutes(minutes);
+        Pass { handed_out, ..pass(3) }.lost(&reports, now)
+    };
+    assert_eq!(lost(true, 30), [0; 0]);
+    assert_eq!(lost(false, 30), [2], "it may never have been sent");
+    assert_eq!(lost(true, 65), [2]);
+    assert_eq!(lost(true, 80), [1, 2]);
+}
+
+#[test]
+fn documents_survive_their_bytes() {
+    let whole = pass(3);
+    assert_eq!(serde_json::from_slice::<Pass>(&serde_json::to_vec(&whole).unwrap()).unwrap(), whole);
+    let mut part = report(1, State::Overtaken, 5);
+    part.tally.count(crate::rescan::plan::RescanPlan::FullScan(crate::rescan::plan::FullScan::Healing), 9);
+    part.tally.count(crate::rescan::plan::RescanPlan::Unaffected(crate::rescan::plan::Unaffected::Unseen), 9);
+    assert_eq!(serde_json::from_slice::<SegmentReport>(&serde_json::to_vec(&part).unwrap()).unwrap(), part);
+}
+
+proptest! {
+    #[test]
+    fn the_parts_of_a_budget_are_the_whole(objects: Option<u64>, bytes: Option<u64>, total in 1_u32..300) {
+        let whole = Budget { objects, bytes };
+        let parts: Vec<Budget> = (0..total).map(|segment| whole.part(segment, total)).collect();
+        let sum = |of: fn(&Budget) -> Option<u64>| parts.iter().map(of).sum::<Option<u64>>();
+        prop_assert_eq!(sum(|part| part.objects), objects);
+        prop_assert_eq!(sum(|part| part.bytes), bytes);
+    }
+
+    #[test]
+    fn a_budget_that_is_spent_allows_nothing(objects in 0_u64..9, spent in 0_u64..9, bytes: u64) {
+        let budget = Budget { objects: Some(objects), bytes: None };
+        let spent = Amount { objects: spent, bytes };
+        prop_assert_eq!(budget.allows_more(spent), spent.objects < objects);
+        prop_assert_eq!(budget.minus(spent).allows_more(Amount::default()), spent.objects < objects);
+        prop_assert!(Budget::default().allows_more(spent));
+    }
+}

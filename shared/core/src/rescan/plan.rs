@@ -1,0 +1,178 @@
+//! What a recorded object needs when another generation is published. Pure.
+//!
+//! The answer rests on what the record says of the scan: which matchers ran, and which layers they ran on. An object in which nothing
+//! was found holds nothing that only *removed* signatures found, and nothing of added ones where their matcher had nothing to run
+//! on. Where a link of that argument is missing, the answer is the more careful one.
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    generation::Generation,
+    rescan::delta_summary::{DeltaSummary, LoadedBy},
+    scan_record::{EngineVersion, LayerDigest, RecordSummary, RecordView},
+    verdict::{Reason, Verdict},
+};
+
+/// What an object needs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RescanPlan {
+    /// It was scanned with that generation, or a newer one.
+    UpToDate,
+    /// A scan would conclude the same again.
+    Unaffected(Unaffected),
+    /// A scan with what was added tells what a scan with everything would.
+    DeltaScan,
+    /// Only a scan with everything can tell.
+    FullScan(FullScan),
+    /// A scan would conclude the same again, but tags and result of the last one are missing: they have to be written.
+    Unreported,
+}
+
+/// Why a scan would conclude the same again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Unaffected {
+    /// Nothing that was added can match it.
+    NothingMatches,
+    /// A signature that convicted it stands.
+    StillInfected,
+    /// It was not looked at, whatever the definitions, and would not be now.
+    Unseen,
+}
+
+/// Why only a scan with everything can tell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FullScan {
+    /// The record is of another format.
+    UnknownRecord,
+    /// Another engine scanned it.
+    Engine,
+    /// What changed since is not known any more.
+    DeltaNotKept,
+    /// More changed since than is worth a delta.
+    DeltaTooLarge,
+    /// It changed how signatures work.
+    Context,
+    /// It changed whether a part of the object is trusted.
+    Trust,
+    /// What convicted it is gone.
+    Healing,
+    /// The failure to scan it may have passed.
+    MayBeMadeGood,
+    /// It could not be scanned, and may match what was added.
+    Unscannable,
+}
+
+/// What changed from a record's generation to the published one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "there is one for each generation, and the large variant is the usual one"
+)]
+pub enum Change {
+    /// This did.
+    Known(DeltaSummary),
+    /// Nobody knows any more.
+    NotKept,
+    /// More than is worth a delta.
+    TooLarge,
+}
+
+/// The signatures that our engine loads at this functionality level.
+pub fn loaded_by(engine: &EngineVersion) -> LoadedBy {
+    LoadedBy { functionality_level: engine.functionality_level, pua: false }
+}
+
+/// Tells what a recorded object needs, now that `published` is the generation and `engine` the engine. `change` leads from the
+/// record's generation to that one.
+pub fn plan_rescan(
+    record: &RecordSummary,
+    published: Generation,
+    engine: &EngineVersion,
+    change: &Change,
+) -> RescanPlan {
+    let Some(view) = &record.view else { return RescanPlan::FullScan(FullScan::UnknownRecord) };
+    if record.generation >= published {
+        return RescanPlan::UpToDate;
+    }
+    if view.verdict.reason().is_some_and(is_unseen) {
+        return RescanPlan::Unaffected(Unaffected::Unseen);
+    }
+    if view.engine != *engine {
+        return RescanPlan::FullScan(FullScan::Engine);
+    }
+    let delta = match change {
+        Change::Known(delta) => delta,
+        Change::NotKept => return RescanPlan::FullScan(FullScan::DeltaNotKept),
+        Change::TooLarge => return RescanPlan::FullScan(FullScan::DeltaTooLarge),
+    };
+    if delta.everything.is_some() {
+        return RescanPlan::FullScan(FullScan::Context);
+    }
+    if delta.changes_trust(view.layers.as_deref()) {
+        return RescanPlan::FullScan(FullScan::Trust);
+    }
+    by_verdict(view, delta)
+}
+
+/// Plans one record of a pass that reads it at `now`.
+///
+/// As [`plan_rescan`], but a record whose tags and result are overdue is never left alone. Its message may have been given up
+/// on, for example while tagging was denied; the object then still has the tags of its previous verdict, and is readable by them.
+pub fn plan_in_pass(
+    record: &RecordSummary,
+    published: Generation,
+    engine: &EngineVersion,
+    change: &Change,
+    now: DateTime<Utc>,
+) -> RescanPlan {
+    match plan_rescan(record, published, engine, change) {
+        RescanPlan::UpToDate | RescanPlan::Unaffected(_) if record.is_report_overdue(now) => RescanPlan::Unreported,
+        plan => plan,
+    }
+}
+
+fn by_verdict(view: &RecordView, delta: &DeltaSummary) -> RescanPlan {
+    let layers: Option<&[LayerDigest]> = view.layers.as_deref();
+    match &view.verdict {
+        Verdict::Infected { signatures } if signatures.iter().any(|name| delta.stands(name)) => {
+            RescanPlan::Unaffected(Unaffected::StillInfected)
+        }
+        Verdict::Infected { .. } => RescanPlan::FullScan(FullScan::Healing),
+        Verdict::Unscannable { reason } | Verdict::Skipped { reason } if reason.is_passing() => {
+            RescanPlan::FullScan(FullScan::MayBeMadeGood)
+        }
+        _ if !delta.may_match(view.targets, layers) => RescanPlan::Unaffected(Unaffected::NothingMatches),
+        Verdict::Clean => RescanPlan::DeltaScan,
+        Verdict::Unscannable { .. } | Verdict::Skipped { .. } => RescanPlan::FullScan(FullScan::Unscannable),
+    }
+}
+
+/// Whether the record may be said to be of the published generation without another scan: its object is unaffected, and so are all
+/// conclusions that may be drawn from the record later.
+///
+/// A record that names several signatures is one of those only while all of them stand. If one of them went, and then the other in a
+/// later generation, the delta from the renewed record would tell of the other alone, and an object that nothing convicts any more
+/// would stay convicted. What was never looked at need not be renewed: it is not judged by what changed.
+pub fn may_be_renewed(record: &RecordSummary, plan: RescanPlan, change: &Change) -> bool {
+    let (Change::Known(delta), Some(view)) = (change, &record.view) else { return false };
+    match plan {
+        RescanPlan::Unaffected(Unaffected::NothingMatches) => true,
+        RescanPlan::Unaffected(Unaffected::StillInfected) => match &view.verdict {
+            Verdict::Infected { signatures } => signatures.iter().all(|name| delta.stands(name)),
+            _ => false,
+        },
+        _ => false,
+    }
+}
+
+/// Whether the object was not even looked at, and would not be whatever the definitions.
+fn is_unseen(reason: Reason) -> bool {
+    matches!(reason, Reason::TooLarge | Reason::Archived | Reason::CustomerKey)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,332 @@
+//! What is remembered of one scanned object version, and when one memory may replace another.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use nacre_engine_protocol::Report;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    generation::Generation,
+    object::{ObjectId, Sequencer},
+    verdict::{Reason, Verdict},
+};
+
+/// Version of the record's own format; a record of another format proves nothing and is scanned in full.
+pub const RECORD_FORMAT: u32 = 2;
+
+/// Most layers that a record keeps. Past it none are kept, which only ever costs a delta scan: DynamoDB charges every
+/// read of a record by its whole size.
+pub const MAX_RECORDED_LAYERS: usize = 256;
+
+/// How long a scan may take from its record to its tags and result: longer than an invocation and the first retries of its message.
+pub const REPORT_GRACE_PERIOD: TimeDelta = TimeDelta::hours(1);
+
+/// What is remembered of one object version.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ScanRecord {
+    /// The object, at the version that was scanned.
+    pub object: ObjectId,
+    /// ETag of the bytes that were scanned.
+    pub etag: String,
+    /// Bytes.
+    pub size: u64,
+    /// What the scan concluded.
+    pub verdict: Verdict,
+    /// The generation of definitions that it was concluded with: the *last scanned version*.
+    pub generation: Generation,
+    /// The engine that it was concluded with.
+    pub engine: EngineVersion,
+    /// Bit set of the matcher targets that ran.
+    pub targets: u16,
+    /// Every layer that the engine looked at, and what else it matched on; `None` when that was too much, none was reported, or not
+    /// all can be told.
+    pub layers: Option<Vec<LayerDigest>>,
+    /// Number of layers.
+    pub layer_count: u64,
+    /// When.
+    pub scanned_at: DateTime<Utc>,
+    /// When the object was written, as far as S3 told.
+    pub written_at: Option<DateTime<Utc>>,
+    /// S3's order stamp of the event that led here, when there was one.
+    pub sequencer: Option<Sequencer>,
+    /// Whether tags are written and the result is published. A crash before that leaves `false`, and the next delivery of
+    /// the message finishes the work without a second scan.
+    pub reported: bool,
+}
+
+/// The libclamav that scanned.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EngineVersion {
+    /// Such as `1.4.6`.
+    pub version: String,
+    /// Its functionality level, which decides the signatures that it loads.
+    pub functionality_level: u32,
+}
+
+impl ScanRecord {
+    /// Whether this record may take the place of `stored`.
+    ///
+    /// The same bytes are only ever judged by newer definitions, save that a passing failure to scan may be made good and
+    /// that a later event may stand for other bytes of the same ETag. For
+    /// other bytes S3's own order decides; where that is unknown the newcomer wins, and the scanner's look at the object
+    /// after its write finds out whether the bytes are still there.
+    pub fn may_replace(&self, stored: &Self) -> bool {
+        if self.etag == stored.etag {
+            let again = stored.may_be_made_good() || stored.is_before(self.sequencer.as_ref());
+            return self.generation > stored.generation || (self.generation == stored.generation && again);
+        }
+        match (&self.sequencer, &stored.sequencer) {
+            (Some(ours), Some(theirs)) => ours.order(theirs).is_ge(),
+            _ => true,
+        }
+    }
+
+    /// Whether this record already answers for these bytes under these definitions.
+    pub fn answers_for(&self, etag: &str, generation: Generation) -> bool {
+        self.etag == etag && self.generation >= generation && !self.may_be_made_good()
+    }
+
+    /// Whether S3 stamped a later event than the one that this record comes from. The same ETag then does not mean the same
+    /// bytes: where it is an MD5, two contents can be made to share one.
+    pub fn is_before(&self, event: Option<&Sequencer>) -> bool {
+        matches!((&self.sequencer, event), (Some(ours), Some(later)) if later.order(ours).is_gt())
+    }
+
+    /// Whether the failure that it records may be gone at the next try.
+    pub fn may_be_made_good(&self) -> bool {
+        self.verdict.reason().is_some_and(Reason::is_passing)
+    }
+}
+
+/// Size and digests of one layer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LayerDigest {
+    /// Bytes.
+    pub size: u64,
+    /// MD5.
+    pub md5: [u8; 16],
+    /// SHA-1.
+    pub sha1: [u8; 20],
+    /// SHA-256.
+    pub sha256: [u8; 32],
+}
+
+/// Bytes of one layer in a record: size (big-endian), MD5, SHA-1, SHA-256.
+const LAYER_BYTES: usize = 8 + 16 + 20 + 32;
+
+impl LayerDigest {
+    /// Takes a layer from the engine's report; `None` when its digests are not digests.
+    fn from_hex(size: u64, md5: &str, sha1: &str, sha256: &str) -> Option<Self> {
+        let mut digest = Self { size, md5: [0; 16], sha1: [0; 20], sha256: [0; 32] };
+        hex::decode_to_slice(md5, &mut digest.md5).ok()?;
+        hex::decode_to_slice(sha1, &mut digest.sha1).ok()?;
+        hex::decode_to_slice(sha256, &mut digest.sha256).ok()?;
+        Some(digest)
+    }
+
+    fn from_bytes(bytes: &[u8; LAYER_BYTES]) -> Self {
+        let (size, rest) = bytes.split_at(8);
+        let (md5, rest) = rest.split_at(16);
+        let (sha1, sha256) = rest.split_at(20);
+        let mut digest = Self { size: 0, md5: [0; 16], sha1: [0; 20], sha256: [0; 32] };
+        digest.size = size.iter().fold(0, |size, byte| size << 8 | u64::from(*byte));
+        digest.md5.copy_from_slice(md5);
+        digest.sha1.copy_from_slice(sha1);
+        digest.sha256.copy_from_slice(sha256);
+        digest
+    }
+}
+
+/// Writes layers in the record's compact form: 76 bytes each.
+pub fn layers_to_bytes(layers: &[LayerDigest]) -> Vec<u8> {
+    layers
+        .iter()
+        .flat_map(|layer| {
+            let size = layer.size.to_be_bytes();
+            [&size[..], &layer.md5, &layer.sha1, &layer.sha256].concat()
+        })
+        .collect()
+}
+
+/// Reads layers from the record's compact form; `None` when it is no such form.
+pub fn layers_from_bytes(bytes: &[u8]) -> Option<Vec<LayerDigest>> {
+    let (layers, rest) = bytes.as_chunks::<LAYER_BYTES>();
+    rest.is_empty().then(|| layers.iter().map(LayerDigest::from_bytes).collect())
+}
+
+/// The layers of a report as a record keeps them, and what else was matched on; `None` when it cannot keep all, or not all is known.
+pub fn recorded_layers(report: &Report) -> Option<Vec<LayerDigest>> {
+    let complete = report.layer_count == report.layers.len() as u64 && report.unread == 0;
+    let number = report.layers.len() + report.derived.len();
+    if !complete || report.layers.is_empty() || number > MAX_RECORDED_LAYERS {
+        return None;
+    }
+    let layers = report.layers.iter().map(|of| LayerDigest::from_hex(of.size, &of.md5, &of.sha1, &of.sha256));
+    let derived = report.derived.iter().map(|of| LayerDigest::from_hex(of.size, &of.md5, &of.sha1, &of.sha256));
+    layers.chain(derived).collect()
+}
+
+/// The part of a record that a rescan is planned by.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RecordSummary {
+    /// The object, at the version that was scanned.
+    pub object: ObjectId,
+    /// ETag of the bytes that were scanned.
+    pub etag: String,
+    /// Bytes.
+    pub size: u64,
+    /// The generation that it was last scanned with.
+    pub generation: Generation,
+    /// S3's order stamp, when known.
+    pub sequencer: Option<Sequencer>,
+    /// When it was written, or else scanned; `None` when neither is known.
+    pub written_at: Option<DateTime<Utc>>,
+    /// When the scan ended; `None` when that cannot be read.
+    pub scanned_at: Option<DateTime<Utc>>,
+    /// Whether tags are written and the result is published.
+    pub reported: bool,
+    /// What the scan saw; `None` when the record is of another format, and proves nothing.
+    pub view: Option<RecordView>,
+}
+
+/// What a scan saw of an object.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RecordView {
+    /// What it concluded.
+    pub verdict: Verdict,
+    /// The engine.
+    pub engine: EngineVersion,
+    /// Bit set of the matcher targets that ran.
+    pub targets: u16,
+    /// Every layer that the engine looked at; `None` when they are not recorded.
+    pub layers: Option<Vec<LayerDigest>>,
+}
+
+impl RecordSummary {
+    /// Whether tags and result are missing though the scan that should have written them ended more than an hour before `now`.
+    pub fn is_report_overdue(&self, now: DateTime<Utc>) -> bool {
+        !self.reported && self.scanned_at.is_none_or(|at| now - at > REPORT_GRACE_PERIOD)
+    }
+}
+
+impl From<&ScanRecord> for RecordSummary {
+    fn from(record: &ScanRecord) -> Self {
+        Self {
+            object: record.object.clone(),
+            etag: record.etag.clone(),
+            size: record.size,
+            generation: record.generation,
+            sequencer: record.sequencer.clone(),
+            written_at: record.written_at.or(Some(record.scanned_at)),
+            scanned_at: Some(record.scanned_at),
+            reported: record.reported,
+            view: Some(RecordView {
+                verdict: record.verdict.clone(),
+                engine: record.engine.clone(),
+                targets: record.targets,
+                layers: record.layers.clone(),
+            }),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use nacre_engine_protocol::{Digests, Layer};
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn record(etag: &str, generation: u64, sequencer: Option<&str>, verdict: Verdict) -> ScanRecord {
+        ScanRecord {
+            object: ObjectId::new("bucket", "key", None),
+            etag: etag.into(),
+            size: 1,
+            verdict,
+            generation: Generation(generation),
+            engine: EngineVersion { version: "1.4.6".into(), functionality_level: 216 },
+            targets: 1,
+            layers: None,
+            layer_count: 0,
+            scanned_at: DateTime::UNIX_EPOCH,
+            written_at: None,
+            sequencer: sequencer.map(|text| Sequencer::try_from(text.to_owned()).unwrap()),
+            reported: false,
+        }
+    }
+
+    prop_compose! {
+        fn any_layer()(size: u64, md5: [u8; 16], sha1: [u8; 20], sha256: [u8; 32]) -> LayerDigest {
+            LayerDigest { size, md5, sha1, sha256 }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn layers_survive_their_compact_form(layers in prop::collection::vec(any_layer(), 0..20)) {
+            prop_assert_eq!(layers_from_bytes(&layers_to_bytes(&layers)), Some(layers));
+        }
+
+        #[test]
+        fn no_bytes_panic_the_layer_reader(bytes: Vec<u8>) {
+            prop_assert_eq!(layers_from_bytes(&bytes).is_some(), bytes.len().is_multiple_of(LAYER_BYTES));
+        }
+
+        #[test]
+        fn of_two_records_of_the_same_bytes_the_newer_definitions_win(a in 0_u64..5, b in 0_u64..5) {
+            let (a, b) = (record("e", a, Some("1"), Verdict::Clean), record("e", b, Some("1"), Verdict::Clean));
+            prop_assert_eq!(a.may_replace(&b), a.generation > b.generation);
+        }
+
+        #[test]
+        fn of_two_records_of_other_bytes_the_later_event_wins(a in "[0-9A-F]{1,8}", b in "[0-9A-F]{1,8}") {
+            let (a, b) = (record("a", 1, Some(&a), Verdict::Clean), record("b", 2, Some(&b), Verdict::Clean));
+            prop_assert!(a.may_replace(&b) || b.may_replace(&a));
+            prop_assert_eq!(a.may_replace(&b), a.sequencer >= b.sequencer);
+        }
+    }
+
+    #[test]
+    fn a_passing_failure_may_be_made_good_by_the_same_definitions() {
+        let died = record("e", 2, None, Verdict::Unscannable { reason: Reason::EngineDied });
+        let clean = record("e", 2, None, Verdict::Clean);
+        assert!(clean.may_replace(&died) && !clean.may_replace(&clean));
+        assert!(!died.answers_for("e", Generation(2)) && clean.answers_for("e", Generation(2)));
+        assert!(!clean.answers_for("e", Generation(3)) && !clean.answers_for("other", Generation(1)));
+    }
+
+    #[test]
+    fn a_later_event_may_stand_for_other_bytes_of_the_same_etag() {
+        let (first, later) = (record("e", 2, Some("1"), Verdict::Clean), record("e", 2, Some("2"), Verdict::Clean));
+        assert!(later.may_replace(&first) && !first.may_replace(&later));
+        assert!(first.is_before(later.sequencer.as_ref()) && !later.is_before(first.sequencer.as_ref()));
+        assert!(!first.is_before(None));
+    }
+
+    #[test]
+    fn too_many_layers_are_not_recorded_in_part() {
+        let layer = Layer {
+            file_type: "CL_TYPE_TEXT_ASCII".into(),
+            size: 1,
+            depth: 1,
+            md5: "0".repeat(32),
+            sha1: "0".repeat(40),
+            sha256: "0".repeat(64),
+        };
+        let report = |listed: usize, counted: u64| Report {
+            layers: vec![layer.clone(); listed],
+            layer_count: counted,
+            ..Report::default()
+        };
+        assert_eq!(recorded_layers(&report(3, 3)).map(|layers| layers.len()), Some(3));
+        assert_eq!(recorded_layers(&report(3, 4)), None);
+        assert_eq!(recorded_layers(&report(MAX_RECORDED_LAYERS + 1, MAX_RECORDED_LAYERS as u64 + 1)), None);
+        assert_eq!(recorded_layers(&report(0, 0)), None);
+        let digests =
+            Digests { size: 2, md5: layer.md5.clone(), sha1: layer.sha1.clone(), sha256: layer.sha256.clone() };
+        let with = |derived: usize, unread| Report { derived: vec![digests.clone(); derived], unread, ..report(3, 3) };
+        let recorded = recorded_layers(&with(2, 0)).expect("few");
+        assert_eq!(recorded.iter().map(|layer| layer.size).collect::<Vec<_>>(), [1, 1, 1, 2, 2]);
+        assert_eq!(recorded_layers(&with(MAX_RECORDED_LAYERS, 0)), None);
+        assert_eq!(recorded_layers(&with(0, 1)), None, "not all can be told");
+    }
+}

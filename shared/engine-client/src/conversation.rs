@@ -1,0 +1,231 @@
+//! Many requests at once over the pipes of one child: each answer goes to the request of its id, in whatever order they come.
+//!
+//! Whatever the child says that was not asked ends it, and with it every request that is under way.
+
+use std::{
+    collections::HashMap,
+    io, mem,
+    path::Path,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use nacre_engine_protocol::{
+    Command, LineError, MAX_LINE_BYTES, Outcome, Request, Response, parse_line, write_message,
+};
+use tokio::{
+    io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
+    process::{ChildStdin, ChildStdout},
+    runtime::Handle,
+    sync::{OwnedSemaphorePermit, mpsc, oneshot, watch},
+    time::timeout,
+};
+
+use crate::{Death, EngineError, PROMPTLY, process::EngineProcess};
+
+/// A conversation with a child; the child is killed when it ends. Clones are the same conversation.
+#[derive(Clone, Debug)]
+pub(super) struct Conversation(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    state: Mutex<State>,
+    requests: mpsc::UnboundedSender<Vec<u8>>,
+    /// Why the child must die, told to the one who kills it.
+    doom: mpsc::UnboundedSender<Death>,
+    died: watch::Receiver<Option<(Death, String)>>,
+}
+
+#[derive(Debug)]
+struct State {
+    /// Absent once it is to die.
+    process: Option<EngineProcess>,
+    last_id: u64,
+    pending: HashMap<u64, Pending>,
+}
+
+/// A request under way.
+#[derive(Debug)]
+struct Pending {
+    /// Absent when nobody waits any more; the answer is then passed over.
+    asker: Option<oneshot::Sender<Outcome>>,
+    /// Held until the child has answered: it is at work until then, whoever waits.
+    _slot: Option<OwnedSemaphorePermit>,
+}
+
+impl Conversation {
+    /// Starts `command` with an empty environment in `directory`, and listens to it.
+    ///
+    /// # Errors
+    /// The operating system's.
+    pub(super) fn start(command: tokio::process::Command, directory: &Path) -> io::Result<Self> {
+        let (process, (stdin, stdout)) = EngineProcess::start(command, directory)?;
+        let (requests, lines) = mpsc::unbounded_channel();
+        let (doom, dooms) = mpsc::unbounded_channel();
+        let (death, died) = watch::channel(None);
+        let state = Mutex::new(State { process: Some(process), last_id: 0, pending: HashMap::new() });
+        let conversation = Self(Arc::new(Inner { state, requests, doom, died }));
+        tokio::spawn(write_all(stdin, lines));
+        tokio::spawn(listen(conversation.clone(), stdout, dooms, death));
+        Ok(conversation)
+    }
+
+    /// Returns the child's process id while it lives.
+    pub(super) fn process_id(&self) -> Option<u32> {
+        self.state().process.as_ref()?.id()
+    }
+
+    /// Sends a request and returns the outcome, which may be a failure. `slot` is kept until the child has answered, even when this
+    /// future is dropped before.
+    ///
+    /// # Errors
+    /// [`EngineError::Dead`].
+    pub(super) async fn ask(
+        &self,
+        command: Command,
+        slot: Option<OwnedSemaphorePermit>,
+        within: Duration,
+    ) -> Result<Outcome, EngineError> {
+        let is_scan = matches!(command, Command::Scan { .. });
+        let (asker, mut answer) = oneshot::channel();
+        let id = self.send(command, Pending { asker: Some(asker), _slot: slot })?;
+        let _waiting = Waiting { conversation: self, id, is_scan };
+        match timeout(within, &mut answer).await {
+            Ok(Ok(outcome)) => return Ok(outcome),
+            Ok(Err(_)) => {}
+            Err(_) => self.doom(Death::Late(within)),
+        }
+        Err(self.dead().await)
+    }
+
+    /// Kills the child; requests under way fail.
+    pub(super) fn doom(&self, cause: Death) {
+        self.0.doom.send(cause).ok();
+    }
+
+    /// Waits for the child's death, which is certain.
+    pub(super) async fn dead(&self) -> EngineError {
+        let mut died = self.0.died.clone();
+        let (cause, last_words) = match died.wait_for(Option::is_some).await {
+            Ok(death) => death.clone().unwrap_or((Death::Earlier, String::new())),
+            Err(_) => (Death::Earlier, String::new()),
+        };
+        EngineError::Dead { last_words, cause }
+    }
+
+    /// Kills the child at once.
+    pub(super) fn end(&self) {
+        let mut state = self.state();
+        drop(state.process.take());
+        state.pending.clear();
+        self.doom(Death::Earlier);
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn send(&self, command: Command, pending: Pending) -> Result<u64, EngineError> {
+        let earlier = || EngineError::Dead { last_words: String::new(), cause: Death::Earlier };
+        let mut state = self.state();
+        if state.process.is_none() {
+            return Err(earlier());
+        }
+        state.last_id += 1;
+        let id = state.last_id;
+        let mut line = Vec::new();
+        write_message(&mut line, &Request { id, command }).map_err(|_| earlier())?;
+        state.pending.insert(id, pending);
+        // Under the lock, so that ids go out in their order.
+        self.0.requests.send(line).map_err(|_| earlier())?;
+        Ok(id)
+    }
+
+    /// Hands an answer to who asked.
+    fn deliver(&self, Response { id, outcome }: Response) -> Result<(), Death> {
+        let pending = self.state().pending.remove(&id).ok_or(Death::OutOfTurn)?;
+        if let Some(asker) = pending.asker {
+            // Nobody may wait any more.
+            drop(asker.send(outcome));
+        }
+        Ok(())
+    }
+
+    /// The request `id` is dropped before its answer.
+    fn abandon(&self, id: u64, is_scan: bool) {
+        match self.state().pending.get_mut(&id) {
+            Some(pending) => pending.asker = None,
+            None => return,
+        }
+        match Handle::try_current() {
+            Ok(runtime) if is_scan => {
+                let conversation = self.clone();
+                // The answer to the scan itself comes before the answer to this.
+                runtime.spawn(async move { conversation.ask(Command::Cancel { scan: id }, None, PROMPTLY).await });
+            }
+            // Nothing else can be cancelled.
+            _ => {
+                let process = self.state().process.take();
+                drop(process);
+                self.doom(Death::Earlier);
+            }
+        }
+    }
+}
+
+/// Somebody waits for an answer.
+struct Waiting<'a> {
+    conversation: &'a Conversation,
+    id: u64,
+    is_scan: bool,
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.conversation.abandon(self.id, self.is_scan);
+    }
+}
+
+async fn write_all(mut stdin: ChildStdin, mut lines: mpsc::UnboundedReceiver<Vec<u8>>) {
+    while let Some(line) = lines.recv().await {
+        // A child that does not listen is found out by its silence.
+        if stdin.write_all(&line).await.is_err() {
+            return;
+        }
+    }
+}
+
+/// Delivers answers until something is wrong, and then ends the child.
+async fn listen(
+    conversation: Conversation,
+    mut answers: BufReader<ChildStdout>,
+    mut dooms: mpsc::UnboundedReceiver<Death>,
+    death: watch::Sender<Option<(Death, String)>>,
+) {
+    let cause = tokio::select! {
+        biased;
+        Some(doom) = dooms.recv() => doom,
+        cause = deliver_all(&conversation, &mut answers) => cause,
+    };
+    let process = conversation.state().process.take();
+    let last_words = match process {
+        Some(process) => process.end().await,
+        None => String::new(),
+    };
+    death.send_replace(Some((cause, last_words)));
+    // Their askers are told by the loss of the other end.
+    drop(mem::take(&mut conversation.state().pending));
+}
+
+async fn deliver_all(conversation: &Conversation, answers: &mut BufReader<ChildStdout>) -> Death {
+    let mut line = Vec::new();
+    loop {
+        line.clear();
+        // A child taken over by an object must not fill our memory.
+        let read = answers.take(MAX_LINE_BYTES as u64).read_until(b'\n', &mut line).await;
+        let response = read.map_err(LineError::Io).and_then(|_| parse_line(&line));
+        if let Err(death) = response.map_err(Death::from).and_then(|response| conversation.deliver(response)) {
+            return death;
+        }
+    }
+}

@@ -1,0 +1,288 @@
+//! Keeps engines warm over many files, several at once, and replaces those that die.
+
+use std::{
+    collections::HashMap,
+    env, fs, io,
+    num::NonZero,
+    path::{Path, PathBuf},
+    sync::{
+        Arc, Mutex as StdMutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    thread,
+    time::Duration,
+};
+
+use tokio::sync::Mutex;
+
+use crate::{
+    Death, EngineClient, EngineError,
+    protocol::{Failure, FailureCode, Hello, Limits, Loaded, Report},
+};
+
+/// Longest load of a full set of definitions: 16 s were measured for 6.45 million signatures on one core.
+const LOAD_TIMEOUT: Duration = Duration::from_mins(5);
+
+/// A file that killed its engine gets one more try in a fresh process.
+const ATTEMPTS: u32 = 2;
+
+/// How often a file is brought to a fresh process without an attempt because its engine died before: of other files.
+const FRESH_STARTS: u32 = 8;
+
+/// The engines of one process, each with the definitions of one directory: everything, or the part of a delta.
+#[derive(Debug)]
+pub struct EnginePool {
+    program: PathBuf,
+    scratch: PathBuf,
+    scans: usize,
+    /// By the directory of their definitions.
+    seats: StdMutex<HashMap<PathBuf, Arc<Seat>>>,
+}
+
+/// Where an engine runs, or is being started, or will be when it is asked for.
+type Seat = Mutex<Option<Arc<Running>>>;
+
+/// A child process with loaded definitions.
+#[derive(Debug)]
+struct Running {
+    client: EngineClient,
+    loaded: Loaded,
+    last_file: AtomicU64,
+}
+
+/// What examining a file came to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Examination {
+    /// The engine's report, and whether it can open RAR archives.
+    Seen {
+        /// What it saw.
+        report: Report,
+        /// Whether RAR archives could be opened.
+        unrar: bool,
+    },
+    /// The engine was not done in the time allowed.
+    TimedOut,
+    /// Every engine that tried died over it.
+    Died,
+}
+
+/// Why a file could not be examined; says nothing about the file.
+#[derive(Debug, thiserror::Error)]
+pub enum ExamineError<Fetch> {
+    /// The file's bytes could not be had.
+    #[error("the file could not be fetched")]
+    Fetch(Fetch),
+    /// No engine could be made ready.
+    #[error("no engine is ready")]
+    Engine(#[from] EngineError),
+}
+
+impl EnginePool {
+    /// Makes an empty pool that starts `program` with private directories under `scratch`, for as many scans at once as there are
+    /// cores.
+    pub fn new(program: PathBuf, scratch: PathBuf) -> Self {
+        let scans = thread::available_parallelism().map_or(1, NonZero::get);
+        Self { program, scratch, scans, seats: StdMutex::default() }
+    }
+
+    /// Each engine runs at most `scans` scans at once.
+    #[must_use]
+    pub fn with_scans(self, scans: usize) -> Self {
+        Self { scans, ..self }
+    }
+
+    /// Makes sure that an engine with the definitions of this directory is warm, and answers who it is and what it loaded.
+    /// A directory's content must never change: other definitions come in another directory. Engines with other definitions stay.
+    ///
+    /// # Errors
+    /// [`EngineError`] when the program cannot be started or refuses the definitions.
+    pub async fn ready(&self, definitions: &Path) -> Result<(Hello, Loaded), EngineError> {
+        let running = self.running(definitions).await?;
+        Ok((running.client.hello().clone(), running.loaded.clone()))
+    }
+
+    /// Asks the program who it is, in a child of its own that loads nothing.
+    ///
+    /// # Errors
+    /// [`EngineError`] when it cannot be started.
+    pub async fn hello(&self) -> Result<Hello, EngineError> {
+        Ok(EngineClient::start(&self.program, &self.scratch, 1).await?.hello().clone())
+    }
+
+    /// Takes the engine with these definitions out of use. It lives on until the last scan with it has ended.
+    pub fn dismiss(&self, definitions: &Path) {
+        self.seats().remove(definitions);
+    }
+
+    /// Memory of the warm engine with these definitions, in bytes; `None` when there is none or the system does not tell.
+    pub async fn memory(&self, definitions: &Path) -> Option<u64> {
+        let seat = self.seats().get(definitions).cloned()?;
+        let process = seat.lock().await.as_ref()?.client.process_id()?;
+        let status = fs::read_to_string(format!("/proc/{process}/status")).ok()?;
+        let kibibytes = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?.split_whitespace().next()?;
+        Some(kibibytes.parse::<u64>().ok()? << 10)
+    }
+
+    /// Examines the bytes that `fetch` writes to the path that it is given, in the time that is `allowed` after that. Both
+    /// may be asked several times. Files that are examined at once share the engine; fetching takes none of its time.
+    ///
+    /// # Errors
+    /// [`ExamineError`].
+    pub async fn examine<Error>(
+        &self,
+        definitions: &Path,
+        fetch: impl AsyncFn(&Path) -> Result<(), Error>,
+        limits: Limits,
+        allowed: impl Fn() -> Duration,
+    ) -> Result<Examination, ExamineError<Error>> {
+        let (mut attempts, mut fresh_starts) = (0, 0);
+        while attempts < ATTEMPTS && fresh_starts < FRESH_STARTS {
+            let running = self.running(definitions).await?;
+            let file = ScratchFile::claim(&running);
+            fetch(&file.path).await.map_err(ExamineError::Fetch)?;
+            let slot = running.client.slot().await;
+            let allowed = allowed();
+            if allowed.is_zero() {
+                return Ok(Examination::TimedOut);
+            }
+            match running.client.scan(slot, running.loaded.engine, &file.name, limits, allowed).await {
+                Ok(report) => return Ok(Examination::Seen { report, unrar: running.client.hello().unrar }),
+                Err(EngineError::Refused(Failure { code: FailureCode::DeadlineExceeded, .. })) => {
+                    return Ok(Examination::TimedOut);
+                }
+                Err(EngineError::Refused(Failure { code: FailureCode::WorkerDied, message })) => {
+                    tracing::warn!(cause = message, "engine worker died over a file");
+                    attempts += 1;
+                }
+                Err(EngineError::Dead { cause: Death::Earlier, .. }) => {
+                    self.retire(definitions, &running).await;
+                    fresh_starts += 1;
+                }
+                Err(error) => {
+                    // Whatever else went wrong, this child is not to be trusted with the next file.
+                    tracing::warn!(cause = nacre_core::telemetry::error_chain(&error), "engine died over a file");
+                    self.retire(definitions, &running).await;
+                    attempts += 1;
+                }
+            }
+        }
+        Ok(Examination::Died)
+    }
+
+    fn seats(&self) -> MutexGuard<'_, HashMap<PathBuf, Arc<Seat>>> {
+        self.seats.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The engine with these definitions. Whoever comes while it is being started waits for that one.
+    async fn running(&self, definitions: &Path) -> Result<Arc<Running>, EngineError> {
+        let seat = Arc::clone(self.seats().entry(definitions.to_owned()).or_default());
+        let mut current = seat.lock().await;
+        if let Some(warm) = current.as_ref() {
+            return Ok(Arc::clone(warm));
+        }
+        let started = Arc::new(self.start(definitions).await?);
+        Ok(Arc::clone(current.insert(started)))
+    }
+
+    /// Takes an engine that failed out of its seat. It lives on until the last scan with it has ended; one that has taken its place
+    /// already stays.
+    async fn retire(&self, definitions: &Path, running: &Arc<Running>) {
+        let Some(seat) = self.seats().get(definitions).cloned() else { return };
+        let mut current = seat.lock().await;
+        if current.as_ref().is_some_and(|current| Arc::ptr_eq(current, running)) {
+            *current = None;
+        }
+    }
+
+    async fn start(&self, definitions: &Path) -> Result<Running, EngineError> {
+        let client = EngineClient::start(&self.program, &self.scratch, self.scans).await?;
+        let loaded = client.load(definitions, LOAD_TIMEOUT).await?;
+        let sandbox = client.hello().sandbox;
+        tracing::info!(
+            signatures = loaded.signatures,
+            load_ms = loaded.load_ms,
+            compile_ms = loaded.compile_ms,
+            canary_ms = loaded.canary_ms,
+            seccomp = sandbox.seccomp,
+            landlock = ?sandbox.landlock,
+            "engine loaded"
+        );
+        Ok(Running { client, loaded, last_file: AtomicU64::new(0) })
+    }
+}
+
+/// A file in the engine's private directory that is gone when its scan is. No part of its name ever derives from a key or an
+/// uploader's name.
+struct ScratchFile {
+    name: String,
+    path: PathBuf,
+}
+
+impl ScratchFile {
+    fn claim(running: &Running) -> Self {
+        let name = format!("object-{}", running.last_file.fetch_add(1, Ordering::Relaxed));
+        let path = running.client.directory().join(&name);
+        Self { name, path }
+    }
+}
+
+impl Drop for ScratchFile {
+    fn drop(&mut self) {
+        // Nothing more can be done here; the private directory itself goes with its engine.
+        let _ = fs::remove_file(&self.path);
+    }
+}
+
+/// The engine program beside the running one, where packages and builds put it.
+///
+/// # Errors
+/// The operating system's, when it does not tell where the running program is.
+pub fn program_beside_us() -> io::Result<PathBuf> {
+    Ok(env::current_exe()?.with_file_name("nacre-engine"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    /// A program that speaks as the engine does; the first one started dies of the first two scans.
+    const PROGRAM: &str = r#"#!/bin/sh
+echo started >> PLACE/starts
+read hello; echo '{"id":1,"outcome":"hello","protocol":2,"clamav_version":"1.4.6","functionality_level":216,"unrar":false,"sandbox":{"seccomp":true,"landlock":"absent"}}'
+read load; echo '{"id":2,"outcome":"loaded","engine":1,"signatures":1,"eicar":[],"load_ms":0,"compile_ms":0,"canary_ms":0}'
+if ! [ -e PLACE/died ]; then : > PLACE/died; read one; read other; exit 1; fi
+id=3
+while read scan; do
+    echo "{\"id\":$id,\"outcome\":\"scanned\",\"status\":0,\"alerts\":[],\"limits_exceeded\":[],\"encrypted\":[],\"targets\":1,\"layers\":[],\"layer_count\":0,\"unopened\":0,\"messages\":[],\"bytes_scanned\":0,\"duration_ms\":0}"
+    id=$((id+1))
+done
+"#;
+
+    #[tokio::test]
+    async fn scans_that_lose_their_engine_share_one_fresh_one() {
+        let place = tempfile::tempdir().expect("a directory");
+        let program = place.path().join("engine");
+        fs::write(&program, PROGRAM.replace("PLACE", &place.path().to_string_lossy())).expect("a program");
+        fs::set_permissions(&program, fs::Permissions::from_mode(0o700)).expect("a program");
+        let pool = EnginePool::new(program, place.path().to_owned()).with_scans(2);
+        let examine = || async {
+            let fetch = async |path: &Path| fs::write(path, "content");
+            pool.examine(place.path(), fetch, Limits::default(), || Duration::from_secs(30)).await
+        };
+        let (one, other) = tokio::join!(examine(), examine());
+        for examined in [one, other] {
+            assert!(matches!(examined, Ok(Examination::Seen { .. })), "{examined:?}");
+        }
+        let starts = fs::read_to_string(place.path().join("starts")).expect("starts");
+        assert_eq!(starts.lines().count(), 2, "one restart for both");
+        let left = fs::read_dir(place.path()).expect("a directory").flatten();
+        // Each has its lock beside it.
+        let engines = left
+            .filter(|entry| entry.path().is_dir())
+            .filter(|entry| entry.file_name().to_string_lossy().starts_with("engine-"))
+            .count();
+        assert_eq!(engines, 1, "the dead engine's directory is gone");
+    }
+}

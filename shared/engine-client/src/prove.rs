@@ -1,0 +1,280 @@
+//! Tests on files that an incremental rescan concludes what a scan with everything would.
+
+mod set;
+
+use std::{
+    cell::Cell,
+    env, fs, io,
+    path::{Path, PathBuf},
+    time::{Duration, Instant},
+};
+
+use nacre_clamav::delta::Delta;
+use nacre_core::{
+    generation::Generation,
+    object::ObjectId,
+    rescan::{
+        conclude::{AddedNames, conclude, delta_files},
+        delta_summary::DeltaSummary,
+        plan::{Change, RescanPlan, loaded_by, plan_rescan},
+    },
+    scan_record::{EngineVersion, RecordSummary, ScanRecord, recorded_layers},
+    verdict::{Reason, Verdict, judge},
+};
+use nacre_engine_protocol::{Hello, Limits, Report};
+pub use set::{SetError, SignatureSet};
+
+use crate::{EngineError, EnginePool, Examination, ExamineError, claimed_directory::ClaimedDirectory};
+
+/// Longest scan of one file.
+const SCAN_TIMEOUT: Duration = Duration::from_mins(2);
+
+/// The generations that the two sets stand for.
+const OLD: Generation = Generation(1);
+const NEW: Generation = Generation(2);
+
+/// What one file showed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Trial {
+    /// The verdict of the elder set.
+    pub old: Verdict,
+    /// What the plan made of it.
+    pub plan: RescanPlan,
+    /// The verdict of the incremental rescan.
+    pub incremental: Verdict,
+    /// The verdict of the newer set in full.
+    pub full: Verdict,
+    /// Time of the incremental rescan.
+    pub incremental_time: Duration,
+    /// Time of the scan in full.
+    pub full_time: Duration,
+}
+
+impl Trial {
+    /// Whether both ways conclude the same. Of an infected file, the signatures that are named incrementally must be among those
+    /// that are named in full; where one that convicted it stands, it is not looked at again, and that one must be.
+    pub fn agrees(&self) -> bool {
+        match (&self.incremental, &self.full) {
+            (Verdict::Infected { signatures }, Verdict::Infected { signatures: all }) => match self.plan {
+                RescanPlan::Unaffected(_) => signatures.iter().any(|name| all.contains(name)),
+                _ => !signatures.is_empty() && signatures.iter().all(|name| all.contains(name)),
+            },
+            (Verdict::Unscannable { reason }, Verdict::Unscannable { reason: full }) => {
+                reason == full || (reason.is_passing() && full.is_passing())
+            }
+            (incremental, full) => incremental == full,
+        }
+    }
+}
+
+/// Two sets, what is between them, and the engines to try it with.
+#[derive(Debug)]
+pub struct Prover<'a> {
+    pool: &'a EnginePool,
+    old: &'a SignatureSet,
+    new: &'a SignatureSet,
+    /// What leads from the one to the other.
+    pub delta: Delta,
+    names: AddedNames,
+    change: Change,
+    engine: EngineVersion,
+    delta_directory: ClaimedDirectory,
+}
+
+/// Why nothing can be tried.
+#[derive(Debug, thiserror::Error)]
+pub enum ProveError {
+    /// An engine takes no part.
+    #[error("the engine is not ready")]
+    Engine(#[from] EngineError),
+    /// libclamav does not take what changed by itself.
+    #[error("the engine does not load what was added")]
+    DeltaEngine(#[source] EngineError),
+    /// What a delta engine loads cannot be written.
+    #[error("a directory for the delta cannot be filled: make room, or set TMPDIR")]
+    Directory(#[source] io::Error),
+    /// A file cannot be read.
+    #[error("{} cannot be read", .0.display())]
+    File(PathBuf, #[source] io::Error),
+}
+
+/// What a scan with a set in full came to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Scanned {
+    /// As the scanner records it.
+    pub record: ScanRecord,
+    /// The time that it took.
+    pub time: Duration,
+}
+
+impl<'a> Prover<'a> {
+    /// Works out what is between two sets.
+    ///
+    /// # Errors
+    /// [`ProveError`].
+    pub async fn new(pool: &'a EnginePool, old: &'a SignatureSet, new: &'a SignatureSet) -> Result<Self, ProveError> {
+        Self::after(pool, old, new, Delta::between(&old.files, &new.files)).await
+    }
+
+    /// Takes this delta for what is between two sets.
+    ///
+    /// # Errors
+    /// [`ProveError`].
+    pub async fn after(
+        pool: &'a EnginePool,
+        old: &'a SignatureSet,
+        new: &'a SignatureSet,
+        delta: Delta,
+    ) -> Result<Self, ProveError> {
+        let engine = version_of(pool.hello().await?);
+        let delta_directory = ClaimedDirectory::new(&env::temp_dir(), "nacre-delta-").map_err(ProveError::Directory)?;
+        let put = |name: &str, bytes: &[u8]| fs::write(delta_directory.path().join(name), bytes);
+        for (name, bytes) in delta_files(&delta, new.files.iter().cloned()) {
+            put(&name, &bytes).map_err(ProveError::Directory)?;
+        }
+        for path in &new.bytecode {
+            let name = path.file_name().unwrap_or_default();
+            fs::copy(path, delta_directory.path().join(name)).map_err(ProveError::Directory)?;
+        }
+        let change = Change::Known(DeltaSummary::of(&delta, loaded_by(&engine)));
+        let names = AddedNames::of(&delta, true);
+        Ok(Self { pool, old, new, delta, names, change, engine, delta_directory })
+    }
+
+    /// What is between the sets, gathered for planning.
+    pub fn change(&self) -> &Change {
+        &self.change
+    }
+
+    /// The engine that scans.
+    pub fn engine(&self) -> &EngineVersion {
+        &self.engine
+    }
+
+    /// Tries one file.
+    ///
+    /// # Errors
+    /// [`ProveError`].
+    pub async fn try_file(&self, path: &Path) -> Result<Trial, ProveError> {
+        let old = scan_in_full(self.pool, self.old, path).await?;
+        let full = scan_in_full(self.pool, self.new, path).await?;
+        self.try_scanned(path, (&old, &full), |record, change| self.plan(record, change)).await
+    }
+
+    /// The plan for a record of the elder set.
+    pub fn plan(&self, record: &RecordSummary, change: &Change) -> RescanPlan {
+        plan_rescan(record, NEW, &self.engine, change)
+    }
+
+    /// Tries one file, of which it is known what the two sets say in full, by any plan. A scan in full is made once, and counts for both
+    /// ways.
+    ///
+    /// # Errors
+    /// [`ProveError`].
+    pub async fn try_scanned(
+        &self,
+        path: &Path,
+        (old, full): (&Scanned, &Scanned),
+        plan: impl Fn(&RecordSummary, &Change) -> RescanPlan,
+    ) -> Result<Trial, ProveError> {
+        let record = &old.record;
+        let started = Instant::now();
+        let plan = plan(&RecordSummary::from(record), &self.change);
+        let concluded = match plan {
+            RescanPlan::UpToDate | RescanPlan::Unaffected(_) | RescanPlan::Unreported => Some(record.verdict.clone()),
+            RescanPlan::FullScan(_) => None,
+            RescanPlan::DeltaScan => self.scan_delta(path, record).await?,
+        };
+        let spent = started.elapsed();
+        let full_verdict = &full.record.verdict;
+        let (incremental, incremental_time) = match concluded {
+            Some(verdict) => (verdict, spent),
+            None => (full_verdict.clone(), spent + full.time),
+        };
+        let (old, full, full_time) = (record.verdict.clone(), full_verdict.clone(), full.time);
+        Ok(Trial { old, plan, incremental, full, incremental_time, full_time })
+    }
+
+    /// What a scan with what was added tells; `None` when only a scan in full can.
+    async fn scan_delta(&self, path: &Path, record: &ScanRecord) -> Result<Option<Verdict>, ProveError> {
+        let directory = self.delta_directory.path();
+        self.pool.ready(directory).await.map_err(ProveError::DeltaEngine)?;
+        Ok(match look(self.pool, directory, path).await? {
+            Look::Seen { report, unrar, .. } => conclude(record, &report, unrar, &self.names),
+            Look::Unseen(_) => None,
+        })
+    }
+}
+
+/// Scans a file with everything in a set.
+///
+/// # Errors
+/// [`ProveError`].
+pub async fn scan_in_full(pool: &EnginePool, set: &SignatureSet, path: &Path) -> Result<Scanned, ProveError> {
+    let (hello, _) = pool.ready(&set.directory).await?;
+    let started = Instant::now();
+    let seen = look(pool, &set.directory, path).await?;
+    let time = started.elapsed();
+    let mut record = ScanRecord {
+        object: ObjectId::new("files", path.to_string_lossy(), None),
+        etag: String::new(),
+        size: 0,
+        verdict: Verdict::Clean,
+        generation: OLD,
+        engine: version_of(hello),
+        targets: 0,
+        layers: None,
+        layer_count: 0,
+        scanned_at: chrono::DateTime::UNIX_EPOCH,
+        written_at: None,
+        sequencer: None,
+        reported: true,
+    };
+    match seen {
+        Look::Seen { report, unrar, size } => {
+            record.size = size;
+            record.verdict = judge(&report, size, unrar);
+            record.targets = report.targets;
+            record.layers = recorded_layers(&report);
+            record.layer_count = report.layer_count;
+        }
+        Look::Unseen(reason) => record.verdict = Verdict::Unscannable { reason },
+    }
+    Ok(Scanned { record, time })
+}
+
+fn version_of(hello: Hello) -> EngineVersion {
+    EngineVersion { version: hello.clamav_version, functionality_level: hello.functionality_level }
+}
+
+/// What an engine made of a file.
+enum Look {
+    Seen { report: Report, unrar: bool, size: u64 },
+    Unseen(Reason),
+}
+
+async fn look(pool: &EnginePool, definitions: &Path, path: &Path) -> Result<Look, ProveError> {
+    let unread = |error| ProveError::File(path.to_owned(), error);
+    let limits = Limits::default();
+    if fs::metadata(path).map_err(unread)?.len() > limits.max_file_size {
+        return Ok(Look::Unseen(Reason::TooLarge));
+    }
+    let size = Cell::new(0);
+    let copy = async |to: &Path| fs::copy(path, to).map(|copied| size.set(copied));
+    match pool.examine(definitions, copy, limits, || SCAN_TIMEOUT).await {
+        Ok(Examination::Seen { report, unrar }) => Ok(Look::Seen { report, unrar, size: size.get() }),
+        Ok(Examination::TimedOut) => Ok(Look::Unseen(Reason::TimeLimit)),
+        Ok(Examination::Died) => Ok(Look::Unseen(Reason::EngineDied)),
+        Err(ExamineError::Fetch(error)) => Err(unread(error)),
+        Err(ExamineError::Engine(error)) => Err(error.into()),
+    }
+}
+
+impl Drop for Prover<'_> {
+    fn drop(&mut self) {
+        self.pool.dismiss(self.delta_directory.path());
+    }
+}
+
+#[cfg(test)]
+mod tests;

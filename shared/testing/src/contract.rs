@@ -1,0 +1,69 @@
+//! What every implementation of a port must do, checked on the fakes here and on the adapters against a real endpoint.
+//!
+//! Each function panics with the law that was broken.
+#![expect(clippy::expect_used, reason = "a broken law is to panic")]
+
+mod definitions;
+mod objects;
+mod queue;
+mod records;
+mod topic;
+
+pub use definitions::{definitions_are_listed_and_removed, definitions_are_written_on_condition};
+pub use objects::{AWKWARD_KEYS, Versions, awkward_keys_are_found, objects_are_exact};
+pub use queue::queues_take_any_number;
+pub use records::{
+    many_are_looked_up_at_once, pages_hold_every_record_once, records_come_back_as_they_were,
+    records_follow_their_order, removals_respect_the_order_of_events, renewals_are_of_what_was_found,
+    reports_are_of_the_stored_record,
+};
+pub use topic::topics_take_any_number;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        memory_definitions::MemoryDefinitions, memory_objects::MemoryObjects, memory_queue::MemoryQueue,
+        memory_records::MemoryRecords, memory_topic::MemoryTopic,
+    };
+    use nacre_core::object::ObjectId;
+
+    #[tokio::test]
+    async fn objects_in_memory_keep_the_contract() {
+        let objects = MemoryObjects::default();
+        let gone = objects.put("versioned", "key", "gone");
+        let elder = objects.put("versioned", "key", "elder");
+        let latest = objects.put("versioned", "key", "latest");
+        objects.delete_version(&gone);
+        objects.put("versioned", "hidden", "x");
+        let marker = objects.hide("versioned", "hidden");
+        let scratch = tempfile::tempdir().unwrap();
+        objects_are_exact(&objects, &Versions { elder, latest, gone, marker }, scratch.path()).await;
+        let awkward: Vec<ObjectId> = AWKWARD_KEYS.iter().map(|key| objects.put("plain", key, *key)).collect();
+        awkward_keys_are_found(&objects, &awkward, scratch.path()).await;
+    }
+
+    #[tokio::test]
+    async fn records_in_memory_keep_the_contract() {
+        let records = MemoryRecords::default();
+        records_come_back_as_they_were(&records, "bucket").await;
+        records_follow_their_order(&records, "bucket").await;
+        reports_are_of_the_stored_record(&records, "bucket").await;
+        removals_respect_the_order_of_events(&records, "bucket").await;
+        renewals_are_of_what_was_found(&records, "bucket").await;
+        pages_hold_every_record_once(&records, "bucket", 25).await;
+        many_are_looked_up_at_once(&records, "bucket").await;
+    }
+
+    #[tokio::test]
+    async fn definitions_and_topics_in_memory_keep_the_contract() {
+        definitions_are_written_on_condition(&MemoryDefinitions::default()).await;
+        definitions_are_listed_and_removed(&MemoryDefinitions::default()).await;
+        let topic = MemoryTopic::default();
+        let published = topics_take_any_number(&topic, 25).await;
+        assert_eq!(topic.messages(), published);
+        let queue = MemoryQueue::default();
+        let sent = queues_take_any_number(&queue, 25).await;
+        assert_eq!(queue.take(), sent);
+    }
+}

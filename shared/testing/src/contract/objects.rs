@@ -1,0 +1,109 @@
+//! What an object store must do.
+
+use std::{fs, os::unix::fs::PermissionsExt, path::Path};
+
+use nacre_core::{
+    object::ObjectId,
+    port::{ObjectHead, ObjectStore, StoreError},
+    tag_policy::Tag,
+};
+
+/// Keys that a careless implementation mangles.
+pub const AWKWARD_KEYS: [&str; 6] =
+    ["with space", "plus+and%percent%2B", "ünï/çødé €", "../../etc/passwd", "a//b/", "?versionId=null&x=#"];
+
+/// Versions in a bucket that keeps them.
+#[derive(Clone, Debug)]
+pub struct Versions {
+    /// An elder version, with the content `elder` and no tags.
+    pub elder: ObjectId,
+    /// The latest version of the same key, with the content `latest` and no tags.
+    pub latest: ObjectId,
+    /// A version of the same key that was deleted for good.
+    pub gone: ObjectId,
+    /// A delete marker, the latest version of another key.
+    pub marker: ObjectId,
+}
+
+/// Objects are read and tagged at exactly the version that is named; `scratch` is an empty directory.
+///
+/// # Panics
+/// When a law is broken.
+pub async fn objects_are_exact(store: &impl ObjectStore, versions: &Versions, scratch: &Path) {
+    let Versions { elder, latest, gone, marker } = versions;
+    let head = store.head(elder).await.expect("the elder version is there");
+    assert_eq!((&head.version_id, head.size), (&elder.version_id, 5), "HEAD answers for the named version");
+    assert!(head.written_at.is_some(), "HEAD tells when it was written");
+    assert!(!head.etag.contains('"'), "an ETag comes without its quotes");
+    let unnamed = ObjectId { version_id: None, ..elder.clone() };
+    let current = store.head(&unnamed).await.expect("the latest version is there");
+    assert_eq!(current.version_id, latest.version_id, "without a version the latest is meant");
+
+    tags_stay_on_their_version(store, elder, latest).await;
+    bytes_are_those_that_head_told(store, elder, &head, scratch).await;
+
+    let hidden = ObjectId { version_id: None, ..marker.clone() };
+    let missing = ObjectId { key: "no such key".into(), ..unnamed };
+    let elsewhere = ObjectId { bucket: format!("{}-no-such-bucket", elder.bucket), ..missing.clone() };
+    for object in [gone, marker, &hidden, &missing, &elsewhere] {
+        let found = store.head(object).await;
+        assert!(matches!(found, Err(StoreError::NotFound)), "{object} is not there: {found:?}");
+        let read = store.download(object, &head, &scratch.join("absent")).await;
+        assert!(matches!(read, Err(StoreError::NotFound)), "{object} has no bytes: {read:?}");
+        let tags = store.tags(object).await;
+        assert!(matches!(tags, Err(StoreError::NotFound)), "{object} has no tags: {tags:?}");
+        let tagged = store.put_tags(object, &[Tag::new("k", "v")]).await;
+        assert!(matches!(tagged, Err(StoreError::NotFound)), "{object} takes no tags: {tagged:?}");
+    }
+}
+
+async fn tags_stay_on_their_version(store: &impl ObjectStore, elder: &ObjectId, latest: &ObjectId) {
+    let foreign = [Tag::new("owner", "someone else")];
+    store.put_tags(latest, &foreign).await.expect("the latest version takes tags");
+    assert!(store.tags(elder).await.expect("it may have tags").is_empty(), "tags stay on the named version");
+    for tags in [vec![Tag::new("a key", "a+value=1/@:_"), Tag::new("b", "")], vec![Tag::new("c", "1")], vec![]] {
+        store.put_tags(elder, &tags).await.expect("the elder version takes tags");
+        let mut found = store.tags(elder).await.expect("it may have tags");
+        found.sort();
+        assert_eq!(found, tags, "a new set takes the place of the whole old one");
+    }
+    assert_eq!(store.tags(latest).await.expect("it has tags"), foreign, "another version's tags survive");
+}
+
+async fn bytes_are_those_that_head_told(store: &impl ObjectStore, elder: &ObjectId, head: &ObjectHead, scratch: &Path) {
+    let path = scratch.join("elder");
+    store.download(elder, head, &path).await.expect("the elder version can be read");
+    assert_eq!(fs::read(&path).expect("it was written"), b"elder", "the named version's bytes arrive");
+    let mode = fs::metadata(&path).expect("it was written").permissions().mode();
+    assert_eq!(mode & 0o777, 0o600, "nobody else reads an object's bytes");
+    assert!(store.download(elder, head, &path).await.is_err(), "no file that exists is written over");
+
+    let unnamed = ObjectId { version_id: None, ..elder.clone() };
+    let other = store.download(&unnamed, head, &scratch.join("other")).await;
+    assert!(matches!(other, Err(StoreError::PreconditionFailed)), "bytes of another ETag do not arrive: {other:?}");
+    assert!(!scratch.join("other").exists(), "nothing is written of bytes with another ETag");
+    for size in [4, 6] {
+        let told = ObjectHead { size, ..head.clone() };
+        let cut = store.download(elder, &told, &scratch.join(size.to_string())).await;
+        assert!(matches!(cut, Err(StoreError::Unexpected(_))), "5 bytes are not {size}: {cut:?}");
+        let written = fs::metadata(scratch.join(size.to_string())).map_or(0, |file| file.len());
+        assert!(written <= size, "no more is written than was told");
+    }
+}
+
+/// Objects of every key can be read and tagged; each has its own key as content, in a bucket that never kept versions.
+///
+/// # Panics
+/// When a law is broken.
+pub async fn awkward_keys_are_found(store: &impl ObjectStore, objects: &[ObjectId], scratch: &Path) {
+    for (n, object) in objects.iter().enumerate() {
+        let head = store.head(object).await.expect("it is there");
+        assert_eq!(head.version_id, None, "{object}: a bucket that never kept versions names none");
+        let path = scratch.join(format!("awkward-{n}"));
+        store.download(object, &head, &path).await.expect("it can be read");
+        assert_eq!(fs::read(&path).expect("it was written"), object.key.as_bytes(), "{object} is itself");
+        let tags = [Tag::new("n", n.to_string())];
+        store.put_tags(object, &tags).await.expect("it takes tags");
+        assert_eq!(store.tags(object).await.expect("it has tags"), tags, "{object} has its own tags");
+    }
+}

@@ -1,0 +1,190 @@
+//! A failure injector: of all calls to the ports that share a plan, the n-th fails.
+
+use std::{
+    path::Path,
+    sync::atomic::{AtomicU64, Ordering},
+};
+
+use nacre_core::{
+    generation::Generation,
+    object::{ObjectId, Sequencer},
+    port::{
+        BusEvent, DefinitionsStore, EventBus, Listed, ObjectHead, ObjectStore, Page, RecordLookup, RecordPages,
+        RecordStore, Segment, StoreError, Stored, TableExtent, Topic, TopicMessage, WorkQueue, WriteCondition,
+    },
+    scan_record::{RecordSummary, ScanRecord},
+    tag_policy::Tag,
+};
+
+/// When the failing call fails: a caller cannot tell the two apart, and both must converge.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum When {
+    /// Before it had any effect.
+    Before,
+    /// After it took effect: only the answer was lost.
+    After,
+}
+
+/// Which call fails.
+#[derive(Debug)]
+pub struct Plan {
+    nth: u64,
+    when: When,
+    calls: AtomicU64,
+}
+
+impl Plan {
+    /// Fails the `nth` call, counted from 1.
+    pub fn new(nth: u64, when: When) -> Self {
+        Self { nth, when, calls: AtomicU64::new(0) }
+    }
+
+    /// Fails no call.
+    pub fn never() -> Self {
+        Self::new(0, When::Before)
+    }
+
+    /// Whether the failing call was reached.
+    pub fn was_reached(&self) -> bool {
+        self.calls.load(Ordering::SeqCst) >= self.nth
+    }
+
+    async fn call<T>(&self, call: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
+        let fails = self.calls.fetch_add(1, Ordering::SeqCst) + 1 == self.nth;
+        let failure = || Err(StoreError::Unavailable("injected failure".into()));
+        match (fails, self.when) {
+            (true, When::Before) => failure(),
+            (true, When::After) => call.await.and_then(|_| failure()),
+            (false, _) => call.await,
+        }
+    }
+}
+
+/// A port of which one call fails.
+#[derive(Debug)]
+pub struct Failing<'a, Port> {
+    /// The port itself.
+    pub port: &'a Port,
+    /// Which call fails.
+    pub plan: &'a Plan,
+}
+
+impl<Port: ObjectStore> ObjectStore for Failing<'_, Port> {
+    async fn head(&self, object: &ObjectId) -> Result<ObjectHead, StoreError> {
+        self.plan.call(self.port.head(object)).await
+    }
+
+    async fn download(&self, object: &ObjectId, head: &ObjectHead, path: &Path) -> Result<(), StoreError> {
+        self.plan.call(self.port.download(object, head, path)).await
+    }
+
+    async fn tags(&self, object: &ObjectId) -> Result<Vec<Tag>, StoreError> {
+        self.plan.call(self.port.tags(object)).await
+    }
+
+    async fn put_tags(&self, object: &ObjectId, tags: &[Tag]) -> Result<(), StoreError> {
+        self.plan.call(self.port.put_tags(object, tags)).await
+    }
+
+    async fn copy(&self, object: &ObjectId, etag: &str, to: &ObjectId) -> Result<(), StoreError> {
+        self.plan.call(self.port.copy(object, etag, to)).await
+    }
+
+    async fn write(&self, object: &ObjectId, bytes: Vec<u8>) -> Result<(), StoreError> {
+        self.plan.call(self.port.write(object, bytes)).await
+    }
+
+    async fn delete(&self, object: &ObjectId, etag: &str) -> Result<(), StoreError> {
+        self.plan.call(self.port.delete(object, etag)).await
+    }
+}
+
+impl<Port: EventBus> EventBus for Failing<'_, Port> {
+    async fn put(&self, events: &[BusEvent]) -> Result<(), StoreError> {
+        self.plan.call(self.port.put(events)).await
+    }
+}
+
+impl<Port: RecordStore> RecordStore for Failing<'_, Port> {
+    async fn load(&self, object: &ObjectId) -> Result<Option<ScanRecord>, StoreError> {
+        self.plan.call(self.port.load(object)).await
+    }
+
+    async fn save(&self, record: &ScanRecord) -> Result<(), StoreError> {
+        self.plan.call(self.port.save(record)).await
+    }
+
+    async fn mark_reported(&self, record: &ScanRecord) -> Result<(), StoreError> {
+        self.plan.call(self.port.mark_reported(record)).await
+    }
+
+    async fn remove(&self, object: &ObjectId, removed_at: Option<&Sequencer>) -> Result<(), StoreError> {
+        self.plan.call(self.port.remove(object, removed_at)).await
+    }
+}
+
+impl<Port: RecordLookup> RecordLookup for Failing<'_, Port> {
+    async fn recorded_etags(&self, objects: &[ObjectId]) -> Result<Vec<Option<String>>, StoreError> {
+        self.plan.call(self.port.recorded_etags(objects)).await
+    }
+}
+
+impl<Port: RecordPages> RecordPages for Failing<'_, Port> {
+    type Cursor = Port::Cursor;
+
+    async fn extent(&self) -> Result<TableExtent, StoreError> {
+        self.plan.call(self.port.extent()).await
+    }
+
+    async fn renew(&self, record: &RecordSummary, published: Generation) -> Result<(), StoreError> {
+        self.plan.call(self.port.renew(record, published)).await
+    }
+
+    async fn page(&self, segment: Segment, after: Option<Self::Cursor>) -> Result<Page<Self::Cursor>, StoreError> {
+        self.plan.call(self.port.page(segment, after)).await
+    }
+}
+
+impl<Port: Topic> Topic for Failing<'_, Port> {
+    async fn publish(&self, message: &TopicMessage) -> Result<(), StoreError> {
+        self.plan.call(self.port.publish(message)).await
+    }
+
+    async fn publish_all(&self, messages: &[TopicMessage]) -> Result<Vec<usize>, StoreError> {
+        self.plan.call(self.port.publish_all(messages)).await
+    }
+}
+
+impl<Port: WorkQueue> WorkQueue for Failing<'_, Port> {
+    async fn send(&self, bodies: &[String]) -> Result<(), StoreError> {
+        self.plan.call(self.port.send(bodies)).await
+    }
+}
+
+impl<Port: DefinitionsStore> DefinitionsStore for Failing<'_, Port> {
+    async fn read(&self, key: &str, limit: u64) -> Result<Stored, StoreError> {
+        self.plan.call(self.port.read(key, limit)).await
+    }
+
+    async fn read_changed(&self, key: &str, etag: Option<&str>, limit: u64) -> Result<Option<Stored>, StoreError> {
+        self.plan.call(self.port.read_changed(key, etag, limit)).await
+    }
+
+    async fn write(
+        &self,
+        key: &str,
+        bytes: Vec<u8>,
+        tags: &[Tag],
+        condition: WriteCondition<'_>,
+    ) -> Result<String, StoreError> {
+        self.plan.call(self.port.write(key, bytes, tags, condition)).await
+    }
+
+    async fn list(&self, prefix: &str, limit: usize) -> Result<Vec<Listed>, StoreError> {
+        self.plan.call(self.port.list(prefix, limit)).await
+    }
+
+    async fn remove(&self, key: &str) -> Result<(), StoreError> {
+        self.plan.call(self.port.remove(key)).await
+    }
+}

@@ -1,0 +1,110 @@
+//! Scan records in memory.
+
+use std::{collections::BTreeMap, sync::Mutex};
+
+use nacre_core::{
+    generation::Generation,
+    object::{ObjectId, Sequencer},
+    port::{Page, RecordLookup, RecordPages, RecordStore, Segment, StoreError, TableExtent},
+    scan_record::{RecordSummary, ScanRecord},
+};
+
+use crate::lock;
+
+/// Records of one page.
+const PAGE_RECORDS: usize = 3;
+
+/// Scan records in memory.
+#[derive(Debug, Default)]
+pub struct MemoryRecords {
+    records: Mutex<BTreeMap<(String, String), ScanRecord>>,
+}
+
+impl MemoryRecords {
+    /// All records, in the order of their keys.
+    pub fn records(&self) -> Vec<ScanRecord> {
+        lock(&self.records).values().cloned().collect()
+    }
+}
+
+fn key(object: &ObjectId) -> (String, String) {
+    (object.partition_key(), object.sort_key().to_owned())
+}
+
+impl RecordStore for MemoryRecords {
+    async fn load(&self, object: &ObjectId) -> Result<Option<ScanRecord>, StoreError> {
+        Ok(lock(&self.records).get(&key(object)).cloned())
+    }
+
+    async fn save(&self, record: &ScanRecord) -> Result<(), StoreError> {
+        let mut records = lock(&self.records);
+        let key = key(&record.object);
+        if records.get(&key).is_some_and(|stored| !record.may_replace(stored)) {
+            return Err(StoreError::PreconditionFailed);
+        }
+        records.insert(key, record.clone());
+        Ok(())
+    }
+
+    async fn mark_reported(&self, record: &ScanRecord) -> Result<(), StoreError> {
+        let mut records = lock(&self.records);
+        let same = |stored: &&mut ScanRecord| {
+            stored.etag == record.etag
+                && stored.generation == record.generation
+                && stored.scanned_at == record.scanned_at
+        };
+        let stored = records.get_mut(&key(&record.object)).filter(same).ok_or(StoreError::PreconditionFailed)?;
+        stored.reported = true;
+        Ok(())
+    }
+
+    async fn remove(&self, object: &ObjectId, removed_at: Option<&Sequencer>) -> Result<(), StoreError> {
+        let mut records = lock(&self.records);
+        let newer = |stored: &ScanRecord| match (&stored.sequencer, removed_at) {
+            (Some(stored), Some(removed_at)) => stored.order(removed_at).is_gt(),
+            _ => false,
+        };
+        if !records.get(&key(object)).is_some_and(newer) {
+            records.remove(&key(object));
+        }
+        Ok(())
+    }
+}
+
+impl RecordLookup for MemoryRecords {
+    async fn recorded_etags(&self, objects: &[ObjectId]) -> Result<Vec<Option<String>>, StoreError> {
+        let records = lock(&self.records);
+        Ok(objects.iter().map(|object| records.get(&key(object)).map(|record| record.etag.clone())).collect())
+    }
+}
+
+impl RecordPages for MemoryRecords {
+    type Cursor = usize;
+
+    async fn extent(&self) -> Result<TableExtent, StoreError> {
+        let items = lock(&self.records).len() as u64;
+        Ok(TableExtent { items, bytes: items * 500 })
+    }
+
+    async fn renew(&self, record: &RecordSummary, published: Generation) -> Result<(), StoreError> {
+        let mut records = lock(&self.records);
+        let same = |stored: &&mut ScanRecord| {
+            stored.etag == record.etag && stored.generation == record.generation && stored.reported
+        };
+        let stored = records.get_mut(&key(&record.object)).filter(same).ok_or(StoreError::PreconditionFailed)?;
+        stored.generation = published;
+        Ok(())
+    }
+
+    async fn page(&self, segment: Segment, after: Option<usize>) -> Result<Page<usize>, StoreError> {
+        let records = lock(&self.records);
+        let ours = records.values().enumerate().filter(|(n, _)| n % segment.total as usize == segment.index as usize);
+        let left: Vec<&ScanRecord> = ours.map(|(_, record)| record).skip(after.unwrap_or(0)).collect();
+        let summary = |record: &&ScanRecord| RecordSummary {
+            object: record.object.at_version(Some(record.object.sort_key().to_owned())),
+            ..RecordSummary::from(*record)
+        };
+        let next = (left.len() > PAGE_RECORDS).then(|| after.unwrap_or(0) + PAGE_RECORDS);
+        Ok(Page { records: left.iter().take(PAGE_RECORDS).map(summary).collect(), unreadable: 0, next })
+    }
+}
