@@ -133,7 +133,7 @@ pub(crate) fn rich_text(members: &[&[u8]]) -> Vec<u8> {
         let package = [b"\x02\0a\0a\0\0\0\x03\0\x02\0\0\0a\0", &size[..], member, &[0; 2]].concat();
         let head = [&number32(0x501)[..], &number32(2), &number32(8), b"Package\0", &[0; 8]].concat();
         let object = hex::encode([&head[..], &number32(package.len()), &package].concat());
-        write!(text, "{{\\object\\objemb{{\\*\\objdata {object}}}}}\n").unwrap();
+        writeln!(text, "{{\\object\\objemb{{\\*\\objdata {object}}}}}").unwrap();
     }
     text.extend(b"more text of a document \\par\n".repeat((12 << 20) / 29));
     text.push(b'}');
