@@ -76,6 +76,9 @@ unsafe extern "C" {
     fn cl_load(path: *const c_char, engine: *mut RawEngine, signatures: *mut c_uint, options: c_uint) -> c_uint;
     fn cl_engine_compile(engine: *mut RawEngine) -> c_uint;
     fn cl_engine_free(engine: *mut RawEngine) -> c_uint;
+    fn cl_engine_settings_copy(engine: *const RawEngine) -> *mut c_void;
+    fn cl_engine_settings_apply(engine: *mut RawEngine, settings: *const c_void) -> c_uint;
+    fn cl_engine_settings_free(settings: *mut c_void) -> c_uint;
     fn cl_scandesc_callback(
         descriptor: c_int,
         file_name: *const c_char,
@@ -96,6 +99,8 @@ impl Code {
     pub(crate) const SUCCESS: Self = Self(0);
     /// `CL_VIRUS`.
     pub(crate) const VIRUS: Self = Self(1);
+    /// `CL_EMEM`.
+    const MEMORY: Self = Self(20);
 
     fn checked(code: c_uint) -> Result<(), Self> {
         if code == Self::SUCCESS.0 { Ok(()) } else { Err(Self(code)) }
@@ -212,15 +217,29 @@ impl Engine {
 
     /// Loads a database file or a directory of them and returns the number of signatures added.
     ///
+    /// In the engine, libclamav's cache of clean files is on by its setting, and does not exist.
+    ///
+    /// It must be on: only then does `cli_magic_scan` of 1.4 hash a layer before it is parsed. Without that hash a signature with
+    /// `HandlerType` alerts on a layer instead of re-typing it (`lsig_eval`). And each alert makes `cli_check_fp` hash every layer
+    /// around it that has no hash yet, in the middle of its parsing: of a map over 8 MiB `fmap_aging` then drops pages that its
+    /// parser still points to, and the parser reads zeros and stops in silence. A probe alerts on every layer.
+    ///
+    /// It must not exist: content that raises no alert because an allow-list trusts the archive around it would be cached as clean,
+    /// and skipped where it stands outside of that archive. `cl_load` makes the cache if the setting is on at that time;
+    /// `cl_engine_settings_apply` changes the setting without making it.
+    ///
     /// # Errors
     /// libclamav's; the engine is then only good for being dropped. `CL_EARG` once compiled.
     pub(crate) fn load(&mut self, path: &CStr) -> Result<u32, Code> {
         if self.compiled {
             return Err(Code(3));
         }
+        let with_cache = Settings::of(self)?;
+        self.set_number(Field::DisableCache, 1)?;
         let mut signatures = 0;
         // SAFETY: the engine is live, not yet compiled and borrowed exclusively; the path is terminated.
         let code = unsafe { cl_load(path.as_ptr(), self.raw.as_ptr(), &raw mut signatures, DATABASE_OPTIONS) };
+        with_cache.apply(self)?;
         Code::checked(code).map(|()| signatures)
     }
 
@@ -260,6 +279,28 @@ impl Engine {
             )
         };
         (Code(code), scanned.saturating_mul(COUNT_PRECISION))
+    }
+}
+
+/// All settings of an engine, as they were.
+struct Settings(NonNull<c_void>);
+
+impl Settings {
+    fn of(engine: &Engine) -> Result<Self, Code> {
+        // SAFETY: the engine is live.
+        NonNull::new(unsafe { cl_engine_settings_copy(engine.raw.as_ptr()) }).map(Self).ok_or(Code::MEMORY)
+    }
+
+    fn apply(&self, engine: &mut Engine) -> Result<(), Code> {
+        // SAFETY: both are live, the engine is borrowed exclusively and copies what the settings own.
+        Code::checked(unsafe { cl_engine_settings_apply(engine.raw.as_ptr(), self.0.as_ptr()) })
+    }
+}
+
+impl Drop for Settings {
+    fn drop(&mut self) {
+        // SAFETY: the settings are live and this is their only owner.
+        unsafe { cl_engine_settings_free(self.0.as_ptr()) };
     }
 }
 

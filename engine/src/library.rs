@@ -55,8 +55,6 @@ impl LoadedEngine {
         fs::write(&probes_file, probes.signatures()).map_err(|error| internal("cannot write the probes", &error))?;
         let mut engine = Engine::new(library).ok_or_else(|| internal("no engine", &"out of memory"))?;
         engine.set_text(Field::TemporaryDirectory, &c_path(scratch)?).map_err(|code| internal("tmpdir", &code))?;
-        // A cached clean answer would come without layers and targets.
-        engine.set_number(Field::DisableCache, 1).map_err(|code| internal("cache", &code))?;
 
         let started = Instant::now();
         let (loaded, seen) = observe(|| engine.load(directory));

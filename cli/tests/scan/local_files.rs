@@ -87,6 +87,27 @@ fn what_cannot_be_scanned_is_never_clean() {
     assert_eq!(told, [(Some("unscannable"), Some("encrypted")), (Some("unscannable"), Some("not_found"))]);
 }
 
+/// libclamav 1.4 does neither where it has no hash of a file before it looks into it.
+#[test]
+fn a_retyped_file_is_clean_and_a_large_document_is_not() {
+    let (definitions, files) = world();
+    let signature = format!("Retype;Engine:81-255,Target:0,HandlerType:CL_TYPE_HTML;0;{}\n", hex::encode("A Page"));
+    fs::write(definitions.path().join("retype.ldb"), signature).unwrap();
+    fs::write(files.path().join("a.txt"), "A Page, and nothing else\n").unwrap();
+    let object = |content: &[u8]| {
+        let length = |bytes: &[u8]| u32::try_from(bytes.len()).unwrap().to_le_bytes();
+        let package = [b"\x02\0a\0a\0\0\0\x03\0\x02\0\0\0a\0", &length(content)[..], content, &[0; 2]].concat();
+        let head = [&b"\x01\x05\0\0\x02\0\0\0\x08\0\0\0Package\0"[..], &[0; 8], &length(&package)].concat();
+        format!("{{\\object\\objemb{{\\*\\objdata {}}}}}\n", hex::encode([head, package].concat()))
+    };
+    let objects = [object(b"just some words"), object(b"and some others"), object(&eicar())].concat();
+    let text = "more text of a document \\par\n".repeat((12 << 20) / 29);
+    fs::write(files.path().join("b.rtf"), format!("{{\\rtf1\\ansi hello\n{objects}{text}}}")).unwrap();
+    let results = lines(&nacre_scan(definitions.path(), &["--json", files.path().to_str().unwrap()]));
+    let told: Vec<_> = results.iter().map(|result| result["verdict"].as_str().unwrap()).collect();
+    assert_eq!(told, ["clean", "infected"], "{results:?}");
+}
+
 #[test]
 fn definitions_that_cannot_be_used_are_an_error_with_a_remedy() {
     let (definitions, files) = world();

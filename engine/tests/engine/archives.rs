@@ -48,7 +48,7 @@ fn header(name: &[u8], kind: u8, size: &[u8]) -> Vec<u8> {
     header
 }
 
-fn entry(name: &[u8], kind: u8, data: &[u8]) -> Vec<u8> {
+pub(crate) fn entry(name: &[u8], kind: u8, data: &[u8]) -> Vec<u8> {
     let mut entry = header(name, kind, format!("{:011o}", data.len()).as_bytes());
     entry.extend(data);
     entry.resize(entry.len().next_multiple_of(512), 0);

@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, fs, path::Path, process::Command};
 use crate::driver::{Engine, TEST_FILES_SIGNATURE, directory_of, eicar, hdb, test_files, zip};
 
 /// What clamscan finds in a file.
-fn clamscan(definitions: &Path, file: &Path) -> Option<BTreeSet<String>> {
+pub(crate) fn clamscan(definitions: &Path, file: &Path) -> Option<BTreeSet<String>> {
     let options = ["--allmatch", "--alert-exceeds-max=yes", "--alert-encrypted=yes", "--no-summary", "--database"];
     let output = Command::new("clamscan").args(options).arg(definitions).arg(file).output().ok()?;
     let text = String::from_utf8(output.stdout).unwrap();

@@ -7,11 +7,15 @@ mod archives;
 #[cfg(test)]
 mod concurrency;
 #[cfg(test)]
+mod containers;
+#[cfg(test)]
 mod differential;
 #[cfg(test)]
 mod driver;
 #[cfg(test)]
 mod fail_closed;
+#[cfg(test)]
+mod hashes;
 #[cfg(test)]
 mod hostile_corpus;
 #[cfg(test)]
