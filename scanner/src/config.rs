@@ -37,7 +37,7 @@ pub const SETTINGS: &[Setting] = settings_table![
     "NACRE_STATUS_UNSCANNABLE", "`UNSCANNABLE`", "status of an object of which nobody knows";
     "NACRE_RESULT_DIALECTS", "`predecessor`", "further products' words for the same verdict, separated by commas: `predecessor`, `guardduty`, `cdk-serverless-clamscan`";
     "AV_STATUS_SNS_ARN", "none", "topic of results";
-    "AV_STATUS_SNS_PUBLISH_CLEAN", "`True`", "whether clean results are published there";
+    "AV_STATUS_SNS_PUBLISH_CLEAN", "`True`", "whether clean results are published there; the template sets it by `PublishClean`, which is `False` by default";
     "AV_STATUS_SNS_PUBLISH_INFECTED", "`True`", "whether infected results are published there";
     "NACRE_EVENT_BUS", "none", "EventBridge bus of results, by name or ARN, in the words of every dialect";
     "AV_SCAN_START_SNS_ARN", "none", "topic that is told when a scan begins";

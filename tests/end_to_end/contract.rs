@@ -1,6 +1,6 @@
 //! The adapters keep the contract that the fakes keep, on a real endpoint.
 
-use std::{collections::BTreeMap, io::Write, time::Duration};
+use std::{collections::BTreeMap, time::Duration};
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use aws_sdk_s3::types::{
@@ -15,30 +15,11 @@ use nacre_core::{
     port::{ObjectHead, ObjectStore, RecordPages, RecordStore, Segment, StoreError, TopicMessage},
     scan_record::RECORD_FORMAT,
 };
-use nacre_stack::{Bundles, Stack, StackOptions, install, programs_directory};
+use nacre_stack::Stack;
 use nacre_testing::contract;
 use serde_json::{Value, json};
-use tempfile::TempDir;
 
-/// A stack whose functions are never called.
-async fn stack() -> (Stack, TempDir) {
-    let programs = programs_directory().unwrap();
-    let python = install(programs.parent().unwrap(), |_| ()).await.unwrap();
-    let scratch = tempfile::tempdir().unwrap();
-    let mut zip = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
-    zip.start_file("bootstrap", zip::write::SimpleFileOptions::default().unix_permissions(0o755)).unwrap();
-    zip.write_all(b"#!/bin/false\n").unwrap();
-    let zip = zip.finish().unwrap().into_inner();
-    let options = StackOptions {
-        python,
-        bundles: Bundles { updater: zip.clone(), rescanner: zip.clone(), scanner: zip },
-        mirror: "http://127.0.0.1:9".into(),
-        trust_anchors: String::new(),
-        parameters: Vec::new(),
-        scratch: scratch.path().to_owned(),
-    };
-    (Box::pin(Stack::start(options)).await.unwrap(), scratch)
-}
+use crate::idle::idle_stack;
 
 async fn bucket(stack: &Stack, name: &str, versioned: bool) -> String {
     // Names are MiniStack-wide.
@@ -67,7 +48,7 @@ async fn delete(stack: &Stack, object: &ObjectId) -> ObjectId {
 
 #[tokio::test]
 async fn objects_in_s3_keep_the_contract() {
-    let (stack, scratch) = stack().await;
+    let (stack, scratch) = idle_stack(&[]).await;
     let objects = S3Objects::new(stack.sdk_config());
     let versioned = bucket(&stack, "versioned", true).await;
     let gone = put(&stack, &versioned, "a key + %2B é", "gone").await;
@@ -90,7 +71,7 @@ async fn objects_in_s3_keep_the_contract() {
 
 #[tokio::test]
 async fn archived_and_foreign_encrypted_objects_are_unreadable_and_a_store_out_of_reach_is_unavailable() {
-    let (stack, scratch) = stack().await;
+    let (stack, scratch) = idle_stack(&[]).await;
     let objects = S3Objects::new(stack.sdk_config());
     let bucket = bucket(&stack, "unreadable", false).await;
     let put = || stack.s3().put_object().bucket(&bucket).body(b"content".to_vec().into());
@@ -120,7 +101,7 @@ async fn archived_and_foreign_encrypted_objects_are_unreadable_and_a_store_out_o
 
 #[tokio::test]
 async fn records_in_dynamodb_keep_the_contract() {
-    let (stack, _scratch) = stack().await;
+    let (stack, _scratch) = idle_stack(&[]).await;
     let table = stack.output("ScanRecords");
     let records = DynamoRecords::new(stack.sdk_config(), table);
     contract::records_come_back_as_they_were(&records, "bucket").await;
@@ -161,7 +142,7 @@ async fn records_in_dynamodb_keep_the_contract() {
 
 #[tokio::test]
 async fn definitions_in_s3_keep_the_contract() {
-    let (stack, _scratch) = stack().await;
+    let (stack, _scratch) = idle_stack(&[]).await;
     let bucket = stack.output("DefinitionsBucket");
     let definitions = S3Definitions::new(stack.sdk_config(), bucket);
     Box::pin(contract::definitions_are_written_on_condition(&definitions)).await;
@@ -175,7 +156,7 @@ async fn definitions_in_s3_keep_the_contract() {
 
 #[tokio::test]
 async fn topics_in_sns_keep_the_contract() {
-    let (stack, _scratch) = stack().await;
+    let (stack, _scratch) = idle_stack(&[]).await;
     let (sns, sqs) = (stack.sns(), stack.sqs());
     let topic = sns.create_topic().name("contract").send().await.unwrap().topic_arn().unwrap().to_owned();
     let queue = sqs.create_queue().queue_name("contract").send().await.unwrap().queue_url().unwrap().to_owned();
@@ -217,7 +198,7 @@ async fn topics_in_sns_keep_the_contract() {
 
 #[tokio::test]
 async fn queues_in_sqs_keep_the_contract() {
-    let (stack, _scratch) = stack().await;
+    let (stack, _scratch) = idle_stack(&[]).await;
     let sqs = stack.sqs();
     let queue = sqs.create_queue().queue_name("contract-work").send().await.unwrap().queue_url().unwrap().to_owned();
     let mut sent = contract::queues_take_any_number(&SqsQueue::new(stack.sdk_config(), &queue), 25).await;
@@ -247,7 +228,7 @@ fn text_of(message: &TopicMessage) -> String {
 
 #[tokio::test]
 async fn a_large_object_comes_in_parts_and_is_the_same_or_nothing() {
-    let (stack, scratch) = stack().await;
+    let (stack, scratch) = idle_stack(&[]).await;
     let objects = S3Objects::new(stack.sdk_config());
     let bucket = bucket(&stack, "large", false).await;
     let put = async |bytes: Vec<u8>| {

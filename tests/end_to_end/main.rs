@@ -3,11 +3,15 @@
 //! Each module is marked as a test, since clippy's allowances for tests reach nothing else.
 
 #[cfg(test)]
+mod alarms;
+#[cfg(test)]
 mod backfill;
 #[cfg(test)]
 mod contract;
 #[cfg(test)]
 mod definitions;
+#[cfg(test)]
+mod idle;
 #[cfg(test)]
 mod main_job;
 #[cfg(test)]
@@ -16,6 +20,8 @@ mod mirror_to_others;
 mod objects;
 #[cfg(test)]
 mod passes;
+#[cfg(test)]
+mod queues;
 #[cfg(test)]
 mod results;
 #[cfg(test)]

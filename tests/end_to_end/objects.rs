@@ -14,7 +14,10 @@ use nix::{
 };
 use serde_json::{Value, json};
 
-use crate::support::{EVIL, PATIENCE, World};
+use crate::{
+    queues::subscribed_queue,
+    support::{EVIL, PATIENCE, World},
+};
 
 /// An S3 event for a key that needs no encoding.
 fn event(bucket: &str, key: &str, version_id: Option<&str>) -> Value {
@@ -189,16 +192,7 @@ async fn an_engine_killed_mid_scan_costs_no_object_its_verdict() {
 async fn twice_the_same_message_is_one_scans_effect() {
     let world = World::ready(&[]).await;
     let stack = &world.stack;
-    let policy = json!({ "Version": "2012-10-17", "Statement": [{ "Effect": "Allow", "Resource": "*",
-        "Principal": { "Service": "sns.amazonaws.com" }, "Action": "sqs:SendMessage" }] });
-    let create = stack.sqs().create_queue().queue_name("results");
-    let create = create.attributes(QueueAttributeName::Policy, policy.to_string());
-    let results = create.send().await.unwrap().queue_url().unwrap().to_owned();
-    let of_results =
-        stack.sqs().get_queue_attributes().queue_url(&results).attribute_names(QueueAttributeName::QueueArn);
-    let arn = of_results.send().await.unwrap().attributes().unwrap()[&QueueAttributeName::QueueArn].clone();
-    let subscribe = stack.sns().subscribe().topic_arn(stack.output("ScanResults")).protocol("sqs").endpoint(arn);
-    subscribe.attributes("RawMessageDelivery", "true").send().await.unwrap();
+    let results = subscribed_queue(stack, stack.output("ScanResults"), "results").await;
 
     let object = stack.put("once.txt", eicar()).await.unwrap();
     let record = stack.await_settled(&object, PATIENCE).await.unwrap();

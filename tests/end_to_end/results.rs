@@ -2,9 +2,64 @@
 
 use aws_sdk_sqs::types::QueueAttributeName;
 use nacre_clamav::builder::eicar;
+use nacre_core::scan_record::ScanRecord;
 use serde_json::{Value, json};
 
-use crate::support::{PATIENCE, World};
+use crate::{
+    queues::subscribed_queue,
+    support::{EVIL, PATIENCE, World, daily},
+};
+
+/// What is published of an infected upload, of two clean ones, and of the rescan that finds one of those two infected.
+async fn published_results(parameters: &[(&str, &str)]) -> Vec<(String, String)> {
+    let world = World::ready(parameters).await;
+    let (stack, sqs) = (&world.stack, world.stack.sqs());
+    let results = subscribed_queue(stack, stack.output("ScanResults"), "results").await;
+    for (key, content) in [("clean", b"harmless\n".to_vec()), ("latent", EVIL.into()), ("virus", eicar())] {
+        let object = stack.put(key, content).await.unwrap();
+        stack.await_settled(&object, PATIENCE).await.unwrap();
+    }
+    world.mirror.put("daily.cvd", daily(2, true));
+    world.update().await;
+    let rescanned = |record: &&ScanRecord| record.generation.0 == 2 && record.reported;
+    stack.await_records(PATIENCE, |records| records.iter().filter(rescanned).count() == 2).await.unwrap();
+
+    // A result is in the queue before its record is settled, so no more than these can come.
+    let mut published = Vec::new();
+    loop {
+        let receive = sqs.receive_message().queue_url(&results).max_number_of_messages(10).wait_time_seconds(1);
+        let received = receive.send().await.unwrap().messages.unwrap_or_default();
+        if received.is_empty() {
+            break;
+        }
+        for message in received {
+            let result: Value = serde_json::from_str(message.body().unwrap()).unwrap();
+            let field = |name: &str| result[name].as_str().unwrap().to_owned();
+            published.push((field("key"), field("av-status")));
+            let receipt = message.receipt_handle().unwrap();
+            sqs.delete_message().queue_url(&results).receipt_handle(receipt).send().await.unwrap();
+        }
+    }
+    world.end().await;
+    published.sort();
+    published
+}
+
+fn results(expected: &[(&str, &str)]) -> Vec<(String, String)> {
+    expected.iter().map(|(key, status)| ((*key).into(), (*status).into())).collect()
+}
+
+#[tokio::test]
+async fn no_clean_result_is_published_unless_it_is_asked_for() {
+    assert_eq!(published_results(&[]).await, results(&[("latent", "INFECTED"), ("virus", "INFECTED")]));
+}
+
+#[tokio::test]
+async fn clean_results_of_scans_and_rescans_are_published_on_request() {
+    let clean = [("clean", "CLEAN"), ("clean", "CLEAN"), ("latent", "CLEAN")];
+    let infected = [("latent", "INFECTED"), ("virus", "INFECTED")];
+    assert_eq!(published_results(&[("PublishClean", "True")]).await, results(&[&clean[..], &infected].concat()));
+}
 
 #[tokio::test]
 async fn results_and_beginnings_are_told_to_whom_they_are_wanted_by() {

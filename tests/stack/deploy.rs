@@ -73,6 +73,22 @@ pub(crate) async fn physical_name(sdk: &SdkConfig, resource: &str) -> Result<Str
     Ok(detail.and_then(|detail| detail.physical_resource_id()).unwrap_or_default().to_owned())
 }
 
+/// The template's names of the stack's alarms, by their physical names.
+///
+/// # Errors
+/// [`StackError::Call`].
+pub(crate) async fn alarms(sdk: &SdkConfig) -> Result<BTreeMap<String, String>, StackError> {
+    let client = aws_sdk_cloudformation::Client::new(sdk);
+    let described = client.describe_stack_resources().stack_name(STACK_NAME).send().await;
+    let described = described.map_err(call("looking for alarms"))?;
+    let alarms = described.stack_resources().iter();
+    let alarms = alarms.filter(|resource| resource.resource_type() == Some("AWS::CloudWatch::Alarm"));
+    let names = |resource: &aws_sdk_cloudformation::types::StackResource| {
+        Some((resource.physical_resource_id()?.to_owned(), resource.logical_resource_id()?.to_owned()))
+    };
+    Ok(alarms.filter_map(names).collect())
+}
+
 /// Makes a bucket.
 ///
 /// # Errors

@@ -78,16 +78,17 @@ s3._get_object_tagging = of_hidden_versions_too(s3._get_object_tagging)
 s3._put_object_tagging = of_hidden_versions_too(s3._put_object_tagging)
 s3._delete_object_tagging = of_hidden_versions_too(s3._delete_object_tagging)
 
-# A number that comes from a template's parameter stays a string, which its poller then cannot compare.
-concurrency_of_numbers = lambda_svc._sqs_esm_concurrency
+# A number that comes from a template's parameter stays a string, which its poller then cannot compare and no client understands.
+def with_numbers(call):
+    def called(esm, *rest):
+        scaling = {name: int(value) for name, value in (esm.get("ScalingConfig") or {}).items()}
+        return call({**esm, "ScalingConfig": scaling}, *rest)
+
+    return called
 
 
-def sqs_esm_concurrency(esm, *rest):
-    scaling = {name: int(value) for name, value in (esm.get("ScalingConfig") or {}).items()}
-    return concurrency_of_numbers({**esm, "ScalingConfig": scaling}, *rest)
-
-
-lambda_svc._sqs_esm_concurrency = sqs_esm_concurrency
+lambda_svc._sqs_esm_concurrency = with_numbers(lambda_svc._sqs_esm_concurrency)
+lambda_svc._esm_response = with_numbers(lambda_svc._esm_response)
 
 # What a function logs goes to CloudWatch Logs, which few look into here, and only of some invocations to MiniStack's own log.
 directory = os.environ.pop("FUNCTION_LOGS")

@@ -14,10 +14,12 @@
 //!   rescanner's role is given them here;
 //! - an SNS subscription's own dead-letter queue is not honoured (a function's is);
 //! - a copy does not look at the tags of its source, so a user may copy what the user may not read; the copy has the tags too;
+//! - alarms are kept and their actions done, but queues have no metrics: `alarms.rs` judges the alarms on queues;
 //! - five more are mended in `launch.py`: conditions on tags when tagging, wildcards of policies and line breaks in keys, ranges of
 //!   versions named by their id, tags of versions behind a delete marker, and numbers from parameters in event sources;
 //! - `SIGTERM` would leave functions running: it is stopped by `SIGINT`, and what is left then is killed.
 
+mod alarms;
 mod bundle;
 mod deploy;
 mod environment;

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use nacre_core::verdict::{Reason, Verdict, judge};
 use nacre_engine_protocol::{Limits, Report};
-use nacre_shared::verdict::{Reason, Verdict, judge};
 use tempfile::TempDir;
 
 use crate::{

@@ -1,0 +1,93 @@
+//! Alarms on queues: each sounds for its own queue, notifies the alarm topic, and ends when the queue is as it should be.
+
+use std::{
+    collections::BTreeMap,
+    time::{Duration, SystemTime},
+};
+
+use nacre_stack::Stack;
+use serde_json::Value;
+
+use crate::{
+    idle::idle_stack,
+    queues::{queue_arn, subscribed_queue},
+};
+
+const DEAD_LETTERS: [&str; 4] = ["AnnouncementDeadLetters", "PassDeadLetters", "RescanDeadLetters", "ScanDeadLetters"];
+const TOPIC: &str = "arn:aws:sns:eu-west-1:210987654321:alarms";
+/// The template's own default is hours.
+const DELAY_LIMIT: Duration = Duration::from_mins(10);
+
+/// A stack whose alarms notify a topic, with the queue that gets the notices.
+async fn alarmed_stack(parameters: &[(&str, &str)]) -> (Stack, String, tempfile::TempDir) {
+    let parameters: Vec<_> = [("AlarmTopic", TOPIC)].into_iter().chain(parameters.iter().copied()).collect();
+    let (stack, scratch) = idle_stack(&parameters).await;
+    stack.sns().create_topic().name("alarms").send().await.unwrap();
+    let notices = subscribed_queue(&stack, TOPIC, "notices").await;
+    // S3's test event, which no function took.
+    stack.sqs().purge_queue().queue_url(stack.output("ScanQueue")).send().await.unwrap();
+    (stack, notices, scratch)
+}
+
+#[expect(clippy::disallowed_methods, reason = "a test is its own composition root")]
+fn now() -> SystemTime {
+    SystemTime::now()
+}
+
+/// Judges all alarms on queues and insists that `sounding` is the one that sounds; none where it is empty.
+async fn assert_sounding(stack: &Stack, now: SystemTime, sounding: &str) {
+    let all = DEAD_LETTERS.map(|queue| format!("{queue}Alarm")).into_iter().chain(["ScanDelayAlarm".to_owned()]);
+    let state = |name: &str| if name == sounding { "ALARM" } else { "OK" };
+    let expected: BTreeMap<String, String> = all.map(|name| (name.clone(), state(&name).to_owned())).collect();
+    assert_eq!(stack.judge_queue_alarms(now).await.unwrap(), expected);
+}
+
+/// Insists that there was one notice, of this alarm.
+async fn assert_notified(stack: &Stack, notices: &str, alarm: &str) {
+    let received = stack.sqs().receive_message().queue_url(notices).max_number_of_messages(10).wait_time_seconds(20);
+    let received = received.send().await.unwrap();
+    let [message] = received.messages() else { panic!("{:?} for {alarm}", received.messages()) };
+    let notice: Value = serde_json::from_str(message.body().unwrap()).unwrap();
+    assert_eq!(notice["NewStateValue"], "ALARM");
+    assert!(notice["AlarmName"].as_str().unwrap().contains(alarm), "{notice}");
+    stack.sqs().purge_queue().queue_url(notices).send().await.unwrap();
+}
+
+#[tokio::test]
+async fn each_dead_letter_queue_sounds_its_alarm_until_it_is_empty() {
+    let (stack, notices, _scratch) = alarmed_stack(&[]).await;
+    assert_sounding(&stack, now(), "").await;
+    for queue in DEAD_LETTERS {
+        let (url, alarm) = (stack.output(queue), format!("{queue}Alarm"));
+        stack.sqs().send_message().queue_url(url).message_body("given up on").send().await.unwrap();
+        assert_sounding(&stack, now(), &alarm).await;
+        assert_notified(&stack, &notices, &alarm).await;
+        stack.sqs().purge_queue().queue_url(url).send().await.unwrap();
+        assert_sounding(&stack, now(), "").await;
+    }
+    stack.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn an_object_that_waits_too_long_for_its_scan_sounds_an_alarm() {
+    let limit = DELAY_LIMIT.as_secs().to_string();
+    // A message that the function is given before its event source is turned off is back after a second.
+    let parameters = [("ScanDelayLimitSeconds", &*limit), ("QueueVisibilityTimeout", "1")];
+    let (stack, notices, _scratch) = alarmed_stack(&parameters).await;
+    let (queue, lambda) = (stack.output("ScanQueue"), stack.lambda());
+    let sources = lambda.list_event_source_mappings().event_source_arn(queue_arn(&stack, queue).await);
+    let sources = sources.send().await.unwrap();
+    let source = sources.event_source_mappings()[0].uuid().unwrap();
+    lambda.update_event_source_mapping().uuid(source).enabled(false).send().await.unwrap();
+
+    let before = now();
+    stack.sqs().send_message().queue_url(queue).message_body("an upload").send().await.unwrap();
+    let after = now();
+    // Times are kept in milliseconds.
+    assert_sounding(&stack, before + DELAY_LIMIT - Duration::from_millis(1), "").await;
+    assert_sounding(&stack, after + DELAY_LIMIT + Duration::from_millis(1), "ScanDelayAlarm").await;
+    assert_notified(&stack, &notices, "ScanDelayAlarm").await;
+    stack.sqs().purge_queue().queue_url(queue).send().await.unwrap();
+    assert_sounding(&stack, after + DELAY_LIMIT + Duration::from_millis(1), "").await;
+    stack.stop().await.unwrap();
+}
