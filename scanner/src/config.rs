@@ -22,7 +22,8 @@ pub const SETTINGS: &[Setting] = settings_table![
     "NACRE_TRUST_ANCHORS", "ClamAV's keys", "keys that definitions must be signed by, as JSON";
     "NACRE_SCAN_TIMEOUT_SECONDS", "120", "longest scan of one object";
     "NACRE_SCAN_PARALLELISM", "as many as processors", "objects that are scanned at once, 1 to 64";
-    "NACRE_STALENESS_LIMIT_HOURS", "168", "age of definitions beyond which nothing is CLEAN any more: `UNSCANNABLE`, `stale_definitions`";
+    "NACRE_SCAN_STALENESS_LIMIT_HOURS", "168", "age of definitions beyond which nothing is CLEAN any more: `UNSCANNABLE`, `stale_definitions`";
+    "NACRE_STALENESS_LIMIT_HOURS", "none", "former name of `NACRE_SCAN_STALENESS_LIMIT_HOURS`, taken with a warning";
     "NACRE_FULL_SCANS", "`True`", "whether objects are scanned with all definitions here; `False` where memory is for rescans with what was added alone";
     "NACRE_RESCAN_TOPIC_ARN", "none", "topic that scans with all definitions are asked for on, where they are not done here";
     "AWS_REGION", "none", "region that such requests name; Lambda sets it";
@@ -69,7 +70,7 @@ pub struct Config {
     pub scan_timeout: Duration,
     /// `NACRE_SCAN_PARALLELISM`: objects that are scanned at once.
     pub parallelism: usize,
-    /// `NACRE_STALENESS_LIMIT_HOURS`: age of definitions beyond which nothing is clean any more.
+    /// `NACRE_SCAN_STALENESS_LIMIT_HOURS`: age of definitions beyond which nothing is clean any more.
     pub staleness_limit: TimeDelta,
     /// `NACRE_FULL_SCANS`: whether objects are scanned with all definitions here.
     pub full_scans: bool,
@@ -93,6 +94,8 @@ pub struct Config {
     pub s3_endpoint: Option<String>,
     /// `SNS_ENDPOINT`: unset, as AWS's own variables say.
     pub sns_endpoint: Option<String>,
+    /// What is taken and should be changed, for the log.
+    pub warnings: Vec<String>,
 }
 
 /// Where and which results are published.
@@ -140,7 +143,8 @@ impl Config {
             value.parse().ok().filter(|number| (1..=64).contains(number)).ok_or("a whole number from 1 to 64")
         })?;
         let processors = || thread::available_parallelism().map_or(1, NonZero::get).min(64);
-        let hours = settings.positive("NACRE_STALENESS_LIMIT_HOURS")?.unwrap_or(168);
+        let hours = settings.renamed("NACRE_SCAN_STALENESS_LIMIT_HOURS", "NACRE_STALENESS_LIMIT_HOURS");
+        let hours = settings.positive(hours)?.unwrap_or(168);
         Ok(Self {
             definitions_bucket: settings.required("AV_DEFINITION_S3_BUCKET", "the definitions bucket's name")?,
             definitions_path: settings.or("AV_DEFINITION_PATH", "/tmp/clamav_defs").into(),
@@ -174,6 +178,7 @@ impl Config {
             environment: settings.optional("ENV"),
             s3_endpoint: settings.optional("S3_ENDPOINT"),
             sns_endpoint: settings.optional("SNS_ENDPOINT"),
+            warnings: settings.warnings(),
         })
     }
 }
@@ -234,6 +239,7 @@ mod tests {
             "NACRE_TRUST_ANCHORS",
             "NACRE_RESULT_DIALECTS",
             "NACRE_SCAN_PARALLELISM",
+            "NACRE_SCAN_STALENESS_LIMIT_HOURS",
             "NACRE_STALENESS_LIMIT_HOURS",
             "AV_DELETE_INFECTED_FILES",
             "LD_PATH",

@@ -23,6 +23,9 @@ async fn main() -> ExitCode {
 #[expect(clippy::disallowed_methods, reason = "the composition root reads the environment")]
 async fn function() -> Result<(), Error> {
     let config = Config::from_vars(|name| env::var(name).ok())?;
+    for warning in &config.warnings {
+        tracing::warn!(warning, "a setting should be changed");
+    }
     let engine = config.engine_path.clone().map_or_else(program_beside_us, Ok)?;
     let sdk = nacre_aws::sdk_config().await;
     let sns = at_endpoint(&sdk, config.sns_endpoint.as_deref());

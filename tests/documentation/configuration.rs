@@ -17,11 +17,12 @@ const REQUIRED: [(&str, &str); 6] = [
 const INTRODUCTION: &str = "\
 # Configuration
 
-What each function reads from its environment. All is read once, at cold start; a setting that is missing, malformed or refused stops the
-function, and is named with the remedy. An empty value is the same as none. `infra/template.yaml` sets what it has parameters for.
+What each function reads from its environment. All is read once, at cold start. A setting that is
+missing, malformed or refused stops the function, and is named with the remedy. An empty value is
+the same as none. `infra/template.yaml` sets what it has parameters for.
 
-Settings that begin with `AV_` are the predecessor's, with its meanings. This page is made from the code: `make test` fails when they differ, and
-says where the right page is.
+Settings that begin with `AV_` are the predecessor's, with its meanings. This page is made from the
+code: `make test` fails when they differ, and says where the right page is.
 ";
 
 fn table(title: &str, settings: &[Setting]) -> String {
@@ -38,7 +39,7 @@ fn page() -> String {
     });
     let refused = refused.collect::<Vec<_>>().concat();
     let refused = format!(
-        "\n## Refused\n\nThe predecessor took these, and starting as if they had been taken would be worse than not starting.\n\n\
+        "\n## Refused\n\nThe predecessor took these, and starting as if they had been taken would be worse than not\nstarting.\n\n\
          | setting | why, and what to do |\n|---|---|\n{refused}"
     );
     let updater = table("Updater", nacre_updater::config::SETTINGS);

@@ -80,7 +80,7 @@ impl World {
 
     /// As [`World::rescanner`], and no definitions are young enough for it.
     pub(crate) fn stale_rescanner(&self) -> Scanner<'_> {
-        self.scanner_with(&[("NACRE_FULL_SCANS", "False"), ("NACRE_STALENESS_LIMIT_HOURS", "1")])
+        self.scanner_with(&[("NACRE_FULL_SCANS", "False"), ("NACRE_SCAN_STALENESS_LIMIT_HOURS", "1")])
     }
 
     fn scanner_with(&self, more: &[(&'static str, &str)]) -> Scanner<'_> {
@@ -91,7 +91,7 @@ impl World {
             ("AV_DEFINITION_PATH", path(&self.scratch.path().join("definitions"))),
             ("NACRE_SCRATCH_PATH", path(self.scratch.path())),
             ("NACRE_RECORDS_TABLE", "records".into()),
-            ("NACRE_STALENESS_LIMIT_HOURS", "10000000".into()),
+            ("NACRE_SCAN_STALENESS_LIMIT_HOURS", "10000000".into()),
         ]
         .into();
         settings.extend(more.iter().map(|(name, value)| (*name, (*value).to_owned())));

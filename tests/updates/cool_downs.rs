@@ -19,7 +19,7 @@ async fn a_403_is_a_day_and_a_429_what_it_says_or_four_hours() {
         (Behaviour::status(429), TimeDelta::hours(4)),
         (Behaviour::Status { code: 429, headers: vec![("Retry-After".into(), "60".into())] }, TimeDelta::seconds(60)),
     ] {
-        let mut world = World::with(1, &[("NACRE_STALENESS_LIMIT_HOURS", "100")]).await;
+        let mut world = World::with(1, &[("NACRE_UPDATE_STALENESS_LIMIT_HOURS", "100")]).await;
         world.put("test.cvd", behaviour);
         assert_eq!(at(&world.run().await.unwrap()), Some(expected));
 
@@ -37,7 +37,7 @@ async fn a_403_is_a_day_and_a_429_what_it_says_or_four_hours() {
 
 #[tokio::test]
 async fn a_cool_down_fails_only_when_the_definitions_are_too_old_to_wait() {
-    let mut world = World::with(1, &[("NACRE_STALENESS_LIMIT_HOURS", "400")]).await;
+    let mut world = World::with(1, &[("NACRE_UPDATE_STALENESS_LIMIT_HOURS", "400")]).await;
     world.put("test.cvd", Behaviour::status(403));
     assert!(at(&world.run().await.unwrap()).is_some());
     world.pass(TimeDelta::hours(400));

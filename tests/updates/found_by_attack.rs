@@ -262,7 +262,7 @@ async fn conflict_409_on_a_body_is_not_taken_for_there() {
 
 #[tokio::test]
 async fn stale_and_cooling_is_told_though_a_custom_file_changed() {
-    let mut world = World::with(1, &[("NACRE_STALENESS_LIMIT_HOURS", "100")]).await;
+    let mut world = World::with(1, &[("NACRE_UPDATE_STALENESS_LIMIT_HOURS", "100")]).await;
     world.put("test.cvd", Behaviour::status(403));
     world.pass(TimeDelta::hours(400));
     world
@@ -276,7 +276,7 @@ async fn stale_and_cooling_is_told_though_a_custom_file_changed() {
 
 #[tokio::test]
 async fn a_young_set_with_one_more_database_that_cools_down() {
-    let world = World::with(1, &[("NACRE_STALENESS_LIMIT_HOURS", "400")]).await;
+    let world = World::with(1, &[("NACRE_UPDATE_STALENESS_LIMIT_HOURS", "400")]).await;
     let world = world.also("NACRE_DATABASES", "extra,test");
     world.put("extra.cvd", Behaviour::status(429));
     let update = world.run().await.map_err(|error| error_chain(&error));

@@ -35,7 +35,8 @@ pub const SETTINGS: &[Setting] = settings_table![
     "NACRE_SERVE_CVDS", "`False`", "whether the flat prefix has whole CVDs beside CDIFFs";
     "NACRE_KEEP_GENERATIONS", "30", "generations to roll back to";
     "NACRE_KEEP_CDIFFS", "30", "CDIFFs of each database in the flat prefix";
-    "NACRE_STALENESS_LIMIT_HOURS", "72", "age of definitions beyond which a cool-down is a failure";
+    "NACRE_UPDATE_STALENESS_LIMIT_HOURS", "72", "age of definitions beyond which a cool-down is a failure";
+    "NACRE_STALENESS_LIMIT_HOURS", "none", "former name of `NACRE_UPDATE_STALENESS_LIMIT_HOURS`, taken with a warning";
     "NACRE_TRUST_ANCHORS", "ClamAV's keys", "keys that databases must be signed by, as JSON";
     "NACRE_DEFINITIONS_TOPIC_ARN", "required", "topic that generations are announced on";
     "NACRE_ENGINE_PATH", "`nacre-engine` beside the program", "the engine";
@@ -79,7 +80,7 @@ pub struct Config {
     pub keep_generations: usize,
     /// `NACRE_KEEP_CDIFFS`, default 30: of each database, in the flat prefix.
     pub keep_cdiffs: u32,
-    /// `NACRE_STALENESS_LIMIT_HOURS`, default 72: how old definitions may become while mirrors want to be left alone.
+    /// `NACRE_UPDATE_STALENESS_LIMIT_HOURS`, default 72: how old definitions may become while mirrors want to be left alone.
     pub staleness_limit: TimeDelta,
     /// `NACRE_TRUST_ANCHORS`, default ClamAV's: the keys that databases must be signed by.
     pub trust_anchors: TrustAnchors,
@@ -89,6 +90,8 @@ pub struct Config {
     pub engine_path: Option<PathBuf>,
     /// `NACRE_SCRATCH_PATH`, default `/tmp`: where definitions are proven.
     pub scratch_path: PathBuf,
+    /// What is taken and should be changed, for the log.
+    pub warnings: Vec<String>,
 }
 
 impl Config {
@@ -118,7 +121,8 @@ impl Config {
             "ignore" => Ok(false),
             _ => Err("check or ignore"),
         })?;
-        let hours = settings.positive("NACRE_STALENESS_LIMIT_HOURS")?.unwrap_or(72);
+        let hours = settings.renamed("NACRE_UPDATE_STALENESS_LIMIT_HOURS", "NACRE_STALENESS_LIMIT_HOURS");
+        let hours = settings.positive(hours)?.unwrap_or(72);
         let keep_cdiffs = settings.positive("NACRE_KEEP_CDIFFS")?.unwrap_or(30);
         Ok(Self {
             flat_prefix: settings.or("AV_DEFINITION_S3_PREFIX", "clamav_defs").trim_matches('/').to_owned(),
@@ -147,6 +151,7 @@ impl Config {
                 .required("NACRE_DEFINITIONS_TOPIC_ARN", "the ARN of the topic that announces generations")?,
             engine_path: settings.optional("NACRE_ENGINE_PATH").map(PathBuf::from),
             scratch_path: settings.or("NACRE_SCRATCH_PATH", "/tmp").into(),
+            warnings: settings.warnings(),
             definitions_bucket,
         })
     }

@@ -37,6 +37,9 @@ const CLOSING_TIME: Duration = Duration::from_secs(15);
 #[expect(clippy::disallowed_methods, reason = "the composition root reads the environment")]
 async fn function() -> Result<(), Error> {
     let config = &Config::from_vars(|name| env::var(name).ok())?;
+    for warning in &config.warnings {
+        tracing::warn!(warning, "a setting should be changed");
+    }
     if !config.trust_anchors.is_clamav() {
         tracing::warn!(
             trust_anchor = config.trust_anchors.identity(),

@@ -23,13 +23,19 @@ use super::{
 pub(super) struct Arguments {
     #[command(flatten)]
     bucket: BucketArgument,
-    /// Age beyond which definitions are stale, in hours
-    #[arg(long, env = "NACRE_STALENESS_LIMIT_HOURS", value_name = "HOURS", default_value_t = 72)]
-    staleness_limit: u32,
+    /// Age beyond which definitions are stale, in hours [default: 72]
+    #[arg(long, env = "NACRE_UPDATE_STALENESS_LIMIT_HOURS", value_name = "HOURS")]
+    staleness_limit: Option<u32>,
+    /// The former name of the variable, taken with a warning.
+    #[arg(long, hide = true, env = "NACRE_STALENESS_LIMIT_HOURS", hide_env = true)]
+    former_staleness_limit: Option<u32>,
     /// Print one JSON object
     #[arg(long)]
     json: bool,
 }
+
+/// Hours, as the updater's own default.
+const DEFAULT_STALENESS_LIMIT: u32 = 72;
 
 /// Why nothing can be told.
 #[derive(Debug, thiserror::Error)]
@@ -73,9 +79,19 @@ pub(super) async fn run(arguments: &Arguments) -> ExitCode {
     }
 }
 
+/// Age in hours beyond which definitions are stale.
+fn staleness_limit(arguments: &Arguments) -> u32 {
+    if arguments.staleness_limit.is_none() && arguments.former_staleness_limit.is_some() {
+        eprintln!(
+            "nacre: NACRE_STALENESS_LIMIT_HOURS is the former name of NACRE_UPDATE_STALENESS_LIMIT_HOURS: rename it"
+        );
+    }
+    arguments.staleness_limit.or(arguments.former_staleness_limit).unwrap_or(DEFAULT_STALENESS_LIMIT)
+}
+
 async fn tell(arguments: &Arguments) -> Result<bool, StatusError> {
     let store = arguments.bucket.store().await;
-    let status = status(&store, arguments.staleness_limit, SystemClock.now()).await?;
+    let status = status(&store, staleness_limit(arguments), SystemClock.now()).await?;
     if arguments.json {
         print_json(&status)?;
     } else {

@@ -75,7 +75,7 @@ impl World {
     pub(crate) fn nacre_with(&self, variables: &[(&str, &str)], arguments: &[&str]) -> Outcome {
         let mut command = Command::new(env!("CARGO_BIN_EXE_nacre"));
         command.current_dir(self.0.path()).arg("definitions").args(arguments);
-        for name in ["AV_DEFINITION_S3_BUCKET", "NACRE_STALENESS_LIMIT_HOURS"] {
+        for name in ["AV_DEFINITION_S3_BUCKET", "NACRE_UPDATE_STALENESS_LIMIT_HOURS", "NACRE_STALENESS_LIMIT_HOURS"] {
             command.env_remove(name);
         }
         let output = command.envs(variables.iter().copied()).output().unwrap();

@@ -1,6 +1,6 @@
 //! Reads settings once, through a function, so that tests never touch the process's environment.
 
-use std::fmt;
+use std::{cell::RefCell, fmt};
 
 /// A setting that is missing or wrong; names the variable and the remedy.
 #[derive(Debug, thiserror::Error)]
@@ -110,12 +110,15 @@ pub const REFUSED: [RefusedSetting; 8] = [
 ];
 
 /// The settings of one program.
-pub struct Settings<F>(F);
+pub struct Settings<F> {
+    variable: F,
+    warnings: RefCell<Vec<String>>,
+}
 
 impl<F: Fn(&str) -> Option<String>> Settings<F> {
     /// Reads variables through `variable`. An empty value is the same as none: CloudFormation cannot leave one out.
     pub fn new(variable: F) -> Self {
-        Self(variable)
+        Self { variable, warnings: RefCell::default() }
     }
 
     /// Refuses the predecessor's settings that are not taken.
@@ -134,7 +137,23 @@ impl<F: Fn(&str) -> Option<String>> Settings<F> {
 
     /// The value of a variable that may be missing.
     pub fn optional(&self, variable: &'static str) -> Option<String> {
-        (self.0)(variable).filter(|value| !value.is_empty())
+        (self.variable)(variable).filter(|value| !value.is_empty())
+    }
+
+    /// The name that a renamed setting is set by: its own, or else its former name, which [`Settings::warnings`] then reports.
+    pub fn renamed(&self, variable: &'static str, former: &'static str) -> &'static str {
+        // Both are read, so that a test can compare what is read with what is documented.
+        let (own, former_value) = (self.optional(variable), self.optional(former));
+        if former_value.is_none() || own.is_some() {
+            return variable;
+        }
+        self.warnings.borrow_mut().push(format!("{former} is the former name of {variable}: rename it"));
+        former
+    }
+
+    /// Settings that are taken and should be changed, with the remedy: for the log, once.
+    pub fn warnings(&self) -> Vec<String> {
+        self.warnings.borrow().clone()
     }
 
     /// The value of a variable, or what it is when missing.
@@ -223,6 +242,23 @@ mod tests {
     fn an_empty_setting_is_a_missing_one() {
         assert!(settings("").required("SET", "something").is_err());
         assert_eq!(settings("").or("SET", "default"), "default");
+    }
+
+    #[test]
+    fn a_former_name_is_taken_with_a_warning() {
+        for (set, name, value, warnings) in [
+            (&[][..], "NEW", None, 0),
+            (&[("NEW", "2")], "NEW", Some(2), 0),
+            (&[("OLD", "1")], "OLD", Some(1), 1),
+            (&[("OLD", "1"), ("NEW", "2")], "NEW", Some(2), 0),
+            (&[("OLD", "1"), ("NEW", "")], "OLD", Some(1), 1),
+        ] {
+            let find = |name: &str| set.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned());
+            let settings = Settings::new(find);
+            let found = settings.renamed("NEW", "OLD");
+            assert_eq!((found, settings.positive(found).unwrap()), (name, value), "{set:?}");
+            assert_eq!(settings.warnings(), vec!["OLD is the former name of NEW: rename it"; warnings], "{set:?}");
+        }
     }
 
     #[test]
