@@ -76,9 +76,9 @@ fmt: ## Format the code
 fmt-check: ## Check the formatting
 	@cargo fmt --all --check
 
-# The second run is the core as the engine's licence and the tests of pure code want it: without AWS.
+# The second run checks that the pure crates stand alone: no feature of another crate may hide a missing one.
 .PHONY: clippy
-clippy: ## Check the code, and that the core stands without AWS
+clippy: ## Check the code, and that the pure crates stand alone
 	@cargo clippy --locked --workspace --all-targets --all-features -- -D warnings
 	@cargo clippy --locked --package nacre-core --package nacre-clamav -- -D warnings
 

@@ -7,4 +7,6 @@ mod alarms;
 #[cfg(test)]
 mod configuration;
 #[cfg(test)]
+mod pages;
+#[cfg(test)]
 mod scale;
