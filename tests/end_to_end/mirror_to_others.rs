@@ -1,13 +1,12 @@
 //! The flat prefix serves other clients over HTTP: a stock freshclam, and another updater of ours.
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-    process::Stdio,
-};
+use std::{fs, process::Stdio};
 
 use nacre_aws::S3Definitions;
-use nacre_clamav::{builder::eicar_signature, signing::SigningKeys};
+use nacre_clamav::{
+    builder::{eicar_signature, shared_data},
+    signing::SigningKeys,
+};
 use nacre_core::port::{DefinitionsStore, WriteCondition};
 use serde_json::json;
 
@@ -68,12 +67,6 @@ async fn an_updater_of_ours_takes_another_ones_flat_prefix_for_its_mirror() {
     second.end().await;
 }
 
-/// Databases that are signed by `ClamAV`'s own keys, which no builder of ours can make and stock clients insist on.
-fn signed_by_clamav() -> Option<PathBuf> {
-    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/data/freshclam");
-    directory.is_dir().then_some(directory)
-}
-
 /// A stock freshclam with a directory of its own.
 struct Freshclam {
     home: tempfile::TempDir,
@@ -122,10 +115,8 @@ impl Freshclam {
 
 #[tokio::test]
 async fn a_stock_freshclam_updates_fully_and_incrementally() {
-    let Some(data) = signed_by_clamav() else {
-        eprintln!("skipped: ../shared/data/freshclam is absent, and stock freshclam believes no keys but ClamAV's");
-        return;
-    };
+    // Databases that are signed by ClamAV's own keys, which no builder of ours can make and stock clients insist on.
+    let Some(data) = shared_data("freshclam") else { return };
     let file = |name: &str| fs::read(data.join(name)).unwrap();
     let parameters = [LOOPBACK, ("TrustAnchors", ""), ("Databases", "test"), ("ServeCvds", "True")];
     let world = World::empty(&parameters).await;

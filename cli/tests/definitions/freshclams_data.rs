@@ -1,20 +1,12 @@
 //! The files that freshclam's own test suite updates by, signed with ClamAV's keys; where they are not, each test says so.
 
-use std::path::Path;
+use nacre_clamav::builder::shared_data;
 
 use crate::world::World;
 
-const DATA: &str = "/work/shared/data";
-
 /// Their paths, or a remark that they are not there.
 fn data(files: &[&str]) -> Option<Vec<String>> {
-    let paths: Vec<String> = files.iter().map(|file| format!("{DATA}/{file}")).collect();
-    let missing = paths.iter().find(|path| !Path::new(path).exists());
-    if let Some(missing) = missing {
-        println!("skipped: {missing} is not there");
-        return None;
-    }
-    Some(paths)
+    files.iter().map(|file| Some(shared_data(file)?.to_str()?.to_owned())).collect()
 }
 
 #[test]

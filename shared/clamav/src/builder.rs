@@ -1,11 +1,13 @@
 //! Builds databases and signs them with keys made for the occasion.
 
 pub mod certificates;
+mod shared_data;
 
 use std::sync::OnceLock;
 
 use chrono::DateTime;
 
+pub use self::shared_data::shared_data;
 pub use crate::signing::SigningKeys;
 use crate::{
     cdiff::between,

@@ -1,14 +1,14 @@
-use std::{
-    path::{Path, PathBuf},
-    process::Command,
-};
+use std::{path::Path, process::Command};
 
 use proptest::prelude::*;
 use sha2::{Digest, Sha256};
 
 use super::*;
-use crate::builder::certificates::{
-    CertificateSpec, DIGITAL_SIGNATURE, Fault, KEY_CERT_SIGN, KeyKind, NON_REPUDIATION, SigningCertificates,
+use crate::builder::{
+    certificates::{
+        CertificateSpec, DIGITAL_SIGNATURE, Fault, KEY_CERT_SIGN, KeyKind, NON_REPUDIATION, SigningCertificates,
+    },
+    shared_data,
 };
 
 const CONTENT: &[u8] = b"ClamAV-VDB: whatever is in it";
@@ -542,10 +542,8 @@ fn openssl_says_the_same_but_where_we_know_of_it() {
     assert_eq!(careless.map(|case| &case.name).collect::<Vec<_>>(), [""; 0]);
 }
 
-/// A file of the data that we share, or a word that it is absent.
 fn shared(name: &str) -> Option<Vec<u8>> {
-    let path: PathBuf = [env!("CARGO_MANIFEST_DIR"), "../../shared/data", name].iter().collect();
-    std::fs::read(&path).inspect_err(|_| eprintln!("skipped: {} is absent", path.display())).ok()
+    shared_data(name).map(|path| std::fs::read(path).unwrap())
 }
 
 #[test]
