@@ -149,7 +149,7 @@ where
         let bodies: Result<Vec<String>, _> = segments.iter().map(body).collect();
         let failed = |source| BeginError::Queue { generation: pass.id.generation, source };
         let bodies = bodies.map_err(|error| failed(StoreError::Unexpected(error.into())))?;
-        self.settings.patience.call(|| self.ports.queue.send(&bodies)).await.map_err(failed)
+        self.settings.retry.call(|| self.ports.queue.send(&bodies)).await.map_err(failed)
     }
 
     async fn mark_handed_out(&self, pass: Pass, etag: &str) -> Result<(), BeginError> {

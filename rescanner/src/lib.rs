@@ -7,8 +7,8 @@ pub mod begin;
 pub mod config;
 pub mod known;
 mod page;
-pub mod patience;
 pub mod request;
+pub mod retry;
 pub mod segment;
 pub mod task;
 pub mod triggers;
@@ -21,8 +21,8 @@ use nacre_core::{
     rescan::pass::{Budget, Tally},
     telemetry::{Metric, error_chain},
 };
-use patience::Patience;
 use request::Request;
+use retry::RetryPolicy;
 use segment::Limits;
 use serde_json::{Value, json};
 use tokio::sync::Mutex;
@@ -52,7 +52,7 @@ pub struct PassSettings {
     /// What all passes of a day may spend together.
     pub daily_budget: Budget,
     /// How long we wait for services that throttle us.
-    pub patience: Patience,
+    pub retry: RetryPolicy,
 }
 
 /// The function, and what it keeps while it is warm.

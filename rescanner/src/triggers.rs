@@ -5,7 +5,7 @@ use nacre_core::{
     port::{StoreError, Topic, TopicMessage},
 };
 
-use crate::patience::Patience;
+use crate::retry::RetryPolicy;
 
 /// Most objects that one message names: when one of them fails, all of them come again.
 const MAX_OBJECTS: usize = 25;
@@ -71,11 +71,11 @@ fn most_bytes(recorded: &Recorded<'_>) -> usize {
 pub async fn publish(
     topic: &impl Topic,
     mut messages: Vec<TopicMessage>,
-    patience: Patience,
+    retry: RetryPolicy,
 ) -> Result<(), PublishError> {
-    let mut waits = patience.waits();
+    let mut waits = retry.waits();
     while !messages.is_empty() {
-        let refused = patience.call(|| topic.publish_all(&messages)).await.map_err(PublishError::Topic)?;
+        let refused = retry.call(|| topic.publish_all(&messages)).await.map_err(PublishError::Topic)?;
         messages = refused.into_iter().filter_map(|index| messages.get(index).cloned()).collect();
         match waits.next() {
             _ if messages.is_empty() => break,

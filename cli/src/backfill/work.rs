@@ -8,7 +8,7 @@ use nacre_core::{
     port::{Clock, DefinitionsStore, RecordLookup, StoreError, Topic},
 };
 use nacre_rescanner::{
-    patience::Patience,
+    retry::RetryPolicy,
     triggers::{PublishError, messages, publish},
 };
 use tokio::time::Instant;
@@ -32,7 +32,7 @@ pub(super) struct Backfill<'a, Definitions, Records, Triggers, Time> {
     pub(super) rate: u32,
     /// Whether nothing is asked for, and nothing remembered.
     pub(super) dry_run: bool,
-    pub(super) patience: Patience,
+    pub(super) retry: RetryPolicy,
 }
 
 /// Why a backfill stopped. What was asked for stays asked for; running it again goes on with the page that was under way.
@@ -91,7 +91,7 @@ where
     /// Those whose bytes no record is of.
     async fn missing<'c>(&self, candidates: &'c [Candidate]) -> Result<Vec<&'c Candidate>, WorkError> {
         let objects: Vec<_> = candidates.iter().map(|candidate| candidate.object.clone()).collect();
-        let etags = self.patience.call(|| self.records.recorded_etags(&objects)).await.map_err(WorkError::Records)?;
+        let etags = self.retry.call(|| self.records.recorded_etags(&objects)).await.map_err(WorkError::Records)?;
         let is_recorded = |candidate: &Candidate, etag: Option<&String>| match (etag, &candidate.etag) {
             (None, _) => false,
             (Some(_), None) => true,
@@ -114,7 +114,7 @@ where
                 sequencer: None,
             })
             .collect();
-        Ok(publish(self.triggers, messages(&trigger, &objects), self.patience).await?)
+        Ok(publish(self.triggers, messages(&trigger, &objects), self.retry).await?)
     }
 }
 

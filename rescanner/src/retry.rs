@@ -8,21 +8,21 @@ use nacre_core::port::StoreError;
 ///
 /// The SDK's own attempts are within each of these: they answer a moment's throttling, these a table that is being scaled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Patience {
+pub struct RetryPolicy {
     /// Calls, at least one.
     pub attempts: u32,
     /// Before the second.
     pub first_wait: Duration,
 }
 
-impl Default for Patience {
+impl Default for RetryPolicy {
     // try / 0.5 s / try / 1 s / try / 2 s / try
     fn default() -> Self {
         Self { attempts: 4, first_wait: Duration::from_millis(500) }
     }
 }
 
-impl Patience {
+impl RetryPolicy {
     /// The waits between the attempts.
     pub fn waits(self) -> impl Iterator<Item = Duration> {
         (1..self.attempts).map(move |attempt| self.first_wait.saturating_mul(1 << (attempt - 1).min(16)))
@@ -52,10 +52,10 @@ mod tests {
 
     #[tokio::test]
     async fn what_may_work_later_is_tried_as_often_as_said_and_nothing_else_is() {
-        let patience = Patience { attempts: 3, first_wait: Duration::ZERO };
+        let retry = RetryPolicy { attempts: 3, first_wait: Duration::ZERO };
         for (failure, expected) in [(true, 3), (false, 1)] {
             let mut calls = 0;
-            let outcome: Result<(), _> = patience
+            let outcome: Result<(), _> = retry
                 .call(|| {
                     calls += 1;
                     let error =
@@ -70,7 +70,7 @@ mod tests {
 
     #[test]
     fn each_wait_is_twice_the_one_before() {
-        let waits: Vec<u128> = Patience::default().waits().map(|wait| wait.as_millis()).collect();
+        let waits: Vec<u128> = RetryPolicy::default().waits().map(|wait| wait.as_millis()).collect();
         assert_eq!(waits, [500, 1000, 2000]);
     }
 }
