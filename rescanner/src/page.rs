@@ -10,6 +10,7 @@ use nacre_core::{
     rescan::plan::{RescanPlan, may_be_renewed, plan_in_pass},
     scan_record::RecordSummary,
 };
+use tokio::time::sleep;
 
 use crate::{Rescanner, known::Known, segment::WorkError, task::Task, triggers};
 
@@ -100,14 +101,14 @@ where
             .flat_map(|(kind, records)| triggers::messages(&RescanTrigger { generation, kind, region, at }, &records))
             .collect();
         task.tally.published.messages += messages.len() as u64;
-        Ok(triggers::publish(&self.ports.triggers, messages, self.settings.retry).await?)
+        Ok(triggers::publish(&self.ports.triggers, messages, self.settings.retry, sleep).await?)
     }
 
     /// Says of unaffected records that they are of the published generation, before what changed since theirs is forgotten; answers of
     /// how many. One that changed meanwhile needs it no more.
     async fn renew(&self, elderly: &[&RecordSummary], published: Generation) -> Result<u64, WorkError> {
         let renew = async |record: &RecordSummary| {
-            let renewed = self.settings.retry.call(|| self.ports.records.renew(record, published)).await;
+            let renewed = self.settings.retry.call(sleep, || self.ports.records.renew(record, published)).await;
             match renewed {
                 Ok(()) => Ok(1),
                 Err(StoreError::PreconditionFailed) => Ok(0),

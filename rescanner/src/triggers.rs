@@ -1,5 +1,7 @@
 //! Asks for objects, several in a message.
 
+use std::time::Duration;
+
 use nacre_core::{
     event::{Recorded, RescanTrigger},
     port::{StoreError, Topic, TopicMessage},
@@ -64,22 +66,23 @@ fn most_bytes(recorded: &Recorded<'_>) -> usize {
     RECORD_BYTES + object.bucket.len() + 3 * object.key.len() + version + recorded.etag.len() + sequencer
 }
 
-/// Publishes messages; those that the topic refuses are offered again.
+/// Publishes messages; those that the topic refuses are offered again. `sleep` waits between two attempts.
 ///
 /// # Errors
 /// [`PublishError`]; some may have been published.
-pub async fn publish(
+pub async fn publish<Sleep: Future<Output = ()>>(
     topic: &impl Topic,
     mut messages: Vec<TopicMessage>,
     retry: RetryPolicy,
+    sleep: impl Fn(Duration) -> Sleep,
 ) -> Result<(), PublishError> {
     let mut waits = retry.waits();
     while !messages.is_empty() {
-        let refused = retry.call(|| topic.publish_all(&messages)).await.map_err(PublishError::Topic)?;
+        let refused = retry.call(&sleep, || topic.publish_all(&messages)).await.map_err(PublishError::Topic)?;
         messages = refused.into_iter().filter_map(|index| messages.get(index).cloned()).collect();
         match waits.next() {
             _ if messages.is_empty() => break,
-            Some(wait) => tokio::time::sleep(wait).await,
+            Some(wait) => sleep(wait).await,
             None => return Err(PublishError::Refused { messages: messages.len() }),
         }
     }

@@ -11,7 +11,7 @@ use nacre_rescanner::{
     retry::RetryPolicy,
     triggers::{PublishError, messages, publish},
 };
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep, sleep_until};
 
 use super::{
     Candidate,
@@ -71,7 +71,7 @@ where
             // A second's worth at a time, so that the rate holds within a page, too.
             for some in missing.chunks(self.rate.max(1) as usize) {
                 if !self.dry_run {
-                    tokio::time::sleep_until(due).await;
+                    sleep_until(due).await;
                     due = due.max(Instant::now()) + Duration::from_secs(some.len() as u64) / self.rate.max(1);
                     self.ask(some).await?;
                 }
@@ -91,7 +91,8 @@ where
     /// Those whose bytes no record is of.
     async fn missing<'c>(&self, candidates: &'c [Candidate]) -> Result<Vec<&'c Candidate>, WorkError> {
         let objects: Vec<_> = candidates.iter().map(|candidate| candidate.object.clone()).collect();
-        let etags = self.retry.call(|| self.records.recorded_etags(&objects)).await.map_err(WorkError::Records)?;
+        let etags =
+            self.retry.call(sleep, || self.records.recorded_etags(&objects)).await.map_err(WorkError::Records)?;
         let is_recorded = |candidate: &Candidate, etag: Option<&String>| match (etag, &candidate.etag) {
             (None, _) => false,
             (Some(_), None) => true,
@@ -114,7 +115,7 @@ where
                 sequencer: None,
             })
             .collect();
-        Ok(publish(self.triggers, messages(&trigger, &objects), self.retry).await?)
+        Ok(publish(self.triggers, messages(&trigger, &objects), self.retry, sleep).await?)
     }
 }
 
