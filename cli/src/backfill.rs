@@ -15,9 +15,9 @@ use nacre_core::{
     generation::published::{PointerRead, PublishedError, read_pointer},
     object::ObjectId,
     rescan::cost::{PassWork, cost},
+    retry::RetryPolicy,
     telemetry::error_chain,
 };
-use nacre_rescanner::retry::RetryPolicy;
 use progress::{Progress, ProgressError, Tally};
 use serde_json::json;
 use source::{Cursor, Inventory, Listing, Source, SourceError};

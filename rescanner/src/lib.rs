@@ -8,10 +8,8 @@ pub mod config;
 pub mod known;
 mod page;
 pub mod request;
-pub mod retry;
 pub mod segment;
 pub mod task;
-pub mod triggers;
 
 use begin::BeginError;
 use known::Known;
@@ -19,10 +17,10 @@ use lambda_runtime::Diagnostic;
 use nacre_core::{
     port::{Clock, DefinitionsStore, RecordPages, Topic, WorkQueue},
     rescan::pass::{Budget, Tally},
+    retry::RetryPolicy,
     telemetry::{Metric, error_chain},
 };
 use request::Request;
-use retry::RetryPolicy;
 use segment::Limits;
 use serde_json::{Value, json};
 use tokio::sync::Mutex;

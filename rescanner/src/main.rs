@@ -9,8 +9,8 @@ use std::{
 
 use lambda_runtime::{Diagnostic, Error, LambdaEvent, run, service_fn};
 use nacre_aws::{DynamoRecords, S3Definitions, SnsTopic, SqsQueue, SystemClock};
-use nacre_core::{port::Clock, telemetry::embedded_metrics};
-use nacre_rescanner::{PassSettings, Ports, Rescanner, config::Config, retry::RetryPolicy, segment::Limits};
+use nacre_core::{port::Clock, retry::RetryPolicy, telemetry::embedded_metrics};
+use nacre_rescanner::{PassSettings, Ports, Rescanner, config::Config, segment::Limits};
 use serde_json::Value;
 
 /// Most pages of one message: a million records, of which no invocation needs to know more.

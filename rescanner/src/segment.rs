@@ -5,13 +5,14 @@ use std::time::{Duration, Instant};
 use nacre_core::{
     generation::published::PublishedError,
     port::{Clock, DefinitionsStore, RecordPages, StoreError, Topic, WorkQueue},
-    rescan::pass::{
-        FORMAT, PassStoreError, SegmentReport, State, Tally, Written, is_cancelled, keep_report, read_report,
+    rescan::{
+        pass::{FORMAT, PassStoreError, SegmentReport, State, Tally, Written, is_cancelled, keep_report, read_report},
+        trigger::PublishError,
     },
 };
 use tokio::time::sleep;
 
-use crate::{Rescanner, known::Known, task::Task, triggers::PublishError};
+use crate::{Rescanner, known::Known, task::Task};
 
 /// How often the report is written while the work goes on, for people who watch it.
 const REPORT_INTERVAL: Duration = Duration::from_secs(5);

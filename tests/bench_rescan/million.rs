@@ -20,9 +20,10 @@ use nacre_core::{
         cost::PassWork,
         pass::{Budget, Cause, Tally, segments_for},
     },
+    retry::RetryPolicy,
     scan_record::RecordSummary,
 };
-use nacre_rescanner::{PassSettings, Ports, Rescanner, retry::RetryPolicy, segment::Limits};
+use nacre_rescanner::{PassSettings, Ports, Rescanner, segment::Limits};
 use nacre_testing::{memory_definitions::MemoryDefinitions, memory_queue::MemoryQueue};
 
 use crate::{

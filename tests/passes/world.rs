@@ -17,12 +17,12 @@ use nacre_core::{
     },
     port::{Clock, DefinitionsStore, RecordStore, WriteCondition},
     rescan::pass::{Budget, Cause, PassId, Progress, SegmentReport, is_cancelled, read_pass, reports},
+    retry::RetryPolicy,
     scan_record::ScanRecord,
 };
 use nacre_rescanner::{
     Handled, PassSettings, Ports, RescanError, Rescanner,
     begin::{BeginError, Begun},
-    retry::RetryPolicy,
     segment::Limits,
 };
 use nacre_testing::{

@@ -6,10 +6,8 @@ use nacre_core::{
     event::{Recorded, RescanKind, RescanTrigger},
     generation::Generation,
     port::{Clock, DefinitionsStore, RecordLookup, StoreError, Topic},
-};
-use nacre_rescanner::{
+    rescan::trigger::{PublishError, messages, publish},
     retry::RetryPolicy,
-    triggers::{PublishError, messages, publish},
 };
 use tokio::time::{Instant, sleep, sleep_until};
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use nacre_core::port::StoreError;
+use crate::port::StoreError;
 
 /// How often a call is made that may work later, and the first wait; each wait is twice the one before.
 ///

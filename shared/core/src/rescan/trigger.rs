@@ -2,12 +2,11 @@
 
 use std::time::Duration;
 
-use nacre_core::{
+use crate::{
     event::{Recorded, RescanTrigger},
     port::{StoreError, Topic, TopicMessage},
+    retry::RetryPolicy,
 };
-
-use crate::retry::RetryPolicy;
 
 /// Most objects that one message names: when one of them fails, all of them come again.
 const MAX_OBJECTS: usize = 25;
@@ -91,14 +90,14 @@ pub async fn publish<Sleep: Future<Output = ()>>(
 
 #[cfg(test)]
 mod tests {
-    use chrono::DateTime;
-    use nacre_core::{
+    use crate::{
         builder::record,
         event::{Invocation, RescanKind},
         generation::Generation,
         object::ObjectId,
         scan_record::{RecordSummary, ScanRecord},
     };
+    use chrono::DateTime;
     use proptest::prelude::*;
 
     use super::*;
