@@ -7,4 +7,6 @@ mod alarms;
 #[cfg(test)]
 mod configuration;
 #[cfg(test)]
+mod crates;
+#[cfg(test)]
 mod scale;
