@@ -23,7 +23,7 @@ build: setup ## Build every program
 
 .PHONY: demo
 demo: build ## Show the whole pipeline at work on a local AWS, then clean up
-	@$(TARGET)/debug/nacre demo
+	@$(TARGET)/debug/nacre-demo
 
 # The end-to-end tests package the programs as they deploy them, so they are built first.
 .PHONY: test

@@ -15,9 +15,9 @@ use nacre_core::{
     generation::published::{PointerRead, PublishedError, read_pointer},
     object::ObjectId,
     rescan::cost::{PassWork, cost},
+    retry::RetryPolicy,
     telemetry::error_chain,
 };
-use nacre_rescanner::patience::Patience;
 use progress::{Progress, ProgressError, Tally};
 use serde_json::json;
 use source::{Cursor, Inventory, Listing, Source, SourceError};
@@ -170,7 +170,7 @@ async fn backfill(
         region: sdk.region().ok_or(BackfillError::NoRegion)?.to_string(),
         rate: arguments.rate,
         dry_run: arguments.dry_run,
-        patience: Patience::default(),
+        retry: RetryPolicy::default(),
     };
     let bar = progress_bar(files);
     let see = |progress: &Progress, at: Option<&Candidate>| {

@@ -6,7 +6,7 @@ mod build;
 mod diff;
 mod file_kind;
 #[cfg(test)]
-mod generations_of_tests;
+pub(crate) mod generations_of_tests;
 mod inspect;
 mod keygen;
 mod keys;

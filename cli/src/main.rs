@@ -2,7 +2,6 @@
 
 mod backfill;
 mod definitions;
-mod demo;
 mod printable;
 mod prove;
 mod quarantine;
@@ -24,7 +23,6 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Scan(scan::Arguments),
-    Demo(demo::Arguments),
     Definitions(definitions::Arguments),
     Quarantine(quarantine::Arguments),
     Prove(prove::Arguments),
@@ -36,7 +34,6 @@ enum Command {
 async fn main() -> ExitCode {
     match Cli::parse().command {
         Command::Scan(arguments) => scan::run(&arguments).await,
-        Command::Demo(arguments) => demo::run(&arguments).await,
         Command::Definitions(arguments) => definitions::run(&arguments).await,
         Command::Quarantine(arguments) => quarantine::run(&arguments).await,
         Command::Prove(arguments) => prove::run(&arguments).await,

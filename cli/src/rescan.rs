@@ -11,6 +11,7 @@ use nacre_aws::{S3Definitions, SystemClock, sdk_config};
 use nacre_core::{
     generation::{
         Generation,
+        manifest::ManifestError,
         published::{PointerRead, PublishedError, read_pointer},
     },
     port::{Clock, StoreError},
@@ -72,6 +73,24 @@ pub(crate) enum RescanError {
     Nothing,
     #[error("generation {0} is not kept any more: `nacre definitions list` tells those that are")]
     NotKept(u64),
+    #[error("{key} cannot be read from the definitions bucket: check that the credentials may read it, then try again")]
+    Manifest {
+        key: String,
+        #[source]
+        source: StoreError,
+    },
+    #[error("{key} has a format that this version of nacre does not know: install the version that is deployed")]
+    ManifestFormat {
+        key: String,
+        #[source]
+        source: ManifestError,
+    },
+    #[error("{key} is not a valid manifest: give another generation with --to (`nacre definitions list` has them)")]
+    ManifestInvalid {
+        key: String,
+        #[source]
+        source: ManifestError,
+    },
     #[error("the table of records cannot be read: is its name right?")]
     Records(#[source] StoreError),
     #[error("there is no pass for generation {0}: `nacre rescan start` begins one")]

@@ -9,6 +9,7 @@ use nacre_core::{
     },
 };
 use serde::Serialize;
+use tokio::time::sleep;
 
 use crate::{Rescanner, task::Task};
 
@@ -149,7 +150,7 @@ where
         let bodies: Result<Vec<String>, _> = segments.iter().map(body).collect();
         let failed = |source| BeginError::Queue { generation: pass.id.generation, source };
         let bodies = bodies.map_err(|error| failed(StoreError::Unexpected(error.into())))?;
-        self.settings.patience.call(|| self.ports.queue.send(&bodies)).await.map_err(failed)
+        self.settings.retry.call(sleep, || self.ports.queue.send(&bodies)).await.map_err(failed)
     }
 
     async fn mark_handed_out(&self, pass: Pass, etag: &str) -> Result<(), BeginError> {

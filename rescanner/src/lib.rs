@@ -7,11 +7,9 @@ pub mod begin;
 pub mod config;
 pub mod known;
 mod page;
-pub mod patience;
 pub mod request;
 pub mod segment;
 pub mod task;
-pub mod triggers;
 
 use begin::BeginError;
 use known::Known;
@@ -19,9 +17,9 @@ use lambda_runtime::Diagnostic;
 use nacre_core::{
     port::{Clock, DefinitionsStore, RecordPages, Topic, WorkQueue},
     rescan::pass::{Budget, Tally},
+    retry::RetryPolicy,
     telemetry::{Metric, error_chain},
 };
-use patience::Patience;
 use request::Request;
 use segment::Limits;
 use serde_json::{Value, json};
@@ -52,7 +50,7 @@ pub struct PassSettings {
     /// What all passes of a day may spend together.
     pub daily_budget: Budget,
     /// How long we wait for services that throttle us.
-    pub patience: Patience,
+    pub retry: RetryPolicy,
 }
 
 /// The function, and what it keeps while it is warm.

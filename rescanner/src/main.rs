@@ -9,8 +9,8 @@ use std::{
 
 use lambda_runtime::{Diagnostic, Error, LambdaEvent, run, service_fn};
 use nacre_aws::{DynamoRecords, S3Definitions, SnsTopic, SqsQueue, SystemClock};
-use nacre_core::{port::Clock, telemetry::embedded_metrics};
-use nacre_rescanner::{PassSettings, Ports, Rescanner, config::Config, patience::Patience, segment::Limits};
+use nacre_core::{port::Clock, retry::RetryPolicy, telemetry::embedded_metrics};
+use nacre_rescanner::{PassSettings, Ports, Rescanner, config::Config, segment::Limits};
 use serde_json::Value;
 
 /// Most pages of one message: a million records, of which no invocation needs to know more.
@@ -37,7 +37,7 @@ async fn function() -> Result<(), Error> {
         clock: SystemClock,
     };
     let Config { region, segments, daily_budget, .. } = config;
-    let settings = PassSettings { region, segments, daily_budget, patience: Patience::default() };
+    let settings = PassSettings { region, segments, daily_budget, retry: RetryPolicy::default() };
     let rescanner = &Rescanner::new(ports, settings);
     run(service_fn(move |event: LambdaEvent<Value>| async move {
         let limits = Limits { pages: PAGES_OF_A_MESSAGE, until: time_to_hand_on(&event) };

@@ -7,11 +7,15 @@ use nacre_core::{
     event::{Recorded, RescanKind, RescanTrigger},
     generation::{Generation, history::MAX_STEPS},
     port::{Clock, DefinitionsStore, RecordPages, StoreError, Topic, TopicMessage, WorkQueue},
-    rescan::plan::{RescanPlan, may_be_renewed, plan_in_pass},
+    rescan::{
+        plan::{RescanPlan, may_be_renewed, plan_in_pass},
+        trigger,
+    },
     scan_record::RecordSummary,
 };
+use tokio::time::sleep;
 
-use crate::{Rescanner, known::Known, segment::WorkError, task::Task, triggers};
+use crate::{Rescanner, known::Known, segment::WorkError, task::Task};
 
 /// Writes to the table at a time.
 const RENEWALS_AT_ONCE: usize = 16;
@@ -97,17 +101,17 @@ where
         let (generation, region, at) = (task.id.generation, self.settings.region.as_str(), self.ports.clock.now());
         let messages = [(RescanKind::Delta, delta), (RescanKind::Full, full)].into_iter();
         let messages: Vec<TopicMessage> = messages
-            .flat_map(|(kind, records)| triggers::messages(&RescanTrigger { generation, kind, region, at }, &records))
+            .flat_map(|(kind, records)| trigger::messages(&RescanTrigger { generation, kind, region, at }, &records))
             .collect();
         task.tally.published.messages += messages.len() as u64;
-        Ok(triggers::publish(&self.ports.triggers, messages, self.settings.patience).await?)
+        Ok(trigger::publish(&self.ports.triggers, messages, self.settings.retry, sleep).await?)
     }
 
     /// Says of unaffected records that they are of the published generation, before what changed since theirs is forgotten; answers of
     /// how many. One that changed meanwhile needs it no more.
     async fn renew(&self, elderly: &[&RecordSummary], published: Generation) -> Result<u64, WorkError> {
         let renew = async |record: &RecordSummary| {
-            let renewed = self.settings.patience.call(|| self.ports.records.renew(record, published)).await;
+            let renewed = self.settings.retry.call(sleep, || self.ports.records.renew(record, published)).await;
             match renewed {
                 Ok(()) => Ok(1),
                 Err(StoreError::PreconditionFailed) => Ok(0),

@@ -5,12 +5,14 @@ use std::time::{Duration, Instant};
 use nacre_core::{
     generation::published::PublishedError,
     port::{Clock, DefinitionsStore, RecordPages, StoreError, Topic, WorkQueue},
-    rescan::pass::{
-        FORMAT, PassStoreError, SegmentReport, State, Tally, Written, is_cancelled, keep_report, read_report,
+    rescan::{
+        pass::{FORMAT, PassStoreError, SegmentReport, State, Tally, Written, is_cancelled, keep_report, read_report},
+        trigger::PublishError,
     },
 };
+use tokio::time::sleep;
 
-use crate::{Rescanner, known::Known, task::Task, triggers::PublishError};
+use crate::{Rescanner, known::Known, task::Task};
 
 /// How often the report is written while the work goes on, for people who watch it.
 const REPORT_INTERVAL: Duration = Duration::from_secs(5);
@@ -106,7 +108,7 @@ where
             }
             let (part, cursor) = (task.part(), task.cursor.take());
             let records = &self.ports.records;
-            let page = self.settings.patience.call(|| records.page(part, cursor.clone())).await;
+            let page = self.settings.retry.call(sleep, || records.page(part, cursor.clone())).await;
             let page = page.map_err(WorkError::Records)?;
             self.look(known, &mut task, &page.records).await?;
             task.tally.pages += 1;
@@ -152,7 +154,7 @@ where
     async fn hand_on(&self, task: &Task<Records::Cursor>) -> Result<String, WorkError> {
         let unwritable = |error: serde_json::Error| WorkError::HandOn(StoreError::Unexpected(error.into()));
         let body = [serde_json::to_string(task).map_err(unwritable)?];
-        self.settings.patience.call(|| self.ports.queue.send(&body)).await.map_err(WorkError::HandOn)?;
+        self.settings.retry.call(sleep, || self.ports.queue.send(&body)).await.map_err(WorkError::HandOn)?;
         let [body] = body;
         Ok(body)
     }

@@ -20,9 +20,10 @@ use nacre_core::{
         cost::PassWork,
         pass::{Budget, Cause, Tally, segments_for},
     },
+    retry::RetryPolicy,
     scan_record::RecordSummary,
 };
-use nacre_rescanner::{PassSettings, Ports, Rescanner, patience::Patience, segment::Limits};
+use nacre_rescanner::{PassSettings, Ports, Rescanner, segment::Limits};
 use nacre_testing::{memory_definitions::MemoryDefinitions, memory_queue::MemoryQueue};
 
 use crate::{
@@ -123,7 +124,7 @@ async fn pass() -> Outcome<(Tally, u64, Counting, Duration)> {
             region: "eu-west-1".into(),
             segments: None,
             daily_budget: Budget::default(),
-            patience: Patience::default(),
+            retry: RetryPolicy::default(),
         },
     );
     let ports = Ports { definitions, records: Table, triggers: Counting::default(), queue, clock: SystemClock };

@@ -7,6 +7,8 @@ mod alarms;
 #[cfg(test)]
 mod configuration;
 #[cfg(test)]
+mod crates;
+#[cfg(test)]
 mod pages;
 #[cfg(test)]
 mod scale;

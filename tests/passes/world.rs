@@ -17,12 +17,12 @@ use nacre_core::{
     },
     port::{Clock, DefinitionsStore, RecordStore, WriteCondition},
     rescan::pass::{Budget, Cause, PassId, Progress, SegmentReport, is_cancelled, read_pass, reports},
+    retry::RetryPolicy,
     scan_record::ScanRecord,
 };
 use nacre_rescanner::{
     Handled, PassSettings, Ports, RescanError, Rescanner,
     begin::{BeginError, Begun},
-    patience::Patience,
     segment::Limits,
 };
 use nacre_testing::{
@@ -75,9 +75,9 @@ impl World {
     /// Nothing published and nothing recorded; passes of this many segments.
     pub(crate) fn new(segments: u32) -> Self {
         let now: DateTime<Utc> = START.parse().unwrap();
-        let patience = Patience { attempts: 2, first_wait: Duration::ZERO };
+        let retry = RetryPolicy { attempts: 2, first_wait: Duration::ZERO };
         let daily_budget = Budget::default();
-        let settings = PassSettings { region: "eu-west-1".into(), segments: Some(segments), daily_budget, patience };
+        let settings = PassSettings { region: "eu-west-1".into(), segments: Some(segments), daily_budget, retry };
         let definitions = MemoryDefinitions::written_at(now);
         let (records, topic, queue) = <(MemoryRecords, MemoryTopic, MemoryQueue)>::default();
         Self { definitions, records, topic, queue, now, settings }

@@ -1,6 +1,6 @@
 //! The local stack: the same template, packages, roles and policies as on AWS, deployed into `MiniStack` on loopback.
 //!
-//! `nacre demo` and the end-to-end tests use it alike: [`install`], then [`Mirror::start`], [`Bundles::from_directory`] and
+//! `make demo` and the end-to-end tests use it alike: [`install`], then [`Mirror::start`], [`Bundles::from_directory`] and
 //! [`Stack::start`]. Whatever it starts dies with it, and with us.
 //!
 //! Where `MiniStack` 1.5.33 differs from AWS, and what is done about it here:

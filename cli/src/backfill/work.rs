@@ -6,12 +6,10 @@ use nacre_core::{
     event::{Recorded, RescanKind, RescanTrigger},
     generation::Generation,
     port::{Clock, DefinitionsStore, RecordLookup, StoreError, Topic},
+    rescan::trigger::{PublishError, messages, publish},
+    retry::RetryPolicy,
 };
-use nacre_rescanner::{
-    patience::Patience,
-    triggers::{PublishError, messages, publish},
-};
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep, sleep_until};
 
 use super::{
     Candidate,
@@ -32,7 +30,7 @@ pub(super) struct Backfill<'a, Definitions, Records, Triggers, Time> {
     pub(super) rate: u32,
     /// Whether nothing is asked for, and nothing remembered.
     pub(super) dry_run: bool,
-    pub(super) patience: Patience,
+    pub(super) retry: RetryPolicy,
 }
 
 /// Why a backfill stopped. What was asked for stays asked for; running it again goes on with the page that was under way.
@@ -71,7 +69,7 @@ where
             // A second's worth at a time, so that the rate holds within a page, too.
             for some in missing.chunks(self.rate.max(1) as usize) {
                 if !self.dry_run {
-                    tokio::time::sleep_until(due).await;
+                    sleep_until(due).await;
                     due = due.max(Instant::now()) + Duration::from_secs(some.len() as u64) / self.rate.max(1);
                     self.ask(some).await?;
                 }
@@ -91,7 +89,8 @@ where
     /// Those whose bytes no record is of.
     async fn missing<'c>(&self, candidates: &'c [Candidate]) -> Result<Vec<&'c Candidate>, WorkError> {
         let objects: Vec<_> = candidates.iter().map(|candidate| candidate.object.clone()).collect();
-        let etags = self.patience.call(|| self.records.recorded_etags(&objects)).await.map_err(WorkError::Records)?;
+        let etags =
+            self.retry.call(sleep, || self.records.recorded_etags(&objects)).await.map_err(WorkError::Records)?;
         let is_recorded = |candidate: &Candidate, etag: Option<&String>| match (etag, &candidate.etag) {
             (None, _) => false,
             (Some(_), None) => true,
@@ -114,7 +113,7 @@ where
                 sequencer: None,
             })
             .collect();
-        Ok(publish(self.triggers, messages(&trigger, &objects), self.patience).await?)
+        Ok(publish(self.triggers, messages(&trigger, &objects), self.retry, sleep).await?)
     }
 }
 

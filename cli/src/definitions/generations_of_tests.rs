@@ -18,12 +18,12 @@ use nacre_core::{
 use nacre_testing::memory_definitions::MemoryDefinitions;
 
 /// So many hours after the first database was built.
-pub(super) fn at(hours: i64) -> DateTime<Utc> {
+pub(crate) fn at(hours: i64) -> DateTime<Utc> {
     DateTime::from_timestamp(1_795_392_000, 0).unwrap() + TimeDelta::hours(hours)
 }
 
 /// A bucket with a generation for each of these versions of `daily`, published an hour after the other.
-pub(super) async fn published(versions: &[u32]) -> MemoryDefinitions {
+pub(crate) async fn published(versions: &[u32]) -> MemoryDefinitions {
     let store = MemoryDefinitions::default();
     for (hour, version) in (1..).zip(versions) {
         publish(&store, *version, hour).await;
@@ -32,7 +32,7 @@ pub(super) async fn published(versions: &[u32]) -> MemoryDefinitions {
 }
 
 /// Publishes this version of `daily` as the next generation.
-pub(super) async fn publish(store: &MemoryDefinitions, version: u32, hour: i64) {
+pub(crate) async fn publish(store: &MemoryDefinitions, version: u32, hour: i64) {
     let anchors = SigningKeys::fixed().trust_anchors();
     let built = u64::try_from(at(0).timestamp()).unwrap();
     let builder = CvdBuilder::new("daily").version(version).built(built).member("daily.ndb", eicar_signature());

@@ -7,7 +7,11 @@ use clap::{Args, builder::NonEmptyStringValueParser};
 use futures::{StreamExt, TryStreamExt, stream};
 use nacre_aws::{DynamoRecords, S3Definitions, SystemClock, sdk_config};
 use nacre_core::{
-    generation::{Generation, manifest::Manifest, published::Published},
+    generation::{
+        Generation,
+        manifest::{Manifest, ManifestError},
+        published::Published,
+    },
     port::{Clock, DefinitionsStore, RecordPages, Segment, StoreError},
     rescan::{
         changes::Changes,
@@ -74,15 +78,20 @@ pub(super) async fn run(arguments: &Arguments) -> Result<(), RescanError> {
     tell(arguments.json, &manifest, &tally, layers, &counts)
 }
 
-async fn manifest(store: &S3Definitions, to: Option<u64>) -> Result<Manifest, RescanError> {
+/// The manifest to plan for: the published one, or a kept one.
+async fn manifest(store: &impl DefinitionsStore, to: Option<u64>) -> Result<Manifest, RescanError> {
     let published = Published::read(store).await?.manifest.ok_or(RescanError::Nothing)?;
     let Some(to) = to.filter(|to| *to != published.generation.0) else { return Ok(published) };
-    let stored = match store.read(&Manifest::object_key(Generation(to)), MAX_MANIFEST_BYTES).await {
+    let key = Manifest::object_key(Generation(to));
+    let stored = match store.read(&key, MAX_MANIFEST_BYTES).await {
         Ok(stored) => stored,
         Err(StoreError::NotFound) => return Err(RescanError::NotKept(to)),
-        Err(error) => return Err(RescanError::Records(error)),
+        Err(source) => return Err(RescanError::Manifest { key, source }),
     };
-    Manifest::parse(&stored.bytes).map_err(|_| RescanError::NotKept(to))
+    Manifest::parse(&stored.bytes).map_err(|source| match source {
+        ManifestError::Format { .. } => RescanError::ManifestFormat { key, source },
+        _ => RescanError::ManifestInvalid { key, source },
+    })
 }
 
 /// Plans one segment; answers also how many layers its records have.
@@ -156,4 +165,50 @@ fn tell(
         everything.total()
     ));
     Ok(say(&lines.join("\n"))?)
+}
+
+#[cfg(test)]
+mod tests {
+    use nacre_core::{port::WriteCondition, telemetry::error_chain};
+    use nacre_testing::failing::{Failing, Plan, When};
+
+    use super::*;
+    use crate::definitions::generations_of_tests::published;
+
+    const KEY: &str = "nacre/manifests/1.json";
+
+    #[tokio::test]
+    async fn a_kept_generation_is_read_and_one_that_is_not_kept_is_named() {
+        let store = published(&[100, 101]).await;
+        assert_eq!(manifest(&store, None).await.unwrap().generation, Generation(2));
+        assert_eq!(manifest(&store, Some(1)).await.unwrap().generation, Generation(1));
+        assert!(matches!(manifest(&store, Some(7)).await, Err(RescanError::NotKept(7))));
+    }
+
+    #[tokio::test]
+    async fn a_manifest_that_cannot_be_read_is_no_fault_of_the_table() {
+        let store = published(&[100, 101]).await;
+        // After the pointer and the published manifest.
+        let plan = Plan::new(3, When::Before);
+        let error = manifest(&Failing { port: &store, plan: &plan }, Some(1)).await.unwrap_err();
+        assert!(matches!(error, RescanError::Manifest { .. }), "{error:?}");
+        let message = error_chain(&error);
+        assert!(message.contains(KEY) && message.contains("check that the credentials may read it"), "{message}");
+        assert!(message.ends_with("injected failure"), "{message}");
+    }
+
+    #[tokio::test]
+    async fn a_manifest_of_another_format_or_form_is_named_with_the_remedy() {
+        let store = published(&[100, 101]).await;
+        for (bytes, remedy) in [
+            (r#"{"format":2,"anything":true}"#, "install the version that is deployed"),
+            (r#"{"format":1}"#, "give another generation with --to"),
+        ] {
+            store.write(KEY, bytes.into(), &[], WriteCondition::Always).await.unwrap();
+            let error = manifest(&store, Some(1)).await.unwrap_err();
+            assert!(!matches!(error, RescanError::NotKept(_)), "{error:?}");
+            let message = error_chain(&error);
+            assert!(message.contains(KEY) && message.contains(remedy), "{message}");
+        }
+    }
 }

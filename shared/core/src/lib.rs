@@ -12,6 +12,7 @@ pub mod object;
 pub mod port;
 pub mod quarantine;
 pub mod rescan;
+pub mod retry;
 pub mod scan_record;
 pub mod settings;
 pub mod tag_policy;

@@ -6,3 +6,4 @@ pub mod cost;
 pub mod delta_summary;
 pub mod pass;
 pub mod plan;
+pub mod trigger;

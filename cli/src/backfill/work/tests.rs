@@ -59,7 +59,7 @@ impl World {
             region: "eu-west-1".into(),
             rate: 1_000_000,
             dry_run,
-            patience: Patience { attempts: 1, first_wait: Duration::ZERO },
+            retry: RetryPolicy { attempts: 1, first_wait: Duration::ZERO },
         };
         Box::pin(backfill.run(&mut AtHand(candidates.to_vec()), before, |_, _| {})).await
     }
@@ -145,7 +145,7 @@ async fn the_rate_holds_over_pages_and_within_them() {
         region: "eu-west-1".into(),
         rate: 20,
         dry_run: false,
-        patience: Patience::default(),
+        retry: RetryPolicy::default(),
     };
     backfill.run(&mut AtHand(candidates), Progress::new("s".into()), |_, _| {}).await.unwrap();
     // Ten pages of three: the first at once.

@@ -1,4 +1,4 @@
-//! `nacre demo`: the whole of Nacre on this machine, from definitions to a rescan, in a few minutes.
+//! `nacre-demo`: the whole of Nacre on this machine, from definitions to a rescan, in a few minutes. `make demo` runs it.
 //!
 //! It deploys the product's template into a local AWS and observes it from outside, as an operator and as an ordinary
 //! user; it succeeds only if everything that it tells was observed.
@@ -12,7 +12,7 @@ mod summary;
 use std::{path::PathBuf, process::ExitCode, time::Duration};
 
 use aws_sdk_s3::Client;
-use clap::Args;
+use clap::Parser;
 use nacre_aws::SystemClock;
 use nacre_core::{
     port::Clock, rescan::plan::RescanPlan, scan_record::ScanRecord, tag_policy::Tag, telemetry::error_chain,
@@ -33,8 +33,8 @@ use self::{
 const PATIENCE: Duration = Duration::from_mins(2);
 
 /// Watch Nacre work, on this machine and with nothing but a local AWS.
-#[derive(Debug, Args)]
-pub(crate) struct Arguments {
+#[derive(Debug, Parser)]
+struct Arguments {
     /// Where the summary and the logs are left
     #[arg(long, value_name = "DIR", default_value = "target/demo")]
     directory: PathBuf,
@@ -53,18 +53,18 @@ enum DemoError {
     NotObserved(String),
 }
 
-/// Runs the command.
-pub(crate) async fn run(arguments: &Arguments) -> ExitCode {
-    match tell(arguments).await {
+#[tokio::main]
+async fn main() -> ExitCode {
+    match run(&Arguments::parse()).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("nacre demo: {}", error_chain(&error));
+            eprintln!("nacre-demo: {}", error_chain(&error));
             ExitCode::FAILURE
         }
     }
 }
 
-async fn tell(arguments: &Arguments) -> Result<(), DemoError> {
+async fn run(arguments: &Arguments) -> Result<(), DemoError> {
     let mut narrator = Narrator::new();
     let corpus = corpus::gather()?;
     narrator.step("A local AWS starts, and the product's own template is deployed into it");

@@ -1,11 +1,12 @@
 //! Asks for objects, several in a message.
 
-use nacre_core::{
+use std::time::Duration;
+
+use crate::{
     event::{Recorded, RescanTrigger},
     port::{StoreError, Topic, TopicMessage},
+    retry::RetryPolicy,
 };
-
-use crate::patience::Patience;
 
 /// Most objects that one message names: when one of them fails, all of them come again.
 const MAX_OBJECTS: usize = 25;
@@ -64,22 +65,23 @@ fn most_bytes(recorded: &Recorded<'_>) -> usize {
     RECORD_BYTES + object.bucket.len() + 3 * object.key.len() + version + recorded.etag.len() + sequencer
 }
 
-/// Publishes messages; those that the topic refuses are offered again.
+/// Publishes messages; those that the topic refuses are offered again. `sleep` waits between two attempts.
 ///
 /// # Errors
 /// [`PublishError`]; some may have been published.
-pub async fn publish(
+pub async fn publish<Sleep: Future<Output = ()>>(
     topic: &impl Topic,
     mut messages: Vec<TopicMessage>,
-    patience: Patience,
+    retry: RetryPolicy,
+    sleep: impl Fn(Duration) -> Sleep,
 ) -> Result<(), PublishError> {
-    let mut waits = patience.waits();
+    let mut waits = retry.waits();
     while !messages.is_empty() {
-        let refused = patience.call(|| topic.publish_all(&messages)).await.map_err(PublishError::Topic)?;
+        let refused = retry.call(&sleep, || topic.publish_all(&messages)).await.map_err(PublishError::Topic)?;
         messages = refused.into_iter().filter_map(|index| messages.get(index).cloned()).collect();
         match waits.next() {
             _ if messages.is_empty() => break,
-            Some(wait) => tokio::time::sleep(wait).await,
+            Some(wait) => sleep(wait).await,
             None => return Err(PublishError::Refused { messages: messages.len() }),
         }
     }
@@ -88,14 +90,14 @@ pub async fn publish(
 
 #[cfg(test)]
 mod tests {
-    use chrono::DateTime;
-    use nacre_core::{
+    use crate::{
         builder::record,
         event::{Invocation, RescanKind},
         generation::Generation,
         object::ObjectId,
         scan_record::{RecordSummary, ScanRecord},
     };
+    use chrono::DateTime;
     use proptest::prelude::*;
 
     use super::*;
