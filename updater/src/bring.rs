@@ -46,22 +46,11 @@ pub struct Part {
     pub path: PathBuf,
 }
 
-/// A script that was applied.
-#[derive(Debug)]
-pub struct AppliedScript {
-    /// The version that it led to.
-    pub version: DatabaseVersion,
-    /// The script.
-    pub script: Vec<u8>,
-}
-
 /// What bringing one database came to.
 #[derive(Debug, Default)]
 pub struct Brought {
     /// The newer database; `None` when what is published stays.
     pub part: Option<Part>,
-    /// The scripts that led to it from what is published; empty when it came as a whole.
-    pub scripts: Vec<AppliedScript>,
     /// Signed files for the mirror that we are to others: CDIFFs and detached signatures, by name.
     pub signed_files: BTreeMap<String, Vec<u8>>,
     /// Why nothing newer is published; `None` when it is the newest.
@@ -220,7 +209,6 @@ impl<Store: DefinitionsStore> Bringer<'_, Store> {
                 Ok(Ok(cdiff)) => match apply(&patched.members, &cdiff.script, ArchiveLimits::default()) {
                     Ok(members) => {
                         patched = Patched { members, reached: version };
-                        brought.scripts.push(AppliedScript { version, script: cdiff.script });
                         files.extend(cdiff.files);
                         CdiffOutcome::Applied
                     }
@@ -259,7 +247,6 @@ impl<Store: DefinitionsStore> Bringer<'_, Store> {
                     cause = error_chain(&error),
                     "patched database is not valid"
                 );
-                brought.scripts.clear();
                 let stays = Step::Keep(Keep::Announced { advertised: advertised.version });
                 Ok((None, if whole_taken { stays } else { Step::Whole(Whole::Unusable) }))
             }
@@ -282,14 +269,11 @@ impl<Store: DefinitionsStore> Bringer<'_, Store> {
             brought.keep(database, keep);
             return Ok(());
         }
-        brought.scripts.clear();
         let entry = DatabaseEntry::of(&verified);
         brought.part = Some(self.keep(&verified, &bytes)?);
         match step {
             Step::Cdiff(_) => {
                 let (part, step) = self.patch(database, &entry, &bytes, None, advertised, true, brought).await?;
-                // The way here was not by scripts, whatever followed.
-                brought.scripts.clear();
                 brought.part = part.or(brought.part.take());
                 if let Step::Keep(keep) = step {
                     brought.keep(database, keep);

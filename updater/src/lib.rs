@@ -5,7 +5,6 @@ pub mod bring;
 mod clean_corpus;
 pub mod config;
 pub mod custom;
-pub mod delta;
 pub mod dns;
 pub mod flat;
 pub mod http;

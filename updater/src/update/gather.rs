@@ -20,7 +20,6 @@ use super::{
 use crate::{
     bring::{BringError, Bringer, Brought, Part},
     custom::{CustomPart, CustomSources},
-    delta::Scripts,
     mirror::{Advertised, MirrorError, Mirrors},
     publish::Publisher,
     state::UpdaterState,
@@ -149,17 +148,13 @@ impl<Store: DefinitionsStore, Announcements: Topic> Updater<'_, Store, Announcem
         bucket: &Publisher<'_, Store, Announcements>,
     ) -> Result<Next, UpdateError> {
         let anchor = self.config.trust_anchors.identity();
-        let (mut kept, mut parts, mut scripts, mut signed_files) =
-            (Vec::new(), Vec::new(), Scripts::new(), BTreeMap::new());
+        let (mut kept, mut parts, mut signed_files) = (Vec::new(), Vec::new(), BTreeMap::new());
         for name in &self.config.databases {
             let done = brought.remove(name).unwrap_or_default();
             held.extend(done.held);
             signed_files.extend(done.signed_files);
             match (done.part, published.entry(name.as_str(), &anchor)) {
-                (Some(part), _) => {
-                    scripts.insert(name.clone(), done.scripts);
-                    parts.push(part);
-                }
+                (Some(part), _) => parts.push(part),
                 (None, Some(entry)) => kept.push(entry.clone()),
                 // A database that the operator has just added may be had later; what is published goes on without it.
                 (None, None) if published.verified_by(&anchor).is_some() => {
@@ -182,6 +177,6 @@ impl<Store: DefinitionsStore, Announcements: Topic> Updater<'_, Store, Announcem
             parts.push(Part { entry, path });
         }
         parts.sort_by(|a, b| a.entry.name.cmp(&b.entry.name));
-        Ok(Next::Set(NextSet { parts, custom, scripts, signed_files, held }))
+        Ok(Next::Set(NextSet { parts, custom, signed_files, held }))
     }
 }

@@ -7,13 +7,12 @@ use nacre_core::generation::{
     manifest::{CustomEntry, DatabaseEntry},
 };
 
-use crate::{bring::Part, custom::CustomPart, delta::Scripts};
+use crate::{bring::Part, custom::CustomPart};
 
 /// The set of a generation to come.
 pub(super) struct NextSet {
     pub(super) parts: Vec<Part>,
     pub(super) custom: Vec<CustomPart>,
-    pub(super) scripts: Scripts,
     pub(super) signed_files: BTreeMap<String, Vec<u8>>,
     pub(super) held: Vec<String>,
 }
