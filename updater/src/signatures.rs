@@ -21,7 +21,7 @@ use nacre_core::{
     telemetry::error_chain,
 };
 
-use crate::{bring::Part, custom::CustomPart};
+use crate::{custom::CustomPart, database_update::Part};
 
 /// Why what changes cannot be told.
 #[derive(Debug, thiserror::Error)]

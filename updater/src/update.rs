@@ -16,14 +16,14 @@ use nacre_engine_client::claimed_directory::ClaimedDirectory;
 use serde::Serialize;
 
 use crate::{
-    bring::BringError,
     config::Config,
     custom::CustomError,
+    database_test::ProveError,
+    database_update::BringError,
     dns::Dns,
     flat::Flat,
     http::HttpClient,
     mirror::Mirrors,
-    prove::ProveError,
     publish::{PublishError, Publisher},
     signatures::SignaturesError,
     state::UpdaterState,

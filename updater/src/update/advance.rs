@@ -17,7 +17,7 @@ use super::{
     next_set::{NextSet, labelled},
 };
 use crate::{
-    prove::{ProveError, Prover},
+    database_test::{ProveError, Prover},
     publish::Publisher,
     signatures,
 };

@@ -18,8 +18,8 @@ use super::{
     next_set::{Next, NextSet},
 };
 use crate::{
-    bring::{BringError, Bringer, Brought, Part},
     custom::{CustomPart, CustomSources},
+    database_update::{BringError, Bringer, Brought, Part},
     mirror::{Advertised, MirrorError, Mirrors},
     publish::Publisher,
     state::UpdaterState,

@@ -7,7 +7,7 @@ use nacre_core::generation::{
     manifest::{CustomEntry, DatabaseEntry},
 };
 
-use crate::{bring::Part, custom::CustomPart};
+use crate::{custom::CustomPart, database_update::Part};
 
 /// The set of a generation to come.
 pub(super) struct NextSet {

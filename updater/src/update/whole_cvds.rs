@@ -11,7 +11,7 @@ use nacre_core::{
 
 use super::{UpdateError, Updater};
 use crate::{
-    bring::Brought,
+    database_update::Brought,
     mirror::Mirrors,
     publish::{PublishError, Publisher},
 };

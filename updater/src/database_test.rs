@@ -17,9 +17,9 @@ use nacre_core::{
 use nacre_engine_client::{EngineError, EnginePool, Examination, ExamineError, protocol::Limits};
 
 use crate::{
-    bring::Part,
     clean_corpus::{documents, eicar_containers},
     custom::CustomPart,
+    database_update::Part,
 };
 
 /// The EICAR test file in two halves, so that no scanner takes our own program for it.
