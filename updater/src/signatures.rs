@@ -21,7 +21,7 @@ use nacre_core::{
     telemetry::error_chain,
 };
 
-use crate::{custom::CustomPart, database_update::Part};
+use crate::{custom::CustomPart, database_update::StagedDatabase};
 
 /// Why what changes cannot be told.
 #[derive(Debug, thiserror::Error)]
@@ -68,7 +68,7 @@ impl Told {
 /// A database that is read when it is needed.
 enum Source<'a> {
     Published(&'a DatabaseEntry),
-    Fresh(&'a Part),
+    Fresh(&'a StagedDatabase),
 }
 
 impl Source<'_> {
@@ -111,7 +111,7 @@ pub async fn tell(
     store: &impl DefinitionsStore,
     before: Option<&Manifest>,
     to: Generation,
-    parts: &[Part],
+    parts: &[StagedDatabase],
     custom: &[CustomPart],
 ) -> Result<Told, SignaturesError> {
     let mut told = Told::default();
@@ -151,7 +151,7 @@ pub async fn tell(
 }
 
 async fn context_of(
-    part: &Part,
+    part: &StagedDatabase,
     store: &impl DefinitionsStore,
     told: &mut Told,
 ) -> Result<Option<ContextEntry>, SignaturesError> {
@@ -166,7 +166,7 @@ async fn context_of(
 async fn delta(
     store: &impl DefinitionsStore,
     before: &Manifest,
-    parts: &[Part],
+    parts: &[StagedDatabase],
     custom: &[CustomPart],
 ) -> Result<Delta, SignaturesError> {
     let old: Vec<Source<'_>> = before.databases.iter().map(Source::Published).collect();

@@ -17,7 +17,7 @@ use super::{
     next_set::{NextSet, labelled},
 };
 use crate::{
-    database_test::{ProveError, Prover},
+    database_test::{DatabaseTest, DatabaseTestError},
     publish::Publisher,
     signatures,
 };
@@ -56,7 +56,7 @@ impl<Store: DefinitionsStore, Announcements: Topic> Updater<'_, Store, Announcem
             // What is kept too long costs a little; the next generation tidies again.
             tracing::warn!(cause = error_chain(&error), "old generations not removed");
         }
-        Ok(Some(Update::Published { generation, databases: new, held: set.held }))
+        Ok(Some(Update::Published { generation, databases: new, held: set.not_current }))
     }
 
     async fn prove(
@@ -66,19 +66,19 @@ impl<Store: DefinitionsStore, Announcements: Topic> Updater<'_, Store, Announcem
         set: &NextSet,
         scratch: &Path,
     ) -> Result<EngineProof, UpdateError> {
-        let prover = Prover {
+        let test = DatabaseTest {
             program: self.engine,
             scratch,
             store: self.store,
             canary_prefix: &self.config.canary_prefix,
             signed_by_clamav: self.config.trust_anchors.is_clamav(),
         };
-        let source = match prover.prove(&set.parts, &set.custom).await {
+        let source = match test.run(&set.parts, &set.custom).await {
             Ok(proof) => return Ok(proof),
             Err(source) => source,
         };
         let mut report = "the log".to_owned();
-        if matches!(source, ProveError::Unfit(_)) {
+        if matches!(source, DatabaseTestError::Rejection(_)) {
             self.put_bodies(bucket, &Published::default(), set).await?;
             let cause = error_chain(&source);
             report = bucket.reject(generation, &set.databases(), &set.custom(), &cause, self.now).await?;
