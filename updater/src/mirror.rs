@@ -11,7 +11,7 @@ use nacre_clamav::{
     database::{ContainerKind, DatabaseName, DatabaseVersion},
 };
 use nacre_core::port::{DefinitionsStore, StoreError};
-use reqwest::StatusCode;
+use reqwest::{StatusCode, Url};
 
 use crate::{
     http::{Answer, Get, HttpClient, HttpError},
@@ -45,8 +45,8 @@ impl Mirror {
     /// Whether it is one of ClamAV's own, for which ClamAV's DNS record speaks.
     pub fn is_clamav(&self) -> bool {
         let Self::Http(base) = self else { return false };
-        let host = base.split("://").nth(1).and_then(|rest| rest.split(['/', ':']).next());
-        host.is_some_and(|host| host == "clamav.net" || host.ends_with(".clamav.net"))
+        let Ok(url) = Url::parse(base) else { return false };
+        url.host_str().is_some_and(|host| host == "clamav.net" || host.ends_with(".clamav.net"))
     }
 }
 
@@ -320,5 +320,33 @@ fn worse(one: Option<MirrorError>, other: MirrorError) -> MirrorError {
     match one {
         Some(one) if rank(&one) > rank(&other) => one,
         _ => other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn clamavs_own_mirrors_are_known_by_their_host() {
+        let is_clamav = |base: &str| Mirror::Http(base.into()).is_clamav();
+        for base in [
+            "https://database.clamav.net",
+            "https://DATABASE.clamav.net:443/",
+            "http://clamav.net/path",
+            "https://user:pw@database.clamav.net",
+        ] {
+            assert!(is_clamav(base), "{base}");
+        }
+        for base in [
+            "https://mirror.example/database.clamav.net",
+            "https://database.clamav.net@mirror.example",
+            "https://notclamav.net",
+            "https://clamav.net.example",
+            "database.clamav.net",
+        ] {
+            assert!(!is_clamav(base), "{base}");
+        }
+        assert!(!Mirror::Bucket("clamav.net".into()).is_clamav());
     }
 }
