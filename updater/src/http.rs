@@ -224,8 +224,8 @@ impl HttpClient {
         if let Some(count) = request.first_bytes {
             builder = builder.header(RANGE, format!("bytes=0-{}", count.saturating_sub(1)));
         }
-        if let Some(since) = request.if_modified_since {
-            builder = builder.header(IF_MODIFIED_SINCE, http_date_text(since));
+        if let Some(since) = request.if_modified_since.and_then(http_date_text) {
+            builder = builder.header(IF_MODIFIED_SINCE, since);
         }
         if let Some(etag) = request.if_none_match {
             builder = builder.header(IF_NONE_MATCH, etag);
