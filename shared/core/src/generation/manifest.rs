@@ -161,7 +161,7 @@ impl Manifest {
         let same_keys = self.trust_anchor == before.trust_anchor;
         let history = if same_keys { before.history.clone().then(step) } else { History::default() };
         let restores = Some(self.generation);
-        Self { generation, published, restores, history, ..self }
+        Self { generation, published, history, restores, ..self }
     }
 
     /// Every key that this generation cannot do without, its own manifest's among them.
