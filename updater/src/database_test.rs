@@ -1,4 +1,4 @@
-//! Tests a set of databases with a real engine before it is published, as freshclam's TestDatabases does.
+//! Tests a set of databases with a real engine before it is published, as freshclam's `TestDatabases` does.
 
 use std::{
     fs, io,
@@ -55,7 +55,7 @@ pub enum DatabaseTestError {
     /// The set could not be laid out for the engine.
     #[error("the databases could not be written for their proof")]
     Disk(#[source] io::Error),
-    /// A database could not be brought into the engine's form.
+    /// A database could not be converted to the engine's form.
     #[error("the databases could not be unpacked for their proof")]
     Form(#[from] EngineFormError),
     /// The engine could not be started.

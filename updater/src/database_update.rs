@@ -1,4 +1,4 @@
-//! Brings one database up to date: executes the steps that [`crate::plan`] decides.
+//! Updates one database: executes the steps that [`crate::plan`] decides.
 
 mod cdiff_chain;
 mod error;

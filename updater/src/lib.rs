@@ -1,4 +1,4 @@
-//! The updater: brings the databases up to date, proves the new set with a real engine, publishes it as a generation and
+//! The updater: downloads newer databases, tests the new set with a real engine, publishes it as a generation and
 //! announces it.
 
 mod clean_corpus;

@@ -50,7 +50,7 @@ impl Mirror {
     }
 }
 
-/// Most bytes of a database in the bucket that is looked at: larger ones are not taken either.
+/// Most bytes of a database in the bucket that is read: larger ones are not taken either.
 const MAX_HEAD_BYTES: u64 = 1 << 30;
 
 /// Why no mirror gave a file.
@@ -63,7 +63,7 @@ pub enum MirrorError {
         file: String,
     },
     /// All want to be left alone.
-    #[error("the mirrors want to be left alone until {until}")]
+    #[error("all mirrors are rate-limiting us until {until}")]
     CoolingDown {
         /// Until when the first of them does.
         until: DateTime<Utc>,
@@ -266,8 +266,8 @@ impl<'a, Store: DefinitionsStore> Mirrors<'a, Store> {
             Err(MirrorError::Http { source: HttpError::CoolDown { status, retry_after, .. }, .. }) => {
                 let default =
                     if status == StatusCode::TOO_MANY_REQUESTS { TOO_MANY_COOL_DOWN } else { FORBIDDEN_COOL_DOWN };
-                let told = retry_after.and_then(|after| TimeDelta::from_std(after).ok());
-                let until = self.now + told.unwrap_or(default);
+                let stated = retry_after.and_then(|after| TimeDelta::from_std(after).ok());
+                let until = self.now + stated.unwrap_or(default);
                 tracing::warn!(mirror = mirror.name(), file, %status, %until, "mirror wants to be left alone");
                 self.cool_downs.lock().unwrap_or_else(PoisonError::into_inner).insert(mirror.name(), until);
                 Err(MirrorError::CoolingDown { until })

@@ -16,7 +16,7 @@ pub enum Step {
     Cdiff(DatabaseVersion),
     /// Download the whole CVD.
     FullDownload(FullDownloadReason),
-    /// Stop: nobody can tell what the mirror has.
+    /// Stop: it is unknown what the mirror has.
     Fail,
 }
 

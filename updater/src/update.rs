@@ -41,7 +41,7 @@ pub enum UpdateError {
     Database(#[from] DatabaseUpdateError),
     /// The mirrors want to be left alone, and what is published is too old to wait.
     #[error(
-        "the definitions are {age}, and the mirrors want to be left alone until {until}: see docs/definitions.md for other sources"
+        "the definitions are {age}, and all mirrors are rate-limiting us until {until}: see docs/definitions.md for other sources"
     )]
     Stale {
         /// How old, in words.
@@ -53,7 +53,7 @@ pub enum UpdateError {
     #[error("the custom signature files could not be taken")]
     Custom(#[from] CustomError),
     /// The new set does not pass its proof.
-    #[error("the new set of databases ({set}) does not pass its proof, as {report} tells")]
+    #[error("the new set of databases ({set}) does not pass its proof (report: {report})")]
     Prove {
         /// The set, such as `daily 27780, main 62`.
         set: String,
@@ -63,8 +63,8 @@ pub enum UpdateError {
         #[source]
         source: DatabaseTestError,
     },
-    /// What changes in signatures cannot be told.
-    #[error("what changes in signatures cannot be told")]
+    /// The changes in signatures cannot be determined.
+    #[error("the changes in signatures cannot be determined")]
     Signatures(#[from] SignaturesError),
     /// The scratch disk failed.
     #[error("the scratch directory {path} cannot be used")]

@@ -38,7 +38,7 @@ pub(super) struct Part {
     pub(super) first: u64,
     /// The last byte's place.
     last: u64,
-    /// How many bytes the file has, where that is told.
+    /// How many bytes the file has, where the server says so.
     total: Option<u64>,
 }
 
@@ -60,11 +60,11 @@ impl Part {
 /// How long the server wants to be left alone, at most 7 days: `Retry-After` in seconds, or as a date, which counts from the answer's own
 /// `Date` since clocks differ.
 pub(super) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
-    let told = text(headers, RETRY_AFTER)?.trim();
-    let wait = match told.parse() {
+    let value = text(headers, RETRY_AFTER)?.trim();
+    let wait = match value.parse() {
         Ok(seconds) => Duration::from_secs(seconds),
         // A date in the past is none to wait for.
-        Err(_) => (http_date(told)? - http_date(text(headers, DATE)?)?).to_std().unwrap_or_default(),
+        Err(_) => (http_date(value)? - http_date(text(headers, DATE)?)?).to_std().unwrap_or_default(),
     };
     Some(wait.min(MAX_RETRY_AFTER))
 }
@@ -77,9 +77,9 @@ mod tests {
 
     const NOW: &str = "Sun, 06 Nov 1994 08:49:37 GMT";
 
-    fn wait(told: &str, now: Option<&str>) -> Option<u64> {
+    fn wait(value: &str, now: Option<&str>) -> Option<u64> {
         let mut headers = HeaderMap::new();
-        headers.insert(RETRY_AFTER, told.parse().unwrap());
+        headers.insert(RETRY_AFTER, value.parse().unwrap());
         if let Some(now) = now {
             headers.insert(DATE, now.parse().unwrap());
         }
@@ -137,9 +137,9 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_header_panics(told in "[ -~]{0,60}", now in "[ -~]{0,40}") {
-            wait(&told, Some(&now));
-            Part::parse(Some(&told));
+        fn no_header_panics(value in "[ -~]{0,60}", now in "[ -~]{0,40}") {
+            wait(&value, Some(&now));
+            Part::parse(Some(&value));
         }
 
         #[test]

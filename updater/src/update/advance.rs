@@ -39,9 +39,9 @@ impl<Store: DefinitionsStore, Announcements: Topic> Updater<'_, Store, Announcem
         let custom = set.custom().into_iter().cloned().collect();
         let mut manifest = Manifest::new(generation, self.now, anchor, databases, proof).with_custom(custom);
         let before = published.verified_by(&manifest.trust_anchor);
-        let told = signatures::tell(self.store, before, generation, &set.parts, &set.custom).await?;
-        (manifest.history, manifest.contexts) = (told.history, told.contexts);
-        for (entry, bytes) in told.bodies {
+        let diff = signatures::diff_signatures(self.store, before, generation, &set.parts, &set.custom).await?;
+        (manifest.history, manifest.contexts) = (diff.history, diff.contexts);
+        for (entry, bytes) in diff.bodies {
             bucket.put(&entry.object_key, bytes).await?;
         }
         self.put_bodies(bucket, published, &set).await?;

@@ -61,7 +61,7 @@ impl<Store: DefinitionsStore, Announcements: Topic> Updater<'_, Store, Announcem
             match outcome {
                 Ok(done) => drop(updates.insert(name.clone(), done)),
                 Err(DatabaseUpdateError::Mirror { source: MirrorError::CoolingDown { until }, .. }) => {
-                    cooling = Some(until)
+                    cooling = Some(until);
                 }
                 Err(error) => return Err(error.into()),
             }
@@ -81,7 +81,7 @@ impl<Store: DefinitionsStore, Announcements: Topic> Updater<'_, Store, Announcem
         Ok((updates, cooling))
     }
 
-    /// The newest versions, as the DNS record tells them; none where there is no record to rely on.
+    /// The newest versions, by the DNS record; none where there is no record to rely on.
     async fn announced(&self) -> BTreeMap<DatabaseName, DatabaseVersion> {
         let Some(dns) = self.dns else { return BTreeMap::new() };
         match dns.look_up().await {
@@ -100,7 +100,7 @@ impl<Store: DefinitionsStore, Announcements: Topic> Updater<'_, Store, Announcem
         }
     }
 
-    /// When a database was built, for a mirror to tell whether it has changed since. A time to come would hide every
+    /// When a database was built, for a mirror to decide whether it has changed since. A time to come would hide every
     /// change until then: a builder's clock may be wrong.
     fn built(&self, entry: &DatabaseEntry) -> DateTime<Utc> {
         let built = i64::try_from(entry.built).ok().and_then(|built| DateTime::from_timestamp(built, 0));
@@ -137,7 +137,7 @@ impl<Store: DefinitionsStore, Announcements: Topic> Updater<'_, Store, Announcem
             store: self.store,
         };
         let known = published.manifest.as_ref().map(|manifest| manifest.custom.as_slice()).unwrap_or_default();
-        Ok(sources.bring(known).await?)
+        Ok(sources.fetch(known).await?)
     }
 
     /// Puts the next set together: the updated databases, and the published ones where there is no update.
