@@ -25,6 +25,6 @@ fuzz_target!(|data: &[u8]| {
         assert!(part.beginning_within(512) <= 512);
     }
     if let Some(date) = range.and_then(answer::http_date) {
-        assert_eq!(answer::http_date(&answer::http_date_text(date)), Some(date));
+        assert_eq!(answer::http_date_text(date).as_deref().and_then(answer::http_date), Some(date));
     }
 });

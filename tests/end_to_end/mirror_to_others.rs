@@ -59,8 +59,8 @@ async fn an_updater_of_ours_takes_another_ones_flat_prefix_for_its_mirror() {
     assert_eq!(published(&first.update().await), 2);
     assert_eq!(published(&second.update().await), 2);
     let store = S3Definitions::new(second.stack.sdk_config(), second.stack.output("DefinitionsBucket"));
-    let script = store.read("nacre/deltas/1-2/daily-2.script", 1 << 20).await;
-    assert!(script.is_ok(), "it came by its CDIFF: {script:?}");
+    let cdiff = store.read("clamav_defs/daily-2.cdiff", 1 << 20).await;
+    assert!(cdiff.is_ok(), "it came by its CDIFF: {cdiff:?}");
     let held = second.update().await;
     assert_eq!((published(&held), &held.payload["held"]), (2, &json!([])));
     first.end().await;

@@ -29,7 +29,7 @@ use nacre_testing::{
     memory_records::MemoryRecords,
     memory_topic::{MemoryBus, MemoryTopic},
 };
-use nacre_updater::{custom::CustomPart, signatures::tell};
+use nacre_updater::{custom::CustomPart, signatures::diff_signatures};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::sync::watch;
@@ -130,7 +130,7 @@ impl World {
         };
         let generation = before.next_generation();
         let anchor = TrustAnchors::clamav().identity();
-        let told = tell(store, before.manifest.as_ref(), generation, &[], &custom).await.unwrap();
+        let told = diff_signatures(store, before.manifest.as_ref(), generation, &[], &custom).await.unwrap();
         for (entry, bytes) in told.bodies {
             store.write(&entry.object_key, bytes, &[], WriteCondition::Always).await.unwrap();
         }

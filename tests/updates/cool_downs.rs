@@ -43,7 +43,7 @@ async fn a_cool_down_fails_only_when_the_definitions_are_too_old_to_wait() {
     world.pass(TimeDelta::hours(400));
     world.put("test.cvd", Behaviour::status(403));
     let error = world.run().await.unwrap_err().to_string();
-    assert!(error.contains("hours old, and the mirrors want to be left alone until"), "{error}");
+    assert!(error.contains("hours old, and all mirrors are rate-limiting us until"), "{error}");
     assert_eq!(world.published().await.1, 1, "what is published stays");
 }
 
@@ -52,7 +52,7 @@ async fn with_nothing_published_a_refusal_is_a_failure_that_is_remembered_too() 
     let world = World::new(&[]).await;
     world.put("test.cvd", Behaviour::status(403));
     let error = error_chain(&world.run().await.unwrap_err());
-    assert!(error.starts_with("the definitions are not there yet, and the mirrors want to be left alone"), "{error}");
+    assert!(error.starts_with("the definitions are not there yet, and all mirrors are rate-limiting us"), "{error}");
     assert_eq!(world.state().await.cool_downs.len(), 1);
 }
 

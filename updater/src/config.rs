@@ -17,7 +17,7 @@ const CLAMAV_MIRROR: &str = "https://database.clamav.net";
 /// `ClamAV`'s own DNS record.
 const CLAMAV_RECORD: &str = "current.cvd.clamav.net";
 
-/// Every setting of the updater, as its documentation tells it.
+/// Every setting of the updater, as it is documented.
 pub const SETTINGS: &[Setting] = settings_table![
     "AV_DEFINITION_S3_BUCKET", "required", "definitions bucket";
     "AV_DEFINITION_S3_PREFIX", "`clamav_defs`", "flat prefix, as freshclam and the predecessor's scanner read it";
@@ -109,7 +109,7 @@ impl Config {
         let dns_record = match settings.optional("NACRE_DNS_DATABASE_INFO") {
             Some(no) if no.eq_ignore_ascii_case("no") => None,
             Some(record) => Some(record),
-            // A private mirror tells by itself what it has, CLDs too; freshclam asks no record for one either.
+            // A private mirror is asked itself what it has, CLDs too; freshclam asks no record for one either.
             None => (mirrors.iter().all(Mirror::is_clamav) && !private_mirror).then(|| CLAMAV_RECORD.to_owned()),
         };
         let databases = settings.parsed("NACRE_DATABASES", database_names)?;

@@ -111,7 +111,7 @@ impl<Store: DefinitionsStore> CustomSources<'_, Store> {
     ///
     /// # Errors
     /// [`CustomError`].
-    pub async fn bring(&self, published: &[CustomEntry]) -> Result<(Vec<CustomPart>, Vec<String>), CustomError> {
+    pub async fn fetch(&self, published: &[CustomEntry]) -> Result<(Vec<CustomPart>, Vec<String>), CustomError> {
         let (mut parts, mut held): (BTreeMap<String, CustomPart>, Vec<String>) = (BTreeMap::new(), Vec::new());
         let mut add = |part: CustomPart| match parts.insert(part.entry.name.clone(), part) {
             Some(first) => {
@@ -211,14 +211,14 @@ mod tests {
     use super::*;
     use crate::http::HttpSettings;
 
-    async fn bring(
+    async fn fetch(
         store: &MemoryDefinitions,
         urls: &[String],
         published: &[CustomEntry],
     ) -> Result<(Vec<CustomPart>, Vec<String>), CustomError> {
         let settings = HttpSettings { attempts: 1, ..HttpSettings::new("test") };
         let http = &HttpClient::new(settings).unwrap();
-        CustomSources { urls, prefix: "nacre/custom/", max_bytes: 100, http, store }.bring(published).await
+        CustomSources { urls, prefix: "nacre/custom/", max_bytes: 100, http, store }.fetch(published).await
     }
 
     async fn put(store: &MemoryDefinitions, key: &str, text: &str) {
@@ -230,12 +230,12 @@ mod tests {
         let store = MemoryDefinitions::default();
         put(&store, "nacre/custom/local.ign2", "Some.Signature\n").await;
         put(&store, "nacre/custom/", "").await;
-        let (parts, held) = bring(&store, &[], &[]).await.unwrap();
+        let (parts, held) = fetch(&store, &[], &[]).await.unwrap();
         assert_eq!((parts.len(), held.len()), (1, 0));
         let entry = &parts[0].entry;
         assert_eq!((entry.name.as_str(), entry.source.as_str()), ("local.ign2", "nacre/custom/local.ign2"));
         put(&store, &entry.object_key, "Some.Signature\n").await;
-        let (again, _) = bring(&store, &[], std::slice::from_ref(entry)).await.unwrap();
+        let (again, _) = fetch(&store, &[], std::slice::from_ref(entry)).await.unwrap();
         assert_eq!(&again[0].entry, entry);
     }
 
@@ -244,16 +244,16 @@ mod tests {
         for name in ["readme.txt", "evil.cbc", "noextension", ".ndb", "a b.ndb"] {
             let store = MemoryDefinitions::default();
             put(&store, &format!("nacre/custom/{name}"), "x\n").await;
-            let error = bring(&store, &[], &[]).await.unwrap_err();
+            let error = fetch(&store, &[], &[]).await.unwrap_err();
             assert!(error.to_string().starts_with(&format!("nacre/custom/{name} is no signature file")), "{error}");
         }
         let store = MemoryDefinitions::default();
         put(&store, "nacre/custom/a/x.ndb", "x\n").await;
         put(&store, "nacre/custom/b/x.ndb", "x\n").await;
-        let error = bring(&store, &[], &[]).await.unwrap_err().to_string();
+        let error = fetch(&store, &[], &[]).await.unwrap_err().to_string();
         assert_eq!(error, "nacre/custom/a/x.ndb and nacre/custom/b/x.ndb have the same file name: rename one");
         put(&store, "nacre/custom/a/x.ndb", "").await;
-        assert!(matches!(bring(&store, &[], &[]).await, Err(CustomError::Empty { .. })));
+        assert!(matches!(fetch(&store, &[], &[]).await, Err(CustomError::Empty { .. })));
     }
 
     #[tokio::test]
@@ -262,9 +262,9 @@ mod tests {
         let urls = ["http://127.0.0.1:1/secret.ndb?token=x".to_owned()];
         let entry = CustomEntry::of("secret.ndb".into(), redacted(&urls[0]), None, b"x\n");
         put(&store, &entry.object_key, "x\n").await;
-        let (parts, held) = bring(&store, &urls, std::slice::from_ref(&entry)).await.unwrap();
+        let (parts, held) = fetch(&store, &urls, std::slice::from_ref(&entry)).await.unwrap();
         assert_eq!((&parts[0].entry, held), (&entry, vec!["secret.ndb".to_owned()]));
-        let error = error_chain(&bring(&store, &urls, &[]).await.unwrap_err());
+        let error = error_chain(&fetch(&store, &urls, &[]).await.unwrap_err());
         assert!(error.contains("could not be downloaded") && !error.contains("token"), "{error}");
     }
 }

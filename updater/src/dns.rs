@@ -1,4 +1,4 @@
-//! What `ClamAV` publishes in the DNS: one TXT record that tells the newest version of each database.
+//! What `ClamAV` publishes in the DNS: one TXT record with the newest version of each database.
 //!
 //! It costs the mirrors nothing, so it is asked first; a record that is missing, broken or old only means that the mirror itself must be
 //! asked.
@@ -37,7 +37,7 @@ pub struct Dns {
     timeout: Duration,
 }
 
-/// Why the DNS told nothing. The mirror may still be asked.
+/// Why the DNS gave no answer. The mirror may still be asked.
 #[derive(Debug, thiserror::Error)]
 pub enum DnsError {
     /// The zone is not a domain name.

@@ -12,7 +12,7 @@ use nacre_core::{
 
 use crate::state::{FlatFile, UpdaterState};
 
-/// Most files under the prefix that are looked at: a year of CDIFFs of ten databases, with their signatures.
+/// Most files under the prefix that are listed: a year of CDIFFs of ten databases, with their signatures.
 const MAX_FILES: usize = 10_000;
 
 /// The flat prefix of a definitions bucket.

@@ -1,6 +1,6 @@
 //! One GET at a time: bounded in bytes and in time, and tried again where that may help.
 //!
-//! A server is never trusted with our memory or our time: it may tell any length, send for ever, or send nothing at all.
+//! A server is never trusted with our memory or our time: it may state any length, send for ever, or send nothing at all.
 //! Answers are taken as they come: no compression is asked for, so that lengths and ranges mean the file's own bytes.
 
 mod answer;
@@ -152,7 +152,7 @@ impl HttpClient {
         let mut builder = Client::builder()
             .user_agent(settings.user_agent.as_str())
             .connect_timeout(settings.connect_timeout)
-            // A `Referer` would tell the next server our address of the file, and with it any token in there.
+            // A `Referer` would show the next server our address of the file, and with it any token in there.
             .referer(false)
             // Attempts are counted here.
             .retry(reqwest::retry::never())
@@ -198,7 +198,7 @@ impl HttpClient {
             (StatusCode::OK, None) => (Take::Whole { limit: request.limit }, response.content_length()),
             (StatusCode::OK, Some(count)) => {
                 let count = count.min(request.limit);
-                (Take::First { count }, response.content_length().map(|told| told.min(bytes(count))))
+                (Take::First { count }, response.content_length().map(|length| length.min(bytes(count))))
             }
             (StatusCode::PARTIAL_CONTENT, Some(asked)) => {
                 let count = asked.min(request.limit);
@@ -224,15 +224,15 @@ impl HttpClient {
         if let Some(count) = request.first_bytes {
             builder = builder.header(RANGE, format!("bytes=0-{}", count.saturating_sub(1)));
         }
-        if let Some(since) = request.if_modified_since {
-            builder = builder.header(IF_MODIFIED_SINCE, http_date_text(since));
+        if let Some(since) = request.if_modified_since.and_then(http_date_text) {
+            builder = builder.header(IF_MODIFIED_SINCE, since);
         }
         if let Some(etag) = request.if_none_match {
             builder = builder.header(IF_NONE_MATCH, etag);
         }
-        // The connection has its own bound, so that the two can be told apart; this one is for all redirects together.
-        let patience = self.settings.connect_timeout.saturating_add(self.settings.idle_timeout);
-        match timeout(patience, builder.send()).await {
+        // The connection has its own bound, so that the two can be distinguished; this one is for all redirects together.
+        let connect_limit = self.settings.connect_timeout.saturating_add(self.settings.idle_timeout);
+        match timeout(connect_limit, builder.send()).await {
             Ok(answer) => answer.map_err(|source| HttpError::connection(url, source)),
             Err(_) => Err(HttpError::TooSlow { url: redacted(url) }),
         }
@@ -247,14 +247,14 @@ impl HttpClient {
         expected: Option<u64>,
     ) -> Result<Vec<u8>, HttpError> {
         let bound = take.bound();
-        if matches!(take, Take::Whole { .. }) && expected.is_some_and(|told| told > bytes(bound)) {
+        if matches!(take, Take::Whole { .. }) && expected.is_some_and(|length| length > bytes(bound)) {
             return Err(HttpError::TooLarge { url: redacted(url), limit: bound });
         }
         let mut body = Vec::new();
         let started = Instant::now();
         while !take.is_complete(&body) {
-            let patience = self.patience(bytes(body.len())).saturating_sub(started.elapsed());
-            let chunk = match timeout(patience.min(self.settings.idle_timeout), response.chunk()).await {
+            let remaining = self.time_limit(bytes(body.len())).saturating_sub(started.elapsed());
+            let chunk = match timeout(remaining.min(self.settings.idle_timeout), response.chunk()).await {
                 Ok(Ok(Some(chunk))) => chunk,
                 Ok(Ok(None)) => break,
                 Ok(Err(source)) => return Err(HttpError::broken_body(url, source, expected, bytes(body.len()))),
@@ -274,7 +274,7 @@ impl HttpClient {
     }
 
     /// How long after its start a body may stand at `got` bytes.
-    fn patience(&self, got: u64) -> Duration {
+    fn time_limit(&self, got: u64) -> Duration {
         let millis = got.saturating_mul(1000).checked_div(self.settings.least_bytes_per_second);
         millis.map_or(Duration::MAX, |millis| self.settings.grace.max(Duration::from_millis(millis)))
     }
@@ -295,13 +295,13 @@ impl Take {
         bound
     }
 
-    /// Whether nothing more needs to be read; the end of a whole body is told by the server alone.
+    /// Whether nothing more needs to be read; the end of a whole body is known to the server alone.
     fn is_complete(self, body: &[u8]) -> bool {
         matches!(self, Self::First { count } if body.len() >= count)
     }
 }
 
-/// Appends a chunk. Room grows with what has come, whatever length was told, and not past the bound.
+/// Appends a chunk. Room grows with what has come, whatever length was stated, and not past the bound.
 fn append(body: &mut Vec<u8>, chunk: &[u8], bound: usize) {
     let needed = body.len() + chunk.len();
     if needed > body.capacity() {

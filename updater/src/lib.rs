@@ -1,17 +1,16 @@
-//! The updater: brings the databases up to date, proves the new set with a real engine, publishes it as a generation and
+//! The updater: downloads newer databases, tests the new set with a real engine, publishes it as a generation and
 //! announces it.
 
-pub mod bring;
 mod clean_corpus;
 pub mod config;
 pub mod custom;
-pub mod delta;
+pub mod database_test;
+pub mod database_update;
 pub mod dns;
 pub mod flat;
 pub mod http;
 pub mod mirror;
 pub mod plan;
-pub mod prove;
 pub mod publish;
 pub mod report;
 pub mod retention;

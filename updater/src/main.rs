@@ -56,7 +56,7 @@ async fn function() -> Result<(), Error> {
     let dns = &config.dns_record.as_deref().map(|record| Dns::new(record, None)).transpose();
     let dns = match dns {
         Ok(dns) => dns.as_ref(),
-        // The mirrors themselves tell what they have.
+        // The mirrors themselves are asked what they have.
         Err(error) => {
             tracing::warn!(cause = error_chain(error), "no DNS record is asked for");
             None
@@ -65,7 +65,7 @@ async fn function() -> Result<(), Error> {
     run(service_fn(move |event: LambdaEvent<Value>| async move {
         let updater = Updater { config, store, announcements, http, dns, engine, now: SystemClock.now() };
         let left = event.context.deadline().duration_since(SystemTime::now()).unwrap_or_default();
-        // A run that Lambda kills tells nobody why.
+        // A run that Lambda kills reports no reason.
         let outcome = timeout(left.saturating_sub(CLOSING_TIME), Box::pin(updater.run())).await;
         let outcome = outcome.unwrap_or(Err(UpdateError::OutOfTime));
         let published = Published::read(store).await.ok();

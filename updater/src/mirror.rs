@@ -11,7 +11,7 @@ use nacre_clamav::{
     database::{ContainerKind, DatabaseName, DatabaseVersion},
 };
 use nacre_core::port::{DefinitionsStore, StoreError};
-use reqwest::StatusCode;
+use reqwest::{StatusCode, Url};
 
 use crate::{
     http::{Answer, Get, HttpClient, HttpError},
@@ -45,12 +45,12 @@ impl Mirror {
     /// Whether it is one of ClamAV's own, for which ClamAV's DNS record speaks.
     pub fn is_clamav(&self) -> bool {
         let Self::Http(base) = self else { return false };
-        let host = base.split("://").nth(1).and_then(|rest| rest.split(['/', ':']).next());
-        host.is_some_and(|host| host == "clamav.net" || host.ends_with(".clamav.net"))
+        let Ok(url) = Url::parse(base) else { return false };
+        url.host_str().is_some_and(|host| host == "clamav.net" || host.ends_with(".clamav.net"))
     }
 }
 
-/// Most bytes of a database in the bucket that is looked at: larger ones are not taken either.
+/// Most bytes of a database in the bucket that is read: larger ones are not taken either.
 const MAX_HEAD_BYTES: u64 = 1 << 30;
 
 /// Why no mirror gave a file.
@@ -63,7 +63,7 @@ pub enum MirrorError {
         file: String,
     },
     /// All want to be left alone.
-    #[error("the mirrors want to be left alone until {until}")]
+    #[error("all mirrors are rate-limiting us until {until}")]
     CoolingDown {
         /// Until when the first of them does.
         until: DateTime<Utc>,
@@ -266,8 +266,8 @@ impl<'a, Store: DefinitionsStore> Mirrors<'a, Store> {
             Err(MirrorError::Http { source: HttpError::CoolDown { status, retry_after, .. }, .. }) => {
                 let default =
                     if status == StatusCode::TOO_MANY_REQUESTS { TOO_MANY_COOL_DOWN } else { FORBIDDEN_COOL_DOWN };
-                let told = retry_after.and_then(|after| TimeDelta::from_std(after).ok());
-                let until = self.now + told.unwrap_or(default);
+                let stated = retry_after.and_then(|after| TimeDelta::from_std(after).ok());
+                let until = self.now + stated.unwrap_or(default);
                 tracing::warn!(mirror = mirror.name(), file, %status, %until, "mirror wants to be left alone");
                 self.cool_downs.lock().unwrap_or_else(PoisonError::into_inner).insert(mirror.name(), until);
                 Err(MirrorError::CoolingDown { until })
@@ -320,5 +320,33 @@ fn worse(one: Option<MirrorError>, other: MirrorError) -> MirrorError {
     match one {
         Some(one) if rank(&one) > rank(&other) => one,
         _ => other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn clamavs_own_mirrors_are_known_by_their_host() {
+        let is_clamav = |base: &str| Mirror::Http(base.into()).is_clamav();
+        for base in [
+            "https://database.clamav.net",
+            "https://DATABASE.clamav.net:443/",
+            "http://clamav.net/path",
+            "https://user:pw@database.clamav.net",
+        ] {
+            assert!(is_clamav(base), "{base}");
+        }
+        for base in [
+            "https://mirror.example/database.clamav.net",
+            "https://database.clamav.net@mirror.example",
+            "https://notclamav.net",
+            "https://clamav.net.example",
+            "database.clamav.net",
+        ] {
+            assert!(!is_clamav(base), "{base}");
+        }
+        assert!(!Mirror::Bucket("clamav.net".into()).is_clamav());
     }
 }

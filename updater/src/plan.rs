@@ -1,4 +1,4 @@
-//! Decides how to bring one database up to date. Pure: no clock, no network, no logging.
+//! Decides how to update one database. Pure: no clock, no network, no logging.
 //!
 //! Source: clamav.md §4.3, after libfreshclam `updatedb`.
 
@@ -11,18 +11,18 @@ pub const MAX_CDIFFS: u32 = 90;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
     /// Nothing: what we have is the newest, or the newest that is to be had.
-    Keep(Keep),
+    Keep(KeepReason),
     /// Get the CDIFF that leads to this version, and apply it.
     Cdiff(DatabaseVersion),
     /// Download the whole CVD.
-    Whole(Whole),
-    /// Stop: nobody can tell what the mirror has.
+    FullDownload(FullDownloadReason),
+    /// Stop: it is unknown what the mirror has.
     Fail,
 }
 
 /// Why there is nothing more to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Keep {
+pub enum KeepReason {
     /// It is the newest version.
     Newest,
     /// The mirrors serve an older one: a stale mirror never rolls us back.
@@ -39,7 +39,7 @@ pub enum Keep {
 
 /// Why a database is downloaded as a whole.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Whole {
+pub enum FullDownloadReason {
     /// We have none.
     First,
     /// More than [`MAX_CDIFFS`] versions are missing.
@@ -67,7 +67,7 @@ pub enum CdiffOutcome {
     Unreachable,
 }
 
-/// How far a database has been brought.
+/// How far a database has been updated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Progress {
     /// The version that is published.
@@ -78,19 +78,19 @@ pub struct Progress {
     pub advertised: DatabaseVersion,
     /// Whether a whole CVD was taken in this run: one is enough.
     pub whole_taken: bool,
-    /// Whether it is worth waiting for a CDIFF that is not there yet. Not on private mirrors, which may have none at all, and
+    /// Whether the run waits for a CDIFF that is not there yet. Not on private mirrors, which may have none at all, and
     /// not for ever.
-    pub patient: bool,
+    pub wait_for_cdiff: bool,
 }
 
 /// The first step, from the published and the advertised version.
 pub fn first_step(published: Option<DatabaseVersion>, advertised: DatabaseVersion) -> Step {
-    let Some(published) = published else { return Step::Whole(Whole::First) };
+    let Some(published) = published else { return Step::FullDownload(FullDownloadReason::First) };
     match advertised.0.checked_sub(published.0) {
-        None => Step::Keep(Keep::Stale { served: advertised }),
-        Some(0) => Step::Keep(Keep::Newest),
+        None => Step::Keep(KeepReason::Stale { served: advertised }),
+        Some(0) => Step::Keep(KeepReason::Newest),
         Some(1..=MAX_CDIFFS) => Step::Cdiff(next(published)),
-        Some(_) => Step::Whole(Whole::FarBehind),
+        Some(_) => Step::FullDownload(FullDownloadReason::FarBehind),
     }
 }
 
@@ -99,38 +99,38 @@ pub fn first_step(published: Option<DatabaseVersion>, advertised: DatabaseVersio
 /// Off-spec: freshclam downloads the whole CVD also when the first CDIFF could not be asked for. A connection that failed
 /// says nothing about what the mirror has, and the CVD would come over the same connection.
 pub fn after_cdiff(progress: Progress, outcome: CdiffOutcome) -> Step {
-    let Progress { published, reached, advertised, whole_taken, patient } = progress;
-    let announced = Step::Keep(Keep::Announced { advertised });
+    let Progress { published, reached, advertised, whole_taken, wait_for_cdiff } = progress;
+    let announced = Step::Keep(KeepReason::Announced { advertised });
     match outcome {
-        CdiffOutcome::Applied if reached >= advertised => Step::Keep(Keep::Newest),
+        CdiffOutcome::Applied if reached >= advertised => Step::Keep(KeepReason::Newest),
         CdiffOutcome::Applied => Step::Cdiff(next(reached)),
         _ if whole_taken => announced,
-        CdiffOutcome::Empty => Step::Whole(Whole::Asked),
-        CdiffOutcome::Unusable => Step::Whole(Whole::Unusable),
+        CdiffOutcome::Empty => Step::FullDownload(FullDownloadReason::Asked),
+        CdiffOutcome::Unusable => Step::FullDownload(FullDownloadReason::Unusable),
         // What the mirror gave is kept.
         CdiffOutcome::Missing | CdiffOutcome::Unreachable if reached > published => announced,
         // A mirror one version behind the announcement will have it in a few hours.
-        CdiffOutcome::Missing if patient && advertised.0.saturating_sub(reached.0) < 2 => announced,
-        CdiffOutcome::Missing => Step::Whole(Whole::Gap),
+        CdiffOutcome::Missing if wait_for_cdiff && advertised.0.saturating_sub(reached.0) < 2 => announced,
+        CdiffOutcome::Missing => Step::FullDownload(FullDownloadReason::Gap),
         CdiffOutcome::Unreachable => Step::Fail,
     }
 }
 
 /// The step after a whole CVD of version `served` was taken; `reached` is the version that we had before it.
-pub fn after_whole(
+pub fn after_full_download(
     reached: Option<DatabaseVersion>,
     served: DatabaseVersion,
     advertised: DatabaseVersion,
-    why: Whole,
+    reason: FullDownloadReason,
 ) -> Step {
     if reached.is_some_and(|reached| served <= reached) {
-        return Step::Keep(Keep::Stale { served });
+        return Step::Keep(KeepReason::Stale { served });
     }
-    match (why, advertised.0.saturating_sub(served.0)) {
-        (_, 0) => Step::Keep(Keep::Newest),
-        (Whole::First | Whole::FarBehind, 1..=MAX_CDIFFS) => Step::Cdiff(next(served)),
+    match (reason, advertised.0.saturating_sub(served.0)) {
+        (_, 0) => Step::Keep(KeepReason::Newest),
+        (FullDownloadReason::First | FullDownloadReason::FarBehind, 1..=MAX_CDIFFS) => Step::Cdiff(next(served)),
         // CDIFFs led here; they are not tried again in the same run, which could go on for ever.
-        _ => Step::Keep(Keep::Announced { advertised }),
+        _ => Step::Keep(KeepReason::Announced { advertised }),
     }
 }
 
@@ -150,30 +150,30 @@ mod tests {
 
     fn progress(published: u32, reached: u32, advertised: u32) -> Progress {
         let (published, reached, advertised) = (version(published), version(reached), version(advertised));
-        Progress { published, reached, advertised, whole_taken: false, patient: true }
+        Progress { published, reached, advertised, whole_taken: false, wait_for_cdiff: true }
     }
 
     #[test]
     fn a_stale_mirror_never_rolls_us_back() {
-        let stale = Step::Keep(Keep::Stale { served: version(41) });
+        let stale = Step::Keep(KeepReason::Stale { served: version(41) });
         assert_eq!(first_step(Some(version(42)), version(41)), stale);
-        assert_eq!(after_whole(Some(version(42)), version(41), version(50), Whole::Gap), stale);
-        let same = after_whole(Some(version(42)), version(42), version(50), Whole::Gap);
-        assert_eq!(same, Step::Keep(Keep::Stale { served: version(42) }));
+        assert_eq!(after_full_download(Some(version(42)), version(41), version(50), FullDownloadReason::Gap), stale);
+        let same = after_full_download(Some(version(42)), version(42), version(50), FullDownloadReason::Gap);
+        assert_eq!(same, Step::Keep(KeepReason::Stale { served: version(42) }));
     }
 
     #[test]
     fn only_what_is_new_is_fetched() {
-        assert_eq!(first_step(None, version(1)), Step::Whole(Whole::First));
+        assert_eq!(first_step(None, version(1)), Step::FullDownload(FullDownloadReason::First));
         assert_eq!(first_step(Some(version(1)), version(2)), Step::Cdiff(version(2)));
-        assert_eq!(first_step(Some(version(2)), version(2)), Step::Keep(Keep::Newest));
+        assert_eq!(first_step(Some(version(2)), version(2)), Step::Keep(KeepReason::Newest));
         assert_eq!(first_step(Some(version(1)), version(91)), Step::Cdiff(version(2)));
-        assert_eq!(first_step(Some(version(1)), version(92)), Step::Whole(Whole::FarBehind));
+        assert_eq!(first_step(Some(version(1)), version(92)), Step::FullDownload(FullDownloadReason::FarBehind));
     }
 
     #[test]
     fn what_a_partial_chain_gave_is_kept() {
-        let announced = Step::Keep(Keep::Announced { advertised: version(6) });
+        let announced = Step::Keep(KeepReason::Announced { advertised: version(6) });
         for outcome in [CdiffOutcome::Missing, CdiffOutcome::Unreachable] {
             assert_eq!(after_cdiff(progress(3, 5, 6), outcome), announced);
             assert_eq!(after_cdiff(progress(3, 4, 6), outcome), announced);
@@ -184,11 +184,11 @@ mod tests {
     fn a_mirror_one_behind_is_waited_for_and_one_two_behind_is_not() {
         assert_eq!(
             after_cdiff(progress(5, 5, 6), CdiffOutcome::Missing),
-            Step::Keep(Keep::Announced { advertised: version(6) })
+            Step::Keep(KeepReason::Announced { advertised: version(6) })
         );
-        assert_eq!(after_cdiff(progress(4, 4, 6), CdiffOutcome::Missing), Step::Whole(Whole::Gap));
-        let impatient = Progress { patient: false, ..progress(5, 5, 6) };
-        assert_eq!(after_cdiff(impatient, CdiffOutcome::Missing), Step::Whole(Whole::Gap));
+        assert_eq!(after_cdiff(progress(4, 4, 6), CdiffOutcome::Missing), Step::FullDownload(FullDownloadReason::Gap));
+        let not_waiting = Progress { wait_for_cdiff: false, ..progress(5, 5, 6) };
+        assert_eq!(after_cdiff(not_waiting, CdiffOutcome::Missing), Step::FullDownload(FullDownloadReason::Gap));
     }
 
     #[test]
@@ -198,10 +198,13 @@ mod tests {
 
     #[test]
     fn a_cvd_behind_the_announcement_is_patched_on_unless_patches_led_to_it() {
-        assert_eq!(after_whole(None, version(5), version(6), Whole::First), Step::Cdiff(version(6)));
-        for why in [Whole::Asked, Whole::Gap, Whole::Unusable] {
-            let announced = Step::Keep(Keep::Announced { advertised: version(6) });
-            assert_eq!(after_whole(Some(version(2)), version(5), version(6), why), announced);
+        assert_eq!(
+            after_full_download(None, version(5), version(6), FullDownloadReason::First),
+            Step::Cdiff(version(6))
+        );
+        for why in [FullDownloadReason::Asked, FullDownloadReason::Gap, FullDownloadReason::Unusable] {
+            let announced = Step::Keep(KeepReason::Announced { advertised: version(6) });
+            assert_eq!(after_full_download(Some(version(2)), version(5), version(6), why), announced);
         }
     }
 
@@ -215,7 +218,7 @@ mod tests {
         #[test]
         fn every_run_ends_and_never_lower(
             published in prop::option::of(1_u32..200), advertised in 0_u32..300,
-            served in 0_u32..300, patient: bool, outcomes in prop::collection::vec(outcome(), 400),
+            served in 0_u32..300, wait_for_cdiff: bool, outcomes in prop::collection::vec(outcome(), 400),
         ) {
             let (mut reached, mut wholes, mut outcomes) = (published.map(version), 0, outcomes.into_iter());
             let mut step = first_step(reached, version(advertised));
@@ -225,13 +228,13 @@ mod tests {
                 prop_assert!(steps < 300, "the run goes on and on");
                 step = match step {
                     Step::Keep(_) | Step::Fail => break,
-                    Step::Whole(why) => {
+                    Step::FullDownload(why) => {
                         wholes += 1;
                         let before = reached;
                         if before.is_none_or(|before| version(served) > before) {
                             reached = Some(version(served));
                         }
-                        after_whole(before, version(served), version(advertised), why)
+                        after_full_download(before, version(served), version(advertised), why)
                     }
                     Step::Cdiff(target) => {
                         let outcome = outcomes.next().unwrap();
@@ -242,7 +245,7 @@ mod tests {
                         }
                         let published = published.map_or(from, version);
                         let (reached, advertised) = (reached.unwrap(), version(advertised));
-                        after_cdiff(Progress { published, reached, advertised, whole_taken: wholes > 0, patient }, outcome)
+                        after_cdiff(Progress { published, reached, advertised, whole_taken: wholes > 0, wait_for_cdiff }, outcome)
                     }
                 };
             }

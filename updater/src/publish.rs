@@ -84,7 +84,7 @@ impl<Store: DefinitionsStore, Announcements: Topic> Publisher<'_, Store, Announc
     pub async fn put(&self, key: &str, bytes: Vec<u8>) -> Result<(), PublishError> {
         match self.store.write(key, bytes, &[], WriteCondition::Absent).await {
             Ok(_) => Ok(()),
-            // There already, or written by somebody else at this moment: S3 tells both in the same way, so it is looked at.
+            // There already, or written by somebody else at this moment: S3 reports both in the same way, so the key is listed.
             Err(StoreError::PreconditionFailed) => match self.store.list(key, 1).await.map_err(failed(key))?.as_slice()
             {
                 [] => Err(failed(key)(StoreError::Unavailable("somebody else is writing it".into()))),
@@ -115,7 +115,7 @@ impl<Store: DefinitionsStore, Announcements: Topic> Publisher<'_, Store, Announc
     /// Does what follows from the published generation, unless it was done: the flat prefix, then the announcement.
     ///
     /// A slow run may write the flat prefix after a faster one's newer generation, so the pointer is read again afterwards
-    /// and the work repeated for whatever it names by then; what was written meanwhile is told by its ETag.
+    /// and the work repeated for whatever it names by then; what was written meanwhile is recognised by its ETag.
     ///
     /// # Errors
     /// [`PublishError`].

@@ -1,4 +1,4 @@
-//! What a run is told as metrics. Pure.
+//! The metrics of a run. Pure.
 
 use chrono::{DateTime, Utc};
 use nacre_core::{generation::published::Published, telemetry::Metric};
@@ -15,13 +15,13 @@ pub fn metrics(
     let cooling = matches!(outcome, Ok(Update::CoolingDown { .. }) | Err(UpdateError::Stale { .. }));
     let age =
         published.and_then(newest_built).map(|built| u64::try_from((now - built).num_hours()).unwrap_or_default());
-    let told = [
+    let flags = [
         flag(Metric::UpdateFailed, outcome.is_err()),
         flag(Metric::CoolingDown, cooling),
         flag(Metric::GenerationPublished, matches!(outcome, Ok(Update::Published { .. }))),
         flag(Metric::SetRejected, matches!(outcome, Err(UpdateError::Prove { .. }))),
     ];
-    told.into_iter().chain(age.map(|age| (Metric::DefinitionsAgeHours, age))).collect()
+    flags.into_iter().chain(age.map(|age| (Metric::DefinitionsAgeHours, age))).collect()
 }
 
 #[cfg(test)]
@@ -30,7 +30,7 @@ mod tests {
 
     use super::*;
 
-    fn told(outcome: &Result<Update, UpdateError>) -> Vec<(&'static str, u64)> {
+    fn reported(outcome: &Result<Update, UpdateError>) -> Vec<(&'static str, u64)> {
         let metrics = metrics(outcome, None, DateTime::UNIX_EPOCH);
         metrics.into_iter().filter(|(_, value)| *value > 0).map(|(metric, value)| (metric.name(), value)).collect()
     }
@@ -39,12 +39,12 @@ mod tests {
     fn each_outcome_has_its_metrics() {
         let (generation, until) = (Generation(1), DateTime::UNIX_EPOCH);
         let published = Update::Published { generation, databases: Vec::new(), held: Vec::new() };
-        assert_eq!(told(&Ok(published)), [("GenerationPublished", 1)]);
-        assert_eq!(told(&Ok(Update::UpToDate { generation, held: Vec::new() })), []);
-        assert_eq!(told(&Ok(Update::CoolingDown { generation, until })), [("CoolingDown", 1)]);
-        assert_eq!(told(&Ok(Update::Pinned { generation })), []);
+        assert_eq!(reported(&Ok(published)), [("GenerationPublished", 1)]);
+        assert_eq!(reported(&Ok(Update::UpToDate { generation, held: Vec::new() })), []);
+        assert_eq!(reported(&Ok(Update::CoolingDown { generation, until })), [("CoolingDown", 1)]);
+        assert_eq!(reported(&Ok(Update::Pinned { generation })), []);
         let stale = UpdateError::Stale { age: "99 hours old".into(), until };
-        assert_eq!(told(&Err(stale)), [("UpdateFailed", 1), ("CoolingDown", 1)]);
-        assert_eq!(told(&Err(UpdateError::Races)), [("UpdateFailed", 1)]);
+        assert_eq!(reported(&Err(stale)), [("UpdateFailed", 1), ("CoolingDown", 1)]);
+        assert_eq!(reported(&Err(UpdateError::Races)), [("UpdateFailed", 1)]);
     }
 }

@@ -1,4 +1,4 @@
-//! Tells what changes in signatures from the published generation to the next, for those who rescan.
+//! Computes what changes in signatures from the published generation to the next, for those who rescan.
 
 use std::{collections::BTreeSet, fs};
 
@@ -21,9 +21,9 @@ use nacre_core::{
     telemetry::error_chain,
 };
 
-use crate::{bring::Part, custom::CustomPart};
+use crate::{custom::CustomPart, database_update::StagedDatabase};
 
-/// Why what changes cannot be told.
+/// Why the changes cannot be determined.
 #[derive(Debug, thiserror::Error)]
 pub enum SignaturesError {
     /// A published body cannot be read.
@@ -40,9 +40,9 @@ pub enum SignaturesError {
     Unpack(String, #[source] UnpackError),
 }
 
-/// What is told of signatures in the next manifest, and the bodies that it names.
+/// The part of the next manifest on signatures, and the bodies that it names.
 #[derive(Debug, Default)]
-pub struct Told {
+pub struct SignatureDiff {
     /// The steps, the last one to the next generation.
     pub history: History,
     /// The contexts of its databases.
@@ -51,7 +51,7 @@ pub struct Told {
     pub bodies: Vec<(BodyEntry, Vec<u8>)>,
 }
 
-impl Told {
+impl SignatureDiff {
     fn delta(&mut self, to: Generation, bytes: Vec<u8>) -> BodyEntry {
         let entry = BodyEntry::of_delta(to, &bytes);
         self.bodies.push((entry.clone(), bytes));
@@ -68,7 +68,7 @@ impl Told {
 /// A database that is read when it is needed.
 enum Source<'a> {
     Published(&'a DatabaseEntry),
-    Fresh(&'a Part),
+    Fresh(&'a StagedDatabase),
 }
 
 impl Source<'_> {
@@ -102,37 +102,37 @@ impl Source<'_> {
     }
 }
 
-/// Tells what leads from `before` to the generation of these parts and loose files. `before` is `None` where nothing was published
+/// Computes what leads from `before` to the generation of these parts and loose files. `before` is `None` where nothing was published
 /// under the same keys: nothing leads here then.
 ///
 /// # Errors
 /// [`SignaturesError`].
-pub async fn tell(
+pub async fn diff_signatures(
     store: &impl DefinitionsStore,
     before: Option<&Manifest>,
     to: Generation,
-    parts: &[Part],
+    parts: &[StagedDatabase],
     custom: &[CustomPart],
-) -> Result<Told, SignaturesError> {
-    let mut told = Told::default();
-    let elder: &[DatabaseEntry] = before.map_or(&[], |before| &before.databases);
-    let stays = |sha256: &str| elder.iter().any(|entry| entry.sha256 == sha256);
+) -> Result<SignatureDiff, SignaturesError> {
+    let mut diff = SignatureDiff::default();
+    let previous: &[DatabaseEntry] = before.map_or(&[], |before| &before.databases);
+    let stays = |sha256: &str| previous.iter().any(|entry| entry.sha256 == sha256);
     // One database at a time where possible: unpacked, they are large.
     for part in parts {
         let mut known = before.iter().flat_map(|before| &before.contexts);
         let known = known.find(|context| context.of == part.entry.sha256);
         let context = match known.filter(|_| stays(&part.entry.sha256)) {
             Some(context) => Some(context.clone()),
-            None => context_of(part, store, &mut told).await?,
+            None => context_of(part, store, &mut diff).await?,
         };
-        told.contexts.extend(context);
+        diff.contexts.extend(context);
     }
-    let Some(before) = before else { return Ok(told) };
+    let Some(before) = before else { return Ok(diff) };
     let kind = match delta(store, before, parts, custom).await {
         Ok(delta) if delta.lines().len() > MAX_DELTA_LINES => StepKind::TooLarge,
         Ok(delta) => match delta.to_bytes() {
             bytes if bytes.len() > MAX_DELTA_BYTES => StepKind::TooLarge,
-            bytes => StepKind::Delta { delta: told.delta(to, bytes) },
+            bytes => StepKind::Delta { delta: diff.delta(to, bytes) },
         },
         // A body that was lost must not keep the next generation from being published: records are scanned in full.
         Err(SignaturesError::Published(
@@ -146,27 +146,27 @@ pub async fn tell(
         }
         Err(error) => return Err(error),
     };
-    told.history = before.history.clone().then(Step { to, kind });
-    Ok(told)
+    diff.history = before.history.clone().then(Step { to, kind });
+    Ok(diff)
 }
 
 async fn context_of(
-    part: &Part,
+    part: &StagedDatabase,
     store: &impl DefinitionsStore,
-    told: &mut Told,
+    diff: &mut SignatureDiff,
 ) -> Result<Option<ContextEntry>, SignaturesError> {
     if !part.entry.members.iter().any(|member| is_context(&member.name)) {
         return Ok(None);
     }
     let files = Source::Fresh(part).files(store).await?;
-    let body = told.body(context::pack(&files));
+    let body = diff.body(context::pack(&files));
     Ok(Some(ContextEntry { database: part.entry.name.clone(), of: part.entry.sha256.clone(), body }))
 }
 
 async fn delta(
     store: &impl DefinitionsStore,
     before: &Manifest,
-    parts: &[Part],
+    parts: &[StagedDatabase],
     custom: &[CustomPart],
 ) -> Result<Delta, SignaturesError> {
     let old: Vec<Source<'_>> = before.databases.iter().map(Source::Published).collect();

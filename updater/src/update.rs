@@ -1,4 +1,4 @@
-//! One run of the updater: look, bring, prove, publish.
+//! One run of the updater: check, download, test, publish.
 
 mod advance;
 mod gather;
@@ -16,14 +16,14 @@ use nacre_engine_client::claimed_directory::ClaimedDirectory;
 use serde::Serialize;
 
 use crate::{
-    bring::BringError,
     config::Config,
     custom::CustomError,
+    database_test::DatabaseTestError,
+    database_update::DatabaseUpdateError,
     dns::Dns,
     flat::Flat,
     http::HttpClient,
     mirror::Mirrors,
-    prove::ProveError,
     publish::{PublishError, Publisher},
     signatures::SignaturesError,
     state::UpdaterState,
@@ -36,12 +36,12 @@ const MAX_RACES: u32 = 5;
 /// Why a run published nothing. What was published before stays.
 #[derive(Debug, thiserror::Error)]
 pub enum UpdateError {
-    /// A database could not be brought up to date.
+    /// A database could not be updated.
     #[error(transparent)]
-    Bring(#[from] BringError),
+    Database(#[from] DatabaseUpdateError),
     /// The mirrors want to be left alone, and what is published is too old to wait.
     #[error(
-        "the definitions are {age}, and the mirrors want to be left alone until {until}: see docs/definitions.md for other sources"
+        "the definitions are {age}, and all mirrors are rate-limiting us until {until}: see docs/definitions.md for other sources"
     )]
     Stale {
         /// How old, in words.
@@ -53,7 +53,7 @@ pub enum UpdateError {
     #[error("the custom signature files could not be taken")]
     Custom(#[from] CustomError),
     /// The new set does not pass its proof.
-    #[error("the new set of databases ({set}) does not pass its proof, as {report} tells")]
+    #[error("the new set of databases ({set}) does not pass its proof (report: {report})")]
     Prove {
         /// The set, such as `daily 27780, main 62`.
         set: String,
@@ -61,10 +61,10 @@ pub enum UpdateError {
         report: String,
         /// Why.
         #[source]
-        source: ProveError,
+        source: DatabaseTestError,
     },
-    /// What changes in signatures cannot be told.
-    #[error("what changes in signatures cannot be told")]
+    /// The changes in signatures cannot be determined.
+    #[error("the changes in signatures cannot be determined")]
     Signatures(#[from] SignaturesError),
     /// The scratch disk failed.
     #[error("the scratch directory {path} cannot be used")]
@@ -198,23 +198,23 @@ impl<Store: DefinitionsStore, Announcements: Topic> Updater<'_, Store, Announcem
                 return Ok(Update::Pinned { generation: manifest.generation });
             }
             let scratch = self.scratch()?;
-            let brought = self.bring_databases(bucket, mirrors, &published, scratch.path()).await;
+            let updates = self.update_databases(bucket, mirrors, &published, scratch.path()).await;
             // At once: a run that is killed later must not forget who wants to be left alone.
             let (cool_downs, now) = (mirrors.cool_downs(), self.now);
             if !cool_downs.is_empty() {
                 bucket.remember(|state| remember_cool_downs(state, &cool_downs, now)).await?;
             }
-            let (brought, cooling) = brought?;
-            let custom = self.bring_custom(&published).await?;
-            let set = match self.next_set(&published, brought, custom, scratch.path(), bucket).await? {
+            let (updates, cooling) = updates?;
+            let custom = self.fetch_custom(&published).await?;
+            let set = match self.next_set(&published, updates, custom, scratch.path(), bucket).await? {
                 Next::Set(set) => set,
-                Next::Same { generation, held } => {
+                Next::Same { generation, not_current } => {
                     // The race may have been won all the same, and only the answer lost.
                     if race > 0 {
                         bucket.settle().await?;
                     }
                     self.serve_cvds(bucket, mirrors, scratch.path()).await?;
-                    return self.nothing_new(&published, generation, held, cooling);
+                    return self.nothing_new(&published, generation, not_current, cooling);
                 }
                 // Nothing is published yet, and there is not enough to begin with.
                 Next::Incomplete => return Err(self.stale(&published, cooling)),
@@ -237,10 +237,10 @@ impl<Store: DefinitionsStore, Announcements: Topic> Updater<'_, Store, Announcem
         &self,
         published: &Published,
         generation: Generation,
-        held: Vec<String>,
+        not_current: Vec<String>,
         cooling: Option<DateTime<Utc>>,
     ) -> Result<Update, UpdateError> {
-        let Some(until) = cooling else { return Ok(Update::UpToDate { generation, held }) };
+        let Some(until) = cooling else { return Ok(Update::UpToDate { generation, held: not_current }) };
         if self.is_young(published) {
             Ok(Update::CoolingDown { generation, until })
         } else {

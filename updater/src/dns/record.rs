@@ -12,10 +12,10 @@ const MAX_CLAMAV_VERSION_BYTES: usize = 32;
 /// How old a record may be; freshclam's `DNS_WARNING_THRESHOLD_HOURS`.
 const MAX_AGE: TimeDelta = TimeDelta::hours(12);
 
-/// What the record tells.
+/// What the record says.
 ///
 /// Shape: `<clamav>:<main>:<daily>:<time>:<warn>:<flevel>:<safebrowsing>:<bytecode>`, such as
-/// `0.103.1:59:26104:1615408140:0:63:49191:333`. The time is in seconds since the Unix epoch; `warn` is 0 when nobody need be told of
+/// `0.103.1:59:26104:1615408140:0:63:49191:333`. The time is in seconds since the Unix epoch; `warn` is 0 when nobody need be informed of
 /// the newer `ClamAV`. What follows is ignored.
 ///
 /// Source: freshclam 1.4, `textrecordfield`.
@@ -25,7 +25,7 @@ pub struct DnsRecord {
     pub clamav_version: String,
     /// When the record was made.
     pub recorded_at: DateTime<Utc>,
-    /// Whether users of an older `ClamAV` are to be told of the newer.
+    /// Whether users of an older `ClamAV` are to be informed of the newer.
     pub warns_of_old_versions: bool,
     /// The functionality level of the newest `ClamAV`.
     pub functionality_level: Option<u32>,
@@ -80,7 +80,7 @@ impl DnsRecord {
         })
     }
 
-    /// The newest version of a database; none when the record does not tell.
+    /// The newest version of a database; none when the record does not say.
     pub fn version(&self, database: &DatabaseName) -> Option<DatabaseVersion> {
         match database.as_str() {
             "main" => self.main,
@@ -126,8 +126,8 @@ mod tests {
         assert_eq!(record.functionality_level, Some(63));
         assert!(!record.warns_of_old_versions);
         let names = ["main", "daily", "safebrowsing", "bytecode", "valhalla"];
-        let told = names.map(|name| version(&record, name));
-        assert_eq!(told, [Some(59), Some(26104), Some(49191), Some(333), None]);
+        let versions = names.map(|name| version(&record, name));
+        assert_eq!(versions, [Some(59), Some(26104), Some(49191), Some(333), None]);
         assert_eq!(DnsRecord::parse(&format!("{EXAMPLE}:more:and:more")), Ok(record));
     }
 
@@ -185,8 +185,8 @@ mod tests {
             main in 1_u32.., daily in 1_u32.., time in 0_i64..4_102_444_800, flevel: u32, bytecode in 1_u32..,
         ) {
             let record = DnsRecord::parse(&format!("1.4.6:{main}:{daily}:{time}:0:{flevel}:1:{bytecode}")).unwrap();
-            let told = ["main", "daily", "bytecode"].map(|name| version(&record, name));
-            prop_assert_eq!(told, [Some(main), Some(daily), Some(bytecode)]);
+            let versions = ["main", "daily", "bytecode"].map(|name| version(&record, name));
+            prop_assert_eq!(versions, [Some(main), Some(daily), Some(bytecode)]);
             prop_assert_eq!(record.recorded_at.timestamp(), time);
             prop_assert_eq!(record.functionality_level, Some(flevel));
         }

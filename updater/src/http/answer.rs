@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use chrono::{DateTime, Datelike, Utc};
+use chrono::{DateTime, Utc};
 use reqwest::header::{AsHeaderName, DATE, HeaderMap, RETRY_AFTER};
 
 /// Longest wait that a server can impose on us: a typing error over there must not silence us for years.
@@ -13,16 +13,22 @@ pub(super) fn text(headers: &HeaderMap, name: impl AsHeaderName) -> Option<&str>
     headers.get(name).and_then(|value| value.to_str().ok())
 }
 
-/// Reads a date such as `Sun, 06 Nov 1994 08:49:37 GMT`; the two obsolete forms of RFC 9110 are taken for none, and so are years
-/// that have no four digits: what we remember of a server's dates, we must be able to write to it again.
+/// The first second that an HTTP date cannot name: the year 10000.
+const HTTP_DATE_END: i64 = 253_402_300_800;
+
+/// Reads a date in any of the three forms of RFC 9110, such as `Sun, 06 Nov 1994 08:49:37 GMT`, from 1970 to 9999: what we remember
+/// of a server's dates, we must be able to write to it again.
 pub(super) fn http_date(text: &str) -> Option<DateTime<Utc>> {
-    let date = DateTime::parse_from_rfc2822(text).ok()?.to_utc();
-    (0..=9999).contains(&date.year()).then_some(date)
+    httpdate::parse_http_date(text).ok().map(DateTime::from).filter(is_http_date)
 }
 
-/// Writes a date as HTTP wants it.
-pub(super) fn http_date_text(date: DateTime<Utc>) -> String {
-    date.format("%a, %d %b %Y %H:%M:%S GMT").to_string()
+/// Writes a date as HTTP has it; `None` before 1970 and after 9999.
+pub(super) fn http_date_text(date: DateTime<Utc>) -> Option<String> {
+    is_http_date(&date).then(|| httpdate::fmt_http_date(date.into()))
+}
+
+fn is_http_date(date: &DateTime<Utc>) -> bool {
+    (0..HTTP_DATE_END).contains(&date.timestamp())
 }
 
 /// Which part of a file a 206 brings: `bytes <first>-<last>/<total>`, where the total may be `*`.
@@ -32,7 +38,7 @@ pub(super) struct Part {
     pub(super) first: u64,
     /// The last byte's place.
     last: u64,
-    /// How many bytes the file has, where that is told.
+    /// How many bytes the file has, where the server says so.
     total: Option<u64>,
 }
 
@@ -54,11 +60,11 @@ impl Part {
 /// How long the server wants to be left alone, at most 7 days: `Retry-After` in seconds, or as a date, which counts from the answer's own
 /// `Date` since clocks differ.
 pub(super) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
-    let told = text(headers, RETRY_AFTER)?.trim();
-    let wait = match told.parse() {
+    let value = text(headers, RETRY_AFTER)?.trim();
+    let wait = match value.parse() {
         Ok(seconds) => Duration::from_secs(seconds),
         // A date in the past is none to wait for.
-        Err(_) => (http_date(told)? - http_date(text(headers, DATE)?)?).to_std().unwrap_or_default(),
+        Err(_) => (http_date(value)? - http_date(text(headers, DATE)?)?).to_std().unwrap_or_default(),
     };
     Some(wait.min(MAX_RETRY_AFTER))
 }
@@ -71,9 +77,9 @@ mod tests {
 
     const NOW: &str = "Sun, 06 Nov 1994 08:49:37 GMT";
 
-    fn wait(told: &str, now: Option<&str>) -> Option<u64> {
+    fn wait(value: &str, now: Option<&str>) -> Option<u64> {
         let mut headers = HeaderMap::new();
-        headers.insert(RETRY_AFTER, told.parse().unwrap());
+        headers.insert(RETRY_AFTER, value.parse().unwrap());
         if let Some(now) = now {
             headers.insert(DATE, now.parse().unwrap());
         }
@@ -82,8 +88,19 @@ mod tests {
 
     #[test]
     fn a_year_that_cannot_be_written_again_is_no_date() {
-        assert!(http_date("06 Nov 9999 08:49:37 GMT").is_some());
-        assert_eq!(http_date("06 Nov 199994 08:49:37 GMT"), None);
+        let last = http_date("Fri, 31 Dec 9999 23:59:59 GMT").unwrap();
+        assert!(http_date_text(last).is_some());
+        assert_eq!(http_date("Sun, 06 Nov 199994 08:49:37 GMT"), None);
+        for out_of_range in [last + chrono::TimeDelta::seconds(1), DateTime::<Utc>::MAX_UTC, DateTime::<Utc>::MIN_UTC] {
+            assert_eq!(http_date_text(out_of_range), None);
+        }
+    }
+
+    #[test]
+    fn the_obsolete_forms_are_the_same_date() {
+        for form in ["Sunday, 06-Nov-94 08:49:37 GMT", "Sun Nov  6 08:49:37 1994"] {
+            assert_eq!((http_date(form), http_date(form).is_some()), (http_date(NOW), true), "{form}");
+        }
     }
 
     #[test]
@@ -120,15 +137,15 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_header_panics(told in "[ -~]{0,60}", now in "[ -~]{0,40}") {
-            wait(&told, Some(&now));
-            Part::parse(Some(&told));
+        fn no_header_panics(value in "[ -~]{0,60}", now in "[ -~]{0,40}") {
+            wait(&value, Some(&now));
+            Part::parse(Some(&value));
         }
 
         #[test]
         fn a_date_is_read_as_it_is_written(seconds in 0_i64..4_102_444_800) {
             let date = DateTime::from_timestamp(seconds, 0).unwrap();
-            prop_assert_eq!(http_date(&http_date_text(date)), Some(date));
+            prop_assert_eq!(http_date(&http_date_text(date).unwrap()), Some(date));
         }
     }
 }

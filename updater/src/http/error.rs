@@ -1,4 +1,4 @@
-//! Why a GET brought nothing, told by what can be done about it.
+//! Why a GET returned nothing, by what can be done about it.
 
 use std::{error::Error, io, time::Duration};
 
@@ -9,7 +9,7 @@ use super::answer::retry_after;
 /// Shortest part of a path that is taken for a token.
 const MIN_TOKEN_BYTES: usize = 32;
 
-/// Why a GET brought nothing. Addresses in it are [`redacted`].
+/// Why a GET returned nothing. Addresses in it are [`redacted`].
 #[derive(Debug, thiserror::Error)]
 pub enum HttpError {
     /// There is no such file: 404 or 410.
@@ -86,7 +86,7 @@ impl HttpError {
         }
     }
 
-    /// An answer that brings no file.
+    /// An answer without a file.
     pub(super) fn of_status(url: &str, status: StatusCode, headers: &HeaderMap) -> Self {
         let url = redacted(url);
         match status {
@@ -115,7 +115,7 @@ impl HttpError {
 /// The address without what may be secret: user and password, query, fragment, and any part of the path that looks like a token (32 or
 /// more letters, digits, `-` and `_`), since some sellers of signatures put it there.
 pub fn redacted(url: &str) -> String {
-    // Of an address without a host we cannot tell what in it is secret.
+    // Of an address without a host it is unknown what in it is secret.
     let Some(url) = Url::parse(url).ok().filter(|url| url.scheme() == "https" || url.scheme() == "http") else {
         return "an address that is none".to_owned();
     };
@@ -141,7 +141,7 @@ fn is_early_end(error: &(dyn Error + 'static)) -> bool {
     ends.any(|cause| cause.kind() == io::ErrorKind::UnexpectedEof)
 }
 
-/// An error and everything beneath it. An [`io::Error`] that wraps another shows it as itself, so it is looked into.
+/// An error and everything beneath it. An [`io::Error`] that wraps another shows it as itself, so its source is examined.
 fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
     std::iter::successors(Some(error), |&error| match error.downcast_ref::<io::Error>().map(io::Error::get_ref) {
         Some(Some(wrapped)) => Some(wrapped as &(dyn Error + 'static)),

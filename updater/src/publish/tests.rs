@@ -40,7 +40,7 @@ fn publisher<'a, Store: DefinitionsStore, Announcements: Topic>(
     Publisher { store, announcements, flat: Some(flat), keep_generations: 2 }
 }
 
-/// One run of the updater from the publisher's view: bring this version, unless it is published.
+/// One run of the updater from the publisher's view: publish this version, unless it is published.
 async fn publish(store: &impl DefinitionsStore, topic: &impl Topic, version: u32) -> Result<(), PublishError> {
     let publisher = publisher(store, topic);
     let anchor = SigningKeys::fixed().trust_anchors().identity();

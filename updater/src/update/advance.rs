@@ -5,7 +5,7 @@ use std::{fs, path::Path};
 use nacre_core::{
     generation::{
         Generation,
-        manifest::{Change, EngineProof, Manifest},
+        manifest::{EngineProof, Manifest},
         published::{Published, Race},
     },
     port::{DefinitionsStore, Topic},
@@ -17,8 +17,7 @@ use super::{
     next_set::{NextSet, labelled},
 };
 use crate::{
-    delta::{Scripts, delta},
-    prove::{ProveError, Prover},
+    database_test::{DatabaseTest, DatabaseTestError},
     publish::Publisher,
     signatures,
 };
@@ -35,22 +34,17 @@ impl<Store: DefinitionsStore, Announcements: Topic> Updater<'_, Store, Announcem
         let generation = published.next_generation();
         let proof = self.prove(bucket, generation, &set, scratch).await?;
         let anchor = self.config.trust_anchors.identity();
-        let delta = published
-            .verified_by(&anchor)
-            .map(|before| delta(before, generation, &set.databases(), &set.custom(), &set.scripts));
-        let new = news(&set, delta.as_ref().map(|delta| delta.changes.as_slice()));
+        let new = news(&set, published.verified_by(&anchor));
         let databases = set.databases().into_iter().cloned().collect();
         let custom = set.custom().into_iter().cloned().collect();
         let mut manifest = Manifest::new(generation, self.now, anchor, databases, proof).with_custom(custom);
-        manifest.delta = delta;
         let before = published.verified_by(&manifest.trust_anchor);
-        let told = signatures::tell(self.store, before, generation, &set.parts, &set.custom).await?;
-        (manifest.history, manifest.contexts) = (told.history, told.contexts);
-        for (entry, bytes) in told.bodies {
+        let diff = signatures::diff_signatures(self.store, before, generation, &set.parts, &set.custom).await?;
+        (manifest.history, manifest.contexts) = (diff.history, diff.contexts);
+        for (entry, bytes) in diff.bodies {
             bucket.put(&entry.object_key, bytes).await?;
         }
         self.put_bodies(bucket, published, &set).await?;
-        self.put_scripts(bucket, &manifest, set.scripts).await?;
         for (file, bytes) in set.signed_files {
             bucket.put_signed_file(&file, bytes).await?;
         }
@@ -62,7 +56,7 @@ impl<Store: DefinitionsStore, Announcements: Topic> Updater<'_, Store, Announcem
             // What is kept too long costs a little; the next generation tidies again.
             tracing::warn!(cause = error_chain(&error), "old generations not removed");
         }
-        Ok(Some(Update::Published { generation, databases: new, held: set.held }))
+        Ok(Some(Update::Published { generation, databases: new, held: set.not_current }))
     }
 
     async fn prove(
@@ -72,19 +66,19 @@ impl<Store: DefinitionsStore, Announcements: Topic> Updater<'_, Store, Announcem
         set: &NextSet,
         scratch: &Path,
     ) -> Result<EngineProof, UpdateError> {
-        let prover = Prover {
+        let test = DatabaseTest {
             program: self.engine,
             scratch,
             store: self.store,
             canary_prefix: &self.config.canary_prefix,
             signed_by_clamav: self.config.trust_anchors.is_clamav(),
         };
-        let source = match prover.prove(&set.parts, &set.custom).await {
+        let source = match test.run(&set.parts, &set.custom).await {
             Ok(proof) => return Ok(proof),
             Err(source) => source,
         };
         let mut report = "the log".to_owned();
-        if matches!(source, ProveError::Unfit(_)) {
+        if matches!(source, DatabaseTestError::Rejection(_)) {
             self.put_bodies(bucket, &Published::default(), set).await?;
             let cause = error_chain(&source);
             report = bucket.reject(generation, &set.databases(), &set.custom(), &cause, self.now).await?;
@@ -110,36 +104,27 @@ impl<Store: DefinitionsStore, Announcements: Topic> Updater<'_, Store, Announcem
         }
         Ok(())
     }
-
-    async fn put_scripts(
-        &self,
-        bucket: &Publisher<'_, Store, Announcements>,
-        manifest: &Manifest,
-        mut scripts: Scripts,
-    ) -> Result<(), UpdateError> {
-        for change in manifest.delta.iter().flat_map(|delta| &delta.changes) {
-            let Change::Patched { name, scripts: entries } = change else { continue };
-            let Some((_, applied)) = scripts.iter_mut().find(|(database, _)| database.as_str() == name) else {
-                continue;
-            };
-            for (entry, applied) in entries.iter().zip(std::mem::take(applied)) {
-                bucket.put(&entry.object_key, applied.script).await?;
-            }
-        }
-        Ok(())
-    }
 }
 
-/// What is new in a set, in words; all of it where nothing was published before.
-fn news(set: &NextSet, changes: Option<&[Change]>) -> Vec<String> {
-    let all = set.parts.iter().map(|part| (part.entry.name.to_string(), labelled(&part.entry)));
-    let all: Vec<(String, String)> =
-        all.chain(set.custom.iter().map(|part| (part.entry.name.clone(), part.entry.name.clone()))).collect();
-    let Some(changes) = changes else { return all.into_iter().map(|(_, label)| label).collect() };
-    let label = |name: &String| all.iter().find(|(found, _)| found == name).map(|(_, label)| label.clone());
-    let told = changes.iter().map(|change| match change {
-        Change::Patched { name, .. } | Change::Replaced { name } => label(name).unwrap_or_default(),
-        Change::Removed { name } => format!("{name} (removed)"),
-    });
-    told.collect()
+/// What is new in a set and what was removed, in words; all of it where nothing was published before.
+fn news(set: &NextSet, before: Option<&Manifest>) -> Vec<String> {
+    let (databases, custom) = (set.databases(), set.custom());
+    let (databases_before, custom_before) =
+        before.map(|before| (before.databases.as_slice(), before.custom.as_slice())).unwrap_or_default();
+    let mut news = Vec::new();
+    for entry in &databases {
+        if !databases_before.iter().any(|old| (&old.name, &old.sha256) == (&entry.name, &entry.sha256)) {
+            news.push(labelled(entry));
+        }
+    }
+    for entry in &custom {
+        if !custom_before.iter().any(|old| (&old.name, &old.sha256) == (&entry.name, &entry.sha256)) {
+            news.push(entry.name.clone());
+        }
+    }
+    let removed = databases_before.iter().filter(|old| !databases.iter().any(|entry| entry.name == old.name));
+    news.extend(removed.map(|old| format!("{} (removed)", old.name)));
+    let removed = custom_before.iter().filter(|old| !custom.iter().any(|entry| entry.name == old.name));
+    news.extend(removed.map(|old| format!("{} (removed)", old.name)));
+    news
 }

@@ -18,29 +18,28 @@ use super::{
     next_set::{Next, NextSet},
 };
 use crate::{
-    bring::{BringError, Bringer, Brought, Part},
     custom::{CustomPart, CustomSources},
-    delta::Scripts,
+    database_update::{DatabaseUpdate, DatabaseUpdateError, DatabaseUpdater, StagedDatabase},
     mirror::{Advertised, MirrorError, Mirrors},
     publish::Publisher,
     state::UpdaterState,
 };
 
 /// How long a CDIFF is waited for that is announced and not there, before the whole CVD is taken instead.
-const PATIENCE: TimeDelta = TimeDelta::hours(12);
+const CDIFF_GRACE_PERIOD: TimeDelta = TimeDelta::hours(12);
 
 impl<Store: DefinitionsStore, Announcements: Topic> Updater<'_, Store, Announcements> {
-    /// Brings every database; second, until when the mirrors want to be left alone, where that kept one from being brought.
-    pub(super) async fn bring_databases(
+    /// Updates every database; second, until when all mirrors are rate-limiting us, where that kept one from being updated.
+    pub(super) async fn update_databases(
         &self,
         bucket: &Publisher<'_, Store, Announcements>,
         mirrors: &Mirrors<'_, Store>,
         published: &Published,
         scratch: &Path,
-    ) -> Result<(BTreeMap<DatabaseName, Brought>, Option<DateTime<Utc>>), UpdateError> {
-        let (mut brought, mut cooling) = (BTreeMap::new(), mirrors.cooling());
+    ) -> Result<(BTreeMap<DatabaseName, DatabaseUpdate>, Option<DateTime<Utc>>), UpdateError> {
+        let (mut updates, mut cooling) = (BTreeMap::new(), mirrors.cooling());
         if cooling.is_some() {
-            return Ok((brought, cooling));
+            return Ok((updates, cooling));
         }
         let announced = self.announced().await;
         let state = bucket.state().await?;
@@ -54,19 +53,21 @@ impl<Store: DefinitionsStore, Announcements: Topic> Updater<'_, Store, Announcem
             let outcome = match outcome {
                 Ok(advertised) => {
                     let since = state.awaited.get(name.as_str());
-                    let patient = since.is_none_or(|since| self.now - *since < PATIENCE);
-                    self.bringer(mirrors, scratch, patient).bring(name, entry, advertised).await
+                    let wait_for_cdiff = since.is_none_or(|since| self.now - *since < CDIFF_GRACE_PERIOD);
+                    self.database_updater(mirrors, scratch, wait_for_cdiff).update(name, entry, advertised).await
                 }
-                Err(source) => Err(BringError::Mirror { database: name.to_string(), source }),
+                Err(source) => Err(DatabaseUpdateError::Mirror { database: name.to_string(), source }),
             };
             match outcome {
-                Ok(done) => drop(brought.insert(name.clone(), done)),
-                Err(BringError::Mirror { source: MirrorError::CoolingDown { until }, .. }) => cooling = Some(until),
+                Ok(done) => drop(updates.insert(name.clone(), done)),
+                Err(DatabaseUpdateError::Mirror { source: MirrorError::CoolingDown { until }, .. }) => {
+                    cooling = Some(until);
+                }
                 Err(error) => return Err(error.into()),
             }
         }
         let awaited: Vec<&str> =
-            brought.iter().filter(|(_, done)| done.awaited).map(|(name, _)| name.as_str()).collect();
+            updates.iter().filter(|(_, done)| done.cdiff_pending).map(|(name, _)| name.as_str()).collect();
         let same = state.awaited.keys().map(String::as_str).eq(awaited.iter().copied());
         if !same {
             let remember = |state: &mut UpdaterState| {
@@ -77,10 +78,10 @@ impl<Store: DefinitionsStore, Announcements: Topic> Updater<'_, Store, Announcem
             };
             bucket.remember(remember).await?;
         }
-        Ok((brought, cooling))
+        Ok((updates, cooling))
     }
 
-    /// The newest versions, as the DNS record tells them; none where there is no record to rely on.
+    /// The newest versions, by the DNS record; none where there is no record to rely on.
     async fn announced(&self) -> BTreeMap<DatabaseName, DatabaseVersion> {
         let Some(dns) = self.dns else { return BTreeMap::new() };
         match dns.look_up().await {
@@ -99,21 +100,21 @@ impl<Store: DefinitionsStore, Announcements: Topic> Updater<'_, Store, Announcem
         }
     }
 
-    /// When a database was built, for a mirror to tell whether it has changed since. A time to come would hide every
+    /// When a database was built, for a mirror to decide whether it has changed since. A time to come would hide every
     /// change until then: a builder's clock may be wrong.
     fn built(&self, entry: &DatabaseEntry) -> DateTime<Utc> {
         let built = i64::try_from(entry.built).ok().and_then(|built| DateTime::from_timestamp(built, 0));
         built.filter(|built| *built <= self.now).unwrap_or(DateTime::UNIX_EPOCH)
     }
 
-    pub(super) fn bringer<'b>(
+    pub(super) fn database_updater<'b>(
         &'b self,
         mirrors: &'b Mirrors<'b, Store>,
         scratch: &'b Path,
-        patient: bool,
-    ) -> Bringer<'b, Store> {
-        Bringer {
-            patient,
+        wait_for_cdiff: bool,
+    ) -> DatabaseUpdater<'b, Store> {
+        DatabaseUpdater {
+            wait_for_cdiff,
             mirrors,
             store: self.store,
             trust_anchors: &self.config.trust_anchors,
@@ -124,7 +125,7 @@ impl<Store: DefinitionsStore, Announcements: Topic> Updater<'_, Store, Announcem
         }
     }
 
-    pub(super) async fn bring_custom(
+    pub(super) async fn fetch_custom(
         &self,
         published: &Published,
     ) -> Result<(Vec<CustomPart>, Vec<String>), UpdateError> {
@@ -136,34 +137,30 @@ impl<Store: DefinitionsStore, Announcements: Topic> Updater<'_, Store, Announcem
             store: self.store,
         };
         let known = published.manifest.as_ref().map(|manifest| manifest.custom.as_slice()).unwrap_or_default();
-        Ok(sources.bring(known).await?)
+        Ok(sources.fetch(known).await?)
     }
 
-    /// Puts the next set together: what was brought, and what is published where nothing was.
+    /// Puts the next set together: the updated databases, and the published ones where there is no update.
     pub(super) async fn next_set(
         &self,
         published: &Published,
-        mut brought: BTreeMap<DatabaseName, Brought>,
-        (custom, mut held): (Vec<CustomPart>, Vec<String>),
+        mut updates: BTreeMap<DatabaseName, DatabaseUpdate>,
+        (custom, mut not_current): (Vec<CustomPart>, Vec<String>),
         scratch: &Path,
         bucket: &Publisher<'_, Store, Announcements>,
     ) -> Result<Next, UpdateError> {
         let anchor = self.config.trust_anchors.identity();
-        let (mut kept, mut parts, mut scripts, mut signed_files) =
-            (Vec::new(), Vec::new(), Scripts::new(), BTreeMap::new());
+        let (mut kept, mut parts, mut signed_files) = (Vec::new(), Vec::new(), BTreeMap::new());
         for name in &self.config.databases {
-            let done = brought.remove(name).unwrap_or_default();
-            held.extend(done.held);
+            let done = updates.remove(name).unwrap_or_default();
+            not_current.extend(done.not_current);
             signed_files.extend(done.signed_files);
-            match (done.part, published.entry(name.as_str(), &anchor)) {
-                (Some(part), _) => {
-                    scripts.insert(name.clone(), done.scripts);
-                    parts.push(part);
-                }
+            match (done.staged, published.entry(name.as_str(), &anchor)) {
+                (Some(part), _) => parts.push(part),
                 (None, Some(entry)) => kept.push(entry.clone()),
                 // A database that the operator has just added may be had later; what is published goes on without it.
                 (None, None) if published.verified_by(&anchor).is_some() => {
-                    held.push(format!("{name} (not there yet)"));
+                    not_current.push(format!("{name} (not there yet)"));
                 }
                 (None, None) => return Ok(Next::Incomplete),
             }
@@ -172,16 +169,16 @@ impl<Store: DefinitionsStore, Announcements: Topic> Updater<'_, Store, Announcem
             let identity = |entry: &CustomEntry| (entry.name.clone(), entry.sha256.clone());
             let same_custom = custom.iter().map(|part| identity(&part.entry)).eq(manifest.custom.iter().map(identity));
             if parts.is_empty() && same_custom && kept.len() == manifest.databases.len() {
-                return Ok(Next::Same { generation: manifest.generation, held });
+                return Ok(Next::Same { generation: manifest.generation, not_current });
             }
         }
         for entry in kept {
             let path = scratch.join(format!("{}-published", entry.file_name()));
             let bytes = bucket.body(&entry).await?;
             fs::write(&path, bytes).map_err(|source| UpdateError::Disk { path: path.display().to_string(), source })?;
-            parts.push(Part { entry, path });
+            parts.push(StagedDatabase { entry, path });
         }
         parts.sort_by(|a, b| a.entry.name.cmp(&b.entry.name));
-        Ok(Next::Set(NextSet { parts, custom, scripts, signed_files, held }))
+        Ok(Next::Set(NextSet { parts, custom, signed_files, not_current }))
     }
 }

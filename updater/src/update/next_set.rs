@@ -7,15 +7,14 @@ use nacre_core::generation::{
     manifest::{CustomEntry, DatabaseEntry},
 };
 
-use crate::{bring::Part, custom::CustomPart, delta::Scripts};
+use crate::{custom::CustomPart, database_update::StagedDatabase};
 
 /// The set of a generation to come.
 pub(super) struct NextSet {
-    pub(super) parts: Vec<Part>,
+    pub(super) parts: Vec<StagedDatabase>,
     pub(super) custom: Vec<CustomPart>,
-    pub(super) scripts: Scripts,
     pub(super) signed_files: BTreeMap<String, Vec<u8>>,
-    pub(super) held: Vec<String>,
+    pub(super) not_current: Vec<String>,
 }
 
 impl NextSet {
@@ -34,12 +33,12 @@ impl NextSet {
     }
 }
 
-/// What follows from what was brought.
+/// What follows from the updates of the databases.
 pub(super) enum Next {
     /// A set to prove.
     Set(NextSet),
     /// The set that is published.
-    Same { generation: Generation, held: Vec<String> },
+    Same { generation: Generation, not_current: Vec<String> },
     /// A database is missing.
     Incomplete,
 }

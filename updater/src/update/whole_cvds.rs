@@ -11,8 +11,7 @@ use nacre_core::{
 
 use super::{UpdateError, Updater};
 use crate::{
-    bring::Brought,
-    mirror::Mirrors,
+    mirror::{Advertised, Mirrors},
     publish::{PublishError, Publisher},
 };
 
@@ -38,18 +37,14 @@ impl<Store: DefinitionsStore, Announcements: Topic> Updater<'_, Store, Announcem
             if !there.is_ok_and(|there| there.version.0 > served && there.kind == ContainerKind::Cvd) {
                 continue;
             }
-            let mut brought = Brought::default();
-            match self
-                .bringer(mirrors, scratch, true)
-                .fetch_whole(&entry.name, ContainerKind::Cvd, entry.version, &mut brought)
-                .await
-            {
+            let wanted = Advertised { version: entry.version, kind: ContainerKind::Cvd };
+            match self.database_updater(mirrors, scratch, true).fetch_full(&entry.name, wanted).await {
                 // Only what was proven, under its makers' own packing.
-                Ok((verified, bytes)) if DatabaseEntry::of(&verified).same_content(entry) => {
-                    for (file, bytes) in brought.signed_files {
+                Ok(full) if DatabaseEntry::of(&full.verified).same_content(entry) => {
+                    for (file, bytes) in full.signed_files {
                         bucket.put_signed_file(&file, bytes).await?;
                     }
-                    let written = flat.write(&DatabaseEntry::of(&verified), bytes).await;
+                    let written = flat.write(&DatabaseEntry::of(&full.verified), full.file).await;
                     let written = written.map_err(|source| PublishError::Store { key: flat.key(&file), source })?;
                     bucket.remember(|state| drop(state.flat.insert(file.clone(), written.clone()))).await?;
                 }

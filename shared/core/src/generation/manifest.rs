@@ -3,10 +3,13 @@
 mod entries;
 
 use chrono::{DateTime, Utc};
-pub use entries::{BodyEntry, Change, ContextEntry, CustomEntry, DatabaseEntry, Delta, ScriptEntry};
+pub use entries::{BodyEntry, ContextEntry, CustomEntry, DatabaseEntry};
 use entries::{body_object_key, is_sha256};
 use nacre_clamav::{archive::is_member_name, digest::sha256_hex};
-use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde::{
+    Deserialize, Deserializer, Serialize,
+    de::{DeserializeOwned, IgnoredAny},
+};
 
 use super::{
     Generation,
@@ -50,9 +53,9 @@ pub struct Manifest {
     /// Loose signature files that the operator adds to it, by name.
     #[serde(default)]
     pub custom: Vec<CustomEntry>,
-    /// What changed since the generation before; absent when nothing was published before under the same trust anchors.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub delta: Option<Delta>,
+    /// The scripts of the applied CDIFFs, which earlier versions wrote and nobody reads. It is still accepted and never written.
+    #[serde(default, rename = "delta", skip_serializing, deserialize_with = "ignore")]
+    script_delta: (),
     /// What changed, signature by signature, over the last generations.
     #[serde(default)]
     pub history: History,
@@ -136,7 +139,7 @@ impl Manifest {
             trust_anchor,
             databases,
             custom: Vec::new(),
-            delta: None,
+            script_delta: (),
             history: History::default(),
             contexts: Vec::new(),
             restores: None,
@@ -158,18 +161,16 @@ impl Manifest {
         let same_keys = self.trust_anchor == before.trust_anchor;
         let history = if same_keys { before.history.clone().then(step) } else { History::default() };
         let restores = Some(self.generation);
-        Self { generation, published, restores, delta: None, history, ..self }
+        Self { generation, published, history, restores, ..self }
     }
 
     /// Every key that this generation cannot do without, its own manifest's among them.
     pub fn object_keys(&self) -> impl Iterator<Item = String> {
         let databases = self.databases.iter().map(|database| &database.object_key);
         let custom = self.custom.iter().map(|custom| &custom.object_key);
-        let scripts = self.delta.iter().flat_map(|delta| &delta.changes).flat_map(Change::scripts);
         let deltas = self.history.bodies().map(|delta| &delta.object_key);
         let contexts = self.contexts.iter().map(|context| &context.body.object_key);
-        let scripts = scripts.map(|script| &script.object_key);
-        let keys = databases.chain(custom).chain(scripts).chain(deltas).chain(contexts).cloned();
+        let keys = databases.chain(custom).chain(deltas).chain(contexts).cloned();
         keys.chain([Self::object_key(self.generation)])
     }
 
@@ -273,6 +274,11 @@ fn parse<Document: DeserializeOwned>(bytes: &[u8]) -> Result<Document, ManifestE
     serde_json::from_slice(bytes).map_err(ManifestError::Shape)
 }
 
+/// Accepts any value.
+fn ignore<'de, D: Deserializer<'de>>(value: D) -> Result<(), D::Error> {
+    IgnoredAny::deserialize(value).map(drop)
+}
+
 fn to_json(document: &impl Serialize) -> Vec<u8> {
     // Serialising these types to memory cannot fail: their keys are strings and their numbers finite.
     serde_json::to_vec_pretty(document).unwrap_or_default()
@@ -311,6 +317,27 @@ mod tests {
         let pointer = Pointer::to(manifest.generation, &manifest.to_bytes());
         assert_eq!(Pointer::parse(&pointer.to_bytes()).unwrap(), pointer);
         assert_eq!(pointer.manifest_key, "nacre/manifests/3.json");
+    }
+
+    /// A manifest as versions wrote it that published the scripts of CDIFFs.
+    const WITH_SCRIPTS: &str = r#"{
+        "format": 1, "generation": 2, "published": "2026-01-02T00:00:00Z", "trust_anchor": "clamav", "databases": [],
+        "delta": {"from": 1, "changes": [
+            {"change": "patched", "name": "daily", "scripts": [{
+                "version": 2, "size": 3, "sha256": "ab", "object_key": "nacre/deltas/1-2/daily-2.script"
+            }]},
+            {"change": "replaced", "name": "main"}, {"change": "removed", "name": "local.ndb"}
+        ]},
+        "engine": {"clamav_version": "1.4.6", "functionality_level": 216, "signatures": 2, "eicar": []}
+    }"#;
+
+    #[test]
+    fn scripts_of_earlier_versions_are_read_over_and_not_kept() {
+        let manifest = Manifest::parse(WITH_SCRIPTS.as_bytes()).unwrap();
+        assert!(manifest.object_keys().eq(["nacre/manifests/2.json".to_owned()]), "retention keeps no script");
+        assert!(!String::from_utf8(manifest.to_bytes()).unwrap().contains("delta"));
+        let unknown = WITH_SCRIPTS.replace("\"delta\"", "\"unknown\"");
+        assert!(matches!(Manifest::parse(unknown.as_bytes()), Err(ManifestError::Shape(_))));
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Why a database was not brought up to date, and why a way to do so was not taken.
+//! Why a database was not updated, and why a CDIFF was not used.
 
 use std::{io, path::PathBuf};
 
@@ -12,9 +12,9 @@ use nacre_core::generation::published::PublishedError;
 
 use crate::mirror::MirrorError;
 
-/// Why a database could not be brought up to date. What is published stays.
+/// Why a database could not be updated. What is published stays.
 #[derive(Debug, thiserror::Error)]
-pub enum BringError {
+pub enum DatabaseUpdateError {
     /// The mirrors did not give what was needed.
     #[error("{database} could not be fetched")]
     Mirror {
@@ -66,7 +66,7 @@ pub enum BringError {
     },
 }
 
-impl BringError {
+impl DatabaseUpdateError {
     /// Whether nobody has it: any other failure says more.
     pub(super) fn is_missing(&self) -> bool {
         matches!(self, Self::Mirror { source: MirrorError::Missing { .. }, .. })

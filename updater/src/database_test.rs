@@ -1,4 +1,4 @@
-//! Proves a set of definitions with a real engine before anyone may use it.
+//! Tests a set of databases with a real engine before it is published, as freshclam's `TestDatabases` does.
 
 use std::{
     fs, io,
@@ -17,9 +17,9 @@ use nacre_core::{
 use nacre_engine_client::{EngineError, EnginePool, Examination, ExamineError, protocol::Limits};
 
 use crate::{
-    bring::Part,
     clean_corpus::{documents, eicar_containers},
     custom::CustomPart,
+    database_update::StagedDatabase,
 };
 
 /// The EICAR test file in two halves, so that no scanner takes our own program for it.
@@ -29,7 +29,7 @@ const EICAR: [&str; 2] = [r"X5O!P%@AP[4\PZX54(P^)7CC)7}$EICAR", "-STANDARD-ANTIV
 const SCAN_TIMEOUT: Duration = Duration::from_mins(2);
 
 /// How many promised signatures an engine may pass over: a tenth, or ten where that is more. What a header counts includes signatures
-/// of unwanted programs, allow-lists, and signatures for elder and newer engines.
+/// of unwanted programs, allow-lists, and signatures for older and newer engines.
 fn may_be_passed_over(promised: u64) -> u64 {
     (promised / 10).max(10)
 }
@@ -51,11 +51,11 @@ const MAX_CANARY_BYTES: u64 = 256 << 20;
 
 /// Why a set is not fit for use.
 #[derive(Debug, thiserror::Error)]
-pub enum ProveError {
+pub enum DatabaseTestError {
     /// The set could not be laid out for the engine.
     #[error("the databases could not be written for their proof")]
     Disk(#[source] io::Error),
-    /// A database could not be brought into the engine's form.
+    /// A database could not be converted to the engine's form.
     #[error("the databases could not be unpacked for their proof")]
     Form(#[from] EngineFormError),
     /// The engine could not be started.
@@ -72,12 +72,12 @@ pub enum ProveError {
     },
     /// The set was tried, and failed.
     #[error("the set failed")]
-    Unfit(#[from] Unfit),
+    Rejection(#[from] Rejection),
 }
 
 /// What is wrong with a set.
 #[derive(Debug, thiserror::Error)]
-pub enum Unfit {
+pub enum Rejection {
     /// The engine refused it.
     #[error("the engine does not load the databases")]
     NotLoaded(#[source] EngineError),
@@ -109,7 +109,7 @@ pub enum Unfit {
 
 /// What a set is tried with.
 #[derive(Debug)]
-pub struct Prover<'a, Store> {
+pub struct DatabaseTest<'a, Store> {
     /// The engine program.
     pub program: &'a Path,
     /// Where the proof may write.
@@ -122,88 +122,89 @@ pub struct Prover<'a, Store> {
     pub signed_by_clamav: bool,
 }
 
-impl<Store: DefinitionsStore> Prover<'_, Store> {
+impl<Store: DefinitionsStore> DatabaseTest<'_, Store> {
     /// Loads the set with a fresh engine: it must have the expected number of signatures, find EICAR in five containers, and
     /// find nothing in clean files, ours and the operator's.
     ///
     /// # Errors
-    /// [`ProveError`]; [`ProveError::Unfit`] says that it is the set's fault.
-    pub async fn prove(&self, parts: &[Part], custom: &[CustomPart]) -> Result<EngineProof, ProveError> {
-        let directory = tempfile::Builder::new().prefix("proof-").tempdir_in(self.scratch).map_err(ProveError::Disk)?;
+    /// [`DatabaseTestError`]; [`DatabaseTestError::Rejection`] says that it is the set's fault.
+    pub async fn run(&self, parts: &[StagedDatabase], custom: &[CustomPart]) -> Result<EngineProof, DatabaseTestError> {
+        let directory =
+            tempfile::Builder::new().prefix("proof-").tempdir_in(self.scratch).map_err(DatabaseTestError::Disk)?;
         for part in parts {
             self.lay_out(part, directory.path())?;
         }
         for part in custom {
-            fs::write(directory.path().join(&part.entry.name), &part.bytes).map_err(ProveError::Disk)?;
+            fs::write(directory.path().join(&part.entry.name), &part.bytes).map_err(DatabaseTestError::Disk)?;
         }
         let pool = EnginePool::new(self.program.to_owned(), self.scratch.to_owned());
         let (hello, loaded) = match pool.ready(directory.path()).await {
             Ok(ready) => ready,
-            Err(error @ EngineError::Refused(_)) => return Err(Unfit::NotLoaded(error).into()),
-            Err(error) => return Err(ProveError::Engine(error)),
+            Err(error @ EngineError::Refused(_)) => return Err(Rejection::NotLoaded(error).into()),
+            Err(error) => return Err(DatabaseTestError::Engine(error)),
         };
         let expected: u64 = parts.iter().map(|part| u64::from(part.entry.signatures)).sum();
         // What the operator added must not make up for what is missing of the databases.
         let added: u64 = custom.iter().map(|part| signature_lines(&part.entry.name, &part.bytes)).sum();
         let official = loaded.signatures.saturating_sub(added);
         if official + may_be_passed_over(expected) < expected {
-            return Err(Unfit::Count { loaded: official, expected }.into());
+            return Err(Rejection::Count { loaded: official, expected }.into());
         }
-        let mut trial = Trial { pool, definitions: directory.path(), clean_files: 0 };
+        let mut loaded_set = LoadedSet { pool, definitions: directory.path(), clean_files: 0 };
         for (container, bytes) in eicar_containers(EICAR.concat().as_bytes()) {
-            if !matches!(trial.scan(&bytes).await?, Verdict::Infected { .. }) {
-                return Err(Unfit::NoEicar { container }.into());
+            if !matches!(loaded_set.scan(&bytes).await?, Verdict::Infected { .. }) {
+                return Err(Rejection::NoEicar { container }.into());
             }
         }
-        self.try_clean_files(&mut trial).await?;
+        self.try_clean_files(&mut loaded_set).await?;
         Ok(EngineProof {
             clamav_version: hello.clamav_version,
             functionality_level: hello.functionality_level,
             signatures: loaded.signatures,
             eicar: loaded.eicar,
             expected_signatures: expected,
-            clean_files: trial.clean_files,
+            clean_files: loaded_set.clean_files,
         })
     }
 
-    async fn try_clean_files(&self, trial: &mut Trial<'_>) -> Result<(), ProveError> {
+    async fn try_clean_files(&self, loaded_set: &mut LoadedSet<'_>) -> Result<(), DatabaseTestError> {
         for (name, bytes) in documents() {
-            trial.must_pass(name, &bytes).await?;
+            loaded_set.must_pass(name, &bytes).await?;
         }
         // Programs are what most signatures are about, and these are surely clean.
-        trial.must_pass("nacre-engine", &fs::read(self.program).map_err(ProveError::Disk)?).await?;
+        loaded_set.must_pass("nacre-engine", &fs::read(self.program).map_err(DatabaseTestError::Disk)?).await?;
         let failed = |key: &str| {
             let key = key.to_owned();
-            move |source| ProveError::Canary { key, source }
+            move |source| DatabaseTestError::Canary { key, source }
         };
         let canaries = self.store.list(self.canary_prefix, MAX_CANARIES).await.map_err(failed(self.canary_prefix))?;
         for canary in canaries.iter().filter(|canary| !canary.key.ends_with('/')) {
             let stored = self.store.read(&canary.key, MAX_CANARY_BYTES).await.map_err(failed(&canary.key))?;
-            trial.must_pass(&canary.key, &stored.bytes).await?;
+            loaded_set.must_pass(&canary.key, &stored.bytes).await?;
         }
         Ok(())
     }
 
-    fn lay_out(&self, part: &Part, directory: &Path) -> Result<(), ProveError> {
+    fn lay_out(&self, part: &StagedDatabase, directory: &Path) -> Result<(), DatabaseTestError> {
         if self.signed_by_clamav {
             let to: PathBuf = directory.join(part.entry.file_name());
-            return fs::hard_link(&part.path, to).map_err(ProveError::Disk);
+            return fs::hard_link(&part.path, to).map_err(DatabaseTestError::Disk);
         }
-        let file = fs::read(&part.path).map_err(ProveError::Disk)?;
+        let file = fs::read(&part.path).map_err(DatabaseTestError::Disk)?;
         let (name, bytes) = engine_form(&part.entry, &file, false)?;
-        fs::write(directory.join(name), bytes).map_err(ProveError::Disk)
+        fs::write(directory.join(name), bytes).map_err(DatabaseTestError::Disk)
     }
 }
 
 /// An engine with the set loaded.
-struct Trial<'a> {
+struct LoadedSet<'a> {
     pool: EnginePool,
     definitions: &'a Path,
     clean_files: u64,
 }
 
-impl Trial<'_> {
-    async fn scan(&mut self, bytes: &[u8]) -> Result<Verdict, ProveError> {
+impl LoadedSet<'_> {
+    async fn scan(&mut self, bytes: &[u8]) -> Result<Verdict, DatabaseTestError> {
         let write = async |path: &Path| fs::write(path, bytes);
         match self.pool.examine(self.definitions, write, Limits::default(), || SCAN_TIMEOUT).await {
             Ok(Examination::Seen { report, unrar }) => Ok(judge(&report, bytes.len() as u64, unrar)),
@@ -211,15 +212,17 @@ impl Trial<'_> {
             Ok(Examination::TimedOut | Examination::Died) => {
                 Ok(Verdict::Unscannable { reason: nacre_core::verdict::Reason::EngineDied })
             }
-            Err(ExamineError::Fetch(error)) => Err(ProveError::Disk(error)),
-            Err(ExamineError::Engine(error)) => Err(ProveError::Engine(error)),
+            Err(ExamineError::Fetch(error)) => Err(DatabaseTestError::Disk(error)),
+            Err(ExamineError::Engine(error)) => Err(DatabaseTestError::Engine(error)),
         }
     }
 
-    async fn must_pass(&mut self, file: &str, bytes: &[u8]) -> Result<(), ProveError> {
+    async fn must_pass(&mut self, file: &str, bytes: &[u8]) -> Result<(), DatabaseTestError> {
         match self.scan(bytes).await? {
             Verdict::Infected { signatures } => {
-                return Err(Unfit::FalsePositive { file: file.to_owned(), signatures: signatures.join(", ") }.into());
+                return Err(
+                    Rejection::FalsePositive { file: file.to_owned(), signatures: signatures.join(", ") }.into()
+                );
             }
             Verdict::Clean => self.clean_files += 1,
             // No false positive, and nothing proven either: it is not counted.
