@@ -5,7 +5,6 @@
 
 mod archive;
 mod canary;
-mod crew;
 mod derived;
 mod ffi;
 mod huge_pages;
@@ -17,6 +16,7 @@ mod probes;
 mod proof;
 mod sandbox;
 mod worker;
+mod worker_pool;
 mod zygote;
 
 use std::{
@@ -45,7 +45,7 @@ pub fn main(interlude: Option<Interlude>) -> ExitCode {
 fn run(interlude: Option<Interlude>) -> Result<(), String> {
     let sandbox = sandbox::Sandbox::confine_zygote().map_err(|error| format!("cannot confine itself: {error}"))?;
     let library = ffi::Library::start().map_err(|code| format!("cannot start libclamav: {code}"))?;
-    let crew = crew::Crew::new(sandbox);
+    let crew = worker_pool::Crew::new(sandbox);
     let crew = crew.map_err(|error| format!("cannot create tmp/ in the current directory: {error}"))?;
     // Not by way of std's buffer, which poll(2) does not see.
     let requests = io::stdin().as_fd().try_clone_to_owned();

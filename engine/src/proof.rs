@@ -7,9 +7,9 @@ use sha2::{Digest, Sha256};
 
 use crate::{
     canary,
-    crew::Crew,
     library::{LoadedEngine, internal, milliseconds},
     worker::Job,
+    worker_pool::Crew,
 };
 
 /// Time for the canary's scan; it takes milliseconds.

@@ -19,13 +19,13 @@ use nacre_engine_protocol::{
 
 use crate::{
     Interlude,
-    crew::{Crew, discard},
     ffi::Library,
     library::{LoadedEngine, internal, milliseconds},
     lines::Lines,
     object,
     proof::prove,
     worker::Job,
+    worker_pool::{Crew, discard},
 };
 
 /// Workers forked ahead: one for each core of a usual machine.

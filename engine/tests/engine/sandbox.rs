@@ -13,7 +13,7 @@ use crate::driver::{Engine, TEST_FILES_SIGNATURE, eicar};
 
 /// The engine whose workers attack when told to.
 fn attacked() -> Engine {
-    let mut engine = Engine::start_program(env!("CARGO_BIN_EXE_nacre-engine-attacked")).greet();
+    let mut engine = Engine::start_program(env!("CARGO_BIN_EXE_nacre-engine-attack-probe")).greet();
     engine.load(&[TEST_FILES_SIGNATURE]);
     engine
 }
