@@ -17,8 +17,9 @@ use nacre_core::{
     verdict::{Reason, Verdict},
 };
 use nacre_engine_client::{
-    EnginePool, program_beside_us,
-    prove::{ProveError, Prover, SetError, SignatureSet, Trial},
+    EnginePool,
+    equivalence::{ProveError, Prover, SetError, SignatureSet, Trial},
+    program_beside_us,
 };
 use serde_json::{Value, json};
 

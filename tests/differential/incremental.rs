@@ -24,7 +24,7 @@ use nacre_core::{
 };
 use nacre_engine_client::{
     EngineError, EnginePool,
-    prove::{ProveError, Prover, Scanned, SignatureSet, Trial, scan_in_full},
+    equivalence::{ProveError, Prover, Scanned, SignatureSet, Trial, scan_in_full},
 };
 use nacre_stack::programs_directory;
 use proptest::{

@@ -6,9 +6,9 @@
 
 pub mod claimed_directory;
 mod conversation;
+pub mod equivalence;
 mod pool;
 mod process;
-pub mod prove;
 
 use std::{
     io,

@@ -9,8 +9,8 @@ use nacre_core::{
     scan_record::{EngineVersion, RecordSummary, RecordView},
 };
 use nacre_engine_client::{
+    equivalence::{Prover, SignatureSet},
     protocol::Digests,
-    prove::{Prover, SignatureSet},
 };
 
 use super::{
