@@ -50,13 +50,13 @@ impl Derived {
 
     /// Takes down what was matched on; `None` where it is no file.
     pub(crate) fn matched_on(&mut self, file: Option<&File>) {
-        match file.map(|file| self.look(file)) {
+        match file.map(|file| self.digest(file)) {
             Some(Ok(())) => {}
             None | Some(Err(_)) => self.unread += 1,
         }
     }
 
-    fn look(&mut self, file: &File) -> io::Result<()> {
+    fn digest(&mut self, file: &File) -> io::Result<()> {
         let metadata = file.metadata()?;
         if self.object == Some((metadata.dev(), metadata.ino())) {
             return Ok(());

@@ -353,7 +353,7 @@ unsafe fn bytes(pointer: &*const c_char) -> &[u8] {
 extern "C" fn on_message(severity: c_int, _full: *const c_char, text: *const c_char, _context: *mut c_void) {
     // SAFETY: libclamav passes null or a terminated string that outlives the call.
     let text = unsafe { bytes(&text) };
-    observation::tell(|observation| observation.message(severity, text));
+    observation::record(|observation| observation.message(severity, text));
 }
 
 extern "C" fn on_alert(descriptor: c_int, name: *const c_char, _context: *mut c_void) {
@@ -361,7 +361,7 @@ extern "C" fn on_alert(descriptor: c_int, name: *const c_char, _context: *mut c_
     let name = unsafe { bytes(&name) };
     // SAFETY: a descriptor that libclamav tells is open during the call, and is not closed here.
     let matched = (descriptor >= 0).then(|| ManuallyDrop::new(unsafe { File::from_raw_fd(descriptor) }));
-    observation::tell(|observation| observation.alert(name, matched.as_deref()));
+    observation::record(|observation| observation.alert(name, matched.as_deref()));
 }
 
 extern "C" fn on_layer(
@@ -386,6 +386,6 @@ extern "C" fn on_layer(
         // SAFETY: in 1.4 the buffer holds `size` bytes and is neither written nor freed during the call.
         Some(unsafe { slice::from_raw_parts(content.cast::<u8>(), size) })
     };
-    observation::tell(|observation| observation.layer(file_type, content, depth));
+    observation::record(|observation| observation.layer(file_type, content, depth));
     Code::SUCCESS.0
 }

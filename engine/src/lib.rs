@@ -29,11 +29,11 @@ use std::{
 use nacre_engine_protocol::Outcome;
 
 /// What a worker does before its scan, once it is confined; an outcome takes the place of the scan's. For tests of the sandbox.
-pub type Interlude = fn(&File) -> Option<Outcome>;
+pub type WorkerHook = fn(&File) -> Option<Outcome>;
 
 /// The whole program.
-pub fn main(interlude: Option<Interlude>) -> ExitCode {
-    match run(interlude) {
+pub fn main(hook: Option<WorkerHook>) -> ExitCode {
+    match run(hook) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("nacre-engine: {error}");
@@ -42,14 +42,14 @@ pub fn main(interlude: Option<Interlude>) -> ExitCode {
     }
 }
 
-fn run(interlude: Option<Interlude>) -> Result<(), String> {
+fn run(hook: Option<WorkerHook>) -> Result<(), String> {
     let sandbox = sandbox::Sandbox::confine_zygote().map_err(|error| format!("cannot confine itself: {error}"))?;
     let library = ffi::Library::start().map_err(|code| format!("cannot start libclamav: {code}"))?;
-    let crew = worker_pool::Crew::new(sandbox);
-    let crew = crew.map_err(|error| format!("cannot create tmp/ in the current directory: {error}"))?;
+    let pool = worker_pool::WorkerPool::new(sandbox);
+    let pool = pool.map_err(|error| format!("cannot create tmp/ in the current directory: {error}"))?;
     // Not by way of std's buffer, which poll(2) does not see.
     let requests = io::stdin().as_fd().try_clone_to_owned();
     let requests = PipeReader::from(requests.map_err(|error| format!("cannot read requests: {error}"))?);
-    let served = zygote::Zygote::new(library, crew, requests, interlude).serve();
+    let served = zygote::Zygote::new(library, pool, requests, hook).serve();
     served.map_err(|error| format!("cannot go on serving: {error}"))
 }

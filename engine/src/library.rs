@@ -15,7 +15,7 @@ use crate::{
     archive::unopened,
     ffi::{Code, Engine, Field, Library},
     huge_pages,
-    observation::{Observation, observe, tell},
+    observation::{Observation, observe, record},
     probes::{self, Probes},
 };
 
@@ -37,7 +37,7 @@ pub(crate) struct LoadedEngine {
 
 /// What one scan saw.
 #[derive(Debug)]
-pub(crate) struct Sighting {
+pub(crate) struct ScanObservation {
     /// What is told to the asking side.
     pub(crate) report: Report,
     /// Whether the canary's own signature alerted.
@@ -87,7 +87,7 @@ impl LoadedEngine {
     /// # Errors
     /// [`FailureCode::Internal`] when `scratch` is not usable or a setting is refused; [`FailureCode::WorkerDied`] when
     /// something that libclamav told was lost.
-    pub(crate) fn scan(&mut self, file: &File, limits: &Limits, scratch: &Path) -> Result<Sighting, Failure> {
+    pub(crate) fn scan(&mut self, file: &File, limits: &Limits, scratch: &Path) -> Result<ScanObservation, Failure> {
         // Without a usable directory libclamav would call every object clean.
         let trial = scratch.join("trial");
         fs::write(&trial, [0]).and_then(|()| fs::remove_file(&trial)).map_err(|e| internal("no scratch space", &e))?;
@@ -95,14 +95,14 @@ impl LoadedEngine {
 
         let started = Instant::now();
         let ((code, bytes_scanned), seen) = observe(|| {
-            tell(|observation| observation.derived.is_object(file));
+            record(|observation| observation.derived.is_object(file));
             self.engine.scan(file)
         });
         if seen.incomplete {
             let message = "not all that libclamav told could be taken down".to_owned();
             return Err(Failure { code: FailureCode::WorkerDied, message });
         }
-        let unopened = unopened(&seen.layers, &seen.accounts, |bound| gzip_length(file, bound));
+        let unopened = unopened(&seen.layers, &seen.indexes, |bound| gzip_length(file, bound));
         let alerts = self.probes.sort(seen.alerts);
         // Probes alone make libclamav answer "virus".
         let only_probes = alerts.targets != 0
@@ -125,7 +125,7 @@ impl LoadedEngine {
             bytes_scanned,
             duration_ms: milliseconds(started.elapsed()),
         };
-        Ok(Sighting { report, canary: alerts.canary })
+        Ok(ScanObservation { report, canary: alerts.canary })
     }
 
     fn configure(&mut self, limits: &Limits, scratch: &Path) -> Result<(), Failure> {

@@ -17,7 +17,7 @@ use sha1::Sha1;
 use sha2::Sha256;
 
 use crate::{
-    archive::{Account, account},
+    archive::{ArchiveIndex, index},
     derived::Derived,
     probes::is_generic_probe,
 };
@@ -41,7 +41,7 @@ pub(crate) struct Observation {
     /// The layers, at most [`MAX_LAYERS`].
     pub(crate) layers: Vec<Layer>,
     /// What each of them says of itself.
-    pub(crate) accounts: Vec<Account>,
+    pub(crate) indexes: Vec<ArchiveIndex>,
     /// Number of layers, those past the cap included.
     pub(crate) layer_count: u64,
     /// What else it matched on.
@@ -60,9 +60,9 @@ pub(crate) fn observe<T>(work: impl FnOnce() -> T) -> (T, Observation) {
 }
 
 /// Hands the running observation to `event`; without one nobody listens. Never unwinds.
-pub(crate) fn tell(event: impl FnOnce(&mut Observation)) {
-    let told = catch_unwind(AssertUnwindSafe(|| CURRENT.with_borrow_mut(|current| current.as_mut().map(event))));
-    if let Err(panic) = told {
+pub(crate) fn record(event: impl FnOnce(&mut Observation)) {
+    let outcome = catch_unwind(AssertUnwindSafe(|| CURRENT.with_borrow_mut(|current| current.as_mut().map(event))));
+    if let Err(panic) = outcome {
         // The payload's own destructor might panic again, on the way into libclamav.
         mem::forget(panic);
         CURRENT.with(|current| {
@@ -100,7 +100,7 @@ impl Observation {
         if self.layers.len() >= MAX_LAYERS {
             return;
         }
-        self.accounts.push(account(content));
+        self.indexes.push(index(content));
         let sha256 = Sha256::digest(content);
         self.derived.is_layer(sha256.into());
         self.layers.push(Layer {
@@ -144,12 +144,12 @@ mod tests {
     fn the_caps_hold_and_the_count_goes_on() {
         let ((), seen) = observe(|| {
             for _ in 0..MAX_LAYERS + 5 {
-                tell(|o| o.layer(b"CL_TYPE_ANY", Some(b"x"), 1));
+                record(|o| o.layer(b"CL_TYPE_ANY", Some(b"x"), 1));
             }
             for _ in 0..200 {
-                tell(|o| o.message(64, "é".repeat(400).as_bytes()));
+                record(|o| o.message(64, "é".repeat(400).as_bytes()));
             }
-            tell(|o| o.message(128, b"the one that matters\n"));
+            record(|o| o.message(128, b"the one that matters\n"));
         });
         assert_eq!(seen.layers.len(), MAX_LAYERS);
         assert_eq!(seen.layer_count, MAX_LAYERS as u64 + 5);
@@ -163,29 +163,29 @@ mod tests {
     fn a_flood_of_matches_hides_nothing_about_the_scan() {
         let ((), seen) = observe(|| {
             for n in 0..10_000 {
-                tell(|o| o.alert(format!("Known.Pattern.{n}").as_bytes(), None));
+                record(|o| o.alert(format!("Known.Pattern.{n}").as_bytes(), None));
             }
-            tell(|o| o.alert(b"Heuristics.Limits.Exceeded.MaxFiles", None));
-            tell(|o| o.alert(b"Nacre.0000000000000000.Target.0", None));
+            record(|o| o.alert(b"Heuristics.Limits.Exceeded.MaxFiles", None));
+            record(|o| o.alert(b"Nacre.0000000000000000.Target.0", None));
         });
         assert_eq!(seen.alerts.len(), MAX_ALERTS + 2);
     }
 
     #[test]
     fn a_panic_in_a_callback_is_held_and_told() {
-        let ((), seen) = observe(|| tell(|_| panic!("held")));
+        let ((), seen) = observe(|| record(|_| panic!("held")));
         assert!(seen.incomplete);
     }
 
     #[test]
     fn unread_content_is_told() {
-        let ((), seen) = observe(|| tell(|o| o.layer(b"CL_TYPE_ANY", None, 0)));
+        let ((), seen) = observe(|| record(|o| o.layer(b"CL_TYPE_ANY", None, 0)));
         assert!(seen.incomplete);
     }
 
     #[test]
     fn what_is_told_to_nobody_is_dropped() {
-        tell(|o| o.alert(b"lost", None));
+        record(|o| o.alert(b"lost", None));
         let ((), seen) = observe(|| ());
         assert!(seen.alerts.is_empty());
     }

@@ -9,7 +9,7 @@ mod system_calls;
 
 use std::{fs, io, path::Path, time::Duration};
 
-use nacre_engine_protocol::{Landlock, Limits, Sandbox as Told};
+use nacre_engine_protocol::{Landlock, Limits, Sandbox as SandboxState};
 use nix::{
     fcntl::{self, OFlag},
     sys::{
@@ -73,8 +73,8 @@ impl Sandbox {
     }
 
     /// Tells what holds the zygote and its workers.
-    pub(crate) fn told(&self) -> Told {
-        Told { seccomp: true, landlock: self.landlock }
+    pub(crate) fn state(&self) -> SandboxState {
+        SandboxState { seccomp: true, landlock: self.landlock }
     }
 
     /// Confines this worker, once it has its object open, for a scan within `limits`: it may write in `scratch` alone.
@@ -99,7 +99,7 @@ impl Sandbox {
 ///
 /// # Errors
 /// When the system refuses or the zygote is already gone; the worker must then not go on.
-pub(crate) fn part_from(zygote: Pid) -> io::Result<()> {
+pub(crate) fn detach_from(zygote: Pid) -> io::Result<()> {
     prctl::set_pdeathsig(Signal::SIGKILL)?;
     // The zygote may have died before the line above.
     if unistd::getppid() != zygote {

@@ -70,7 +70,7 @@ pub(crate) enum Ending {
     /// It wrote more than an answer.
     Oversized,
     /// It was out of time, after so long.
-    Overrun(Duration),
+    DeadlineExceeded(Duration),
     /// The asking side wants no answer any more.
     Cancelled,
 }
@@ -95,14 +95,14 @@ impl Worker {
                 drop((answer, jobs));
                 siblings.clear();
                 // Its pipe is closed by its exit alone: whoever sees it closed finds the worker's own status.
-                ffi::exit_at_once(be_worker(zygote, sandbox, job, &mut answers, &scratch, work))
+                ffi::exit_at_once(run_worker(zygote, sandbox, job, &mut answers, &scratch, work))
             }
             ForkResult::Parent { child } => Ok(Self { process: child, jobs, answer, line: Vec::new(), scratch }),
         }
     }
 
     /// Tells the worker its job. One that has died meanwhile is found out by its answer.
-    pub(crate) fn tell(&mut self, job: &Request) {
+    pub(crate) fn send_job(&mut self, job: &Request) {
         // Shorter than a pipe's buffer, so this never waits.
         write_message(&mut self.jobs, job).ok();
     }
@@ -145,7 +145,7 @@ impl Worker {
 }
 
 /// The worker's whole life. Returns its exit status.
-fn be_worker(
+fn run_worker(
     zygote: Pid,
     sandbox: &Sandbox,
     job: PipeReader,
@@ -155,7 +155,7 @@ fn be_worker(
 ) -> i32 {
     // Unwinding further would run the zygote's own code a second time.
     let outcome = catch_unwind(AssertUnwindSafe(|| {
-        sandbox::part_from(zygote).map_err(|error| internal("cannot confine the worker", &error))?;
+        sandbox::detach_from(zygote).map_err(|error| internal("cannot confine the worker", &error))?;
         let request: Request = match read_message(&mut BufReader::new(job)) {
             Ok(request) => request,
             // Not needed after all.
@@ -206,7 +206,7 @@ fn judge(ending: &Ending, line: &[u8], status: WaitStatus) -> Outcome {
         other => format!("as {other:?}"),
     };
     match ending {
-        Ending::Overrun(after) => {
+        Ending::DeadlineExceeded(after) => {
             failed(FailureCode::DeadlineExceeded, format!("killed after {} ms", after.as_millis()))
         }
         Ending::Cancelled => failed(FailureCode::Cancelled, "killed because nobody waits for it".to_owned()),
@@ -220,7 +220,7 @@ fn judge(ending: &Ending, line: &[u8], status: WaitStatus) -> Outcome {
 fn read_answer(line: &[u8]) -> Outcome {
     match parse_line(line) {
         Ok(outcome @ Outcome::Scanned(_)) => outcome,
-        Ok(Outcome::Failed(failure)) if is_its_own(failure.code) => Outcome::Failed(failure),
+        Ok(Outcome::Failed(failure)) if is_worker_failure(failure.code) => Outcome::Failed(failure),
         // A worker that was taken over can speak neither of engines nor for the zygote.
         Ok(_) => died("it answered out of turn".to_owned()),
         Err(error) => died(format!("it answered nonsense: {error}")),
@@ -236,7 +236,7 @@ fn died(message: String) -> Outcome {
 }
 
 /// Whether a worker can know of such a failure.
-fn is_its_own(code: FailureCode) -> bool {
+fn is_worker_failure(code: FailureCode) -> bool {
     matches!(code, FailureCode::Internal | FailureCode::WorkerDied | FailureCode::CanaryFailed)
 }
 

@@ -18,14 +18,14 @@ use nacre_engine_protocol::{
 };
 
 use crate::{
-    Interlude,
+    WorkerHook,
     ffi::Library,
     library::{LoadedEngine, internal, milliseconds},
     lines::Lines,
     object,
     proof::prove,
     worker::Job,
-    worker_pool::{Crew, discard},
+    worker_pool::{WorkerPool, discard},
 };
 
 /// Workers forked ahead: one for each core of a usual machine.
@@ -35,8 +35,8 @@ const AHEAD: usize = 2;
 #[derive(Debug)]
 pub(crate) struct Zygote {
     library: Library,
-    interlude: Option<Interlude>,
-    crew: Crew,
+    hook: Option<WorkerHook>,
+    pool: WorkerPool,
     greeted: bool,
     engines: BTreeMap<u32, LoadedEngine>,
     last_engine: u32,
@@ -47,11 +47,11 @@ pub(crate) struct Zygote {
 }
 
 impl Zygote {
-    pub(crate) fn new(library: Library, crew: Crew, requests: PipeReader, interlude: Option<Interlude>) -> Self {
+    pub(crate) fn new(library: Library, pool: WorkerPool, requests: PipeReader, hook: Option<WorkerHook>) -> Self {
         Self {
             library,
-            interlude,
-            crew,
+            hook,
+            pool,
             greeted: false,
             engines: BTreeMap::new(),
             last_engine: 0,
@@ -74,19 +74,19 @@ impl Zygote {
                     self.answer(request.id, outcome)?;
                 }
             }
-            if self.requests.is_closed() && self.crew.busy() == 0 {
-                return Ok(self.crew.dismiss_waiting()?);
+            if self.requests.is_closed() && self.pool.busy() == 0 {
+                return Ok(self.pool.end_idle()?);
             }
-            self.hire_ahead()?;
+            self.fork_ahead()?;
             let listening = (self.has_room() && !self.requests.is_closed()).then(|| self.requests.source.as_fd());
-            let woken = self.crew.wait(listening, self.answers.as_fd())?;
-            if woken.abandoned {
+            let woken = self.pool.wait(listening, self.answers.as_fd())?;
+            if woken.client_gone {
                 return Err(io::Error::from(io::ErrorKind::BrokenPipe).into());
             }
             for (id, outcome) in woken.done {
                 self.answer(id, outcome)?;
             }
-            if woken.asked {
+            if woken.readable {
                 self.requests.fill()?;
             }
         }
@@ -94,7 +94,7 @@ impl Zygote {
 
     /// Whether another request can be taken up.
     fn has_room(&self) -> bool {
-        if self.held.is_some() { self.crew.busy() == 0 } else { self.crew.busy() < MAX_SCANS }
+        if self.held.is_some() { self.pool.busy() == 0 } else { self.pool.busy() < MAX_SCANS }
     }
 
     /// The next request to take up; `None` when none can be.
@@ -111,7 +111,7 @@ impl Zygote {
             }
         };
         let alone = !matches!(request.command, Command::Scan { .. } | Command::Cancel { .. });
-        if alone && self.crew.busy() > 0 {
+        if alone && self.pool.busy() > 0 {
             self.held = Some(request);
             return Ok(None);
         }
@@ -127,17 +127,17 @@ impl Zygote {
             Command::Scan { engine, file, limits, deadline_ms } => {
                 self.check(*engine, file, *limits)?;
                 let deadline = Duration::from_millis(*deadline_ms);
-                let work = scanning(&mut self.engines, self.interlude);
-                self.crew.put_to_work(request, deadline, work).map(|()| None)
+                let work = scanning(&mut self.engines, self.hook);
+                self.pool.dispatch(request, deadline, work).map(|()| None)
             }
             Command::Cancel { scan } => {
-                if let Some((id, outcome)) = self.crew.cancel(*scan) {
+                if let Some((id, outcome)) = self.pool.cancel(*scan) {
                     self.answer(id, outcome).map_err(|error| internal("cannot answer", &error))?;
                 }
                 Ok(Some(Outcome::Cancelled))
             }
             Command::Unload { engine } => {
-                self.dismiss()?;
+                self.end_idle()?;
                 self.engines.remove(engine).ok_or_else(|| no_such_engine(*engine))?;
                 Ok(Some(Outcome::Unloaded))
             }
@@ -160,7 +160,7 @@ impl Zygote {
             clamav_version: self.library.version.clone(),
             functionality_level: self.library.functionality_level,
             unrar: unrar_installed(),
-            sandbox: self.crew.sandbox().told(),
+            sandbox: self.pool.sandbox().state(),
         }))
     }
 
@@ -169,12 +169,12 @@ impl Zygote {
             return Err(refused("the directory's path must be absolute"));
         }
         let directory = CString::new(directory).map_err(|_| refused("a path holds no NUL"))?;
-        self.dismiss()?;
-        let scratch = self.crew.scratch()?;
+        self.end_idle()?;
+        let scratch = self.pool.scratch()?;
         let loaded = LoadedEngine::load(&self.library, &directory, &scratch);
         let proven = loaded.and_then(|mut engine| {
             let started = Instant::now();
-            let report = prove(&mut engine, &mut self.crew, &scratch, self.answers.as_fd())?;
+            let report = prove(&mut engine, &mut self.pool, &scratch, self.answers.as_fd())?;
             Ok((engine, report, started.elapsed()))
         });
         discard(&scratch)?;
@@ -209,31 +209,28 @@ impl Zygote {
         Ok(())
     }
 
-    fn dismiss(&mut self) -> Result<(), Failure> {
-        self.crew.dismiss_waiting().map_err(|error| internal("cannot end a worker", &error))
+    fn end_idle(&mut self) -> Result<(), Failure> {
+        self.pool.end_idle().map_err(|error| internal("cannot end a worker", &error))
     }
 
     /// Forks workers for scans to come, while the ones before them are at work.
-    fn hire_ahead(&mut self) -> io::Result<()> {
-        while !self.engines.is_empty() && !self.requests.is_closed() && self.crew.waiting() < AHEAD {
-            self.crew.hire(scanning(&mut self.engines, self.interlude))?;
+    fn fork_ahead(&mut self) -> io::Result<()> {
+        while !self.engines.is_empty() && !self.requests.is_closed() && self.pool.idle() < AHEAD {
+            self.pool.fork_idle(scanning(&mut self.engines, self.hook))?;
         }
         Ok(())
     }
 }
 
 /// What a worker does with its job.
-fn scanning(
-    engines: &mut BTreeMap<u32, LoadedEngine>,
-    interlude: Option<Interlude>,
-) -> impl FnOnce(Job<'_>) -> Outcome {
+fn scanning(engines: &mut BTreeMap<u32, LoadedEngine>, hook: Option<WorkerHook>) -> impl FnOnce(Job<'_>) -> Outcome {
     move |job| {
-        if let Some(outcome) = interlude.and_then(|interlude| interlude(job.file)) {
+        if let Some(outcome) = hook.and_then(|hook| hook(job.file)) {
             return outcome;
         }
         let engine = engines.get_mut(&job.engine).ok_or_else(|| no_such_engine(job.engine));
         let scanned = engine.and_then(|engine| engine.scan(job.file, job.limits, job.scratch));
-        scanned.map_or_else(Outcome::Failed, |sighting| Outcome::Scanned(sighting.report))
+        scanned.map_or_else(Outcome::Failed, |observation| Outcome::Scanned(observation.report))
     }
 }
 
