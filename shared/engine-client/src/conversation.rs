@@ -21,7 +21,7 @@ use tokio::{
     time::timeout,
 };
 
-use crate::{Death, EngineError, PROMPTLY, process::EngineProcess};
+use crate::{COMMAND_TIMEOUT, Death, EngineError, process::EngineProcess};
 
 /// A conversation with a child; the child is killed when it ends. Clones are the same conversation.
 #[derive(Clone, Debug)]
@@ -32,7 +32,7 @@ struct Inner {
     state: Mutex<State>,
     requests: mpsc::UnboundedSender<Vec<u8>>,
     /// Why the child must die, told to the one who kills it.
-    doom: mpsc::UnboundedSender<Death>,
+    abort: mpsc::UnboundedSender<Death>,
     died: watch::Receiver<Option<(Death, String)>>,
 }
 
@@ -61,12 +61,12 @@ impl Conversation {
     pub(super) fn start(command: tokio::process::Command, directory: &Path) -> io::Result<Self> {
         let (process, (stdin, stdout)) = EngineProcess::start(command, directory)?;
         let (requests, lines) = mpsc::unbounded_channel();
-        let (doom, dooms) = mpsc::unbounded_channel();
+        let (abort, aborts) = mpsc::unbounded_channel();
         let (death, died) = watch::channel(None);
         let state = Mutex::new(State { process: Some(process), last_id: 0, pending: HashMap::new() });
-        let conversation = Self(Arc::new(Inner { state, requests, doom, died }));
+        let conversation = Self(Arc::new(Inner { state, requests, abort, died }));
         tokio::spawn(write_all(stdin, lines));
-        tokio::spawn(listen(conversation.clone(), stdout, dooms, death));
+        tokio::spawn(listen(conversation.clone(), stdout, aborts, death));
         Ok(conversation)
     }
 
@@ -93,24 +93,24 @@ impl Conversation {
         match timeout(within, &mut answer).await {
             Ok(Ok(outcome)) => return Ok(outcome),
             Ok(Err(_)) => {}
-            Err(_) => self.doom(Death::Late(within)),
+            Err(_) => self.abort(Death::Late(within)),
         }
         Err(self.dead().await)
     }
 
     /// Kills the child; requests under way fail.
-    pub(super) fn doom(&self, cause: Death) {
-        self.0.doom.send(cause).ok();
+    pub(super) fn abort(&self, cause: Death) {
+        self.0.abort.send(cause).ok();
     }
 
     /// Waits for the child's death, which is certain.
     pub(super) async fn dead(&self) -> EngineError {
         let mut died = self.0.died.clone();
-        let (cause, last_words) = match died.wait_for(Option::is_some).await {
+        let (cause, stderr_tail) = match died.wait_for(Option::is_some).await {
             Ok(death) => death.clone().unwrap_or((Death::Earlier, String::new())),
             Err(_) => (Death::Earlier, String::new()),
         };
-        EngineError::Dead { last_words, cause }
+        EngineError::Dead { stderr_tail, cause }
     }
 
     /// Kills the child at once.
@@ -118,7 +118,7 @@ impl Conversation {
         let mut state = self.state();
         drop(state.process.take());
         state.pending.clear();
-        self.doom(Death::Earlier);
+        self.abort(Death::Earlier);
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -126,7 +126,7 @@ impl Conversation {
     }
 
     fn send(&self, command: Command, pending: Pending) -> Result<u64, EngineError> {
-        let earlier = || EngineError::Dead { last_words: String::new(), cause: Death::Earlier };
+        let earlier = || EngineError::Dead { stderr_tail: String::new(), cause: Death::Earlier };
         let mut state = self.state();
         if state.process.is_none() {
             return Err(earlier());
@@ -161,13 +161,14 @@ impl Conversation {
             Ok(runtime) if is_scan => {
                 let conversation = self.clone();
                 // The answer to the scan itself comes before the answer to this.
-                runtime.spawn(async move { conversation.ask(Command::Cancel { scan: id }, None, PROMPTLY).await });
+                runtime
+                    .spawn(async move { conversation.ask(Command::Cancel { scan: id }, None, COMMAND_TIMEOUT).await });
             }
             // Nothing else can be cancelled.
             _ => {
                 let process = self.state().process.take();
                 drop(process);
-                self.doom(Death::Earlier);
+                self.abort(Death::Earlier);
             }
         }
     }
@@ -199,20 +200,20 @@ async fn write_all(mut stdin: ChildStdin, mut lines: mpsc::UnboundedReceiver<Vec
 async fn listen(
     conversation: Conversation,
     mut answers: BufReader<ChildStdout>,
-    mut dooms: mpsc::UnboundedReceiver<Death>,
+    mut aborts: mpsc::UnboundedReceiver<Death>,
     death: watch::Sender<Option<(Death, String)>>,
 ) {
     let cause = tokio::select! {
         biased;
-        Some(doom) = dooms.recv() => doom,
+        Some(abort) = aborts.recv() => abort,
         cause = deliver_all(&conversation, &mut answers) => cause,
     };
     let process = conversation.state().process.take();
-    let last_words = match process {
+    let stderr_tail = match process {
         Some(process) => process.end().await,
         None => String::new(),
     };
-    death.send_replace(Some((cause, last_words)));
+    death.send_replace(Some((cause, stderr_tail)));
     // Their askers are told by the loss of the other end.
     drop(mem::take(&mut conversation.state().pending));
 }

@@ -35,7 +35,7 @@ const NEW: Generation = Generation(2);
 
 /// What one file showed.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Trial {
+pub struct Comparison {
     /// The verdict of the elder set.
     pub old: Verdict,
     /// What the plan made of it.
@@ -50,7 +50,7 @@ pub struct Trial {
     pub full_time: Duration,
 }
 
-impl Trial {
+impl Comparison {
     /// Whether both ways conclude the same. Of an infected file, the signatures that are named incrementally must be among those
     /// that are named in full; where one that convicted it stands, it is not looked at again, and that one must be.
     pub fn agrees(&self) -> bool {
@@ -69,7 +69,7 @@ impl Trial {
 
 /// Two sets, what is between them, and the engines to try it with.
 #[derive(Debug)]
-pub struct Prover<'a> {
+pub struct EquivalenceCheck<'a> {
     pool: &'a EnginePool,
     old: &'a SignatureSet,
     new: &'a SignatureSet,
@@ -83,7 +83,7 @@ pub struct Prover<'a> {
 
 /// Why nothing can be tried.
 #[derive(Debug, thiserror::Error)]
-pub enum ProveError {
+pub enum EquivalenceError {
     /// An engine takes no part.
     #[error("the engine is not ready")]
     Engine(#[from] EngineError),
@@ -107,34 +107,39 @@ pub struct Scanned {
     pub time: Duration,
 }
 
-impl<'a> Prover<'a> {
+impl<'a> EquivalenceCheck<'a> {
     /// Works out what is between two sets.
     ///
     /// # Errors
-    /// [`ProveError`].
-    pub async fn new(pool: &'a EnginePool, old: &'a SignatureSet, new: &'a SignatureSet) -> Result<Self, ProveError> {
+    /// [`EquivalenceError`].
+    pub async fn new(
+        pool: &'a EnginePool,
+        old: &'a SignatureSet,
+        new: &'a SignatureSet,
+    ) -> Result<Self, EquivalenceError> {
         Self::after(pool, old, new, Delta::between(&old.files, &new.files)).await
     }
 
     /// Takes this delta for what is between two sets.
     ///
     /// # Errors
-    /// [`ProveError`].
+    /// [`EquivalenceError`].
     pub async fn after(
         pool: &'a EnginePool,
         old: &'a SignatureSet,
         new: &'a SignatureSet,
         delta: Delta,
-    ) -> Result<Self, ProveError> {
+    ) -> Result<Self, EquivalenceError> {
         let engine = version_of(pool.hello().await?);
-        let delta_directory = ClaimedDirectory::new(&env::temp_dir(), "nacre-delta-").map_err(ProveError::Directory)?;
+        let delta_directory =
+            ClaimedDirectory::new(&env::temp_dir(), "nacre-delta-").map_err(EquivalenceError::Directory)?;
         let put = |name: &str, bytes: &[u8]| fs::write(delta_directory.path().join(name), bytes);
         for (name, bytes) in delta_files(&delta, new.files.iter().cloned()) {
-            put(&name, &bytes).map_err(ProveError::Directory)?;
+            put(&name, &bytes).map_err(EquivalenceError::Directory)?;
         }
         for path in &new.bytecode {
             let name = path.file_name().unwrap_or_default();
-            fs::copy(path, delta_directory.path().join(name)).map_err(ProveError::Directory)?;
+            fs::copy(path, delta_directory.path().join(name)).map_err(EquivalenceError::Directory)?;
         }
         let change = Change::Known(DeltaSummary::of(&delta, loaded_by(&engine)));
         let names = AddedNames::of(&delta, true);
@@ -154,11 +159,11 @@ impl<'a> Prover<'a> {
     /// Tries one file.
     ///
     /// # Errors
-    /// [`ProveError`].
-    pub async fn try_file(&self, path: &Path) -> Result<Trial, ProveError> {
+    /// [`EquivalenceError`].
+    pub async fn compare_file(&self, path: &Path) -> Result<Comparison, EquivalenceError> {
         let old = scan_in_full(self.pool, self.old, path).await?;
         let full = scan_in_full(self.pool, self.new, path).await?;
-        self.try_scanned(path, (&old, &full), |record, change| self.plan(record, change)).await
+        self.compare_scanned(path, (&old, &full), |record, change| self.plan(record, change)).await
     }
 
     /// The plan for a record of the elder set.
@@ -170,13 +175,13 @@ impl<'a> Prover<'a> {
     /// ways.
     ///
     /// # Errors
-    /// [`ProveError`].
-    pub async fn try_scanned(
+    /// [`EquivalenceError`].
+    pub async fn compare_scanned(
         &self,
         path: &Path,
         (old, full): (&Scanned, &Scanned),
         plan: impl Fn(&RecordSummary, &Change) -> RescanPlan,
-    ) -> Result<Trial, ProveError> {
+    ) -> Result<Comparison, EquivalenceError> {
         let record = &old.record;
         let started = Instant::now();
         let plan = plan(&RecordSummary::from(record), &self.change);
@@ -192,16 +197,16 @@ impl<'a> Prover<'a> {
             None => (full_verdict.clone(), spent + full.time),
         };
         let (old, full, full_time) = (record.verdict.clone(), full_verdict.clone(), full.time);
-        Ok(Trial { old, plan, incremental, full, incremental_time, full_time })
+        Ok(Comparison { old, plan, incremental, full, incremental_time, full_time })
     }
 
     /// What a scan with what was added tells; `None` when only a scan in full can.
-    async fn scan_delta(&self, path: &Path, record: &ScanRecord) -> Result<Option<Verdict>, ProveError> {
+    async fn scan_delta(&self, path: &Path, record: &ScanRecord) -> Result<Option<Verdict>, EquivalenceError> {
         let directory = self.delta_directory.path();
-        self.pool.ready(directory).await.map_err(ProveError::DeltaEngine)?;
-        Ok(match look(self.pool, directory, path).await? {
-            Look::Seen { report, unrar, .. } => conclude(record, &report, unrar, &self.names),
-            Look::Unseen(_) => None,
+        self.pool.ready(directory).await.map_err(EquivalenceError::DeltaEngine)?;
+        Ok(match scan_file(self.pool, directory, path).await? {
+            ScanOutcome::Scanned { report, unrar, .. } => conclude(record, &report, unrar, &self.names),
+            ScanOutcome::Unscannable(_) => None,
         })
     }
 }
@@ -209,11 +214,11 @@ impl<'a> Prover<'a> {
 /// Scans a file with everything in a set.
 ///
 /// # Errors
-/// [`ProveError`].
-pub async fn scan_in_full(pool: &EnginePool, set: &SignatureSet, path: &Path) -> Result<Scanned, ProveError> {
+/// [`EquivalenceError`].
+pub async fn scan_in_full(pool: &EnginePool, set: &SignatureSet, path: &Path) -> Result<Scanned, EquivalenceError> {
     let (hello, _) = pool.ready(&set.directory).await?;
     let started = Instant::now();
-    let seen = look(pool, &set.directory, path).await?;
+    let seen = scan_file(pool, &set.directory, path).await?;
     let time = started.elapsed();
     let mut record = ScanRecord {
         object: ObjectId::new("files", path.to_string_lossy(), None),
@@ -231,14 +236,14 @@ pub async fn scan_in_full(pool: &EnginePool, set: &SignatureSet, path: &Path) ->
         reported: true,
     };
     match seen {
-        Look::Seen { report, unrar, size } => {
+        ScanOutcome::Scanned { report, unrar, size } => {
             record.size = size;
             record.verdict = judge(&report, size, unrar);
             record.targets = report.targets;
             record.layers = recorded_layers(&report);
             record.layer_count = report.layer_count;
         }
-        Look::Unseen(reason) => record.verdict = Verdict::Unscannable { reason },
+        ScanOutcome::Unscannable(reason) => record.verdict = Verdict::Unscannable { reason },
     }
     Ok(Scanned { record, time })
 }
@@ -248,29 +253,29 @@ fn version_of(hello: Hello) -> EngineVersion {
 }
 
 /// What an engine made of a file.
-enum Look {
-    Seen { report: Report, unrar: bool, size: u64 },
-    Unseen(Reason),
+enum ScanOutcome {
+    Scanned { report: Report, unrar: bool, size: u64 },
+    Unscannable(Reason),
 }
 
-async fn look(pool: &EnginePool, definitions: &Path, path: &Path) -> Result<Look, ProveError> {
-    let unread = |error| ProveError::File(path.to_owned(), error);
+async fn scan_file(pool: &EnginePool, definitions: &Path, path: &Path) -> Result<ScanOutcome, EquivalenceError> {
+    let unread = |error| EquivalenceError::File(path.to_owned(), error);
     let limits = Limits::default();
     if fs::metadata(path).map_err(unread)?.len() > limits.max_file_size {
-        return Ok(Look::Unseen(Reason::TooLarge));
+        return Ok(ScanOutcome::Unscannable(Reason::TooLarge));
     }
     let size = Cell::new(0);
     let copy = async |to: &Path| fs::copy(path, to).map(|copied| size.set(copied));
     match pool.examine(definitions, copy, limits, || SCAN_TIMEOUT).await {
-        Ok(Examination::Seen { report, unrar }) => Ok(Look::Seen { report, unrar, size: size.get() }),
-        Ok(Examination::TimedOut) => Ok(Look::Unseen(Reason::TimeLimit)),
-        Ok(Examination::Died) => Ok(Look::Unseen(Reason::EngineDied)),
+        Ok(Examination::Seen { report, unrar }) => Ok(ScanOutcome::Scanned { report, unrar, size: size.get() }),
+        Ok(Examination::TimedOut) => Ok(ScanOutcome::Unscannable(Reason::TimeLimit)),
+        Ok(Examination::Died) => Ok(ScanOutcome::Unscannable(Reason::EngineDied)),
         Err(ExamineError::Fetch(error)) => Err(unread(error)),
         Err(ExamineError::Engine(error)) => Err(error.into()),
     }
 }
 
-impl Drop for Prover<'_> {
+impl Drop for EquivalenceCheck<'_> {
     fn drop(&mut self) {
         self.pool.dismiss(self.delta_directory.path());
     }

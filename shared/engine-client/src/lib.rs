@@ -29,7 +29,7 @@ use self::conversation::Conversation;
 use crate::claimed_directory::ClaimedDirectory;
 
 /// Time for an answer that needs no work.
-const PROMPTLY: Duration = Duration::from_secs(10);
+const COMMAND_TIMEOUT: Duration = Duration::from_secs(10);
 /// Time past a scan's deadline for the engine to kill its worker and say so.
 const GRACE: Duration = Duration::from_secs(2);
 /// Time to free a loaded engine, which may hold a gigabyte.
@@ -74,10 +74,10 @@ pub enum EngineError {
     #[error("the engine refused ({:?}): {}", .0.code, .0.message)]
     Refused(Failure),
     /// The child has been killed: start a fresh one.
-    #[error("the engine is dead; its last words were {last_words:?}")]
+    #[error("the engine is dead; stderr ended with {stderr_tail:?}")]
     Dead {
         /// The end of what it wrote to stderr, at most 2 KiB; often nothing.
-        last_words: String,
+        stderr_tail: String,
         /// What it died of.
         #[source]
         cause: Death,
@@ -141,7 +141,7 @@ impl EngineClient {
         let mut client = Self { conversation, hello: nobody, slots, directory };
         let hello = Command::Hello { protocol: PROTOCOL_VERSION };
         client.hello = client
-            .ask(hello, None, PROMPTLY, |outcome| match outcome {
+            .ask(hello, None, COMMAND_TIMEOUT, |outcome| match outcome {
                 Outcome::Hello(hello) if hello.protocol == PROTOCOL_VERSION => Some(hello),
                 _ => None,
             })
@@ -228,7 +228,7 @@ impl EngineClient {
                 if let Some(answer) = expected(outcome) {
                     return Ok(answer);
                 }
-                self.conversation.doom(Death::OutOfTurn);
+                self.conversation.abort(Death::OutOfTurn);
                 Err(self.conversation.dead().await)
             }
         }
@@ -274,20 +274,20 @@ mod tests {
     async fn killed(client: &EngineClient) -> (Death, String) {
         let process = client.process_id().expect("a live child");
         let scanned = client.scan(client.slot().await, 1, "object", Limits::default(), Duration::from_millis(1)).await;
-        let Err(EngineError::Dead { cause, last_words }) = scanned else { panic!("not dead: {scanned:?}") };
+        let Err(EngineError::Dead { cause, stderr_tail }) = scanned else { panic!("not dead: {scanned:?}") };
         assert!(!Path::new(&format!("/proc/{process}")).exists(), "the child was not reaped");
         assert_eq!(client.process_id(), None);
         let after = client.unload(1).await;
         assert!(matches!(after, Err(EngineError::Dead { cause: Death::Earlier, .. })), "{after:?}");
-        (cause, last_words)
+        (cause, stderr_tail)
     }
 
     #[tokio::test]
-    async fn a_child_that_exits_is_dead_and_its_last_words_are_told() {
+    async fn a_child_that_exits_is_dead_and_its_stderr_is_reported() {
         let client = greeted("echo alas >&2; exit 3").await;
-        let (cause, last_words) = killed(&client).await;
+        let (cause, stderr_tail) = killed(&client).await;
         assert!(matches!(&cause, Death::Pipe(error) if matches!(**error, LineError::Closed)), "{cause:?}");
-        assert_eq!(last_words, "alas");
+        assert_eq!(stderr_tail, "alas");
     }
 
     #[tokio::test]
@@ -321,12 +321,12 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn endless_last_words_are_cut_to_their_end() {
+    async fn endless_stderr_is_cut_to_its_tail() {
         let script = "i=0; while [ $i -lt 3000 ]; do echo word-$i >&2; i=$((i+1)); done; exit 1";
         let client = greeted(script).await;
         let load = client.load(Path::new("/absent"), Duration::from_secs(30)).await;
-        let Err(EngineError::Dead { last_words, .. }) = load else { panic!("not dead: {load:?}") };
-        assert!(last_words.len() <= 2048 && last_words.ends_with("word-2999"), "{last_words}");
+        let Err(EngineError::Dead { stderr_tail, .. }) = load else { panic!("not dead: {load:?}") };
+        assert!(stderr_tail.len() <= 2048 && stderr_tail.ends_with("word-2999"), "{stderr_tail}");
     }
 
     #[tokio::test]
@@ -343,7 +343,7 @@ mod tests {
         let refusal = r#"{"id":2,"outcome":"failed","code":"worker_died","message":"signal 11"}"#;
         let unloaded = r#"{"id":3,"outcome":"unloaded"}"#;
         let client = greeted(&format!("echo '{refusal}'; read request; echo '{unloaded}'; read request")).await;
-        let scanned = client.scan(client.slot().await, 1, "object", Limits::default(), PROMPTLY).await;
+        let scanned = client.scan(client.slot().await, 1, "object", Limits::default(), COMMAND_TIMEOUT).await;
         let Err(EngineError::Refused(failure)) = scanned else { panic!("not refused: {scanned:?}") };
         assert_eq!(failure.code, FailureCode::WorkerDied);
         assert_eq!(client.hello().functionality_level, 216);
@@ -351,7 +351,7 @@ mod tests {
     }
 
     fn asked(client: &EngineClient, slot: Slot) -> impl Future<Output = Result<Report, EngineError>> {
-        client.scan(slot, 1, "object", Limits::default(), PROMPTLY)
+        client.scan(slot, 1, "object", Limits::default(), COMMAND_TIMEOUT)
     }
 
     fn report(id: u64, status: u32) -> String {
@@ -389,7 +389,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_death_is_told_to_all_under_way() {
+    async fn a_death_reaches_every_pending_request() {
         let client = greeted("read request; echo nonsense; exec /bin/sleep 60").await;
         let (one, other) = tokio::join!(async { asked(&client, client.slot().await).await }, async {
             asked(&client, client.slot().await).await
