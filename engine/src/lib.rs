@@ -1,7 +1,7 @@
 //! Nacre's scanning engine: libclamav behind a pipe, and nothing else.
 //!
 //! Speaks `nacre-engine-protocol` over stdin and stdout, in the private directory that it was started in. Has no
-//! network, no credentials, no settings. Exits 0 at the end of its input.
+//! network access, no credentials, no settings. Exits 0 at the end of its input.
 
 mod archive;
 mod canary;
@@ -28,10 +28,10 @@ use std::{
 
 use nacre_engine_protocol::Outcome;
 
-/// What a worker does before its scan, once it is confined; an outcome takes the place of the scan's. For tests of the sandbox.
+/// Runs in a confined worker before its scan; a returned outcome replaces the scan. For tests of the sandbox.
 pub type WorkerHook = fn(&File) -> Option<Outcome>;
 
-/// The whole program.
+/// Runs the engine.
 pub fn main(hook: Option<WorkerHook>) -> ExitCode {
     match run(hook) {
         Ok(()) => ExitCode::SUCCESS,
@@ -47,7 +47,7 @@ fn run(hook: Option<WorkerHook>) -> Result<(), String> {
     let library = ffi::Library::start().map_err(|code| format!("cannot start libclamav: {code}"))?;
     let pool = worker_pool::WorkerPool::new(sandbox);
     let pool = pool.map_err(|error| format!("cannot create tmp/ in the current directory: {error}"))?;
-    // Not by way of std's buffer, which poll(2) does not see.
+    // Unbuffered: poll(2) does not see std's buffer.
     let requests = io::stdin().as_fd().try_clone_to_owned();
     let requests = PipeReader::from(requests.map_err(|error| format!("cannot read requests: {error}"))?);
     let served = zygote::Zygote::new(library, pool, requests, hook).serve();

@@ -35,10 +35,10 @@ pub(crate) struct LoadedEngine {
     pub(crate) compile_time: Duration,
 }
 
-/// What one scan saw.
+/// The result of one scan.
 #[derive(Debug)]
 pub(crate) struct ScanObservation {
-    /// What is told to the asking side.
+    /// The report for the client.
     pub(crate) report: Report,
     /// Whether the canary's own signature alerted.
     pub(crate) canary: bool,
@@ -48,7 +48,7 @@ impl LoadedEngine {
     /// Loads every database of `directory`, then the probes, and compiles them. libclamav may write to `scratch`.
     ///
     /// # Errors
-    /// [`FailureCode::LoadFailed`] with libclamav's words; [`FailureCode::Internal`] when the probes cannot be made.
+    /// [`FailureCode::LoadFailed`] with libclamav's messages; [`FailureCode::Internal`] when the probes cannot be made.
     pub(crate) fn load(library: &Library, directory: &CStr, scratch: &Path) -> Result<Self, Failure> {
         let probes = Probes::new().map_err(|error| internal("no randomness", &error))?;
         let probes_file = scratch.join("probes.ldb");
@@ -86,7 +86,7 @@ impl LoadedEngine {
     ///
     /// # Errors
     /// [`FailureCode::Internal`] when `scratch` is not usable or a setting is refused; [`FailureCode::WorkerDied`] when
-    /// something that libclamav told was lost.
+    /// the observation is incomplete.
     pub(crate) fn scan(&mut self, file: &File, limits: &Limits, scratch: &Path) -> Result<ScanObservation, Failure> {
         // Without a usable directory libclamav would call every object clean.
         let trial = scratch.join("trial");
@@ -99,12 +99,12 @@ impl LoadedEngine {
             self.engine.scan(file)
         });
         if seen.incomplete {
-            let message = "not all that libclamav told could be taken down".to_owned();
+            let message = "not every report of libclamav could be recorded".to_owned();
             return Err(Failure { code: FailureCode::WorkerDied, message });
         }
         let unopened = unopened(&seen.layers, &seen.indexes, |bound| gzip_length(file, bound));
         let alerts = self.probes.sort(seen.alerts);
-        // Probes alone make libclamav answer "virus".
+        // Probes alone make libclamav return CL_VIRUS.
         let only_probes = alerts.targets != 0
             && alerts.signatures.is_empty()
             && alerts.limits_exceeded.is_empty()
@@ -138,8 +138,8 @@ impl LoadedEngine {
             (Field::MaxFiles, limits.max_files.into()),
             (Field::MaxRecursion, limits.max_recursion.into()),
             (Field::MaxScanTime, limits.max_scan_time_ms.into()),
-            // Past these, libclamav passes over matchers without a word: padding would make malware clean. A file that is
-            // within its size is looked at in every way.
+            // Past these limits libclamav skips matchers without a message: padding would make malware clean. A file within the
+            // size limit is scanned by all of them.
             (Field::MaxEmbeddedProgram, limits.max_file_size),
             (Field::MaxHtmlNormalize, limits.max_file_size),
             (Field::MaxHtmlNoTags, limits.max_file_size),
@@ -168,7 +168,7 @@ pub(crate) fn milliseconds(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// Says that the engine could not do its own part.
+/// A failure of the engine itself.
 pub(crate) fn internal(what: &str, cause: &impl ToString) -> Failure {
     Failure { code: FailureCode::Internal, message: format!("{what}: {}", cause.to_string()) }
 }

@@ -1,4 +1,4 @@
-//! What libclamav tells while it works, collected for whoever asked it to.
+//! Collects what libclamav reports through its callbacks.
 //!
 //! libclamav calls back on the thread that it works on, so the running observation is that thread's own. Collecting
 //! never unwinds into libclamav and never grows beyond its caps.
@@ -33,33 +33,33 @@ thread_local! {
     static CURRENT: RefCell<Option<Observation>> = const { RefCell::new(None) };
 }
 
-/// Everything told during one piece of work.
+/// Everything reported during one scan or load.
 #[derive(Debug, Default)]
 pub(crate) struct Observation {
     /// Names of all signatures that matched, our own probes among them.
     pub(crate) alerts: BTreeSet<String>,
     /// The layers, at most [`MAX_LAYERS`].
     pub(crate) layers: Vec<Layer>,
-    /// What each of them says of itself.
+    /// The archive index of each layer.
     pub(crate) indexes: Vec<ArchiveIndex>,
     /// Number of layers, those past the cap included.
     pub(crate) layer_count: u64,
-    /// What else it matched on.
+    /// Other content that libclamav matched on.
     pub(crate) derived: Derived,
     /// Messages of severity warning and above, at most a hundred.
     pub(crate) messages: Vec<Message>,
-    /// Something told could not be taken down: the observation is incomplete.
+    /// Something could not be recorded.
     pub(crate) incomplete: bool,
 }
 
-/// Does `work` and returns with its result what libclamav told meanwhile.
+/// Runs `work` and returns its result and what libclamav reported meanwhile.
 pub(crate) fn observe<T>(work: impl FnOnce() -> T) -> (T, Observation) {
     CURRENT.set(Some(Observation::default()));
     let done = work();
     (done, CURRENT.take().unwrap_or_default())
 }
 
-/// Hands the running observation to `event`; without one nobody listens. Never unwinds.
+/// Applies `event` to the running observation, if there is one. Never unwinds.
 pub(crate) fn record(event: impl FnOnce(&mut Observation)) {
     let outcome = catch_unwind(AssertUnwindSafe(|| CURRENT.with_borrow_mut(|current| current.as_mut().map(event))));
     if let Err(panic) = outcome {
@@ -76,27 +76,27 @@ pub(crate) fn record(event: impl FnOnce(&mut Observation)) {
 }
 
 impl Observation {
-    /// Takes down the name of a signature that matched, and what it matched on, where that is a file.
+    /// Records the name of a signature that matched, and the file that it matched on, if any.
     pub(crate) fn alert(&mut self, name: &[u8], matched: Option<&File>) {
-        // Matches once on everything that is matched on at all.
+        // The generic probe matches once on all content that reaches the matcher.
         if is_generic_probe(name) {
             self.derived.matched_on(matched);
         }
-        // What libclamav and we ourselves tell about the scan is never dropped.
+        // Alerts about the scan itself are never dropped.
         let about_the_scan = name.starts_with(b"Nacre.") || name.starts_with(b"Heuristics.");
         if about_the_scan || self.alerts.len() < MAX_ALERTS {
             self.alerts.insert(String::from_utf8_lossy(name).into_owned());
         }
     }
 
-    /// Takes down a layer. Content that libclamav could not read leaves the observation incomplete.
+    /// Records a layer. Content that libclamav could not read leaves the observation incomplete.
     pub(crate) fn layer(&mut self, file_type: &[u8], content: Option<&[u8]>, depth: u32) {
         self.layer_count += 1;
         let Some(content) = content else {
             self.incomplete = true;
             return;
         };
-        // An archive bomb must not fill the report; the count still tells that layers are missing from it.
+        // An archive bomb must not fill the report; the count still shows that layers are missing.
         if self.layers.len() >= MAX_LAYERS {
             return;
         }
@@ -113,7 +113,7 @@ impl Observation {
         });
     }
 
-    /// Takes down a message of severity `CL_MSG_WARN` (64) or `CL_MSG_ERROR` (128); drops lesser ones.
+    /// Records a message of severity `CL_MSG_WARN` (64) or `CL_MSG_ERROR` (128); drops lesser ones.
     pub(crate) fn message(&mut self, severity: i32, text: &[u8]) {
         let severity = match severity {
             ..64 => return,
@@ -172,19 +172,19 @@ mod tests {
     }
 
     #[test]
-    fn a_panic_in_a_callback_is_held_and_told() {
+    fn a_panic_in_a_callback_is_caught_and_recorded() {
         let ((), seen) = observe(|| record(|_| panic!("held")));
         assert!(seen.incomplete);
     }
 
     #[test]
-    fn unread_content_is_told() {
+    fn unread_content_is_recorded() {
         let ((), seen) = observe(|| record(|o| o.layer(b"CL_TYPE_ANY", None, 0)));
         assert!(seen.incomplete);
     }
 
     #[test]
-    fn what_is_told_to_nobody_is_dropped() {
+    fn reports_outside_an_observation_are_dropped() {
         record(|o| o.alert(b"lost", None));
         let ((), seen) = observe(|| ());
         assert!(seen.alerts.is_empty());

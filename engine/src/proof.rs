@@ -1,4 +1,4 @@
-//! Proves a loaded engine: a worker must find the canary.
+//! Tests a loaded engine: a worker must find the canary.
 
 use std::{fs, os::fd::BorrowedFd, path::Path, time::Duration};
 
@@ -15,7 +15,7 @@ use crate::{
 /// Time for the canary's scan; it takes milliseconds.
 const CANARY_DEADLINE: Duration = Duration::from_secs(30);
 
-/// Has a worker of an idle pool find the canary; returns what the definitions themselves found in it.
+/// Scans the canary in a worker of an idle pool and returns what the definitions themselves found in it.
 ///
 /// # Errors
 /// [`FailureCode::CanaryFailed`]; [`FailureCode::Internal`] when it could not be tried.
@@ -61,7 +61,7 @@ fn ended(pool: &mut WorkerPool, answers: BorrowedFd<'_>) -> Result<Outcome, Fail
     loop {
         let woken = pool.wait(None, answers).map_err(|error| internal("cannot wait for the canary", &error))?;
         if woken.client_gone {
-            return Err(internal("the canary", &"nobody waits for it"));
+            return Err(internal("the canary", &"the client is gone"));
         }
         if let Some((_, outcome)) = woken.done.into_iter().next() {
             return Ok(outcome);

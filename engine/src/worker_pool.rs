@@ -1,7 +1,7 @@
-//! The pool: the workers of one zygote, at work or waiting for it.
+//! The worker pool of one zygote: busy and idle workers.
 //!
-//! Forking takes as long as the zygote's page tables are large: 18 ms over 6.45 million signatures. So a few workers are forked
-//! ahead and wait; each still sees one object only.
+//! Forking takes as long as the zygote's page tables are large: 18 ms over 6.45 million signatures. So a few idle workers are
+//! forked ahead; each still scans one object only.
 
 use std::{
     fs::{self, DirBuilder},
@@ -24,7 +24,7 @@ use crate::{
     worker::{Ending, Job, Worker, is_gone, reap},
 };
 
-/// The engine's working place inside its private directory, which is the current one.
+/// The engine's working directory inside its private directory, which is the current one.
 const TEMPORARY: &str = "tmp";
 
 /// The workers of a zygote.
@@ -40,7 +40,7 @@ pub(crate) struct WorkerPool {
 #[derive(Debug)]
 struct Member {
     worker: Worker,
-    /// Absent while it waits.
+    /// `None` while the worker is idle.
     task: Option<Task>,
 }
 
@@ -51,12 +51,12 @@ struct Task {
     deadline: Duration,
 }
 
-/// What a wait came to.
+/// What ended a wait.
 #[derive(Debug, Default)]
 pub(crate) struct Woken {
-    /// There is something to read from the asking side, or its end.
+    /// The client has written a request or closed the pipe.
     pub(crate) readable: bool,
-    /// Nobody is left to read our own answers.
+    /// The client no longer reads responses.
     pub(crate) client_gone: bool,
     /// Scans that ended, by their request's id.
     pub(crate) done: Vec<(u64, Outcome)>,
@@ -72,17 +72,17 @@ impl WorkerPool {
         Ok(Self { sandbox, members: Vec::new(), unreaped: Vec::new(), last_scratch: 0 })
     }
 
-    /// What holds the pool.
+    /// The sandbox of the zygote and its workers.
     pub(crate) fn sandbox(&self) -> &Sandbox {
         &self.sandbox
     }
 
-    /// Number of workers at work.
+    /// Number of busy workers.
     pub(crate) fn busy(&self) -> usize {
         self.members.iter().filter(|member| member.task.is_some()).count()
     }
 
-    /// Number of workers that wait for work.
+    /// Number of idle workers.
     pub(crate) fn idle(&self) -> usize {
         self.members.len() - self.busy()
     }
@@ -97,10 +97,7 @@ impl WorkerPool {
         Ok(scratch)
     }
 
-    /// Forks a worker ahead.
-    ///
-    /// # Errors
-    /// The operating system's.
+    /// Forks an idle worker.
     pub(crate) fn fork_idle(&mut self, work: impl FnOnce(Job<'_>) -> Outcome) -> io::Result<()> {
         let scratch = self.next_scratch();
         let worker = Worker::fork(&self.sandbox, scratch, &mut self.members, work)?;
@@ -108,7 +105,7 @@ impl WorkerPool {
         Ok(())
     }
 
-    /// Has a worker that waits do the scan of `job`, or forks one for it.
+    /// Gives the scan `job` to an idle worker, or to a new one when none is idle.
     ///
     /// # Errors
     /// [`Internal`](nacre_engine_protocol::FailureCode::Internal) when there is no process or no space.
@@ -129,10 +126,7 @@ impl WorkerPool {
         Ok(())
     }
 
-    /// Ends the workers that wait: they have not what the zygote has loaded since, and hold what it has freed.
-    ///
-    /// # Errors
-    /// The operating system's.
+    /// Ends the idle workers: they lack what the zygote has loaded since their fork, and hold what it has freed.
     pub(crate) fn end_idle(&mut self) -> io::Result<()> {
         for member in self.members.extract_if(.., |member| member.task.is_none()) {
             member.worker.end(&Ending::Cancelled)?;
@@ -143,7 +137,7 @@ impl WorkerPool {
         Ok(())
     }
 
-    /// Ends a scan that nobody waits for any more.
+    /// Aborts the scan of a request.
     pub(crate) fn cancel(&mut self, request: u64) -> Option<(u64, Outcome)> {
         let is_it = |member: &Member| member.task.as_ref().is_some_and(|task| task.request == request);
         let at = self.members.iter().position(is_it)?;
@@ -151,14 +145,11 @@ impl WorkerPool {
         Some((request, self.close(member.worker, &Ending::Cancelled)))
     }
 
-    /// Waits until a scan ends, `requests` has something, or nobody is left behind `answers`.
-    ///
-    /// # Errors
-    /// The operating system's.
+    /// Waits until a scan ends, `requests` is readable, or the reader of `answers` is gone.
     pub(crate) fn wait(&mut self, requests: Option<BorrowedFd<'_>>, answers: BorrowedFd<'_>) -> io::Result<Woken> {
         let mut woken = Woken::default();
         self.unreaped.retain(|worker| !is_gone(*worker));
-        // Asks for nothing, so tells only of the reader's end.
+        // No events requested, so poll reports only that the reader is gone.
         let mut watched = vec![PollFd::new(answers, PollFlags::empty())];
         watched.extend(self.members.iter().map(|member| PollFd::new(member.worker.answer(), PollFlags::POLLIN)));
         watched.extend(requests.map(|requests| PollFd::new(requests, PollFlags::POLLIN)));
@@ -195,7 +186,7 @@ impl WorkerPool {
         })
     }
 
-    /// Ends a worker and removes what it wrote: nothing of one object outlives its scan, even when its worker was killed.
+    /// Ends a worker and removes its files: no data of an object outlives its scan, even when its worker was killed.
     fn close(&mut self, worker: Worker, ending: &Ending) -> Outcome {
         let scratch = worker.scratch.clone();
         let ended = worker.end(ending).map_err(|error| internal("cannot end a worker", &error));

@@ -1,6 +1,6 @@
-//! The zygote: answers requests, loads signatures itself and leaves every object to a worker.
+//! The zygote: serves requests, loads signatures itself and leaves every object to a worker.
 //!
-//! Scans run side by side. Everything else waits until none runs, so a worker's deadline is never late by a load.
+//! Scans run in parallel. Other commands wait until no scan runs, so a load never delays a worker's deadline.
 
 use std::{
     collections::BTreeMap,
@@ -61,10 +61,10 @@ impl Zygote {
         }
     }
 
-    /// Answers requests until there are no more.
+    /// Serves requests until the client closes the pipe.
     ///
     /// # Errors
-    /// A line without bound or a broken pipe; the other side is then not to be trusted any more.
+    /// An oversized line or a broken pipe.
     pub(crate) fn serve(&mut self) -> Result<(), LineError> {
         loop {
             while self.has_room()
@@ -92,12 +92,12 @@ impl Zygote {
         }
     }
 
-    /// Whether another request can be taken up.
+    /// Whether another request can start.
     fn has_room(&self) -> bool {
         if self.held.is_some() { self.pool.busy() == 0 } else { self.pool.busy() < MAX_SCANS }
     }
 
-    /// The next request to take up; `None` when none can be.
+    /// The next request that can start.
     fn take(&mut self) -> Result<Option<Request>, LineError> {
         if let Some(held) = self.held.take() {
             return Ok(Some(held));
@@ -118,7 +118,7 @@ impl Zygote {
         Ok(Some(request))
     }
 
-    /// Does what is asked, or has it begun: then there is no outcome yet.
+    /// Executes a command, or starts a scan, which has no outcome yet.
     fn begin(&mut self, request: &Request) -> Result<Option<Outcome>, Failure> {
         match &request.command {
             Command::Hello { protocol } => self.greet(*protocol).map(Some),
@@ -151,7 +151,7 @@ impl Zygote {
 
     fn greet(&mut self, protocol: u32) -> Result<Outcome, Failure> {
         if protocol != PROTOCOL_VERSION {
-            let message = format!("the engine speaks version {PROTOCOL_VERSION}, not {protocol}");
+            let message = format!("the engine's protocol version is {PROTOCOL_VERSION}, not {protocol}");
             return Err(Failure { code: FailureCode::ProtocolMismatch, message });
         }
         self.greeted = true;
@@ -213,7 +213,7 @@ impl Zygote {
         self.pool.end_idle().map_err(|error| internal("cannot end a worker", &error))
     }
 
-    /// Forks workers for scans to come, while the ones before them are at work.
+    /// Forks workers for later scans while earlier ones run.
     fn fork_ahead(&mut self) -> io::Result<()> {
         while !self.engines.is_empty() && !self.requests.is_closed() && self.pool.idle() < AHEAD {
             self.pool.fork_idle(scanning(&mut self.engines, self.hook))?;
@@ -222,7 +222,7 @@ impl Zygote {
     }
 }
 
-/// What a worker does with its job.
+/// The work of a worker: its hook, then its scan.
 fn scanning(engines: &mut BTreeMap<u32, LoadedEngine>, hook: Option<WorkerHook>) -> impl FnOnce(Job<'_>) -> Outcome {
     move |job| {
         if let Some(outcome) = hook.and_then(|hook| hook(job.file)) {
@@ -242,7 +242,7 @@ fn no_such_engine(engine: u32) -> Failure {
     Failure { code: FailureCode::NoSuchEngine, message: format!("no engine {engine}") }
 }
 
-/// Whether libclamunrar stands beside the libclamav in use: where libclamav looks for it, and distributions put it.
+/// Whether libclamunrar is in the directory of the libclamav in use, where libclamav searches for it and distributions install it.
 fn unrar_installed() -> bool {
     let maps = fs::read_to_string("/proc/self/maps").unwrap_or_default();
     let library =

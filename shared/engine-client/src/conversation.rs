@@ -1,6 +1,6 @@
-//! Many requests at once over the pipes of one child: each answer goes to the request of its id, in whatever order they come.
+//! Concurrent requests over the pipes of one child: each response goes to the request with its id, in any order.
 //!
-//! Whatever the child says that was not asked ends it, and with it every request that is under way.
+//! An unexpected message ends the child and every pending request.
 
 use std::{
     collections::HashMap,
@@ -31,30 +31,30 @@ pub(super) struct Conversation(Arc<Inner>);
 struct Inner {
     state: Mutex<State>,
     requests: mpsc::UnboundedSender<Vec<u8>>,
-    /// Why the child must die, told to the one who kills it.
+    /// Asks the listener to kill the child, with the reason.
     abort: mpsc::UnboundedSender<Death>,
     died: watch::Receiver<Option<(Death, String)>>,
 }
 
 #[derive(Debug)]
 struct State {
-    /// Absent once it is to die.
+    /// `None` once it is being killed.
     process: Option<EngineProcess>,
     last_id: u64,
     pending: HashMap<u64, Pending>,
 }
 
-/// A request under way.
+/// A pending request.
 #[derive(Debug)]
 struct Pending {
-    /// Absent when nobody waits any more; the answer is then passed over.
+    /// `None` when the caller no longer waits; the response is then ignored.
     asker: Option<oneshot::Sender<Outcome>>,
-    /// Held until the child has answered: it is at work until then, whoever waits.
+    /// Held until the child has responded: it is busy until then.
     _slot: Option<OwnedSemaphorePermit>,
 }
 
 impl Conversation {
-    /// Starts `command` with an empty environment in `directory`, and listens to it.
+    /// Starts `command` with an empty environment in `directory`, and reads its responses.
     ///
     /// # Errors
     /// The operating system's.
@@ -75,7 +75,7 @@ impl Conversation {
         self.state().process.as_ref()?.id()
     }
 
-    /// Sends a request and returns the outcome, which may be a failure. `slot` is kept until the child has answered, even when this
+    /// Sends a request and returns the outcome, which may be a failure. `slot` is kept until the child has responded, even when this
     /// future is dropped before.
     ///
     /// # Errors
@@ -98,12 +98,12 @@ impl Conversation {
         Err(self.dead().await)
     }
 
-    /// Kills the child; requests under way fail.
+    /// Kills the child; pending requests fail.
     pub(super) fn abort(&self, cause: Death) {
         self.0.abort.send(cause).ok();
     }
 
-    /// Waits for the child's death, which is certain.
+    /// Waits for the end of a child that is being killed.
     pub(super) async fn dead(&self) -> EngineError {
         let mut died = self.0.died.clone();
         let (cause, stderr_tail) = match died.wait_for(Option::is_some).await {
@@ -141,17 +141,17 @@ impl Conversation {
         Ok(id)
     }
 
-    /// Hands an answer to who asked.
+    /// Delivers a response to its caller.
     fn deliver(&self, Response { id, outcome }: Response) -> Result<(), Death> {
         let pending = self.state().pending.remove(&id).ok_or(Death::OutOfTurn)?;
         if let Some(asker) = pending.asker {
-            // Nobody may wait any more.
+            // The caller may be gone.
             drop(asker.send(outcome));
         }
         Ok(())
     }
 
-    /// The request `id` is dropped before its answer.
+    /// Handles a request that is dropped before its response.
     fn abandon(&self, id: u64, is_scan: bool) {
         match self.state().pending.get_mut(&id) {
             Some(pending) => pending.asker = None,
@@ -160,7 +160,7 @@ impl Conversation {
         match Handle::try_current() {
             Ok(runtime) if is_scan => {
                 let conversation = self.clone();
-                // The answer to the scan itself comes before the answer to this.
+                // The response to the scan comes before the response to this.
                 runtime
                     .spawn(async move { conversation.ask(Command::Cancel { scan: id }, None, COMMAND_TIMEOUT).await });
             }
@@ -174,7 +174,7 @@ impl Conversation {
     }
 }
 
-/// Somebody waits for an answer.
+/// Guard of a caller that waits for a response.
 struct Waiting<'a> {
     conversation: &'a Conversation,
     id: u64,
@@ -189,14 +189,14 @@ impl Drop for Waiting<'_> {
 
 async fn write_all(mut stdin: ChildStdin, mut lines: mpsc::UnboundedReceiver<Vec<u8>>) {
     while let Some(line) = lines.recv().await {
-        // A child that does not listen is found out by its silence.
+        // A child that does not read runs into the timeout.
         if stdin.write_all(&line).await.is_err() {
             return;
         }
     }
 }
 
-/// Delivers answers until something is wrong, and then ends the child.
+/// Delivers responses until the first error, then ends the child.
 async fn listen(
     conversation: Conversation,
     mut answers: BufReader<ChildStdout>,
@@ -214,7 +214,7 @@ async fn listen(
         None => String::new(),
     };
     death.send_replace(Some((cause, stderr_tail)));
-    // Their askers are told by the loss of the other end.
+    // Callers notice the dropped sender.
     drop(mem::take(&mut conversation.state().pending));
 }
 
@@ -222,7 +222,7 @@ async fn deliver_all(conversation: &Conversation, answers: &mut BufReader<ChildS
     let mut line = Vec::new();
     loop {
         line.clear();
-        // A child taken over by an object must not fill our memory.
+        // A compromised child must not fill our memory.
         let read = answers.take(MAX_LINE_BYTES as u64).read_until(b'\n', &mut line).await;
         let response = read.map_err(LineError::Io).and_then(|_| parse_line(&line));
         if let Err(death) = response.map_err(Death::from).and_then(|response| conversation.deliver(response)) {

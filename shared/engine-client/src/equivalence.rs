@@ -1,4 +1,4 @@
-//! Tests on files that an incremental rescan concludes what a scan with everything would.
+//! Tests on files that an incremental rescan and a full scan give equivalent verdicts.
 
 mod set;
 
@@ -33,26 +33,26 @@ const SCAN_TIMEOUT: Duration = Duration::from_mins(2);
 const OLD: Generation = Generation(1);
 const NEW: Generation = Generation(2);
 
-/// What one file showed.
+/// The two verdicts on one file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Comparison {
-    /// The verdict of the elder set.
+    /// The verdict of the old set.
     pub old: Verdict,
-    /// What the plan made of it.
+    /// The rescan plan.
     pub plan: RescanPlan,
     /// The verdict of the incremental rescan.
     pub incremental: Verdict,
-    /// The verdict of the newer set in full.
+    /// The verdict of a full scan with the new set.
     pub full: Verdict,
     /// Time of the incremental rescan.
     pub incremental_time: Duration,
-    /// Time of the scan in full.
+    /// Time of the full scan.
     pub full_time: Duration,
 }
 
 impl Comparison {
-    /// Whether both ways conclude the same. Of an infected file, the signatures that are named incrementally must be among those
-    /// that are named in full; where one that convicted it stands, it is not looked at again, and that one must be.
+    /// Whether the verdicts are equivalent. For an infected file, the incremental signatures must be among those of the full scan. A
+    /// file that needs no rescan, because one of its signatures is unchanged, must have one of them in the full scan.
     pub fn agrees(&self) -> bool {
         match (&self.incremental, &self.full) {
             (Verdict::Infected { signatures }, Verdict::Infected { signatures: all }) => match self.plan {
@@ -67,13 +67,13 @@ impl Comparison {
     }
 }
 
-/// Two sets, what is between them, and the engines to try it with.
+/// Two signature sets, their delta, and the engines to compare them.
 #[derive(Debug)]
 pub struct EquivalenceCheck<'a> {
     pool: &'a EnginePool,
     old: &'a SignatureSet,
     new: &'a SignatureSet,
-    /// What leads from the one to the other.
+    /// The delta from the old set to the new.
     pub delta: Delta,
     names: AddedNames,
     change: Change,
@@ -81,13 +81,13 @@ pub struct EquivalenceCheck<'a> {
     delta_directory: ClaimedDirectory,
 }
 
-/// Why nothing can be tried.
+/// Why a comparison failed.
 #[derive(Debug, thiserror::Error)]
 pub enum EquivalenceError {
-    /// An engine takes no part.
+    /// An engine cannot be started or loaded.
     #[error("the engine is not ready")]
     Engine(#[from] EngineError),
-    /// libclamav does not take what changed by itself.
+    /// libclamav does not load the added signatures on their own.
     #[error("the engine does not load what was added")]
     DeltaEngine(#[source] EngineError),
     /// What a delta engine loads cannot be written.
@@ -98,7 +98,7 @@ pub enum EquivalenceError {
     File(PathBuf, #[source] io::Error),
 }
 
-/// What a scan with a set in full came to.
+/// The result of a full scan.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Scanned {
     /// As the scanner records it.
@@ -108,7 +108,7 @@ pub struct Scanned {
 }
 
 impl<'a> EquivalenceCheck<'a> {
-    /// Works out what is between two sets.
+    /// Computes the delta of two sets.
     ///
     /// # Errors
     /// [`EquivalenceError`].
@@ -120,7 +120,7 @@ impl<'a> EquivalenceCheck<'a> {
         Self::after(pool, old, new, Delta::between(&old.files, &new.files)).await
     }
 
-    /// Takes this delta for what is between two sets.
+    /// Uses this delta of two sets.
     ///
     /// # Errors
     /// [`EquivalenceError`].
@@ -146,7 +146,7 @@ impl<'a> EquivalenceCheck<'a> {
         Ok(Self { pool, old, new, delta, names, change, engine, delta_directory })
     }
 
-    /// What is between the sets, gathered for planning.
+    /// The change that plans are made from.
     pub fn change(&self) -> &Change {
         &self.change
     }
@@ -156,7 +156,7 @@ impl<'a> EquivalenceCheck<'a> {
         &self.engine
     }
 
-    /// Tries one file.
+    /// Compares the verdicts on one file.
     ///
     /// # Errors
     /// [`EquivalenceError`].
@@ -166,13 +166,12 @@ impl<'a> EquivalenceCheck<'a> {
         self.compare_scanned(path, (&old, &full), |record, change| self.plan(record, change)).await
     }
 
-    /// The plan for a record of the elder set.
+    /// The plan for a record of the old set.
     pub fn plan(&self, record: &RecordSummary, change: &Change) -> RescanPlan {
         plan_rescan(record, NEW, &self.engine, change)
     }
 
-    /// Tries one file, of which it is known what the two sets say in full, by any plan. A scan in full is made once, and counts for both
-    /// ways.
+    /// Compares the verdicts on one file whose full scans are known, with any plan. The full scan with the new set counts for both.
     ///
     /// # Errors
     /// [`EquivalenceError`].
@@ -200,7 +199,7 @@ impl<'a> EquivalenceCheck<'a> {
         Ok(Comparison { old, plan, incremental, full, incremental_time, full_time })
     }
 
-    /// What a scan with what was added tells; `None` when only a scan in full can.
+    /// The verdict of a delta scan; `None` when a full scan is needed.
     async fn scan_delta(&self, path: &Path, record: &ScanRecord) -> Result<Option<Verdict>, EquivalenceError> {
         let directory = self.delta_directory.path();
         self.pool.ready(directory).await.map_err(EquivalenceError::DeltaEngine)?;
@@ -211,7 +210,7 @@ impl<'a> EquivalenceCheck<'a> {
     }
 }
 
-/// Scans a file with everything in a set.
+/// Scans a file with all signatures of a set.
 ///
 /// # Errors
 /// [`EquivalenceError`].
@@ -252,7 +251,7 @@ fn version_of(hello: Hello) -> EngineVersion {
     EngineVersion { version: hello.clamav_version, functionality_level: hello.functionality_level }
 }
 
-/// What an engine made of a file.
+/// The result of one scan.
 enum ScanOutcome {
     Scanned { report: Report, unrar: bool, size: u64 },
     Unscannable(Reason),

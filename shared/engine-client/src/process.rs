@@ -1,4 +1,4 @@
-//! The child process behind an [`EngineClient`](super::EngineClient): its start, its end, its last words.
+//! The child process behind an [`EngineClient`](super::EngineClient): start, end and stderr.
 
 use std::{io, path::Path, process::Stdio, time::Duration};
 
@@ -54,7 +54,7 @@ impl EngineProcess {
 
     /// Kills and reaps the child and returns the end of what it wrote to stderr.
     pub(super) async fn end(mut self) -> String {
-        // Either may take long only when the system is in trouble; the child is killed then as well.
+        // Either is slow only when the system is overloaded; the child is killed even so.
         timeout(EXIT_TIMEOUT, self.child.kill()).await.ok();
         match timeout(EXIT_TIMEOUT, self.stderr_tail).await {
             Ok(Ok(words)) => String::from_utf8_lossy(&words).trim().to_owned(),
@@ -63,7 +63,7 @@ impl EngineProcess {
     }
 }
 
-/// Reads to the end and keeps the last of it.
+/// Reads to the end and returns the last bytes.
 async fn read_tail(mut stderr: ChildStderr) -> Vec<u8> {
     let mut kept = Vec::new();
     let mut chunk = [0; 1024];
