@@ -17,8 +17,9 @@ use nacre_core::{
     verdict::{Reason, Verdict},
 };
 use nacre_engine_client::{
-    EnginePool, program_beside_us,
-    prove::{ProveError, Prover, SetError, SignatureSet, Trial},
+    EnginePool,
+    equivalence::{Comparison, EquivalenceCheck, EquivalenceError, SetError, SignatureSet},
+    program_beside_us,
 };
 use serde_json::{Value, json};
 
@@ -67,7 +68,7 @@ enum Error {
     #[error("the engine program cannot be found: name it with --engine")]
     Program(#[source] io::Error),
     #[error("nothing can be tried")]
-    Prove(#[from] ProveError),
+    Prove(#[from] EquivalenceError),
     #[error("interrupts cannot be listened to")]
     Interrupts(#[source] io::Error),
     #[error("the results cannot be written")]
@@ -99,10 +100,10 @@ async fn prove_all(arguments: &Arguments) -> Result<Summary, Error> {
     let (old, new) = (SignatureSet::read(&arguments.old)?, SignatureSet::read(&arguments.new)?);
     let program = arguments.engine.clone().map_or_else(program_beside_us, Ok).map_err(Error::Program)?;
     let pool = EnginePool::new(program, env::temp_dir());
-    let prover = Prover::new(&pool, &old, &new).await?;
+    let check = EquivalenceCheck::new(&pool, &old, &new).await?;
     let mut output = io::stdout().lock();
     if !arguments.json {
-        tell_change(&mut output, &prover)?;
+        tell_change(&mut output, &check)?;
     }
     let mut summary = Summary::default();
     let (mut files, mut unread) = (Vec::new(), 0);
@@ -115,28 +116,28 @@ async fn prove_all(arguments: &Arguments) -> Result<Summary, Error> {
             }
         }
     }
-    let prover = &prover;
+    let check = &check;
     let tried = files.into_iter().map(|path| async move {
-        match prover.try_file(&path).await {
-            Ok(trial) => Ok((path, Some(trial))),
-            Err(error @ ProveError::File(..)) => {
+        match check.compare_file(&path).await {
+            Ok(comparison) => Ok((path, Some(comparison))),
+            Err(error @ EquivalenceError::File(..)) => {
                 not_tried(&path, &error_chain(&error));
                 Ok((path, None))
             }
             Err(error) => Err(error),
         }
     });
-    let mut trials = stream::iter(tried).buffered(std::thread::available_parallelism().map_or(1, usize::from));
-    while let Some((path, trial)) = trials.try_next().await? {
-        let Some(trial) = trial else {
+    let mut comparisons = stream::iter(tried).buffered(std::thread::available_parallelism().map_or(1, usize::from));
+    while let Some((path, comparison)) = comparisons.try_next().await? {
+        let Some(comparison) = comparison else {
             unread += 1;
             continue;
         };
-        summary.add(&trial);
+        summary.add(&comparison);
         if arguments.json {
-            writeln!(output, "{}", as_json(&path, &trial))?;
-        } else if arguments.verbose || !trial.agrees() || is_scan(trial.plan) {
-            writeln!(output, "{}", Line(&path, &trial))?;
+            writeln!(output, "{}", as_json(&path, &comparison))?;
+        } else if arguments.verbose || !comparison.agrees() || is_scan(comparison.plan) {
+            writeln!(output, "{}", Line(&path, &comparison))?;
         }
     }
     summary.unread = unread;
@@ -152,8 +153,8 @@ fn not_tried(path: &Path, why: &str) {
     eprintln!("nacre prove: {} is not tried: {}", printable(&path.to_string_lossy()), printable(why));
 }
 
-fn tell_change(output: &mut impl Write, prover: &Prover<'_>) -> io::Result<()> {
-    let Change::Known(change) = prover.change() else { return Ok(()) };
+fn tell_change(output: &mut impl Write, check: &EquivalenceCheck<'_>) -> io::Result<()> {
+    let Change::Known(change) = check.change() else { return Ok(()) };
     for (extension, changed) in &change.counts {
         writeln!(output, "{extension}: {} added, {} removed", changed.added, changed.removed)?;
     }
@@ -186,35 +187,35 @@ fn verdict_name(verdict: &Verdict) -> String {
     printable(&[verdict.name()].into_iter().chain(details).collect::<Vec<_>>().join(" "))
 }
 
-fn as_json(path: &Path, trial: &Trial) -> Value {
+fn as_json(path: &Path, comparison: &Comparison) -> Value {
     json!({
         "path": path.to_string_lossy(),
-        "old": trial.old.name(),
-        "plan": plan_name(trial.plan),
-        "incremental": trial.incremental.name(),
-        "full": trial.full.name(),
-        "agrees": trial.agrees(),
-        "signatures_incremental": trial.incremental.signatures(),
-        "signatures_full": trial.full.signatures(),
+        "old": comparison.old.name(),
+        "plan": plan_name(comparison.plan),
+        "incremental": comparison.incremental.name(),
+        "full": comparison.full.name(),
+        "agrees": comparison.agrees(),
+        "signatures_incremental": comparison.incremental.signatures(),
+        "signatures_full": comparison.full.signatures(),
     })
 }
 
 /// One file, as people read it.
-struct Line<'a>(&'a Path, &'a Trial);
+struct Line<'a>(&'a Path, &'a Comparison);
 
 impl fmt::Display for Line<'_> {
     /// One line; control characters of a file's name must not reach the terminal.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self(path, trial) = self;
-        let (incremental, full) = (verdict_name(&trial.incremental), verdict_name(&trial.full));
+        let Self(path, comparison) = self;
+        let (incremental, full) = (verdict_name(&comparison.incremental), verdict_name(&comparison.full));
         write!(
             f,
             "{}: was {}; {}",
             printable(&path.to_string_lossy()),
-            verdict_name(&trial.old),
-            plan_name(trial.plan)
+            verdict_name(&comparison.old),
+            plan_name(comparison.plan)
         )?;
-        if trial.agrees() {
+        if comparison.agrees() {
             write!(f, "; is {incremental}")
         } else {
             write!(f, "; MISMATCH: {incremental} incrementally, {full} in full")
@@ -238,17 +239,17 @@ struct Summary {
 }
 
 impl Summary {
-    fn add(&mut self, trial: &Trial) {
+    fn add(&mut self, comparison: &Comparison) {
         self.files += 1;
-        self.mismatches += u64::from(!trial.agrees());
-        match trial.plan {
+        self.mismatches += u64::from(!comparison.agrees());
+        match comparison.plan {
             RescanPlan::UpToDate | RescanPlan::Unaffected(_) | RescanPlan::Unreported => self.unaffected += 1,
             RescanPlan::DeltaScan => self.delta += 1,
             RescanPlan::FullScan(_) => self.full += 1,
         }
-        *self.plans.entry(plan_name(trial.plan)).or_default() += 1;
-        self.incremental_time += trial.incremental_time;
-        self.full_time += trial.full_time;
+        *self.plans.entry(plan_name(comparison.plan)).or_default() += 1;
+        self.incremental_time += comparison.incremental_time;
+        self.full_time += comparison.full_time;
     }
 
     fn as_json(&self) -> Value {

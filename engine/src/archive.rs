@@ -1,8 +1,8 @@
-//! What an archive says of itself, to hold against what libclamav unpacked.
+//! The index of an archive, to compare with what libclamav unpacked.
 //!
-//! libclamav passes in silence over members whose packing it does not know and over archives that end too soon, and calls the rest
-//! clean. So the archive's own account is read here: formats, offsets and sizes, nothing is unpacked. What follows from it is the
-//! asking side's to decide. Sources: PKWARE's APPNOTE, RFC 1952, the file formats of xz, bzip2, 7-Zip and Microsoft's cabinets,
+//! libclamav skips members of unknown compression methods and the missing rest of truncated archives without a message, and calls what
+//! is left clean. So the archive's own index is read here: formats, offsets and sizes; nothing is unpacked. The client decides what
+//! follows from it. Sources: PKWARE's APPNOTE, RFC 1952, the file formats of xz, bzip2, 7-Zip and Microsoft's cabinets,
 //! help files and `compress.exe`.
 
 mod arj;
@@ -15,50 +15,63 @@ use std::collections::BTreeMap;
 
 use nacre_engine_protocol::{Layer, MAX_LAYERS};
 
-/// An archive's account of itself.
+/// The members that an archive declares.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Account {
-    /// Parts that nobody can have looked into: the end is missing, or the packing is unknown to libclamav.
-    pub(crate) lost: u64,
-    /// Sizes of the members that libclamav must have shown as layers: it stops unpacking one that is too large or damaged without a word.
+pub(crate) struct ArchiveIndex {
+    /// Parts that libclamav cannot have scanned: the end is missing, or it does not know the compression method.
+    pub(crate) unaccounted: u64,
+    /// Sizes of the members that libclamav must report as layers. It stops at a too large or damaged member without a message.
     pub(crate) members: Vec<u64>,
-    /// For gzip, the size of what is packed, modulo 2³².
+    /// For gzip, the unpacked size modulo 2³².
     pub(crate) gzip_size: Option<u32>,
 }
 
-impl Account {
-    /// Takes down a member of `size` bytes, unless it is too small to be shown. More than there can be layers are not all kept.
-    fn promise(&mut self, size: u64) {
+/// An archive ends too early, or its index cannot be read with certainty.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Truncated;
+
+/// Returns [`Truncated`] unless `condition` holds.
+fn require(condition: bool) -> Result<(), Truncated> {
+    if condition { Ok(()) } else { Err(Truncated) }
+}
+
+impl ArchiveIndex {
+    /// Records a member of `size` bytes, unless it is too small to be a layer. Keeps at most one more than [`MAX_LAYERS`].
+    fn expect_member(&mut self, size: u64) {
         if size > NEVER_SHOWN_BYTES && self.members.len() <= MAX_LAYERS {
             self.members.push(size);
         }
     }
 }
 
-/// Packings of zip members that libclamav 1.4 undoes: stored, imploded, deflated, deflated with 64 KiB, bzip2.
+/// Compression methods of zip members that libclamav 1.4 supports: stored, imploded, deflated, deflated with 64 KiB, bzip2.
 const ZIP_METHODS: [u16; 5] = [0, 6, 8, 9, 12];
-/// libclamav looks at nothing of this size or less, nor shows it.
+/// libclamav neither scans nor reports content of this size or less.
 const NEVER_SHOWN_BYTES: u64 = 5;
-/// Length of a zip's end record, of its comment at most, and of one entry in its directory.
+/// Length of a zip's end record, greatest length of its comment, length of an entry in its directory.
 const ZIP_END: usize = 22;
 const ZIP_COMMENT: usize = 0xFFFF;
 const ZIP_ENTRY: usize = 46;
 
-/// Returns what `content` says of itself; nothing unless it is an archive that we know.
-pub(crate) fn account(content: &[u8]) -> Account {
-    // The name at the start of a tar may be another format's mark, by which libclamav goes: either has its say.
-    let (marked, tar) = (marked(content), tar::account(content).unwrap_or_default());
-    Account { lost: marked.lost + tar.lost, members: [marked.members, tar.members].concat(), ..marked }
+/// Returns the index of `content`; an empty one unless it is an archive of a known format.
+pub(crate) fn index(content: &[u8]) -> ArchiveIndex {
+    // The name at the start of a tar may be another format's magic number, which libclamav goes by: both count.
+    let (marked, tar) = (index_by_magic(content), tar::index(content).unwrap_or_default());
+    ArchiveIndex {
+        unaccounted: marked.unaccounted + tar.unaccounted,
+        members: [marked.members, tar.members].concat(),
+        ..marked
+    }
 }
 
-/// What the archive says whose mark `content` begins with.
-fn marked(content: &[u8]) -> Account {
-    let mut account = Account::default();
+/// Index of the archive whose magic number `content` begins with.
+fn index_by_magic(content: &[u8]) -> ArchiveIndex {
+    let mut index = ArchiveIndex::default();
     let whole = if content.starts_with(b"PK\x03\x04") {
-        return zip(content).unwrap_or(Account { lost: 1, ..account });
+        return zip(content).unwrap_or(ArchiveIndex { unaccounted: 1, ..index });
     } else if content.starts_with(b"\x1f\x8b\x08") {
         let size = content.last_chunk().map(|size| u32::from_le_bytes(*size));
-        return Account { gzip_size: size, ..account };
+        return ArchiveIndex { gzip_size: size, ..index };
     } else if content.starts_with(b"\xfd7zXZ\0") {
         content.trim_end_with_zeros().ends_with(b"YZ")
     } else if content.starts_with(b"BZh") {
@@ -69,58 +82,62 @@ fn marked(content: &[u8]) -> Account {
     } else if content.starts_with(b"MSCF\0\0\0\0") {
         number32(content, 8).is_some_and(|size| size as usize <= content.len())
     } else if content.starts_with(b"ITSF") {
-        // A help file has its size in its first section.
+        // CHM: the first section holds the file size.
         let section = number64(content, 0x38).and_then(|at| usize::try_from(at).ok()?.checked_add(8));
         section.and_then(|at| number64(content, at)).is_some_and(|size| size <= content.len() as u64)
     } else if content.starts_with(b"SZDD\x88\xf0\x27\x33A") {
-        number32(content, 10).map(|size| account.promise(size.into())).is_some()
+        number32(content, 10).map(|size| index.expect_member(size.into())).is_some()
     } else if content.starts_with(b"\x60\xea") {
-        arj::walk(content, &mut account).is_some()
+        arj::walk(content, &mut index).is_ok()
     } else if lha::is_lha(content) {
-        lha::walk(content, &mut account).is_some()
+        lha::walk(content, &mut index).is_ok()
     } else if content.starts_with(b"\x78\x9f\x3e\x22") {
-        tnef::walk(content, &mut account).is_some()
+        tnef::walk(content, &mut index).is_ok()
     } else if content.starts_with(b"!<arch>\n") {
-        // libclamav 1.4 opens no ar, of which Debian's packages and static libraries are.
+        // libclamav 1.4 does not unpack ar, the format of Debian packages and static libraries.
         content.len() == 8
-    } else if let Some(cpio) = cpio::account(content) {
+    } else if let Some(cpio) = cpio::index(content) {
         return cpio;
     } else {
         true
     };
-    Account { lost: u64::from(!whole), ..account }
+    ArchiveIndex { unaccounted: u64::from(!whole), ..index }
 }
 
-/// Counts what the archives among `layers` hold by their own `accounts` and libclamav did not show. `gzip_length` unpacks the outermost
-/// layer, should it be gzip, as far as the given size, and tells how long it is.
-pub(crate) fn unopened(layers: &[Layer], accounts: &[Account], gzip_length: impl FnOnce(u64) -> Option<u64>) -> u64 {
+/// Counts the members that `indexes` declare and `layers` lack. `gzip_length` unpacks the outermost layer, if it is gzip, up to the
+/// given size and returns its length.
+pub(crate) fn unopened(
+    layers: &[Layer],
+    indexes: &[ArchiveIndex],
+    gzip_length: impl FnOnce(u64) -> Option<u64>,
+) -> u64 {
     let (mut unopened, mut gzip_length) = (0, Some(gzip_length));
-    for (at, (layer, account)) in layers.iter().zip(accounts).enumerate() {
-        unopened += account.lost;
+    for (at, (layer, index)) in layers.iter().zip(indexes).enumerate() {
+        unopened += index.unaccounted;
         let after = layers.get(at + 1..).unwrap_or_default();
         let inside = after.iter().take_while(|inner| inner.depth > layer.depth);
         // Past their cap layers are not listed.
         if layers.len() < MAX_LAYERS {
             let shown = inside.clone().filter(|inner| inner.depth == layer.depth + 1).map(|inner| inner.size);
-            unopened += missing(&account.members, shown);
+            unopened += missing(&index.members, shown);
         }
-        let Some(size) = account.gzip_size else { continue };
+        let Some(size) = index.gzip_size else { continue };
         let shown = inside.map(|inner| inner.size).next().unwrap_or_default();
-        let as_promised = u32::try_from(shown & 0xFFFF_FFFF) == Ok(size);
-        // Several files in a row promise the size of the last one only.
+        let size_matches = u32::try_from(shown & 0xFFFF_FFFF) == Ok(size);
+        // Of several gzip files in a row, the last size counts only the last file.
         let mut after_all = || at == 0 && gzip_length.take().and_then(|length| length(shown)) == Some(shown);
-        unopened += u64::from(!(as_promised || shown == 0 && u64::from(size) <= NEVER_SHOWN_BYTES || after_all()));
+        unopened += u64::from(!(size_matches || shown == 0 && u64::from(size) <= NEVER_SHOWN_BYTES || after_all()));
     }
     unopened
 }
 
-/// Counts the sizes among `promised` that have no counterpart among `shown`.
-fn missing(promised: &[u64], shown: impl Iterator<Item = u64>) -> u64 {
+/// Counts the sizes among `expected` that have no counterpart among `shown`.
+fn missing(expected: &[u64], shown: impl Iterator<Item = u64>) -> u64 {
     let mut open = BTreeMap::<u64, u64>::new();
     for size in shown {
         *open.entry(size).or_default() += 1;
     }
-    let unmatched = promised.iter().filter(|size| match open.get_mut(size) {
+    let unmatched = expected.iter().filter(|size| match open.get_mut(size) {
         Some(left @ 1..) => {
             *left -= 1;
             false
@@ -146,15 +163,15 @@ impl TrimZeros for [u8] {
     }
 }
 
-/// Walks the directory at the end of a zip; `None` when there is none, or it is cut short.
-fn zip(content: &[u8]) -> Option<Account> {
+/// Reads the central directory of a zip; `None` when it is missing or truncated.
+fn zip(content: &[u8]) -> Option<ArchiveIndex> {
     let from = content.len().saturating_sub(ZIP_END + ZIP_COMMENT);
     let end = from + content.get(from..)?.windows(4).rposition(|bytes| bytes == b"PK\x05\x06")?;
     let (mut entries, mut size) = (u64::from(number16(content, end + 10)?), u64::from(number32(content, end + 12)?));
     let comment = usize::from(number16(content, end + 20)?);
     content.get(..end + ZIP_END + comment)?;
     let mut directory_end = end as u64;
-    // Too large for the fields: a second end record before a locator holds the numbers.
+    // Zip64: a second end record before a locator holds the numbers.
     if entries == 0xFFFF || size == 0xFFFF_FFFF || number32(content, end + 16)? == 0xFFFF_FFFF {
         let locator = end.checked_sub(20)?;
         if content.get(locator..)?.starts_with(b"PK\x06\x07") {
@@ -165,7 +182,7 @@ fn zip(content: &[u8]) -> Option<Account> {
         }
     }
     let mut at = usize::try_from(directory_end.checked_sub(size)?).ok()?;
-    let mut account = Account::default();
+    let mut index = ArchiveIndex::default();
     for _ in 0..entries {
         content.get(at..)?.starts_with(b"PK\x01\x02").then_some(())?;
         let (flags, method) = (number16(content, at + 8)?, number16(content, at + 10)?);
@@ -175,21 +192,21 @@ fn zip(content: &[u8]) -> Option<Account> {
         if unpacked == 0xFFFF_FFFF {
             unpacked = large_size(content.get(extra_at..extra_at + extra)?).unwrap_or(unpacked);
         }
-        // libclamav tells of encryption by itself.
+        // libclamav reports encryption itself.
         let encrypted = flags & 1 != 0;
         if !encrypted && packed > 0 && unpacked > NEVER_SHOWN_BYTES {
             if ZIP_METHODS.contains(&method) {
-                account.members.push(unpacked);
+                index.members.push(unpacked);
             } else {
-                account.lost += 1;
+                index.unaccounted += 1;
             }
         }
         at = extra_at + extra + comment?;
     }
-    Some(account)
+    Some(index)
 }
 
-/// The size of a member whose entry has no room for it: the first number of the extra field 1.
+/// The zip64 size of a member: the first number of the extra field 1.
 fn large_size(mut extra: &[u8]) -> Option<u64> {
     loop {
         let (id, length) = (number16(extra, 0)?, number16(extra, 2)?);
@@ -200,7 +217,7 @@ fn large_size(mut extra: &[u8]) -> Option<u64> {
     }
 }
 
-/// Whether a bzip2 file has its end mark, which stands at any bit, before a sum of 32 bits and less than a byte of padding.
+/// Whether a bzip2 file has its end mark, which starts at any bit, before a sum of 32 bits and less than a byte of padding.
 fn bzip2_ends(content: &[u8]) -> bool {
     const MARK: u128 = 0x1772_4538_5090;
     let tail = content.last_chunk::<11>();
@@ -241,25 +258,25 @@ mod tests {
 
     #[test]
     fn a_zip_counts_its_members_save_those_never_shown() {
-        let members = Account { members: vec![12, 13], ..Account::default() };
-        assert_eq!(account(&archive(&[b"first member", b"second member", b"tiny", b""])), members);
-        assert_eq!(account(&archive(&[])), Account::default());
+        let members = ArchiveIndex { members: vec![12, 13], ..ArchiveIndex::default() };
+        assert_eq!(index(&archive(&[b"first member", b"second member", b"tiny", b""])), members);
+        assert_eq!(index(&archive(&[])), ArchiveIndex::default());
     }
 
     #[test]
-    fn a_zip_without_its_end_or_with_foreign_packing_has_lost_something() {
+    fn a_truncated_zip_or_unknown_method_is_unaccounted() {
         let whole = archive(&[b"first member", b"second member"]);
         for length in 4..whole.len() {
-            assert!(account(&whole[..length]).lost > 0, "{length} of {} bytes", whole.len());
+            assert!(index(&whole[..length]).unaccounted > 0, "{length} of {} bytes", whole.len());
         }
         let mut foreign = whole.clone();
         let directory = foreign.windows(4).position(|bytes| bytes == b"PK\x01\x02").unwrap();
         foreign[directory + 10] = 93;
-        assert_eq!(account(&foreign), Account { lost: 1, members: vec![13], gzip_size: None });
+        assert_eq!(index(&foreign), ArchiveIndex { unaccounted: 1, members: vec![13], gzip_size: None });
     }
 
     #[test]
-    fn what_was_promised_must_be_shown_in_its_size() {
+    fn expected_members_must_be_shown_in_their_size() {
         assert_eq!(missing(&[10, 10, 20], [20, 10, 10, 5].into_iter()), 0);
         assert_eq!(missing(&[10, 10, 20], [10, 20].into_iter()), 1);
         assert_eq!(missing(&[300], [50].into_iter()), 1);
@@ -284,15 +301,15 @@ mod tests {
         #[test]
         fn no_bytes_panic_it(mark in prop::sample::select(&MARKS[..]), bytes: Vec<u8>, fill: u8, length in 0_usize..200) {
             for filling in [fill, 0, 1, 0xFF] {
-                account(&[mark, &vec![filling; length], &bytes].concat());
-                account(&[mark, &bytes, b"PK\x05\x06", &vec![filling; length]].concat());
+                index(&[mark, &vec![filling; length], &bytes].concat());
+                index(&[mark, &bytes, b"PK\x05\x06", &vec![filling; length]].concat());
             }
         }
     }
 
     #[test]
-    fn what_is_no_archive_has_nothing_to_say() {
-        assert_eq!(account(b"just some words"), Account::default());
-        assert_eq!(account(b""), Account::default());
+    fn what_is_no_archive_has_an_empty_index() {
+        assert_eq!(index(b"just some words"), ArchiveIndex::default());
+        assert_eq!(index(b""), ArchiveIndex::default());
     }
 }

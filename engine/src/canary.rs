@@ -1,7 +1,7 @@
-//! The canary: a file that a working engine must find something in.
+//! The canary: a file in which a working engine must find something.
 //!
 //! A zip of two members: the EICAR test file, which the definitions may know, and bytes that only this load's own
-//! signature knows. So an engine is provable even when its definitions do not know EICAR or trust it (`.fp`, `.ign2`).
+//! signature knows. So an engine can be tested even when its definitions have no signature for EICAR or trust it (`.fp`, `.ign2`).
 
 use std::io::{self, Cursor, Write};
 

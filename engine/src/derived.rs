@@ -1,8 +1,8 @@
-//! What libclamav matches on without telling of it as a layer.
+//! Content that libclamav matches on without reporting it as a layer.
 //!
 //! HTML without its comments and tags, scripts taken out of it, text in lower case, macros of documents, the headers of an installer:
-//! libclamav writes them to files of its own and has its matchers run on them, those for digests too, but tells no inspector. Each time
-//! the probe for everything matches, the file that it matched on is looked at.
+//! libclamav writes them to files of its own and runs its matchers on them, hash matchers included, but does not call the file
+//! inspection callback. Each time the generic probe matches, the file that it matched on is hashed.
 //!
 //! Source: the callers of `cli_scan_desc` and `cli_scan_fmap` in libclamav 1.4 (`scanners.c`, `nsis/nulsft.c`).
 
@@ -18,20 +18,20 @@ use nacre_engine_protocol::Digests;
 use sha1::Sha1;
 use sha2::Sha256;
 
-/// Most contents that are told. A record keeps fewer.
+/// Most contents that are reported. A record keeps fewer.
 const MAX_DERIVED: usize = 1_000;
 
 /// Bytes that are read at once.
 const PIECE: usize = 64 << 10;
 
-/// What was matched on and is no layer.
+/// Content that was matched on and is no layer.
 #[derive(Debug, Default)]
 pub(crate) struct Derived {
-    /// What was found, at most a thousand.
+    /// Its digests, at most [`MAX_DERIVED`].
     pub(crate) found: Vec<Digests>,
-    /// Number of matches on what cannot be read, or is too much to tell.
+    /// Number of matches on content that cannot be read or is past the cap.
     pub(crate) unread: u64,
-    /// SHA-256 of what is told already.
+    /// SHA-256 of layers and of reported contents.
     known: HashSet<[u8; 32]>,
     /// Device and inode of the object itself, which stays open.
     object: Option<(u64, u64)>,
@@ -48,15 +48,15 @@ impl Derived {
         self.known.insert(sha256);
     }
 
-    /// Takes down what was matched on; `None` where it is no file.
+    /// Records the content that was matched on; `None` when it is no file.
     pub(crate) fn matched_on(&mut self, file: Option<&File>) {
-        match file.map(|file| self.look(file)) {
+        match file.map(|file| self.digest(file)) {
             Some(Ok(())) => {}
             None | Some(Err(_)) => self.unread += 1,
         }
     }
 
-    fn look(&mut self, file: &File) -> io::Result<()> {
+    fn digest(&mut self, file: &File) -> io::Result<()> {
         let metadata = file.metadata()?;
         if self.object == Some((metadata.dev(), metadata.ino())) {
             return Ok(());
@@ -86,7 +86,7 @@ impl Derived {
     }
 }
 
-/// Reads a file by position: libclamav has its own in it.
+/// Reads a file by offset: libclamav uses the descriptor's position.
 fn read(file: &File, mut take: impl FnMut(&[u8])) -> io::Result<()> {
     let (mut piece, mut at) = (vec![0; PIECE], 0);
     loop {
@@ -115,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_is_no_layer_is_told_and_once() {
+    fn only_content_of_no_layer_is_reported_once() {
         let mut derived = Derived::default();
         let object = file(b"object");
         derived.is_object(&object);

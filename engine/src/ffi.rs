@@ -38,7 +38,7 @@ struct ScanOptions {
 const GENERAL: u32 = 0x1 | 0x4;
 /// Every `CL_SCAN_PARSE_*`, as clamscan does.
 const PARSE: u32 = 0x1FFF;
-/// `CL_SCAN_HEURISTIC_EXCEEDS_MAX | _ENCRYPTED_ARCHIVE | _ENCRYPTED_DOC`: what cannot be looked into must be told.
+/// `CL_SCAN_HEURISTIC_EXCEEDS_MAX | _ENCRYPTED_ARCHIVE | _ENCRYPTED_DOC`: content that cannot be scanned must be reported.
 const HEURISTIC: u32 = 0x4 | 0x40 | 0x80;
 /// `CL_DB_STDOPT`.
 const DATABASE_OPTIONS: c_uint = 0x2 | 0x8 | 0x2000;
@@ -116,7 +116,7 @@ impl fmt::Display for Code {
     }
 }
 
-/// Numbers and paths that an engine can be told (`enum cl_engine_field`).
+/// Settings of an engine (`enum cl_engine_field`).
 #[derive(Clone, Copy, Debug)]
 #[repr(u32)]
 pub(crate) enum Field {
@@ -130,7 +130,7 @@ pub(crate) enum Field {
     MaxFiles = 3,
     /// Where libclamav may write.
     TemporaryDirectory = 13,
-    /// Bytes of a file in which a program is looked for.
+    /// Bytes of a file searched for an embedded program.
     MaxEmbeddedProgram = 18,
     /// Bytes of HTML that are normalised.
     MaxHtmlNormalize = 19,
@@ -138,13 +138,13 @@ pub(crate) enum Field {
     MaxHtmlNoTags = 20,
     /// Bytes of a script that are normalised.
     MaxScriptNormalize = 21,
-    /// Bytes of a file whose type is looked at again as an archive.
+    /// Bytes of a file whose type is checked again as an archive.
     MaxZipTypeAgain = 22,
     /// Whether the cache of clean files is off.
     DisableCache = 25,
     /// Milliseconds.
     MaxScanTime = 31,
-    /// Bytes of a file in which regular expressions are looked for.
+    /// Bytes of a file searched by regular expressions.
     PcreMaxFileSize = 34,
 }
 
@@ -158,7 +158,7 @@ pub(crate) struct Library {
 }
 
 impl Library {
-    /// Initialises libclamav and begins to listen to its messages.
+    /// Initialises libclamav and registers the message callback.
     ///
     /// # Errors
     /// libclamav's.
@@ -256,7 +256,7 @@ impl Engine {
 
     /// Scans an open file in all-match mode; returns libclamav's code and the bytes scanned over all layers.
     ///
-    /// What was found is told to [`observation`]. `CL_EARG` unless compiled: libclamav itself would answer
+    /// Findings are recorded by [`observation`]. `CL_EARG` unless compiled: libclamav itself would return
     /// "clean".
     pub(crate) fn scan(&self, file: &File) -> (Code, u64) {
         if !self.compiled {
@@ -330,10 +330,10 @@ pub(crate) fn exit_at_once(status: i32) -> ! {
     unsafe { nix::libc::_exit(status) }
 }
 
-/// Asks the kernel to keep whole pages of this process in huge ones, at once where it can. Refusals are passed over.
+/// Asks the kernel to keep whole pages of this process in huge ones, at once where it can. Refusals are ignored.
 pub(crate) fn ask_for_huge_pages(addresses: Range<usize>) {
     for advice in [nix::libc::MADV_HUGEPAGE, nix::libc::MADV_COLLAPSE] {
-        // SAFETY: neither advice changes content, protection or what is mapped; where nothing is, the kernel answers an error.
+        // SAFETY: neither advice changes content, protection or what is mapped; where nothing is mapped, the kernel returns an error.
         unsafe { nix::libc::madvise(ptr::without_provenance_mut(addresses.start), addresses.len(), advice) };
     }
 }
@@ -353,15 +353,15 @@ unsafe fn bytes(pointer: &*const c_char) -> &[u8] {
 extern "C" fn on_message(severity: c_int, _full: *const c_char, text: *const c_char, _context: *mut c_void) {
     // SAFETY: libclamav passes null or a terminated string that outlives the call.
     let text = unsafe { bytes(&text) };
-    observation::tell(|observation| observation.message(severity, text));
+    observation::record(|observation| observation.message(severity, text));
 }
 
 extern "C" fn on_alert(descriptor: c_int, name: *const c_char, _context: *mut c_void) {
     // SAFETY: libclamav passes null or a terminated string that outlives the call.
     let name = unsafe { bytes(&name) };
-    // SAFETY: a descriptor that libclamav tells is open during the call, and is not closed here.
+    // SAFETY: a descriptor that libclamav passes is open during the call, and is not closed here.
     let matched = (descriptor >= 0).then(|| ManuallyDrop::new(unsafe { File::from_raw_fd(descriptor) }));
-    observation::tell(|observation| observation.alert(name, matched.as_deref()));
+    observation::record(|observation| observation.alert(name, matched.as_deref()));
 }
 
 extern "C" fn on_layer(
@@ -386,6 +386,6 @@ extern "C" fn on_layer(
         // SAFETY: in 1.4 the buffer holds `size` bytes and is neither written nor freed during the call.
         Some(unsafe { slice::from_raw_parts(content.cast::<u8>(), size) })
     };
-    observation::tell(|observation| observation.layer(file_type, content, depth));
+    observation::record(|observation| observation.layer(file_type, content, depth));
     Code::SUCCESS.0
 }

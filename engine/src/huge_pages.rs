@@ -1,6 +1,6 @@
-//! Lays what is loaded out in huge pages, so that forking over it is cheap.
+//! Moves the loaded engine to huge pages, so that forks are cheap.
 //!
-//! A fork copies the page tables and an exit takes them down again: with small pages that took 9 ms of each object's scan over a
+//! A fork copies the page tables and an exit frees them: with small pages that took 9 ms of each object's scan over a
 //! million signatures, with huge ones less than 1 ms. Linux shares them copy-on-write as it does small ones.
 
 use std::{fs, ops::Range};
@@ -10,19 +10,18 @@ use crate::ffi;
 /// Bytes of a huge page where pages have 4 KiB, as on x86-64 and most of `AArch64`.
 const HUGE_PAGE: usize = 2 << 20;
 
-/// Bytes of memory from which on it is worth it: an engine of a few signatures would take longer to be laid out than to be forked, and a
-/// multiple of its memory.
+/// Least bytes of memory to move: for an engine of a few signatures the move takes longer than a fork, and a multiple of its memory.
 const WORTH_IT: u64 = 64 << 20;
 
-/// Brings the memory that this process has allocated into huge pages, as far as the kernel does that: Linux 6.1 at once, an elder one
-/// in its own time. Changes nothing else, so what the kernel refuses is passed over.
+/// Asks the kernel to move this process's allocated memory to huge pages: Linux 6.1 does it at once, an older one later. Refusals
+/// are ignored, since nothing else changes.
 pub(crate) fn lay_out() {
     if resident() >= WORTH_IT {
         lay_out_all();
     }
 }
 
-/// Bytes of this process in memory; as many as can be where the kernel does not tell.
+/// Resident memory of this process in bytes; [`u64::MAX`] when the kernel does not report it.
 fn resident() -> u64 {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
     let kib =
@@ -74,7 +73,7 @@ mod tests {
     }
 
     #[test]
-    fn the_kernel_tells_how_much_is_in_memory() {
+    fn the_kernel_reports_resident_memory() {
         let before = resident();
         let content = vec![1_u8; 64 << 20];
         let after = resident();
@@ -82,7 +81,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_laid_out_anew_keeps_its_content() {
+    fn moved_memory_keeps_its_content() {
         let content: Vec<u8> = (0..8 << 20).map(|place: u32| (place % 251) as u8).collect();
         lay_out_all();
         assert!(content.iter().zip(0_u32..).all(|(byte, place)| u32::from(*byte) == place % 251));

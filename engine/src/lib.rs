@@ -1,11 +1,10 @@
 //! Nacre's scanning engine: libclamav behind a pipe, and nothing else.
 //!
 //! Speaks `nacre-engine-protocol` over stdin and stdout, in the private directory that it was started in. Has no
-//! network, no credentials, no settings. Exits 0 at the end of its input.
+//! network access, no credentials, no settings. Exits 0 at the end of its input.
 
 mod archive;
 mod canary;
-mod crew;
 mod derived;
 mod ffi;
 mod huge_pages;
@@ -17,6 +16,7 @@ mod probes;
 mod proof;
 mod sandbox;
 mod worker;
+mod worker_pool;
 mod zygote;
 
 use std::{
@@ -28,12 +28,12 @@ use std::{
 
 use nacre_engine_protocol::Outcome;
 
-/// What a worker does before its scan, once it is confined; an outcome takes the place of the scan's. For tests of the sandbox.
-pub type Interlude = fn(&File) -> Option<Outcome>;
+/// Runs in a confined worker before its scan; a returned outcome replaces the scan. For tests of the sandbox.
+pub type WorkerHook = fn(&File) -> Option<Outcome>;
 
-/// The whole program.
-pub fn main(interlude: Option<Interlude>) -> ExitCode {
-    match run(interlude) {
+/// Runs the engine.
+pub fn main(hook: Option<WorkerHook>) -> ExitCode {
+    match run(hook) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("nacre-engine: {error}");
@@ -42,14 +42,14 @@ pub fn main(interlude: Option<Interlude>) -> ExitCode {
     }
 }
 
-fn run(interlude: Option<Interlude>) -> Result<(), String> {
+fn run(hook: Option<WorkerHook>) -> Result<(), String> {
     let sandbox = sandbox::Sandbox::confine_zygote().map_err(|error| format!("cannot confine itself: {error}"))?;
     let library = ffi::Library::start().map_err(|code| format!("cannot start libclamav: {code}"))?;
-    let crew = crew::Crew::new(sandbox);
-    let crew = crew.map_err(|error| format!("cannot create tmp/ in the current directory: {error}"))?;
-    // Not by way of std's buffer, which poll(2) does not see.
+    let pool = worker_pool::WorkerPool::new(sandbox);
+    let pool = pool.map_err(|error| format!("cannot create tmp/ in the current directory: {error}"))?;
+    // Unbuffered: poll(2) does not see std's buffer.
     let requests = io::stdin().as_fd().try_clone_to_owned();
     let requests = PipeReader::from(requests.map_err(|error| format!("cannot read requests: {error}"))?);
-    let served = zygote::Zygote::new(library, crew, requests, interlude).serve();
+    let served = zygote::Zygote::new(library, pool, requests, hook).serve();
     served.map_err(|error| format!("cannot go on serving: {error}"))
 }

@@ -15,7 +15,7 @@ use crate::{
     archive::unopened,
     ffi::{Code, Engine, Field, Library},
     huge_pages,
-    observation::{Observation, observe, tell},
+    observation::{Observation, observe, record},
     probes::{self, Probes},
 };
 
@@ -35,10 +35,10 @@ pub(crate) struct LoadedEngine {
     pub(crate) compile_time: Duration,
 }
 
-/// What one scan saw.
+/// The result of one scan.
 #[derive(Debug)]
-pub(crate) struct Sighting {
-    /// What is told to the asking side.
+pub(crate) struct ScanObservation {
+    /// The report for the client.
     pub(crate) report: Report,
     /// Whether the canary's own signature alerted.
     pub(crate) canary: bool,
@@ -48,7 +48,7 @@ impl LoadedEngine {
     /// Loads every database of `directory`, then the probes, and compiles them. libclamav may write to `scratch`.
     ///
     /// # Errors
-    /// [`FailureCode::LoadFailed`] with libclamav's words; [`FailureCode::Internal`] when the probes cannot be made.
+    /// [`FailureCode::LoadFailed`] with libclamav's messages; [`FailureCode::Internal`] when the probes cannot be made.
     pub(crate) fn load(library: &Library, directory: &CStr, scratch: &Path) -> Result<Self, Failure> {
         let probes = Probes::new().map_err(|error| internal("no randomness", &error))?;
         let probes_file = scratch.join("probes.ldb");
@@ -86,8 +86,8 @@ impl LoadedEngine {
     ///
     /// # Errors
     /// [`FailureCode::Internal`] when `scratch` is not usable or a setting is refused; [`FailureCode::WorkerDied`] when
-    /// something that libclamav told was lost.
-    pub(crate) fn scan(&mut self, file: &File, limits: &Limits, scratch: &Path) -> Result<Sighting, Failure> {
+    /// the observation is incomplete.
+    pub(crate) fn scan(&mut self, file: &File, limits: &Limits, scratch: &Path) -> Result<ScanObservation, Failure> {
         // Without a usable directory libclamav would call every object clean.
         let trial = scratch.join("trial");
         fs::write(&trial, [0]).and_then(|()| fs::remove_file(&trial)).map_err(|e| internal("no scratch space", &e))?;
@@ -95,16 +95,16 @@ impl LoadedEngine {
 
         let started = Instant::now();
         let ((code, bytes_scanned), seen) = observe(|| {
-            tell(|observation| observation.derived.is_object(file));
+            record(|observation| observation.derived.is_object(file));
             self.engine.scan(file)
         });
         if seen.incomplete {
-            let message = "not all that libclamav told could be taken down".to_owned();
+            let message = "not every report of libclamav could be recorded".to_owned();
             return Err(Failure { code: FailureCode::WorkerDied, message });
         }
-        let unopened = unopened(&seen.layers, &seen.accounts, |bound| gzip_length(file, bound));
+        let unopened = unopened(&seen.layers, &seen.indexes, |bound| gzip_length(file, bound));
         let alerts = self.probes.sort(seen.alerts);
-        // Probes alone make libclamav answer "virus".
+        // Probes alone make libclamav return CL_VIRUS.
         let only_probes = alerts.targets != 0
             && alerts.signatures.is_empty()
             && alerts.limits_exceeded.is_empty()
@@ -125,7 +125,7 @@ impl LoadedEngine {
             bytes_scanned,
             duration_ms: milliseconds(started.elapsed()),
         };
-        Ok(Sighting { report, canary: alerts.canary })
+        Ok(ScanObservation { report, canary: alerts.canary })
     }
 
     fn configure(&mut self, limits: &Limits, scratch: &Path) -> Result<(), Failure> {
@@ -138,8 +138,8 @@ impl LoadedEngine {
             (Field::MaxFiles, limits.max_files.into()),
             (Field::MaxRecursion, limits.max_recursion.into()),
             (Field::MaxScanTime, limits.max_scan_time_ms.into()),
-            // Past these, libclamav passes over matchers without a word: padding would make malware clean. A file that is
-            // within its size is looked at in every way.
+            // Past these limits libclamav skips matchers without a message: padding would make malware clean. A file within the
+            // size limit is scanned by all of them.
             (Field::MaxEmbeddedProgram, limits.max_file_size),
             (Field::MaxHtmlNormalize, limits.max_file_size),
             (Field::MaxHtmlNoTags, limits.max_file_size),
@@ -168,7 +168,7 @@ pub(crate) fn milliseconds(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// Says that the engine could not do its own part.
+/// A failure of the engine itself.
 pub(crate) fn internal(what: &str, cause: &impl ToString) -> Failure {
     Failure { code: FailureCode::Internal, message: format!("{what}: {}", cause.to_string()) }
 }

@@ -1,4 +1,4 @@
-//! Lines from a pipe that is read as far as it has something, and never waited for.
+//! Messages from a pipe, read as they become available.
 
 use std::io::Read;
 
@@ -21,7 +21,7 @@ impl<R: Read> Lines<R> {
         Self { source, pending: Vec::new(), closed: false }
     }
 
-    /// Reads what is there, or the end; waits when there is neither.
+    /// Reads available bytes or the end; blocks when there is neither.
     ///
     /// # Errors
     /// The pipe's; [`LineError::Unbounded`] for an endless line.
@@ -36,7 +36,7 @@ impl<R: Read> Lines<R> {
         Ok(())
     }
 
-    /// Whether the other side has closed the pipe; what it wrote before may not have been taken yet.
+    /// Whether the other side has closed the pipe. Messages from before may be left.
     pub(crate) fn is_closed(&self) -> bool {
         self.closed
     }
@@ -84,7 +84,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_that_is_cut_short_or_endless_is_told() {
+    fn a_truncated_or_endless_line_is_an_error() {
         assert!(matches!(all(b"1\n22"), (found, Some(LineError::Unbounded)) if found == [1]));
         assert!(matches!(all(&vec![b'1'; MAX_LINE_BYTES]), (_, Some(LineError::Unbounded))));
         assert!(matches!(all(b"x\n"), (_, Some(LineError::Malformed(_)))));

@@ -1,4 +1,4 @@
-//! The one file that a scan is about, in the private directory.
+//! The file to scan, in the private directory.
 
 use std::{
     fs::{File, OpenOptions},
@@ -14,12 +14,12 @@ pub(crate) fn is_plain_name(name: &str) -> bool {
     !(name.is_empty() || name == "." || name == ".." || name.contains(['/', '\0']))
 }
 
-/// Opens a regular file, and no link to anywhere else.
+/// Opens a regular file without following a symbolic link.
 ///
 /// # Errors
 /// The operating system's; [`io::ErrorKind::InvalidInput`] for what is no regular file.
 pub(crate) fn open(path: &Path) -> io::Result<File> {
-    // Without O_NONBLOCK a named pipe would hold us up for ever. std adds O_CLOEXEC.
+    // Without O_NONBLOCK a named pipe would block forever. std adds O_CLOEXEC.
     let file = OpenOptions::new().read(true).custom_flags(O_NOFOLLOW | O_NONBLOCK).open(path)?;
     if file.metadata()?.is_file() {
         return Ok(file);

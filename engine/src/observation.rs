@@ -1,4 +1,4 @@
-//! What libclamav tells while it works, collected for whoever asked it to.
+//! Collects what libclamav reports through its callbacks.
 //!
 //! libclamav calls back on the thread that it works on, so the running observation is that thread's own. Collecting
 //! never unwinds into libclamav and never grows beyond its caps.
@@ -17,7 +17,7 @@ use sha1::Sha1;
 use sha2::Sha256;
 
 use crate::{
-    archive::{Account, account},
+    archive::{ArchiveIndex, index},
     derived::Derived,
     probes::is_generic_probe,
 };
@@ -33,36 +33,36 @@ thread_local! {
     static CURRENT: RefCell<Option<Observation>> = const { RefCell::new(None) };
 }
 
-/// Everything told during one piece of work.
+/// Everything reported during one scan or load.
 #[derive(Debug, Default)]
 pub(crate) struct Observation {
     /// Names of all signatures that matched, our own probes among them.
     pub(crate) alerts: BTreeSet<String>,
     /// The layers, at most [`MAX_LAYERS`].
     pub(crate) layers: Vec<Layer>,
-    /// What each of them says of itself.
-    pub(crate) accounts: Vec<Account>,
+    /// The archive index of each layer.
+    pub(crate) indexes: Vec<ArchiveIndex>,
     /// Number of layers, those past the cap included.
     pub(crate) layer_count: u64,
-    /// What else it matched on.
+    /// Other content that libclamav matched on.
     pub(crate) derived: Derived,
     /// Messages of severity warning and above, at most a hundred.
     pub(crate) messages: Vec<Message>,
-    /// Something told could not be taken down: the observation is incomplete.
+    /// Something could not be recorded.
     pub(crate) incomplete: bool,
 }
 
-/// Does `work` and returns with its result what libclamav told meanwhile.
+/// Runs `work` and returns its result and what libclamav reported meanwhile.
 pub(crate) fn observe<T>(work: impl FnOnce() -> T) -> (T, Observation) {
     CURRENT.set(Some(Observation::default()));
     let done = work();
     (done, CURRENT.take().unwrap_or_default())
 }
 
-/// Hands the running observation to `event`; without one nobody listens. Never unwinds.
-pub(crate) fn tell(event: impl FnOnce(&mut Observation)) {
-    let told = catch_unwind(AssertUnwindSafe(|| CURRENT.with_borrow_mut(|current| current.as_mut().map(event))));
-    if let Err(panic) = told {
+/// Applies `event` to the running observation, if there is one. Never unwinds.
+pub(crate) fn record(event: impl FnOnce(&mut Observation)) {
+    let outcome = catch_unwind(AssertUnwindSafe(|| CURRENT.with_borrow_mut(|current| current.as_mut().map(event))));
+    if let Err(panic) = outcome {
         // The payload's own destructor might panic again, on the way into libclamav.
         mem::forget(panic);
         CURRENT.with(|current| {
@@ -76,31 +76,31 @@ pub(crate) fn tell(event: impl FnOnce(&mut Observation)) {
 }
 
 impl Observation {
-    /// Takes down the name of a signature that matched, and what it matched on, where that is a file.
+    /// Records the name of a signature that matched, and the file that it matched on, if any.
     pub(crate) fn alert(&mut self, name: &[u8], matched: Option<&File>) {
-        // Matches once on everything that is matched on at all.
+        // The generic probe matches once on all content that reaches the matcher.
         if is_generic_probe(name) {
             self.derived.matched_on(matched);
         }
-        // What libclamav and we ourselves tell about the scan is never dropped.
+        // Alerts about the scan itself are never dropped.
         let about_the_scan = name.starts_with(b"Nacre.") || name.starts_with(b"Heuristics.");
         if about_the_scan || self.alerts.len() < MAX_ALERTS {
             self.alerts.insert(String::from_utf8_lossy(name).into_owned());
         }
     }
 
-    /// Takes down a layer. Content that libclamav could not read leaves the observation incomplete.
+    /// Records a layer. Content that libclamav could not read leaves the observation incomplete.
     pub(crate) fn layer(&mut self, file_type: &[u8], content: Option<&[u8]>, depth: u32) {
         self.layer_count += 1;
         let Some(content) = content else {
             self.incomplete = true;
             return;
         };
-        // An archive bomb must not fill the report; the count still tells that layers are missing from it.
+        // An archive bomb must not fill the report; the count still shows that layers are missing.
         if self.layers.len() >= MAX_LAYERS {
             return;
         }
-        self.accounts.push(account(content));
+        self.indexes.push(index(content));
         let sha256 = Sha256::digest(content);
         self.derived.is_layer(sha256.into());
         self.layers.push(Layer {
@@ -113,7 +113,7 @@ impl Observation {
         });
     }
 
-    /// Takes down a message of severity `CL_MSG_WARN` (64) or `CL_MSG_ERROR` (128); drops lesser ones.
+    /// Records a message of severity `CL_MSG_WARN` (64) or `CL_MSG_ERROR` (128); drops lesser ones.
     pub(crate) fn message(&mut self, severity: i32, text: &[u8]) {
         let severity = match severity {
             ..64 => return,
@@ -144,12 +144,12 @@ mod tests {
     fn the_caps_hold_and_the_count_goes_on() {
         let ((), seen) = observe(|| {
             for _ in 0..MAX_LAYERS + 5 {
-                tell(|o| o.layer(b"CL_TYPE_ANY", Some(b"x"), 1));
+                record(|o| o.layer(b"CL_TYPE_ANY", Some(b"x"), 1));
             }
             for _ in 0..200 {
-                tell(|o| o.message(64, "é".repeat(400).as_bytes()));
+                record(|o| o.message(64, "é".repeat(400).as_bytes()));
             }
-            tell(|o| o.message(128, b"the one that matters\n"));
+            record(|o| o.message(128, b"the one that matters\n"));
         });
         assert_eq!(seen.layers.len(), MAX_LAYERS);
         assert_eq!(seen.layer_count, MAX_LAYERS as u64 + 5);
@@ -163,29 +163,29 @@ mod tests {
     fn a_flood_of_matches_hides_nothing_about_the_scan() {
         let ((), seen) = observe(|| {
             for n in 0..10_000 {
-                tell(|o| o.alert(format!("Known.Pattern.{n}").as_bytes(), None));
+                record(|o| o.alert(format!("Known.Pattern.{n}").as_bytes(), None));
             }
-            tell(|o| o.alert(b"Heuristics.Limits.Exceeded.MaxFiles", None));
-            tell(|o| o.alert(b"Nacre.0000000000000000.Target.0", None));
+            record(|o| o.alert(b"Heuristics.Limits.Exceeded.MaxFiles", None));
+            record(|o| o.alert(b"Nacre.0000000000000000.Target.0", None));
         });
         assert_eq!(seen.alerts.len(), MAX_ALERTS + 2);
     }
 
     #[test]
-    fn a_panic_in_a_callback_is_held_and_told() {
-        let ((), seen) = observe(|| tell(|_| panic!("held")));
+    fn a_panic_in_a_callback_is_caught_and_recorded() {
+        let ((), seen) = observe(|| record(|_| panic!("held")));
         assert!(seen.incomplete);
     }
 
     #[test]
-    fn unread_content_is_told() {
-        let ((), seen) = observe(|| tell(|o| o.layer(b"CL_TYPE_ANY", None, 0)));
+    fn unread_content_is_recorded() {
+        let ((), seen) = observe(|| record(|o| o.layer(b"CL_TYPE_ANY", None, 0)));
         assert!(seen.incomplete);
     }
 
     #[test]
-    fn what_is_told_to_nobody_is_dropped() {
-        tell(|o| o.alert(b"lost", None));
+    fn reports_outside_an_observation_are_dropped() {
+        record(|o| o.alert(b"lost", None));
         let ((), seen) = observe(|| ());
         assert!(seen.alerts.is_empty());
     }

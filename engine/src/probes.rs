@@ -10,9 +10,8 @@ use std::{collections::BTreeSet, fmt::Write as _};
 
 /// Number of matcher targets, 0 to 14; 8 is unused but loads.
 pub(crate) const TARGETS: u16 = 15;
-/// Target of text. One signature with an offset from the end makes libclamav look at all text in another way: whole, with digests,
-/// and by the size of what it made of it. Every daily has such signatures; what an engine with fewer signatures sees must not depend
-/// on it.
+/// Target of text. One signature with an offset from the end makes libclamav scan all text differently: whole, with hashes, and by the
+/// normalised size. Every daily has such signatures; an engine with fewer signatures must scan the same way.
 const TEXT: u16 = 7;
 /// Number of signatures that [`Probes::signatures`] holds.
 pub(crate) const SIGNATURES: u32 = TARGETS as u32 + 1;
@@ -29,7 +28,7 @@ pub(crate) struct Probes {
     signatures: String,
 }
 
-/// Alerts, told apart by what they are.
+/// Alerts by kind.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct SortedAlerts {
     /// Bit set of the targets whose probes alerted.
@@ -45,7 +44,7 @@ pub(crate) struct SortedAlerts {
 }
 
 impl Probes {
-    /// Makes probes that nobody can know.
+    /// Makes probes with random names and patterns.
     ///
     /// # Errors
     /// When the operating system has no randomness.
@@ -76,7 +75,7 @@ impl Probes {
         &self.canary
     }
 
-    /// Tells the probes' alerts from the definitions', and both from libclamav's own about limits and encryption.
+    /// Separates alerts of probes, of the definitions, and of libclamav about limits and encryption.
     pub(crate) fn sort(&self, alerts: BTreeSet<String>) -> SortedAlerts {
         let mut sorted = SortedAlerts::default();
         for alert in alerts {
@@ -119,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn alerts_are_told_apart() {
+    fn alerts_are_sorted_by_kind() {
         let probes = Probes::new().unwrap();
         let own = |name: &str| format!("{}{name}", probes.prefix);
         let alerts = [

@@ -1,4 +1,4 @@
-//! Proves a loaded engine: a worker must find the canary.
+//! Tests a loaded engine: a worker must find the canary.
 
 use std::{fs, os::fd::BorrowedFd, path::Path, time::Duration};
 
@@ -7,21 +7,21 @@ use sha2::{Digest, Sha256};
 
 use crate::{
     canary,
-    crew::Crew,
     library::{LoadedEngine, internal, milliseconds},
     worker::Job,
+    worker_pool::WorkerPool,
 };
 
 /// Time for the canary's scan; it takes milliseconds.
 const CANARY_DEADLINE: Duration = Duration::from_secs(30);
 
-/// Has a worker of an idle crew find the canary; returns what the definitions themselves found in it.
+/// Scans the canary in a worker of an idle pool and returns what the definitions themselves found in it.
 ///
 /// # Errors
 /// [`FailureCode::CanaryFailed`]; [`FailureCode::Internal`] when it could not be tried.
 pub(crate) fn prove(
     engine: &mut LoadedEngine,
-    crew: &mut Crew,
+    pool: &mut WorkerPool,
     scratch: &Path,
     answers: BorrowedFd<'_>,
 ) -> Result<Report, Failure> {
@@ -36,12 +36,14 @@ pub(crate) fn prove(
         deadline_ms: milliseconds(CANARY_DEADLINE),
     };
     let work = |job: Job<'_>| match engine.scan(job.file, job.limits, job.scratch) {
-        Ok(sighting) if !sighting.canary => Outcome::Failed(canary_failed("its own signature did not match".into())),
-        Ok(sighting) => Outcome::Scanned(sighting.report),
+        Ok(observation) if !observation.canary => {
+            Outcome::Failed(canary_failed("its own signature did not match".into()))
+        }
+        Ok(observation) => Outcome::Scanned(observation.report),
         Err(failure) => Outcome::Failed(failure),
     };
-    crew.put_to_work(&Request { id: 0, command: job }, CANARY_DEADLINE, work)?;
-    match ended(crew, answers)? {
+    pool.dispatch(&Request { id: 0, command: job }, CANARY_DEADLINE, work)?;
+    match ended(pool, answers)? {
         Outcome::Scanned(report) if report.targets & 1 == 0 => {
             Err(canary_failed("the probe of target 0 did not match".into()))
         }
@@ -54,12 +56,12 @@ pub(crate) fn prove(
     }
 }
 
-/// Waits for the crew's only scan.
-fn ended(crew: &mut Crew, answers: BorrowedFd<'_>) -> Result<Outcome, Failure> {
+/// Waits for the pool's only scan.
+fn ended(pool: &mut WorkerPool, answers: BorrowedFd<'_>) -> Result<Outcome, Failure> {
     loop {
-        let woken = crew.wait(None, answers).map_err(|error| internal("cannot wait for the canary", &error))?;
-        if woken.abandoned {
-            return Err(internal("the canary", &"nobody waits for it"));
+        let woken = pool.wait(None, answers).map_err(|error| internal("cannot wait for the canary", &error))?;
+        if woken.client_gone {
+            return Err(internal("the canary", &"the client is gone"));
         }
         if let Some((_, outcome)) = woken.done.into_iter().next() {
             return Ok(outcome);

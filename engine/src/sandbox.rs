@@ -1,7 +1,7 @@
-//! What the engine's processes give up before they touch anything.
+//! The sandbox of the engine's processes.
 //!
-//! The zygote gives up what no engine needs: the network, other programs, other processes, writing outside of its private
-//! directory. A worker gives up all but computing, its object and one directory to write in; what else it tries kills it.
+//! The zygote drops what no engine needs: the network, other programs, other processes, writes outside of its private directory. A
+//! worker keeps only computation, its object and one directory to write to; any other system call kills it.
 
 mod paths;
 mod resources;
@@ -9,7 +9,7 @@ mod system_calls;
 
 use std::{fs, io, path::Path, time::Duration};
 
-use nacre_engine_protocol::{Landlock, Limits, Sandbox as Told};
+use nacre_engine_protocol::{Landlock, Limits, Sandbox as SandboxState};
 use nix::{
     fcntl::{self, OFlag},
     sys::{
@@ -22,7 +22,7 @@ use nix::{
 
 use self::{paths::Paths, system_calls::WorkerFilter};
 
-/// The confined zygote, and what its workers will be confined by.
+/// The confined zygote, and the rules for its workers.
 #[derive(Debug)]
 pub(crate) struct Sandbox {
     paths: Paths,
@@ -33,10 +33,10 @@ pub(crate) struct Sandbox {
 /// Why a process could not be confined; it must then not go on.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum SandboxError {
-    /// The system refused something plain.
+    /// A system call failed.
     #[error("the system refused: {0}")]
     System(#[from] io::Error),
-    /// The kernel has seccomp not, or refused a filter.
+    /// The kernel has no seccomp, or refused a filter.
     #[error("no system call filter: {0}")]
     Filter(#[from] seccompiler::Error),
     /// The kernel has Landlock, and refused a rule.
@@ -62,7 +62,7 @@ impl Sandbox {
         close_inherited()?;
         umask(Mode::from_bits_truncate(0o077));
         prctl::set_no_new_privs()?;
-        // Without Landlock, this keeps the zygote's memory from a worker that was taken over: it has the same user.
+        // Without Landlock, this keeps the zygote's memory from a compromised worker: it has the same user.
         prctl::set_dumpable(false)?;
         resources::bound_zygote()?;
         let paths = Paths::find()?;
@@ -72,9 +72,9 @@ impl Sandbox {
         Ok(Self { paths, worker_filter, landlock })
     }
 
-    /// Tells what holds the zygote and its workers.
-    pub(crate) fn told(&self) -> Told {
-        Told { seccomp: true, landlock: self.landlock }
+    /// The sandbox of the zygote and its workers, as reported to the client.
+    pub(crate) fn state(&self) -> SandboxState {
+        SandboxState { seccomp: true, landlock: self.landlock }
     }
 
     /// Confines this worker, once it has its object open, for a scan within `limits`: it may write in `scratch` alone.
@@ -95,24 +95,24 @@ impl Sandbox {
     }
 }
 
-/// Cuts a fresh worker of `zygote` off from the zygote's own conversation, before it waits for its work.
+/// Detaches a new worker from the zygote's stdin and stdout, before it waits for its job.
 ///
 /// # Errors
 /// When the system refuses or the zygote is already gone; the worker must then not go on.
-pub(crate) fn part_from(zygote: Pid) -> io::Result<()> {
+pub(crate) fn detach_from(zygote: Pid) -> io::Result<()> {
     prctl::set_pdeathsig(Signal::SIGKILL)?;
     // The zygote may have died before the line above.
     if unistd::getppid() != zygote {
         return Err(io::Error::other("the zygote is gone"));
     }
-    // A worker taken over by its object must neither read the next request nor answer for the zygote.
+    // A compromised worker must neither read the next request nor write responses for the zygote.
     let nothing = fcntl::open("/dev/null", OFlag::O_RDWR | OFlag::O_CLOEXEC, Mode::empty())?;
     unistd::dup2_stdin(&nothing)?;
     unistd::dup2_stdout(&nothing)?;
     Ok(())
 }
 
-/// Closes every descriptor past stderr: whatever the parent forgot is none of our business.
+/// Closes every descriptor past stderr that the parent left open.
 fn close_inherited() -> io::Result<()> {
     let open: Vec<i32> = fs::read_dir("/proc/self/fd")?
         .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())

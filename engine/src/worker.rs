@@ -1,4 +1,4 @@
-//! A worker: a forked process that waits for one scan, does it, answers with one line and is gone.
+//! A worker: a forked process that waits for one scan, runs it, responds with one line and exits.
 //!
 //! The zygote trusts nothing that a worker does: it reads no more than one bounded line, and kills and reaps in every case.
 
@@ -65,22 +65,18 @@ pub(crate) struct Worker {
 pub(crate) enum Ending {
     /// It wrote a whole line.
     Answered,
-    /// It died before.
+    /// It ended without a whole line.
     Closed,
-    /// It wrote more than an answer.
+    /// Its response was too long.
     Oversized,
-    /// It was out of time, after so long.
-    Overrun(Duration),
-    /// The asking side wants no answer any more.
+    /// It exceeded this deadline.
+    DeadlineExceeded(Duration),
+    /// The client cancelled the scan.
     Cancelled,
 }
 
 impl Worker {
-    /// Forks a worker that will do `work` when it is told its job. In the worker, `siblings` is emptied: their pipes are none of
-    /// its business.
-    ///
-    /// # Errors
-    /// The operating system's.
+    /// Forks a worker that runs `work` once it has its job. The worker drops `siblings`: it must not hold their pipes.
     pub(crate) fn fork<Sibling>(
         sandbox: &Sandbox,
         scratch: PathBuf,
@@ -95,27 +91,24 @@ impl Worker {
                 drop((answer, jobs));
                 siblings.clear();
                 // Its pipe is closed by its exit alone: whoever sees it closed finds the worker's own status.
-                ffi::exit_at_once(be_worker(zygote, sandbox, job, &mut answers, &scratch, work))
+                ffi::exit_at_once(run_worker(zygote, sandbox, job, &mut answers, &scratch, work))
             }
             ForkResult::Parent { child } => Ok(Self { process: child, jobs, answer, line: Vec::new(), scratch }),
         }
     }
 
-    /// Tells the worker its job. One that has died meanwhile is found out by its answer.
-    pub(crate) fn tell(&mut self, job: &Request) {
+    /// Sends the worker its job. If it has died, reading its response shows that.
+    pub(crate) fn send_job(&mut self, job: &Request) {
         // Shorter than a pipe's buffer, so this never waits.
         write_message(&mut self.jobs, job).ok();
     }
 
-    /// The pipe to watch for its answer.
+    /// The pipe to poll for its response.
     pub(crate) fn answer(&self) -> BorrowedFd<'_> {
         self.answer.as_fd()
     }
 
-    /// Reads what is there of its answer.
-    ///
-    /// # Errors
-    /// The pipe's.
+    /// Reads the available part of its response.
     pub(crate) fn read(&mut self) -> io::Result<Option<Ending>> {
         let mut chunk = [0; CHUNK_BYTES];
         let read = self.answer.read(&mut chunk)?;
@@ -129,11 +122,8 @@ impl Worker {
         Ok((read == 0).then_some(Ending::Closed))
     }
 
-    /// Kills the worker if it still lives and concludes from how it came to its end. One that has answered is left to be reaped,
-    /// for that takes as long as it takes to take its memory apart.
-    ///
-    /// # Errors
-    /// The operating system's.
+    /// Kills the worker if it still runs and returns its outcome. A worker that has responded is returned to be reaped later:
+    /// reaping lasts until the kernel has freed its memory.
     pub(crate) fn end(self, ending: &Ending) -> io::Result<(Outcome, Option<Pid>)> {
         // One that has ended by itself keeps its own status.
         kill(self.process, Signal::SIGKILL).or_else(|error| if error == Errno::ESRCH { Ok(()) } else { Err(error) })?;
@@ -145,7 +135,7 @@ impl Worker {
 }
 
 /// The worker's whole life. Returns its exit status.
-fn be_worker(
+fn run_worker(
     zygote: Pid,
     sandbox: &Sandbox,
     job: PipeReader,
@@ -155,10 +145,10 @@ fn be_worker(
 ) -> i32 {
     // Unwinding further would run the zygote's own code a second time.
     let outcome = catch_unwind(AssertUnwindSafe(|| {
-        sandbox::part_from(zygote).map_err(|error| internal("cannot confine the worker", &error))?;
+        sandbox::detach_from(zygote).map_err(|error| internal("cannot confine the worker", &error))?;
         let request: Request = match read_message(&mut BufReader::new(job)) {
             Ok(request) => request,
-            // Not needed after all.
+            // Ended while idle.
             Err(LineError::Closed) => return Ok(None),
             Err(error) => return Err(internal("no job", &error)),
         };
@@ -166,7 +156,7 @@ fn be_worker(
             return Err(internal("no job", &"not a scan"));
         };
         let file = object::open(Path::new(&file)).map_err(|error| internal("cannot open the file", &error))?;
-        let bytes = file.metadata().map_err(|error| internal("cannot look at the file", &error))?.len();
+        let bytes = file.metadata().map_err(|error| internal("cannot read the file's size", &error))?.len();
         let confined = sandbox.confine_worker(scratch, bytes, &limits, Duration::from_millis(deadline_ms));
         confined.map_err(|error| internal("cannot confine the worker", &error))?;
         Ok(Some(work(Job { engine, file: &file, limits: &limits, scratch })))
@@ -181,9 +171,6 @@ fn be_worker(
 }
 
 /// Waits for the end of a worker that was killed.
-///
-/// # Errors
-/// The operating system's.
 pub(crate) fn reap(worker: Pid) -> io::Result<WaitStatus> {
     loop {
         match waitpid(worker, None) {
@@ -198,7 +185,7 @@ pub(crate) fn is_gone(worker: Pid) -> bool {
     !matches!(waitpid(worker, Some(WaitPidFlag::WNOHANG)), Ok(WaitStatus::StillAlive) | Err(Errno::EINTR))
 }
 
-/// Concludes for a worker without a whole answer.
+/// The outcome of a worker without a whole response.
 fn judge(ending: &Ending, line: &[u8], status: WaitStatus) -> Outcome {
     let how = match status {
         WaitStatus::Signaled(_, signal, _) => format!("by signal {} ({signal})", signal as i32),
@@ -206,24 +193,24 @@ fn judge(ending: &Ending, line: &[u8], status: WaitStatus) -> Outcome {
         other => format!("as {other:?}"),
     };
     match ending {
-        Ending::Overrun(after) => {
+        Ending::DeadlineExceeded(after) => {
             failed(FailureCode::DeadlineExceeded, format!("killed after {} ms", after.as_millis()))
         }
-        Ending::Cancelled => failed(FailureCode::Cancelled, "killed because nobody waits for it".to_owned()),
-        Ending::Oversized => died(format!("its answer was longer than {MAX_ANSWER_BYTES} bytes")),
-        Ending::Closed if line.is_empty() => died(format!("it ended {how} without an answer")),
-        Ending::Closed | Ending::Answered => died(format!("it ended {how} after half an answer")),
+        Ending::Cancelled => failed(FailureCode::Cancelled, "killed because the scan was cancelled".to_owned()),
+        Ending::Oversized => died(format!("its response was longer than {MAX_ANSWER_BYTES} bytes")),
+        Ending::Closed if line.is_empty() => died(format!("it ended {how} without a response")),
+        Ending::Closed | Ending::Answered => died(format!("it ended {how} in the middle of its response")),
     }
 }
 
-/// Takes a worker's whole answer for no more than it may be.
+/// Parses a worker's whole response and accepts only what a worker may say.
 fn read_answer(line: &[u8]) -> Outcome {
     match parse_line(line) {
         Ok(outcome @ Outcome::Scanned(_)) => outcome,
-        Ok(Outcome::Failed(failure)) if is_its_own(failure.code) => Outcome::Failed(failure),
-        // A worker that was taken over can speak neither of engines nor for the zygote.
-        Ok(_) => died("it answered out of turn".to_owned()),
-        Err(error) => died(format!("it answered nonsense: {error}")),
+        Ok(Outcome::Failed(failure)) if is_worker_failure(failure.code) => Outcome::Failed(failure),
+        // A compromised worker must not speak for the zygote.
+        Ok(_) => died("its response was not a scan's".to_owned()),
+        Err(error) => died(format!("its response was invalid: {error}")),
     }
 }
 
@@ -235,8 +222,8 @@ fn died(message: String) -> Outcome {
     failed(FailureCode::WorkerDied, message)
 }
 
-/// Whether a worker can know of such a failure.
-fn is_its_own(code: FailureCode) -> bool {
+/// Whether a worker may report such a failure.
+fn is_worker_failure(code: FailureCode) -> bool {
     matches!(code, FailureCode::Internal | FailureCode::WorkerDied | FailureCode::CanaryFailed)
 }
 

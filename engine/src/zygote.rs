@@ -1,6 +1,6 @@
-//! The zygote: answers requests, loads signatures itself and leaves every object to a worker.
+//! The zygote: serves requests, loads signatures itself and leaves every object to a worker.
 //!
-//! Scans run side by side. Everything else waits until none runs, so a worker's deadline is never late by a load.
+//! Scans run in parallel. Other commands wait until no scan runs, so a load never delays a worker's deadline.
 
 use std::{
     collections::BTreeMap,
@@ -18,14 +18,14 @@ use nacre_engine_protocol::{
 };
 
 use crate::{
-    Interlude,
-    crew::{Crew, discard},
+    WorkerHook,
     ffi::Library,
     library::{LoadedEngine, internal, milliseconds},
     lines::Lines,
     object,
     proof::prove,
     worker::Job,
+    worker_pool::{WorkerPool, discard},
 };
 
 /// Workers forked ahead: one for each core of a usual machine.
@@ -35,8 +35,8 @@ const AHEAD: usize = 2;
 #[derive(Debug)]
 pub(crate) struct Zygote {
     library: Library,
-    interlude: Option<Interlude>,
-    crew: Crew,
+    hook: Option<WorkerHook>,
+    pool: WorkerPool,
     greeted: bool,
     engines: BTreeMap<u32, LoadedEngine>,
     last_engine: u32,
@@ -47,11 +47,11 @@ pub(crate) struct Zygote {
 }
 
 impl Zygote {
-    pub(crate) fn new(library: Library, crew: Crew, requests: PipeReader, interlude: Option<Interlude>) -> Self {
+    pub(crate) fn new(library: Library, pool: WorkerPool, requests: PipeReader, hook: Option<WorkerHook>) -> Self {
         Self {
             library,
-            interlude,
-            crew,
+            hook,
+            pool,
             greeted: false,
             engines: BTreeMap::new(),
             last_engine: 0,
@@ -61,10 +61,10 @@ impl Zygote {
         }
     }
 
-    /// Answers requests until there are no more.
+    /// Serves requests until the client closes the pipe.
     ///
     /// # Errors
-    /// A line without bound or a broken pipe; the other side is then not to be trusted any more.
+    /// An oversized line or a broken pipe.
     pub(crate) fn serve(&mut self) -> Result<(), LineError> {
         loop {
             while self.has_room()
@@ -74,30 +74,30 @@ impl Zygote {
                     self.answer(request.id, outcome)?;
                 }
             }
-            if self.requests.is_closed() && self.crew.busy() == 0 {
-                return Ok(self.crew.dismiss_waiting()?);
+            if self.requests.is_closed() && self.pool.busy() == 0 {
+                return Ok(self.pool.end_idle()?);
             }
-            self.hire_ahead()?;
+            self.fork_ahead()?;
             let listening = (self.has_room() && !self.requests.is_closed()).then(|| self.requests.source.as_fd());
-            let woken = self.crew.wait(listening, self.answers.as_fd())?;
-            if woken.abandoned {
+            let woken = self.pool.wait(listening, self.answers.as_fd())?;
+            if woken.client_gone {
                 return Err(io::Error::from(io::ErrorKind::BrokenPipe).into());
             }
             for (id, outcome) in woken.done {
                 self.answer(id, outcome)?;
             }
-            if woken.asked {
+            if woken.readable {
                 self.requests.fill()?;
             }
         }
     }
 
-    /// Whether another request can be taken up.
+    /// Whether another request can start.
     fn has_room(&self) -> bool {
-        if self.held.is_some() { self.crew.busy() == 0 } else { self.crew.busy() < MAX_SCANS }
+        if self.held.is_some() { self.pool.busy() == 0 } else { self.pool.busy() < MAX_SCANS }
     }
 
-    /// The next request to take up; `None` when none can be.
+    /// The next request that can start.
     fn take(&mut self) -> Result<Option<Request>, LineError> {
         if let Some(held) = self.held.take() {
             return Ok(Some(held));
@@ -111,14 +111,14 @@ impl Zygote {
             }
         };
         let alone = !matches!(request.command, Command::Scan { .. } | Command::Cancel { .. });
-        if alone && self.crew.busy() > 0 {
+        if alone && self.pool.busy() > 0 {
             self.held = Some(request);
             return Ok(None);
         }
         Ok(Some(request))
     }
 
-    /// Does what is asked, or has it begun: then there is no outcome yet.
+    /// Executes a command, or starts a scan, which has no outcome yet.
     fn begin(&mut self, request: &Request) -> Result<Option<Outcome>, Failure> {
         match &request.command {
             Command::Hello { protocol } => self.greet(*protocol).map(Some),
@@ -127,17 +127,17 @@ impl Zygote {
             Command::Scan { engine, file, limits, deadline_ms } => {
                 self.check(*engine, file, *limits)?;
                 let deadline = Duration::from_millis(*deadline_ms);
-                let work = scanning(&mut self.engines, self.interlude);
-                self.crew.put_to_work(request, deadline, work).map(|()| None)
+                let work = scanning(&mut self.engines, self.hook);
+                self.pool.dispatch(request, deadline, work).map(|()| None)
             }
             Command::Cancel { scan } => {
-                if let Some((id, outcome)) = self.crew.cancel(*scan) {
+                if let Some((id, outcome)) = self.pool.cancel(*scan) {
                     self.answer(id, outcome).map_err(|error| internal("cannot answer", &error))?;
                 }
                 Ok(Some(Outcome::Cancelled))
             }
             Command::Unload { engine } => {
-                self.dismiss()?;
+                self.end_idle()?;
                 self.engines.remove(engine).ok_or_else(|| no_such_engine(*engine))?;
                 Ok(Some(Outcome::Unloaded))
             }
@@ -151,7 +151,7 @@ impl Zygote {
 
     fn greet(&mut self, protocol: u32) -> Result<Outcome, Failure> {
         if protocol != PROTOCOL_VERSION {
-            let message = format!("the engine speaks version {PROTOCOL_VERSION}, not {protocol}");
+            let message = format!("the engine's protocol version is {PROTOCOL_VERSION}, not {protocol}");
             return Err(Failure { code: FailureCode::ProtocolMismatch, message });
         }
         self.greeted = true;
@@ -160,7 +160,7 @@ impl Zygote {
             clamav_version: self.library.version.clone(),
             functionality_level: self.library.functionality_level,
             unrar: unrar_installed(),
-            sandbox: self.crew.sandbox().told(),
+            sandbox: self.pool.sandbox().state(),
         }))
     }
 
@@ -169,12 +169,12 @@ impl Zygote {
             return Err(refused("the directory's path must be absolute"));
         }
         let directory = CString::new(directory).map_err(|_| refused("a path holds no NUL"))?;
-        self.dismiss()?;
-        let scratch = self.crew.scratch()?;
+        self.end_idle()?;
+        let scratch = self.pool.scratch()?;
         let loaded = LoadedEngine::load(&self.library, &directory, &scratch);
         let proven = loaded.and_then(|mut engine| {
             let started = Instant::now();
-            let report = prove(&mut engine, &mut self.crew, &scratch, self.answers.as_fd())?;
+            let report = prove(&mut engine, &mut self.pool, &scratch, self.answers.as_fd())?;
             Ok((engine, report, started.elapsed()))
         });
         discard(&scratch)?;
@@ -209,31 +209,28 @@ impl Zygote {
         Ok(())
     }
 
-    fn dismiss(&mut self) -> Result<(), Failure> {
-        self.crew.dismiss_waiting().map_err(|error| internal("cannot end a worker", &error))
+    fn end_idle(&mut self) -> Result<(), Failure> {
+        self.pool.end_idle().map_err(|error| internal("cannot end a worker", &error))
     }
 
-    /// Forks workers for scans to come, while the ones before them are at work.
-    fn hire_ahead(&mut self) -> io::Result<()> {
-        while !self.engines.is_empty() && !self.requests.is_closed() && self.crew.waiting() < AHEAD {
-            self.crew.hire(scanning(&mut self.engines, self.interlude))?;
+    /// Forks workers for later scans while earlier ones run.
+    fn fork_ahead(&mut self) -> io::Result<()> {
+        while !self.engines.is_empty() && !self.requests.is_closed() && self.pool.idle() < AHEAD {
+            self.pool.fork_idle(scanning(&mut self.engines, self.hook))?;
         }
         Ok(())
     }
 }
 
-/// What a worker does with its job.
-fn scanning(
-    engines: &mut BTreeMap<u32, LoadedEngine>,
-    interlude: Option<Interlude>,
-) -> impl FnOnce(Job<'_>) -> Outcome {
+/// The work of a worker: its hook, then its scan.
+fn scanning(engines: &mut BTreeMap<u32, LoadedEngine>, hook: Option<WorkerHook>) -> impl FnOnce(Job<'_>) -> Outcome {
     move |job| {
-        if let Some(outcome) = interlude.and_then(|interlude| interlude(job.file)) {
+        if let Some(outcome) = hook.and_then(|hook| hook(job.file)) {
             return outcome;
         }
         let engine = engines.get_mut(&job.engine).ok_or_else(|| no_such_engine(job.engine));
         let scanned = engine.and_then(|engine| engine.scan(job.file, job.limits, job.scratch));
-        scanned.map_or_else(Outcome::Failed, |sighting| Outcome::Scanned(sighting.report))
+        scanned.map_or_else(Outcome::Failed, |observation| Outcome::Scanned(observation.report))
     }
 }
 
@@ -245,7 +242,7 @@ fn no_such_engine(engine: u32) -> Failure {
     Failure { code: FailureCode::NoSuchEngine, message: format!("no engine {engine}") }
 }
 
-/// Whether libclamunrar stands beside the libclamav in use: where libclamav looks for it, and distributions put it.
+/// Whether libclamunrar is in the directory of the libclamav in use, where libclamav searches for it and distributions install it.
 fn unrar_installed() -> bool {
     let maps = fs::read_to_string("/proc/self/maps").unwrap_or_default();
     let library =

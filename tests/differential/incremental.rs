@@ -24,7 +24,7 @@ use nacre_core::{
 };
 use nacre_engine_client::{
     EngineError, EnginePool,
-    prove::{ProveError, Prover, Scanned, SignatureSet, Trial, scan_in_full},
+    equivalence::{Comparison, EquivalenceCheck, EquivalenceError, Scanned, SignatureSet, scan_in_full},
 };
 use nacre_stack::programs_directory;
 use proptest::{
@@ -58,7 +58,7 @@ struct Side {
 }
 
 /// Plans as the deployed plan does, or not.
-type Plan<'a> = &'a (dyn Fn(&Prover<'_>, &RecordSummary, &Change) -> RescanPlan + 'a);
+type Plan<'a> = &'a (dyn Fn(&EquivalenceCheck<'_>, &RecordSummary, &Change) -> RescanPlan + 'a);
 
 impl Lab {
     /// Gathers what we make, and these test files.
@@ -88,7 +88,7 @@ impl Lab {
         self.pool.dismiss(&set.directory);
         match scanned {
             Ok(scanned) => Some(Side { set, scanned }),
-            Err(ProveError::Engine(EngineError::Refused(_))) => None,
+            Err(EquivalenceError::Engine(EngineError::Refused(_))) => None,
             Err(error) => panic!("{}", error_chain(&error)),
         }
     }
@@ -99,22 +99,22 @@ impl Lab {
         (old, new): (&Side, &Side),
         delta: Delta,
         plan: Plan<'_>,
-    ) -> Result<Vec<(PathBuf, Trial)>, ProveError> {
+    ) -> Result<Vec<(PathBuf, Comparison)>, EquivalenceError> {
         self.runtime.block_on(async {
-            let prover = Prover::after(&self.pool, &old.set, &new.set, delta).await?;
-            let prover = &prover;
+            let check = EquivalenceCheck::after(&self.pool, &old.set, &new.set, delta).await?;
+            let check = &check;
             let scanned = old.scanned.iter().zip(&new.scanned);
             let tried = self.corpus.paths().zip(scanned).map(|(path, scanned)| async move {
-                let plan = |record: &RecordSummary, change: &Change| plan(prover, record, change);
-                prover.try_scanned(&path, scanned, plan).await.map(|trial| (path, trial))
+                let plan = |record: &RecordSummary, change: &Change| plan(check, record, change);
+                check.compare_scanned(&path, scanned, plan).await.map(|comparison| (path, comparison))
             });
             stream::iter(tried).buffered(AT_ONCE).collect::<Vec<_>>().await.into_iter().collect()
         })
     }
 }
 
-fn deployed(prover: &Prover<'_>, record: &RecordSummary, change: &Change) -> RescanPlan {
-    prover.plan(record, change)
+fn deployed(check: &EquivalenceCheck<'_>, record: &RecordSummary, change: &Change) -> RescanPlan {
+    check.plan(record, change)
 }
 
 /// The number of random cases; more of them by `NACRE_DIFFERENTIAL_CASES`.
@@ -169,11 +169,11 @@ struct Tally {
 }
 
 impl Tally {
-    fn add(&mut self, trial: &Trial) {
+    fn add(&mut self, comparison: &Comparison) {
         self.files += 1;
-        self.infected += usize::from(!trial.full.signatures().is_empty());
-        self.changed += usize::from(trial.old.name() != trial.full.name());
-        *self.plans.entry(format!("{:?}", trial.plan)).or_default() += 1;
+        self.infected += usize::from(!comparison.full.signatures().is_empty());
+        self.changed += usize::from(comparison.old.name() != comparison.full.name());
+        *self.plans.entry(format!("{:?}", comparison.plan)).or_default() += 1;
     }
 }
 
@@ -198,10 +198,10 @@ fn an_incremental_rescan_concludes_what_a_full_one_would() {
             let tried = lab.try_all((&sides[from], &sides[to]), delta, &deployed);
             let tried =
                 tried.map_err(|error| TestCaseError::fail(format!("{from} to {to}: {}", error_chain(&error))))?;
-            for (path, trial) in tried {
-                tally.borrow_mut().add(&trial);
-                if !trial.agrees() {
-                    return Err(TestCaseError::fail(format!("{from} to {to}: {}: {trial:?}", path.display())));
+            for (path, comparison) in tried {
+                tally.borrow_mut().add(&comparison);
+                if !comparison.agrees() {
+                    return Err(TestCaseError::fail(format!("{from} to {to}: {}: {comparison:?}", path.display())));
                 }
             }
         }
@@ -229,15 +229,15 @@ fn each_row_of_the_plan_is_needed() {
         let (old, new) = (side("old", &row.old), side("new", &row.new));
         let delta = || Delta::between(&old.set.files, &new.set.files);
         let right = lab.try_all((&old, &new), delta(), &deployed).unwrap();
-        let wrong = right.iter().filter(|(_, trial)| !trial.agrees()).collect::<Vec<_>>();
+        let wrong = right.iter().filter(|(_, comparison)| !comparison.agrees()).collect::<Vec<_>>();
         assert!(wrong.is_empty(), "{}: {wrong:?}", row.name);
-        let plans: Vec<RescanPlan> = right.iter().map(|(_, trial)| trial.plan).collect();
+        let plans: Vec<RescanPlan> = right.iter().map(|(_, comparison)| comparison.plan).collect();
         assert!(plans.iter().any(|plan| (row.is_its)(*plan)), "{}: no file is planned so: {plans:?}", row.name);
-        let broken = |prover: &Prover<'_>, record: &RecordSummary, change: &Change| {
-            row.broken.plan(prover, (record, change), (&old.set, &new.set))
+        let broken = |check: &EquivalenceCheck<'_>, record: &RecordSummary, change: &Change| {
+            row.broken.plan(check, (record, change), (&old.set, &new.set))
         };
         let tried = lab.try_all((&old, &new), delta(), &broken).unwrap();
-        let found = tried.iter().filter(|(_, trial)| !trial.agrees()).count();
+        let found = tried.iter().filter(|(_, comparison)| !comparison.agrees()).count();
         assert!(found > 0, "{}: without it, nothing goes wrong", row.name);
         println!("{}: found by {found} of {} files", row.name, tried.len());
     }

@@ -1,8 +1,8 @@
-//! What Nacre and its scanning engine say to each other: one JSON object a line, over the child's stdin and stdout.
+//! The protocol between Nacre and its scanning engine: one JSON object a line, over the child's stdin and stdout.
 //!
-//! Every [`Request`] carries an id and is answered by exactly one [`Response`] with that id. Scans run side by side and are answered
-//! as they end; the other commands wait until no scan runs. The engine reports facts; what they mean for an object is decided by
-//! the other side. Both sides bound every line by [`MAX_LINE_BYTES`].
+//! Every [`Request`] has an id and gets exactly one [`Response`] with that id. Scans run in parallel, and their responses come in the
+//! order in which they end; other commands wait until no scan runs. The engine reports facts; the client decides what they mean for an
+//! object. Both sides bound every line by [`MAX_LINE_BYTES`].
 
 use std::io::{self, BufRead, Read, Write};
 
@@ -14,7 +14,7 @@ pub const PROTOCOL_VERSION: u32 = 2;
 /// Longest accepted line, in bytes, its line feed included. Stops a compromised worker from filling its reader's memory.
 pub const MAX_LINE_BYTES: usize = 4 << 20;
 
-/// Most layers that one report lists; past it only [`Report::layer_count`] goes on counting.
+/// Most layers in one report. [`Report::layer_count`] counts those past it, too.
 pub const MAX_LAYERS: usize = 10_000;
 
 /// Most scans that the engine runs at once; it reads no further request until one of them has ended.
@@ -23,23 +23,23 @@ pub const MAX_SCANS: usize = 64;
 /// One request to the engine.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Request {
-    /// Chosen by the asking side; comes back in the answer.
+    /// Chosen by the client; copied to the response.
     pub id: u64,
-    /// What is asked.
+    /// The command and its parameters.
     #[serde(flatten)]
     pub command: Command,
 }
 
-/// What can be asked of the engine.
+/// The commands of the engine.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "command", rename_all = "snake_case")]
 pub enum Command {
-    /// Asks who is there; must come first.
+    /// Asks for the engine's version; must come first.
     Hello {
-        /// The asking side's [`PROTOCOL_VERSION`].
+        /// The client's [`PROTOCOL_VERSION`].
         protocol: u32,
     },
-    /// Loads every database of a directory into a new engine, compiles it and proves it with a canary.
+    /// Loads every database of a directory into a new engine, compiles it and tests it with a canary.
     Load {
         /// Absolute path of the directory.
         directory: String,
@@ -55,9 +55,9 @@ pub enum Command {
         /// The worker is killed after this many milliseconds.
         deadline_ms: u64,
     },
-    /// Ends a scan that nobody waits for any more, which is then answered as failed.
+    /// Aborts a scan, which then fails with [`FailureCode::Cancelled`].
     Cancel {
-        /// The scan's request id; one that has ended already, or never was, is no error.
+        /// The scan's request id. An unknown id or that of a finished scan is no error.
         scan: u64,
     },
     /// Frees a loaded engine.
@@ -67,7 +67,7 @@ pub enum Command {
     },
 }
 
-/// Bounds within which libclamav must finish one object; a blown bound is reported, never passed over.
+/// Bounds within which libclamav must finish one object; an exceeded limit is always reported.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Limits {
     /// Bytes scanned over all layers of the object.
@@ -99,35 +99,35 @@ impl Default for Limits {
     }
 }
 
-/// One answer of the engine.
+/// One response of the engine.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Response {
     /// The request's id.
     pub id: u64,
-    /// What came of it.
+    /// The result.
     #[serde(flatten)]
     pub outcome: Outcome,
 }
 
-/// What came of a request.
+/// The result of a request.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "outcome", rename_all = "snake_case")]
 pub enum Outcome {
-    /// Answers [`Command::Hello`].
+    /// Result of [`Command::Hello`].
     Hello(Hello),
-    /// Answers [`Command::Load`].
+    /// Result of [`Command::Load`].
     Loaded(Loaded),
-    /// Answers [`Command::Scan`].
+    /// Result of [`Command::Scan`].
     Scanned(Report),
-    /// Answers [`Command::Cancel`].
+    /// Result of [`Command::Cancel`].
     Cancelled,
-    /// Answers [`Command::Unload`].
+    /// Result of [`Command::Unload`].
     Unloaded,
     /// The request failed; the engine goes on.
     Failed(Failure),
 }
 
-/// Who the engine is.
+/// Versions and capabilities of the engine.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Hello {
     /// The engine's [`PROTOCOL_VERSION`].
@@ -136,18 +136,18 @@ pub struct Hello {
     pub clamav_version: String,
     /// libclamav's functionality level.
     pub functionality_level: u32,
-    /// Whether libclamunrar is installed; without it the content of RAR archives goes unseen.
+    /// Whether libclamunrar is installed; without it the content of RAR archives is not scanned.
     pub unrar: bool,
-    /// What holds the engine's processes.
+    /// The sandbox of the engine's processes.
     pub sandbox: Sandbox,
 }
 
-/// What holds the engine's processes.
+/// The sandbox of the engine's processes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Sandbox {
-    /// Whether system calls are filtered. Always so in an engine that answers.
+    /// Whether system calls are filtered. Always true in an engine that responds.
     pub seccomp: bool,
-    /// Whether files are out of reach.
+    /// Whether file access is restricted.
     pub landlock: Landlock,
 }
 
@@ -155,22 +155,22 @@ pub struct Sandbox {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Landlock {
-    /// All that we know of.
+    /// All of them.
     Full,
-    /// Some: the kernel is elder.
+    /// Some: the kernel is older.
     Partial,
     /// None: the kernel has no Landlock, or it is switched off.
     Absent,
 }
 
-/// A loaded, compiled and canary-proven engine.
+/// A loaded and compiled engine that found the canary.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Loaded {
     /// Id to scan with; unique in the life of the child.
     pub engine: u32,
     /// Signatures loaded from the directory, the engine's own probes not counted.
     pub signatures: u64,
-    /// What the definitions themselves found in the canary's EICAR file; empty when they do not know EICAR.
+    /// What the definitions themselves found in the canary's EICAR file; empty when they have no signature for EICAR.
     pub eicar: Vec<String>,
     /// Milliseconds to load the signatures.
     pub load_ms: u64,
@@ -180,7 +180,7 @@ pub struct Loaded {
     pub canary_ms: u64,
 }
 
-/// What the engine saw in one file. Says nothing about what to do with it.
+/// What the engine found in one file. The client decides the verdict.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Report {
     /// libclamav's return code (`cl_error_t`): 0 clean, 1 virus, everything else a failure to scan.
@@ -193,19 +193,19 @@ pub struct Report {
     pub encrypted: Vec<String>,
     /// Bit set of the matcher targets (0 to 14) that ran.
     pub targets: u16,
-    /// Every layer that the engine looked at, the file itself first; at most [`MAX_LAYERS`].
+    /// Every layer that the engine scanned, the file itself first; at most [`MAX_LAYERS`].
     pub layers: Vec<Layer>,
     /// Number of layers, those past the cap included.
     pub layer_count: u64,
-    /// What the engine matched on and that is not among the layers: text and macros that libclamav made of them. Signatures of
-    /// digests match these, too. Several of the same content are told once.
+    /// Content that the engine matched on and that is no layer: text and macros that libclamav derived from layers. Hash signatures
+    /// match it, too. Equal contents are listed once.
     #[serde(default)]
     pub derived: Vec<Digests>,
-    /// Number of times that the engine matched on something that cannot be told.
+    /// Number of matches on content that could not be read or listed.
     #[serde(default)]
     pub unread: u64,
-    /// Number of parts that archives tell of and that are not among the layers: members in a packing that libclamav does not know, or
-    /// that it passed over, and ends that are missing.
+    /// Number of archive parts that are no layers: members with a compression method that libclamav does not know, members that it
+    /// skipped, and missing ends of archives.
     pub unopened: u64,
     /// libclamav's messages of severity warning and above, at most 100.
     pub messages: Vec<Message>,
@@ -215,7 +215,7 @@ pub struct Report {
     pub duration_ms: u64,
 }
 
-/// One file that the engine looked at: the object itself or something unpacked from it.
+/// One file that the engine scanned: the object itself or something unpacked from it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Layer {
     /// libclamav's file type, such as `CL_TYPE_ZIP`.
@@ -245,12 +245,12 @@ pub struct Digests {
     pub sha256: String,
 }
 
-/// Something libclamav had to say during a scan or a load.
+/// A message of libclamav during a scan or a load.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Message {
-    /// How bad it is.
+    /// Its severity.
     pub severity: Severity,
-    /// libclamav's words, at most 500 bytes.
+    /// Its text, at most 500 bytes.
     pub text: String,
 }
 
@@ -267,19 +267,19 @@ pub enum Severity {
 /// Why a request failed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Failure {
-    /// What the asking side can decide by.
+    /// The kind of failure, for the client to act on.
     pub code: FailureCode,
-    /// What a person reads.
+    /// Text for the operator.
     pub message: String,
 }
 
-/// Kinds of failure, told by what the asking side can do about them.
+/// Kinds of failure, by what the client can do about them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum FailureCode {
-    /// The line was no request, or came out of turn: the asking side has a defect.
+    /// The line was no valid request at this point: the client has a defect.
     BadRequest,
-    /// The two sides speak different versions.
+    /// Client and engine have different protocol versions.
     ProtocolMismatch,
     /// No engine has that id.
     NoSuchEngine,
@@ -287,13 +287,13 @@ pub enum FailureCode {
     LoadFailed,
     /// The definitions loaded, but the engine did not find the canary: it must not be used.
     CanaryFailed,
-    /// The worker overran its deadline and was killed.
+    /// The worker exceeded its deadline and was killed.
     DeadlineExceeded,
-    /// The asking side cancelled the scan.
+    /// The client cancelled the scan.
     Cancelled,
-    /// The worker crashed or answered nonsense; a fresh one may fare better.
+    /// The worker crashed or sent an invalid response; a new one may succeed.
     WorkerDied,
-    /// The engine itself could not do its part (no process, no private directory).
+    /// The engine itself failed (no process, no private directory).
     Internal,
 }
 
@@ -317,7 +317,7 @@ pub enum LineError {
 /// Reads one message.
 ///
 /// # Errors
-/// [`LineError::Closed`] at the end of the stream; the others as they say.
+/// [`LineError::Closed`] at the end of the stream; another [`LineError`] otherwise.
 pub fn read_message<T: DeserializeOwned>(reader: &mut impl BufRead) -> Result<T, LineError> {
     let mut line = Vec::new();
     reader.by_ref().take(MAX_LINE_BYTES as u64).read_until(b'\n', &mut line)?;
@@ -374,13 +374,13 @@ mod tests {
     }
 
     #[test]
-    fn an_endless_line_is_refused_without_being_held() {
+    fn an_endless_line_is_refused_early() {
         let mut endless = io::BufReader::new(io::repeat(b'x'));
         assert!(matches!(read_message::<Request>(&mut endless), Err(LineError::Unbounded)));
     }
 
     #[test]
-    fn the_end_of_the_stream_is_told_from_a_cut_line() {
+    fn the_end_of_the_stream_differs_from_a_truncated_line() {
         assert!(matches!(read_message::<Request>(&mut &b""[..]), Err(LineError::Closed)));
         assert!(matches!(read_message::<Request>(&mut &b"{\"id\":1"[..]), Err(LineError::Unbounded)));
     }

@@ -1,29 +1,30 @@
-//! What an ARJ says of itself: the size of every member, and whether one is missing.
+//! Index of an ARJ: the size of every member, and whether one is missing.
 //!
 //! Source: TECHNOTE.TXT of ARJ.
 
-use super::{Account, number16, number32};
+use super::{ArchiveIndex, Truncated, number16, number32};
 
-/// Takes down the members up to the end mark; `None` when that is missing.
-pub(super) fn walk(content: &[u8], account: &mut Account) -> Option<()> {
-    let (_, mut content) = header(content)?;
+/// Records the members up to the end mark.
+pub(super) fn walk(content: &[u8], index: &mut ArchiveIndex) -> Result<(), Truncated> {
+    let (_, mut content) = split_header(content).ok_or(Truncated)?;
     loop {
-        let (header, rest) = header(content)?;
+        let (header, rest) = split_header(content).ok_or(Truncated)?;
         if header.is_empty() {
-            return Some(());
+            return Ok(());
         }
-        let (packed, size) = (number32(header, 12)?, number32(header, 16)?);
-        content = rest.get(usize::try_from(packed).ok()?..)?;
-        // libclamav tells of encryption by itself.
-        let encrypted = header.get(4)? & 1 != 0;
+        let packed = number32(header, 12).ok_or(Truncated)?;
+        let size = number32(header, 16).ok_or(Truncated)?;
+        content = rest.get(packed as usize..).ok_or(Truncated)?;
+        // libclamav reports encryption itself.
+        let encrypted = header.get(4).ok_or(Truncated)? & 1 != 0;
         if !encrypted {
-            account.promise(size.into());
+            index.expect_member(size.into());
         }
     }
 }
 
-/// Splits off a header, without its mark, sums and extensions; it is empty at the end.
-fn header(content: &[u8]) -> Option<(&[u8], &[u8])> {
+/// Splits off a header, without its mark, checksums and extensions. It is empty at the end.
+fn split_header(content: &[u8]) -> Option<(&[u8], &[u8])> {
     let content = content.strip_prefix(b"\x60\xEA")?;
     let length = usize::from(number16(content, 0)?);
     let header = content.get(2..2 + length)?;

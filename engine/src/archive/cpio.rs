@@ -1,64 +1,69 @@
-//! What a cpio says of itself: the size of every member, and whether one is missing.
+//! Index of a cpio: the size of every member, and whether one is missing.
 //!
-//! libclamav maps a member as a whole: of one that is cut it sees nothing. It ends at the first header that it cannot read, and at the
-//! trailer, should zeros follow; what comes after the zeros the kernel and other unpackers go on with. Sources: `cpio(5)` of FreeBSD,
+//! libclamav maps a member as a whole, so it sees nothing of a truncated one. It stops at the first header that it cannot read, and at
+//! the trailer if zeros follow. The kernel and other unpackers go on after the zeros. Sources: `cpio(5)` of FreeBSD,
 //! and Linux' buffer-format.rst.
 
-use super::{Account, is_zero, number16};
+use super::{ArchiveIndex, Truncated, is_zero, number16, require};
 
-/// A text may begin with the digits of a mark, but has no zero; a header has one no further than this, after the name.
+/// A text file may begin with the digits of a magic number but has no zero byte; a header has one within this distance, after the name.
 const ZERO_WITHIN_BYTES: usize = 1024;
 
-/// A header, and how it is padded.
+/// A header and its padding.
 struct Header {
     length: usize,
     mode: usize,
     name: usize,
     data: usize,
-    /// What names and contents are padded to.
+    /// Alignment of names and contents.
     align: usize,
 }
 
-/// Returns what a cpio says of itself; `None` when `content` is none.
-pub(super) fn account(content: &[u8]) -> Option<Account> {
+/// Returns the index of a cpio; `None` when `content` is no cpio.
+pub(super) fn index(content: &[u8]) -> Option<ArchiveIndex> {
     let text = content.get(..6).filter(|mark| matches!(*mark, b"070701" | b"070702" | b"070707"));
     let mark = if let Some(mark) = text {
         content.iter().take(ZERO_WITHIN_BYTES).any(|byte| *byte == 0).then_some(mark)?
     } else {
-        // Two bytes are little of a mark: there must be a mode and a name.
+        // Two bytes are a weak magic number: a mode and a name must follow.
         let header = Header::parse(content)?;
         let name = content.get(header.length..)?.get(..header.name)?;
         (name.ends_with(&[0]) && matches!(header.mode >> 12, 1 | 2 | 4 | 6 | 8 | 10 | 12)).then_some(())?;
         content.get(..2)?
     };
-    let mut account = Account::default();
-    let whole = walk(content, mark, &mut account).is_some();
-    account.lost = u64::from(!whole);
-    Some(account)
+    let mut index = ArchiveIndex::default();
+    let whole = walk(content, mark, &mut index).is_ok();
+    index.unaccounted = u64::from(!whole);
+    Some(index)
 }
 
-/// Takes down the members up to the end; `None` when one is missing, or when it is not certain what comes next.
-fn walk(mut content: &[u8], mark: &[u8], account: &mut Account) -> Option<()> {
-    // Whatever comes before the trailer or in its place, all has been seen: zeros are all that may be left.
+/// Records the members up to the end. [`Truncated`] also when the next header is ambiguous.
+fn walk(mut content: &[u8], mark: &[u8], index: &mut ArchiveIndex) -> Result<(), Truncated> {
+    // With or without a trailer, only zeros may follow the last member.
     while !is_zero(content) {
-        content.starts_with(mark).then_some(())?;
-        let header = Header::parse(content)?;
-        // Without a name libclamav forgets the padding.
-        (header.name > 0).then_some(())?;
-        let data_at = header.length.checked_add(header.name)?.checked_next_multiple_of(header.align)?;
-        let end = data_at.checked_add(header.data)?;
-        content.get(..end)?;
-        // Where a link leads is no file, and not shown in the oldest form.
+        require(content.starts_with(mark))?;
+        let header = Header::parse(content).ok_or(Truncated)?;
+        // Without a name libclamav skips no padding.
+        require(header.name > 0)?;
+        let end = header.end().filter(|end| *end <= content.len()).ok_or(Truncated)?;
+        // A link's target is no file, and libclamav does not report it in the binary form.
         let link = header.align == 2 && header.mode >> 12 == 10;
         if !link {
-            account.promise(header.data as u64);
+            index.expect_member(header.data as u64);
         }
-        content = content.get(end.checked_next_multiple_of(header.align)?..).unwrap_or_default();
+        let next = end.checked_next_multiple_of(header.align).ok_or(Truncated)?;
+        content = content.get(next..).unwrap_or_default();
     }
-    Some(())
+    Ok(())
 }
 
 impl Header {
+    /// Offset of the end of the member's data, from the start of the header.
+    fn end(&self) -> Option<usize> {
+        let data_at = self.length.checked_add(self.name)?.checked_next_multiple_of(self.align)?;
+        data_at.checked_add(self.data)
+    }
+
     fn parse(content: &[u8]) -> Option<Self> {
         let number = |at: usize, length: usize, radix| {
             let digits = content.get(at..at + length)?;
@@ -117,11 +122,11 @@ mod tests {
     }
 
     fn is_lost(content: &[u8]) -> bool {
-        account(content).is_some_and(|account| account.lost > 0)
+        index(content).is_some_and(|index| index.unaccounted > 0)
     }
 
-    fn whole(members: &[u64]) -> Account {
-        Account { members: members.to_vec(), ..Account::default() }
+    fn whole(members: &[u64]) -> ArchiveIndex {
+        ArchiveIndex { members: members.to_vec(), ..ArchiveIndex::default() }
     }
 
     #[test]
@@ -133,9 +138,9 @@ mod tests {
             let links: &[u64] = if ["le", "be"].contains(&form) { &[] } else { &[8] };
             let members = whole(&[&[601], links].concat());
             let trailer = entry(form, "TRAILER!!!", 0, b"");
-            assert_eq!(account(&cpio), Some(members.clone()), "{form} without a trailer");
-            assert_eq!(account(&[&cpio[..], &trailer].concat()), Some(members.clone()), "{form}");
-            assert_eq!(account(&[&cpio[..], &trailer, &[0; 300]].concat()), Some(members), "{form}, padded");
+            assert_eq!(index(&cpio), Some(members.clone()), "{form} without a trailer");
+            assert_eq!(index(&[&cpio[..], &trailer].concat()), Some(members.clone()), "{form}");
+            assert_eq!(index(&[&cpio[..], &trailer, &[0; 300]].concat()), Some(members), "{form}, padded");
         }
     }
 
@@ -168,7 +173,7 @@ mod tests {
             b"\x71\xC7some bytes that mean nothing",
             b"",
         ] {
-            assert_eq!(account(content), None);
+            assert_eq!(index(content), None);
         }
     }
 
@@ -182,8 +187,8 @@ mod tests {
             let first = entry(form, "first", FILE, &[1; 600]);
             let entries: Vec<_> = sizes.iter().map(|size| entry(form, "member", FILE, &vec![1; *size])).collect();
             let cpio = [&first[..], &entries.concat()].concat();
-            let promised: Vec<_> = std::iter::once(600).chain(sizes.iter().map(|size| *size as u64)).collect();
-            prop_assert_eq!(account(&cpio), Some(whole(&promised)));
+            let expected: Vec<_> = std::iter::once(600).chain(sizes.iter().map(|size| *size as u64)).collect();
+            prop_assert_eq!(index(&cpio), Some(whole(&expected)));
             let mut end = first.len();
             let bounds = entries.iter().map(|entry| {
                 end += entry.len();
@@ -199,9 +204,9 @@ mod tests {
         #[test]
         fn no_bytes_panic_it(form in prop::sample::select(&FORMS[..]), numbers in "[0-7fF]{110}", bytes: Vec<u8>) {
             let first = entry(form, "a", FILE, b"some bytes");
-            account(&[&first[..], &bytes].concat());
-            account(&[&first[..], &first[..6], numbers.as_bytes(), &bytes].concat());
-            account(&[&first[..2], &bytes].concat());
+            index(&[&first[..], &bytes].concat());
+            index(&[&first[..], &first[..6], numbers.as_bytes(), &bytes].concat());
+            index(&[&first[..2], &bytes].concat());
         }
     }
 }

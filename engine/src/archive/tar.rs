@@ -1,84 +1,85 @@
-//! What a tar says of itself: the size of every member, and whether one is missing.
+//! Index of a tar: the size of every member, and whether one is missing.
 //!
-//! libclamav has a reading of its own, and is soon out of step with unpackers: it ends at an empty name, reads no size in base 256
-//! nor in a pax header, and passes over types that it does not know. Where the two may part, something is lost. Sources: POSIX,
+//! libclamav reads tar differently from unpackers: it stops at an empty name, reads no size in base 256 or in a pax header, and skips
+//! types that it does not know. Where the two may differ, the archive counts as truncated. Sources: POSIX,
 //! `pax`; the manual of GNU tar, "Basic Tar Format".
 
-use super::{Account, is_zero};
+use super::{ArchiveIndex, Truncated, is_zero, require};
 
 /// Length of a header, and what content is padded to.
 const BLOCK: usize = 512;
-/// Where a header has its checksum, of eight bytes, and its size, of twelve.
+/// Offsets of the checksum (eight bytes) and of the size (twelve bytes) in a header.
 const CHECKSUM: usize = 148;
 const SIZE: usize = 124;
 
-/// Returns what a tar says of itself; `None` when `content` is none: neither its first checksum is right, nor the mark is there.
-pub(super) fn account(content: &[u8]) -> Option<Account> {
+/// Returns the index of a tar; `None` when `content` has neither a right first checksum nor the magic number.
+pub(super) fn index(content: &[u8]) -> Option<ArchiveIndex> {
     let marked = is_marked(content);
     let first = || content.first_chunk().is_some_and(is_header);
     if !marked && !first() {
         return None;
     }
-    let mut account = Account::default();
-    let whole = walk(content, marked, &mut account).is_some();
-    account.lost = u64::from(!whole);
-    Some(account)
+    let mut index = ArchiveIndex::default();
+    let whole = walk(content, marked, &mut index).is_ok();
+    index.unaccounted = u64::from(!whole);
+    Some(index)
 }
 
-/// Takes down the members up to the end; `None` when that is missing, or when libclamav may not have found all of them.
-fn walk(mut content: &[u8], marked: bool, account: &mut Account) -> Option<()> {
+/// Records the members up to the end. [`Truncated`] also when libclamav may not have found all of them.
+fn walk(mut content: &[u8], marked: bool, index: &mut ArchiveIndex) -> Result<(), Truncated> {
     let mut stated = None;
     while let Some((header, after)) = content.split_first_chunk::<BLOCK>() {
         if is_zero(header) {
-            // `tar --ignore-zeros` goes on where libclamav has stopped.
+            // `tar --ignore-zeros` goes on where libclamav stops.
             let goes_on = after.as_chunks().0.iter().any(is_header);
-            return (!goes_on).then_some(());
+            return require(!goes_on);
         }
-        // Without a name, or of another age than the first, it is libclamav's end; and it skips this odd form of a checksum.
+        // libclamav stops at a header without a name or of another format than the first, and skips a checksum that starts with zero.
         let is_read = !header.starts_with(&[0]) && header.get(CHECKSUM) != Some(&0) && (is_marked(header) || !marked);
-        (is_header(header) && is_read).then_some(())?;
-        let kind = *header.get(156)?;
+        require(is_header(header) && is_read)?;
+        let kind = *header.get(156).ok_or(Truncated)?;
         if matches!(kind, b'1'..=b'6' | b'V') {
-            // These have no content. Unpackers differ over whether it follows where a size is given.
-            header.get(SIZE..SIZE + 12)?.iter().all(|byte| matches!(byte, 0 | b' ' | b'0')).then_some(())?;
+            // These types have no content. With a size, unpackers differ on whether content follows.
+            let size = header.get(SIZE..SIZE + 12).ok_or(Truncated)?;
+            require(size.iter().all(|byte| matches!(byte, 0 | b' ' | b'0')))?;
             (content, stated) = (after, None);
             continue;
         }
-        let size = size_of(header)?;
-        let data = after.get(..size)?;
+        let size = size_of(header).ok_or(Truncated)?;
+        let data = after.get(..size).ok_or(Truncated)?;
         content = after.get(size.next_multiple_of(BLOCK)..).unwrap_or_default();
         match kind {
             // libclamav skips a block too many.
-            b'g' | b'x' | b'K' | b'L' if size == 0 => return None,
+            b'g' | b'x' | b'K' | b'L' if size == 0 => return Err(Truncated),
             b'x' => read_size(data, &mut stated)?,
             b'g' => {
                 let mut of_all = None;
                 read_size(data, &mut of_all)?;
-                of_all.is_none().then_some(())?;
+                require(of_all.is_none())?;
             }
             // Names.
             b'K' | b'L' => {}
-            // Sparse: libclamav looks at what is left of a file without its holes, which is another file. The others it passes
-            // over, while some unpackers make files of them.
-            b'S' | b'A' | b'E' | b'I' | b'N' | b'X' => return None,
+            // Sparse files: libclamav scans the data without the holes, which is another file. It skips the other types, which some
+            // unpackers extract.
+            b'S' | b'A' | b'E' | b'I' | b'N' | b'X' => return Err(Truncated),
             _ => {
-                stated.take().is_none_or(|stated| stated == size as u64).then_some(())?;
-                account.promise(size as u64);
+                require(stated.take().is_none_or(|stated| stated == size as u64))?;
+                index.expect_member(size as u64);
             }
         }
     }
-    // Less than a block: the rest of an end mark, or of a header.
-    is_zero(content).then_some(())
+    // Less than a block: part of an end mark or of a header.
+    require(is_zero(content))
 }
 
 fn is_marked(header: &[u8]) -> bool {
     header.get(257..).is_some_and(|mark| mark.starts_with(b"ustar"))
 }
 
-/// Whether the checksum is that of the header, its bytes taken as unsigned, or as signed, as some old programs do.
+/// Whether the checksum is right, with unsigned bytes or, as old programs computed it, with signed ones.
 fn is_header(header: &[u8; BLOCK]) -> bool {
     let field = header.get(CHECKSUM..CHECKSUM + 8).unwrap_or_default();
-    // bsdtar minds nothing after the digits, and GNU tar no zero before them.
+    // bsdtar ignores what follows the digits, and GNU tar a zero before them.
     let stated = octal(field.strip_prefix(&[0]).unwrap_or(field).trim_ascii_start()).0;
     let blank = 8 * i64::from(b' ');
     let unsigned = |bytes: &[u8]| bytes.iter().map(|byte| i64::from(*byte)).sum::<i64>();
@@ -87,7 +88,7 @@ fn is_header(header: &[u8; BLOCK]) -> bool {
     stated > 0 && sums().contains(&stated)
 }
 
-/// The size in a header, as far as all agree on it: octal digits and a blank or the end.
+/// The size in a header if all unpackers agree on it: octal digits, then a blank or the end.
 fn size_of(header: &[u8; BLOCK]) -> Option<usize> {
     let field = header.get(SIZE..SIZE + 12)?.trim_ascii_start();
     let (size, rest) = octal(field);
@@ -102,21 +103,29 @@ fn octal(field: &[u8]) -> (i64, &[u8]) {
     (digits.iter().fold(0, |number, digit| number * 8 + i64::from(digit - b'0')), rest)
 }
 
-/// Reads from a pax header which size the next member has; `None` when it cannot be read, or when that member is sparse.
-fn read_size(mut records: &[u8], size: &mut Option<u64>) -> Option<()> {
-    let decimal = |digits| str::from_utf8(digits).ok()?.parse::<u64>().ok();
+/// Reads the next member's size from a pax header. [`Truncated`] when the header is malformed or the member is sparse.
+fn read_size(mut records: &[u8], size: &mut Option<u64>) -> Result<(), Truncated> {
     while !is_zero(records) {
-        let space = records.iter().position(|byte| *byte == b' ')?;
-        let length = decimal(records.get(..space)?)?;
-        let (record, rest) = records.split_at_checked(usize::try_from(length).ok()?)?;
-        let record = record.get(space + 1..)?;
-        (!record.starts_with(b"GNU.sparse.")).then_some(())?;
+        let (record, rest) = split_record(records).ok_or(Truncated)?;
+        require(!record.starts_with(b"GNU.sparse."))?;
         if let Some(number) = record.strip_prefix(b"size=") {
-            *size = Some(decimal(number.strip_suffix(b"\n")?)?);
+            *size = Some(number.strip_suffix(b"\n").and_then(decimal).ok_or(Truncated)?);
         }
         records = rest;
     }
-    Some(())
+    Ok(())
+}
+
+/// Splits off a pax record, without its length.
+fn split_record(records: &[u8]) -> Option<(&[u8], &[u8])> {
+    let space = records.iter().position(|byte| *byte == b' ')?;
+    let length = decimal(records.get(..space)?)?;
+    let (record, rest) = records.split_at_checked(usize::try_from(length).ok()?)?;
+    Some((record.get(space + 1..)?, rest))
+}
+
+fn decimal(digits: &[u8]) -> Option<u64> {
+    str::from_utf8(digits).ok()?.parse().ok()
 }
 
 #[cfg(test)]
@@ -151,12 +160,12 @@ mod tests {
         entry
     }
 
-    fn whole(members: &[u64]) -> Account {
-        Account { members: members.to_vec(), ..Account::default() }
+    fn whole(members: &[u64]) -> ArchiveIndex {
+        ArchiveIndex { members: members.to_vec(), ..ArchiveIndex::default() }
     }
 
     fn is_lost(content: &[u8]) -> bool {
-        account(content).is_some_and(|account| account.lost > 0)
+        index(content).is_some_and(|index| index.unaccounted > 0)
     }
 
     const END: [u8; 2 * BLOCK] = [0; 2 * BLOCK];
@@ -176,12 +185,12 @@ mod tests {
             entry("rest of another volume", b'M', &[3; 20]),
         ];
         let tar = parts.concat();
-        assert_eq!(account(&tar), Some(whole(&[600, 10, 20])), "without an end mark");
-        assert_eq!(account(&[&tar[..], &END].concat()), Some(whole(&[600, 10, 20])));
-        assert_eq!(account(&[&tar[..], &END[..100]].concat()), Some(whole(&[600, 10, 20])), "half an end mark");
-        assert_eq!(account(&[&tar[..], &END, b"what was on the tape"].concat()), Some(whole(&[600, 10, 20])));
+        assert_eq!(index(&tar), Some(whole(&[600, 10, 20])), "without an end mark");
+        assert_eq!(index(&[&tar[..], &END].concat()), Some(whole(&[600, 10, 20])));
+        assert_eq!(index(&[&tar[..], &END[..100]].concat()), Some(whole(&[600, 10, 20])), "half an end mark");
+        assert_eq!(index(&[&tar[..], &END, b"what was on the tape"].concat()), Some(whole(&[600, 10, 20])));
         let old = header("a", 0, b"12 ", false);
-        assert_eq!(account(&[&old[..], &[1; 10]].concat()), Some(whole(&[10])), "no padding at the end");
+        assert_eq!(index(&[&old[..], &[1; 10]].concat()), Some(whole(&[10])), "no padding at the end");
     }
 
     #[test]
@@ -214,9 +223,9 @@ mod tests {
     fn what_is_no_tar_has_nothing_to_say() {
         let mut no_tar = header("a", b'0', b"12", false);
         no_tar[0] = b'b';
-        assert_eq!(account(&no_tar), None);
-        assert_eq!(account(&END), None);
-        assert_eq!(account(b""), None);
+        assert_eq!(index(&no_tar), None);
+        assert_eq!(index(&END), None);
+        assert_eq!(index(b""), None);
         no_tar[257..262].copy_from_slice(b"ustar");
         assert!(is_lost(&no_tar), "libclamav and GNU tar look for the next header");
     }
@@ -232,7 +241,7 @@ mod tests {
             let sizes: Vec<_> = members.iter().map(|data| data.len() as u64).collect();
             let entries: Vec<_> = members.iter().map(|data| entry("member", b'0', data)).collect();
             let tar = entries.concat();
-            prop_assert_eq!(account(&[&tar[..], &END].concat()), Some(whole(&sizes)));
+            prop_assert_eq!(index(&[&tar[..], &END].concat()), Some(whole(&sizes)));
             // Where each member begins, and where its content ends.
             let mut ends = 0;
             let bounds = entries.iter().zip(&sizes).map(|(entry, size)| {
@@ -248,12 +257,12 @@ mod tests {
         #[test]
         fn no_bytes_panic_it(start in prop::sample::select(&b"01567xgKLSM"[..]), size in "[0-7]{11} ", bytes: Vec<u8>) {
             let header = header("a", start, size.as_bytes(), true);
-            account(&[&header[..], &bytes, &header, &bytes].concat());
+            index(&[&header[..], &bytes, &header, &bytes].concat());
             let mut marked = bytes;
             marked.resize(marked.len().max(2 * BLOCK), 1);
             marked[257..262].copy_from_slice(b"ustar");
-            account(&marked);
-            account(&[&entry("pax", b'x', &marked), &header[..]].concat());
+            index(&marked);
+            index(&[&entry("pax", b'x', &marked), &header[..]].concat());
         }
     }
 }

@@ -19,13 +19,13 @@ use nix::libc::O_PATH;
 
 use super::SandboxError;
 
-/// The newest rules that we know; an elder kernel keeps what it knows of them.
+/// The newest rules that we know; an older kernel enforces those that it supports.
 const RULES: ABI = ABI::V6;
 /// What libraries open by themselves while they work: other libraries (character sets, RAR), time zones.
 const LIBRARIES: [&str; 4] = ["/lib", "/lib64", "/usr/lib", "/usr/share/zoneinfo"];
 /// Single files of the same kind.
 const FILES: [&str; 5] = ["/etc/ld.so.cache", "/etc/localtime", "/dev/urandom", "/dev/zero", "/proc/meminfo"];
-/// What swallows a worker's standard streams.
+/// Replaces a worker's standard streams.
 const NOTHING: &str = "/dev/null";
 
 /// Opened ahead: a worker confines itself for every object.
@@ -42,7 +42,7 @@ impl Paths {
     /// The operating system's.
     pub(crate) fn find() -> io::Result<Self> {
         let maps = fs::read_to_string("/proc/self/maps")?;
-        // Where a package puts libclamav, it puts what libclamav opens.
+        // Packages put libclamav's own dependencies in its directory.
         let mapped = maps.lines().filter_map(|line| line.split_whitespace().nth(5));
         let libraries = mapped.map(Path::new).filter(|path| path.to_string_lossy().contains(".so"));
         let beside = libraries.filter_map(Path::parent).filter(|directory| directory.is_absolute());
@@ -83,7 +83,7 @@ impl Paths {
     }
 }
 
-/// Rules that forbid all that they know of until something is added.
+/// Rules that deny everything until access is added.
 fn rules() -> Result<landlock::RulesetCreated, RulesetError> {
     Ruleset::default()
         .handle_access(AccessFs::from_all(RULES))?

@@ -1,4 +1,4 @@
-//! Bounds on memory, files and time, as the kernel keeps them.
+//! Limits on memory, files and time (`setrlimit`).
 
 use std::{fs, io, time::Duration};
 
@@ -11,7 +11,7 @@ const MAX_DESCRIPTORS: u64 = 256;
 const PAGE_BYTES: u64 = 4096;
 /// A temporary file may outgrow the limit for a layer by this: what libclamav writes is measured only afterwards.
 const FILE_SLACK: u64 = 16 << 20;
-/// Seconds of processor time past the deadline, after which not even a stopped zygote lets a worker live.
+/// Seconds of processor time past the deadline, after which the kernel kills a worker even when the zygote is stopped.
 const PROCESSOR_GRACE: u64 = 2;
 
 /// Bounds the zygote and, until they have work, its workers.
@@ -36,7 +36,7 @@ pub(crate) fn bound_worker(object_bytes: u64, limits: &Limits, deadline: Duratio
     lower(Resource::RLIMIT_CPU, deadline.as_secs().saturating_add(PROCESSOR_GRACE))
 }
 
-/// Lowers a bound to `bound`; one that is lower already stays.
+/// Lowers a limit to `bound`; a lower one stays.
 fn lower(resource: Resource, bound: u64) -> io::Result<()> {
     let (_, hard) = getrlimit(resource)?;
     let bound = bound.min(hard);

@@ -42,7 +42,7 @@ const REFUSED: &[c_long] = &[
     libc::SYS_pidfd_send_signal,
     libc::SYS_kcmp,
     libc::SYS_perf_event_open,
-    // Other worlds.
+    // Namespaces and mounts.
     libc::SYS_unshare,
     libc::SYS_setns,
     libc::SYS_chroot,
@@ -193,7 +193,7 @@ const KEPT: &[c_long] = &[
     libc::SYS_getegid,
 ];
 
-/// Elder forms of the same, which newer architectures lack.
+/// Older forms of the same, which newer architectures lack.
 #[cfg(target_arch = "x86_64")]
 const KEPT_HERE: &[c_long] = &[
     libc::SYS_open,
@@ -218,8 +218,8 @@ const KEPT_HERE: &[c_long] = &[
 #[cfg(not(target_arch = "x86_64"))]
 const KEPT_HERE: &[c_long] = &[];
 
-/// Flags of `clone` that make new worlds.
-const NEW_WORLDS: [i32; 7] = [
+/// Flags of `clone` that create namespaces.
+const NAMESPACES: [i32; 7] = [
     libc::CLONE_NEWNS,
     libc::CLONE_NEWCGROUP,
     libc::CLONE_NEWUTS,
@@ -229,14 +229,14 @@ const NEW_WORLDS: [i32; 7] = [
     libc::CLONE_NEWNET,
 ];
 
-/// The requests of `ioctl` that only ask: whether a descriptor is a terminal.
+/// The `ioctl` request that only checks whether a descriptor is a terminal.
 const TERMINAL: u64 = libc::TCGETS;
 /// The sign bit of a process id: such a number means a group of processes.
 const GROUP: u64 = 0x8000_0000;
 
 type Rules = BTreeMap<c_long, Vec<SeccompRule>>;
 
-/// What is left to a worker, compiled.
+/// The compiled filter of a worker.
 #[derive(Debug)]
 pub(crate) struct WorkerFilter(BpfProgram);
 
@@ -255,7 +255,7 @@ impl WorkerFilter {
         compile(rules, SeccompAction::KillProcess, SeccompAction::Allow).map(Self)
     }
 
-    /// Leaves this process and its threads with no other call, for ever.
+    /// Applies the filter to this process and its threads, for good.
     ///
     /// # Errors
     /// The kernel's.
@@ -264,17 +264,17 @@ impl WorkerFilter {
     }
 }
 
-/// Takes from this process, and all that it will fork, what no engine needs.
+/// Denies this process, and all that it will fork, what no engine needs.
 ///
 /// # Errors
 /// The kernel's; without filters the engine must not go on.
 pub(crate) fn confine_zygote() -> Result<(), Error> {
     let mut rules: Rules = REFUSED.iter().map(|call| (*call, Vec::new())).collect();
-    let new_worlds = NEW_WORLDS.iter().map(|flag| {
+    let namespaces = NAMESPACES.iter().map(|flag| {
         let flag = u64::from(flag.unsigned_abs());
         only(0, SeccompCmpOp::MaskedEq(flag), flag)
     });
-    rules.insert(libc::SYS_clone, new_worlds.collect::<Result<_, _>>()?);
+    rules.insert(libc::SYS_clone, namespaces.collect::<Result<_, _>>()?);
     // It ends its workers one by one.
     rules.insert(libc::SYS_kill, vec![only(0, SeccompCmpOp::Eq, 0)?, only(0, SeccompCmpOp::Ge, GROUP)?]);
     apply_filter(&compile(rules, SeccompAction::Allow, errno(libc::EPERM))?)?;

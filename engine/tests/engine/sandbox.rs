@@ -1,4 +1,4 @@
-//! What a worker that was taken over can do: nothing, but die alone.
+//! A compromised worker can do nothing but die alone.
 
 use std::{
     fs,
@@ -11,9 +11,9 @@ use nacre_engine_protocol::{Command, FailureCode, Landlock, Limits, Outcome, PRO
 
 use crate::driver::{Engine, TEST_FILES_SIGNATURE, eicar};
 
-/// The engine whose workers attack when told to.
+/// The engine whose workers attack on request.
 fn attacked() -> Engine {
-    let mut engine = Engine::start_program(env!("CARGO_BIN_EXE_nacre-engine-attacked")).greet();
+    let mut engine = Engine::start_program(env!("CARGO_BIN_EXE_nacre-engine-attack-probe")).greet();
     engine.load(&[TEST_FILES_SIGNATURE]);
     engine
 }

@@ -1,7 +1,7 @@
-//! Directories that are gone when their process is, however it ended.
+//! Directories that are removed after their process ends, however it ended.
 //!
-//! A process that is killed removes nothing, and Lambda gives the next one in its sandbox the same disk. So each directory has a lock
-//! beside it, which the system lets go of with the process: whoever gets the lock may remove the directory.
+//! A process that is killed removes nothing, and Lambda gives the next one in its sandbox the same disk. So each directory has a lock file
+//! beside it. The kernel releases the lock with the process: who gets it may remove the directory.
 
 use std::{
     fs::{self, File, Permissions},
@@ -32,8 +32,8 @@ impl ClaimedDirectory {
         let directory = tempfile::Builder::new().prefix(prefix).permissions(owner_only).tempdir_in(parent)?;
         let lock = lock_of(directory.path());
         let held = File::create_new(&lock)?;
-        // Nobody can hold the lock of a directory that was not there a moment ago, but a sweeper that looks at it right now: it
-        // finds an empty directory, and a file that it then has to let go of.
+        // Nobody can hold the lock of a directory that was not there a moment ago, except a sweep at this moment: it
+        // finds an empty directory, and a lock that it then releases.
         held.lock()?;
         match fs::DirBuilder::new().mode(0o700).create(directory.path()) {
             Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
@@ -42,7 +42,7 @@ impl ClaimedDirectory {
         Ok(Self { directory, lock, _held: held })
     }
 
-    /// Where it is.
+    /// Returns the directory.
     pub fn path(&self) -> &Path {
         self.directory.path()
     }
@@ -61,7 +61,7 @@ fn lock_of(directory: &Path) -> PathBuf {
     directory.with_added_extension("lock")
 }
 
-/// Removes the directories of processes that are no more.
+/// Removes the directories of dead processes.
 fn sweep(parent: &Path, prefix: &str) {
     let Ok(entries) = fs::read_dir(parent) else { return };
     for lock in entries.flatten().map(|entry| entry.path()) {

@@ -1,6 +1,6 @@
-//! Many requests at once over the pipes of one child: each answer goes to the request of its id, in whatever order they come.
+//! Concurrent requests over the pipes of one child: each response goes to the request with its id, in any order.
 //!
-//! Whatever the child says that was not asked ends it, and with it every request that is under way.
+//! An unexpected message ends the child and every pending request.
 
 use std::{
     collections::HashMap,
@@ -21,7 +21,7 @@ use tokio::{
     time::timeout,
 };
 
-use crate::{Death, EngineError, PROMPTLY, process::EngineProcess};
+use crate::{COMMAND_TIMEOUT, Death, EngineError, process::EngineProcess};
 
 /// A conversation with a child; the child is killed when it ends. Clones are the same conversation.
 #[derive(Clone, Debug)]
@@ -31,42 +31,42 @@ pub(super) struct Conversation(Arc<Inner>);
 struct Inner {
     state: Mutex<State>,
     requests: mpsc::UnboundedSender<Vec<u8>>,
-    /// Why the child must die, told to the one who kills it.
-    doom: mpsc::UnboundedSender<Death>,
+    /// Asks the listener to kill the child, with the reason.
+    abort: mpsc::UnboundedSender<Death>,
     died: watch::Receiver<Option<(Death, String)>>,
 }
 
 #[derive(Debug)]
 struct State {
-    /// Absent once it is to die.
+    /// `None` once it is being killed.
     process: Option<EngineProcess>,
     last_id: u64,
     pending: HashMap<u64, Pending>,
 }
 
-/// A request under way.
+/// A pending request.
 #[derive(Debug)]
 struct Pending {
-    /// Absent when nobody waits any more; the answer is then passed over.
+    /// `None` when the caller no longer waits; the response is then ignored.
     asker: Option<oneshot::Sender<Outcome>>,
-    /// Held until the child has answered: it is at work until then, whoever waits.
+    /// Held until the child has responded: it is busy until then.
     _slot: Option<OwnedSemaphorePermit>,
 }
 
 impl Conversation {
-    /// Starts `command` with an empty environment in `directory`, and listens to it.
+    /// Starts `command` with an empty environment in `directory`, and reads its responses.
     ///
     /// # Errors
     /// The operating system's.
     pub(super) fn start(command: tokio::process::Command, directory: &Path) -> io::Result<Self> {
         let (process, (stdin, stdout)) = EngineProcess::start(command, directory)?;
         let (requests, lines) = mpsc::unbounded_channel();
-        let (doom, dooms) = mpsc::unbounded_channel();
+        let (abort, aborts) = mpsc::unbounded_channel();
         let (death, died) = watch::channel(None);
         let state = Mutex::new(State { process: Some(process), last_id: 0, pending: HashMap::new() });
-        let conversation = Self(Arc::new(Inner { state, requests, doom, died }));
+        let conversation = Self(Arc::new(Inner { state, requests, abort, died }));
         tokio::spawn(write_all(stdin, lines));
-        tokio::spawn(listen(conversation.clone(), stdout, dooms, death));
+        tokio::spawn(listen(conversation.clone(), stdout, aborts, death));
         Ok(conversation)
     }
 
@@ -75,7 +75,7 @@ impl Conversation {
         self.state().process.as_ref()?.id()
     }
 
-    /// Sends a request and returns the outcome, which may be a failure. `slot` is kept until the child has answered, even when this
+    /// Sends a request and returns the outcome, which may be a failure. `slot` is kept until the child has responded, even when this
     /// future is dropped before.
     ///
     /// # Errors
@@ -93,24 +93,24 @@ impl Conversation {
         match timeout(within, &mut answer).await {
             Ok(Ok(outcome)) => return Ok(outcome),
             Ok(Err(_)) => {}
-            Err(_) => self.doom(Death::Late(within)),
+            Err(_) => self.abort(Death::Late(within)),
         }
         Err(self.dead().await)
     }
 
-    /// Kills the child; requests under way fail.
-    pub(super) fn doom(&self, cause: Death) {
-        self.0.doom.send(cause).ok();
+    /// Kills the child; pending requests fail.
+    pub(super) fn abort(&self, cause: Death) {
+        self.0.abort.send(cause).ok();
     }
 
-    /// Waits for the child's death, which is certain.
+    /// Waits for the end of a child that is being killed.
     pub(super) async fn dead(&self) -> EngineError {
         let mut died = self.0.died.clone();
-        let (cause, last_words) = match died.wait_for(Option::is_some).await {
+        let (cause, stderr_tail) = match died.wait_for(Option::is_some).await {
             Ok(death) => death.clone().unwrap_or((Death::Earlier, String::new())),
             Err(_) => (Death::Earlier, String::new()),
         };
-        EngineError::Dead { last_words, cause }
+        EngineError::Dead { stderr_tail, cause }
     }
 
     /// Kills the child at once.
@@ -118,7 +118,7 @@ impl Conversation {
         let mut state = self.state();
         drop(state.process.take());
         state.pending.clear();
-        self.doom(Death::Earlier);
+        self.abort(Death::Earlier);
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -126,7 +126,7 @@ impl Conversation {
     }
 
     fn send(&self, command: Command, pending: Pending) -> Result<u64, EngineError> {
-        let earlier = || EngineError::Dead { last_words: String::new(), cause: Death::Earlier };
+        let earlier = || EngineError::Dead { stderr_tail: String::new(), cause: Death::Earlier };
         let mut state = self.state();
         if state.process.is_none() {
             return Err(earlier());
@@ -141,17 +141,17 @@ impl Conversation {
         Ok(id)
     }
 
-    /// Hands an answer to who asked.
+    /// Delivers a response to its caller.
     fn deliver(&self, Response { id, outcome }: Response) -> Result<(), Death> {
         let pending = self.state().pending.remove(&id).ok_or(Death::OutOfTurn)?;
         if let Some(asker) = pending.asker {
-            // Nobody may wait any more.
+            // The caller may be gone.
             drop(asker.send(outcome));
         }
         Ok(())
     }
 
-    /// The request `id` is dropped before its answer.
+    /// Handles a request that is dropped before its response.
     fn abandon(&self, id: u64, is_scan: bool) {
         match self.state().pending.get_mut(&id) {
             Some(pending) => pending.asker = None,
@@ -160,20 +160,21 @@ impl Conversation {
         match Handle::try_current() {
             Ok(runtime) if is_scan => {
                 let conversation = self.clone();
-                // The answer to the scan itself comes before the answer to this.
-                runtime.spawn(async move { conversation.ask(Command::Cancel { scan: id }, None, PROMPTLY).await });
+                // The response to the scan comes before the response to this.
+                runtime
+                    .spawn(async move { conversation.ask(Command::Cancel { scan: id }, None, COMMAND_TIMEOUT).await });
             }
             // Nothing else can be cancelled.
             _ => {
                 let process = self.state().process.take();
                 drop(process);
-                self.doom(Death::Earlier);
+                self.abort(Death::Earlier);
             }
         }
     }
 }
 
-/// Somebody waits for an answer.
+/// Guard of a caller that waits for a response.
 struct Waiting<'a> {
     conversation: &'a Conversation,
     id: u64,
@@ -188,32 +189,32 @@ impl Drop for Waiting<'_> {
 
 async fn write_all(mut stdin: ChildStdin, mut lines: mpsc::UnboundedReceiver<Vec<u8>>) {
     while let Some(line) = lines.recv().await {
-        // A child that does not listen is found out by its silence.
+        // A child that does not read runs into the timeout.
         if stdin.write_all(&line).await.is_err() {
             return;
         }
     }
 }
 
-/// Delivers answers until something is wrong, and then ends the child.
+/// Delivers responses until the first error, then ends the child.
 async fn listen(
     conversation: Conversation,
     mut answers: BufReader<ChildStdout>,
-    mut dooms: mpsc::UnboundedReceiver<Death>,
+    mut aborts: mpsc::UnboundedReceiver<Death>,
     death: watch::Sender<Option<(Death, String)>>,
 ) {
     let cause = tokio::select! {
         biased;
-        Some(doom) = dooms.recv() => doom,
+        Some(abort) = aborts.recv() => abort,
         cause = deliver_all(&conversation, &mut answers) => cause,
     };
     let process = conversation.state().process.take();
-    let last_words = match process {
+    let stderr_tail = match process {
         Some(process) => process.end().await,
         None => String::new(),
     };
-    death.send_replace(Some((cause, last_words)));
-    // Their askers are told by the loss of the other end.
+    death.send_replace(Some((cause, stderr_tail)));
+    // Callers notice the dropped sender.
     drop(mem::take(&mut conversation.state().pending));
 }
 
@@ -221,7 +222,7 @@ async fn deliver_all(conversation: &Conversation, answers: &mut BufReader<ChildS
     let mut line = Vec::new();
     loop {
         line.clear();
-        // A child taken over by an object must not fill our memory.
+        // A compromised child must not fill our memory.
         let read = answers.take(MAX_LINE_BYTES as u64).read_until(b'\n', &mut line).await;
         let response = read.map_err(LineError::Io).and_then(|_| parse_line(&line));
         if let Err(death) = response.map_err(Death::from).and_then(|response| conversation.deliver(response)) {

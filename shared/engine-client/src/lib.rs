@@ -1,14 +1,14 @@
-//! Client of the scanning engine, a child process in a private directory spoken to over its pipes.
+//! Client of the scanning engine, a child process in a private directory that communicates over pipes.
 //!
-//! Several tasks may scan at once. Every request is bounded in time and every answer in size. The first thing that goes wrong with
-//! the pipe ends the child and all requests under way; a scan that is dropped before its answer is cancelled and costs no other. What
-//! to do then is told by [`EngineError`].
+//! Several tasks may scan at once. Every request has a timeout and every response a size limit. The first error on the pipe ends the
+//! child and all pending requests; a scan whose future is dropped is cancelled and affects no other. [`EngineError`] says what the
+//! caller can do.
 
 pub mod claimed_directory;
 mod conversation;
+pub mod equivalence;
 mod pool;
 mod process;
-pub mod prove;
 
 use std::{
     io,
@@ -28,8 +28,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use self::conversation::Conversation;
 use crate::claimed_directory::ClaimedDirectory;
 
-/// Time for an answer that needs no work.
-const PROMPTLY: Duration = Duration::from_secs(10);
+/// Timeout of a command that needs no work.
+const COMMAND_TIMEOUT: Duration = Duration::from_secs(10);
 /// Time past a scan's deadline for the engine to kill its worker and say so.
 const GRACE: Duration = Duration::from_secs(2);
 /// Time to free a loaded engine, which may hold a gigabyte.
@@ -48,56 +48,56 @@ pub struct EngineClient {
 #[derive(Debug)]
 pub struct Slot(Option<OwnedSemaphorePermit>);
 
-/// Why the engine did not do what it was asked, told by what the caller can do about it.
+/// Why a request failed, by what the caller can do about it.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum EngineError {
     /// The program is missing or cannot be run: nothing helps but installing it.
     #[error("cannot start the engine `{}`: build it with `cargo build -p nacre-engine`, or name where it is", program.display())]
     Start {
-        /// What was to be run.
+        /// The engine program.
         program: PathBuf,
-        /// Why it was not.
+        /// The system's error.
         #[source]
         cause: io::Error,
     },
     /// The private directory cannot be made: nothing helps but another place or more space.
     #[error("cannot make a directory for the engine in `{}`", scratch.display())]
     Directory {
-        /// Where it was to be made.
+        /// The parent directory.
         scratch: PathBuf,
-        /// Why it was not.
+        /// The system's error.
         #[source]
         cause: io::Error,
     },
-    /// The engine answered, and goes on: its code tells what to do.
+    /// The engine refused the request and goes on; act on the code.
     #[error("the engine refused ({:?}): {}", .0.code, .0.message)]
     Refused(Failure),
     /// The child has been killed: start a fresh one.
-    #[error("the engine is dead; its last words were {last_words:?}")]
+    #[error("the engine is dead; stderr ended with {stderr_tail:?}")]
     Dead {
         /// The end of what it wrote to stderr, at most 2 KiB; often nothing.
-        last_words: String,
-        /// What it died of.
+        stderr_tail: String,
+        /// The reason.
         #[source]
         cause: Death,
     },
 }
 
-/// What an engine died of. Every request under way is told.
+/// Why an engine died. Every pending request gets it.
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Death {
-    /// It did not answer in time.
-    #[error("no answer within {} ms", .0.as_millis())]
+    /// It did not respond in time.
+    #[error("no response within {} ms", .0.as_millis())]
     Late(Duration),
     /// It closed the pipe, or wrote what is no message.
     #[error("no message came over the pipe")]
     Pipe(#[source] Arc<LineError>),
-    /// It answered something that was not asked.
-    #[error("the answer was not to the request")]
+    /// Its response was to no pending request, or of another kind.
+    #[error("the response did not match a request")]
     OutOfTurn,
-    /// It died of an earlier request, which failed or was dropped before its answer.
+    /// It died during an earlier request, which failed or was dropped before its response.
     #[error("it ended with an earlier request")]
     Earlier,
 }
@@ -109,14 +109,14 @@ impl From<LineError> for Death {
 }
 
 impl EngineClient {
-    /// Starts the engine `program` with an empty environment in a fresh directory under `scratch`, and greets it. It will run at
+    /// Starts the engine `program` with an empty environment in a fresh directory under `scratch`, and sends hello. It runs at
     /// most `scans` scans at once.
     ///
     /// # Errors
     /// [`EngineError::Start`] or [`EngineError::Directory`] when it cannot be started; otherwise as every request.
     pub async fn start(program: &Path, scratch: &Path, scans: usize) -> Result<Self, EngineError> {
         let failed = |cause| EngineError::Start { program: program.to_owned(), cause };
-        // Where the kernel has no Landlock, this keeps our environment and memory from an engine that was taken over: it has the
+        // Where the kernel has no Landlock, this keeps our environment and memory from a compromised engine: it has the
         // same user.
         nix::sys::prctl::set_dumpable(false).map_err(|error| failed(error.into()))?;
         // The child's directory is another: a relative path would mean another file there.
@@ -129,7 +129,7 @@ impl EngineClient {
 
     async fn greet(conversation: Conversation, directory: ClaimedDirectory, scans: usize) -> Result<Self, EngineError> {
         let nothing = Sandbox { seccomp: false, landlock: Landlock::Absent };
-        let nobody = Hello {
+        let placeholder = Hello {
             protocol: 0,
             clamav_version: String::new(),
             functionality_level: 0,
@@ -137,11 +137,11 @@ impl EngineClient {
             sandbox: nothing,
         };
         let slots = Arc::new(Semaphore::new(scans.clamp(1, MAX_SCANS)));
-        // Whole from the beginning: however the greeting ends, the child ends with it.
-        let mut client = Self { conversation, hello: nobody, slots, directory };
+        // Constructed before the handshake, so that dropping it ends the child however the handshake ends.
+        let mut client = Self { conversation, hello: placeholder, slots, directory };
         let hello = Command::Hello { protocol: PROTOCOL_VERSION };
         client.hello = client
-            .ask(hello, None, PROMPTLY, |outcome| match outcome {
+            .ask(hello, None, COMMAND_TIMEOUT, |outcome| match outcome {
                 Outcome::Hello(hello) if hello.protocol == PROTOCOL_VERSION => Some(hello),
                 _ => None,
             })
@@ -149,7 +149,7 @@ impl EngineClient {
         Ok(client)
     }
 
-    /// Returns who the engine is.
+    /// Returns the engine's versions and capabilities.
     pub fn hello(&self) -> &Hello {
         &self.hello
     }
@@ -165,7 +165,7 @@ impl EngineClient {
     }
 
     /// Loads every database of `directory`, an absolute path, into a new engine of the child, once the scans under way have ended.
-    /// Scans that are asked for meanwhile wait as long: ask for none.
+    /// Scans requested meanwhile wait for it: request none.
     ///
     /// # Errors
     /// [`EngineError::Refused`] when the definitions must not be used; [`EngineError::Dead`] past `timeout`.
@@ -181,7 +181,7 @@ impl EngineClient {
 
     /// Waits until one scan more may run.
     pub async fn slot(&self) -> Slot {
-        // Never refused: nobody closes it.
+        // The semaphore is never closed.
         Slot(Arc::clone(&self.slots).acquire_owned().await.ok())
     }
 
@@ -190,7 +190,7 @@ impl EngineClient {
     ///
     /// # Errors
     /// [`EngineError::Refused`] when this scan failed and another may not; [`EngineError::Dead`] when the engine did not
-    /// keep to `deadline` by itself, or died.
+    /// enforce `deadline`, or died.
     pub async fn scan(
         &self,
         slot: Slot,
@@ -228,7 +228,7 @@ impl EngineClient {
                 if let Some(answer) = expected(outcome) {
                     return Ok(answer);
                 }
-                self.conversation.doom(Death::OutOfTurn);
+                self.conversation.abort(Death::OutOfTurn);
                 Err(self.conversation.dead().await)
             }
         }
@@ -274,20 +274,20 @@ mod tests {
     async fn killed(client: &EngineClient) -> (Death, String) {
         let process = client.process_id().expect("a live child");
         let scanned = client.scan(client.slot().await, 1, "object", Limits::default(), Duration::from_millis(1)).await;
-        let Err(EngineError::Dead { cause, last_words }) = scanned else { panic!("not dead: {scanned:?}") };
+        let Err(EngineError::Dead { cause, stderr_tail }) = scanned else { panic!("not dead: {scanned:?}") };
         assert!(!Path::new(&format!("/proc/{process}")).exists(), "the child was not reaped");
         assert_eq!(client.process_id(), None);
         let after = client.unload(1).await;
         assert!(matches!(after, Err(EngineError::Dead { cause: Death::Earlier, .. })), "{after:?}");
-        (cause, last_words)
+        (cause, stderr_tail)
     }
 
     #[tokio::test]
-    async fn a_child_that_exits_is_dead_and_its_last_words_are_told() {
+    async fn a_child_that_exits_is_dead_and_its_stderr_is_reported() {
         let client = greeted("echo alas >&2; exit 3").await;
-        let (cause, last_words) = killed(&client).await;
+        let (cause, stderr_tail) = killed(&client).await;
         assert!(matches!(&cause, Death::Pipe(error) if matches!(**error, LineError::Closed)), "{cause:?}");
-        assert_eq!(last_words, "alas");
+        assert_eq!(stderr_tail, "alas");
     }
 
     #[tokio::test]
@@ -321,12 +321,12 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn endless_last_words_are_cut_to_their_end() {
+    async fn endless_stderr_is_cut_to_its_tail() {
         let script = "i=0; while [ $i -lt 3000 ]; do echo word-$i >&2; i=$((i+1)); done; exit 1";
         let client = greeted(script).await;
         let load = client.load(Path::new("/absent"), Duration::from_secs(30)).await;
-        let Err(EngineError::Dead { last_words, .. }) = load else { panic!("not dead: {load:?}") };
-        assert!(last_words.len() <= 2048 && last_words.ends_with("word-2999"), "{last_words}");
+        let Err(EngineError::Dead { stderr_tail, .. }) = load else { panic!("not dead: {load:?}") };
+        assert!(stderr_tail.len() <= 2048 && stderr_tail.ends_with("word-2999"), "{stderr_tail}");
     }
 
     #[tokio::test]
@@ -343,7 +343,7 @@ mod tests {
         let refusal = r#"{"id":2,"outcome":"failed","code":"worker_died","message":"signal 11"}"#;
         let unloaded = r#"{"id":3,"outcome":"unloaded"}"#;
         let client = greeted(&format!("echo '{refusal}'; read request; echo '{unloaded}'; read request")).await;
-        let scanned = client.scan(client.slot().await, 1, "object", Limits::default(), PROMPTLY).await;
+        let scanned = client.scan(client.slot().await, 1, "object", Limits::default(), COMMAND_TIMEOUT).await;
         let Err(EngineError::Refused(failure)) = scanned else { panic!("not refused: {scanned:?}") };
         assert_eq!(failure.code, FailureCode::WorkerDied);
         assert_eq!(client.hello().functionality_level, 216);
@@ -351,7 +351,7 @@ mod tests {
     }
 
     fn asked(client: &EngineClient, slot: Slot) -> impl Future<Output = Result<Report, EngineError>> {
-        client.scan(slot, 1, "object", Limits::default(), PROMPTLY)
+        client.scan(slot, 1, "object", Limits::default(), COMMAND_TIMEOUT)
     }
 
     fn report(id: u64, status: u32) -> String {
@@ -389,7 +389,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_death_is_told_to_all_under_way() {
+    async fn a_death_reaches_every_pending_request() {
         let client = greeted("read request; echo nonsense; exec /bin/sleep 60").await;
         let (one, other) = tokio::join!(async { asked(&client, client.slot().await).await }, async {
             asked(&client, client.slot().await).await

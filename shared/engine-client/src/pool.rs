@@ -26,7 +26,7 @@ const LOAD_TIMEOUT: Duration = Duration::from_mins(5);
 /// A file that killed its engine gets one more try in a fresh process.
 const ATTEMPTS: u32 = 2;
 
-/// How often a file is brought to a fresh process without an attempt because its engine died before: of other files.
+/// How often a file goes to a fresh process without counting as an attempt, because its engine died of another file.
 const FRESH_STARTS: u32 = 8;
 
 /// The engines of one process, each with the definitions of one directory: everything, or the part of a delta.
@@ -39,7 +39,7 @@ pub struct EnginePool {
     seats: StdMutex<HashMap<PathBuf, Arc<Seat>>>,
 }
 
-/// Where an engine runs, or is being started, or will be when it is asked for.
+/// The place of an engine that runs, starts, or will start on demand.
 type Seat = Mutex<Option<Arc<Running>>>;
 
 /// A child process with loaded definitions.
@@ -50,26 +50,26 @@ struct Running {
     last_file: AtomicU64,
 }
 
-/// What examining a file came to.
+/// The result of examining a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Examination {
-    /// The engine's report, and whether it can open RAR archives.
+    /// The scan finished.
     Seen {
-        /// What it saw.
+        /// The engine's report.
         report: Report,
         /// Whether RAR archives could be opened.
         unrar: bool,
     },
-    /// The engine was not done in the time allowed.
+    /// The scan exceeded its time.
     TimedOut,
-    /// Every engine that tried died over it.
+    /// Every attempt ended with the death of a worker or an engine.
     Died,
 }
 
 /// Why a file could not be examined; says nothing about the file.
 #[derive(Debug, thiserror::Error)]
 pub enum ExamineError<Fetch> {
-    /// The file's bytes could not be had.
+    /// The file's bytes could not be fetched.
     #[error("the file could not be fetched")]
     Fetch(Fetch),
     /// No engine could be made ready.
@@ -91,7 +91,7 @@ impl EnginePool {
         Self { scans, ..self }
     }
 
-    /// Makes sure that an engine with the definitions of this directory is warm, and answers who it is and what it loaded.
+    /// Makes sure that an engine with the definitions of this directory is warm, and returns its versions and what it loaded.
     /// A directory's content must never change: other definitions come in another directory. Engines with other definitions stay.
     ///
     /// # Errors
@@ -101,7 +101,7 @@ impl EnginePool {
         Ok((running.client.hello().clone(), running.loaded.clone()))
     }
 
-    /// Asks the program who it is, in a child of its own that loads nothing.
+    /// Returns the engine's versions, from a child that loads nothing.
     ///
     /// # Errors
     /// [`EngineError`] when it cannot be started.
@@ -114,7 +114,7 @@ impl EnginePool {
         self.seats().remove(definitions);
     }
 
-    /// Memory of the warm engine with these definitions, in bytes; `None` when there is none or the system does not tell.
+    /// Memory of the warm engine with these definitions, in bytes; `None` when there is none or it cannot be read.
     pub async fn memory(&self, definitions: &Path) -> Option<u64> {
         let seat = self.seats().get(definitions).cloned()?;
         let process = seat.lock().await.as_ref()?.client.process_id()?;
@@ -124,7 +124,7 @@ impl EnginePool {
     }
 
     /// Examines the bytes that `fetch` writes to the path that it is given, in the time that is `allowed` after that. Both
-    /// may be asked several times. Files that are examined at once share the engine; fetching takes none of its time.
+    /// may be called several times. Files that are examined at once share the engine; fetching takes none of its time.
     ///
     /// # Errors
     /// [`ExamineError`].
@@ -173,7 +173,7 @@ impl EnginePool {
         self.seats.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The engine with these definitions. Whoever comes while it is being started waits for that one.
+    /// The engine with these definitions. Callers that come while it starts wait for it.
     async fn running(&self, definitions: &Path) -> Result<Arc<Running>, EngineError> {
         let seat = Arc::clone(self.seats().entry(definitions.to_owned()).or_default());
         let mut current = seat.lock().await;
@@ -236,7 +236,7 @@ impl Drop for ScratchFile {
 /// The engine program beside the running one, where packages and builds put it.
 ///
 /// # Errors
-/// The operating system's, when it does not tell where the running program is.
+/// The operating system's, when the path of the running program is unknown.
 pub fn program_beside_us() -> io::Result<PathBuf> {
     Ok(env::current_exe()?.with_file_name("nacre-engine"))
 }

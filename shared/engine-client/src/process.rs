@@ -1,4 +1,4 @@
-//! The child process behind an [`EngineClient`](super::EngineClient): its start, its end, its last words.
+//! The child process behind an [`EngineClient`](super::EngineClient): start, end and stderr.
 
 use std::{io, path::Path, process::Stdio, time::Duration};
 
@@ -10,15 +10,15 @@ use tokio::{
 };
 
 /// Bytes kept of what the child wrote to stderr.
-const LAST_WORDS_BYTES: usize = 2048;
+const STDERR_TAIL_BYTES: usize = 2048;
 /// Time for a killed child to be gone and its stderr to be read out.
-const LAST_WORDS_TIMEOUT: Duration = Duration::from_secs(2);
+const EXIT_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// A child that speaks the engine's protocol; killed when dropped.
 #[derive(Debug)]
 pub(super) struct EngineProcess {
     child: Child,
-    last_words: JoinHandle<Vec<u8>>,
+    stderr_tail: JoinHandle<Vec<u8>>,
 }
 
 /// The pipes to and from a child.
@@ -43,8 +43,8 @@ impl EngineProcess {
         else {
             return Err(io::ErrorKind::BrokenPipe.into());
         };
-        let last_words = tokio::spawn(keep_the_end(stderr));
-        Ok((Self { child, last_words }, (requests, BufReader::new(answers))))
+        let stderr_tail = tokio::spawn(read_tail(stderr));
+        Ok((Self { child, stderr_tail }, (requests, BufReader::new(answers))))
     }
 
     /// Returns the process id, until reaped.
@@ -54,22 +54,22 @@ impl EngineProcess {
 
     /// Kills and reaps the child and returns the end of what it wrote to stderr.
     pub(super) async fn end(mut self) -> String {
-        // Either may take long only when the system is in trouble; the child is killed then as well.
-        timeout(LAST_WORDS_TIMEOUT, self.child.kill()).await.ok();
-        match timeout(LAST_WORDS_TIMEOUT, self.last_words).await {
+        // Either is slow only when the system is overloaded; the child is killed even so.
+        timeout(EXIT_TIMEOUT, self.child.kill()).await.ok();
+        match timeout(EXIT_TIMEOUT, self.stderr_tail).await {
             Ok(Ok(words)) => String::from_utf8_lossy(&words).trim().to_owned(),
             _ => String::new(),
         }
     }
 }
 
-/// Reads to the end and keeps the last of it.
-async fn keep_the_end(mut stderr: ChildStderr) -> Vec<u8> {
+/// Reads to the end and returns the last bytes.
+async fn read_tail(mut stderr: ChildStderr) -> Vec<u8> {
     let mut kept = Vec::new();
     let mut chunk = [0; 1024];
     while let Ok(read @ 1..) = stderr.read(&mut chunk).await {
         kept.extend_from_slice(chunk.get(..read).unwrap_or_default());
-        kept.drain(..kept.len().saturating_sub(LAST_WORDS_BYTES));
+        kept.drain(..kept.len().saturating_sub(STDERR_TAIL_BYTES));
     }
     kept
 }

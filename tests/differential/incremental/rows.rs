@@ -9,8 +9,8 @@ use nacre_core::{
     scan_record::{EngineVersion, RecordSummary, RecordView},
 };
 use nacre_engine_client::{
+    equivalence::{EquivalenceCheck, SignatureSet},
     protocol::Digests,
-    prove::{Prover, SignatureSet},
 };
 
 use super::{
@@ -44,7 +44,7 @@ pub(super) enum Broken {
 impl Broken {
     pub(super) fn plan(
         &self,
-        prover: &Prover<'_>,
+        check: &EquivalenceCheck<'_>,
         (record, change): (&RecordSummary, &Change),
         (old, new): (&SignatureSet, &SignatureSet),
     ) -> RescanPlan {
@@ -57,26 +57,26 @@ impl Broken {
                     let is_seen = |file: &&SignatureFile<'_>| !extensions.iter().any(|of| file.name.ends_with(of));
                     set.files.iter().filter(is_seen).cloned().collect()
                 };
-                prover.plan(record, &summary(&seen(old), &seen(new), prover.engine()))
+                check.plan(record, &summary(&seen(old), &seen(new), check.engine()))
             }
             Self::Misread(misread) => {
                 let mut record = record.clone();
                 record.view.as_mut().map(misread);
-                prover.plan(&record, change)
+                check.plan(&record, change)
             }
             Self::Window => {
-                let level = prover.engine().functionality_level + 1;
-                let engine = EngineVersion { functionality_level: level, ..prover.engine().clone() };
-                prover.plan(record, &summary(&old.files, &new.files, &engine))
+                let level = check.engine().functionality_level + 1;
+                let engine = EngineVersion { functionality_level: level, ..check.engine().clone() };
+                check.plan(record, &summary(&old.files, &new.files, &engine))
             }
             Self::NothingForAll => {
                 let mut change = change.clone();
                 if let Change::Known(known) = &mut change {
                     known.any = false;
                 }
-                prover.plan(record, &change)
+                check.plan(record, &change)
             }
-            Self::Ignores(is_its) => match prover.plan(record, change) {
+            Self::Ignores(is_its) => match check.plan(record, change) {
                 plan if is_its(plan) => RescanPlan::Unaffected(Unaffected::NothingMatches),
                 plan => plan,
             },

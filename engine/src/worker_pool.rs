@@ -1,7 +1,7 @@
-//! The crew: the workers of one zygote, at work or waiting for it.
+//! The worker pool of one zygote: busy and idle workers.
 //!
-//! Forking takes as long as the zygote's page tables are large: 18 ms over 6.45 million signatures. So a few workers are forked
-//! ahead and wait; each still sees one object only.
+//! Forking takes as long as the zygote's page tables are large: 18 ms over 6.45 million signatures. So a few idle workers are
+//! forked ahead; each still scans one object only.
 
 use std::{
     fs::{self, DirBuilder},
@@ -24,23 +24,23 @@ use crate::{
     worker::{Ending, Job, Worker, is_gone, reap},
 };
 
-/// The engine's working place inside its private directory, which is the current one.
+/// The engine's working directory inside its private directory, which is the current one.
 const TEMPORARY: &str = "tmp";
 
 /// The workers of a zygote.
 #[derive(Debug)]
-pub(crate) struct Crew {
+pub(crate) struct WorkerPool {
     sandbox: Sandbox,
     members: Vec<Member>,
     /// Killed, and not yet reaped.
-    leaving: Vec<Pid>,
+    unreaped: Vec<Pid>,
     last_scratch: u64,
 }
 
 #[derive(Debug)]
 struct Member {
     worker: Worker,
-    /// Absent while it waits.
+    /// `None` while the worker is idle.
     task: Option<Task>,
 }
 
@@ -51,39 +51,39 @@ struct Task {
     deadline: Duration,
 }
 
-/// What a wait came to.
+/// What ended a wait.
 #[derive(Debug, Default)]
 pub(crate) struct Woken {
-    /// There is something to read from the asking side, or its end.
-    pub(crate) asked: bool,
-    /// Nobody is left to read our own answers.
-    pub(crate) abandoned: bool,
+    /// The client has written a request or closed the pipe.
+    pub(crate) readable: bool,
+    /// The client no longer reads responses.
+    pub(crate) client_gone: bool,
     /// Scans that ended, by their request's id.
     pub(crate) done: Vec<(u64, Outcome)>,
 }
 
-impl Crew {
-    /// Makes an empty crew whose private directory is the current one.
+impl WorkerPool {
+    /// Makes an empty pool whose private directory is the current one.
     ///
     /// # Errors
     /// When the directory is not fresh: cleaning up might delete what is not ours.
     pub(crate) fn new(sandbox: Sandbox) -> io::Result<Self> {
         DirBuilder::new().mode(0o700).create(TEMPORARY)?;
-        Ok(Self { sandbox, members: Vec::new(), leaving: Vec::new(), last_scratch: 0 })
+        Ok(Self { sandbox, members: Vec::new(), unreaped: Vec::new(), last_scratch: 0 })
     }
 
-    /// What holds the crew.
+    /// The sandbox of the zygote and its workers.
     pub(crate) fn sandbox(&self) -> &Sandbox {
         &self.sandbox
     }
 
-    /// Number of workers at work.
+    /// Number of busy workers.
     pub(crate) fn busy(&self) -> usize {
         self.members.iter().filter(|member| member.task.is_some()).count()
     }
 
-    /// Number of workers that wait for work.
-    pub(crate) fn waiting(&self) -> usize {
+    /// Number of idle workers.
+    pub(crate) fn idle(&self) -> usize {
         self.members.len() - self.busy()
     }
 
@@ -97,53 +97,47 @@ impl Crew {
         Ok(scratch)
     }
 
-    /// Forks a worker ahead.
-    ///
-    /// # Errors
-    /// The operating system's.
-    pub(crate) fn hire(&mut self, work: impl FnOnce(Job<'_>) -> Outcome) -> io::Result<()> {
+    /// Forks an idle worker.
+    pub(crate) fn fork_idle(&mut self, work: impl FnOnce(Job<'_>) -> Outcome) -> io::Result<()> {
         let scratch = self.next_scratch();
         let worker = Worker::fork(&self.sandbox, scratch, &mut self.members, work)?;
         self.members.push(Member { worker, task: None });
         Ok(())
     }
 
-    /// Has a worker that waits do the scan of `job`, or forks one for it.
+    /// Gives the scan `job` to an idle worker, or to a new one when none is idle.
     ///
     /// # Errors
     /// [`Internal`](nacre_engine_protocol::FailureCode::Internal) when there is no process or no space.
-    pub(crate) fn put_to_work(
+    pub(crate) fn dispatch(
         &mut self,
         job: &Request,
         deadline: Duration,
         work: impl FnOnce(Job<'_>) -> Outcome,
     ) -> Result<(), Failure> {
-        if self.waiting() == 0 {
-            self.hire(work).map_err(|error| internal("no worker", &error))?;
+        if self.idle() == 0 {
+            self.fork_idle(work).map_err(|error| internal("no worker", &error))?;
         }
         if let Some(member) = self.members.iter_mut().find(|member| member.task.is_none()) {
             make(&member.worker.scratch)?;
-            member.worker.tell(job);
+            member.worker.send_job(job);
             member.task = Some(Task { request: job.id, started: Instant::now(), deadline });
         }
         Ok(())
     }
 
-    /// Ends the workers that wait: they have not what the zygote has loaded since, and hold what it has freed.
-    ///
-    /// # Errors
-    /// The operating system's.
-    pub(crate) fn dismiss_waiting(&mut self) -> io::Result<()> {
+    /// Ends the idle workers: they lack what the zygote has loaded since their fork, and hold what it has freed.
+    pub(crate) fn end_idle(&mut self) -> io::Result<()> {
         for member in self.members.extract_if(.., |member| member.task.is_none()) {
             member.worker.end(&Ending::Cancelled)?;
         }
-        for worker in self.leaving.drain(..) {
+        for worker in self.unreaped.drain(..) {
             reap(worker)?;
         }
         Ok(())
     }
 
-    /// Ends a scan that nobody waits for any more.
+    /// Aborts the scan of a request.
     pub(crate) fn cancel(&mut self, request: u64) -> Option<(u64, Outcome)> {
         let is_it = |member: &Member| member.task.as_ref().is_some_and(|task| task.request == request);
         let at = self.members.iter().position(is_it)?;
@@ -151,31 +145,28 @@ impl Crew {
         Some((request, self.close(member.worker, &Ending::Cancelled)))
     }
 
-    /// Waits until a scan ends, `requests` has something, or nobody is left behind `answers`.
-    ///
-    /// # Errors
-    /// The operating system's.
+    /// Waits until a scan ends, `requests` is readable, or the reader of `answers` is gone.
     pub(crate) fn wait(&mut self, requests: Option<BorrowedFd<'_>>, answers: BorrowedFd<'_>) -> io::Result<Woken> {
         let mut woken = Woken::default();
-        self.leaving.retain(|worker| !is_gone(*worker));
-        // Asks for nothing, so tells only of the reader's end.
+        self.unreaped.retain(|worker| !is_gone(*worker));
+        // No events requested, so poll reports only that the reader is gone.
         let mut watched = vec![PollFd::new(answers, PollFlags::empty())];
         watched.extend(self.members.iter().map(|member| PollFd::new(member.worker.answer(), PollFlags::POLLIN)));
         watched.extend(requests.map(|requests| PollFd::new(requests, PollFlags::POLLIN)));
-        match poll(&mut watched, self.patience()) {
+        match poll(&mut watched, self.poll_timeout()) {
             Err(Errno::EINTR) => return Ok(woken),
             Err(error) => return Err(error.into()),
             Ok(_) => {}
         }
-        let mut told = watched.iter().map(|watched| watched.any().unwrap_or(true));
-        woken.abandoned = told.next().unwrap_or(true);
-        let spoke: Vec<bool> = told.by_ref().take(self.members.len()).collect();
-        woken.asked = told.next().unwrap_or(false);
+        let mut ready = watched.iter().map(|watched| watched.any().unwrap_or(true));
+        woken.client_gone = ready.next().unwrap_or(true);
+        let readable: Vec<bool> = ready.by_ref().take(self.members.len()).collect();
+        woken.readable = ready.next().unwrap_or(false);
 
-        let mut spoke = spoke.into_iter();
+        let mut readable = readable.into_iter();
         for mut member in std::mem::take(&mut self.members) {
-            let spoke = spoke.next().unwrap_or(false);
-            match member.ending(spoke)? {
+            let readable = readable.next().unwrap_or(false);
+            match member.ending(readable)? {
                 None => self.members.push(member),
                 Some(ending) => {
                     let outcome = self.close(member.worker, &ending);
@@ -187,7 +178,7 @@ impl Crew {
     }
 
     /// Time until the first deadline.
-    fn patience(&self) -> PollTimeout {
+    fn poll_timeout(&self) -> PollTimeout {
         let tasks = self.members.iter().filter_map(|member| member.task.as_ref());
         let left = tasks.map(|task| task.deadline.saturating_sub(task.started.elapsed())).min();
         left.map_or(PollTimeout::NONE, |left| {
@@ -195,12 +186,12 @@ impl Crew {
         })
     }
 
-    /// Ends a worker and removes what it wrote: nothing of one object outlives its scan, even when its worker was killed.
+    /// Ends a worker and removes its files: no data of an object outlives its scan, even when its worker was killed.
     fn close(&mut self, worker: Worker, ending: &Ending) -> Outcome {
         let scratch = worker.scratch.clone();
         let ended = worker.end(ending).map_err(|error| internal("cannot end a worker", &error));
-        let outcome = ended.map(|(outcome, leaving)| {
-            self.leaving.extend(leaving);
+        let outcome = ended.map(|(outcome, unreaped)| {
+            self.unreaped.extend(unreaped);
             outcome
         });
         discard(&scratch).and(outcome).unwrap_or_else(Outcome::Failed)
@@ -213,14 +204,14 @@ impl Crew {
 }
 
 impl Member {
-    /// Reads what the worker `spoke` and tells whether it is at its end.
-    fn ending(&mut self, spoke: bool) -> io::Result<Option<Ending>> {
+    /// Reads a readable answer. Returns how the worker ended, if it has.
+    fn ending(&mut self, readable: bool) -> io::Result<Option<Ending>> {
         if let Some(task) = &self.task
             && task.started.elapsed() >= task.deadline
         {
-            return Ok(Some(Ending::Overrun(task.deadline)));
+            return Ok(Some(Ending::DeadlineExceeded(task.deadline)));
         }
-        if spoke { self.worker.read() } else { Ok(None) }
+        if readable { self.worker.read() } else { Ok(None) }
     }
 }
 

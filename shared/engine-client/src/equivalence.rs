@@ -1,4 +1,4 @@
-//! Tests on files that an incremental rescan concludes what a scan with everything would.
+//! Tests on files that an incremental rescan and a full scan give equivalent verdicts.
 
 mod set;
 
@@ -33,26 +33,26 @@ const SCAN_TIMEOUT: Duration = Duration::from_mins(2);
 const OLD: Generation = Generation(1);
 const NEW: Generation = Generation(2);
 
-/// What one file showed.
+/// The two verdicts on one file.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Trial {
-    /// The verdict of the elder set.
+pub struct Comparison {
+    /// The verdict of the old set.
     pub old: Verdict,
-    /// What the plan made of it.
+    /// The rescan plan.
     pub plan: RescanPlan,
     /// The verdict of the incremental rescan.
     pub incremental: Verdict,
-    /// The verdict of the newer set in full.
+    /// The verdict of a full scan with the new set.
     pub full: Verdict,
     /// Time of the incremental rescan.
     pub incremental_time: Duration,
-    /// Time of the scan in full.
+    /// Time of the full scan.
     pub full_time: Duration,
 }
 
-impl Trial {
-    /// Whether both ways conclude the same. Of an infected file, the signatures that are named incrementally must be among those
-    /// that are named in full; where one that convicted it stands, it is not looked at again, and that one must be.
+impl Comparison {
+    /// Whether the verdicts are equivalent. For an infected file, the incremental signatures must be among those of the full scan. A
+    /// file that needs no rescan, because one of its signatures is unchanged, must have one of them in the full scan.
     pub fn agrees(&self) -> bool {
         match (&self.incremental, &self.full) {
             (Verdict::Infected { signatures }, Verdict::Infected { signatures: all }) => match self.plan {
@@ -67,13 +67,13 @@ impl Trial {
     }
 }
 
-/// Two sets, what is between them, and the engines to try it with.
+/// Two signature sets, their delta, and the engines to compare them.
 #[derive(Debug)]
-pub struct Prover<'a> {
+pub struct EquivalenceCheck<'a> {
     pool: &'a EnginePool,
     old: &'a SignatureSet,
     new: &'a SignatureSet,
-    /// What leads from the one to the other.
+    /// The delta from the old set to the new.
     pub delta: Delta,
     names: AddedNames,
     change: Change,
@@ -81,13 +81,13 @@ pub struct Prover<'a> {
     delta_directory: ClaimedDirectory,
 }
 
-/// Why nothing can be tried.
+/// Why a comparison failed.
 #[derive(Debug, thiserror::Error)]
-pub enum ProveError {
-    /// An engine takes no part.
+pub enum EquivalenceError {
+    /// An engine cannot be started or loaded.
     #[error("the engine is not ready")]
     Engine(#[from] EngineError),
-    /// libclamav does not take what changed by itself.
+    /// libclamav does not load the added signatures on their own.
     #[error("the engine does not load what was added")]
     DeltaEngine(#[source] EngineError),
     /// What a delta engine loads cannot be written.
@@ -98,7 +98,7 @@ pub enum ProveError {
     File(PathBuf, #[source] io::Error),
 }
 
-/// What a scan with a set in full came to.
+/// The result of a full scan.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Scanned {
     /// As the scanner records it.
@@ -107,41 +107,46 @@ pub struct Scanned {
     pub time: Duration,
 }
 
-impl<'a> Prover<'a> {
-    /// Works out what is between two sets.
+impl<'a> EquivalenceCheck<'a> {
+    /// Computes the delta of two sets.
     ///
     /// # Errors
-    /// [`ProveError`].
-    pub async fn new(pool: &'a EnginePool, old: &'a SignatureSet, new: &'a SignatureSet) -> Result<Self, ProveError> {
+    /// [`EquivalenceError`].
+    pub async fn new(
+        pool: &'a EnginePool,
+        old: &'a SignatureSet,
+        new: &'a SignatureSet,
+    ) -> Result<Self, EquivalenceError> {
         Self::after(pool, old, new, Delta::between(&old.files, &new.files)).await
     }
 
-    /// Takes this delta for what is between two sets.
+    /// Uses this delta of two sets.
     ///
     /// # Errors
-    /// [`ProveError`].
+    /// [`EquivalenceError`].
     pub async fn after(
         pool: &'a EnginePool,
         old: &'a SignatureSet,
         new: &'a SignatureSet,
         delta: Delta,
-    ) -> Result<Self, ProveError> {
+    ) -> Result<Self, EquivalenceError> {
         let engine = version_of(pool.hello().await?);
-        let delta_directory = ClaimedDirectory::new(&env::temp_dir(), "nacre-delta-").map_err(ProveError::Directory)?;
+        let delta_directory =
+            ClaimedDirectory::new(&env::temp_dir(), "nacre-delta-").map_err(EquivalenceError::Directory)?;
         let put = |name: &str, bytes: &[u8]| fs::write(delta_directory.path().join(name), bytes);
         for (name, bytes) in delta_files(&delta, new.files.iter().cloned()) {
-            put(&name, &bytes).map_err(ProveError::Directory)?;
+            put(&name, &bytes).map_err(EquivalenceError::Directory)?;
         }
         for path in &new.bytecode {
             let name = path.file_name().unwrap_or_default();
-            fs::copy(path, delta_directory.path().join(name)).map_err(ProveError::Directory)?;
+            fs::copy(path, delta_directory.path().join(name)).map_err(EquivalenceError::Directory)?;
         }
         let change = Change::Known(DeltaSummary::of(&delta, loaded_by(&engine)));
         let names = AddedNames::of(&delta, true);
         Ok(Self { pool, old, new, delta, names, change, engine, delta_directory })
     }
 
-    /// What is between the sets, gathered for planning.
+    /// The change that plans are made from.
     pub fn change(&self) -> &Change {
         &self.change
     }
@@ -151,32 +156,31 @@ impl<'a> Prover<'a> {
         &self.engine
     }
 
-    /// Tries one file.
+    /// Compares the verdicts on one file.
     ///
     /// # Errors
-    /// [`ProveError`].
-    pub async fn try_file(&self, path: &Path) -> Result<Trial, ProveError> {
+    /// [`EquivalenceError`].
+    pub async fn compare_file(&self, path: &Path) -> Result<Comparison, EquivalenceError> {
         let old = scan_in_full(self.pool, self.old, path).await?;
         let full = scan_in_full(self.pool, self.new, path).await?;
-        self.try_scanned(path, (&old, &full), |record, change| self.plan(record, change)).await
+        self.compare_scanned(path, (&old, &full), |record, change| self.plan(record, change)).await
     }
 
-    /// The plan for a record of the elder set.
+    /// The plan for a record of the old set.
     pub fn plan(&self, record: &RecordSummary, change: &Change) -> RescanPlan {
         plan_rescan(record, NEW, &self.engine, change)
     }
 
-    /// Tries one file, of which it is known what the two sets say in full, by any plan. A scan in full is made once, and counts for both
-    /// ways.
+    /// Compares the verdicts on one file whose full scans are known, with any plan. The full scan with the new set counts for both.
     ///
     /// # Errors
-    /// [`ProveError`].
-    pub async fn try_scanned(
+    /// [`EquivalenceError`].
+    pub async fn compare_scanned(
         &self,
         path: &Path,
         (old, full): (&Scanned, &Scanned),
         plan: impl Fn(&RecordSummary, &Change) -> RescanPlan,
-    ) -> Result<Trial, ProveError> {
+    ) -> Result<Comparison, EquivalenceError> {
         let record = &old.record;
         let started = Instant::now();
         let plan = plan(&RecordSummary::from(record), &self.change);
@@ -192,28 +196,28 @@ impl<'a> Prover<'a> {
             None => (full_verdict.clone(), spent + full.time),
         };
         let (old, full, full_time) = (record.verdict.clone(), full_verdict.clone(), full.time);
-        Ok(Trial { old, plan, incremental, full, incremental_time, full_time })
+        Ok(Comparison { old, plan, incremental, full, incremental_time, full_time })
     }
 
-    /// What a scan with what was added tells; `None` when only a scan in full can.
-    async fn scan_delta(&self, path: &Path, record: &ScanRecord) -> Result<Option<Verdict>, ProveError> {
+    /// The verdict of a delta scan; `None` when a full scan is needed.
+    async fn scan_delta(&self, path: &Path, record: &ScanRecord) -> Result<Option<Verdict>, EquivalenceError> {
         let directory = self.delta_directory.path();
-        self.pool.ready(directory).await.map_err(ProveError::DeltaEngine)?;
-        Ok(match look(self.pool, directory, path).await? {
-            Look::Seen { report, unrar, .. } => conclude(record, &report, unrar, &self.names),
-            Look::Unseen(_) => None,
+        self.pool.ready(directory).await.map_err(EquivalenceError::DeltaEngine)?;
+        Ok(match scan_file(self.pool, directory, path).await? {
+            ScanOutcome::Scanned { report, unrar, .. } => conclude(record, &report, unrar, &self.names),
+            ScanOutcome::Unscannable(_) => None,
         })
     }
 }
 
-/// Scans a file with everything in a set.
+/// Scans a file with all signatures of a set.
 ///
 /// # Errors
-/// [`ProveError`].
-pub async fn scan_in_full(pool: &EnginePool, set: &SignatureSet, path: &Path) -> Result<Scanned, ProveError> {
+/// [`EquivalenceError`].
+pub async fn scan_in_full(pool: &EnginePool, set: &SignatureSet, path: &Path) -> Result<Scanned, EquivalenceError> {
     let (hello, _) = pool.ready(&set.directory).await?;
     let started = Instant::now();
-    let seen = look(pool, &set.directory, path).await?;
+    let seen = scan_file(pool, &set.directory, path).await?;
     let time = started.elapsed();
     let mut record = ScanRecord {
         object: ObjectId::new("files", path.to_string_lossy(), None),
@@ -231,14 +235,14 @@ pub async fn scan_in_full(pool: &EnginePool, set: &SignatureSet, path: &Path) ->
         reported: true,
     };
     match seen {
-        Look::Seen { report, unrar, size } => {
+        ScanOutcome::Scanned { report, unrar, size } => {
             record.size = size;
             record.verdict = judge(&report, size, unrar);
             record.targets = report.targets;
             record.layers = recorded_layers(&report);
             record.layer_count = report.layer_count;
         }
-        Look::Unseen(reason) => record.verdict = Verdict::Unscannable { reason },
+        ScanOutcome::Unscannable(reason) => record.verdict = Verdict::Unscannable { reason },
     }
     Ok(Scanned { record, time })
 }
@@ -247,30 +251,30 @@ fn version_of(hello: Hello) -> EngineVersion {
     EngineVersion { version: hello.clamav_version, functionality_level: hello.functionality_level }
 }
 
-/// What an engine made of a file.
-enum Look {
-    Seen { report: Report, unrar: bool, size: u64 },
-    Unseen(Reason),
+/// The result of one scan.
+enum ScanOutcome {
+    Scanned { report: Report, unrar: bool, size: u64 },
+    Unscannable(Reason),
 }
 
-async fn look(pool: &EnginePool, definitions: &Path, path: &Path) -> Result<Look, ProveError> {
-    let unread = |error| ProveError::File(path.to_owned(), error);
+async fn scan_file(pool: &EnginePool, definitions: &Path, path: &Path) -> Result<ScanOutcome, EquivalenceError> {
+    let unread = |error| EquivalenceError::File(path.to_owned(), error);
     let limits = Limits::default();
     if fs::metadata(path).map_err(unread)?.len() > limits.max_file_size {
-        return Ok(Look::Unseen(Reason::TooLarge));
+        return Ok(ScanOutcome::Unscannable(Reason::TooLarge));
     }
     let size = Cell::new(0);
     let copy = async |to: &Path| fs::copy(path, to).map(|copied| size.set(copied));
     match pool.examine(definitions, copy, limits, || SCAN_TIMEOUT).await {
-        Ok(Examination::Seen { report, unrar }) => Ok(Look::Seen { report, unrar, size: size.get() }),
-        Ok(Examination::TimedOut) => Ok(Look::Unseen(Reason::TimeLimit)),
-        Ok(Examination::Died) => Ok(Look::Unseen(Reason::EngineDied)),
+        Ok(Examination::Seen { report, unrar }) => Ok(ScanOutcome::Scanned { report, unrar, size: size.get() }),
+        Ok(Examination::TimedOut) => Ok(ScanOutcome::Unscannable(Reason::TimeLimit)),
+        Ok(Examination::Died) => Ok(ScanOutcome::Unscannable(Reason::EngineDied)),
         Err(ExamineError::Fetch(error)) => Err(unread(error)),
         Err(ExamineError::Engine(error)) => Err(error.into()),
     }
 }
 
-impl Drop for Prover<'_> {
+impl Drop for EquivalenceCheck<'_> {
     fn drop(&mut self) {
         self.pool.dismiss(self.delta_directory.path());
     }

@@ -30,7 +30,7 @@ fn infected(names: &[&str]) -> Verdict {
 fn agrees(plan: RescanPlan, incremental: &Verdict, full: &Verdict) -> bool {
     let (incremental, full) = (incremental.clone(), full.clone());
     let (incremental_time, full_time) = (Duration::ZERO, Duration::ZERO);
-    Trial { old: Verdict::Clean, plan, incremental, full, incremental_time, full_time }.agrees()
+    Comparison { old: Verdict::Clean, plan, incremental, full, incremental_time, full_time }.agrees()
 }
 
 #[test]

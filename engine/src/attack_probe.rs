@@ -1,7 +1,7 @@
-//! The engine with a worker that turns on its sandbox when its file tells it to. Never shipped.
+//! The engine with a worker that attacks its sandbox when its file says so. Never shipped.
 //!
-//! A file `attack <kind> <argument>` has the worker try that from where a taken-over libclamav would. An attack that succeeds is told
-//! as a report that alerts `Attack.Succeeded`, one that was refused as a failure; of the rest the worker dies.
+//! A file `attack <kind> <argument>` makes the worker try that attack from where a compromised libclamav would. A successful attack
+//! is reported as the alert `Attack.Succeeded`, a refused one as a failure; any other kills the worker.
 
 use std::{
     convert::Infallible,
@@ -81,7 +81,7 @@ fn exec(program: &str) -> Result<Infallible, Errno> {
     unistd::execv(&program, &[&program])
 }
 
-/// The one directory that this worker may write in: the newest under `tmp`.
+/// The only directory that this worker may write to: the newest under `tmp`.
 fn scratch() -> io::Result<PathBuf> {
     let place = Path::new("tmp");
     // It cannot be listed from in here, so its number is searched for.

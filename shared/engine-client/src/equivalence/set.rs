@@ -15,7 +15,7 @@ use nacre_clamav::{
     unpacked::{UnpackError, Unpacked},
 };
 
-/// A directory of databases and loose files, read.
+/// The signatures of a directory of databases and loose files.
 #[derive(Debug)]
 pub struct SignatureSet {
     /// Where it is.
@@ -75,7 +75,7 @@ impl SignatureSet {
                 return Ok(());
             }
         };
-        // The names of what is in an unsigned database are told as those of loose files are.
+        // Signatures of an unsigned database are named as those of loose files.
         let official = path.extension().is_none_or(|extension| extension != "cud");
         let cvd = Cvd::parse_as(kind, &bytes).map_err(|error| SetError::Header(path.to_owned(), error))?;
         let unpacked = cvd.unpack(ArchiveLimits::default());
