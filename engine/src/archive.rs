@@ -113,6 +113,11 @@ pub(crate) fn unopened(
 ) -> u64 {
     let (mut unopened, mut gzip_length) = (0, Some(gzip_length));
     for (at, (layer, index)) in layers.iter().zip(indexes).enumerate() {
+        // A signature with `HandlerType` has the layer around it scanned once more as another type. Its bytes have been accounted
+        // for where they stand; as a page an archive shows no members.
+        if enclosing(layers.get(..at).unwrap_or_default(), layer).is_some_and(|outer| outer.sha256 == layer.sha256) {
+            continue;
+        }
         unopened += index.unaccounted;
         let after = layers.get(at + 1..).unwrap_or_default();
         let inside = after.iter().take_while(|inner| inner.depth > layer.depth);
@@ -129,6 +134,11 @@ pub(crate) fn unopened(
         unopened += u64::from(!(size_matches || shown == 0 && u64::from(size) <= NEVER_SHOWN_BYTES || after_all()));
     }
     unopened
+}
+
+/// The layer that holds `layer`, of those before it.
+fn enclosing<'l>(before: &'l [Layer], layer: &Layer) -> Option<&'l Layer> {
+    before.iter().rfind(|outer| outer.depth < layer.depth)
 }
 
 /// Counts the sizes among `expected` that have no counterpart among `shown`.

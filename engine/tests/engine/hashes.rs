@@ -130,6 +130,13 @@ fn a_signature_with_a_handler_retypes_and_does_not_alert() {
     pair.assert_alerts("a member", &zip(&[&page.repeat(20)]), &["Page"]);
     let (first, other) = (page.repeat(20), page.repeat(30));
     pair.assert_alerts("two members", &zip(&[&first, &other]), &["Page"]);
+    // In the bytes of these archives the pattern stands as in the file, so they are re-typed whole, besides being unpacked.
+    let benign = b"Take ME For A Page, and nothing else\n".repeat(20);
+    for (name, write) in WRITERS.into_iter().filter(|(name, _)| name.contains("tar") || name.contains("zip")) {
+        let content = write(&[&benign, b"Some words of another file\n"]);
+        pair.assert_alerts(name, &content, &[]);
+        assert_eq!(pair.scan(&content).1, Verdict::Clean, "{name}");
+    }
     // libclamav keeps the hash of what it re-typed last: an equal file next to it counts as re-typed already, and alerts by both.
     pair.assert_alerts("the same twice", &zip(&[&first, &first]), &["Page", "Retype"]);
 }
