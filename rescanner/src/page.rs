@@ -73,17 +73,23 @@ where
         unreported: Vec<Recorded<'_>>,
         mut needed: Vec<(RescanKind, &RecordSummary)>,
     ) -> Result<(), WorkError> {
-        needed.sort_by_key(|(kind, record)| (*kind, Reverse(record.written_at)));
+        let now = self.ports.clock.now();
+        needed.sort_by_key(|(kind, record)| (!record.is_report_overdue(now), *kind, Reverse(record.written_at)));
         let (mut delta, mut full) = (unreported, Vec::new());
         for (kind, record) in needed {
-            if !task.decides(record) {
+            // What an earlier scan concluded was never shown: no budget makes it wait. The first reading asked for it already.
+            let overdue = record.is_report_overdue(now);
+            if overdue && !task.is_first_reading() {
+                continue;
+            }
+            if !overdue && !task.decides(record) {
                 // The second reading counts nothing, and finds in the first's records what it decided.
                 if task.is_first_reading() {
                     task.tally.deferred.count(record.size);
                 }
                 continue;
             }
-            if !task.may_ask() {
+            if !overdue && !task.may_ask() {
                 task.tally.carried.count(record.size);
                 continue;
             }

@@ -77,6 +77,7 @@ pub(crate) mod tests {
             written_at: None,
             sequencer: None,
             reported: false,
+            published: false,
         }
     }
 

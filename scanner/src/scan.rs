@@ -198,8 +198,11 @@ impl<Objects: ObjectStore, Records: RecordStore, Results: Topic, Bus: EventBus, 
             let recorded = self.records.load(&object).await.map_err(ScanError::Record)?;
             let stands = |record: &ScanRecord| {
                 let announced_since = request.cause == Cause::Upload && record.is_before(request.sequencer.as_ref());
-                let same = head.as_ref().is_ok_and(|head| record.answers_for(&head.etag, inspector.generation()));
-                same && !announced_since
+                match &head {
+                    Ok(head) => record.answers_for(&head.etag, inspector.generation()) && !announced_since,
+                    // What cannot be read for now stays infected: its bytes may be the same.
+                    Err(_) => matches!(request.cause, Cause::Definitions(_)) && is_infected(record),
+                }
             };
             let was_infected = recorded.as_ref().is_some_and(is_infected);
             let scanned = match &recorded {
@@ -272,6 +275,7 @@ impl<Objects: ObjectStore, Records: RecordStore, Results: Topic, Bus: EventBus, 
             written_at: head.as_ref().ok().and_then(|head| head.written_at),
             sequencer: request.sequencer.clone(),
             reported: false,
+            published: false,
         };
         match self.records.save(&record).await {
             Ok(()) => Ok(Scan::Recorded(Box::new(record))),
@@ -291,22 +295,34 @@ impl<Objects: ObjectStore, Records: RecordStore, Results: Topic, Bus: EventBus, 
             // Tags of its uploader's, or a policy, must not silence an infection: it is reported before its message fails. And
             // what cannot be tagged must not stay where anybody can read it.
             Err(error) if is_infected(record) && error.is_lasting() => {
-                return match (self.report(record).await?, self.infected.quarantine_bucket.is_some()) {
-                    (Settled::Done, true) => self.contain(record).await,
+                return match (self.publish(record).await?, self.infected.quarantine_bucket.is_some()) {
+                    (Settled::Done, true) => self.contain_and_mark(record).await,
+                    // Not reported while it has no tags, so that passes ask for it until it has.
                     (Settled::Done, false) => Err(error),
                     (other, _) => Ok(other),
                 };
             }
             Err(error) => return Err(error),
         };
-        let settled = if !tagged && record.reported {
-            Settled::Done
-        } else if self.still_holds(record).await? {
-            self.report(record).await?
-        } else {
-            Settled::Overtaken
-        };
-        if matches!(settled, Settled::Done) && is_infected(record) { self.contain(record).await } else { Ok(settled) }
+        if !tagged && record.reported {
+            return if is_infected(record) { self.contain(record).await } else { Ok(Settled::Done) };
+        }
+        if !self.still_holds(record).await? {
+            return Ok(Settled::Overtaken);
+        }
+        match self.publish(record).await? {
+            Settled::Done if is_infected(record) => self.contain_and_mark(record).await,
+            Settled::Done => self.mark_reported(record).await,
+            other => Ok(other),
+        }
+    }
+
+    /// Contains an infected object, and only then marks its record: what was not contained is asked for again.
+    async fn contain_and_mark(&self, record: &ScanRecord) -> Result<Settled, ScanError> {
+        match self.contain(record).await? {
+            Settled::Done => self.mark_reported(record).await,
+            other => Ok(other),
+        }
     }
 
     async fn contain(&self, record: &ScanRecord) -> Result<Settled, ScanError> {
@@ -327,17 +343,18 @@ impl<Objects: ObjectStore, Records: RecordStore, Results: Topic, Bus: EventBus, 
         }
     }
 
-    /// Publishes a record's result once, and marks the record as reported.
-    async fn report(&self, record: &ScanRecord) -> Result<Settled, ScanError> {
-        if !record.reported {
-            self.reports.ended(record).await.map_err(ScanError::Publish)?;
+    /// Publishes a record's result once. The record of an infected object says so before its tags are complete.
+    async fn publish(&self, record: &ScanRecord) -> Result<Settled, ScanError> {
+        if record.reported || record.published {
+            return Ok(Settled::Done);
         }
-        // Also tells whether a newer record was written while we tagged: then our tags may stand over its own.
-        match self.records.mark_reported(record).await {
-            Ok(()) => Ok(Settled::Done),
-            Err(StoreError::PreconditionFailed) => Ok(Settled::Overtaken),
-            Err(error) => Err(ScanError::Record(error)),
-        }
+        self.reports.ended(record).await.map_err(ScanError::Publish)?;
+        if is_infected(record) { marked(self.records.mark_published(record).await) } else { Ok(Settled::Done) }
+    }
+
+    /// Marks a record whose tags and result are out.
+    async fn mark_reported(&self, record: &ScanRecord) -> Result<Settled, ScanError> {
+        marked(self.records.mark_reported(record).await)
     }
 
     /// Merges the record's tags into the object's; tells whether that took a write.
@@ -363,7 +380,9 @@ impl<Objects: ObjectStore, Records: RecordStore, Results: Topic, Bus: EventBus, 
         match self.objects.head(&record.object).await {
             Ok(head) => Ok(head.etag == record.etag),
             Err(StoreError::NotFound) => Ok(false),
-            Err(StoreError::Unreadable(..) | StoreError::Denied(_)) => Ok(record.etag.is_empty()),
+            Err(StoreError::Unreadable(..) | StoreError::Denied(_)) => {
+                Ok(record.etag.is_empty() || is_infected(record))
+            }
             Err(error) => Err(ScanError::Read(error)),
         }
     }
@@ -384,6 +403,15 @@ async fn look(
         }
     }
     inspector.inspect(object, head).await.map(Some)
+}
+
+/// Whether a mark was set. Also says whether a newer record was written while we tagged: then our tags may stand over its own.
+fn marked(result: Result<(), StoreError>) -> Result<Settled, ScanError> {
+    match result {
+        Ok(()) => Ok(Settled::Done),
+        Err(StoreError::PreconditionFailed) => Ok(Settled::Overtaken),
+        Err(error) => Err(ScanError::Record(error)),
+    }
 }
 
 fn is_infected(record: &ScanRecord) -> bool {

@@ -64,6 +64,7 @@ pub(crate) async fn restore(records: &MemoryRecords, path: &Path) -> Outcome<()>
             written_at: None,
             sequencer: None,
             reported: true,
+            published: true,
         };
         records.save(&record).await?;
     }

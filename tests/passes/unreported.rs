@@ -90,3 +90,27 @@ async fn no_budget_makes_what_is_unreported_wait() {
     assert_eq!((tally.unreported, tally.published.total().objects, tally.carried.objects), (10, 3, 7));
     assert_eq!(world.asked(2).len(), 13);
 }
+
+/// Those that need a scan besides do not wait either, and are asked for before others.
+#[tokio::test]
+async fn no_budget_makes_an_unreported_rescan_wait() {
+    for (engine, full) in [("0.0.1", 1), ("1.4.6", 0)] {
+        let mut world = World::new(1);
+        world.settings.daily_budget = Budget { objects: Some(3), bytes: None };
+        let (scanned_at, written_at) = (world.now - TimeDelta::days(2), Some(world.now - TimeDelta::days(400)));
+        let mut older =
+            ScanRecord { targets: 2, scanned_at, written_at, reported: false, ..record("uploads", "older") };
+        older.engine.version = engine.into();
+        world.records.save(&older).await.unwrap();
+        for n in 0..10 {
+            world.record(&format!("affected/{n}"), 1, 1).await;
+        }
+        world.publish(2, &[1]).await;
+        let tally = world.pass(Cause::Announced).await.tally;
+        assert_eq!(
+            (tally.published.full.objects, tally.published.total().objects, tally.carried.objects),
+            (full, 3, 8)
+        );
+        assert!(world.asked(2).contains("older"), "{:?}", world.asked(2));
+    }
+}

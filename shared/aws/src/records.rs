@@ -35,6 +35,24 @@ pub struct DynamoRecords {
 }
 
 impl DynamoRecords {
+    /// Sets a mark of the stored record, if it still is this one.
+    async fn mark(&self, record: &ScanRecord, mark: &str) -> Result<(), StoreError> {
+        let item = item::item_of(record);
+        let mut expression = Expression::new(&format!("SET #{mark} = :set"), &[mark]);
+        expression.values.insert(":set".into(), AttributeValue::Bool(true));
+        let mut same = Vec::new();
+        for name in [attribute::ETAG, attribute::GENERATION, attribute::SCANNED_AT] {
+            expression.name(name);
+            expression.values.extend(item.get(name).map(|value| (format!(":{name}"), value.clone())));
+            same.push(format!("#{name} = :{name}"));
+        }
+        let request = self.client.update_item().table_name(&self.table).set_key(Some(key(&record.object)));
+        let request = request.update_expression(expression.text).condition_expression(same.join(" AND "));
+        let request = request.set_expression_attribute_names(Some(expression.names));
+        let request = request.set_expression_attribute_values(Some(expression.values));
+        request.send().await.map(|_| ()).map_err(store_error)
+    }
+
     /// Uses this table.
     pub fn new(config: &SdkConfig, table: &str) -> Self {
         Self { client: Client::new(config), table: table.to_owned() }
@@ -61,21 +79,12 @@ impl RecordStore for DynamoRecords {
         request.send().await.map(|_| ()).map_err(store_error)
     }
 
+    async fn mark_published(&self, record: &ScanRecord) -> Result<(), StoreError> {
+        self.mark(record, attribute::PUBLISHED).await
+    }
+
     async fn mark_reported(&self, record: &ScanRecord) -> Result<(), StoreError> {
-        let item = item::item_of(record);
-        let mut expression = Expression::new("SET #reported = :reported", &[attribute::REPORTED]);
-        expression.values.insert(":reported".into(), AttributeValue::Bool(true));
-        let mut same = Vec::new();
-        for name in [attribute::ETAG, attribute::GENERATION, attribute::SCANNED_AT] {
-            expression.name(name);
-            expression.values.extend(item.get(name).map(|value| (format!(":{name}"), value.clone())));
-            same.push(format!("#{name} = :{name}"));
-        }
-        let request = self.client.update_item().table_name(&self.table).set_key(Some(key(&record.object)));
-        let request = request.update_expression(expression.text).condition_expression(same.join(" AND "));
-        let request = request.set_expression_attribute_names(Some(expression.names));
-        let request = request.set_expression_attribute_values(Some(expression.values));
-        request.send().await.map(|_| ()).map_err(store_error)
+        self.mark(record, attribute::REPORTED).await
     }
 
     async fn remove(&self, object: &ObjectId, removed_at: Option<&Sequencer>) -> Result<(), StoreError> {

@@ -25,5 +25,6 @@ pub fn record(bucket: &str, key: &str) -> ScanRecord {
         written_at: None,
         sequencer: None,
         reported: false,
+        published: false,
     }
 }

@@ -146,6 +146,12 @@ pub trait RecordStore: Sync {
     /// [`StoreError::PreconditionFailed`] when the stored record is newer.
     fn save(&self, record: &ScanRecord) -> impl Future<Output = Result<(), StoreError>> + Send;
 
+    /// Marks the stored record as published: its result is out, but its tags are missing. Only if it still is that record.
+    ///
+    /// # Errors
+    /// As [`RecordStore::mark_reported`].
+    fn mark_published(&self, record: &ScanRecord) -> impl Future<Output = Result<(), StoreError>> + Send;
+
     /// Marks the stored record as reported, provided that it still is this one.
     ///
     /// # Errors

@@ -51,6 +51,9 @@ pub struct ScanRecord {
     /// Whether tags are written and the result is published. A crash before that leaves `false`, and the next delivery of
     /// the message finishes the work without a second scan.
     pub reported: bool,
+    /// Whether the result is published, though tags may be missing: they could not be written, or the object could not be
+    /// contained yet. The next delivery does not publish it again.
+    pub published: bool,
 }
 
 /// The libclamav that scanned.
@@ -251,6 +254,7 @@ mod tests {
             written_at: None,
             sequencer: sequencer.map(|text| Sequencer::try_from(text.to_owned()).unwrap()),
             reported: false,
+            published: false,
         }
     }
 

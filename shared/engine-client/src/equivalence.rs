@@ -233,6 +233,7 @@ pub async fn scan_in_full(pool: &EnginePool, set: &SignatureSet, path: &Path) ->
         written_at: None,
         sequencer: None,
         reported: true,
+        published: true,
     };
     match seen {
         ScanOutcome::Scanned { report, unrar, size } => {

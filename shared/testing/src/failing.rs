@@ -114,6 +114,10 @@ impl<Port: RecordStore> RecordStore for Failing<'_, Port> {
         self.plan.call(self.port.save(record)).await
     }
 
+    async fn mark_published(&self, record: &ScanRecord) -> Result<(), StoreError> {
+        self.plan.call(self.port.mark_published(record)).await
+    }
+
     async fn mark_reported(&self, record: &ScanRecord) -> Result<(), StoreError> {
         self.plan.call(self.port.mark_reported(record)).await
     }

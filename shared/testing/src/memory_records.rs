@@ -46,6 +46,18 @@ impl RecordStore for MemoryRecords {
         Ok(())
     }
 
+    async fn mark_published(&self, record: &ScanRecord) -> Result<(), StoreError> {
+        let mut records = lock(&self.records);
+        let same = |stored: &&mut ScanRecord| {
+            stored.etag == record.etag
+                && stored.generation == record.generation
+                && stored.scanned_at == record.scanned_at
+        };
+        let stored = records.get_mut(&key(&record.object)).filter(same).ok_or(StoreError::PreconditionFailed)?;
+        stored.published = true;
+        Ok(())
+    }
+
     async fn mark_reported(&self, record: &ScanRecord) -> Result<(), StoreError> {
         let mut records = lock(&self.records);
         let same = |stored: &&mut ScanRecord| {

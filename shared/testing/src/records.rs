@@ -54,6 +54,7 @@ pub fn any_record() -> impl proptest::strategy::Strategy<Value = ScanRecord> {
                 written_at: DateTime::from_timestamp_millis(time / 2).filter(|_| reported),
                 sequencer,
                 reported,
+                published: !reported,
                 ..record("", "")
             }
         },

@@ -41,6 +41,8 @@ pub(super) mod attribute {
     pub(crate) const WRITTEN_AT: &str = "written_at";
     pub(crate) const SEQUENCER: &str = "sequencer";
     pub(crate) const REPORTED: &str = "reported";
+    /// Only while tags are missing: the result is out.
+    pub(crate) const PUBLISHED: &str = "published";
     /// Only on what a person should look at: the partition key of a sparse index.
     pub(crate) const ATTENTION: &str = "attention";
 
@@ -152,6 +154,7 @@ pub(super) fn item_of(record: &ScanRecord) -> Item {
         (attribute::WRITTEN_AT, record.written_at.map(instant)),
         (attribute::SEQUENCER, record.sequencer.as_ref().map(|sequencer| attribute::s(sequencer.as_str()))),
         (attribute::REPORTED, Some(AttributeValue::Bool(record.reported))),
+        (attribute::PUBLISHED, record.published.then_some(AttributeValue::Bool(true))),
         (attribute::ATTENTION, attention.then(|| attribute::s(verdict))),
     ];
     let present = attributes.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?)));
@@ -175,6 +178,7 @@ pub(super) fn record_of(object: &ObjectId, item: &Item) -> Option<ScanRecord> {
         written_at: instant(item, attribute::WRITTEN_AT),
         sequencer: sequencer_of(item),
         reported: *item.get(attribute::REPORTED)?.as_bool().ok()?,
+        published: item.get(attribute::PUBLISHED).and_then(|value| value.as_bool().ok()).copied().unwrap_or_default(),
     })
 }
 
