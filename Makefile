@@ -30,6 +30,14 @@ demo: build ## Show the whole pipeline at work on a local AWS, then clean up
 test: build ## Run every test: unit, property, contract, end to end
 	@cargo test --locked --workspace --all-features
 
+.PHONY: check
+check: ## Check what changed: format, clippy, unit tests of the packages that differ from main
+	@dev/check
+
+.PHONY: unit
+unit: setup ## Run the unit tests of every package, without the local AWS
+	@cargo test --locked --workspace --all-features --lib --bins
+
 # Its small form is one of the tests. The programs are built first: the stack deploys them.
 # Each case is four generations of signatures, 37 files and 12 ways between them: about 5 s.
 .PHONY: differential
