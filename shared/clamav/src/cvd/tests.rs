@@ -5,6 +5,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::{
     builder::{CvdBuilder, shared_data},
+    database::{DatabaseVersion, FunctionalityLevel},
     signing::SigningKeys,
 };
 
