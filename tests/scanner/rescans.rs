@@ -103,7 +103,7 @@ async fn an_unreported_record_is_reported_without_a_scan() {
     let unrelated = format!("{own}{}", signature("Test.Elf", "another").replacen(":0:", ":6:", 1));
     for newer in [None, Some(&unrelated)] {
         let (world, object) = scanned("this is wicked of old").await;
-        let record = ScanRecord { reported: false, ..world.record(&object) };
+        let record = ScanRecord { reported: false, published: false, ..world.record(&object) };
         world.records.remove(&object, None).await.unwrap();
         world.records.save(&record).await.unwrap();
         world.objects.put_tags(&object, &[Tag { key: "av-status".into(), value: "CLEAN".into() }]).await.unwrap();
