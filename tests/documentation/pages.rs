@@ -183,10 +183,10 @@ fn every_link_leads_somewhere() {
 #[test]
 fn no_line_of_prose_is_over_100_columns() {
     for (name, page) in pages() {
-        let mut in_code = false;
+        let mut inside = false;
         for (number, line) in page.lines().enumerate() {
-            in_code ^= line.trim_start().starts_with("```");
-            let is_code = in_code || line.starts_with("    ");
+            inside ^= line.trim_start().starts_with("```");
+            let is_code = inside || line.starts_with("    ");
             if !is_code && !line.trim_start().starts_with('|') {
                 assert!(line.chars().count() <= 100, "{name}:{}: {line}", number + 1);
             }
