@@ -1,29 +1,20 @@
 //! Makes certificates, right or wrong in one way, and signs `.sign` files with them.
 
+mod der;
+mod key;
+
 use std::sync::OnceLock;
 
-use aws_lc_rs::{
-    encoding::AsDer,
-    rand::SystemRandom,
-    rsa::{KeyPair as RsaKeyPair, KeySize},
-    signature::{
-        ECDSA_P256_SHA256_ASN1_SIGNING, ECDSA_P384_SHA384_ASN1_SIGNING, EcdsaKeyPair, KeyPair as _, RSA_PKCS1_SHA256,
-        RSA_PKCS1_SHA512, RsaEncoding,
-    },
-};
 use base64ct::{Base64, Encoding};
-use sha2::{Digest, Sha256, Sha384, Sha512};
-use x509_cert::der::{
-    Encode,
-    asn1::ObjectIdentifier,
-    pem::{self, LineEnding},
-};
+use x509_cert::der::pem::{self, LineEnding};
 
+pub use self::key::KeyKind;
+use self::{
+    der::{name, oid, sequence, time, tlv},
+    key::Key,
+};
 use crate::detached_signature::RootCertificate;
 
-const SHA_256: &str = "2.16.840.1.101.3.4.2.1";
-const SHA_384: &str = "2.16.840.1.101.3.4.2.2";
-const SHA_512: &str = "2.16.840.1.101.3.4.2.3";
 const DATA: &str = "1.2.840.113549.1.7.1";
 const EMAIL_PROTECTION: &str = "1.3.6.1.5.5.7.3.4";
 
@@ -35,19 +26,6 @@ pub const NON_REPUDIATION: u8 = 0x40;
 
 /// Bit of a key usage: signs certificates.
 pub const KEY_CERT_SIGN: u8 = 0x04;
-
-/// Kind of a key, with the digest that it signs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum KeyKind {
-    /// ECDSA on P-256 with SHA-256.
-    P256,
-    /// ECDSA on P-384 with SHA-384.
-    P384,
-    /// RSA of 2,048 bits with SHA-256.
-    RsaSha256,
-    /// RSA of 2,048 bits with SHA-512.
-    RsaSha512,
-}
 
 /// What a certificate says.
 #[derive(Clone, Debug)]
@@ -334,124 +312,5 @@ impl SigningCertificates {
     fn digest_algorithm(&self, fault: Option<Fault>) -> Vec<u8> {
         let digest = self.chain.last().map(|signer| signer.key.digest_algorithm()).unwrap_or_default();
         sequence(&[&oid(if fault == Some(Fault::WeakDigest) { "1.3.14.3.2.26" } else { digest })])
-    }
-}
-
-/// A key pair of some kind.
-#[derive(Debug)]
-enum Key {
-    P256(EcdsaKeyPair),
-    P384(EcdsaKeyPair),
-    RsaSha256(RsaKeyPair),
-    RsaSha512(RsaKeyPair),
-}
-
-impl Key {
-    #[expect(clippy::expect_used, reason = "keys of these sizes can be made")]
-    fn generate(kind: KeyKind) -> Self {
-        let curve = |algorithm| EcdsaKeyPair::generate(algorithm).expect("a key");
-        let rsa = || RsaKeyPair::generate(KeySize::Rsa2048).expect("a key");
-        match kind {
-            KeyKind::P256 => Self::P256(curve(&ECDSA_P256_SHA256_ASN1_SIGNING)),
-            KeyKind::P384 => Self::P384(curve(&ECDSA_P384_SHA384_ASN1_SIGNING)),
-            KeyKind::RsaSha256 => Self::RsaSha256(rsa()),
-            KeyKind::RsaSha512 => Self::RsaSha512(rsa()),
-        }
-    }
-
-    /// Its public side, as certificates carry it.
-    #[expect(clippy::expect_used, reason = "encoding to memory cannot fail")]
-    fn public(&self) -> Vec<u8> {
-        match self {
-            Self::P256(key) | Self::P384(key) => key.public_key().as_der().expect("memory").as_ref().to_vec(),
-            Self::RsaSha256(key) | Self::RsaSha512(key) => key.public_key().as_der().expect("memory").as_ref().to_vec(),
-        }
-    }
-
-    #[expect(clippy::expect_used, reason = "a whole key can sign")]
-    fn sign(&self, message: &[u8]) -> Vec<u8> {
-        let random = SystemRandom::new();
-        let rsa = |key: &RsaKeyPair, encoding: &'static dyn RsaEncoding| {
-            let mut signature = vec![0; key.public_modulus_len()];
-            key.sign(encoding, &random, message, &mut signature).expect("a signature");
-            signature
-        };
-        match self {
-            Self::P256(key) | Self::P384(key) => key.sign(&random, message).expect("a signature").as_ref().to_vec(),
-            Self::RsaSha256(key) => rsa(key, &RSA_PKCS1_SHA256),
-            Self::RsaSha512(key) => rsa(key, &RSA_PKCS1_SHA512),
-        }
-    }
-
-    fn digest(&self, content: &[u8]) -> Vec<u8> {
-        match self {
-            Self::P256(_) | Self::RsaSha256(_) => Sha256::digest(content).to_vec(),
-            Self::P384(_) => Sha384::digest(content).to_vec(),
-            Self::RsaSha512(_) => Sha512::digest(content).to_vec(),
-        }
-    }
-
-    fn digest_algorithm(&self) -> &'static str {
-        match self {
-            Self::P256(_) | Self::RsaSha256(_) => SHA_256,
-            Self::P384(_) => SHA_384,
-            Self::RsaSha512(_) => SHA_512,
-        }
-    }
-
-    /// The algorithm of what it signs, as certificates name it.
-    fn signature_algorithm(&self) -> Vec<u8> {
-        let null = tlv(0x05, &[]);
-        match self {
-            Self::P256(_) => sequence(&[&oid("1.2.840.10045.4.3.2")]),
-            Self::P384(_) => sequence(&[&oid("1.2.840.10045.4.3.3")]),
-            Self::RsaSha256(_) => sequence(&[&oid("1.2.840.113549.1.1.11"), &null]),
-            Self::RsaSha512(_) => sequence(&[&oid("1.2.840.113549.1.1.13"), &null]),
-        }
-    }
-
-    /// The algorithm of what it signs, as signed data names it: as OpenSSL does, RSA without its digest.
-    fn signer_algorithm(&self, fault: Option<Fault>) -> Vec<u8> {
-        match (fault, self) {
-            (Some(Fault::WeakSignature), Self::P256(_) | Self::P384(_)) => sequence(&[&oid("1.2.840.10045.4.1")]),
-            (Some(Fault::WeakSignature), _) => sequence(&[&oid("1.2.840.113549.1.1.5"), &tlv(0x05, &[])]),
-            (Some(Fault::OtherDigest), _) => sequence(&[&oid("1.2.840.10045.4.3.4")]),
-            (_, Self::RsaSha256(_) | Self::RsaSha512(_)) => sequence(&[&oid("1.2.840.113549.1.1.1"), &tlv(0x05, &[])]),
-            (_, Self::P256(_) | Self::P384(_)) => self.signature_algorithm(),
-        }
-    }
-}
-
-/// DER of one value from the parts of its content.
-fn tlv(tag: u8, parts: &[&[u8]]) -> Vec<u8> {
-    let content = parts.concat();
-    let length = content.len();
-    let bytes: Vec<u8> = length.to_be_bytes().into_iter().skip_while(|byte| *byte == 0).collect();
-    let length = match u8::try_from(length) {
-        Ok(short) if short < 0x80 => vec![short],
-        _ => [vec![0x80 | u8::try_from(bytes.len()).unwrap_or_default()], bytes].concat(),
-    };
-    [vec![tag], length, content].concat()
-}
-
-fn sequence(parts: &[&[u8]]) -> Vec<u8> {
-    tlv(0x30, parts)
-}
-
-fn oid(name: &str) -> Vec<u8> {
-    ObjectIdentifier::new(name).ok().and_then(|name| name.to_der().ok()).unwrap_or_default()
-}
-
-fn name(common_name: &str) -> Vec<u8> {
-    let attribute = sequence(&[&oid("2.5.4.3"), &tlv(0x0c, &[common_name.as_bytes()])]);
-    sequence(&[&tlv(0x31, &[&attribute])])
-}
-
-/// The beginning of a year; from 2050 on it is written in full.
-fn time(year: u16) -> Vec<u8> {
-    if year < 2050 {
-        tlv(0x17, &[format!("{:02}0101000000Z", year % 100).as_bytes()])
-    } else {
-        tlv(0x18, &[format!("{year}0101000000Z").as_bytes()])
     }
 }
