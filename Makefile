@@ -25,10 +25,15 @@ build: setup ## Build every program
 demo: build ## Show the whole pipeline at work on a local AWS, then clean up
 	@$(TARGET)/debug/nacre-demo
 
+# `exec`: a signal for the recipe is one for the program, which cleans up and ends.
+.PHONY: stack
+stack: build ## Run a local AWS with Nacre deployed until Ctrl-C; print the environment that it is used with
+	@exec $(TARGET)/debug/nacre-demo --stay --directory $(TARGET)/local
+
 # The end-to-end tests package the programs as they deploy them, so they are built first.
 .PHONY: test
 test: build ## Run every test: unit, property, contract, end to end
-	@cargo test --locked --workspace --all-features
+	@cargo test --locked --workspace --all-features $(TEST_OPTIONS)
 
 .PHONY: check
 check: ## Check what changed: format, clippy, unit tests of the packages that differ from main

@@ -1,12 +1,13 @@
 //! `nacre-demo`: the whole of Nacre on this machine, from definitions to a rescan, in a few minutes. `make demo` runs it.
 //!
 //! It deploys the product's template into a local AWS and observes it from outside, as an operator and as an ordinary
-//! user; it succeeds only if everything that it tells was observed.
+//! user; it succeeds only if everything that it reports was observed. With `--stay` it only deploys: `make stack`.
 
 mod corpus;
 mod definitions;
 mod narrator;
 mod plans;
+mod stay;
 mod summary;
 
 use std::{path::PathBuf, process::ExitCode, time::Duration};
@@ -38,6 +39,9 @@ struct Arguments {
     /// Where the summary and the logs are left
     #[arg(long, value_name = "DIR", default_value = "target/demo")]
     directory: PathBuf,
+    /// Show nothing: deploy, publish definitions, print the environment to use, and stay until Ctrl-C
+    #[arg(long)]
+    stay: bool,
 }
 
 /// Why the demo did not show what it should.
@@ -55,7 +59,9 @@ enum DemoError {
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    match run(&Arguments::parse()).await {
+    let arguments = Arguments::parse();
+    let done = if arguments.stay { stay::stay(&arguments).await } else { run(&arguments).await };
+    match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("nacre-demo: {}", error_chain(&error));
@@ -70,19 +76,7 @@ async fn run(arguments: &Arguments) -> Result<(), DemoError> {
     narrator.step("A local AWS starts, and the product's own template is deployed into it");
     let databases = Databases::new(now());
     let mirror = Mirror::start().await?;
-    mirror.put("main.cvd", databases.main());
-    mirror.put("daily.cvd", databases.daily());
-    let programs = programs_directory()?;
-    let target = programs.parent().unwrap_or(&programs);
-    let stack = Stack::start(StackOptions {
-        python: install(target, narrator::say).await?,
-        bundles: Bundles::from_directory(&programs)?,
-        mirror: mirror.url().to_owned(),
-        trust_anchors: databases.trust_anchors(),
-        parameters: vec![("Databases".into(), "main,daily".into())],
-        scratch: arguments.directory.clone(),
-    })
-    .await?;
+    let stack = start(arguments, &mirror, &databases).await?;
     let observed = show(&mut narrator, &stack, &mirror, &databases, corpus).await;
     // Stopped whatever was observed: nothing may be left running.
     stack.stop().await?;
@@ -92,7 +86,24 @@ async fn run(arguments: &Arguments) -> Result<(), DemoError> {
     Ok(())
 }
 
-/// The three acts, each observed before it is told.
+/// Starts the local AWS and deploys the template, with a mirror that has the first databases.
+async fn start(arguments: &Arguments, mirror: &Mirror, databases: &Databases) -> Result<Stack, DemoError> {
+    mirror.put("main.cvd", databases.main());
+    mirror.put("daily.cvd", databases.daily());
+    let programs = programs_directory()?;
+    let target = programs.parent().unwrap_or(&programs);
+    let options = StackOptions {
+        python: install(target, narrator::say).await?,
+        bundles: Bundles::from_directory(&programs)?,
+        mirror: mirror.url().to_owned(),
+        trust_anchors: databases.trust_anchors(),
+        parameters: vec![("Databases".into(), "main,daily".into())],
+        scratch: arguments.directory.clone(),
+    };
+    Ok(Stack::start(options).await?)
+}
+
+/// The three acts, each observed before it is reported.
 async fn show(
     narrator: &mut Narrator,
     stack: &Stack,
