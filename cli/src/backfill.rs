@@ -1,4 +1,4 @@
-//! `nacre backfill`: asks for a scan of every object that has no record yet.
+//! `nacre backfill`: requests a scan of every object that has no record yet.
 
 mod inventory;
 mod progress;
@@ -10,13 +10,12 @@ use std::{io, process::ExitCode, time::Duration};
 use aws_config::SdkConfig;
 use clap::{Args, builder::NonEmptyStringValueParser, value_parser};
 use indicatif::{ProgressBar, ProgressStyle};
-use nacre_aws::{DynamoRecords, S3Definitions, SnsTopic, SystemClock, sdk_config};
+use nacre_aws::{S3Definitions, SnsTopic, SystemClock, sdk_config};
 use nacre_core::{
     generation::published::{PointerRead, PublishedError, read_pointer},
     object::ObjectId,
     rescan::cost::{PassWork, cost},
     retry::RetryPolicy,
-    telemetry::error_chain,
 };
 use progress::{Progress, ProgressError, Tally};
 use serde_json::json;
@@ -24,12 +23,18 @@ use source::{Cursor, Inventory, Listing, Source, SourceError};
 use tokio::signal::unix::{SignalKind, signal};
 use work::{Backfill, WorkError};
 
-use crate::printable::{printable, printable_json};
+use crate::{
+    args::{BucketArgument, TableArgument},
+    output::{INTERRUPTED, conclude, print, print_json},
+    printable::printable,
+};
 
-/// Ask for a scan of every object that has no record yet, such as those that were there before Nacre.
+/// Request a scan of every object that has no record yet, such as those that were there before Nacre.
 ///
-/// They go by the queue of rescans, so that uploads do not wait. How far it came is kept in the definitions bucket: an interrupted
-/// backfill goes on there when it is run again. Exit status: 0 at the end, 1 when it stopped before, 130 when interrupted.
+/// They go by the queue of rescans, so that uploads do not wait. Progress is kept in the definitions bucket: an interrupted
+/// backfill continues there when it is run again.
+///
+/// Exit status: 0 at the end, 2 when it stopped before, 130 when interrupted.
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
     /// The objects, as `s3://bucket` or `s3://bucket/prefix`
@@ -38,24 +43,22 @@ pub(crate) struct Arguments {
     /// manifest.json of an S3 Inventory (CSV) of the bucket, by s3:// or path; without, the bucket is listed
     #[arg(long, value_name = "MANIFEST", value_parser = NonEmptyStringValueParser::new())]
     inventory: Option<String>,
-    /// Most objects that are asked for in a second
+    /// Most objects that are requested in a second
     #[arg(long, value_name = "OBJECTS", default_value_t = 100, value_parser = value_parser!(u32).range(1..=10_000))]
     rate: u32,
-    /// Begin anew, whatever was done before
+    /// Start anew, whatever was done before
     #[arg(long)]
     restart: bool,
-    /// Only tell what would be asked for, and about what it would cost
+    /// Only print what would be requested, and about what it would cost
     #[arg(long)]
     dry_run: bool,
     /// Print the result as one JSON object
     #[arg(long)]
     json: bool,
-    /// The definitions bucket
-    #[arg(long, env = "AV_DEFINITION_S3_BUCKET", value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
-    bucket: String,
-    /// The table of scan records: output `ScanRecords` of the stack
-    #[arg(long, env = "NACRE_RECORDS_TABLE", value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
-    table: String,
+    #[command(flatten)]
+    bucket: BucketArgument,
+    #[command(flatten)]
+    table: TableArgument,
     /// The topic of rescans: output `RescanTrigger` of the stack
     #[arg(long, env = "NACRE_TRIGGER_TOPIC_ARN", value_name = "ARN", value_parser = NonEmptyStringValueParser::new())]
     topic: String,
@@ -83,7 +86,7 @@ impl Place {
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Candidate {
     object: ObjectId,
-    /// Of its bytes, where the source tells.
+    /// Of its bytes, where the source has it.
     etag: Option<String>,
     size: u64,
 }
@@ -99,9 +102,9 @@ enum BackfillError {
     NoRegion,
     #[error("the source cannot be used")]
     Source(#[from] SourceError),
-    #[error("how far it came before cannot be told")]
+    #[error("the progress of the previous run cannot be read")]
     Progress(#[from] ProgressError),
-    #[error("it stopped before the end; run again, it goes on there")]
+    #[error("it stopped before the end; run again, it continues there")]
     Work(#[from] WorkError),
     #[error("interrupts cannot be listened to")]
     Interrupts(#[source] io::Error),
@@ -115,24 +118,18 @@ pub(crate) async fn run(arguments: &Arguments) -> ExitCode {
         Ok(mut interrupts) => tokio::select! {
             done = Box::pin(execute(arguments)) => done,
             _ = interrupts.recv() => {
-                eprintln!("nacre backfill: interrupted; run again, it goes on with the page that was under way");
-                return ExitCode::from(130);
+                eprintln!("nacre backfill: interrupted; run again, it continues with the page that was under way");
+                return ExitCode::from(INTERRUPTED);
             }
         },
         Err(error) => Err(BackfillError::Interrupts(error)),
     };
-    match done {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("nacre backfill: {}", printable(&error_chain(&error)));
-            ExitCode::FAILURE
-        }
-    }
+    conclude("backfill", done)
 }
 
 async fn execute(arguments: &Arguments) -> Result<(), BackfillError> {
     let sdk = sdk_config().await;
-    let definitions = S3Definitions::new(&sdk, &arguments.bucket);
+    let definitions = arguments.bucket.store_by(&sdk);
     let Place { bucket, prefix } = &arguments.place;
     let name = format!("s3://{bucket}/{prefix}");
     let Some(inventory) = &arguments.inventory else {
@@ -159,11 +156,11 @@ async fn backfill(
         Progress::load(definitions, name).await?
     };
     if before.cursor.is_some() {
-        eprintln!("going on after {} objects; --restart begins anew", before.tally.objects);
+        eprintln!("continuing after {} objects; --restart starts anew", before.tally.objects);
     }
     let backfill = Backfill {
         definitions,
-        records: &DynamoRecords::new(sdk, &arguments.table),
+        records: &arguments.table.records(sdk),
         triggers: &SnsTopic::new(sdk, &arguments.topic),
         clock: SystemClock,
         generation: pointer.generation,
@@ -182,40 +179,34 @@ async fn backfill(
     };
     let done = backfill.run(source, before, see).await;
     bar.finish_and_clear();
-    tell(arguments, &done?)
+    print_report(arguments, &done?)
 }
 
-/// A bar over an inventory's files; nobody knows how long a listing is. On a terminal alone.
+/// A bar over an inventory's files; the length of a listing is not known. Only on a terminal.
 fn progress_bar(files: usize) -> ProgressBar {
     let bar = if files > 0 { ProgressBar::new(files as u64) } else { ProgressBar::new_spinner() };
     let template = if files > 0 { "{bar:20} {pos}/{len} files, {wide_msg}" } else { "{spinner} {elapsed} {wide_msg}" };
-    // The template is ours and right; the plain one tells the same.
+    // The template is ours and valid; the default one shows the same.
     bar.set_style(ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_spinner()));
     bar.enable_steady_tick(Duration::from_millis(200));
     bar
 }
 
-fn in_words(Tally { objects, recorded, asked, bytes }: Tally, dry_run: bool) -> String {
-    let asked_for = if dry_run { "would be asked for" } else { "asked for" };
-    format!("{objects} objects, {recorded} recorded, {asked} {asked_for} ({bytes} bytes)")
+fn in_words(Tally { objects, recorded, requested, bytes }: Tally, dry_run: bool) -> String {
+    let verb = if dry_run { "would be requested" } else { "requested" };
+    format!("{objects} objects, {recorded} recorded, {requested} {verb} ({bytes} bytes)")
 }
 
-fn tell(arguments: &Arguments, progress: &Progress) -> Result<(), BackfillError> {
-    use io::Write;
-    let Tally { objects, recorded, asked, bytes } = progress.tally;
-    let dollars = cost(PassWork { full_objects: asked, ..PassWork::of(0, 0) }).total();
-    let line = if arguments.json {
-        printable_json(
-            &json!({
-                "source": progress.source, "objects": objects, "recorded": recorded, "asked": asked, "bytes": bytes,
-                "dry_run": arguments.dry_run, "dollars": dollars,
-            })
-            .to_string(),
-        )
-    } else {
-        format!("{}; about ${dollars:.2} to scan them", in_words(progress.tally, arguments.dry_run))
-    };
-    Ok(writeln!(io::stdout(), "{line}")?)
+fn print_report(arguments: &Arguments, progress: &Progress) -> Result<(), BackfillError> {
+    let Tally { objects, recorded, requested, bytes } = progress.tally;
+    let dollars = cost(PassWork { full_objects: requested, ..PassWork::of(0, 0) }).total();
+    if arguments.json {
+        return Ok(print_json(&json!({
+            "source": progress.source, "objects": objects, "recorded": recorded, "asked": requested, "bytes": bytes,
+            "dry_run": arguments.dry_run, "dollars": dollars,
+        }))?);
+    }
+    Ok(print(&format!("{}; about ${dollars:.2} to scan them", in_words(progress.tally, arguments.dry_run)))?)
 }
 
 #[cfg(test)]

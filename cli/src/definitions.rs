@@ -17,20 +17,13 @@ mod source;
 mod status;
 mod verify;
 
-use std::{
-    io::{self, Write},
-    process::ExitCode,
-};
+use std::process::ExitCode;
 
 use chrono::{DateTime, NaiveDate, NaiveTime, SecondsFormat, Utc};
 use clap::{Args, Subcommand};
 use nacre_clamav::cvd::CvdHeader;
-use nacre_core::telemetry::error_chain;
-use serde::Serialize;
 
-use crate::printable::{printable, printable_json};
-
-/// Verify, inspect, update, compare and build databases of signatures; tell and change what is published.
+/// Verify, inspect, update, compare and build databases of signatures; show and change what is published.
 ///
 /// Files are local paths or `s3://bucket/key`, of at most 1 GiB.
 #[derive(Debug, Args)]
@@ -69,24 +62,7 @@ pub(crate) async fn run(arguments: &Arguments) -> ExitCode {
     }
 }
 
-/// Tells a command's failure on standard error, with all its causes.
-fn failed(command: &str, error: &dyn std::error::Error, status: u8) -> ExitCode {
-    eprintln!("nacre definitions {command}: {}", printable(&error_chain(error)));
-    ExitCode::from(status)
-}
-
-/// Prints one line.
-fn print(line: &str) -> io::Result<()> {
-    writeln!(io::stdout().lock(), "{}", printable(line))
-}
-
-/// Prints one line of JSON.
-fn print_json(value: &impl Serialize) -> io::Result<()> {
-    let json = serde_json::to_string(value)?;
-    writeln!(io::stdout().lock(), "{}", printable_json(&json))
-}
-
-/// A date that is none.
+/// An invalid date.
 #[derive(Debug, thiserror::Error)]
 #[error("a date is YYYY-MM-DD or 2026-01-31T12:00:00Z, not before 1970")]
 struct InvalidDate;

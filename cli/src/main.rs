@@ -1,7 +1,9 @@
 //! `nacre`: the operator's command line.
 
+mod args;
 mod backfill;
 mod definitions;
+mod output;
 mod printable;
 mod prove;
 mod quarantine;

@@ -1,4 +1,4 @@
-//! `nacre prove`: tests on an operator's own files that an incremental rescan concludes what a scan with everything would.
+//! `nacre prove`: tests on an operator's own files that an incremental rescan has the verdict of a full scan.
 
 use std::{
     collections::BTreeMap,
@@ -24,16 +24,17 @@ use nacre_engine_client::{
 use serde_json::{Value, json};
 
 use crate::{
+    output::{ERROR, FINDING, INTERRUPTED, failed},
     printable::printable,
     scan::{Found, files_under, interrupts},
 };
 
-/// Test on your own files that an incremental rescan concludes what a full one would.
+/// Test on your own files that an incremental rescan has the verdict of a full one.
 ///
-/// Every file is scanned with the old definitions in full, planned with what changed, rescanned incrementally, and scanned with the
-/// new definitions in full. Verdicts agree when they are the same, and so are the reasons why a file cannot be scanned. Of an infected
-/// file, the signatures that are named incrementally must be among those that are named in full: a file whose signature stands is not
-/// looked at again, and need not know the new ones.
+/// Every file gets a full scan with the old definitions, a plan by what changed, an incremental rescan, and a full scan with the new
+/// definitions. Verdicts agree when they are the same, and so are the reasons why a file cannot be scanned. Of an infected file, the
+/// signatures of the incremental rescan must be among those of the full scan: a file whose signature is unchanged is not rescanned,
+/// and need not have the new ones.
 ///
 /// Up to three engines are loaded at once: leave memory for both definitions. Times are those of scans, without loading.
 ///
@@ -52,7 +53,7 @@ pub(crate) struct Arguments {
     /// Print one JSON object a line
     #[arg(long)]
     json: bool,
-    /// Print files of which nothing was needed, too
+    /// Print files that needed no scan, too
     #[arg(long)]
     verbose: bool,
     /// The engine program [default: nacre-engine beside this program]
@@ -81,18 +82,15 @@ pub(crate) async fn run(arguments: &Arguments) -> ExitCode {
         Ok(mut interrupts) => tokio::select! {
             proven = prove_all(arguments) => proven,
             // Dropping it ends the engines and removes their files.
-            _ = interrupts.recv() => return ExitCode::from(130),
+            _ = interrupts.recv() => return ExitCode::from(INTERRUPTED),
         },
         Err(error) => Err(Error::Interrupts(error)),
     };
     match proven {
-        Ok(Summary { mismatches: 1.., .. }) => ExitCode::FAILURE,
-        Ok(Summary { unread: 1.., .. }) => ExitCode::from(2),
+        Ok(Summary { mismatches: 1.., .. }) => ExitCode::from(FINDING),
+        Ok(Summary { unread: 1.., .. }) => ExitCode::from(ERROR),
         Ok(_) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("nacre prove: {}", printable(&error_chain(&error)));
-            ExitCode::from(2)
-        }
+        Err(error) => failed("prove", &error),
     }
 }
 
@@ -103,7 +101,7 @@ async fn prove_all(arguments: &Arguments) -> Result<Summary, Error> {
     let check = EquivalenceCheck::new(&pool, &old, &new).await?;
     let mut output = io::stdout().lock();
     if !arguments.json {
-        tell_change(&mut output, &check)?;
+        print_change(&mut output, &check)?;
     }
     let mut summary = Summary::default();
     let (mut files, mut unread) = (Vec::new(), 0);
@@ -153,14 +151,14 @@ fn not_tried(path: &Path, why: &str) {
     eprintln!("nacre prove: {} is not tried: {}", printable(&path.to_string_lossy()), printable(why));
 }
 
-fn tell_change(output: &mut impl Write, check: &EquivalenceCheck<'_>) -> io::Result<()> {
+fn print_change(output: &mut impl Write, check: &EquivalenceCheck<'_>) -> io::Result<()> {
     let Change::Known(change) = check.change() else { return Ok(()) };
     for (extension, changed) in &change.counts {
         writeln!(output, "{extension}: {} added, {} removed", changed.added, changed.removed)?;
     }
     match &change.everything {
         Some(extension) => {
-            writeln!(output, "what changed in .{extension} concerns every file: all are scanned in full")
+            writeln!(output, "what changed in .{extension} concerns every file: all get a full scan")
         }
         None => Ok(()),
     }

@@ -1,4 +1,4 @@
-//! `nacre quarantine`: what was moved there, and how it comes back.
+//! `nacre quarantine`: lists, releases and deletes what was moved to quarantine.
 
 use std::{io, process::ExitCode};
 
@@ -10,16 +10,15 @@ use nacre_core::{
     object::ObjectId,
     port::{ObjectStore, StoreError},
     quarantine::{Provenance, QUARANTINE_PREFIX, place},
-    telemetry::error_chain,
 };
 use serde_json::json;
 
-use crate::printable::printable;
+use crate::output::{conclude, print, print_json};
 
 /// Largest provenance that is read.
 const MAX_PROVENANCE_BYTES: usize = 64 << 10;
 
-/// Tell what is in quarantine, bring it back, or delete it for good.
+/// List what is in quarantine, release it, or delete it for good.
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
     /// The quarantine bucket
@@ -37,16 +36,16 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
-    /// Bring an object back to where it came from, as a new version, and take it out of quarantine.
+    /// Copy an object back to where it came from, as a new version, and remove it from quarantine.
     ///
     /// It is scanned like any upload: what still matches goes back to quarantine. Allow-list a false positive first: see docs/definitions.md.
     Release {
-        /// Its id, as `list` tells it
+        /// Its id, as `list` shows it
         id: String,
     },
     /// Delete an object in quarantine for good.
     Delete {
-        /// Its id, as `list` tells it
+        /// Its id, as `list` shows it
         id: String,
     },
 }
@@ -56,9 +55,9 @@ enum Command {
 enum QuarantineError {
     #[error("no bucket is named: give --bucket, or set NACRE_QUARANTINE_BUCKET")]
     NoBucket,
-    #[error("an id is 32 hexadecimal digits: `nacre quarantine list` tells them")]
+    #[error("an id is 32 hexadecimal digits: `nacre quarantine list` shows them")]
     Id,
-    #[error("there is nothing of that id in quarantine: `nacre quarantine list` tells what is")]
+    #[error("there is nothing of that id in quarantine: `nacre quarantine list` shows what is")]
     Absent,
     #[error("the quarantine bucket cannot be listed")]
     List(#[source] Box<dyn std::error::Error + Send + Sync>),
@@ -68,7 +67,7 @@ enum QuarantineError {
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
-    #[error("{key} is no provenance of this version of Nacre")]
+    #[error("{key} is not a valid provenance for this version of Nacre")]
     Provenance {
         key: String,
         #[source]
@@ -82,15 +81,9 @@ enum QuarantineError {
     Output(#[from] io::Error),
 }
 
-/// Runs the command. Exit status: 0 when it was done, 1 when not, 2 for wrong arguments.
+/// Runs the command.
 pub(crate) async fn run(arguments: &Arguments) -> ExitCode {
-    match execute(arguments).await {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("nacre quarantine: {}", printable(&error_chain(&error)));
-            ExitCode::from(1)
-        }
-    }
+    conclude("quarantine", execute(arguments).await)
 }
 
 async fn execute(arguments: &Arguments) -> Result<(), QuarantineError> {
@@ -106,7 +99,7 @@ async fn execute(arguments: &Arguments) -> Result<(), QuarantineError> {
         Command::Delete { id } => {
             let provenance = find(&client, bucket, id).await?;
             remove(&objects, bucket, id).await?;
-            Ok(say(&format!("deleted: s3://{}/{}", provenance.bucket, provenance.key))?)
+            Ok(print(&format!("deleted: s3://{}/{}", provenance.bucket, provenance.key))?)
         }
     }
 }
@@ -121,12 +114,11 @@ async fn list(client: &Client, bucket: &str, as_json: bool) -> Result<(), Quaran
             let time = found.scanned_at.to_rfc3339_opts(SecondsFormat::Secs, true);
             let (signatures, origin) = (found.signatures.join(" "), format!("s3://{}/{}", found.bucket, found.key));
             let version = found.version_id.as_ref().map(|id| format!(" version {id}")).unwrap_or_default();
-            let line = if as_json {
-                json!({ "id": id, "provenance": found }).to_string()
+            if as_json {
+                print_json(&json!({ "id": id, "provenance": found }))?;
             } else {
-                format!("{id}  {time}  {} bytes  {signatures}  {origin}{version}", found.size)
-            };
-            say(&line)?;
+                print(&format!("{id}  {time}  {} bytes  {signatures}  {origin}{version}", found.size))?;
+            }
         }
     }
     Ok(())
@@ -141,17 +133,17 @@ async fn release(client: &Client, objects: &S3Objects, bucket: &str, id: &str) -
             return Err(QuarantineError::Occupied(format!("s3://{}/{}", to.bucket, to.key)));
         }
         Ok(_) | Err(StoreError::NotFound) => {}
-        Err(error) => return Err(QuarantineError::Store("looking at where it came from", error)),
+        Err(error) => return Err(QuarantineError::Store("reading where it came from", error)),
     }
     let head = objects.head(&from).await.map_err(|error| match error {
         StoreError::NotFound => QuarantineError::Absent,
-        error => QuarantineError::Store("looking at it in quarantine", error),
+        error => QuarantineError::Store("reading it in quarantine", error),
     })?;
     let copied = objects.copy(&from, &head.etag, &to).await;
     copied.map_err(|error| QuarantineError::Store("copying it back", error))?;
     remove(objects, bucket, id).await?;
-    say(&format!("released: s3://{}/{}", to.bucket, to.key))?;
-    Ok(say("it is scanned like any upload, and what still matches goes back to quarantine")?)
+    print(&format!("released: s3://{}/{}", to.bucket, to.key))?;
+    Ok(print("it is scanned like any upload, and what still matches goes back to quarantine")?)
 }
 
 /// The bytes first: an entry without its bytes can be deleted again, bytes without an entry would be forgotten.
@@ -177,13 +169,13 @@ async fn find(client: &Client, bucket: &str, id: &str) -> Result<Provenance, Qua
 
 async fn read(client: &Client, bucket: &str, id: &str) -> Result<Provenance, QuarantineError> {
     let key = place(bucket, id).provenance.key;
-    let answer = client.get_object().bucket(bucket).key(&key).send().await.map_err(|error| {
+    let response = client.get_object().bucket(bucket).key(&key).send().await.map_err(|error| {
         let absent =
             error.as_service_error().is_some_and(aws_sdk_s3::operation::get_object::GetObjectError::is_no_such_key);
         if absent { QuarantineError::Absent } else { QuarantineError::Read { key: key.clone(), source: error.into() } }
     })?;
     let failed = |source| QuarantineError::Read { key: key.clone(), source };
-    let (mut body, mut bytes) = (answer.body, Vec::new());
+    let (mut body, mut bytes) = (response.body, Vec::new());
     while let Some(chunk) = body.next().await {
         bytes.extend_from_slice(&chunk.map_err(|error| failed(error.into()))?);
         if bytes.len() > MAX_PROVENANCE_BYTES {
@@ -191,9 +183,4 @@ async fn read(client: &Client, bucket: &str, id: &str) -> Result<Provenance, Qua
         }
     }
     Provenance::parse(&bytes).map_err(|source| QuarantineError::Provenance { key, source })
-}
-
-fn say(line: &str) -> io::Result<()> {
-    use io::Write;
-    writeln!(io::stdout().lock(), "{}", printable(line))
 }

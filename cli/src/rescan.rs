@@ -1,4 +1,4 @@
-//! `nacre rescan`: passes over the scan records, foretold, begun, watched and ended.
+//! `nacre rescan`: plans, starts, shows and cancels passes over the scan records.
 
 mod plan;
 mod status;
@@ -16,13 +16,15 @@ use nacre_core::{
     },
     port::{Clock, StoreError},
     rescan::pass::{Kept, Pass, PassStoreError, cancel, read_pass},
-    telemetry::error_chain,
 };
 use serde::Deserialize;
 
-use crate::printable::printable;
+use crate::{
+    args::BucketArgument,
+    output::{conclude, print, print_lines},
+};
 
-/// Look again at recorded objects, as far as what changed concerns them.
+/// Rescan recorded objects, as far as what changed concerns them.
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
     #[command(subcommand)]
@@ -32,13 +34,13 @@ pub(crate) struct Arguments {
 #[derive(Debug, Subcommand)]
 enum Command {
     Plan(plan::Arguments),
-    /// Begin a pass over the scan records for the published generation, unless one is under way.
+    /// Start a pass over the scan records for the published generation, unless one is under way.
     Start {
         /// The rescanner's function: output `RescannerFunction` of the stack
         #[arg(long, env = "NACRE_RESCANNER_FUNCTION", value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
         function: String,
     },
-    /// Tell how far a pass came, and what it found and did.
+    /// Show how far a pass is, and what it found and did.
     Status {
         #[command(flatten)]
         which: Which,
@@ -46,7 +48,7 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
-    /// End the pass that is under way; what it asked for stays asked for.
+    /// Cancel the pass that is under way; what it requested stays requested.
     Cancel {
         #[command(flatten)]
         which: Which,
@@ -56,9 +58,8 @@ enum Command {
 /// Which pass.
 #[derive(Debug, Args)]
 struct Which {
-    /// The definitions bucket
-    #[arg(long, env = "AV_DEFINITION_S3_BUCKET", value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
-    bucket: String,
+    #[command(flatten)]
+    bucket: BucketArgument,
     /// Generation of definitions; the published one when not given
     #[arg(long, value_name = "NUMBER")]
     generation: Option<u64>,
@@ -71,7 +72,7 @@ pub(crate) enum RescanError {
     Published(#[from] PublishedError),
     #[error("nothing is published there yet: run the updater, unless the bucket has another name")]
     Nothing,
-    #[error("generation {0} is not kept any more: `nacre definitions list` tells those that are")]
+    #[error("generation {0} is no longer kept: `nacre definitions list` shows those that are")]
     NotKept(u64),
     #[error("{key} cannot be read from the definitions bucket: check that the credentials may read it, then try again")]
     Manifest {
@@ -93,21 +94,21 @@ pub(crate) enum RescanError {
     },
     #[error("the table of records cannot be read: is its name right?")]
     Records(#[source] StoreError),
-    #[error("there is no pass for generation {0}: `nacre rescan start` begins one")]
+    #[error("there is no pass for generation {0}: `nacre rescan start` starts one")]
     NoPass(u64),
-    #[error("what is known of passes cannot be read or written")]
+    #[error("the records of passes cannot be read or written")]
     Passes(#[from] PassStoreError),
-    #[error("the pass for generation {0} is done with: there is nothing to cancel")]
+    #[error("the pass for generation {0} has ended: there is nothing to cancel")]
     Done(u64),
     #[error("{0} could not be invoked")]
     Invoke(String, #[source] Box<dyn std::error::Error + Send + Sync>),
-    #[error("{function} failed: {told}")]
-    Function { function: String, told: String },
+    #[error("{function} failed: {response}")]
+    Function { function: String, response: String },
     #[error("the result cannot be written")]
     Output(#[from] io::Error),
 }
 
-/// Runs the command. Exit status: 0 when it was done, 1 when not, 2 for wrong arguments.
+/// Runs the command.
 pub(crate) async fn run(arguments: &Arguments) -> ExitCode {
     let done = match &arguments.command {
         Command::Plan(arguments) => plan::run(arguments).await,
@@ -115,18 +116,12 @@ pub(crate) async fn run(arguments: &Arguments) -> ExitCode {
         Command::Status { which, json } => status(which, *json).await,
         Command::Cancel { which } => end(which).await,
     };
-    match done {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("nacre rescan: {}", printable(&error_chain(&error)));
-            ExitCode::from(1)
-        }
-    }
+    conclude("rescan", done)
 }
 
-/// What the rescanner answers.
+/// What the rescanner returns.
 #[derive(Debug, Deserialize)]
-struct Answer {
+struct Started {
     generation: u64,
     attempt: u32,
     segments: u32,
@@ -136,27 +131,29 @@ struct Answer {
 async fn start(function: &str) -> Result<(), RescanError> {
     let client = aws_sdk_lambda::Client::new(&sdk_config().await);
     let request = client.invoke().function_name(function).payload(Blob::new(r#"{"rescan":"start"}"#));
-    let answer = request.send().await.map_err(|error| RescanError::Invoke(function.to_owned(), error.into()))?;
-    let payload = answer.payload().map(Blob::as_ref).unwrap_or_default();
-    let failed =
-        || RescanError::Function { function: function.to_owned(), told: String::from_utf8_lossy(payload).into_owned() };
-    if answer.function_error().is_some() {
+    let response = request.send().await.map_err(|error| RescanError::Invoke(function.to_owned(), error.into()))?;
+    let payload = response.payload().map(Blob::as_ref).unwrap_or_default();
+    let failed = || RescanError::Function {
+        function: function.to_owned(),
+        response: String::from_utf8_lossy(payload).into_owned(),
+    };
+    if response.function_error().is_some() {
         return Err(failed());
     }
-    let Answer { generation, attempt, segments, outcome } = serde_json::from_slice(payload).map_err(|_| failed())?;
+    let Started { generation, attempt, segments, outcome } = serde_json::from_slice(payload).map_err(|_| failed())?;
     let what = match outcome.as_str() {
-        "begun" => "is begun",
-        "resumed" => "was stuck, and goes on",
+        "begun" => "has started",
+        "resumed" => "was stuck, and continues",
         _ => "is under way already",
     };
-    say(&format!("pass {attempt} for generation {generation} {what}, in {segments} segments"))?;
-    Ok(say("`nacre rescan status` tells how far it is")?)
+    print(&format!("pass {attempt} for generation {generation} {what}, in {segments} segments"))?;
+    Ok(print("`nacre rescan status` shows how far it is")?)
 }
 
 async fn status(which: &Which, json: bool) -> Result<(), RescanError> {
     let (store, pass) = find(which).await?;
     let progress = status::progress(&store, &pass).await?;
-    Ok(say(&if json { status::as_json(&pass, &progress) } else { status::in_words(&pass, &progress) })?)
+    Ok(print_lines(&if json { status::as_json(&pass, &progress) } else { status::in_words(&pass, &progress) })?)
 }
 
 async fn end(which: &Which) -> Result<(), RescanError> {
@@ -166,12 +163,12 @@ async fn end(which: &Which) -> Result<(), RescanError> {
     }
     cancel(&store, pass.id, SystemClock.now()).await?;
     let (attempt, generation) = (pass.id.attempt, pass.id.generation.0);
-    Ok(say(&format!("pass {attempt} for generation {generation} ends before its next pages"))?)
+    Ok(print(&format!("pass {attempt} for generation {generation} ends before its next pages"))?)
 }
 
 /// The newest pass for a generation.
 async fn find(which: &Which) -> Result<(S3Definitions, Pass), RescanError> {
-    let store = S3Definitions::new(&sdk_config().await, &which.bucket);
+    let store = which.bucket.store().await;
     let generation = match which.generation {
         Some(generation) => Generation(generation),
         None => match read_pointer(&store, None).await? {
@@ -182,10 +179,4 @@ async fn find(which: &Which) -> Result<(S3Definitions, Pass), RescanError> {
     let kept = read_pass(&store, generation).await?;
     let Kept { pass, .. } = kept.ok_or(RescanError::NoPass(generation.0))?;
     Ok((store, pass))
-}
-
-fn say(text: &str) -> io::Result<()> {
-    use io::Write;
-    let mut out = io::stdout().lock();
-    text.lines().try_for_each(|line| writeln!(out, "{}", printable(line)))
 }

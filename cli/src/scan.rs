@@ -10,10 +10,7 @@ use std::{
 };
 
 use clap::Args;
-use nacre_core::{
-    telemetry::error_chain,
-    verdict::{Reason, Verdict, judge},
-};
+use nacre_core::verdict::{Reason, Verdict, judge};
 use nacre_engine_client::{
     EngineError, EnginePool, Examination, ExamineError, program_beside_us,
     protocol::{Layer, Limits},
@@ -22,7 +19,10 @@ use serde::Serialize;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use walkdir::WalkDir;
 
-use crate::printable::printable;
+use crate::{
+    output::{ERROR, FINDING, INTERRUPTED, failed},
+    printable::printable,
+};
 
 /// Longest scan of one file.
 const SCAN_TIMEOUT: Duration = Duration::from_mins(2);
@@ -68,22 +68,19 @@ pub(crate) async fn run(arguments: &Arguments) -> ExitCode {
         Ok(mut interrupts) => tokio::select! {
             scanned = scan_all(arguments) => scanned,
             // Dropping the scan ends the engine and removes its copies.
-            _ = interrupts.recv() => return ExitCode::from(130),
+            _ = interrupts.recv() => return ExitCode::from(INTERRUPTED),
         },
         Err(error) => Err(ScanError::Interrupts(error)),
     };
     match scanned {
-        Ok(Tally { infected: 1.., .. }) => ExitCode::from(1),
-        Ok(Tally { unscannable: 1.., .. }) => ExitCode::from(2),
+        Ok(Tally { infected: 1.., .. }) => ExitCode::from(FINDING),
+        Ok(Tally { unscannable: 1.., .. }) => ExitCode::from(ERROR),
         Ok(_) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("nacre scan: {}", error_chain(&error));
-            ExitCode::from(2)
-        }
+        Err(error) => failed("scan", &error),
     }
 }
 
-/// Listens from now on: an interrupt must not find files to remove and nobody to do it.
+/// Listens from now on: an interrupt must not end the process before it has removed its files.
 pub(crate) fn interrupts() -> io::Result<Signal> {
     signal(SignalKind::interrupt())
 }
@@ -142,7 +139,7 @@ async fn scan_file(pool: &EnginePool, definitions: &Path, path: &Path) -> Result
 pub(crate) enum Found {
     /// A file.
     File(PathBuf),
-    /// What is none, or cannot be read, and what that makes of it.
+    /// Not a file, or unreadable; and the verdict of that.
     Other(PathBuf, Verdict),
 }
 

@@ -41,11 +41,11 @@ pub(super) enum InventoryError {
     Format(String),
     #[error("the inventory has no column {0}: {COLUMNS}")]
     Column(&'static str),
-    #[error("the inventory is of the bucket {listed}, not of {asked}")]
-    Bucket { listed: String, asked: String },
+    #[error("the inventory is of the bucket {listed}, not of {requested}")]
+    Bucket { listed: String, requested: String },
     #[error("the inventory's destination {0} is not the ARN of a bucket")]
     Destination(String),
-    #[error("line {line} has {found} columns, and the manifest tells of {expected}")]
+    #[error("line {line} has {found} columns, and the manifest has {expected}")]
     Short { line: u64, found: usize, expected: usize },
     #[error("the key in line {line} is not URL-encoded UTF-8")]
     Key { line: u64 },
@@ -76,7 +76,7 @@ impl Manifest {
             return Err(InventoryError::Format(manifest.file_format));
         }
         if manifest.source_bucket != bucket {
-            return Err(InventoryError::Bucket { listed: manifest.source_bucket, asked: bucket.to_owned() });
+            return Err(InventoryError::Bucket { listed: manifest.source_bucket, requested: bucket.to_owned() });
         }
         Ok(manifest)
     }
@@ -168,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn elder_versions_and_delete_markers_are_passed_over() {
+    fn older_versions_and_delete_markers_are_skipped() {
         let columns = parsed("Bucket, Key, VersionId, IsLatest, IsDeleteMarker, Size").unwrap();
         let read = |fields: [&str; 6]| columns.candidate("uploads", 1, &fields.to_vec().into()).unwrap();
         assert_eq!(read(["uploads", "k", "v1", "false", "false", "3"]), None);
@@ -181,7 +181,7 @@ mod tests {
     fn a_line_that_does_not_fit_is_named() {
         let columns = parsed("Bucket, Key, Size").unwrap();
         let error = |fields: &[&str]| columns.candidate("uploads", 7, &fields.to_vec().into()).unwrap_err().to_string();
-        assert_eq!(error(&["uploads", "k"]), "line 7 has 2 columns, and the manifest tells of 3");
+        assert_eq!(error(&["uploads", "k"]), "line 7 has 2 columns, and the manifest has 3");
         assert_eq!(error(&["uploads", "%ff", "1"]), "the key in line 7 is not URL-encoded UTF-8");
         assert_eq!(error(&["uploads", "k", "x"]), "the size in line 7 is not a number");
     }

@@ -1,4 +1,4 @@
-//! How far a backfill came, kept in the definitions bucket: whoever runs it again goes on there.
+//! The progress of a backfill, kept in the definitions bucket: the next run continues there.
 
 use chrono::{DateTime, Utc};
 use nacre_clamav::digest::sha256_hex;
@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::source::Cursor;
 
-/// Under this is how far backfills came.
+/// Prefix of the progress of backfills.
 const BACKFILLS_PREFIX: &str = "nacre/backfills/";
 
 /// Version of what is written here.
@@ -19,12 +19,13 @@ const MAX_BYTES: u64 = 1 << 20;
 /// What was found and done.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Tally {
-    /// Objects that were looked for.
+    /// Objects that the source has, up to here.
     pub(super) objects: u64,
     /// Of them, those whose bytes are recorded.
     pub(super) recorded: u64,
-    /// Those that were asked for; in a dry run, that would be.
-    pub(super) asked: u64,
+    /// Those whose scan was requested; in a dry run, would be.
+    #[serde(rename = "asked")]
+    pub(super) requested: u64,
     /// Bytes of these.
     pub(super) bytes: u64,
 }
@@ -33,9 +34,9 @@ pub(super) struct Tally {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Progress {
     format: u32,
-    /// What is gone through: two sources never share their progress.
+    /// The source: two never share their progress.
     pub(super) source: String,
-    /// Where to go on; absent at the beginning.
+    /// Where to continue; absent at the beginning.
     pub(super) cursor: Option<Cursor>,
     /// Whether the end was reached.
     pub(super) finished: bool,
@@ -50,7 +51,7 @@ pub(super) struct Progress {
 pub(super) enum ProgressError {
     #[error("{0} cannot be read or written in the definitions bucket")]
     Store(String, #[source] StoreError),
-    #[error("{0} is not what this program keeps there: --restart begins anew")]
+    #[error("{0} is not what this program keeps there: --restart starts anew")]
     Invalid(String),
 }
 
@@ -94,5 +95,25 @@ impl Progress {
             Ok(_) => Ok(()),
             Err(error) => Err(ProgressError::Store(key, error)),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    /// A later version continues where this one stopped.
+    #[test]
+    fn what_is_kept_in_the_bucket_has_these_names() {
+        let kept = json!({
+            "format": 1, "source": "s3://uploads/", "cursor": { "listing": { "key": "a", "version_id": null } },
+            "finished": false, "tally": { "objects": 3, "recorded": 1, "asked": 2, "bytes": 20 },
+            "updated": "2026-11-23T00:00:00Z",
+        });
+        let progress: Progress = serde_json::from_value(kept.clone()).unwrap();
+        assert_eq!(progress.tally, Tally { objects: 3, recorded: 1, requested: 2, bytes: 20 });
+        assert_eq!(serde_json::to_value(&progress).unwrap(), kept);
     }
 }

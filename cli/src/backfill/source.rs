@@ -1,4 +1,4 @@
-//! Where objects are looked for: a listing, or an inventory.
+//! The objects that a backfill goes through: a listing, or an inventory.
 
 use std::{
     fs,
@@ -28,7 +28,7 @@ const MAX_MANIFEST_BYTES: u64 = 32 << 20;
 pub(super) struct Page {
     /// The latest version of each object.
     pub(super) candidates: Vec<Candidate>,
-    /// Where to go on; `None` at the end.
+    /// Where to continue; `None` at the end.
     pub(super) next: Option<Cursor>,
 }
 
@@ -42,7 +42,7 @@ pub(super) enum Cursor {
     Inventory { file: usize, lines: u64 },
 }
 
-/// Why objects cannot be looked for.
+/// Why objects cannot be listed.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum SourceError {
     #[error("{0} cannot be listed: s3:ListBucketVersions is needed")]
@@ -57,11 +57,11 @@ pub(super) enum SourceError {
     Inventory(String, #[source] InventoryError),
     #[error("{0} is not CSV")]
     Csv(String, #[source] csv::Error),
-    #[error("the place to go on at is of another source: --restart begins anew")]
+    #[error("the progress is of another source: --restart starts anew")]
     Cursor,
 }
 
-/// Where objects are looked for.
+/// Where objects are listed.
 pub(super) trait Source {
     /// Reads the page after this place, of about a thousand objects.
     async fn page(&mut self, after: Option<Cursor>) -> Result<Page, SourceError>;
@@ -147,8 +147,8 @@ impl Inventory {
         self.manifest.files.len()
     }
 
-    /// The file of this number, read as far as so many lines; what its bytes say is believed only when they are those that the manifest
-    /// tells of.
+    /// The file of this number, read as far as so many lines; its content is used only when its MD5 is the one in the
+    /// manifest.
     async fn file(&mut self, file: usize, lines: u64) -> Result<Option<&mut Open>, SourceError> {
         if self.open.as_ref().is_none_or(|open| (open.file, open.lines) != (file, lines)) {
             let Some(File { key, md5 }) = self.manifest.files.get(file).cloned() else { return Ok(None) };

@@ -1,4 +1,4 @@
-//! Goes through a source page by page: who has no record, ask for it, remember how far.
+//! Goes through a source page by page: finds objects without a record, requests their scans, saves the progress.
 
 use std::time::Duration;
 
@@ -26,23 +26,23 @@ pub(super) struct Backfill<'a, Definitions, Records, Triggers, Time> {
     /// The published generation.
     pub(super) generation: Generation,
     pub(super) region: String,
-    /// Most objects that are asked for in a second.
+    /// Most objects that are requested in a second.
     pub(super) rate: u32,
-    /// Whether nothing is asked for, and nothing remembered.
+    /// Whether nothing is requested, and nothing saved.
     pub(super) dry_run: bool,
     pub(super) retry: RetryPolicy,
 }
 
-/// Why a backfill stopped. What was asked for stays asked for; running it again goes on with the page that was under way.
+/// Why a backfill stopped. What was requested stays requested; the next run continues with the page that was under way.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum WorkError {
-    #[error("objects cannot be looked for")]
+    #[error("objects cannot be listed")]
     Source(#[from] SourceError),
     #[error("the table of records cannot be read: is its name right?")]
     Records(#[source] StoreError),
-    #[error("objects cannot be asked for")]
+    #[error("scans cannot be requested")]
     Publish(#[from] PublishError),
-    #[error("how far it came cannot be kept")]
+    #[error("the progress cannot be saved")]
     Progress(#[from] ProgressError),
 }
 
@@ -53,7 +53,7 @@ where
     Triggers: Topic,
     Time: Clock,
 {
-    /// Goes on from where `progress` is to the end; `see` is told of it after each step.
+    /// Continues from `progress` to the end; `see` is called after each step.
     pub(super) async fn run(
         &self,
         source: &mut impl Source,
@@ -71,7 +71,7 @@ where
                 if !self.dry_run {
                     sleep_until(due).await;
                     due = due.max(Instant::now()) + Duration::from_secs(some.len() as u64) / self.rate.max(1);
-                    self.ask(some).await?;
+                    self.request_scans(some).await?;
                 }
                 count(&mut progress.tally, some);
                 see(&progress, some.last().copied());
@@ -100,8 +100,8 @@ where
         Ok(missing.map(|(candidate, _)| candidate).collect())
     }
 
-    /// Asks for a scan with everything, by the topic of rescans: uploads do not wait for a backfill.
-    async fn ask(&self, missing: &[&Candidate]) -> Result<(), WorkError> {
+    /// Requests full scans, by the topic of rescans: uploads do not wait for a backfill.
+    async fn request_scans(&self, missing: &[&Candidate]) -> Result<(), WorkError> {
         let (generation, kind, at) = (self.generation, RescanKind::Full, self.clock.now());
         let trigger = RescanTrigger { generation, kind, region: &self.region, at };
         let objects: Vec<Recorded<'_>> = missing
@@ -117,9 +117,9 @@ where
     }
 }
 
-fn count(tally: &mut Tally, asked: &[&Candidate]) {
-    tally.asked += asked.len() as u64;
-    tally.bytes = asked.iter().fold(tally.bytes, |bytes, candidate| bytes.saturating_add(candidate.size));
+fn count(tally: &mut Tally, requested: &[&Candidate]) {
+    tally.requested += requested.len() as u64;
+    tally.bytes = requested.iter().fold(tally.bytes, |bytes, candidate| bytes.saturating_add(candidate.size));
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! `nacre definitions apply`: brings a database up to date by CDIFFs, as freshclam does.
+//! `nacre definitions apply`: updates a database by CDIFFs, as freshclam does.
 
 use std::process::ExitCode;
 
@@ -13,18 +13,17 @@ use nacre_clamav::{
 };
 
 use super::{
-    failed,
     file_kind::{FileKind, database_of},
     keys::{KeysArgument, KeysError},
-    print,
     source::{Files, Location, SourceError},
 };
+use crate::output::{conclude, print};
 
-/// Bring a database up to date by CDIFFs.
+/// Update a database by CDIFFs.
 ///
 /// Base and CDIFFs must verify, and so must the result: the .info that the last CDIFF wrote vouches for every byte of it.
 ///
-/// Exit status: 0 when the result was written, 1 when not, 2 for wrong arguments.
+/// Exit status: 0 when the result was written, 2 when not.
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
     /// The .cld to write
@@ -49,7 +48,7 @@ enum CommandError {
     OutName(Location),
     #[error("{0} cannot be updated: BASE is a .cvd or .cld")]
     BaseKind(Location),
-    #[error("the name of {0} tells no database: give the file its name back, such as daily.cvd")]
+    #[error("the name of {0} is not that of a database: give the file its name back, such as daily.cvd")]
     BaseName(Location, #[source] InvalidDatabaseName),
     #[error("{0} cannot be read")]
     Read(Location, #[source] SourceError),
@@ -80,7 +79,7 @@ enum CommandError {
         #[source]
         source: ApplyError,
     },
-    #[error("the result, version {version}, is no database: fetch the whole database")]
+    #[error("the result, version {version}, is not a valid database: fetch the whole database")]
     Pack {
         version: u32,
         #[source]
@@ -96,16 +95,13 @@ enum CommandError {
     Version { expected: u32, found: u32 },
     #[error("{0} cannot be written")]
     Write(Location, #[source] SourceError),
-    #[error("the result was written, but cannot be told")]
+    #[error("the result was written, but standard output cannot be")]
     Output(#[from] std::io::Error),
 }
 
 /// Runs the command.
 pub(super) async fn run(arguments: &Arguments) -> ExitCode {
-    match update(arguments).await {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => failed("apply", &error, 1),
-    }
+    conclude("definitions apply", update(arguments).await)
 }
 
 async fn update(arguments: &Arguments) -> Result<(), CommandError> {

@@ -1,7 +1,5 @@
 //! The definitions bucket, as the commands on what is published read it.
 
-use clap::{Args, builder::NonEmptyStringValueParser};
-use nacre_aws::{S3Definitions, sdk_config};
 use nacre_core::{
     generation::{
         Generation,
@@ -20,21 +18,7 @@ const MAX_GENERATIONS: usize = 10_000;
 /// Largest manifest that is read.
 const MAX_MANIFEST_BYTES: u64 = 4 << 20;
 
-/// Which definitions bucket.
-#[derive(Debug, Args)]
-pub(super) struct BucketArgument {
-    /// The definitions bucket
-    #[arg(long, env = "AV_DEFINITION_S3_BUCKET", value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
-    bucket: String,
-}
-
-impl BucketArgument {
-    pub(super) async fn store(&self) -> S3Definitions {
-        S3Definitions::new(&sdk_config().await, &self.bucket)
-    }
-}
-
-/// Why the bucket told nothing.
+/// Why what is published is not known.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum BucketError {
     #[error("what is published cannot be read")]
@@ -45,7 +29,7 @@ pub(super) enum BucketError {
         #[source]
         source: StoreError,
     },
-    // S3 answers alike for a key that is missing and a bucket that is.
+    // S3 returns the same error for a missing key and for a missing bucket.
     #[error("nothing is published there yet: run the updater, unless the bucket has another name")]
     Nothing,
 }
@@ -79,7 +63,7 @@ pub(super) async fn kept(store: &impl DefinitionsStore, newest: Generation) -> R
             Ok(manifest) if manifest.generation <= newest => manifests.push(manifest),
             Ok(_) => {}
             // Of a newer format, as after a downgrade of ours, when going back matters most.
-            Err(error) => eprintln!("nacre definitions: {key} is passed over: {}", printable(&error_chain(&error))),
+            Err(error) => eprintln!("nacre definitions: {key} is skipped: {}", printable(&error_chain(&error))),
         }
     }
     manifests.sort_by_key(|manifest| std::cmp::Reverse(manifest.generation));

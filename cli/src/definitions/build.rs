@@ -15,13 +15,13 @@ use nacre_clamav::{
 use nacre_core::port::Clock;
 
 use super::{
-    failed,
     file_kind::{FileKind, database_of, extension},
     keys::{KeysError, signing_keys},
     loose::{self, LooseError},
-    parse_date, print,
+    parse_date,
     source::{Files, Location, SourceError},
 };
+use crate::output::{conclude, print};
 
 /// The extension of compiled bytecode: one signature in each file, under a name of its own.
 const BYTECODE: &str = "cbc";
@@ -31,7 +31,7 @@ const BYTECODE: &str = "cbc";
 /// The files become members NAME.ext, whatever they are called; only compiled bytecode (.cbc) keeps its names. COPYING is taken
 /// along, an .info is made anew. The result is verified before it is written.
 ///
-/// Exit status: 0 when the database was written, 1 when not, 2 for wrong arguments.
+/// Exit status: 0 when the database was written, 2 when not.
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
     /// Directory of loose signature files, and nothing else
@@ -100,16 +100,13 @@ enum BuildError {
     Differs,
     #[error("{0} cannot be written")]
     Write(Location, #[source] SourceError),
-    #[error("the database was written, but cannot be told")]
+    #[error("the database was written, but standard output cannot be")]
     Output(#[from] std::io::Error),
 }
 
 /// Runs the command.
 pub(super) async fn run(arguments: &Arguments) -> ExitCode {
-    match build(arguments).await {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => failed("build", &error, 1),
-    }
+    conclude("definitions build", build(arguments).await)
 }
 
 async fn build(arguments: &Arguments) -> Result<(), BuildError> {
@@ -186,7 +183,7 @@ fn signed(
     Ok(file)
 }
 
-/// A CUD has the form of a CLD: nobody's signature is in its header, and its members are not compressed.
+/// A CUD has the form of a CLD: its header has no signature, and its members are not compressed.
 fn unsigned(header: &CvdHeader, name: &DatabaseName, mut unpacked: Unpacked<'_>) -> Result<Vec<u8>, BuildError> {
     let info = info_content(header, name, &unpacked).into_bytes();
     unpacked.members.insert(format!("{name}.info"), info.into());

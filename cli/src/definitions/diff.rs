@@ -16,13 +16,12 @@ use nacre_clamav::{
 
 use self::comparison::Comparison;
 use super::{
-    failed,
     file_kind::{FileKind, database_of},
     keys::{KeysError, signing_keys},
     loose::{self, Loose, LooseError},
-    print, print_json,
     source::{Files, Location, SourceError},
 };
+use crate::output::{conclude, print, print_json};
 
 /// Compare two databases, or directories of loose signature files, line by line.
 ///
@@ -32,7 +31,7 @@ use super::{
 /// Exit status: 0 whatever was found, 2 when something cannot be read or written.
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
-    /// The elder database: .cvd, .cld, .cud or a local directory
+    /// The older database: .cvd, .cld, .cud or a local directory
     #[arg(value_name = "OLD")]
     old: Location,
     /// The newer one
@@ -66,7 +65,7 @@ enum DiffError {
     Keys(#[from] KeysError),
     #[error("{0} is no container, so that no CDIFF can begin or end there: build one first")]
     NoContainer(Location),
-    #[error("the name of {0} tells no database")]
+    #[error("the name of {0} is not that of a database")]
     Name(Location, #[source] InvalidDatabaseName),
     #[error("{0} does not verify, so that a CDIFF would be of no use: build it with the same key")]
     Verify(Location, #[source] VerifyError),
@@ -90,10 +89,7 @@ enum DiffError {
 
 /// Runs the command.
 pub(super) async fn run(arguments: &Arguments) -> ExitCode {
-    match compare(arguments).await {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => failed("diff", &error, 2),
-    }
+    conclude("definitions diff", compare(arguments).await)
 }
 
 async fn compare(arguments: &Arguments) -> Result<(), DiffError> {

@@ -1,4 +1,4 @@
-//! What a file's name tells: formats of databases are not told by their content alone.
+//! What a file's name says: the content of a database alone does not show its format.
 
 use nacre_clamav::database::{ContainerKind, DatabaseName, DatabaseVersion, InvalidDatabaseName};
 

@@ -1,4 +1,4 @@
-//! A definitions bucket in memory, with generations for tests to look at.
+//! A definitions bucket in memory, with generations for tests to read.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use nacre_clamav::{

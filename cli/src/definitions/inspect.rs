@@ -1,4 +1,4 @@
-//! `nacre definitions inspect`: what is in a file, whether anybody vouches for it or not.
+//! `nacre definitions inspect`: what is in a file, whether a signature vouches for it or not.
 
 mod container;
 mod script;
@@ -12,15 +12,14 @@ use serde::Serialize;
 
 use self::{container::Container, script::Script};
 use super::{
-    failed,
     file_kind::FileKind,
-    print, print_json,
     source::{Files, Location, SourceError},
 };
+use crate::output::{conclude, print, print_json};
 
-/// Tell what is in a database, a CDIFF or a file of signatures.
+/// Show what is in a database, a CDIFF or a file of signatures.
 ///
-/// Says whether ClamAV's signatures hold, and tells what there is when they do not; `verify` is for decisions.
+/// Says whether ClamAV's signatures hold, and shows what there is when they do not; `verify` is for decisions.
 ///
 /// Exit status: 0 when the file was read, 2 when not.
 #[derive(Debug, Args)]
@@ -33,7 +32,7 @@ pub(super) struct Arguments {
     json: bool,
 }
 
-/// Why nothing can be told.
+/// Why there is no report.
 #[derive(Debug, thiserror::Error)]
 enum InspectError {
     #[error("{0} cannot be read")]
@@ -44,10 +43,7 @@ enum InspectError {
 
 /// Runs the command.
 pub(super) async fn run(arguments: &Arguments) -> ExitCode {
-    match inspect(arguments).await {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => failed("inspect", &error, 2),
-    }
+    conclude("definitions inspect", inspect(arguments).await)
 }
 
 async fn inspect(arguments: &Arguments) -> Result<(), InspectError> {

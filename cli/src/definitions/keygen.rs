@@ -5,10 +5,8 @@ use std::{io, path::PathBuf, process::ExitCode};
 use clap::Args;
 use nacre_clamav::{signing::SigningKeys, trust_anchor::TrustAnchorError};
 
-use super::{
-    failed, print,
-    source::{Location, SourceError, write_secret},
-};
+use super::source::{Location, SourceError, write_secret};
+use crate::output::{conclude, print};
 
 /// Make keys to sign databases with.
 ///
@@ -27,7 +25,7 @@ pub(super) struct Arguments {
 /// Why there is no key file.
 #[derive(Debug, thiserror::Error)]
 enum KeygenError {
-    #[error("--name is no name for keys; the trust anchors would have to be")]
+    #[error("--name is not a valid name of keys; the trust anchors must be")]
     Name(#[from] TrustAnchorError),
     #[error("{0} is no local file, and a private key goes nowhere else unasked: name one, and copy it if you must")]
     Remote(Location),
@@ -41,10 +39,7 @@ enum KeygenError {
 
 /// Runs the command.
 pub(super) fn run(arguments: &Arguments) -> ExitCode {
-    match generate(arguments) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => failed("keygen", &error, 1),
-    }
+    conclude("definitions keygen", generate(arguments))
 }
 
 fn generate(arguments: &Arguments) -> Result<(), KeygenError> {

@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::source::{Files, Location, SourceError};
 
-/// Whose signatures count.
+/// The keys that signatures are verified by.
 #[derive(Debug, Args)]
 pub(super) struct KeysArgument {
     /// Trust these keys instead of ClamAV's: the JSON of trust anchors, a file of it, or a key file

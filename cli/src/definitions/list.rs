@@ -7,14 +7,13 @@ use clap::Args;
 use nacre_core::{generation::manifest::Manifest, port::DefinitionsStore};
 use serde_json::{Value, json};
 
-use super::{
-    bucket::{BucketArgument, BucketError, contents, current, kept},
-    failed, print, print_json,
-};
+use super::bucket::{BucketError, contents, current, kept};
+use crate::args::BucketArgument;
+use crate::output::{conclude, print, print_json};
 
 /// List the generations of definitions that are kept, newest first.
 ///
-/// Exit status: 0 when they were listed, 1 when not, 2 for wrong arguments.
+/// Exit status: 0 when they were listed, 2 when not.
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
     #[command(flatten)]
@@ -35,10 +34,7 @@ enum ListError {
 
 /// Runs the command.
 pub(super) async fn run(arguments: &Arguments) -> ExitCode {
-    match list(arguments).await {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => failed("list", &error, 1),
-    }
+    conclude("definitions list", list(arguments).await)
 }
 
 async fn list(arguments: &Arguments) -> Result<(), ListError> {
@@ -70,7 +66,7 @@ impl Row {
     fn line(&self) -> String {
         let Manifest { generation, published, restores, .. } = &self.manifest;
         let published = published.to_rfc3339_opts(SecondsFormat::Secs, true);
-        let restores = restores.map(|elder| format!(", as in {}", elder.0)).unwrap_or_default();
+        let restores = restores.map(|restored| format!(", as in {}", restored.0)).unwrap_or_default();
         let mark = match (self.current, self.pinned) {
             (true, true) => "  (published, pinned)",
             (true, false) => "  (published)",

@@ -80,7 +80,7 @@ pub(super) enum SourceError {
     TooLarge,
     #[error("the file cannot be read or written")]
     Local(#[source] io::Error),
-    #[error("S3 refused or did not answer")]
+    #[error("S3 refused or did not respond")]
     Object(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
 
@@ -93,7 +93,7 @@ impl From<io::Error> for SourceError {
 /// Reads and writes files wherever they are.
 #[derive(Debug, Default)]
 pub(super) struct Files {
-    /// Made when the first object is asked for: local files need no configuration.
+    /// Made when the first object is read or written: local files need no configuration.
     client: OnceCell<Client>,
 }
 
@@ -109,7 +109,7 @@ impl Files {
         }
     }
 
-    /// Writes a whole file, in one step: nobody ever sees a part of it.
+    /// Writes a whole file, in one step: a part of it is never visible.
     ///
     /// # Errors
     /// [`SourceError`].
@@ -141,9 +141,9 @@ impl Files {
                 return Err(SourceError::TooLarge);
             }
         }
-        let told = response.content_length.and_then(|length| usize::try_from(length).ok());
-        if told.is_some_and(|told| told != bytes.len()) {
-            return Err(SourceError::Object("the answer ended too early".into()));
+        let announced = response.content_length.and_then(|length| usize::try_from(length).ok());
+        if announced.is_some_and(|announced| announced != bytes.len()) {
+            return Err(SourceError::Object("the response ended too early".into()));
         }
         Ok(bytes)
     }
@@ -156,7 +156,7 @@ fn read_local(path: &Path) -> Result<Vec<u8>, SourceError> {
         return Err(SourceError::TooLarge);
     }
     let mut bytes = Vec::with_capacity(usize::try_from(size).unwrap_or_default());
-    // What is no regular file tells no size.
+    // What is no regular file has no size.
     file.take(MAX_BYTES + 1).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > MAX_BYTES { Err(SourceError::TooLarge) } else { Ok(bytes) }
 }

@@ -11,14 +11,13 @@ use nacre_core::{
 };
 use serde::Serialize;
 
-use super::{
-    bucket::{BucketArgument, BucketError, contents, current},
-    failed, print, print_json,
-};
+use super::bucket::{BucketError, contents, current};
+use crate::args::BucketArgument;
+use crate::output::{FINDING, failed, print, print_json};
 
-/// Tell what is published, how old it is, and what the updater waits for.
+/// Show what is published, how old it is, and what the updater waits for.
 ///
-/// Exit status: 0 when it is younger than the staleness limit, 1 when it is older, 2 when that cannot be told.
+/// Exit status: 0 when it is younger than the staleness limit, 1 when it is older, 2 when that is not known.
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
     #[command(flatten)]
@@ -37,7 +36,7 @@ pub(super) struct Arguments {
 /// Hours, as the updater's own default.
 const DEFAULT_STALENESS_LIMIT: u32 = 72;
 
-/// Why nothing can be told.
+/// Why the status is not known.
 #[derive(Debug, thiserror::Error)]
 enum StatusError {
     #[error(transparent)]
@@ -46,7 +45,7 @@ enum StatusError {
     Output(#[from] io::Error),
 }
 
-/// What there is to tell.
+/// The status, as `--json` prints it.
 #[derive(Debug, Serialize)]
 struct Status {
     generation: u64,
@@ -64,7 +63,7 @@ struct Status {
     announced: bool,
     last_check: Option<DateTime<Utc>>,
     last_success: Option<DateTime<Utc>>,
-    /// Mirrors that want to be left alone, and until when.
+    /// Mirrors that are rate-limiting us, and until when.
     cooling_down: BTreeMap<String, DateTime<Utc>>,
     /// Databases whose newest CDIFF is announced and not there yet, and since when.
     awaited: BTreeMap<String, DateTime<Utc>>,
@@ -72,10 +71,10 @@ struct Status {
 
 /// Runs the command.
 pub(super) async fn run(arguments: &Arguments) -> ExitCode {
-    match tell(arguments).await {
+    match print_report(arguments).await {
         Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::from(1),
-        Err(error) => failed("status", &error, 2),
+        Ok(false) => ExitCode::from(FINDING),
+        Err(error) => failed("definitions status", &error),
     }
 }
 
@@ -89,7 +88,7 @@ fn staleness_limit(arguments: &Arguments) -> u32 {
     arguments.staleness_limit.or(arguments.former_staleness_limit).unwrap_or(DEFAULT_STALENESS_LIMIT)
 }
 
-async fn tell(arguments: &Arguments) -> Result<bool, StatusError> {
+async fn print_report(arguments: &Arguments) -> Result<bool, StatusError> {
     let store = arguments.bucket.store().await;
     let status = status(&store, staleness_limit(arguments), SystemClock.now()).await?;
     if arguments.json {
@@ -105,13 +104,13 @@ async fn tell(arguments: &Arguments) -> Result<bool, StatusError> {
 async fn status(store: &impl DefinitionsStore, limit: u32, now: DateTime<Utc>) -> Result<Status, BucketError> {
     let (published, manifest) = current(store).await?;
     let read = UpdaterState::read(store).await;
-    let (state, _) = read.map_err(|source| BucketError::Store { key: "the updater's memory".into(), source })?;
+    let (state, _) = read.map_err(|source| BucketError::Store { key: "the updater's state".into(), source })?;
     let age = now - manifest.newest_built();
     Ok(Status {
         generation: manifest.generation.0,
         published: manifest.published,
         pinned: published.pinned,
-        restores: manifest.restores.map(|elder| elder.0),
+        restores: manifest.restores.map(|restored| restored.0),
         contents: contents(&manifest),
         signatures: manifest.engine.signatures,
         age_hours: age.num_hours(),
@@ -130,7 +129,7 @@ impl Status {
     fn lines(&self) -> Vec<String> {
         let time = |time: &DateTime<Utc>| time.to_rfc3339_opts(SecondsFormat::Secs, true);
         let at = |when: Option<DateTime<Utc>>| when.as_ref().map_or_else(|| "never".to_owned(), time);
-        let restores = self.restores.map(|elder| format!(", as in generation {elder}")).unwrap_or_default();
+        let restores = self.restores.map(|restored| format!(", as in generation {restored}")).unwrap_or_default();
         let pinned = if self.pinned { "; pinned: updates wait until `nacre definitions unpin`" } else { "" };
         let stale = if self.stale { "; STALE: see the updater's log" } else { "" };
         let limit = self.staleness_limit_hours;
@@ -162,7 +161,7 @@ mod tests {
     use crate::definitions::generations_of_tests::{at, published};
 
     #[tokio::test]
-    async fn what_is_published_is_told_with_its_age_and_what_is_waited_for() {
+    async fn what_is_published_is_shown_with_its_age_and_what_is_waited_for() {
         let store = published(&[100]).await;
         let fresh = status(&store, 72, at(3)).await.unwrap();
         assert!(!fresh.stale && !fresh.pinned && !fresh.announced);

@@ -16,19 +16,20 @@ use nacre_clamav::{
 use nacre_core::{port::Clock, telemetry::error_chain};
 
 use super::{
-    build_time, failed,
+    build_time,
     file_kind::{FileKind, database_of, version_of_cdiff},
     keys::{KeysArgument, KeysError, read_text},
-    parse_date, print,
+    parse_date,
     source::{Files, Location, SourceError},
 };
+use crate::output::{FINDING, failed, print};
 
 /// Verify databases and CDIFFs.
 ///
 /// Checks every signature that a file has: those within it, and a detached one beside it, `FILE.sign` or of a CVD also
 /// `<database>-<version>.cvd.sign`. Prints one line for each file.
 ///
-/// Exit status: 0 when all verify, 1 when one does not or cannot be read, 2 for wrong arguments.
+/// Exit status: 0 when all verify, 1 when one does not or cannot be read, 2 when nothing could be verified.
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
     /// Files to verify: .cvd, .cld, .cud or .cdiff
@@ -64,7 +65,7 @@ enum FileError {
     Read(#[from] SourceError),
     #[error("its name ends in none of .cvd, .cld, .cud and .cdiff")]
     Kind,
-    #[error("its name tells no database")]
+    #[error("its name is not that of a database")]
     Name(#[from] InvalidDatabaseName),
     #[error("its name is not <database>-<version>.cdiff")]
     CdiffName,
@@ -96,8 +97,8 @@ struct Trust {
 pub(super) async fn run(arguments: &Arguments) -> ExitCode {
     match verify_all(arguments).await {
         Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::from(1),
-        Err(error) => failed("verify", &error, 2),
+        Ok(false) => ExitCode::from(FINDING),
+        Err(error) => failed("definitions verify", &error),
     }
 }
 
@@ -118,7 +119,7 @@ async fn verify_all(arguments: &Arguments) -> Result<bool, CommandError> {
     let mut all = true;
     for location in &arguments.files {
         match verify_file(&files, location, &trust).await {
-            Ok(told) => print(&format!("{location}: OK {told}"))?,
+            Ok(summary) => print(&format!("{location}: OK {summary}"))?,
             Err(error) => {
                 all = false;
                 print(&format!("{location}: FAILED {}", error_chain(&error)))?;
@@ -136,7 +137,7 @@ async fn verify_file(files: &Files, location: &Location, trust: &Trust) -> Resul
     };
     let file = files.read(location).await?;
     let mut sign_names = vec![format!("{name}.sign")];
-    let told = if let FileKind::Container(kind) = kind {
+    let summary = if let FileKind::Container(kind) = kind {
         let database = database_of(name)?;
         let cvd = Cvd::parse_as(kind, &file).map_err(VerifyError::from)?;
         let header = cvd.verify(&database, &trust.anchors, ArchiveLimits::default())?.header;
@@ -152,10 +153,10 @@ async fn verify_file(files: &Files, location: &Location, trust: &Trust) -> Resul
     };
     sign_names.dedup();
     let sign = verify_sign(files, location, &sign_names, &file, trust).await?;
-    Ok(format!("{told}, signed by {}{sign}", trust.anchors.identity()))
+    Ok(format!("{summary}, signed by {}{sign}", trust.anchors.identity()))
 }
 
-/// Verifies every detached signature that is there, and tells what came of it, or nothing when there is none.
+/// Verifies every detached signature that is there. Returns the outcome in words, empty when there is no signature.
 async fn verify_sign(
     files: &Files,
     location: &Location,
@@ -163,7 +164,7 @@ async fn verify_sign(
     file: &[u8],
     trust: &Trust,
 ) -> Result<String, FileError> {
-    let (mut told, mut vouched) = (String::new(), false);
+    let (mut outcome, mut vouched) = (String::new(), false);
     for name in names {
         let sign = match files.read(&location.beside(name)).await {
             Ok(sign) => sign,
@@ -176,14 +177,16 @@ async fn verify_sign(
         let verified = detached_signature::verify(&sign, file, root, FUNCTIONALITY_LEVEL, trust.at);
         match verified.map_err(|error| FileError::Sign(name.clone(), error))? {
             Detached::Signed { signer } => {
-                told = format!(", .sign by {signer}");
+                outcome = format!(", .sign by {signer}");
                 vouched = true;
             }
-            // It says as little as one that is not there.
+            // It vouches for as little as a missing one.
             Detached::NotForUs if trust.must_have_sign => return Err(FileError::SignNotForUs(name.clone())),
-            Detached::NotForUs if !vouched => told = ", .sign not checked: it is for other versions of ClamAV".into(),
+            Detached::NotForUs if !vouched => {
+                outcome = ", .sign not checked: it is for other versions of ClamAV".into();
+            }
             Detached::NotForUs => {}
         }
     }
-    if trust.must_have_sign && !vouched { Err(FileError::NoSign) } else { Ok(told) }
+    if trust.must_have_sign && !vouched { Err(FileError::NoSign) } else { Ok(outcome) }
 }

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use chrono::{DateTime, Utc};
-use clap::{Args, builder::NonEmptyStringValueParser};
+use clap::Args;
 use futures::{StreamExt, TryStreamExt, stream};
 use nacre_aws::{DynamoRecords, S3Definitions, SystemClock, sdk_config};
 use nacre_core::{
@@ -23,7 +23,11 @@ use nacre_core::{
 };
 use serde_json::json;
 
-use super::{RescanError, say, status};
+use super::{RescanError, status};
+use crate::{
+    args::{BucketArgument, TableArgument},
+    output::{print_json, print_lines},
+};
 
 /// Segments that are read at once.
 const SEGMENTS: u32 = 8;
@@ -31,19 +35,17 @@ const SEGMENTS: u32 = 8;
 /// Largest manifest that is read.
 const MAX_MANIFEST_BYTES: u64 = 4 << 20;
 
-/// Tell what a pass would ask for, and about what it would cost; asks for nothing.
+/// Show what a pass would request, and about what it would cost; requests nothing.
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
-    /// The definitions bucket
-    #[arg(long, env = "AV_DEFINITION_S3_BUCKET", value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
-    bucket: String,
-    /// The table of scan records
-    #[arg(long, env = "NACRE_RECORDS_TABLE", value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
-    table: String,
-    /// Take every record for one of this generation
+    #[command(flatten)]
+    bucket: BucketArgument,
+    #[command(flatten)]
+    table: TableArgument,
+    /// Plan every record as if it were of this generation
     #[arg(long, value_name = "G")]
     from: Option<u64>,
-    /// The generation that they would be brought up to [default: the published one]
+    /// The generation to plan for [default: the published one]
     #[arg(long, value_name = "G")]
     to: Option<u64>,
     /// Print one JSON object
@@ -53,13 +55,13 @@ pub(super) struct Arguments {
 
 pub(super) async fn run(arguments: &Arguments) -> Result<(), RescanError> {
     let sdk = sdk_config().await;
-    let store = &S3Definitions::new(&sdk, &arguments.bucket);
+    let store = &arguments.bucket.store_by(&sdk);
     let manifest = Arc::new(manifest(store, arguments.to).await?);
     let engine = EngineVersion {
         version: manifest.engine.clamav_version.clone(),
         functionality_level: manifest.engine.functionality_level,
     };
-    let records = DynamoRecords::new(&sdk, &arguments.table);
+    let records = arguments.table.records(&sdk);
     let (from, now) = (arguments.from.map(Generation), SystemClock.now());
     let segments = (0..SEGMENTS).map(|index| {
         let changes = Changes::new(Arc::clone(&manifest), engine.clone());
@@ -75,7 +77,7 @@ pub(super) async fn run(arguments: &Arguments) -> Result<(), RescanError> {
         Some(from) => counts(store, &manifest, &engine, from).await?,
         None => BTreeMap::new(),
     };
-    tell(arguments.json, &manifest, &tally, layers, &counts)
+    print_report(arguments.json, &manifest, &tally, layers, &counts)
 }
 
 /// The manifest to plan for: the published one, or a kept one.
@@ -94,7 +96,7 @@ async fn manifest(store: &impl DefinitionsStore, to: Option<u64>) -> Result<Mani
     })
 }
 
-/// Plans one segment; answers also how many layers its records have.
+/// Plans one segment. Returns its tally, and how many layers its records have.
 async fn plan_segment(
     records: &DynamoRecords,
     store: &S3Definitions,
@@ -137,7 +139,7 @@ async fn counts(
     })
 }
 
-fn tell(
+fn print_report(
     as_json: bool,
     manifest: &Manifest,
     tally: &Tally,
@@ -148,23 +150,23 @@ fn tell(
     let record_bytes = 400 + 76 * layers / tally.examined.max(1);
     let all = PassWork::of(tally.examined, record_bytes);
     let work = PassWork { delta_objects: tally.delta.objects, full_objects: full.objects, ..all };
-    let (ours, everything) = (cost(work), cost(PassWork { full_objects: tally.examined, ..all }));
+    let (ours, full_scans) = (cost(work), cost(PassWork { full_objects: tally.examined, ..all }));
     if as_json {
-        let told = json!({
+        let report = json!({
             "to": manifest.generation, "tally": tally, "changed": counts, "inputs": work, "dollars": ours,
-            "dollars_total": ours.total(), "dollars_full": everything.total(),
+            "dollars_total": ours.total(), "dollars_full": full_scans.total(),
         });
-        return Ok(say(&told.to_string())?);
+        return Ok(print_json(&report)?);
     }
     let mut lines = vec![format!("{} records, to generation {}", tally.examined, manifest.generation.0)];
     lines.extend(counts.iter().map(|(kind, (added, removed))| format!("  {kind}: {added} added, {removed} removed")));
     lines.extend(status::planned(tally));
     lines.push(format!(
-        "about ${:.4}, beside ${:.4} for all with everything (docs/rescans.md tells how that is reckoned)",
+        "about ${:.4}, beside ${:.4} for full scans of all (docs/scale.md has the model)",
         ours.total(),
-        everything.total()
+        full_scans.total()
     ));
-    Ok(say(&lines.join("\n"))?)
+    Ok(print_lines(&lines.join("\n"))?)
 }
 
 #[cfg(test)]

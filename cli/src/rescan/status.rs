@@ -1,4 +1,4 @@
-//! How a pass stands, in words and as JSON.
+//! The state of a pass, in words and as JSON.
 
 use chrono::SecondsFormat;
 use nacre_core::{
@@ -12,9 +12,6 @@ use nacre_core::{
 use serde_json::{Value, json};
 
 /// Adds up what the segments report.
-///
-/// # Errors
-/// [`PassStoreError`].
 pub(super) async fn progress(store: &impl DefinitionsStore, pass: &Pass) -> Result<Progress, PassStoreError> {
     let reports = reports(store, pass.id).await?;
     Ok(pass.progress(&reports, is_cancelled(store, pass.id).await?))
@@ -22,13 +19,13 @@ pub(super) async fn progress(store: &impl DefinitionsStore, pass: &Pass) -> Resu
 
 /// One JSON object.
 pub(super) fn as_json(pass: &Pass, progress: &Progress) -> String {
-    let mut told = json!(pass);
+    let mut report = json!(pass);
     let more = json!({ "state": progress.state, "segments_done": progress.done, "updated": progress.updated, "tally": progress.tally,
         "dollars": dollars(&progress.tally) });
-    if let (Value::Object(told), Value::Object(more)) = (&mut told, more) {
-        told.extend(more);
+    if let (Value::Object(report), Value::Object(more)) = (&mut report, more) {
+        report.extend(more);
     }
-    told.to_string()
+    report.to_string()
 }
 
 /// Some lines, one fact each.
@@ -46,19 +43,19 @@ pub(super) fn in_words(pass: &Pass, progress: &Progress) -> String {
             "generation {}, pass {}: {state}, {done} of {all} segments done",
             pass.id.generation.0, pass.id.attempt
         ),
-        format!("begun {}, last heard of {}", time(pass.begun), time(progress.updated)),
+        format!("started {}, last report {}", time(pass.begun), time(progress.updated)),
         format!("examined {}", tally.examined),
     ];
     lines.extend(planned(tally));
-    let (asked, messages) = (tally.published, tally.published.messages);
-    let kinds = format!("delta {}, full {}", amount(asked.delta), amount(asked.full));
-    lines.push(format!("asked for: {kinds}, in {messages} messages"));
+    let (requested, messages) = (tally.published, tally.published.messages);
+    let kinds = format!("delta {}, full {}", amount(requested.delta), amount(requested.full));
+    lines.push(format!("requested: {kinds}, in {messages} messages"));
     for (what, of) in [("left to the next pass", tally.carried), ("still to be decided", tally.deferred)] {
         if of.objects > 0 {
             lines.push(format!("{what}: {}", amount(of)));
         }
     }
-    for (what, count) in [("renewed", tally.renewed), ("items that are no records of ours", tally.unreadable)] {
+    for (what, count) in [("renewed", tally.renewed), ("items that are not valid records", tally.unreadable)] {
         if count > 0 {
             lines.push(format!("{what}: {count}"));
         }
@@ -72,7 +69,7 @@ fn dollars(tally: &Tally) -> f64 {
     cost(PassWork::of_tally(tally)).total()
 }
 
-/// What records need, a line for each answer of the plan and its reason.
+/// What records need, a line for each plan and its reason.
 pub(super) fn planned(tally: &Tally) -> Vec<String> {
     let mut lines = vec![format!("  up to date {}", tally.up_to_date)];
     lines.extend(tally.unaffected.iter().map(|(why, count)| format!("  unaffected {count}: {}", unaffected(*why))));
@@ -91,8 +88,8 @@ fn amount(Amount { objects, bytes }: Amount) -> String {
 fn unaffected(why: Unaffected) -> &'static str {
     match why {
         Unaffected::NothingMatches => "nothing that was added can match them",
-        Unaffected::StillInfected => "a signature that convicted them stands",
-        Unaffected::Unseen => "not looked at, whatever the definitions",
+        Unaffected::StillInfected => "a signature that matched them is unchanged",
+        Unaffected::Unseen => "not scanned, whatever the definitions",
     }
 }
 
@@ -100,11 +97,11 @@ fn full(why: FullScan) -> &'static str {
     match why {
         FullScan::UnknownRecord => "recorded by another version of Nacre",
         FullScan::Engine => "scanned by another engine",
-        FullScan::DeltaNotKept => "what changed since is not known any more",
+        FullScan::DeltaNotKept => "what changed since is no longer known",
         FullScan::DeltaTooLarge => "more changed since than is worth a delta",
         FullScan::Context => "how signatures work has changed",
         FullScan::Trust => "whether a part of them is trusted has changed",
-        FullScan::Healing => "what convicted them is gone",
+        FullScan::Healing => "the signatures that matched them were removed",
         FullScan::MayBeMadeGood => "the failure to scan them may have passed",
         FullScan::Unscannable => "not scannable, and something added may match",
     }
@@ -142,17 +139,17 @@ mod tests {
     }
 
     #[test]
-    fn a_pass_is_told_one_fact_a_line() {
+    fn a_pass_is_shown_one_fact_a_line() {
         let (pass, progress) = example();
         let expected = "\
 generation 7, pass 2: under way, 19 of 20 segments done
-begun 1970-01-01T00:00:00Z, last heard of 1970-01-01T00:01:30Z
+started 1970-01-01T00:00:00Z, last report 1970-01-01T00:01:30Z
 examined 4
   up to date 1
   unaffected 1: nothing that was added can match them
   delta scans 1 (9 bytes)
-  full scans 1 (9 bytes): what convicted them is gone
-asked for: delta 1 (9 bytes), full 0 (0 bytes), in 1 messages
+  full scans 1 (9 bytes): the signatures that matched them were removed
+requested: delta 1 (9 bytes), full 0 (0 bytes), in 1 messages
 left to the next pass: 1 (9 bytes)
 renewed: 3
 about $0.0000";
@@ -162,9 +159,12 @@ about $0.0000";
     #[test]
     fn json_has_the_pass_and_its_tally() {
         let (pass, progress) = example();
-        let told: Value = serde_json::from_str(&as_json(&pass, &progress)).unwrap();
-        assert_eq!((&told["generation"], &told["attempt"], &told["state"]), (&json!(7), &json!(2), &json!("working")));
-        assert_eq!(told["tally"]["full"]["healing"]["objects"], 1);
-        assert_eq!(told["budget"]["objects"], 10);
+        let report: Value = serde_json::from_str(&as_json(&pass, &progress)).unwrap();
+        assert_eq!(
+            (&report["generation"], &report["attempt"], &report["state"]),
+            (&json!(7), &json!(2), &json!("working"))
+        );
+        assert_eq!(report["tally"]["full"]["healing"]["objects"], 1);
+        assert_eq!(report["budget"]["objects"], 10);
     }
 }

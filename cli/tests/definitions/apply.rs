@@ -12,8 +12,8 @@ fn base_and_cdiffs_are_the_next_versions_payload() {
         assert_eq!(outcome.status, Some(0), "{outcome:?}");
         outcome.stdout
     };
-    let told = apply("test.cld", &["test-1.cvd", "test-2.cdiff", "test-3.cdiff"]);
-    assert!(told.starts_with("test.cld: test version 3, 4 signatures, signed by test#"), "{told}");
+    let output = apply("test.cld", &["test-1.cvd", "test-2.cdiff", "test-3.cdiff"]);
+    assert!(output.starts_with("test.cld: test version 3, 4 signatures, signed by test#"), "{output}");
     let keys = SigningKeys::fixed();
     assert_eq!(world.read("test.cld"), version(3).build_cld(keys), "what the makers' own CVD unpacks to");
     assert_eq!(world.nacre(&["verify", "--keys", "keys.json", "test.cld"]).status, Some(0));
@@ -49,19 +49,19 @@ fn what_does_not_fit_is_named_with_the_remedy_and_nothing_is_written() {
         (&["test-1.cvd", "gone.cdiff"], "gone.cdiff cannot be read: there is no such file"),
     ] {
         let outcome = world.nacre(&[&["apply", "--keys", "keys.json", "--to", "out.cld"], files].concat());
-        assert_eq!((outcome.status, outcome.stdout.as_str()), (Some(1), ""), "{files:?}");
+        assert_eq!((outcome.status, outcome.stdout.as_str()), (Some(2), ""), "{files:?}");
         assert!(outcome.stderr.contains(message), "{outcome:?}");
         assert!(!world.has("out.cld"), "{files:?}");
     }
     // Keys that did not sign it; names that say nothing; a place that is not there.
     let apply = |arguments: &[&str]| world.nacre(&[&["apply"], arguments].concat());
-    assert_eq!(apply(&["--to", "out.cld", "test-1.cvd", "test-2.cdiff"]).status, Some(1));
+    assert_eq!(apply(&["--to", "out.cld", "test-1.cvd", "test-2.cdiff"]).status, Some(2));
     let keys = ["--keys", "keys.json", "--to"];
     let named = apply(&[&keys[..], &["out.cvd", "test-1.cvd", "test-2.cdiff"]].concat());
     assert!(named.stderr.contains("let its name end in .cld"), "{named:?}");
     let nowhere = apply(&[&keys[..], &["gone/out.cld", "test-1.cvd", "test-2.cdiff"]].concat());
     assert!(
-        nowhere.status == Some(1)
+        nowhere.status == Some(2)
             && nowhere.stderr.contains("gone/out.cld cannot be written: there is no such directory"),
         "{nowhere:?}"
     );
@@ -75,7 +75,7 @@ fn a_hostile_name_is_told_and_not_obeyed() {
     world.write(&base, world.read("test-1.cvd"));
     let outcome = world.nacre(&["apply", "--keys", "keys.json", "--to", &out, &base, "test-2.cdiff"]);
     assert_eq!((outcome.status, outcome.stdout.lines().count()), (Some(0), 1), "{outcome:?}");
-    assert_eq!(world.nacre(&["apply", "--to", &out, &base, "test-2.cdiff"]).status, Some(1));
+    assert_eq!(world.nacre(&["apply", "--to", &out, &base, "test-2.cdiff"]).status, Some(2));
 }
 
 #[test]

@@ -52,8 +52,8 @@ fn what_is_not_as_the_info_lists_it_stands_out() {
     assert_eq!((&members[1]["name"], &members[1]["info"]), (&json!("test.fp"), &json!("absent")));
     world.write("test.cvd", version(1).drop_after_signing("test.ndb").build(keys));
     assert_eq!(inspect(&world, "test.cvd")["missing"], json!(["test.ndb"]));
-    let told = world.nacre(&["inspect", "test.cvd"]).stdout;
-    assert!(told.contains("test.ndb is MISSING: .info lists it"), "{told}");
+    let output = world.nacre(&["inspect", "test.cvd"]).stdout;
+    assert!(output.contains("test.ndb is MISSING: .info lists it"), "{output}");
 }
 
 #[test]
@@ -78,19 +78,19 @@ fn what_is_no_database_is_told_all_the_same() {
 #[test]
 fn names_and_words_from_within_a_file_are_told_and_not_obeyed() {
     let world = World::new();
-    // What is in a header is its maker's choice; one that is no plain text is not even told.
+    // What is in a header is its maker's choice; one that is not plain text is not even printed.
     let mut file = CvdBuilder::new("test").member("test.ndb", "x\n").build(SigningKeys::fixed());
     let header = format!("ClamAV-VDB:now:1:1:90:X:X:{HOSTILE}:1700000000");
     let padding = " ".repeat(512 - header.len());
     file.splice(..512, (header + &padding).into_bytes());
     world.write("test.cvd", &file);
     inspect(&world, "test.cvd");
-    let told = world.nacre(&["inspect", "test.cvd"]);
-    assert!(told.status == Some(0) && told.stdout.contains("the header is not printable text"), "{told:?}");
+    let output = world.nacre(&["inspect", "test.cvd"]);
+    assert!(output.status == Some(0) && output.stdout.contains("the header is not printable text"), "{output:?}");
     // A script may hold anything.
     world.write("test-2.cdiff", SigningKeys::fixed().cdiff(DatabaseVersion(2), format!("OPEN {HOSTILE}\n").as_bytes()));
-    let told = world.nacre(&["inspect", "test-2.cdiff"]);
-    assert!(told.status == Some(0) && told.stdout.contains("cannot be read: line 1"), "{told:?}");
+    let output = world.nacre(&["inspect", "test-2.cdiff"]);
+    assert!(output.status == Some(0) && output.stdout.contains("cannot be read: line 1"), "{output:?}");
     let name = format!("{HOSTILE}.ndb");
     world.write(&name, "x\n");
     assert!(world.nacre(&["inspect", &name]).stdout.starts_with(TAMED));

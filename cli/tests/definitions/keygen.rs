@@ -27,7 +27,7 @@ fn keys_that_are_there_are_never_overwritten() {
     let world = World::new();
     world.write("keys.json", "precious");
     let outcome = world.nacre(&["keygen", "--name", "ours", "keys.json"]);
-    assert_eq!((outcome.status, outcome.stdout.as_str()), (Some(1), ""));
+    assert_eq!((outcome.status, outcome.stdout.as_str()), (Some(2), ""));
     assert!(outcome.stderr.contains("keys.json exists already: name another file"), "{outcome:?}");
     assert_eq!(world.read("keys.json"), b"precious");
 }
@@ -38,15 +38,15 @@ fn a_name_that_would_mislead_is_refused() {
     let long = "x".repeat(41);
     for name in ["clamav", "", HOSTILE, &long] {
         let outcome = world.nacre(&["keygen", "--name", name, "keys.json"]);
-        assert_eq!((outcome.status, outcome.stdout.as_str()), (Some(1), ""), "{name:?}: {outcome:?}");
-        assert!(outcome.stderr.contains("--name is no name for keys"), "{outcome:?}");
+        assert_eq!((outcome.status, outcome.stdout.as_str()), (Some(2), ""), "{name:?}: {outcome:?}");
+        assert!(outcome.stderr.contains("--name is not a valid name of keys"), "{outcome:?}");
         assert!(!world.has("keys.json"));
     }
     let remote = world.nacre(&["keygen", "--name", "ours", "s3://bucket/keys.json"]);
-    assert!(remote.status == Some(1) && remote.stderr.contains("s3://bucket/keys.json is no local file"), "{remote:?}");
+    assert!(remote.status == Some(2) && remote.stderr.contains("s3://bucket/keys.json is no local file"), "{remote:?}");
     let nowhere = world.nacre(&["keygen", "--name", "ours", "gone/keys.json"]);
     assert!(
-        nowhere.status == Some(1)
+        nowhere.status == Some(2)
             && nowhere.stderr.contains("gone/keys.json cannot be written: there is no such directory"),
         "{nowhere:?}"
     );

@@ -13,7 +13,7 @@ use tempfile::TempDir;
 /// What no file here holds.
 const ALWAYS: &str = "Always:0:*:00112233445566778899aabbccddeeff00112233\n";
 
-/// Elder definitions that know nothing, newer ones that know EICAR, and files.
+/// Older definitions that know nothing, newer ones that know EICAR, and files.
 struct World {
     old: TempDir,
     new: TempDir,
@@ -54,11 +54,11 @@ fn json_has_one_object_a_file_and_then_the_summary() {
     assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
     let said = lines(&output);
     let [clean, infected, summary] = &said[..] else { panic!("{said:?}") };
-    let told =
+    let comparison =
         |line: &Value| ["old", "plan", "incremental", "full"].map(|field| line[field].as_str().unwrap().to_owned());
     assert!(clean["path"].as_str().unwrap().ends_with("a.txt"));
-    assert_eq!(told(clean), ["clean", "delta_scan", "clean", "clean"]);
-    assert_eq!(told(infected), ["clean", "delta_scan", "infected", "infected"]);
+    assert_eq!(comparison(clean), ["clean", "delta_scan", "clean", "clean"]);
+    assert_eq!(comparison(infected), ["clean", "delta_scan", "infected", "infected"]);
     let summary = &summary["summary"];
     for (field, number) in
         [("files", 2), ("mismatches", 0), ("unaffected", 0), ("delta", 2), ("full", 0), ("unread", 0)]
@@ -73,7 +73,7 @@ fn plans_are_told_with_their_reasons() {
     let world = World::new();
     fs::remove_file(world.new.path().join("eicar.ndb")).unwrap();
     put(&world.new, "own.hdb", format!("{}:1:Own\n", "0".repeat(32)));
-    // What freshclam keeps beside its databases is not one, and concerns nobody.
+    // What freshclam keeps beside its databases is not one, and is ignored.
     put(&world.new, "freshclam.dat", "not a database");
     let plans = |output: &Output| lines(output).iter().map(|line| line["plan"].clone()).collect::<Vec<_>>();
     assert_eq!(plans(&world.prove(&["--json"]))[0], json!("unaffected:nothing_matches"));

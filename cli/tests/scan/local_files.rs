@@ -83,11 +83,12 @@ fn what_cannot_be_scanned_is_never_clean() {
     );
     assert_eq!(output.status.code(), Some(2));
     let results = lines(&output);
-    let told: Vec<_> = results.iter().map(|result| (result["verdict"].as_str(), result["reason"].as_str())).collect();
-    assert_eq!(told, [(Some("unscannable"), Some("encrypted")), (Some("unscannable"), Some("not_found"))]);
+    let verdicts: Vec<_> =
+        results.iter().map(|result| (result["verdict"].as_str(), result["reason"].as_str())).collect();
+    assert_eq!(verdicts, [(Some("unscannable"), Some("encrypted")), (Some("unscannable"), Some("not_found"))]);
 }
 
-/// libclamav 1.4 does neither where it has no hash of a file before it looks into it.
+/// libclamav 1.4 does neither where it has no hash of a file before it unpacks it.
 #[test]
 fn a_retyped_file_is_clean_and_a_large_document_is_not() {
     let (definitions, files) = world();
@@ -104,8 +105,8 @@ fn a_retyped_file_is_clean_and_a_large_document_is_not() {
     let text = "more text of a document \\par\n".repeat((12 << 20) / 29);
     fs::write(files.path().join("b.rtf"), format!("{{\\rtf1\\ansi hello\n{objects}{text}}}")).unwrap();
     let results = lines(&nacre_scan(definitions.path(), &["--json", files.path().to_str().unwrap()]));
-    let told: Vec<_> = results.iter().map(|result| result["verdict"].as_str().unwrap()).collect();
-    assert_eq!(told, ["clean", "infected"], "{results:?}");
+    let verdicts: Vec<_> = results.iter().map(|result| result["verdict"].as_str().unwrap()).collect();
+    assert_eq!(verdicts, ["clean", "infected"], "{results:?}");
 }
 
 #[test]
@@ -134,12 +135,12 @@ fn an_interrupted_scan_leaves_neither_copies_nor_processes() {
     command.arg("scan").arg("--definitions").arg(definitions.path()).arg(&path).env("TMPDIR", scratch.path());
     let mut scan = command.spawn().unwrap();
     let left = || fs::read_dir(scratch.path()).unwrap().count();
-    let patience = std::time::Instant::now() + std::time::Duration::from_secs(20);
-    while left() == 0 && std::time::Instant::now() < patience {
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(20);
+    while left() == 0 && std::time::Instant::now() < deadline {
         std::thread::sleep(std::time::Duration::from_millis(10));
     }
     assert_ne!(left(), 0, "the engine's private directory is there while it scans");
     assert!(Command::new("kill").args(["-INT", &scan.id().to_string()]).status().unwrap().success());
     assert_eq!(scan.wait().unwrap().code(), Some(130));
-    assert_eq!(left(), 0, "it is gone with the scan");
+    assert_eq!(left(), 0, "it is removed with the scan");
 }

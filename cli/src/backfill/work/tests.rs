@@ -64,8 +64,8 @@ impl World {
         Box::pin(backfill.run(&mut AtHand(candidates.to_vec()), before, |_, _| {})).await
     }
 
-    /// Keys of what was asked for.
-    fn asked(&self) -> BTreeSet<String> {
+    /// Keys of what was requested.
+    fn requested(&self) -> BTreeSet<String> {
         let read = |body: &str| Invocation::read(&serde_json::from_str(body).unwrap()).messages;
         let notices = self.topic.messages().into_iter().flat_map(|message| read(&message.body)).flat_map(|m| m.notices);
         notices
@@ -82,18 +82,18 @@ fn keys(numbers: impl IntoIterator<Item = usize>) -> BTreeSet<String> {
 }
 
 #[tokio::test]
-async fn what_has_no_record_of_its_bytes_is_asked_for() {
+async fn what_has_no_record_of_its_bytes_is_requested_for() {
     let world = World::default();
     for n in [1, 2, 7] {
         world.record(n).await;
     }
     let candidates: Vec<_> = (0..10).map(|n| candidate(n, n != 7)).collect();
     let progress = world.run(&candidates, &Plan::never(), true).await.unwrap();
-    assert_eq!(progress.tally, Tally { objects: 10, recorded: 2, asked: 8, bytes: 80 });
-    assert!(world.asked().is_empty() && world.definitions.keys().is_empty(), "a dry run does nothing");
+    assert_eq!(progress.tally, Tally { objects: 10, recorded: 2, requested: 8, bytes: 80 });
+    assert!(world.requested().is_empty() && world.definitions.keys().is_empty(), "a dry run does nothing");
     let progress = world.run(&candidates, &Plan::never(), false).await.unwrap();
-    assert_eq!(progress.tally, Tally { objects: 10, recorded: 2, asked: 8, bytes: 80 });
-    assert_eq!(world.asked(), keys([0, 3, 4, 5, 6, 7, 8, 9]));
+    assert_eq!(progress.tally, Tally { objects: 10, recorded: 2, requested: 8, bytes: 80 });
+    assert_eq!(world.requested(), keys([0, 3, 4, 5, 6, 7, 8, 9]));
     let plans: BTreeSet<_> = world.topic.messages().into_iter().flat_map(|message| message.attributes).collect();
     assert_eq!(
         plans,
@@ -115,8 +115,8 @@ async fn whatever_call_fails_the_next_run_goes_on_and_nothing_is_left_out() {
                 break;
             }
             let progress = world.run(&candidates, &Plan::never(), false).await.unwrap();
-            assert_eq!(world.asked(), keys((0..11).filter(|n| *n != 4)), "call {call}");
-            assert_eq!(progress.tally, Tally { objects: 11, recorded: 1, asked: 10, bytes: 100 }, "call {call}");
+            assert_eq!(world.requested(), keys((0..11).filter(|n| *n != 4)), "call {call}");
+            assert_eq!(progress.tally, Tally { objects: 11, recorded: 1, requested: 10, bytes: 100 }, "call {call}");
         }
     }
     assert!(failed > 20, "{failed}");
@@ -128,7 +128,7 @@ async fn a_backfill_that_came_to_its_end_begins_anew() {
     world.run(&[candidate(0, true)], &Plan::never(), false).await.unwrap();
     world.record(0).await;
     let again = world.run(&[candidate(0, true), candidate(1, true)], &Plan::never(), false).await.unwrap();
-    assert_eq!(again.tally, Tally { objects: 2, recorded: 1, asked: 1, bytes: 10 });
+    assert_eq!(again.tally, Tally { objects: 2, recorded: 1, requested: 1, bytes: 10 });
 }
 
 #[tokio::test]
@@ -154,7 +154,7 @@ async fn the_rate_holds_over_pages_and_within_them() {
 
 proptest! {
     #[test]
-    fn every_object_is_recorded_or_asked_for(recorded in prop::collection::btree_set(0_usize..40, 0..40), number in 0_usize..40) {
+    fn every_object_is_recorded_or_requested_for(recorded in prop::collection::btree_set(0_usize..40, 0..40), number in 0_usize..40) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
             let world = World::default();
@@ -162,9 +162,9 @@ proptest! {
                 world.record(*n).await;
             }
             let candidates: Vec<_> = (0..number).map(|n| candidate(n, true)).collect();
-            let Tally { objects, recorded: known, asked, .. } = world.run(&candidates, &Plan::never(), false).await.unwrap().tally;
-            prop_assert_eq!((objects, known + asked), (number as u64, number as u64));
-            prop_assert_eq!(world.asked(), keys((0..number).filter(|n| !recorded.contains(n))));
+            let Tally { objects, recorded: known, requested, .. } = world.run(&candidates, &Plan::never(), false).await.unwrap().tally;
+            prop_assert_eq!((objects, known + requested), (number as u64, number as u64));
+            prop_assert_eq!(world.requested(), keys((0..number).filter(|n| !recorded.contains(n))));
             Ok(())
         })?;
     }

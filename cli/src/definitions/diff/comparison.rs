@@ -44,8 +44,8 @@ impl<'a> Comparison<'a> {
     pub(super) fn of(old: (&Side, &'a Unpacked<'_>), new: (&Side, &'a Unpacked<'_>), cdiff: Option<&Location>) -> Self {
         let described = |side: &Side| Described { path: side.location.to_string(), version: side.version() };
         let names = |unpacked: &'a Unpacked<'_>| -> BTreeSet<&'a str> {
-            let told = |name: &&str| *name != COPYING && extension(name) != "info";
-            unpacked.members.keys().map(String::as_str).filter(told).collect()
+            let is_compared = |name: &&str| *name != COPYING && extension(name) != "info";
+            unpacked.members.keys().map(String::as_str).filter(is_compared).collect()
         };
         let (old_names, new_names) = (names(old.1), names(new.1));
         let bytes = |unpacked: &'a Unpacked<'_>, name: &str| unpacked.members.get(name).map(|bytes| &**bytes);
@@ -73,7 +73,7 @@ impl<'a> Comparison<'a> {
         for (name, MemberChange { added, removed, .. }) in &self.members {
             let remark = match () {
                 () if self.members_added.contains(name) => ", a new member",
-                () if self.members_removed.contains(name) => ", a member that is gone",
+                () if self.members_removed.contains(name) => ", a removed member",
                 () if *added == 0 && *removed == 0 => ", the same lines in another order or form",
                 () => "",
             };

@@ -98,7 +98,7 @@ impl Container {
         let (unpacked, unreadable) = match unpacked {
             Ok(Ok(unpacked)) => (unpacked, None),
             Ok(Err(unreadable)) => (Unpacked::default(), Some(unreadable)),
-            // The verification tells it.
+            // The verification reports it.
             Err(_) => (Unpacked::default(), None),
         };
         let listing = listing_of(&unpacked);
@@ -144,7 +144,7 @@ impl Container {
     }
 }
 
-/// The listing of the only `.info`, or why it is none; `None` when there is no `.info`.
+/// The listing of the only `.info`, or why it is invalid; `None` when there is no `.info`.
 fn listing_of<'u>(unpacked: &'u Unpacked<'_>) -> Option<Result<Listing<'u>, String>> {
     let (name, bytes) = unpacked.members.iter().find(|(name, _)| extension(name) == "info")?;
     Some(Listing::parse(bytes).map_err(|error| format!("{name}: {}", error_chain(&error))))

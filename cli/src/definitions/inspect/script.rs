@@ -44,7 +44,7 @@ impl Script {
         match parsed.map(|cdiff| cdiff.script()) {
             Some(Ok(bytes)) => script.count(&bytes),
             Some(Err(error)) => script.unreadable = Some(error_chain(&error)),
-            // The verification tells it.
+            // The verification reports it.
             None => {}
         }
         script
@@ -80,7 +80,7 @@ impl Script {
     }
 
     pub(super) fn lines(&self) -> Vec<String> {
-        let told = |counts: &BTreeMap<&str, usize>| {
+        let in_words = |counts: &BTreeMap<&str, usize>| {
             let counts: Vec<String> = counts.iter().map(|(kind, count)| format!("{count} {kind}")).collect();
             counts.join(", ")
         };
@@ -88,8 +88,8 @@ impl Script {
         if let Some((version, bytes)) = self.version.zip(self.size) {
             lines.push(format!("  header   to version {version}, {bytes} bytes of script"));
         }
-        lines.push(format!("  script   {}", told(&self.commands)));
-        lines.extend(self.files.iter().map(|(name, counts)| format!("  file     {name}: {}", told(counts))));
+        lines.push(format!("  script   {}", in_words(&self.commands)));
+        lines.extend(self.files.iter().map(|(name, counts)| format!("  file     {name}: {}", in_words(counts))));
         lines.extend(self.unreadable.iter().map(|reason| format!("  script   cannot be read: {reason}")));
         lines.push(self.verification.line());
         lines

@@ -34,18 +34,18 @@ async fn the_set_before_comes_back_as_a_new_generation_and_stays() {
 #[tokio::test]
 async fn what_cannot_be_brought_back_is_named_with_the_remedy() {
     let store = published(&[100, 101]).await;
-    for (asked, message) in [
+    for (requested, message) in [
         (Some(2), "generation 2 is the published one"),
         (Some(7), "there is no generation 7, or it is not kept any more"),
     ] {
-        let error = rollback(&store, asked.map(Generation), at(9)).await.unwrap_err().to_string();
+        let error = rollback(&store, requested.map(Generation), at(9)).await.unwrap_err().to_string();
         assert!(error.contains(message) && error.contains("nacre definitions list"), "{error}");
     }
     let error = rollback(&published(&[100]).await, None, at(9)).await.unwrap_err();
     assert!(matches!(error, RollbackError::NoOther), "{error}");
-    // A body that is gone is no set to go back to.
-    let elder = kept(&store, Generation(1)).await.unwrap().remove(0);
-    store.remove(&elder.databases[0].object_key).await.unwrap();
+    // A set with a missing body cannot be published again.
+    let older = kept(&store, Generation(1)).await.unwrap().remove(0);
+    store.remove(&older.databases[0].object_key).await.unwrap();
     let error = rollback(&store, None, at(9)).await.unwrap_err();
     assert!(matches!(error, RollbackError::Publish(_)), "{error}");
     assert_eq!(current(&store).await.unwrap().1.generation, Generation(2));
@@ -54,10 +54,10 @@ async fn what_cannot_be_brought_back_is_named_with_the_remedy() {
 #[tokio::test]
 async fn what_other_keys_signed_is_not_brought_back() {
     let store = published(&[100, 101]).await;
-    let mut elder = kept(&store, Generation(1)).await.unwrap().remove(0);
-    elder.trust_anchor = "others#1".into();
+    let mut older = kept(&store, Generation(1)).await.unwrap().remove(0);
+    older.trust_anchor = "others#1".into();
     let key = Manifest::object_key(Generation(1));
-    store.write(&key, elder.to_bytes(), &[], WriteCondition::Always).await.unwrap();
+    store.write(&key, older.to_bytes(), &[], WriteCondition::Always).await.unwrap();
     let error = rollback(&store, Some(Generation(1)), at(9)).await.unwrap_err().to_string();
     assert!(error.starts_with("generation 1 is signed by others#1") && error.contains("name another"), "{error}");
     let error = rollback(&store, None, at(9)).await.unwrap_err();
@@ -125,7 +125,7 @@ async fn an_updater_that_publishes_meanwhile_changes_neither_the_choice_nor_the_
     for (key, races) in [("nacre/manifests/", 1), ("nacre/manifests/", 3), (POINTER_KEY, 1), (POINTER_KEY, 3)] {
         let racing = Racing::new(key, races).await;
         let restored = rollback(&racing, None, at(9)).await.unwrap();
-        assert_eq!(restored.databases[0].version.0, 100, "as of when the operator asked: {key} {races}");
+        assert_eq!(restored.databases[0].version.0, 100, "as of when the command began: {key} {races}");
         let now = Published::read(&racing).await.unwrap();
         assert!(now.pinned && now.manifest.as_ref() == Some(&restored), "{key} {races}: {now:?}");
     }
