@@ -72,7 +72,7 @@ pub(crate) enum RescanError {
     Published(#[from] PublishedError),
     #[error("nothing is published there yet: run the updater, unless the bucket has another name")]
     Nothing,
-    #[error("generation {0} is no longer kept: `nacre definitions list` shows those that are")]
+    #[error("generation {0} is not kept any more: `nacre definitions list` shows those that are")]
     NotKept(u64),
     #[error("{key} cannot be read from the definitions bucket: check that the credentials may read it, then try again")]
     Manifest {

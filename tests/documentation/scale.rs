@@ -17,7 +17,7 @@ fn row(records: u64, at_once: Concurrency) -> String {
     let all = PassWork::of(records, RECORD_BYTES);
     let ours = PassWork { delta_objects: records / CONCERNED_ONE_IN, renewed: records / RENEWED_ONE_IN, ..all };
     let PassCost { reading, renewing, asking, delta, .. } = cost(ours);
-    let PassTime { reading: read, delta: looked, .. } = time(ours, at_once);
+    let PassTime { reading: read, delta: scanning, .. } = time(ours, at_once);
     let everything = PassWork { full_objects: records, ..all };
     let (dollars, taken) = (cost(everything).total(), time(everything, at_once).total());
     let hours = |seconds: f64| format!("{:.2}", seconds / 3600.0);
@@ -26,7 +26,7 @@ fn row(records: u64, at_once: Concurrency) -> String {
     format!(
         "| {records} | {segments} / {scans} | {reading:.2} | {renewing:.2} | {asking:.2} | {delta:.2} | **{total:.2}** | {} | {} | {dollars:.0} | {} |\n",
         hours(read),
-        hours(looked),
+        hours(scanning),
         hours(taken),
     )
 }

@@ -115,7 +115,7 @@ async fn a_rollback_clears_what_the_bad_generation_convicted_and_stays_until_unp
     let (code, told) = nacre(&world, &["status", "--staleness-limit", "1000000"]).await;
     assert!(code == Some(0) && told.contains("pinned: updates wait") && !told.contains("still to come"), "{told}");
     let (code, told) = nacre(&world, &["rollback", "9"]).await;
-    assert!(code == Some(1) && told.contains("there is no generation 9"), "{told}");
+    assert!(code == Some(2) && told.contains("there is no generation 9"), "{told}");
 
     let (code, told) = nacre(&world, &["unpin"]).await;
     assert!(code == Some(0) && told.contains("generation 3 is not pinned any more"), "{told}");

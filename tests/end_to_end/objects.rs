@@ -294,6 +294,6 @@ async fn an_infected_object_is_moved_to_quarantine_and_what_is_clean_stays() {
     }
     await_quiet(stack).await;
     let (code, told) = nacre(&["delete", "../../etc"]).await;
-    assert!(code == Some(1) && told.contains("32 hexadecimal digits"), "{told}");
+    assert!(code == Some(2) && told.contains("32 hexadecimal digits"), "{told}");
     world.end().await;
 }

@@ -91,7 +91,7 @@ async fn print_rollback(arguments: &Arguments) -> Result<(), RollbackError> {
 
 async fn print_unpin(arguments: &UnpinArguments) -> Result<(), RollbackError> {
     let (generation, was_pinned) = unpin(&arguments.bucket.store().await).await?;
-    let state = if was_pinned { "is no longer pinned: the next update continues from it" } else { "was not pinned" };
+    let state = if was_pinned { "is not pinned any more: the next update continues from it" } else { "was not pinned" };
     Ok(print(&format!("generation {} {state}", generation.0))?)
 }
 
