@@ -19,9 +19,6 @@ pub(crate) fn member(pattern: &[u8]) -> Vec<u8> {
 }
 
 /// Returns the canary around `pattern`.
-///
-/// # Errors
-/// The archive writer's.
 pub(crate) fn archive(pattern: &[u8]) -> io::Result<Vec<u8>> {
     let mut archive = ZipWriter::new(Cursor::new(Vec::new()));
     let options = SimpleFileOptions::default().compression_method(CompressionMethod::Deflated);

@@ -159,9 +159,6 @@ pub(crate) struct Library {
 
 impl Library {
     /// Initialises libclamav and registers the message callback.
-    ///
-    /// # Errors
-    /// libclamav's.
     pub(crate) fn start() -> Result<Self, Code> {
         // SAFETY: sets a global function pointer; the process has one thread.
         unsafe { cl_set_clcb_msg(on_message) };
@@ -197,9 +194,6 @@ impl Engine {
     }
 
     /// Sets a number. Values past `i64::MAX` become that.
-    ///
-    /// # Errors
-    /// libclamav's.
     pub(crate) fn set_number(&mut self, field: Field, number: u64) -> Result<(), Code> {
         let number = c_longlong::try_from(number).unwrap_or(c_longlong::MAX);
         // SAFETY: the engine is live and borrowed exclusively.
@@ -207,9 +201,6 @@ impl Engine {
     }
 
     /// Sets a text, which libclamav copies.
-    ///
-    /// # Errors
-    /// libclamav's.
     pub(crate) fn set_text(&mut self, field: Field, text: &CStr) -> Result<(), Code> {
         // SAFETY: the engine is live and borrowed exclusively; the text is terminated.
         Code::checked(unsafe { cl_engine_set_str(self.raw.as_ptr(), field as c_uint, text.as_ptr()) })

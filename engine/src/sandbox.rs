@@ -55,9 +55,6 @@ impl From<nix::Error> for SandboxError {
 
 impl Sandbox {
     /// Confines this process, whose private directory is the current one, and all that it will fork.
-    ///
-    /// # Errors
-    /// [`SandboxError`].
     pub(crate) fn confine_zygote() -> Result<Self, SandboxError> {
         close_inherited()?;
         umask(Mode::from_bits_truncate(0o077));
@@ -78,9 +75,6 @@ impl Sandbox {
     }
 
     /// Confines this worker, once it has its object open, for a scan within `limits`: it may write in `scratch` alone.
-    ///
-    /// # Errors
-    /// [`SandboxError`].
     pub(crate) fn confine_worker(
         &self,
         scratch: &Path,

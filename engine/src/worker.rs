@@ -43,7 +43,6 @@ pub(crate) struct Job<'a> {
     pub(crate) engine: u32,
     /// The object, open.
     pub(crate) file: &'a File,
-    /// Its bounds.
     pub(crate) limits: &'a Limits,
     /// Where libclamav may write.
     pub(crate) scratch: &'a Path,

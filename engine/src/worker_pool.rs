@@ -88,9 +88,6 @@ impl WorkerPool {
     }
 
     /// Makes a directory for one load or scan.
-    ///
-    /// # Errors
-    /// [`Internal`](nacre_engine_protocol::FailureCode::Internal).
     pub(crate) fn scratch(&mut self) -> Result<PathBuf, Failure> {
         let scratch = self.next_scratch();
         make(&scratch)?;
@@ -220,9 +217,6 @@ fn make(scratch: &Path) -> Result<(), Failure> {
 }
 
 /// Removes the directory of a load or scan; one that was never made is no error.
-///
-/// # Errors
-/// [`Internal`](nacre_engine_protocol::FailureCode::Internal).
 pub(crate) fn discard(scratch: &Path) -> Result<(), Failure> {
     match fs::remove_dir_all(scratch) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(internal("cannot clean up", &error)),

@@ -31,7 +31,6 @@ pub(super) struct Summary {
 /// Records that needed the same.
 #[derive(Debug, Serialize)]
 pub(super) struct Planned {
-    /// How many.
     pub(super) records: usize,
     /// What they needed, by its stable name.
     pub(super) plan: RescanPlan,
@@ -42,7 +41,6 @@ pub(super) struct Planned {
 /// An object that an ordinary user was refused.
 #[derive(Debug, Serialize)]
 pub(super) struct Denied {
-    /// Its key.
     pub(super) key: String,
     /// The HTTP status of the answer.
     pub(super) status: u16,
@@ -51,9 +49,7 @@ pub(super) struct Denied {
 /// An object that could not be scanned.
 #[derive(Debug, Serialize)]
 pub(super) struct Unscannable {
-    /// Its key.
     pub(super) key: String,
-    /// Why.
     pub(super) reason: String,
 }
 

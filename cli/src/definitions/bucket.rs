@@ -35,9 +35,6 @@ pub(super) enum BucketError {
 }
 
 /// What is published, which must be something.
-///
-/// # Errors
-/// [`BucketError`].
 pub(super) async fn current(store: &impl DefinitionsStore) -> Result<(Published, Manifest), BucketError> {
     let published = Published::read(store).await?;
     let manifest = published.manifest.clone().ok_or(BucketError::Nothing)?;
@@ -45,9 +42,6 @@ pub(super) async fn current(store: &impl DefinitionsStore) -> Result<(Published,
 }
 
 /// The manifests that are kept, newest first; none above `newest`, which a run may be about to publish.
-///
-/// # Errors
-/// [`BucketError`].
 pub(super) async fn kept(store: &impl DefinitionsStore, newest: Generation) -> Result<Vec<Manifest>, BucketError> {
     let listed = store.list(MANIFESTS_PREFIX, MAX_GENERATIONS).await;
     let listed = listed.map_err(|source| BucketError::Store { key: MANIFESTS_PREFIX.into(), source })?;

@@ -86,7 +86,6 @@ enum Content {
 struct Verification {
     holds: bool,
     keys: String,
-    /// Why it does not hold.
     reason: Option<String>,
 }
 

@@ -32,9 +32,6 @@ pub(super) enum KeysError {
 
 impl KeysArgument {
     /// The keys that were named, or ClamAV's.
-    ///
-    /// # Errors
-    /// [`KeysError`].
     pub(super) async fn trust_anchors(&self, files: &Files) -> Result<TrustAnchors, KeysError> {
         let text = match &self.keys {
             None => return Ok(TrustAnchors::clamav()),
@@ -49,9 +46,6 @@ impl KeysArgument {
 }
 
 /// Reads a key file.
-///
-/// # Errors
-/// [`KeysError`].
 pub(super) async fn signing_keys(files: &Files, file: &Location) -> Result<SigningKeys, KeysError> {
     let text = read_text(files, file).await?;
     SigningKeys::from_json(&text).map_err(|error| KeysError::KeyFile(file.clone(), error))

@@ -41,9 +41,6 @@ pub(super) struct Loose {
 }
 
 /// Reads a directory. An `.info` is passed over: it is about the files, and none of them.
-///
-/// # Errors
-/// [`LooseError`].
 pub(super) async fn read(files: &Files, directory: &Path) -> Result<Loose, LooseError> {
     let mut loose = Loose::default();
     for entry in fs::read_dir(directory).map_err(|error| LooseError::Directory(directory.into(), error))? {

@@ -110,9 +110,6 @@ impl Files {
     }
 
     /// Writes a whole file, in one step: a part of it is never visible.
-    ///
-    /// # Errors
-    /// [`SourceError`].
     pub(super) async fn write(&self, location: &Location, bytes: Vec<u8>) -> Result<(), SourceError> {
         match location {
             Location::Local(path) => write_local(path, &bytes),

@@ -248,7 +248,6 @@ pub struct Digests {
 /// A message of libclamav during a scan or a load.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Message {
-    /// Its severity.
     pub severity: Severity,
     /// Its text, at most 500 bytes.
     pub text: String,
@@ -325,9 +324,6 @@ pub fn read_message<T: DeserializeOwned>(reader: &mut impl BufRead) -> Result<T,
 }
 
 /// Parses one line, its line feed included.
-///
-/// # Errors
-/// As [`read_message`].
 pub fn parse_line<T: DeserializeOwned>(line: &[u8]) -> Result<T, LineError> {
     match line.split_last() {
         None => Err(LineError::Closed),
@@ -337,9 +333,6 @@ pub fn parse_line<T: DeserializeOwned>(line: &[u8]) -> Result<T, LineError> {
 }
 
 /// Writes one message as a line and flushes it.
-///
-/// # Errors
-/// The writer's.
 pub fn write_message(writer: &mut impl Write, message: &impl Serialize) -> io::Result<()> {
     let mut line = serde_json::to_vec(message)?;
     line.push(b'\n');

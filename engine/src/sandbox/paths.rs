@@ -37,9 +37,6 @@ pub(crate) struct Paths {
 
 impl Paths {
     /// Opens what workers may read.
-    ///
-    /// # Errors
-    /// The operating system's.
     pub(crate) fn find() -> io::Result<Self> {
         let maps = fs::read_to_string("/proc/self/maps")?;
         // Packages put libclamav's own dependencies in its directory.

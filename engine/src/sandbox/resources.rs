@@ -15,9 +15,6 @@ const FILE_SLACK: u64 = 16 << 20;
 const PROCESSOR_GRACE: u64 = 2;
 
 /// Bounds the zygote and, until they have work, its workers.
-///
-/// # Errors
-/// The operating system's.
 pub(crate) fn bound_zygote() -> io::Result<()> {
     // A core dump would keep an object's content after its scan.
     setrlimit(Resource::RLIMIT_CORE, 0, 0)?;
@@ -25,9 +22,6 @@ pub(crate) fn bound_zygote() -> io::Result<()> {
 }
 
 /// Bounds this worker for a scan of `object_bytes`.
-///
-/// # Errors
-/// The operating system's.
 pub(crate) fn bound_worker(object_bytes: u64, limits: &Limits, deadline: Duration) -> io::Result<()> {
     // The loaded engine is mapped already and shared; libclamav maps the object whole.
     let memory = mapped_bytes()?.saturating_add(object_bytes).saturating_add(limits.max_memory);

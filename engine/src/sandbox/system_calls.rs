@@ -256,9 +256,6 @@ impl WorkerFilter {
     }
 
     /// Applies the filter to this process and its threads, for good.
-    ///
-    /// # Errors
-    /// The kernel's.
     pub(crate) fn apply(&self) -> Result<(), Error> {
         apply_filter(&self.0)
     }

@@ -64,9 +64,7 @@ pub enum CdiffError {
     /// The signature does not hold.
     #[error("the signature does not hold under the keys of {anchor}")]
     Signature {
-        /// Whose keys.
         anchor: String,
-        /// Why.
         #[source]
         source: SignatureError,
     },
@@ -80,9 +78,6 @@ pub enum CdiffError {
 
 impl<'a> Cdiff<'a> {
     /// Reads a CDIFF's header and signature.
-    ///
-    /// # Errors
-    /// [`CdiffError`].
     pub fn parse(file: &'a [u8]) -> Result<Self, CdiffError> {
         if file.is_empty() {
             return Err(CdiffError::Empty);
@@ -100,9 +95,6 @@ impl<'a> Cdiff<'a> {
     /// Checks the signature and the version that it must lead to, and unpacks the script.
     ///
     /// Off-spec: libclamav looks neither at the version nor at the size, and reads on after the gzip member.
-    ///
-    /// # Errors
-    /// [`CdiffError`].
     pub fn verify(&self, expected: DatabaseVersion, anchors: &TrustAnchors) -> Result<VerifiedCdiff, CdiffError> {
         let failed = |source| CdiffError::Signature { anchor: anchors.identity(), source };
         anchors.cdiff.verify_pss(self.signed, self.signature).map_err(failed)?;

@@ -26,9 +26,6 @@ pub fn pack(files: &[SignatureFile<'_>]) -> Vec<u8> {
 }
 
 /// Unpacks a context.
-///
-/// # Errors
-/// [`UnpackError`].
 pub fn unpack(packed: &[u8]) -> Result<Vec<SignatureFile<'static>>, UnpackError> {
     let Unpacked { members } = Unpacked::of(packed, ArchiveLimits::default())?;
     let owned = members.into_iter().map(|(name, bytes)| SignatureFile {

@@ -59,9 +59,7 @@ pub enum VerifyError {
     /// The header's signature does not hold.
     #[error("the header's signature does not hold under the keys of {anchor}")]
     Dsig {
-        /// Whose keys.
         anchor: String,
-        /// Why.
         #[source]
         source: SignatureError,
     },
@@ -77,9 +75,7 @@ pub enum VerifyError {
     /// The `.info`'s signature does not hold.
     #[error("the .info's signature does not hold under the keys of {anchor}")]
     InfoDsig {
-        /// Whose keys.
         anchor: String,
-        /// Why.
         #[source]
         source: SignatureError,
     },
@@ -111,17 +107,11 @@ impl From<UnpackError> for VerifyError {
 
 impl<'a> Cvd<'a> {
     /// Reads a CVD's header.
-    ///
-    /// # Errors
-    /// [`HeaderError`].
     pub fn parse(file: &'a [u8]) -> Result<Self, HeaderError> {
         Self::parse_as(ContainerKind::Cvd, file)
     }
 
     /// Reads the header of a container of this kind, which only its file name tells.
-    ///
-    /// # Errors
-    /// [`HeaderError`].
     pub fn parse_as(kind: ContainerKind, file: &'a [u8]) -> Result<Self, HeaderError> {
         let header = CvdHeader::parse(file)?;
         Ok(Self { kind, header, file, payload: file.get(HEADER_BYTES..).unwrap_or_default() })
@@ -138,9 +128,6 @@ impl<'a> Cvd<'a> {
     }
 
     /// Unpacks the members, which prove nothing yet.
-    ///
-    /// # Errors
-    /// [`UnpackError`].
     pub fn unpack(&self, limits: ArchiveLimits) -> Result<Unpacked<'a>, UnpackError> {
         Unpacked::of(self.payload, limits)
     }
@@ -150,9 +137,6 @@ impl<'a> Cvd<'a> {
     ///
     /// Off-spec: libclamav loads a container of which members are missing, and so loses detections in silence. Here the
     /// set of members must be exactly what `.info` lists, with `COPYING` and the `.info` itself.
-    ///
-    /// # Errors
-    /// [`VerifyError`].
     pub fn verify(
         self,
         name: &DatabaseName,

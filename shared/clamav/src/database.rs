@@ -18,9 +18,6 @@ pub struct InvalidDatabaseName(String);
 
 impl DatabaseName {
     /// Accepts a name.
-    ///
-    /// # Errors
-    /// [`InvalidDatabaseName`].
     pub fn new(name: impl Into<String>) -> Result<Self, InvalidDatabaseName> {
         let name = name.into();
         let allowed = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';

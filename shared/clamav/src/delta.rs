@@ -27,7 +27,6 @@ pub struct SignatureFile<'a> {
     pub official: bool,
     /// Its name, such as `daily.ndb`.
     pub name: String,
-    /// Its content.
     pub bytes: Cow<'a, [u8]>,
 }
 

@@ -74,7 +74,6 @@ pub enum DetachedError {
     Signature {
         /// Which line, counted from 1.
         line: usize,
-        /// Why.
         #[source]
         source: SignedDataError,
     },
@@ -87,9 +86,6 @@ pub enum DetachedError {
 ///
 /// Off-spec: ClamAV falls back to the legacy signatures when a line is broken, and is content with one valid line of many.
 /// Here a file that is there must be right: every line must be readable, and every signature for our level must hold.
-///
-/// # Errors
-/// [`DetachedError`].
 pub fn verify(
     sign_file: &[u8],
     content: &[u8],
@@ -101,9 +97,6 @@ pub fn verify(
 }
 
 /// As [`verify`], for content of which only the SHA-256 is at hand. Signatures of any other digest are refused.
-///
-/// # Errors
-/// [`DetachedError`].
 pub fn verify_sha256(
     sign_file: &[u8],
     sha256: &[u8; 32],

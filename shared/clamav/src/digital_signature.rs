@@ -60,9 +60,6 @@ pub fn encode(number: &BigUint) -> String {
 
 impl RsaPublicKey {
     /// Checks a container's legacy signature: bare RSA over the MD5 of its payload, without any padding.
-    ///
-    /// # Errors
-    /// [`SignatureError`].
     pub fn verify_legacy(&self, md5: &[u8; 16], signature: &str) -> Result<(), SignatureError> {
         if self.open(signature)? == BigUint::from_bytes_be(md5) { Ok(()) } else { Err(SignatureError::Mismatch) }
     }
@@ -71,9 +68,6 @@ impl RsaPublicKey {
     ///
     /// Off-spec: ClamAV clears one top bit of the data block where RFC 8017 clears two for its 2,047-bit moduli, so stock
     /// verifiers refuse every other valid signature. Padding is checked to be zeros, which libclamav does not do.
-    ///
-    /// # Errors
-    /// [`SignatureError`].
     pub fn verify_pss(&self, content: &[u8], signature: &str) -> Result<(), SignatureError> {
         let block = self.open(signature)?.to_bytes_be();
         let padding = BLOCK_BYTES.checked_sub(block.len()).ok_or(SignatureError::Mismatch)?;

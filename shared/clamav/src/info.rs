@@ -57,9 +57,6 @@ pub enum InfoError {
 
 impl<'a> Info<'a> {
     /// Reads an `.info`.
-    ///
-    /// # Errors
-    /// [`InfoError`].
     pub fn parse(bytes: &'a [u8]) -> Result<Self, InfoError> {
         let text = text_of(bytes)?;
         let at = signature_at(text).ok_or(InfoError::Unsigned)?;
@@ -70,9 +67,6 @@ impl<'a> Info<'a> {
     }
 
     /// Checks the signature.
-    ///
-    /// # Errors
-    /// [`SignatureError`].
     pub fn verify(&self, key: &RsaPublicKey) -> Result<(), SignatureError> {
         key.verify_pss(self.signed, self.signature)
     }

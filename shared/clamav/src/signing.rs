@@ -102,9 +102,6 @@ impl SigningKeys {
     }
 
     /// Reads keys from the JSON of a key file.
-    ///
-    /// # Errors
-    /// [`KeyFileError`].
     pub fn from_json(text: &str) -> Result<Self, KeyFileError> {
         let file: KeyFile = serde_json::from_str(text).map_err(KeyFileError::Shape)?;
         let anchors = TrustAnchors::from_json(&file.trust_anchors.to_string())?;

@@ -39,9 +39,6 @@ pub enum CldError {
 
 impl<'a> Unpacked<'a> {
     /// Unpacks a container's payload.
-    ///
-    /// # Errors
-    /// [`UnpackError`].
     pub fn of(payload: &'a [u8], limits: ArchiveLimits) -> Result<Self, UnpackError> {
         let mut unpacked = Self::default();
         for member in archive::members(payload, limits) {
@@ -70,9 +67,6 @@ impl<'a> Unpacked<'a> {
 
     /// Writes the members as a CLD: the header is the first line of `.info`, the content not compressed. Nothing is verified
     /// by this; [`super::cvd::Cvd::verify`] does that.
-    ///
-    /// # Errors
-    /// [`CldError`].
     pub fn to_cld(&self, name: &DatabaseName) -> Result<Vec<u8>, CldError> {
         let info_name = format!("{name}.info");
         let info = self.members.get(&info_name).ok_or(CldError::Missing(info_name))?;

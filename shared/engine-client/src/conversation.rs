@@ -55,9 +55,6 @@ struct Pending {
 
 impl Conversation {
     /// Starts `command` with an empty environment in `directory`, and reads its responses.
-    ///
-    /// # Errors
-    /// The operating system's.
     pub(super) fn start(command: tokio::process::Command, directory: &Path) -> io::Result<Self> {
         let (process, (stdin, stdout)) = EngineProcess::start(command, directory)?;
         let (requests, lines) = mpsc::unbounded_channel();

@@ -109,9 +109,6 @@ pub struct Scanned {
 
 impl<'a> EquivalenceCheck<'a> {
     /// Computes the delta of two sets.
-    ///
-    /// # Errors
-    /// [`EquivalenceError`].
     pub async fn new(
         pool: &'a EnginePool,
         old: &'a SignatureSet,
@@ -121,9 +118,6 @@ impl<'a> EquivalenceCheck<'a> {
     }
 
     /// Uses this delta of two sets.
-    ///
-    /// # Errors
-    /// [`EquivalenceError`].
     pub async fn after(
         pool: &'a EnginePool,
         old: &'a SignatureSet,
@@ -157,9 +151,6 @@ impl<'a> EquivalenceCheck<'a> {
     }
 
     /// Compares the verdicts on one file.
-    ///
-    /// # Errors
-    /// [`EquivalenceError`].
     pub async fn compare_file(&self, path: &Path) -> Result<Comparison, EquivalenceError> {
         let old = scan_in_full(self.pool, self.old, path).await?;
         let full = scan_in_full(self.pool, self.new, path).await?;
@@ -172,9 +163,6 @@ impl<'a> EquivalenceCheck<'a> {
     }
 
     /// Compares the verdicts on one file whose full scans are known, with any plan. The full scan with the new set counts for both.
-    ///
-    /// # Errors
-    /// [`EquivalenceError`].
     pub async fn compare_scanned(
         &self,
         path: &Path,
@@ -211,9 +199,6 @@ impl<'a> EquivalenceCheck<'a> {
 }
 
 /// Scans a file with all signatures of a set.
-///
-/// # Errors
-/// [`EquivalenceError`].
 pub async fn scan_in_full(pool: &EnginePool, set: &SignatureSet, path: &Path) -> Result<Scanned, EquivalenceError> {
     let (hello, _) = pool.ready(&set.directory).await?;
     let started = Instant::now();

@@ -125,9 +125,6 @@ impl EnginePool {
 
     /// Examines the bytes that `fetch` writes to the path that it is given, in the time that is `allowed` after that. Both
     /// may be called several times. Files that are examined at once share the engine; fetching takes none of its time.
-    ///
-    /// # Errors
-    /// [`ExamineError`].
     pub async fn examine<Error>(
         &self,
         definitions: &Path,

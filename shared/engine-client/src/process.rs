@@ -26,9 +26,6 @@ pub(super) type Pipes = (ChildStdin, BufReader<ChildStdout>);
 
 impl EngineProcess {
     /// Starts `command` with an empty environment in `directory`.
-    ///
-    /// # Errors
-    /// The operating system's.
     pub(super) fn start(mut command: tokio::process::Command, directory: &Path) -> io::Result<(Self, Pipes)> {
         let mut child = command
             .env_clear()

@@ -11,7 +11,6 @@ use crate::{archive::ArchiveLimits, unpacked::Unpacked};
 pub struct ApplyError {
     /// Line of the script, from 1; one past the last when it ends too early.
     pub line: usize,
-    /// Why.
     #[source]
     pub cause: CommandError,
 }
@@ -76,9 +75,6 @@ struct Open<'s> {
 ///
 /// Off-spec: works on a copy of what it is given, so that a script that fails changes nothing, and requires `CLOSE`;
 /// libclamav leaves the files half edited, and drops the edits of a file that is never closed without a word.
-///
-/// # Errors
-/// [`ApplyError`].
 pub fn apply<'a>(base: &Unpacked<'a>, script: &[u8], limits: ArchiveLimits) -> Result<Unpacked<'a>, ApplyError> {
     let (mut database, mut open, mut last) = (base.clone(), None, 0);
     for (line, command) in commands(script) {

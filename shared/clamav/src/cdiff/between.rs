@@ -23,9 +23,6 @@ pub enum NoScript {
 }
 
 /// Writes a script that turns the members of `old` into those of `new`, byte for byte.
-///
-/// # Errors
-/// [`NoScript`].
 pub fn between(old: &Unpacked<'_>, new: &Unpacked<'_>) -> Result<Vec<u8>, NoScript> {
     let mut script = Vec::new();
     let names: BTreeSet<&str> = old.members.keys().chain(new.members.keys()).map(String::as_str).collect();

@@ -85,9 +85,6 @@ pub fn commands(script: &[u8]) -> impl Iterator<Item = (usize, Result<Command<'_
 
 impl<'a> Command<'a> {
     /// Reads one line, with its line feed if it has one.
-    ///
-    /// # Errors
-    /// [`ScriptError`].
     pub fn parse(line: &'a [u8]) -> Result<Self, ScriptError> {
         let bare = line.strip_suffix(b"\n").unwrap_or(line);
         let (word, rest) = split_field(bare);

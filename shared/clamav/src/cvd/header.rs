@@ -75,9 +75,6 @@ impl CvdHeader {
     }
 
     /// Reads the header at the beginning of a file.
-    ///
-    /// # Errors
-    /// [`HeaderError`].
     pub fn parse(bytes: &[u8]) -> Result<Self, HeaderError> {
         let header = bytes.get(..HEADER_BYTES).ok_or(HeaderError::Truncated(bytes.len()))?;
         if !header.iter().all(|byte| (b' '..=b'~').contains(byte)) {
@@ -88,9 +85,6 @@ impl CvdHeader {
     }
 
     /// Reads a header without its padding.
-    ///
-    /// # Errors
-    /// [`HeaderError`].
     pub fn parse_line(line: &str) -> Result<Self, HeaderError> {
         let fields: Vec<&str> = line.split(':').collect();
         if fields.first() != Some(&"ClamAV-VDB") {

@@ -30,9 +30,6 @@ impl Delta {
     }
 
     /// Reads a delta.
-    ///
-    /// # Errors
-    /// [`DeltaError`].
     pub fn parse(bytes: &[u8]) -> Result<Self, DeltaError> {
         let rest = bytes.strip_suffix(b"\n").ok_or(DeltaError::Header)?;
         let mut lines = rest.split(|byte| *byte == b'\n');

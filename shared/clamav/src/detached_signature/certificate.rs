@@ -86,9 +86,7 @@ pub enum ChainError {
     /// A certificate on the way is not what it should be.
     #[error("the certificate of {subject} is not acceptable")]
     Certificate {
-        /// Whose.
         subject: String,
-        /// Why.
         #[source]
         source: CertificateError,
     },

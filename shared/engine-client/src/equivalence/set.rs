@@ -42,9 +42,6 @@ pub enum SetError {
 
 impl SignatureSet {
     /// Reads every file of a directory that libclamav would load, databases by their members.
-    ///
-    /// # Errors
-    /// [`SetError`].
     pub fn read(directory: &Path) -> Result<Self, SetError> {
         let unread = |path: &Path| {
             let path = path.to_owned();
