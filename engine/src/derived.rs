@@ -24,7 +24,7 @@ const MAX_DERIVED: usize = 1_000;
 /// Bytes that are read at once.
 const PIECE: usize = 64 << 10;
 
-/// Content that was matched on and is no layer.
+/// Content that was matched on and is not a layer.
 #[derive(Debug, Default)]
 pub(crate) struct Derived {
     /// Its digests, at most [`MAX_DERIVED`].
@@ -48,7 +48,7 @@ impl Derived {
         self.known.insert(sha256);
     }
 
-    /// Records the content that was matched on; `None` when it is no file.
+    /// Records the content that was matched on; `None` when it is not a file.
     pub(crate) fn matched_on(&mut self, file: Option<&File>) {
         match file.map(|file| self.digest(file)) {
             Some(Ok(())) => {}

@@ -321,7 +321,7 @@ pub(crate) fn exit_at_once(status: i32) -> ! {
     unsafe { nix::libc::_exit(status) }
 }
 
-/// Asks the kernel to keep whole pages of this process in huge ones, at once where it can. Refusals are ignored.
+/// Requests that the kernel keep whole pages of this process in huge ones, at once where it can. Refusals are ignored.
 pub(crate) fn ask_for_huge_pages(addresses: Range<usize>) {
     for advice in [nix::libc::MADV_HUGEPAGE, nix::libc::MADV_COLLAPSE] {
         // SAFETY: neither advice changes content, protection or what is mapped; where nothing is mapped, the kernel returns an error.

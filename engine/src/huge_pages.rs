@@ -13,7 +13,7 @@ const HUGE_PAGE: usize = 2 << 20;
 /// Least bytes of memory to move: for an engine of a few signatures the move takes longer than a fork, and a multiple of its memory.
 const WORTH_IT: u64 = 64 << 20;
 
-/// Asks the kernel to move this process's allocated memory to huge pages: Linux 6.1 does it at once, an older one later. Refusals
+/// Requests that the kernel move this process's allocated memory to huge pages: Linux 6.1 does it at once, an older one later. Refusals
 /// are ignored, since nothing else changes.
 pub(crate) fn lay_out() {
     if resident() >= WORTH_IT {

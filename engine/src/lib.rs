@@ -51,5 +51,5 @@ fn run(hook: Option<WorkerHook>) -> Result<(), String> {
     let requests = io::stdin().as_fd().try_clone_to_owned();
     let requests = PipeReader::from(requests.map_err(|error| format!("cannot read requests: {error}"))?);
     let served = zygote::Zygote::new(library, pool, requests, hook).serve();
-    served.map_err(|error| format!("cannot go on serving: {error}"))
+    served.map_err(|error| format!("cannot continue serving: {error}"))
 }

@@ -17,7 +17,7 @@ pub(crate) fn is_plain_name(name: &str) -> bool {
 /// Opens a regular file without following a symbolic link.
 ///
 /// # Errors
-/// The operating system's; [`io::ErrorKind::InvalidInput`] for what is no regular file.
+/// The operating system's; [`io::ErrorKind::InvalidInput`] for anything but a regular file.
 pub(crate) fn open(path: &Path) -> io::Result<File> {
     // Without O_NONBLOCK a named pipe would block forever. std adds O_CLOEXEC.
     let file = OpenOptions::new().read(true).custom_flags(O_NOFOLLOW | O_NONBLOCK).open(path)?;

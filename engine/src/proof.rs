@@ -23,7 +23,7 @@ pub(crate) fn prove(
     engine: &mut LoadedEngine,
     pool: &mut WorkerPool,
     scratch: &Path,
-    answers: BorrowedFd<'_>,
+    responses: BorrowedFd<'_>,
 ) -> Result<Report, Failure> {
     let path = scratch.join("canary.zip");
     let archive = canary::archive(engine.canary()).map_err(|error| internal("cannot build the canary", &error))?;
@@ -43,7 +43,7 @@ pub(crate) fn prove(
         Err(failure) => Outcome::Failed(failure),
     };
     pool.dispatch(&Request { id: 0, command: job }, CANARY_DEADLINE, work)?;
-    match ended(pool, answers)? {
+    match ended(pool, responses)? {
         Outcome::Scanned(report) if report.targets & 1 == 0 => {
             Err(canary_failed("the probe of target 0 did not match".into()))
         }
@@ -57,11 +57,11 @@ pub(crate) fn prove(
 }
 
 /// Waits for the pool's only scan.
-fn ended(pool: &mut WorkerPool, answers: BorrowedFd<'_>) -> Result<Outcome, Failure> {
+fn ended(pool: &mut WorkerPool, responses: BorrowedFd<'_>) -> Result<Outcome, Failure> {
     loop {
-        let woken = pool.wait(None, answers).map_err(|error| internal("cannot wait for the canary", &error))?;
+        let woken = pool.wait(None, responses).map_err(|error| internal("cannot wait for the canary", &error))?;
         if woken.client_gone {
-            return Err(internal("the canary", &"the client is gone"));
+            return Err(internal("the canary", &"the client has closed the pipe"));
         }
         if let Some((_, outcome)) = woken.done.into_iter().next() {
             return Ok(outcome);

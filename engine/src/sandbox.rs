@@ -30,7 +30,7 @@ pub(crate) struct Sandbox {
     landlock: Landlock,
 }
 
-/// Why a process could not be confined; it must then not go on.
+/// Why a process could not be confined; it must then not continue.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum SandboxError {
     /// A system call failed.
@@ -92,12 +92,12 @@ impl Sandbox {
 /// Detaches a new worker from the zygote's stdin and stdout, before it waits for its job.
 ///
 /// # Errors
-/// When the system refuses or the zygote is already gone; the worker must then not go on.
+/// When the system refuses or the zygote has already ended; the worker must then not continue.
 pub(crate) fn detach_from(zygote: Pid) -> io::Result<()> {
     prctl::set_pdeathsig(Signal::SIGKILL)?;
     // The zygote may have died before the line above.
     if unistd::getppid() != zygote {
-        return Err(io::Error::other("the zygote is gone"));
+        return Err(io::Error::other("the zygote has ended"));
     }
     // A compromised worker must neither read the next request nor write responses for the zygote.
     let nothing = fcntl::open("/dev/null", OFlag::O_RDWR | OFlag::O_CLOEXEC, Mode::empty())?;

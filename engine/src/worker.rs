@@ -31,9 +31,9 @@ use crate::{
     sandbox::{self, Sandbox},
 };
 
-/// Longest answer of a worker, in bytes: leaves room for the id that the zygote adds.
-const MAX_ANSWER_BYTES: usize = MAX_LINE_BYTES - 1024;
-/// Bytes read of an answer at once.
+/// Longest response of a worker, in bytes: leaves room for the id that the zygote adds.
+const MAX_RESPONSE_BYTES: usize = MAX_LINE_BYTES - 1024;
+/// Bytes read of an response at once.
 const CHUNK_BYTES: usize = 16 << 10;
 
 /// A worker's one scan, inside of the worker.
@@ -53,7 +53,7 @@ pub(crate) struct Job<'a> {
 pub(crate) struct Worker {
     process: Pid,
     jobs: PipeWriter,
-    answer: PipeReader,
+    response: PipeReader,
     line: Vec<u8>,
     /// Its directory; made when it is given its job.
     pub(crate) scratch: PathBuf,
@@ -63,7 +63,7 @@ pub(crate) struct Worker {
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Ending {
     /// It wrote a whole line.
-    Answered,
+    Responded,
     /// It ended without a whole line.
     Closed,
     /// Its response was too long.
@@ -82,17 +82,17 @@ impl Worker {
         siblings: &mut Vec<Sibling>,
         work: impl FnOnce(Job<'_>) -> Outcome,
     ) -> io::Result<Self> {
-        let (answer, mut answers) = io::pipe()?;
+        let (response, mut responses) = io::pipe()?;
         let (job, jobs) = io::pipe()?;
         let zygote = getpid();
         match ffi::fork()? {
             ForkResult::Child => {
-                drop((answer, jobs));
+                drop((response, jobs));
                 siblings.clear();
                 // Its pipe is closed by its exit alone: whoever sees it closed finds the worker's own status.
-                ffi::exit_at_once(run_worker(zygote, sandbox, job, &mut answers, &scratch, work))
+                ffi::exit_at_once(run_worker(zygote, sandbox, job, &mut responses, &scratch, work))
             }
-            ForkResult::Parent { child } => Ok(Self { process: child, jobs, answer, line: Vec::new(), scratch }),
+            ForkResult::Parent { child } => Ok(Self { process: child, jobs, response, line: Vec::new(), scratch }),
         }
     }
 
@@ -103,20 +103,20 @@ impl Worker {
     }
 
     /// The pipe to poll for its response.
-    pub(crate) fn answer(&self) -> BorrowedFd<'_> {
-        self.answer.as_fd()
+    pub(crate) fn response(&self) -> BorrowedFd<'_> {
+        self.response.as_fd()
     }
 
     /// Reads the available part of its response.
     pub(crate) fn read(&mut self) -> io::Result<Option<Ending>> {
         let mut chunk = [0; CHUNK_BYTES];
-        let read = self.answer.read(&mut chunk)?;
+        let read = self.response.read(&mut chunk)?;
         self.line.extend_from_slice(chunk.get(..read).unwrap_or_default());
-        if self.line.len() > MAX_ANSWER_BYTES {
+        if self.line.len() > MAX_RESPONSE_BYTES {
             return Ok(Some(Ending::Oversized));
         }
         if self.line.last() == Some(&b'\n') {
-            return Ok(Some(Ending::Answered));
+            return Ok(Some(Ending::Responded));
         }
         Ok((read == 0).then_some(Ending::Closed))
     }
@@ -126,8 +126,8 @@ impl Worker {
     pub(crate) fn end(self, ending: &Ending) -> io::Result<(Outcome, Option<Pid>)> {
         // One that has ended by itself keeps its own status.
         kill(self.process, Signal::SIGKILL).or_else(|error| if error == Errno::ESRCH { Ok(()) } else { Err(error) })?;
-        if *ending == Ending::Answered {
-            return Ok((read_answer(&self.line), Some(self.process)));
+        if *ending == Ending::Responded {
+            return Ok((read_response(&self.line), Some(self.process)));
         }
         Ok((judge(ending, &self.line, reap(self.process)?), None))
     }
@@ -138,7 +138,7 @@ fn run_worker(
     zygote: Pid,
     sandbox: &Sandbox,
     job: PipeReader,
-    answers: &mut PipeWriter,
+    responses: &mut PipeWriter,
     scratch: &Path,
     work: impl FnOnce(Job<'_>) -> Outcome,
 ) -> i32 {
@@ -166,7 +166,7 @@ fn run_worker(
         Ok(Err(failure)) => Outcome::Failed(failure),
         Err(_) => return 101,
     };
-    i32::from(write_message(answers, &outcome).is_err())
+    i32::from(write_message(responses, &outcome).is_err())
 }
 
 /// Waits for the end of a worker that was killed.
@@ -196,14 +196,14 @@ fn judge(ending: &Ending, line: &[u8], status: WaitStatus) -> Outcome {
             failed(FailureCode::DeadlineExceeded, format!("killed after {} ms", after.as_millis()))
         }
         Ending::Cancelled => failed(FailureCode::Cancelled, "killed because the scan was cancelled".to_owned()),
-        Ending::Oversized => died(format!("its response was longer than {MAX_ANSWER_BYTES} bytes")),
+        Ending::Oversized => died(format!("its response was longer than {MAX_RESPONSE_BYTES} bytes")),
         Ending::Closed if line.is_empty() => died(format!("it ended {how} without a response")),
-        Ending::Closed | Ending::Answered => died(format!("it ended {how} in the middle of its response")),
+        Ending::Closed | Ending::Responded => died(format!("it ended {how} in the middle of its response")),
     }
 }
 
 /// Parses a worker's whole response and accepts only what a worker may say.
-fn read_answer(line: &[u8]) -> Outcome {
+fn read_response(line: &[u8]) -> Outcome {
     match parse_line(line) {
         Ok(outcome @ Outcome::Scanned(_)) => outcome,
         Ok(Outcome::Failed(failure)) if is_worker_failure(failure.code) => Outcome::Failed(failure),
@@ -253,7 +253,7 @@ mod tests {
             for_the_zygote,
             twice,
         ] {
-            let Outcome::Failed(failure) = read_answer(line) else { panic!("not a failure") };
+            let Outcome::Failed(failure) = read_response(line) else { panic!("not a failure") };
             assert_eq!(failure.code, FailureCode::WorkerDied, "{line:?}");
         }
     }

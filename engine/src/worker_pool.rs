@@ -142,13 +142,13 @@ impl WorkerPool {
         Some((request, self.close(member.worker, &Ending::Cancelled)))
     }
 
-    /// Waits until a scan ends, `requests` is readable, or the reader of `answers` is gone.
-    pub(crate) fn wait(&mut self, requests: Option<BorrowedFd<'_>>, answers: BorrowedFd<'_>) -> io::Result<Woken> {
+    /// Waits until a scan ends, `requests` is readable, or the reader of `responses` has closed.
+    pub(crate) fn wait(&mut self, requests: Option<BorrowedFd<'_>>, responses: BorrowedFd<'_>) -> io::Result<Woken> {
         let mut woken = Woken::default();
         self.unreaped.retain(|worker| !is_gone(*worker));
-        // No events requested, so poll reports only that the reader is gone.
-        let mut watched = vec![PollFd::new(answers, PollFlags::empty())];
-        watched.extend(self.members.iter().map(|member| PollFd::new(member.worker.answer(), PollFlags::POLLIN)));
+        // No events requested, so poll reports only that the reader has closed.
+        let mut watched = vec![PollFd::new(responses, PollFlags::empty())];
+        watched.extend(self.members.iter().map(|member| PollFd::new(member.worker.response(), PollFlags::POLLIN)));
         watched.extend(requests.map(|requests| PollFd::new(requests, PollFlags::POLLIN)));
         match poll(&mut watched, self.poll_timeout()) {
             Err(Errno::EINTR) => return Ok(woken),
@@ -201,7 +201,7 @@ impl WorkerPool {
 }
 
 impl Member {
-    /// Reads a readable answer. Returns how the worker ended, if it has.
+    /// Reads a readable response. Returns how the worker ended, if it has.
     fn ending(&mut self, readable: bool) -> io::Result<Option<Ending>> {
         if let Some(task) = &self.task
             && task.started.elapsed() >= task.deadline
@@ -216,7 +216,7 @@ fn make(scratch: &Path) -> Result<(), Failure> {
     DirBuilder::new().mode(0o700).create(scratch).map_err(|error| internal("no scratch space", &error))
 }
 
-/// Removes the directory of a load or scan; one that was never made is no error.
+/// Removes the directory of a load or scan; one that was never made is not an error.
 pub(crate) fn discard(scratch: &Path) -> Result<(), Failure> {
     match fs::remove_dir_all(scratch) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(internal("cannot clean up", &error)),

@@ -41,7 +41,7 @@ pub(crate) struct Zygote {
     engines: BTreeMap<u32, LoadedEngine>,
     last_engine: u32,
     requests: Lines<PipeReader>,
-    answers: Stdout,
+    responses: Stdout,
     /// The request that waits until no scan runs.
     held: Option<Request>,
 }
@@ -56,7 +56,7 @@ impl Zygote {
             engines: BTreeMap::new(),
             last_engine: 0,
             requests: Lines::new(requests),
-            answers: io::stdout(),
+            responses: io::stdout(),
             held: None,
         }
     }
@@ -71,7 +71,7 @@ impl Zygote {
                 && let Some(request) = self.take()?
             {
                 if let Some(outcome) = self.begin(&request).unwrap_or_else(|failure| Some(Outcome::Failed(failure))) {
-                    self.answer(request.id, outcome)?;
+                    self.respond(request.id, outcome)?;
                 }
             }
             if self.requests.is_closed() && self.pool.busy() == 0 {
@@ -79,12 +79,12 @@ impl Zygote {
             }
             self.fork_ahead()?;
             let listening = (self.has_room() && !self.requests.is_closed()).then(|| self.requests.source.as_fd());
-            let woken = self.pool.wait(listening, self.answers.as_fd())?;
+            let woken = self.pool.wait(listening, self.responses.as_fd())?;
             if woken.client_gone {
                 return Err(io::Error::from(io::ErrorKind::BrokenPipe).into());
             }
             for (id, outcome) in woken.done {
-                self.answer(id, outcome)?;
+                self.respond(id, outcome)?;
             }
             if woken.readable {
                 self.requests.fill()?;
@@ -106,7 +106,7 @@ impl Zygote {
             match self.requests.next() {
                 Ok(Some(request)) => break request,
                 Ok(None) => return Ok(None),
-                Err(LineError::Malformed(error)) => self.answer(0, Outcome::Failed(refused(&error.to_string())))?,
+                Err(LineError::Malformed(error)) => self.respond(0, Outcome::Failed(refused(&error.to_string())))?,
                 Err(error) => return Err(error),
             }
         };
@@ -132,7 +132,7 @@ impl Zygote {
             }
             Command::Cancel { scan } => {
                 if let Some((id, outcome)) = self.pool.cancel(*scan) {
-                    self.answer(id, outcome).map_err(|error| internal("cannot answer", &error))?;
+                    self.respond(id, outcome).map_err(|error| internal("cannot respond", &error))?;
                 }
                 Ok(Some(Outcome::Cancelled))
             }
@@ -144,9 +144,9 @@ impl Zygote {
         }
     }
 
-    fn answer(&mut self, id: u64, outcome: Outcome) -> io::Result<()> {
-        write_message(&mut self.answers, &Response { id, outcome })?;
-        self.answers.flush()
+    fn respond(&mut self, id: u64, outcome: Outcome) -> io::Result<()> {
+        write_message(&mut self.responses, &Response { id, outcome })?;
+        self.responses.flush()
     }
 
     fn greet(&mut self, protocol: u32) -> Result<Outcome, Failure> {
@@ -174,7 +174,7 @@ impl Zygote {
         let loaded = LoadedEngine::load(&self.library, &directory, &scratch);
         let proven = loaded.and_then(|mut engine| {
             let started = Instant::now();
-            let report = prove(&mut engine, &mut self.pool, &scratch, self.answers.as_fd())?;
+            let report = prove(&mut engine, &mut self.pool, &scratch, self.responses.as_fd())?;
             Ok((engine, report, started.elapsed()))
         });
         discard(&scratch)?;

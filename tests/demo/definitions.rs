@@ -36,7 +36,7 @@ impl Databases {
 
     /// Yesterday's `daily`.
     pub(super) fn daily(&self) -> Vec<u8> {
-        self.elder().build(&self.keys)
+        self.previous().build(&self.keys)
     }
 
     /// Today's `daily`, with a new signature.
@@ -46,10 +46,10 @@ impl Databases {
 
     /// The CDIFF that leads to it.
     pub(super) fn next_cdiff(&self) -> Vec<u8> {
-        self.next().cdiff_from(&self.elder(), &self.keys)
+        self.next().cdiff_from(&self.previous(), &self.keys)
     }
 
-    fn elder(&self) -> CvdBuilder {
+    fn previous(&self) -> CvdBuilder {
         self.version(100, "")
     }
 

@@ -31,7 +31,7 @@ use self::{
 };
 
 /// Longest wait for the functions to do their part of a step.
-const PATIENCE: Duration = Duration::from_mins(2);
+const STEP_TIMEOUT: Duration = Duration::from_mins(2);
 
 /// Watch Nacre work, on this machine and with nothing but a local AWS.
 #[derive(Debug, Parser)]
@@ -122,20 +122,20 @@ async fn show(
     let settled = |records: &[ScanRecord], generation| {
         records.iter().filter(|record| record.reported && record.generation.0 >= generation).count()
     };
-    let (all, mut told) = (objects.len(), 0);
+    let (all, mut reported) = (objects.len(), 0);
     let records = stack
-        .await_records(PATIENCE, |records| {
+        .await_records(STEP_TIMEOUT, |records| {
             let done = settled(records, generation_before);
-            if done == all || done >= told + 10 {
+            if done == all || done >= reported + 10 {
                 narrator::say(&format!("{done} of {all} scanned, tagged and recorded"));
-                told = done;
+                reported = done;
             }
             done == all
         })
         .await?;
     let reader = stack.ordinary_user().await?;
     let before = readable(stack, &reader, &records).await?;
-    tell_records(&before);
+    print_records(&before);
     expect(&before, corpus::EICAR_KEY, "infected", 403)?;
     expect(&before, corpus::LATENT_KEY, "clean", 200)?;
 
@@ -152,25 +152,25 @@ async fn show(
     if generation_after <= generation_before {
         return Err(not_observed("the second update published no newer generation"));
     }
-    narrator.step("The rescanner asks for those records that the change may concern, and for no others");
+    narrator.step("The rescanner requests rescans of those records that the change may concern, and of no others");
     let plans = plans::plans(stack, &records).await?;
     for (plan, count) in &plans {
         narrator::say(&format!("{count} of {all} {}", plans::in_words(*plan)));
     }
     let wanted: usize = plans.iter().filter(|(plan, _)| is_scan(**plan)).map(|(_, count)| count).sum();
-    let records = stack.await_records(PATIENCE, |records| settled(records, generation_after) == wanted).await?;
+    let records = stack.await_records(STEP_TIMEOUT, |records| settled(records, generation_after) == wanted).await?;
     let after = readable(stack, &reader, &records).await?;
     for (now, then) in after.iter().zip(&before).filter(|(now, then)| now.record.verdict != then.record.verdict) {
         let (key, verdict, status) = (&now.record.object.key, now.record.verdict.name(), now.status);
-        narrator::say(&format!("{key}: was {}, is {verdict}; GET answers {status}", then.record.verdict.name()));
+        narrator::say(&format!("{key}: was {}, is {verdict}; GET returns {status}", then.record.verdict.name()));
     }
     expect(&after, corpus::LATENT_KEY, "infected", 403)?;
     expect(&after, corpus::EICAR_KEY, "infected", 403)?;
     let changed = after.iter().zip(&before).filter(|(now, then)| now.status != then.status).count();
     if changed != 1 {
-        return Err(not_observed(format!("{changed} objects answer otherwise than before, not just one")));
+        return Err(not_observed(format!("{changed} objects return another status than before, not just one")));
     }
-    narrator::say(&format!("the other {} answer as before", all - 1));
+    narrator::say(&format!("the other {} return the same status as before", all - 1));
     Ok(Summary { plans: planned(&plans), ..summarise(generation_before, generation_after, &records, &after) })
 }
 
@@ -185,14 +185,14 @@ fn planned(plans: &Plans) -> Vec<summary::Planned> {
         .collect()
 }
 
-/// A record, and how S3 answers an ordinary user who wants the object.
+/// A record, and the status that an ordinary user gets from S3 for the object.
 struct Seen {
     record: ScanRecord,
     tags: Vec<Tag>,
     status: u16,
 }
 
-/// Runs the update as its schedule does, and answers the generation that it published.
+/// Runs the update as its schedule does, and returns the generation that it published.
 async fn update(stack: &Stack) -> Result<u64, DemoError> {
     let event = json!({ "source": "aws.events", "detail-type": "Scheduled Event", "detail": {} });
     let outcome = stack.invoke(stack.output("UpdaterFunction"), event).await?;
@@ -201,7 +201,7 @@ async fn update(stack: &Stack) -> Result<u64, DemoError> {
     }
     let generation = outcome.payload.get("generation").and_then(Value::as_u64);
     let databases = outcome.payload.get("databases").cloned().unwrap_or_default();
-    let generation = generation.ok_or_else(|| not_observed("the updater told no generation"))?;
+    let generation = generation.ok_or_else(|| not_observed("the updater returned no generation"))?;
     narrator::say(&format!("generation {generation}: {databases} fetched, verified, proven by the engine, published"));
     Ok(generation)
 }
@@ -216,14 +216,14 @@ async fn readable(stack: &Stack, reader: &Client, records: &[ScanRecord]) -> Res
     Ok(seen)
 }
 
-fn tell_records(seen: &[Seen]) {
+fn print_records(seen: &[Seen]) {
     let clean = seen.iter().filter(|seen| seen.record.verdict == Verdict::Clean && seen.status == 200).count();
-    narrator::say(&format!("{clean} are clean, and GET answers an ordinary user 200; for example:"));
+    narrator::say(&format!("{clean} are clean, and GET returns 200 to an ordinary user; for example:"));
     let (clean, others): (Vec<&Seen>, Vec<&Seen>) = seen.iter().partition(|seen| seen.record.verdict == Verdict::Clean);
     for seen in clean.into_iter().rev().take(3).chain(others) {
         let tags: Vec<String> = seen.tags.iter().map(|tag| format!("{}={}", tag.key, tag.value)).collect();
         let ScanRecord { object, generation, targets, layer_count, .. } = &seen.record;
-        narrator::say(&format!("- {}: GET answers {}", object.key, seen.status));
+        narrator::say(&format!("- {}: GET returns {}", object.key, seen.status));
         narrator::say(&format!("    tags   {}", tags.join(", ")));
         narrator::say(&format!("    record generation {}, targets {targets:#06x}, {layer_count} layers", generation.0));
     }
@@ -232,11 +232,11 @@ fn tell_records(seen: &[Seen]) {
 fn expect(seen: &[Seen], key: &str, verdict: &str, status: u16) -> Result<(), DemoError> {
     let seen = seen.iter().find(|seen| seen.record.object.key == key);
     let seen = seen.ok_or_else(|| not_observed(format!("{key} has no record")))?;
-    let (is, answers) = (seen.record.verdict.name(), seen.status);
-    if is == verdict && answers == status {
+    let (is, returns) = (seen.record.verdict.name(), seen.status);
+    if is == verdict && returns == status {
         return Ok(());
     }
-    Err(not_observed(format!("{key} is {is} and answers {answers}, not {verdict} and {status}")))
+    Err(not_observed(format!("{key} is {is} and returns {returns}, not {verdict} and {status}")))
 }
 
 fn summarise(generation_before: u64, generation_after: u64, records: &[ScanRecord], seen: &[Seen]) -> Summary {
@@ -273,7 +273,7 @@ fn conclude(narrator: &mut Narrator, summary: &Summary, arguments: &Arguments) {
         narrator::say(&format!("{key} could not be scanned ({reason}), and is tagged so: never clean by default"));
     }
     let directory = arguments.directory.display();
-    narrator::say(&format!("where to look: {directory}/summary.json, and the functions' logs in {directory}/logs"));
+    narrator::say(&format!("results: {directory}/summary.json, and the functions' logs in {directory}/logs"));
     narrator::say("nothing is left running");
 }
 

@@ -1,16 +1,16 @@
-//! Tells the story: steps, what was seen in them, and progress while something takes long.
+//! Prints steps, what was seen in them, and progress while something takes long.
 
 use std::{
     io::{Write, stdout},
     time::Instant,
 };
 
-/// Tells something of the step.
+/// Prints a line about the step.
 pub(super) fn say(text: &str) {
     let _ = writeln!(stdout(), "   {text}");
 }
 
-/// Writes to the terminal; a closed one is no reason to stop.
+/// Writes to the terminal; a closed one does not end the demo.
 pub(super) struct Narrator {
     started: Instant,
     steps: u32,

@@ -13,7 +13,7 @@ use nacre_core::{
 };
 use nacre_stack::Stack;
 
-/// Why the plans cannot be told.
+/// Why the plans are not known.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum PlanError {
     #[error("what is published cannot be read")]
@@ -48,10 +48,10 @@ pub(super) fn in_words(plan: RescanPlan) -> &'static str {
         RescanPlan::Unaffected(Unaffected::NothingMatches) => {
             "not fetched: no layer of theirs has the new digest, and no matcher that ran on them has a new signature"
         }
-        RescanPlan::Unaffected(Unaffected::StillInfected) => "not fetched: the signature that convicted it stands",
-        RescanPlan::Unaffected(Unaffected::Unseen) => "not fetched: not looked at, whatever the definitions",
+        RescanPlan::Unaffected(Unaffected::StillInfected) => "not fetched: the signature that matched it is unchanged",
+        RescanPlan::Unaffected(Unaffected::Unseen) => "not fetched: not scanned, whatever the definitions",
         RescanPlan::Unreported => "tags and result written again",
-        RescanPlan::DeltaScan => "scanned with the new signature alone",
-        RescanPlan::FullScan(_) => "scanned with everything",
+        RescanPlan::DeltaScan => "scanned with the new signature only",
+        RescanPlan::FullScan(_) => "full scan",
     }
 }

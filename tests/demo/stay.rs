@@ -1,4 +1,4 @@
-//! `nacre-demo --stay`: the stack of the demo, kept running for somebody to work with. `make stack` runs it.
+//! `nacre-demo --stay`: the stack of the demo, kept running to work with. `make stack` runs it.
 
 use std::{
     fmt::Write as _,
@@ -39,7 +39,7 @@ pub(super) async fn stay(arguments: &Arguments) -> Result<(), DemoError> {
         served = serve(&mut narrator, &stack, &file) => served,
         () = ended(&mut interrupts, &mut terminations) => Ok(()),
     };
-    // Its settings name nothing any more.
+    // Its settings are no longer valid.
     let removed = fs::remove_file(&file);
     stack.stop().await?;
     served?;

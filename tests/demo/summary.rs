@@ -16,7 +16,7 @@ pub(super) struct Summary {
     pub(super) objects: usize,
     /// Objects scanned again under the later generation.
     pub(super) rescanned: Vec<String>,
-    /// What became of the records of the elder generation, and why that is safe.
+    /// What became of the records of the previous generation, and why that is safe.
     pub(super) plans: Vec<Planned>,
     /// Keys of infected objects.
     pub(super) infected: Vec<String>,
@@ -42,7 +42,7 @@ pub(super) struct Planned {
 #[derive(Debug, Serialize)]
 pub(super) struct Denied {
     pub(super) key: String,
-    /// The HTTP status of the answer.
+    /// The HTTP status of the response.
     pub(super) status: u16,
 }
 

@@ -48,15 +48,15 @@ fn page() -> String {
     [INTRODUCTION, &updater, &scanner, &rescanner, &refused].concat()
 }
 
-/// Every variable that a function asks for.
+/// Every variable that a function reads.
 fn read(start: impl FnOnce(&dyn Fn(&str) -> Option<String>) -> Result<(), SettingError>) -> BTreeSet<String> {
-    let asked = RefCell::new(BTreeSet::new());
+    let read = RefCell::new(BTreeSet::new());
     start(&|name| {
-        asked.borrow_mut().insert(name.to_owned());
+        read.borrow_mut().insert(name.to_owned());
         REQUIRED.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned())
     })
     .unwrap();
-    asked.into_inner()
+    read.into_inner()
 }
 
 #[test]

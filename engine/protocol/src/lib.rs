@@ -34,7 +34,7 @@ pub struct Request {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "command", rename_all = "snake_case")]
 pub enum Command {
-    /// Asks for the engine's version; must come first.
+    /// Requests the engine's version; must come first.
     Hello {
         /// The client's [`PROTOCOL_VERSION`].
         protocol: u32,
@@ -57,7 +57,7 @@ pub enum Command {
     },
     /// Aborts a scan, which then fails with [`FailureCode::Cancelled`].
     Cancel {
-        /// The scan's request id. An unknown id or that of a finished scan is no error.
+        /// The scan's request id. An unknown id or that of a finished scan is not an error.
         scan: u64,
     },
     /// Frees a loaded engine.
@@ -80,7 +80,7 @@ pub struct Limits {
     pub max_recursion: u32,
     /// Milliseconds that libclamav allows itself.
     pub max_scan_time_ms: u32,
-    /// Bytes of address space that a worker may take beyond the loaded engine's and the object's own. libclamav asks for at most a
+    /// Bytes of address space that a worker may take beyond the loaded engine's and the object's own. libclamav allocates at most a
     /// gigabyte at once.
     pub max_memory: u64,
 }
@@ -197,7 +197,7 @@ pub struct Report {
     pub layers: Vec<Layer>,
     /// Number of layers, those past the cap included.
     pub layer_count: u64,
-    /// Content that the engine matched on and that is no layer: text and macros that libclamav derived from layers. Hash signatures
+    /// Content that the engine matched on and that is not a layer: text and macros that libclamav derived from layers. Hash signatures
     /// match it, too. Equal contents are listed once.
     #[serde(default)]
     pub derived: Vec<Digests>,

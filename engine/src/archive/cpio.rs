@@ -1,7 +1,7 @@
 //! Index of a cpio: the size of every member, and whether one is missing.
 //!
 //! libclamav maps a member as a whole, so it sees nothing of a truncated one. It stops at the first header that it cannot read, and at
-//! the trailer if zeros follow. The kernel and other unpackers go on after the zeros. Sources: `cpio(5)` of FreeBSD,
+//! the trailer if zeros follow. The kernel and other unpackers continue after the zeros. Sources: `cpio(5)` of FreeBSD,
 //! and Linux' buffer-format.rst.
 
 use super::{ArchiveIndex, Truncated, is_zero, number16, require};
@@ -19,7 +19,7 @@ struct Header {
     align: usize,
 }
 
-/// Returns the index of a cpio; `None` when `content` is no cpio.
+/// Returns the index of a cpio; `None` when `content` is not a cpio.
 pub(super) fn index(content: &[u8]) -> Option<ArchiveIndex> {
     let text = content.get(..6).filter(|mark| matches!(*mark, b"070701" | b"070702" | b"070707"));
     let mark = if let Some(mark) = text {
@@ -46,7 +46,7 @@ fn walk(mut content: &[u8], mark: &[u8], index: &mut ArchiveIndex) -> Result<(),
         // Without a name libclamav skips no padding.
         require(header.name > 0)?;
         let end = header.end().filter(|end| *end <= content.len()).ok_or(Truncated)?;
-        // A link's target is no file, and libclamav does not report it in the binary form.
+        // A link's target is not a file, and libclamav does not report it in the binary form.
         let link = header.align == 2 && header.mode >> 12 == 10;
         if !link {
             index.expect_member(header.data as u64);

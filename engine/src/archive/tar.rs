@@ -30,7 +30,7 @@ fn walk(mut content: &[u8], marked: bool, index: &mut ArchiveIndex) -> Result<()
     let mut stated = None;
     while let Some((header, after)) = content.split_first_chunk::<BLOCK>() {
         if is_zero(header) {
-            // `tar --ignore-zeros` goes on where libclamav stops.
+            // `tar --ignore-zeros` continues where libclamav stops.
             let goes_on = after.as_chunks().0.iter().any(is_header);
             return require(!goes_on);
         }
@@ -227,7 +227,7 @@ mod tests {
         assert_eq!(index(&END), None);
         assert_eq!(index(b""), None);
         no_tar[257..262].copy_from_slice(b"ustar");
-        assert!(is_lost(&no_tar), "libclamav and GNU tar look for the next header");
+        assert!(is_lost(&no_tar), "libclamav and GNU tar search for the next header");
     }
 
     fn members() -> impl Strategy<Value = Vec<Vec<u8>>> {

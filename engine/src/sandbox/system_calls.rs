@@ -264,7 +264,7 @@ impl WorkerFilter {
 /// Denies this process, and all that it will fork, what no engine needs.
 ///
 /// # Errors
-/// The kernel's; without filters the engine must not go on.
+/// The kernel's; without filters the engine must not continue.
 pub(crate) fn confine_zygote() -> Result<(), Error> {
     let mut rules: Rules = REFUSED.iter().map(|call| (*call, Vec::new())).collect();
     let namespaces = NAMESPACES.iter().map(|flag| {

@@ -55,7 +55,7 @@ pub enum ArchiveError {
     MemberTooLarge {
         /// The member.
         name: String,
-        /// The size that its header tells.
+        /// The size in its header.
         size: u64,
         /// The limit.
         limit: u64,
@@ -67,9 +67,9 @@ pub enum ArchiveError {
     #[error("a number in a member's header is not octal")]
     Number,
     /// A name that is empty, no text, or could lead out of a directory.
-    #[error("{0:?} is no name for a member")]
+    #[error("{0:?} is not a valid name of a member")]
     Name(String),
-    /// A link, a directory, or something else that is no file.
+    /// A link, a directory, or something else that is not a file.
     #[error("member {0} is not a regular file")]
     NotAFile(String),
 }
@@ -98,7 +98,7 @@ enum Source<'a> {
 }
 
 /// Reads the members of a container's payload. All parts of a gzip file count, as they do for libclamav: a second one must
-/// not bring in members that nobody verified.
+/// not add members that were not verified.
 pub fn members(payload: &[u8], limits: ArchiveLimits) -> Members<'_> {
     let source = if payload.starts_with(PLAIN_START) {
         Source::Plain(payload)
@@ -122,8 +122,8 @@ impl<'a> Iterator for Members<'a> {
 }
 
 impl<'a> Members<'a> {
-    /// Reads the next member piece by piece, for whoever needs to see it once and not to have it: answers its name and size when
-    /// all of it was seen.
+    /// Reads the next member piece by piece, for a caller that reads it once and does not keep it. Returns its name and size when
+    /// all of it was read.
     ///
     /// # Errors
     /// [`ArchiveError`], after which nothing more is read.

@@ -139,13 +139,13 @@ impl CvdBuilder {
         self.unpacked(keys).to_cld(&name).expect("COPYING and .info")
     }
 
-    /// Builds and signs the CDIFF that leads here from an elder version.
+    /// Builds and signs the CDIFF that leads here from an older version.
     ///
     /// # Panics
     /// When a member does not end with a line feed.
     #[expect(clippy::expect_used, reason = "a test kit may insist on its caller's members")]
-    pub fn cdiff_from(&self, elder: &Self, keys: &SigningKeys) -> Vec<u8> {
-        let script = between(&elder.unpacked(keys), &self.unpacked(keys)).expect("lines");
+    pub fn cdiff_from(&self, older: &Self, keys: &SigningKeys) -> Vec<u8> {
+        let script = between(&older.unpacked(keys), &self.unpacked(keys)).expect("lines");
         keys.cdiff(DatabaseVersion(self.version), &script)
     }
 

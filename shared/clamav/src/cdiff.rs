@@ -23,7 +23,7 @@ pub const MAX_SCRIPT_BYTES: u64 = 256 << 20;
 /// libclamav reads the signature from the file's last bytes, and refuses a file that has fewer.
 const SIGNATURE_BYTES: usize = 350;
 
-/// Longest header that is looked for: the magic and two numbers.
+/// Longest header that is searched: the magic and two numbers.
 const MAX_HEADER_BYTES: usize = 64;
 
 /// A CDIFF that was read, and is not trusted yet.
@@ -34,17 +34,17 @@ const MAX_HEADER_BYTES: usize = 64;
 pub struct Cdiff<'a> {
     /// The version that a database has afterwards.
     pub version: DatabaseVersion,
-    /// Bytes of the script, as the header tells.
+    /// Bytes of the script, by the header.
     pub script_bytes: u64,
     packed: &'a [u8],
     signed: &'a [u8],
     signature: &'a str,
 }
 
-/// Why a file is no CDIFF, or not one to use.
+/// Why a CDIFF is invalid, or must not be used.
 #[derive(Debug, thiserror::Error)]
 pub enum CdiffError {
-    /// No bytes at all, by which mirrors ask for the whole database to be fetched.
+    /// No bytes at all, by which mirrors request that the whole database be fetched.
     #[error("the file is empty: the whole database must be fetched")]
     Empty,
     /// Too short to hold a signature, or cut off before it.
@@ -56,7 +56,7 @@ pub enum CdiffError {
     /// It leads to another version than its name says.
     #[error("the file leads to version {found}, not {expected}")]
     Version {
-        /// The version that was asked for.
+        /// The requested version.
         expected: u32,
         /// The version in its header.
         found: u32,
@@ -71,8 +71,8 @@ pub enum CdiffError {
     /// The script cannot be unpacked.
     #[error("the script cannot be unpacked")]
     Broken(#[source] io::Error),
-    /// The script is larger than it may be, or than the header tells.
-    #[error("the script has not the {0} bytes that the header tells, or more than {MAX_SCRIPT_BYTES}")]
+    /// The script is larger than it may be, or than the header says.
+    #[error("the script has not the {0} bytes that the header says, or more than {MAX_SCRIPT_BYTES}")]
     Size(u64),
 }
 
@@ -94,7 +94,7 @@ impl<'a> Cdiff<'a> {
 
     /// Checks the signature and the version that it must lead to, and unpacks the script.
     ///
-    /// Off-spec: libclamav looks neither at the version nor at the size, and reads on after the gzip member.
+    /// Off-spec: libclamav checks neither the version nor the size, and reads on after the gzip member.
     pub fn verify(&self, expected: DatabaseVersion, anchors: &TrustAnchors) -> Result<VerifiedCdiff, CdiffError> {
         let failed = |source| CdiffError::Signature { anchor: anchors.identity(), source };
         anchors.cdiff.verify_pss(self.signed, self.signature).map_err(failed)?;

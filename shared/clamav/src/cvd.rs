@@ -79,7 +79,7 @@ pub enum VerifyError {
         #[source]
         source: SignatureError,
     },
-    /// Header and `.info` tell different versions, times or numbers of signatures.
+    /// Header and `.info` have different versions, times or numbers of signatures.
     #[error("header and .info disagree")]
     Disagreement,
     /// A member is not the one that the `.info` lists.
@@ -111,7 +111,7 @@ impl<'a> Cvd<'a> {
         Self::parse_as(ContainerKind::Cvd, file)
     }
 
-    /// Reads the header of a container of this kind, which only its file name tells.
+    /// Reads the header of a container of this kind, which only its file name shows.
     pub fn parse_as(kind: ContainerKind, file: &'a [u8]) -> Result<Self, HeaderError> {
         let header = CvdHeader::parse(file)?;
         Ok(Self { kind, header, file, payload: file.get(HEADER_BYTES..).unwrap_or_default() })
@@ -133,7 +133,7 @@ impl<'a> Cvd<'a> {
     }
 
     /// Checks everything that the makers vouch for: of a CVD its MD5 and both signatures, of a CLD the signature in its
-    /// `.info`, of both every member. Nobody vouches for a CUD.
+    /// `.info`, of both every member. A CUD has no signature.
     ///
     /// Off-spec: libclamav loads a container of which members are missing, and so loses detections in silence. Here the
     /// set of members must be exactly what `.info` lists, with `COPYING` and the `.info` itself.

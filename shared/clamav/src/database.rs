@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 #[serde(try_from = "String", into = "String")]
 pub struct DatabaseName(String);
 
-/// A database name that is none.
+/// An invalid database name.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a database name is 1 to 32 letters, digits, - and _, not {0:?}")]
 pub struct InvalidDatabaseName(String);
@@ -70,7 +70,7 @@ pub struct FunctionalityLevel(pub u32);
 pub enum ContainerKind {
     /// As its makers released it: signed as a whole, and again by `.info`.
     Cvd,
-    /// Brought up to date by CDIFFs: signed by `.info` only.
+    /// Updated by CDIFFs: signed by `.info` only.
     Cld,
     /// Built without signatures.
     Cud,
@@ -86,7 +86,7 @@ impl ContainerKind {
         }
     }
 
-    /// The kind that a file's name tells; `None` for other files.
+    /// The kind by a file's name; `None` for other files.
     pub fn of_file(name: &str) -> Option<Self> {
         let (_, extension) = name.rsplit_once('.')?;
         [Self::Cvd, Self::Cld, Self::Cud].into_iter().find(|kind| kind.extension() == extension)

@@ -1,7 +1,7 @@
 //! What changed from one set of signatures to another.
 //!
 //! A delta counts lines: how many more of each the newer set has, or fewer. Deltas therefore compose by addition, a signature that
-//! was added and taken back vanishes, and the way from the newer set to the elder is the same delta with its signs turned.
+//! was added and taken back vanishes, and the delta from the newer set to the older is the same one with its signs turned.
 
 mod lines;
 mod text;
@@ -77,7 +77,7 @@ pub struct Delta {
     lines: BTreeMap<DeltaLine, Count>,
 }
 
-/// Extension under which a delta keeps names whose being ignored changed, and of which nobody here knows what they name.
+/// Extension under which a delta keeps names that are ignored only in one of the sets, where the named signature is unknown.
 const UNKNOWN_NAME: &str = "ign2";
 
 impl Delta {
@@ -113,7 +113,7 @@ impl Delta {
     /// on the order in which libclamav loads their files. The differential test found it.
     fn count_moved(&mut self, before: &Places<'_>, now: &Places<'_>) {
         for (line, files) in now {
-            if before.get(line).is_some_and(|elder| elder != files) {
+            if before.get(line).is_some_and(|older| older != files) {
                 let line = DeltaLine { official: false, extension: UNKNOWN_NAME.to_owned(), line: line.to_vec() };
                 self.add(line, Count { raw: 1, effective: 1 });
             }
@@ -198,7 +198,7 @@ impl Delta {
         self.lines.iter().map(|(line, count)| (line, *count))
     }
 
-    /// The signatures that the newer set has and the elder had not, as files that an engine can load, by name. Rules of opaque kinds
+    /// The signatures that the newer set has and the older had not, as files that an engine can load, by name. Rules of opaque kinds
     /// are not among them.
     pub fn added_files(&self) -> BTreeMap<String, Vec<u8>> {
         let mut files: BTreeMap<String, Vec<u8>> = BTreeMap::new();

@@ -33,7 +33,7 @@ const FORMAT: &str = "pkcs7-pem";
 /// What a `.sign` file said of the content.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Detached {
-    /// Somebody whom the root vouches for signed it.
+    /// Signed by a certificate that chains to the root.
     Signed {
         /// Common name of the signer.
         signer: String,
@@ -60,7 +60,7 @@ pub enum DetachedError {
     /// More signatures than we read.
     #[error("the file has {0} signatures, more than 4")]
     TooManySignatures(usize),
-    /// A line that is no signature.
+    /// An invalid line.
     #[error("line {0} is not level:level:format:signature")]
     Line(usize),
     /// A format of signature that we do not know, though it is said to be for us.

@@ -23,7 +23,7 @@ impl Ignored {
             match field(line, b':', 1) {
                 _ if name.is_empty() || name.starts_with(b"#") => {}
                 Some(digest) if hex::decode_to_slice(digest, &mut md5).is_ok() => drop(self.lines.insert((name, md5))),
-                // Whatever else is meant, more is looked at when more is taken to be ignored: a change counts both ways.
+                // Whatever else it means: if more counts as ignored, more is scanned, since a change counts both ways.
                 _ => drop(self.names.insert(name)),
             }
         }

@@ -72,7 +72,7 @@ impl<'a> Info<'a> {
     }
 }
 
-/// What an `.info` lists, whether anybody signed it or not: it proves nothing.
+/// What an `.info` lists, whether it is signed or not: it proves nothing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Listing<'a> {
     /// The header line.

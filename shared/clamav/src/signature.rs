@@ -8,7 +8,7 @@ use std::ops::RangeInclusive;
 
 use crate::split::{field, fields};
 
-/// What a member of a database, or a loose file, holds; told by its extension.
+/// What a member of a database, or a loose file, holds; by its extension.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// Digests of files: `hdb hsb hdu hsu`.
@@ -21,7 +21,7 @@ pub enum Kind {
     Body,
     /// Logical expressions over patterns: `ldb ldu`.
     Logical,
-    /// What archives tell of their members: `cdb zmd rmd`.
+    /// Metadata of archive members: `cdb zmd rmd`.
     ContainerMetadata,
     /// Byte patterns without a target: `db`.
     LegacyBody,
@@ -29,15 +29,15 @@ pub enum Kind {
     Phishing,
     /// Names of signatures that are not to be used: `ign2`.
     Ignore,
-    /// Steers how the engine looks: `ftm cfg crb pwdb idb wdb ign sdb`, line by line.
+    /// Steers how the engine scans: `ftm cfg crb pwdb idb wdb ign sdb`, line by line.
     Context,
-    /// Steers how the engine looks, or is a program: `cat cbc`, the file as a whole.
+    /// Steers how the engine scans, or is a program: `cat cbc`, the file as a whole.
     OpaqueContext,
     /// Rules that only their own parser understands: `yar yara`, the file as a whole.
     Yara,
     /// Says nothing of what is found: `info COPYING`.
     Nothing,
-    /// Nobody here knows it.
+    /// An unknown kind.
     Unknown,
 }
 
@@ -55,7 +55,7 @@ impl Kind {
             "db" => Self::LegacyBody,
             "pdb" | "gdb" => Self::Phishing,
             "ign2" => Self::Ignore,
-            // One signature of `sdb` makes libclamav 1.4 look at the raw bytes of every file in another order, so that others match
+            // One signature of `sdb` makes libclamav 1.4 scan the raw bytes of every file in another order, so that others match
             // or do not: the differential test found it.
             "ftm" | "cfg" | "crb" | "pwdb" | "idb" | "wdb" | "ign" | "sdb" => Self::Context,
             "cat" | "cbc" => Self::OpaqueContext,
@@ -76,7 +76,7 @@ impl Kind {
     }
 }
 
-/// Whether files with this extension are loaded only where potentially unwanted applications are looked for.
+/// Whether files with this extension are loaded only where potentially unwanted applications are detected.
 pub fn is_pua(file_name: &str) -> bool {
     let extension = file_name.rsplit_once('.').map_or(file_name, |(_, extension)| extension);
     matches!(extension, "hdu" | "hsu" | "mdu" | "msu" | "ndu" | "ldu")
@@ -94,7 +94,7 @@ pub enum FileDigest {
 }
 
 impl FileDigest {
-    /// Reads a digest in hexadecimal; its length tells the algorithm.
+    /// Reads a digest in hexadecimal; its length determines the algorithm.
     pub fn from_hex(text: &[u8]) -> Option<Self> {
         let (mut md5, mut sha1, mut sha256) = ([0; 16], [0; 20], [0; 32]);
         match text.len() {
@@ -127,7 +127,7 @@ pub enum Concern {
         /// The digest.
         digest: FileDigest,
     },
-    /// It changes how other signatures work, or nobody knows what it does.
+    /// It changes how other signatures work, or its effect is unknown.
     Everything,
 }
 
@@ -224,7 +224,7 @@ fn logical(line: &[u8]) -> Signature<'_> {
             b"Engine" => levels = range(value),
             b"FileSize" | b"EntryPoint" | b"NumberOfSections" | b"Container" | b"Intermediates" | b"IconGroup1"
             | b"IconGroup2" => {}
-            // A handler has the file looked at as another type, where any signature may match.
+            // A handler has the file scanned as another type, where any signature may match.
             _ => return Signature::everything(name),
         }
     }

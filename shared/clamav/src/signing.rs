@@ -60,7 +60,7 @@ impl KeyPair {
 #[derive(Debug, thiserror::Error)]
 pub enum KeyFileError {
     /// Not the JSON that [`SigningKeys::to_json`] writes.
-    #[error("it is no key file: make one with `nacre definitions keygen`")]
+    #[error("it is not a valid key file: make one with `nacre definitions keygen`")]
     Shape(#[source] serde_json::Error),
     /// The public side makes no trust anchors.
     #[error("its keys are no trust anchors")]

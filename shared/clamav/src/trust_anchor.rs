@@ -36,7 +36,7 @@ pub struct TrustAnchors {
     pub certificate: Option<RootCertificate>,
 }
 
-/// Why a text is no set of keys.
+/// Why a text is not a valid set of keys.
 #[derive(Debug, thiserror::Error)]
 pub enum TrustAnchorError {
     /// Not JSON of the expected shape.
@@ -48,7 +48,7 @@ pub enum TrustAnchorError {
     /// The name is ClamAV's, empty or too long.
     #[error("JSON with a name of 1 to 40 characters other than clamav")]
     Name,
-    /// The certificate is none that others may chain to.
+    /// The certificate is not one that others may chain to.
     #[error("JSON in which certificate is the PEM of a root certificate")]
     Certificate(#[source] CertificateError),
 }
@@ -116,7 +116,7 @@ impl TrustAnchors {
     }
 
     /// What manifests and logs call these keys: `clamav`, or the name with a fingerprint, so that two sets of keys of the
-    /// same name are told apart.
+    /// same name are distinguished.
     pub fn identity(&self) -> String {
         if self.is_clamav() {
             return CLAMAV.into();
@@ -226,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_else_is_clamav() {
+    fn no_other_key_is_clamav() {
         let text = SigningKeys::fixed().trust_anchors().to_json();
         for (wrong, error) in [
             (text.replace("\"test\"", "\"clamav\""), "a name of 1 to 40 characters other than clamav"),

@@ -15,7 +15,7 @@ use tempfile::TempDir;
 /// A directory of this process alone, which only its owner may enter; removed when dropped.
 #[derive(Debug)]
 pub struct ClaimedDirectory {
-    /// Stands before the lock, so that it is gone before anybody else may claim it.
+    /// Stands before the lock, so that it is removed before another process may claim it.
     directory: TempDir,
     lock: PathBuf,
     _held: File,
@@ -32,7 +32,7 @@ impl ClaimedDirectory {
         let directory = tempfile::Builder::new().prefix(prefix).permissions(owner_only).tempdir_in(parent)?;
         let lock = lock_of(directory.path());
         let held = File::create_new(&lock)?;
-        // Nobody can hold the lock of a directory that was not there a moment ago, except a sweep at this moment: it
+        // No other process can hold the lock of a directory that was not there a moment ago, except a sweep at this moment: it
         // finds an empty directory, and a lock that it then releases.
         held.lock()?;
         match fs::DirBuilder::new().mode(0o700).create(directory.path()) {

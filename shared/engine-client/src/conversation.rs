@@ -31,7 +31,7 @@ pub(super) struct Conversation(Arc<Inner>);
 struct Inner {
     state: Mutex<State>,
     requests: mpsc::UnboundedSender<Vec<u8>>,
-    /// Asks the listener to kill the child, with the reason.
+    /// Orders the listener to kill the child, with the reason.
     abort: mpsc::UnboundedSender<Death>,
     died: watch::Receiver<Option<(Death, String)>>,
 }
@@ -48,7 +48,7 @@ struct State {
 #[derive(Debug)]
 struct Pending {
     /// `None` when the caller no longer waits; the response is then ignored.
-    asker: Option<oneshot::Sender<Outcome>>,
+    requester: Option<oneshot::Sender<Outcome>>,
     /// Held until the child has responded: it is busy until then.
     _slot: Option<OwnedSemaphorePermit>,
 }
@@ -77,17 +77,17 @@ impl Conversation {
     ///
     /// # Errors
     /// [`EngineError::Dead`].
-    pub(super) async fn ask(
+    pub(super) async fn request(
         &self,
         command: Command,
         slot: Option<OwnedSemaphorePermit>,
         within: Duration,
     ) -> Result<Outcome, EngineError> {
         let is_scan = matches!(command, Command::Scan { .. });
-        let (asker, mut answer) = oneshot::channel();
-        let id = self.send(command, Pending { asker: Some(asker), _slot: slot })?;
+        let (requester, mut response) = oneshot::channel();
+        let id = self.send(command, Pending { requester: Some(requester), _slot: slot })?;
         let _waiting = Waiting { conversation: self, id, is_scan };
-        match timeout(within, &mut answer).await {
+        match timeout(within, &mut response).await {
             Ok(Ok(outcome)) => return Ok(outcome),
             Ok(Err(_)) => {}
             Err(_) => self.abort(Death::Late(within)),
@@ -141,9 +141,9 @@ impl Conversation {
     /// Delivers a response to its caller.
     fn deliver(&self, Response { id, outcome }: Response) -> Result<(), Death> {
         let pending = self.state().pending.remove(&id).ok_or(Death::OutOfTurn)?;
-        if let Some(asker) = pending.asker {
-            // The caller may be gone.
-            drop(asker.send(outcome));
+        if let Some(requester) = pending.requester {
+            // The caller may have stopped waiting.
+            drop(requester.send(outcome));
         }
         Ok(())
     }
@@ -151,15 +151,16 @@ impl Conversation {
     /// Handles a request that is dropped before its response.
     fn abandon(&self, id: u64, is_scan: bool) {
         match self.state().pending.get_mut(&id) {
-            Some(pending) => pending.asker = None,
+            Some(pending) => pending.requester = None,
             None => return,
         }
         match Handle::try_current() {
             Ok(runtime) if is_scan => {
                 let conversation = self.clone();
                 // The response to the scan comes before the response to this.
-                runtime
-                    .spawn(async move { conversation.ask(Command::Cancel { scan: id }, None, COMMAND_TIMEOUT).await });
+                runtime.spawn(async move {
+                    conversation.request(Command::Cancel { scan: id }, None, COMMAND_TIMEOUT).await
+                });
             }
             // Nothing else can be cancelled.
             _ => {
@@ -196,14 +197,14 @@ async fn write_all(mut stdin: ChildStdin, mut lines: mpsc::UnboundedReceiver<Vec
 /// Delivers responses until the first error, then ends the child.
 async fn listen(
     conversation: Conversation,
-    mut answers: BufReader<ChildStdout>,
+    mut responses: BufReader<ChildStdout>,
     mut aborts: mpsc::UnboundedReceiver<Death>,
     death: watch::Sender<Option<(Death, String)>>,
 ) {
     let cause = tokio::select! {
         biased;
         Some(abort) = aborts.recv() => abort,
-        cause = deliver_all(&conversation, &mut answers) => cause,
+        cause = deliver_all(&conversation, &mut responses) => cause,
     };
     let process = conversation.state().process.take();
     let stderr_tail = match process {
@@ -215,12 +216,12 @@ async fn listen(
     drop(mem::take(&mut conversation.state().pending));
 }
 
-async fn deliver_all(conversation: &Conversation, answers: &mut BufReader<ChildStdout>) -> Death {
+async fn deliver_all(conversation: &Conversation, responses: &mut BufReader<ChildStdout>) -> Death {
     let mut line = Vec::new();
     loop {
         line.clear();
         // A compromised child must not fill our memory.
-        let read = answers.take(MAX_LINE_BYTES as u64).read_until(b'\n', &mut line).await;
+        let read = responses.take(MAX_LINE_BYTES as u64).read_until(b'\n', &mut line).await;
         let response = read.map_err(LineError::Io).and_then(|_| parse_line(&line));
         if let Err(death) = response.map_err(Death::from).and_then(|response| conversation.deliver(response)) {
             return death;

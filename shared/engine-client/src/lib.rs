@@ -70,7 +70,7 @@ pub enum EngineError {
         #[source]
         cause: io::Error,
     },
-    /// The engine refused the request and goes on; act on the code.
+    /// The engine refused the request and continues; act on the code.
     #[error("the engine refused ({:?}): {}", .0.code, .0.message)]
     Refused(Failure),
     /// The child has been killed: start a fresh one.
@@ -91,7 +91,7 @@ pub enum Death {
     /// It did not respond in time.
     #[error("no response within {} ms", .0.as_millis())]
     Late(Duration),
-    /// It closed the pipe, or wrote what is no message.
+    /// It closed the pipe, or wrote an invalid message.
     #[error("no message came over the pipe")]
     Pipe(#[source] Arc<LineError>),
     /// Its response was to no pending request, or of another kind.
@@ -141,7 +141,7 @@ impl EngineClient {
         let mut client = Self { conversation, hello: placeholder, slots, directory };
         let hello = Command::Hello { protocol: PROTOCOL_VERSION };
         client.hello = client
-            .ask(hello, None, COMMAND_TIMEOUT, |outcome| match outcome {
+            .request(hello, None, COMMAND_TIMEOUT, |outcome| match outcome {
                 Outcome::Hello(hello) if hello.protocol == PROTOCOL_VERSION => Some(hello),
                 _ => None,
             })
@@ -175,8 +175,13 @@ impl EngineClient {
             return Err(EngineError::Refused(Failure { code: FailureCode::BadRequest, message }));
         };
         let load = Command::Load { directory: path.to_owned() };
-        self.ask(load, None, timeout, |outcome| if let Outcome::Loaded(loaded) = outcome { Some(loaded) } else { None })
-            .await
+        self.request(
+            load,
+            None,
+            timeout,
+            |outcome| if let Outcome::Loaded(loaded) = outcome { Some(loaded) } else { None },
+        )
+        .await
     }
 
     /// Waits until one scan more may run.
@@ -203,7 +208,7 @@ impl EngineClient {
         let scan = Command::Scan { engine, file: file.to_owned(), limits, deadline_ms };
         let timeout = deadline.saturating_add(GRACE);
         let report = |outcome| if let Outcome::Scanned(report) = outcome { Some(report) } else { None };
-        self.ask(scan, slot.0, timeout, report).await
+        self.request(scan, slot.0, timeout, report).await
     }
 
     /// Frees a loaded engine, once the scans under way have ended.
@@ -212,21 +217,21 @@ impl EngineClient {
     /// [`EngineError::Refused`] when there is none of that id.
     pub async fn unload(&self, engine: u32) -> Result<(), EngineError> {
         let unload = Command::Unload { engine };
-        self.ask(unload, None, UNLOAD_TIMEOUT, |outcome| matches!(outcome, Outcome::Unloaded).then_some(())).await
+        self.request(unload, None, UNLOAD_TIMEOUT, |outcome| matches!(outcome, Outcome::Unloaded).then_some(())).await
     }
 
-    async fn ask<T>(
+    async fn request<T>(
         &self,
         command: Command,
         slot: Option<OwnedSemaphorePermit>,
         timeout: Duration,
         expected: fn(Outcome) -> Option<T>,
     ) -> Result<T, EngineError> {
-        match self.conversation.ask(command, slot, timeout).await? {
+        match self.conversation.request(command, slot, timeout).await? {
             Outcome::Failed(failure) => Err(EngineError::Refused(failure)),
             outcome => {
-                if let Some(answer) = expected(outcome) {
-                    return Ok(answer);
+                if let Some(value) = expected(outcome) {
+                    return Ok(value);
                 }
                 self.conversation.abort(Death::OutOfTurn);
                 Err(self.conversation.dead().await)
@@ -242,7 +247,7 @@ impl Drop for EngineClient {
     }
 }
 
-/// Makes a directory under `scratch` that only its owner may enter, and that is gone with this process, however that ends.
+/// Makes a directory under `scratch` that only its owner may enter, and that is removed once this process has ended, in whatever way.
 fn private_directory(scratch: &Path) -> Result<ClaimedDirectory, EngineError> {
     let directory = ClaimedDirectory::new(scratch, "engine-");
     directory.map_err(|cause| EngineError::Directory { scratch: scratch.to_owned(), cause })

@@ -208,7 +208,7 @@ impl EnginePool {
     }
 }
 
-/// A file in the engine's private directory that is gone when its scan is. No part of its name ever derives from a key or an
+/// A file in the engine's private directory that is removed when its scan ends. No part of its name ever derives from a key or an
 /// uploader's name.
 struct ScratchFile {
     name: String,
@@ -280,6 +280,6 @@ done
             .filter(|entry| entry.path().is_dir())
             .filter(|entry| entry.file_name().to_string_lossy().starts_with("engine-"))
             .count();
-        assert_eq!(engines, 1, "the dead engine's directory is gone");
+        assert_eq!(engines, 1, "the dead engine's directory is removed");
     }
 }

@@ -11,7 +11,7 @@ use tokio::{
 
 /// Bytes kept of what the child wrote to stderr.
 const STDERR_TAIL_BYTES: usize = 2048;
-/// Time for a killed child to be gone and its stderr to be read out.
+/// Time for a killed child to end and its stderr to be read out.
 const EXIT_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// A child that speaks the engine's protocol; killed when dropped.
@@ -35,13 +35,13 @@ impl EngineProcess {
             .stderr(Stdio::piped())
             .kill_on_drop(true)
             .spawn()?;
-        let (Some(requests), Some(answers), Some(stderr)) =
+        let (Some(requests), Some(responses), Some(stderr)) =
             (child.stdin.take(), child.stdout.take(), child.stderr.take())
         else {
             return Err(io::ErrorKind::BrokenPipe.into());
         };
         let stderr_tail = tokio::spawn(read_tail(stderr));
-        Ok((Self { child, stderr_tail }, (requests, BufReader::new(answers))))
+        Ok((Self { child, stderr_tail }, (requests, BufReader::new(responses))))
     }
 
     /// Returns the process id, until reaped.

@@ -228,7 +228,7 @@ impl SigningCertificates {
     ///
     /// # Panics
     /// When it was issued wrong.
-    #[expect(clippy::expect_used, reason = "a test kit may insist on what its caller asked for")]
+    #[expect(clippy::expect_used, reason = "a test kit may insist on what its caller made")]
     pub fn root(&self) -> RootCertificate {
         RootCertificate::from_pem(&self.root_pem()).expect("a root certificate")
     }
@@ -255,7 +255,7 @@ impl SigningCertificates {
 
     /// The DER of a signature, wrong in one way if at all.
     pub fn signature(&self, content: &[u8], fault: Option<Fault>) -> Vec<u8> {
-        let is = |asked: Fault| fault == Some(asked);
+        let is = |wrong: Fault| fault == Some(wrong);
         let either = |wrong: Fault, then: &str, otherwise: &str| oid(if is(wrong) { then } else { otherwise });
         let version = |wrong: Fault| tlv(0x02, &[&[if is(wrong) { 3 } else { 1 }]]);
         let signer = self.signer(content, fault);
@@ -278,7 +278,7 @@ impl SigningCertificates {
     }
 
     fn signer(&self, content: &[u8], fault: Option<Fault>) -> Vec<u8> {
-        let is = |asked: Fault| fault == Some(asked);
+        let is = |wrong: Fault| fault == Some(wrong);
         let [.., issuer, signer] = self.chain.as_slice() else { return Vec::new() };
         let attribute = |name: &str, value: &[u8]| sequence(&[&oid(name), &tlv(0x31, &[value])]);
         let other = [content, b"x"].concat();

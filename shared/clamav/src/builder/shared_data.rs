@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 /// test would skip itself unseen.
 ///
 /// # Panics
-/// When the folder is there, and what is asked for is not in it.
+/// When the folder is there, and the requested file is not in it.
 pub fn shared_data(name: &str) -> Option<PathBuf> {
     let checkout = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().find(|folder| folder.join("Cargo.lock").is_file());
     let data = checkout.and_then(Path::parent).map(|beside| beside.join("shared/data")).filter(|data| data.is_dir());

@@ -18,7 +18,7 @@ pub struct ApplyError {
 /// Why a command cannot be carried out.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CommandError {
-    /// It is no command.
+    /// It is not a valid command.
     #[error("it is not a command")]
     Script(#[from] ScriptError),
     /// An edit or `CLOSE` without `OPEN`.
@@ -33,7 +33,7 @@ pub enum CommandError {
     /// The file is not there.
     #[error("there is no {0}")]
     NoFile(String),
-    /// The file's last line has no line feed, so that its lines cannot be told.
+    /// The file's last line has no line feed, so that its lines cannot be separated.
     #[error("{0} does not end with a line feed")]
     NoLineFeed(String),
     /// The line is another one than the script was made for.

@@ -5,10 +5,10 @@ use std::collections::BTreeSet;
 use super::script::Command;
 use crate::unpacked::Unpacked;
 
-/// How far ahead an old line is looked for before its place is given to another one.
+/// How far ahead an old line is searched before its place is given to another one.
 const LOOK_AHEAD: usize = 200;
 
-/// Most bytes of a line that a script repeats to tell it from others.
+/// Most bytes of a line that a script repeats to distinguish it from others.
 const PREFIX_BYTES: usize = 16;
 
 /// Why there is no script: it can only write whole lines.
@@ -18,7 +18,7 @@ pub enum NoScript {
     #[error("{0} does not end with a line feed, so that no script can write it")]
     NoLineFeed(String),
     /// A file has a name that no script can name.
-    #[error("{0} is no name that a script can open")]
+    #[error("{0} is not a name that a script can open")]
     Name(String),
 }
 
@@ -90,7 +90,7 @@ fn edit<'a>(name: &'a str, old: &'a [u8], new: &'a [u8], script: &mut Vec<u8>) {
     Command::Close.write(script);
 }
 
-/// What tells a line from its neighbours: its beginning, as far as a field goes.
+/// What distinguishes a line from its neighbours: its beginning, as far as a field goes.
 fn prefix(line: &[u8]) -> &[u8] {
     let end = line.iter().take(PREFIX_BYTES).position(|byte| matches!(byte, b' ' | b'\n'));
     line.get(..end.unwrap_or(PREFIX_BYTES.min(line.len()))).unwrap_or_default()

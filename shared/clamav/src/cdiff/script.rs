@@ -49,20 +49,20 @@ pub enum Command<'a> {
     Unlink(&'a str),
 }
 
-/// Why a line is no command.
+/// Why a line is not a valid command.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ScriptError {
     /// Not a known command, or an empty line.
-    #[error("{0:?} is no command")]
+    #[error("{0:?} is not a valid command")]
     Unknown(String),
     /// A field is missing.
     #[error("{0} has too few fields")]
     Fields(&'static str),
-    /// A line number is none.
-    #[error("{0:?} is no line number")]
+    /// An invalid line number.
+    #[error("{0:?} is not a valid line number")]
     Number(String),
     /// A file name that is empty, has other characters than it may have, or could lead out of a directory.
-    #[error("{0:?} is no name of a file in a database")]
+    #[error("{0:?} is not a valid name of a file in a database")]
     Name(String),
     /// `MOVE` of a single line or of a backward range, which libclamav refuses too.
     #[error("lines {first} to {last} are no range to move")]
@@ -158,7 +158,7 @@ fn number(field: &[u8]) -> Result<u64, ScriptError> {
     digits.and_then(|digits| digits.parse().ok()).ok_or_else(|| ScriptError::Number(shown(field)))
 }
 
-/// A file name. Off-spec: libclamav takes every letter and digit of Unicode, and does not look at the names in `MOVE` at all,
+/// A file name. Off-spec: libclamav takes every letter and digit of Unicode, and does not check the names in `MOVE` at all,
 /// which leads it to wherever they point; ours are ASCII and name a member.
 fn name(field: &[u8]) -> Result<&str, ScriptError> {
     let allowed = |name: &&str| {

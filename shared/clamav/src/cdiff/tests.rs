@@ -237,8 +237,8 @@ fn base_and_cdiffs_give_the_bytes_of_the_next_versions_members() {
     };
     let versions = [daily(1, "A:0:*:61\nB:0:*:62\n"), daily(2, "B:0:*:62\nC:0:*:63\n"), daily(3, "B:0:*:6262\n")];
     let mut base = versions[0].unpacked(keys);
-    for [elder, next] in versions.array_windows() {
-        let file = next.cdiff_from(elder, keys);
+    for [previous, next] in versions.array_windows() {
+        let file = next.cdiff_from(previous, keys);
         let cdiff = Cdiff::parse(&file).unwrap();
         let verified = cdiff.verify(cdiff.version, &keys.trust_anchors()).unwrap();
         base = apply(&base, &verified.script, ArchiveLimits::default()).unwrap();

@@ -126,10 +126,10 @@ impl CvdHeader {
         bytes
     }
 
-    /// Whether an `.info` tells the same story.
+    /// Whether an `.info` has the same header.
     pub(super) fn agrees_with(&self, info: &Self) -> bool {
-        let told = |header: &Self| (header.version, header.signatures, header.functionality_level, header.stime);
-        told(self) == told(info)
+        let compared = |header: &Self| (header.version, header.signatures, header.functionality_level, header.stime);
+        compared(self) == compared(info)
     }
 }
 

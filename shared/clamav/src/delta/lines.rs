@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::{DeltaLine, SignatureFile};
 use crate::signature::Kind;
 
-/// How far ahead a line is looked for in the other file before both are put aside.
+/// How far ahead a line is searched in the other file before both are put aside.
 const LOOK_AHEAD: usize = 64;
 
 /// A line of a set.
@@ -74,7 +74,7 @@ pub(super) fn uneven_lines<'a>(old: &'a [SignatureFile<'_>], new: &'a [Signature
         match (files.as_slice(), now.get(name).map(Vec::as_slice)) {
             ([file], Some([twin])) if file.bytes == twin.bytes => {}
             ([file], Some([twin])) => compare(file, twin, &mut put_aside),
-            // Nobody knows which is which.
+            // Which is which is unknown.
             (files, twins) => {
                 files.iter().copied().flat_map(Line::all).for_each(|line| put_aside(line, -1));
                 let twins = twins.unwrap_or_default();
@@ -108,12 +108,12 @@ fn compare<'a>(old: &'a SignatureFile<'_>, new: &'a SignatureFile<'_>, put_aside
             ([one, rest_before @ ..], [other, rest_now @ ..]) => {
                 if one == other {
                     (before, now) = (rest_before, rest_now);
-                } else if let Some(gone) = rest_before.iter().take(LOOK_AHEAD).position(|line| line == other) {
-                    let (skipped, rest) = before.split_at(gone + 1);
+                } else if let Some(at) = rest_before.iter().take(LOOK_AHEAD).position(|line| line == other) {
+                    let (skipped, rest) = before.split_at(at + 1);
                     put_all_aside(skipped, -1, put_aside);
                     before = rest;
-                } else if let Some(come) = rest_now.iter().take(LOOK_AHEAD).position(|line| line == one) {
-                    let (skipped, rest) = now.split_at(come + 1);
+                } else if let Some(at) = rest_now.iter().take(LOOK_AHEAD).position(|line| line == one) {
+                    let (skipped, rest) = now.split_at(at + 1);
                     put_all_aside(skipped, 1, put_aside);
                     now = rest;
                 } else {

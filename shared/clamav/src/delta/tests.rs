@@ -66,7 +66,7 @@ proptest! {
 
     #[test]
     fn deltas_compose(a in any_set(), b in any_set(), c in any_set(), d in any_set()) {
-        // Names that nobody here knows count each time that they change.
+        // Unknown names count each time that they change.
         let known = |delta: Delta| Delta {
             lines: delta.lines.into_iter().filter(|(line, _)| line.extension != UNKNOWN_NAME).collect(),
         };

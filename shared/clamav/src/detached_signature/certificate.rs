@@ -29,7 +29,7 @@ const MAX_PEM_BYTES: usize = 16 << 10;
 /// Most certificates between a signer and the root. ClamAV's chains have one.
 const MAX_INTERMEDIATES: usize = 3;
 
-/// Extensions that may be critical, for they are heeded here; the last one asks nothing of a verifier without a policy.
+/// Extensions that may be critical, for they are checked here; the last one requires nothing of a verifier without a policy.
 const KNOWN_EXTENSIONS: [ObjectIdentifier; 4] =
     [BasicConstraints::OID, KeyUsage::OID, ExtendedKeyUsage::OID, ObjectIdentifier::new_unwrap("2.5.29.32")];
 
@@ -227,7 +227,7 @@ impl Certificate {
 
 /// A certificate that detached signatures must chain to.
 ///
-/// It is trusted because it is pinned: who issued it is not asked. Its validity, its key usage and the length of path that
+/// It is trusted because it is pinned: its issuer does not matter. Its validity, its key usage and the length of path that
 /// it allows are heeded all the same.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RootCertificate(Certificate);

@@ -122,7 +122,7 @@ impl<'a> SignedData<'a> {
             if reader.is_finished() { Ok(()) } else { Err(SignedDataError::Attached) }
         })?;
         let embedded = optional(reader, 0)?.unwrap_or_default();
-        // Revocation lists are not asked for, as ClamAV does not.
+        // Revocation lists are not read, as ClamAV does not.
         optional(reader, 1)?;
         let signers = values(set(reader)?)?;
         let [signer] = signers[..] else { return Err(SignedDataError::Signers(signers.len())) };
@@ -195,7 +195,7 @@ fn message_digest(attributes: &[u8]) -> Result<&[u8], SignedDataError> {
         let twice = match name {
             CONTENT_TYPE => content_type.replace(ObjectIdentifier::from_der(value)?).is_some(),
             MESSAGE_DIGEST => digest.replace(<&OctetStringRef>::from_der(value)?.as_bytes()).is_some(),
-            // Whatever else the signer says, such as when: it is not asked.
+            // Other attributes, such as the time of signing, are not used.
             _ => false,
         };
         if twice {

@@ -63,7 +63,7 @@ fn right_chains() -> Vec<Case> {
         case("a root of the first version", with(0, |spec| (spec.constraints, spec.usage) = (None, None)), signed()),
         case("the root comes along", copied.embedding(copy), signed()),
         case("another issuer's certificate of the same number", beside.embedding(strange), signed()),
-        // OpenSSL settles for the first issuer of the right name, and so lets anybody's certificate spoil a signature.
+        // OpenSSL settles for the first issuer of the right name, and so any certificate of that name can spoil a signature.
         unlike_openssl(case("a decoy", decoyed.embedding([&decoy[1..2], &own[1..]].concat()), signed())),
         // Validity includes its last second (RFC 5280 §4.1.2.5), of which OpenSSL has another opinion.
         unlike_openssl(case("a signer in its last second", with(2, |spec| spec.years = (2000, 2026)), signed())),
