@@ -216,7 +216,7 @@ impl fmt::Display for Line<'_> {
         if comparison.agrees() {
             write!(f, "; is {incremental}")
         } else {
-            write!(f, "; MISMATCH: {incremental} incrementally, {full} in full")
+            write!(f, "; MISMATCH: {incremental} incrementally, {full} by a full scan")
         }
     }
 }
@@ -271,6 +271,6 @@ impl fmt::Display for Summary {
             writeln!(f, "{count} {plan}")?;
         }
         let (incremental, full) = (self.incremental_time.as_secs_f64(), self.full_time.as_secs_f64());
-        write!(f, "{incremental:.3} s of scans incrementally, {full:.3} s in full")
+        write!(f, "{incremental:.3} s of incremental scans, {full:.3} s of full scans")
     }
 }

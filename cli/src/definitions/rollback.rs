@@ -35,7 +35,7 @@ pub(super) struct Arguments {
     bucket: BucketArgument,
 }
 
-/// Let updates go on after a rollback.
+/// Let updates continue after a rollback.
 ///
 /// Exit status: 0 when the published generation is not pinned any more, 2 when that is not known.
 #[derive(Debug, Args)]
@@ -106,7 +106,7 @@ async fn rollback(
         let kept = kept(store, newest.generation).await?;
         let chosen = choose(&newest, &kept, requested)?;
         // Chosen once, by what was published when the command began: had the updater published meanwhile, the previous one
-        // would by now be the one that the operator wants to replace.
+        // would by now be the one that the operator replaces.
         requested = Some(chosen);
         let (restored, race) = published.restore(store, chosen, now).await.map_err(RollbackError::Publish)?;
         if race == Race::Won {

@@ -123,7 +123,7 @@ pub enum Outcome {
     Cancelled,
     /// Result of [`Command::Unload`].
     Unloaded,
-    /// The request failed; the engine goes on.
+    /// The request failed; the engine continues.
     Failed(Failure),
 }
 

@@ -291,7 +291,7 @@ struct Search<'a> {
 }
 
 impl Search<'_> {
-    /// Goes on from a certificate. `steps` counts all intermediates so far, `authorities` those that path lengths count:
+    /// Continues from a certificate. `steps` counts all intermediates so far, `authorities` those that path lengths count:
     /// not the self-issued ones. No certificate is taken twice, so there are no loops.
     fn from(
         &self,
