@@ -3,7 +3,7 @@
 use std::{
     fmt::Write as _,
     fs,
-    io::{Write as _, stdout},
+    io::{self, Write as _, stdout},
     path::Path,
 };
 
@@ -44,7 +44,11 @@ pub(super) async fn stay(arguments: &Arguments) -> Result<(), DemoError> {
     stack.stop().await?;
     served?;
     narrator.step("Stopped; nothing is left running");
-    Ok(removed?)
+    match removed {
+        // Interrupted before it was written.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        removed => Ok(removed?),
+    }
 }
 
 /// Prints the environment, and returns only when that failed.
