@@ -64,8 +64,8 @@ impl<Cursor> Task<Cursor> {
         self.round != Round::Rest
     }
 
-    /// Whether this reading decides about a record.
-    pub fn decides(&self, record: &RecordSummary) -> bool {
+    /// Whether this reading of the table decides about a record.
+    pub fn selects(&self, record: &RecordSummary) -> bool {
         let is_recent = record.written_at.is_some_and(|at| self.begun - at <= RECENT);
         match self.round {
             Round::All => true,
@@ -74,19 +74,50 @@ impl<Cursor> Task<Cursor> {
         }
     }
 
-    /// Whether the budget has something left.
-    pub fn may_ask(&self) -> bool {
-        self.budget.allows_more(self.tally.published.total())
+    /// Whether the budget allows another request, after those of the task and of the page that is worked on.
+    pub fn may_request(&self, page: &Tally) -> bool {
+        let mut spent = self.tally.published.total();
+        spent.add(page.published.total());
+        self.budget.allows_more(spent)
     }
 
     /// At the end of a reading: whether there is another. Without it, what was left to it is left to the next pass.
     pub fn begin_next_reading(&mut self) -> bool {
         let deferred = std::mem::take(&mut self.tally.deferred);
-        if self.round == Round::Recent && deferred.objects > 0 && self.may_ask() {
+        if self.round == Round::Recent && deferred.objects > 0 && self.may_request(&Tally::default()) {
             self.round = Round::Rest;
             return true;
         }
         self.tally.carried.add(deferred);
         false
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use nacre_core::{
+        generation::Generation,
+        rescan::pass::{Cause, FORMAT},
+    };
+    use serde_json::json;
+
+    use super::*;
+
+    /// Messages of an older version are in the queue while a newer one is deployed.
+    #[test]
+    fn messages_keep_their_names() {
+        let id = PassId { generation: Generation(7), attempt: 1 };
+        let budget = Budget { objects: Some(5), bytes: None };
+        let begun = DateTime::UNIX_EPOCH;
+        let pass = Pass { format: FORMAT, id, cause: Cause::ByHand, begun, segments: 2, budget, handed_out: false };
+        let task = Task::<String>::new(&pass, 1);
+        let tally = serde_json::to_value(Tally::default()).unwrap();
+        assert_eq!(
+            serde_json::to_value(&task).unwrap(),
+            json!({
+                "generation": 7, "attempt": 1, "segment": 1, "total": 2, "begun": "1970-01-01T00:00:00Z",
+                "budget": { "objects": 2, "bytes": null }, "round": "recent", "cursor": null, "tally": tally,
+            })
+        );
     }
 }

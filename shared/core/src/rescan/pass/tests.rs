@@ -1,6 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::rescan::plan::{FullScan, RescanPlan, Unaffected};
 
 fn pass(segments: u32) -> Pass {
     let id = PassId { generation: Generation(7), attempt: 2 };
@@ -64,8 +65,8 @@ fn documents_survive_their_bytes() {
     let whole = pass(3);
     assert_eq!(serde_json::from_slice::<Pass>(&serde_json::to_vec(&whole).unwrap()).unwrap(), whole);
     let mut part = report(1, State::Overtaken, 5);
-    part.tally.count(crate::rescan::plan::RescanPlan::FullScan(crate::rescan::plan::FullScan::Healing), 9);
-    part.tally.count(crate::rescan::plan::RescanPlan::Unaffected(crate::rescan::plan::Unaffected::Unseen), 9);
+    part.tally.count(RescanPlan::FullScan(FullScan::Healing), 9);
+    part.tally.count(RescanPlan::Unaffected(Unaffected::Unseen), 9);
     assert_eq!(serde_json::from_slice::<SegmentReport>(&serde_json::to_vec(&part).unwrap()).unwrap(), part);
 }
 
@@ -87,4 +88,64 @@ proptest! {
         prop_assert_eq!(budget.minus(spent).allows_more(Amount::default()), spent.objects < objects);
         prop_assert!(Budget::default().allows_more(spent));
     }
+}
+
+/// What passes of deployed versions wrote, literally: a rename in Rust must not change a key or a value of it.
+#[test]
+fn what_is_written_of_a_pass_keeps_its_names() {
+    let mut stats = Tally { pages: 1, examined: 9, up_to_date: 1, unreported: 1, ..Tally::default() };
+    let unaffected = [Unaffected::NothingMatches, Unaffected::StillInfected, Unaffected::Unseen];
+    stats.unaffected = unaffected.into_iter().zip(1..).collect();
+    let reasons = [
+        FullScan::UnknownRecord,
+        FullScan::Engine,
+        FullScan::DeltaNotKept,
+        FullScan::DeltaTooLarge,
+        FullScan::Context,
+        FullScan::Trust,
+        FullScan::Healing,
+        FullScan::MayBeMadeGood,
+        FullScan::Unscannable,
+    ];
+    stats.full = reasons.into_iter().map(|reason| (reason, Amount { objects: 1, bytes: 2 })).collect();
+    let one = serde_json::json!({ "objects": 1, "bytes": 2 });
+    let none = serde_json::json!({ "objects": 0, "bytes": 0 });
+    let expected = serde_json::json!({
+        "pages": 1, "examined": 9, "up_to_date": 1, "unreported": 1, "renewed": 0, "unreadable": 0,
+        "unaffected": { "nothing_matches": 1, "still_infected": 2, "unseen": 3 },
+        "delta": none, "carried": none, "deferred": none,
+        "published": { "delta": none, "full": none, "messages": 0 },
+        "full": {
+            "unknown_record": one, "engine": one, "delta_not_kept": one, "delta_too_large": one, "context": one, "trust": one,
+            "healing": one, "may_be_made_good": one, "unscannable": one,
+        },
+    });
+    assert_eq!(serde_json::to_value(&stats).unwrap(), expected);
+    let pass = serde_json::to_value(pass(3)).unwrap();
+    assert_eq!(
+        pass,
+        serde_json::json!({
+            "format": 1, "generation": 7, "attempt": 2, "cause": "announced", "begun": "1970-01-01T00:00:00Z", "segments": 3,
+            "budget": { "objects": null, "bytes": null }, "handed_out": true,
+        })
+    );
+    let report = SegmentReport { left: "message".into(), tally: stats, ..report(1, State::Working, 0) };
+    assert_eq!(
+        serde_json::to_value(&report).unwrap(),
+        serde_json::json!({
+            "format": 1, "generation": 7, "attempt": 2, "segment": 1, "begun": "1970-01-01T00:00:00Z", "state": "working",
+            "handed_on": 0, "left": "message", "updated": "1970-01-01T00:00:00Z", "tally": expected,
+        })
+    );
+    let plans = [
+        RescanPlan::UpToDate,
+        RescanPlan::Unaffected(Unaffected::Unseen),
+        RescanPlan::DeltaScan,
+        RescanPlan::FullScan(FullScan::Healing),
+        RescanPlan::Unreported,
+    ];
+    assert_eq!(
+        serde_json::to_value(plans).unwrap(),
+        serde_json::json!(["up_to_date", { "unaffected": "unseen" }, "delta_scan", { "full_scan": "healing" }, "unreported"])
+    );
 }
