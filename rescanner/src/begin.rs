@@ -2,7 +2,7 @@
 
 use nacre_core::{
     generation::{Generation, published::PublishedError},
-    port::{Clock, DefinitionsStore, RecordPages, StoreError, Topic, WorkQueue},
+    port::{Clock, RecordPages, StoreError, WorkQueue},
     rescan::pass::{
         self, Cause, FORMAT, Kept, Pass, PassId, PassStoreError, SegmentReport, read_pass, segments_for, spent_on,
         write_pass,
@@ -11,7 +11,7 @@ use nacre_core::{
 use serde::Serialize;
 use tokio::time::sleep;
 
-use crate::{Rescanner, task::Task};
+use crate::{Cursor, Rescanner, Services, task::Task};
 
 /// Attempts of one generation whose reports are kept.
 const KEPT_ATTEMPTS: u32 = 10;
@@ -71,14 +71,7 @@ pub struct Begun {
     pub outcome: Outcome,
 }
 
-impl<Definitions, Records, Triggers, Queue, Time> Rescanner<Definitions, Records, Triggers, Queue, Time>
-where
-    Definitions: DefinitionsStore,
-    Records: RecordPages,
-    Triggers: Topic,
-    Queue: WorkQueue,
-    Time: Clock,
-{
+impl<S: Services> Rescanner<S> {
     /// Begins a pass for the generation that is published *now*: an announcement only says that it is time to look, so late, repeated
     /// and reordered ones do no harm.
     ///
@@ -86,7 +79,10 @@ where
     /// [`BeginError`]; beginning again makes it whole.
     pub async fn begin(&self, cause: Cause) -> Result<Begun, BeginError> {
         let definitions = &self.ports.definitions;
-        let generation = self.known.lock().await.look(definitions).await?.ok_or(BeginError::NonePublished)?;
+        let mut published = self.published.lock().await;
+        let planner = published.planner(definitions).await?.ok_or(BeginError::NonePublished)?;
+        let generation = planner.manifest().generation;
+        drop(published);
         let kept = read_pass(definitions, generation).await?;
         let Some(Kept { pass, etag }) = kept else { return self.begin_attempt(generation, 1, None, cause).await };
         let reports = pass::reports(definitions, pass.id).await?;
@@ -145,7 +141,7 @@ where
     async fn hand_out(&self, pass: &Pass, segments: &[u32], known: &[SegmentReport]) -> Result<(), BeginError> {
         let body = |segment: &u32| match known.iter().find(|report| report.segment == *segment) {
             Some(report) => Ok(report.left.clone()),
-            None => serde_json::to_string(&Task::<Records::Cursor>::new(pass, *segment)),
+            None => serde_json::to_string(&Task::<Cursor<S>>::new(pass, *segment)),
         };
         let bodies: Result<Vec<String>, _> = segments.iter().map(body).collect();
         let failed = |source| BeginError::Queue { generation: pass.id.generation, source };

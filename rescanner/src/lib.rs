@@ -5,39 +5,52 @@
 
 pub mod begin;
 pub mod config;
-pub mod known;
 mod page;
+mod ports;
 pub mod request;
 pub mod segment;
 pub mod task;
 
+use std::sync::Arc;
+
 use begin::BeginError;
-use known::Known;
 use lambda_runtime::Diagnostic;
 use nacre_core::{
-    port::{Clock, DefinitionsStore, RecordPages, Topic, WorkQueue},
-    rescan::pass::{Budget, Tally},
+    generation::{follower::PublishedDefinitions, published::PublishedError},
+    port::{DefinitionsStore, RecordPages},
+    rescan::{
+        pass::{Budget, Tally},
+        planner::RescanPlanner,
+    },
     retry::RetryPolicy,
     telemetry::{Metric, error_chain},
 };
+pub use ports::{Ports, Services};
 use request::Request;
 use segment::Limits;
 use serde_json::{Value, json};
 use tokio::sync::Mutex;
 
-/// What the rescanner speaks to.
-#[derive(Debug)]
-pub struct Ports<Definitions, Records, Triggers, Queue, Time> {
-    /// The definitions bucket.
-    pub definitions: Definitions,
-    /// The scan records.
-    pub records: Records,
-    /// The topic that objects are asked for on.
-    pub triggers: Triggers,
-    /// The queue of our own work.
-    pub queue: Queue,
-    /// The time of day.
-    pub clock: Time,
+/// The published generation, kept while the function is warm.
+#[derive(Debug, Default)]
+pub(crate) struct Published {
+    definitions: PublishedDefinitions,
+    planner: Option<RescanPlanner>,
+}
+
+impl Published {
+    /// Plans rescans up to the generation that is published *now*; `None` before the first.
+    ///
+    /// # Errors
+    /// [`PublishedError`].
+    pub(crate) async fn planner(
+        &mut self,
+        store: &impl DefinitionsStore,
+    ) -> Result<Option<&mut RescanPlanner>, PublishedError> {
+        let Some(manifest) = self.definitions.refresh(store).await? else { return Ok(None) };
+        let current = self.planner.take().filter(|planner| Arc::ptr_eq(planner.manifest(), &manifest));
+        Ok(Some(self.planner.insert(current.unwrap_or_else(|| RescanPlanner::new(manifest)))))
+    }
 }
 
 /// How passes are made.
@@ -53,12 +66,14 @@ pub struct PassSettings {
     pub retry: RetryPolicy,
 }
 
+/// Where a page of the table of records ended.
+pub(crate) type Cursor<S> = <<S as Services>::Records as RecordPages>::Cursor;
+
 /// The function, and what it keeps while it is warm.
-#[derive(Debug)]
-pub struct Rescanner<Definitions, Records, Triggers, Queue, Time> {
-    ports: Ports<Definitions, Records, Triggers, Queue, Time>,
+pub struct Rescanner<S: Services> {
+    ports: Ports<S>,
     settings: PassSettings,
-    known: Mutex<Known>,
+    published: Mutex<Published>,
 }
 
 /// What an invocation came to.
@@ -96,21 +111,14 @@ impl From<RescanError> for Diagnostic {
     }
 }
 
-impl<Definitions, Records, Triggers, Queue, Time> Rescanner<Definitions, Records, Triggers, Queue, Time>
-where
-    Definitions: DefinitionsStore,
-    Records: RecordPages,
-    Triggers: Topic,
-    Queue: WorkQueue,
-    Time: Clock,
-{
+impl<S: Services> Rescanner<S> {
     /// Makes the function.
-    pub fn new(ports: Ports<Definitions, Records, Triggers, Queue, Time>, settings: PassSettings) -> Self {
-        Self { ports, settings, known: Mutex::default() }
+    pub fn new(ports: Ports<S>, settings: PassSettings) -> Self {
+        Self { ports, settings, published: Mutex::default() }
     }
 
     /// What it speaks to.
-    pub fn ports(&self) -> &Ports<Definitions, Records, Triggers, Queue, Time> {
+    pub fn ports(&self) -> &Ports<S> {
         &self.ports
     }
 

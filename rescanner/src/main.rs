@@ -10,8 +10,19 @@ use std::{
 use lambda_runtime::{Diagnostic, Error, LambdaEvent, run, service_fn};
 use nacre_aws::{DynamoRecords, S3Definitions, SnsTopic, SqsQueue, SystemClock};
 use nacre_core::{port::Clock, retry::RetryPolicy, telemetry::embedded_metrics};
-use nacre_rescanner::{PassSettings, Ports, Rescanner, config::Config, segment::Limits};
+use nacre_rescanner::{PassSettings, Ports, Rescanner, Services, config::Config, segment::Limits};
 use serde_json::Value;
+
+/// The services of AWS.
+struct Aws;
+
+impl Services for Aws {
+    type Definitions = S3Definitions;
+    type Records = DynamoRecords;
+    type Triggers = SnsTopic;
+    type Queue = SqsQueue;
+    type Clock = SystemClock;
+}
 
 /// Most pages of one message: a million records, of which no invocation needs to know more.
 const PAGES_OF_A_MESSAGE: u64 = 1000;
@@ -29,7 +40,7 @@ async fn function() -> Result<(), Error> {
     let config = Config::from_vars(|name| env::var(name).ok())?;
     // Nobody waits for a pass, and it must not crowd out the scanner.
     let sdk = nacre_aws::patient(&nacre_aws::sdk_config().await);
-    let ports = Ports {
+    let ports = Ports::<Aws> {
         definitions: S3Definitions::new(&sdk, &config.definitions_bucket),
         records: DynamoRecords::new(&sdk, &config.records_table),
         triggers: SnsTopic::new(&sdk, &config.trigger_topic_arn),

@@ -23,7 +23,7 @@ use nacre_core::{
     retry::RetryPolicy,
     scan_record::RecordSummary,
 };
-use nacre_rescanner::{PassSettings, Ports, Rescanner, segment::Limits};
+use nacre_rescanner::{PassSettings, Ports, Rescanner, Services, segment::Limits};
 use nacre_testing::{memory_definitions::MemoryDefinitions, memory_queue::MemoryQueue};
 
 use crate::{
@@ -114,6 +114,17 @@ pub(crate) fn beside_the_model(out: &mut impl Write) -> Outcome<()> {
     Ok(out.flush()?)
 }
 
+/// The services of the pass.
+struct Million;
+
+impl Services for Million {
+    type Definitions = MemoryDefinitions;
+    type Records = Table;
+    type Triggers = Counting;
+    type Queue = MemoryQueue;
+    type Clock = SystemClock;
+}
+
 async fn pass() -> Outcome<(Tally, u64, Counting, Duration)> {
     let definitions = MemoryDefinitions::written_at(SystemClock.now());
     let manifest = history(&definitions, GENERATIONS + 1).await?;
@@ -127,7 +138,8 @@ async fn pass() -> Outcome<(Tally, u64, Counting, Duration)> {
             retry: RetryPolicy::default(),
         },
     );
-    let ports = Ports { definitions, records: Table, triggers: Counting::default(), queue, clock: SystemClock };
+    let ports =
+        Ports::<Million> { definitions, records: Table, triggers: Counting::default(), queue, clock: SystemClock };
     let rescanner = Rescanner::new(ports, settings);
     let started = Instant::now();
     rescanner.begin(Cause::ByHand).await?;

@@ -6,10 +6,10 @@ use nacre_aws::S3Definitions;
 use nacre_core::{
     generation::published::{Published, PublishedError},
     rescan::{
-        changes::Changes,
-        plan::{RescanPlan, Unaffected, plan_rescan},
+        plan::{RescanPlan, Unaffected},
+        planner::RescanPlanner,
     },
-    scan_record::{EngineVersion, RecordSummary, ScanRecord},
+    scan_record::{RecordSummary, ScanRecord},
 };
 use nacre_stack::Stack;
 
@@ -29,13 +29,10 @@ pub(super) type Plans = BTreeMap<RescanPlan, usize>;
 pub(super) async fn plans(stack: &Stack, records: &[ScanRecord]) -> Result<Plans, PlanError> {
     let store = S3Definitions::new(stack.sdk_config(), stack.output("DefinitionsBucket"));
     let manifest = Arc::new(Published::read(&store).await?.manifest.ok_or(PlanError::NonePublished)?);
-    let (version, level) = (manifest.engine.clamav_version.clone(), manifest.engine.functionality_level);
-    let engine = EngineVersion { version, functionality_level: level };
-    let mut changes = Changes::new(Arc::clone(&manifest), engine.clone());
+    let mut planner = RescanPlanner::new(manifest);
     let mut plans = Plans::new();
     for record in records {
-        let change = changes.since(&store, record.generation).await?;
-        let plan = plan_rescan(&RecordSummary::from(record), manifest.generation, &engine, &change);
+        let plan = planner.plan(&store, &RecordSummary::from(record)).await?;
         *plans.entry(plan).or_default() += 1;
     }
     Ok(plans)

@@ -1,13 +1,32 @@
 //! Messages told twice and out of order, a throttled table, a topic that refuses, and a newer generation in the middle of it all.
 
+use std::marker::PhantomData;
+
 use nacre_core::rescan::pass::{Cause, State};
-use nacre_rescanner::{Ports, Rescanner};
-use nacre_testing::failing::{Failing, Plan, When};
+use nacre_rescanner::{Ports, Rescanner, Services};
+use nacre_testing::{
+    failing::{Failing, Plan, When},
+    memory_definitions::MemoryDefinitions,
+    memory_queue::MemoryQueue,
+    memory_records::MemoryRecords,
+    memory_topic::MemoryTopic,
+};
 
 use crate::{
     unreliable::{Dice, Unreliable},
     world::{At, World, affected, deliver, is_done},
 };
+
+/// The services of a world of which a table and a topic throttle.
+struct Disordered<'a>(PhantomData<&'a World>);
+
+impl<'a> Services for Disordered<'a> {
+    type Definitions = Failing<'a, MemoryDefinitions>;
+    type Records = Unreliable<'a, MemoryRecords>;
+    type Triggers = Unreliable<'a, MemoryTopic>;
+    type Queue = Failing<'a, MemoryQueue>;
+    type Clock = At;
+}
 
 /// Delivers what is in the queue in any order, some of it twice, until nothing is left; `between` happens before each delivery.
 async fn worked(world: &World, dice: &Dice, mut between: impl AsyncFnMut(usize)) {
@@ -24,7 +43,7 @@ async fn worked(world: &World, dice: &Dice, mut between: impl AsyncFnMut(usize))
         }
         // One call in some invocations is their last.
         let plan = Plan::new(dice.roll(60) as u64, When::After);
-        let ports = Ports {
+        let ports = Ports::<Disordered<'_>> {
             definitions: Failing { port: &world.definitions, plan: &plan },
             records: Unreliable { port: &world.records, dice },
             triggers: Unreliable { port: &world.topic, dice },

@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeSet,
+    marker::PhantomData,
     time::{Duration, Instant},
 };
 
@@ -21,7 +22,7 @@ use nacre_core::{
     scan_record::ScanRecord,
 };
 use nacre_rescanner::{
-    Handled, PassSettings, Ports, RescanError, Rescanner,
+    Handled, PassSettings, Ports, RescanError, Rescanner, Services,
     begin::{BeginError, Begun},
     segment::Limits,
 };
@@ -54,13 +55,18 @@ impl Clock for At {
 }
 
 /// An invocation's rescanner: nothing of it outlives the invocation.
-pub(crate) type Cold<'a> = Rescanner<
-    Failing<'a, MemoryDefinitions>,
-    Failing<'a, MemoryRecords>,
-    Failing<'a, MemoryTopic>,
-    Failing<'a, MemoryQueue>,
-    At,
->;
+pub(crate) type Cold<'a> = Rescanner<Fakes<'a>>;
+
+/// The services of a world, of whose calls one may fail.
+pub(crate) struct Fakes<'a>(PhantomData<&'a World>);
+
+impl<'a> Services for Fakes<'a> {
+    type Definitions = Failing<'a, MemoryDefinitions>;
+    type Records = Failing<'a, MemoryRecords>;
+    type Triggers = Failing<'a, MemoryTopic>;
+    type Queue = Failing<'a, MemoryQueue>;
+    type Clock = At;
+}
 
 pub(crate) struct World {
     pub(crate) definitions: MemoryDefinitions,
@@ -130,7 +136,7 @@ impl World {
 
     /// A rescanner that was just started, of whose calls one may fail.
     pub(crate) fn cold<'a>(&'a self, plan: &'a Plan) -> Cold<'a> {
-        let ports = Ports {
+        let ports = Ports::<Fakes<'_>> {
             definitions: Failing { port: &self.definitions, plan },
             records: Failing { port: &self.records, plan },
             triggers: Failing { port: &self.topic, plan },
@@ -204,16 +210,7 @@ pub(crate) fn affected() -> BTreeSet<String> {
 }
 
 /// Invokes a rescanner with one message of its queue.
-pub(crate) async fn deliver<Definitions, Records, Triggers, Queue>(
-    rescanner: &Rescanner<Definitions, Records, Triggers, Queue, At>,
-    body: &str,
-) -> Result<Handled, RescanError>
-where
-    Definitions: DefinitionsStore,
-    Records: nacre_core::port::RecordPages,
-    Triggers: nacre_core::port::Topic,
-    Queue: nacre_core::port::WorkQueue,
-{
+pub(crate) async fn deliver<S: Services>(rescanner: &Rescanner<S>, body: &str) -> Result<Handled, RescanError> {
     let limits = Limits { pages: PAGES, until: Instant::now() + Duration::from_mins(1) };
     let payload = json!({ "Records": [{ "eventSource": "aws:sqs", "messageId": "m", "body": body }] });
     Box::pin(rescanner.handle(&payload, limits)).await
