@@ -1,25 +1,24 @@
-//! The rescanner: when a generation is published, asks for every recorded object that needs another look.
+//! The rescanner: when a generation is published, requests a rescan of every recorded object that needs one.
 //!
-//! A pass over the table is begun by an announcement, by a schedule or by hand, and worked in segments by messages that the function sends
-//! to itself: none needs more than an invocation's time, and one that is killed is taken up where it was.
+//! A pass over the table is started by an announcement, by a schedule or by hand. Its segments are worked on by messages that the
+//! function sends to itself: none needs more than an invocation's time, and a killed one is resumed from its last message.
 
-pub mod begin;
 pub mod config;
 mod page;
 mod ports;
 pub mod request;
 pub mod segment;
+pub mod start;
 pub mod task;
 
 use std::sync::Arc;
 
-use begin::BeginError;
 use lambda_runtime::Diagnostic;
 use nacre_core::{
     generation::{follower::PublishedDefinitions, published::PublishedError},
     port::{DefinitionsStore, RecordPages},
     rescan::{
-        pass::{Budget, Tally},
+        pass::{Budget, PassStats},
         planner::RescanPlanner,
     },
     retry::RetryPolicy,
@@ -29,6 +28,7 @@ pub use ports::{Ports, Services};
 use request::Request;
 use segment::Limits;
 use serde_json::{Value, json};
+use start::StartError;
 use tokio::sync::Mutex;
 
 /// The published generation, kept while the function is warm.
@@ -56,43 +56,43 @@ impl Published {
 /// How passes are made.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PassSettings {
-    /// Region that triggers name.
+    /// Region in rescan triggers.
     pub region: String,
     /// Parts that the table is worked in; `None` follows its size.
     pub segments: Option<u32>,
-    /// What all passes of a day may spend together.
+    /// Budget of all passes of a day together.
     pub daily_budget: Budget,
-    /// How long we wait for services that throttle us.
+    /// Retries of throttled calls.
     pub retry: RetryPolicy,
 }
 
 /// Where a page of the table of records ended.
 pub(crate) type Cursor<S> = <<S as Services>::Records as RecordPages>::Cursor;
 
-/// The function, and what it keeps while it is warm.
+/// The function, and its state while it is warm.
 pub struct Rescanner<S: Services> {
     ports: Ports<S>,
     settings: PassSettings,
     published: Mutex<Published>,
 }
 
-/// What an invocation came to.
+/// The result of an invocation.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Handled {
-    /// The function's answer.
+    /// The function's response.
     pub response: Value,
-    /// What its messages found and did.
-    pub tally: Tally,
+    /// Statistics of its messages.
+    pub stats: PassStats,
 }
 
 impl Handled {
-    /// What happened, counted.
+    /// Metrics, with their values.
     pub fn counts(&self) -> Vec<(Metric, u64)> {
-        if self.tally.examined == 0 {
+        if self.stats.examined == 0 {
             return Vec::new();
         }
-        let published = self.tally.published.total().objects;
-        let unneeded = self.tally.examined.saturating_sub(published);
+        let published = self.stats.requested.total().objects;
+        let unneeded = self.stats.examined.saturating_sub(published);
         vec![(Metric::RescansPublished, published), (Metric::RescansUnneeded, unneeded)]
     }
 }
@@ -100,9 +100,9 @@ impl Handled {
 /// Why an invocation failed as a whole.
 #[derive(Debug, thiserror::Error)]
 pub enum RescanError {
-    /// No pass was begun.
-    #[error("no pass could be begun")]
-    Begin(#[from] BeginError),
+    /// No pass was started.
+    #[error("no pass could be started")]
+    Start(#[from] StartError),
 }
 
 impl From<RescanError> for Diagnostic {
@@ -117,31 +117,31 @@ impl<S: Services> Rescanner<S> {
         Self { ports, settings, published: Mutex::default() }
     }
 
-    /// What it speaks to.
+    /// The services.
     pub fn ports(&self) -> &Ports<S> {
         &self.ports
     }
 
-    /// Does what an invocation asks for. Messages that fail are named in the answer, and come again.
+    /// Handles one invocation. Messages that fail are named in the response, and SQS delivers them again.
     ///
     /// # Errors
     /// [`RescanError`].
     pub async fn handle(&self, payload: &Value, limits: Limits) -> Result<Handled, RescanError> {
         let messages = match Request::read(payload) {
-            Request::Begin(cause) => {
-                let begun = self.begin(cause).await?;
+            Request::Start(cause) => {
+                let started = self.start(cause).await?;
                 tracing::info!(
-                    generation = begun.id.generation.0,
-                    attempt = begun.id.attempt,
-                    segments = begun.segments,
-                    outcome = ?begun.outcome,
-                    "a pass was asked for"
+                    generation = started.id.generation.0,
+                    attempt = started.id.attempt,
+                    segments = started.segments,
+                    outcome = ?started.outcome,
+                    "pass requested"
                 );
-                return Ok(Handled { response: json!(begun), tally: Tally::default() });
+                return Ok(Handled { response: json!(started), stats: PassStats::default() });
             }
             Request::Work(messages) => messages,
         };
-        let (mut failed, mut tally) = (Vec::new(), Tally::default());
+        let (mut failed, mut stats) = (Vec::new(), PassStats::default());
         for message in messages {
             match self.work(&message.body, limits).await {
                 Ok((outcome, did)) => {
@@ -149,19 +149,19 @@ impl<S: Services> Rescanner<S> {
                         outcome = ?outcome,
                         pages = did.pages,
                         examined = did.examined,
-                        published = did.published.total().objects,
-                        renewed = did.renewed,
+                        requested = did.requested.total().objects,
+                        advanced = did.advanced,
                         unreadable = did.unreadable,
-                        "a segment was worked on"
+                        "segment worked on"
                     );
-                    tally.add(&did);
+                    stats.add(&did);
                 }
                 Err(error) => {
-                    tracing::error!(cause = error_chain(&error), "a segment's message failed and comes again");
+                    tracing::error!(cause = error_chain(&error), "a segment's message failed and will be retried");
                     failed.push(json!({ "itemIdentifier": message.id }));
                 }
             }
         }
-        Ok(Handled { response: json!({ "batchItemFailures": failed }), tally })
+        Ok(Handled { response: json!({ "batchItemFailures": failed }), stats })
     }
 }

@@ -8,8 +8,8 @@ use nacre_core::{
     generation::{Generation, history::MAX_STEPS},
     port::{Clock, RecordPages, StoreError, TopicMessage},
     rescan::{
-        pass::Tally,
-        plan::{RescanPlan, may_be_renewed},
+        pass::PassStats,
+        plan::{RescanPlan, may_advance_generation},
         planner::{Planned, RescanPlanner},
         trigger,
     },
@@ -40,20 +40,20 @@ impl<S: Services> Rescanner<S> {
         &self,
         planner: &mut RescanPlanner,
         task: &mut Task<Cursor<S>>,
-    ) -> Result<Tally, WorkError> {
+    ) -> Result<PassStats, WorkError> {
         let (part, cursor) = (task.part(), task.cursor.take());
         let records = &self.ports.records;
         let page = self.settings.retry.call(sleep, || records.page(part, cursor.clone())).await;
         let page = page.map_err(WorkError::Records)?;
-        let mut stats = Tally { pages: 1, ..Tally::default() };
+        let mut stats = PassStats { pages: 1, ..PassStats::default() };
         if task.is_first_reading() {
             stats.unreadable = page.unreadable;
         }
         let selected = self.plan_page(planner, task, &page.records, &mut stats).await?;
         self.request_rescans(task, selected.unreported, selected.scans, &mut stats).await?;
-        stats.renewed = self.advance_generation(&selected.expiring, task.id.generation).await?;
+        stats.advanced = self.advance_generation(&selected.expiring, task.id.generation).await?;
         task.cursor = page.next;
-        task.tally.add(&stats);
+        task.stats.add(&stats);
         Ok(stats)
     }
 
@@ -62,7 +62,7 @@ impl<S: Services> Rescanner<S> {
         planner: &mut RescanPlanner,
         task: &Task<Cursor<S>>,
         records: &'a [RecordSummary],
-        stats: &mut Tally,
+        stats: &mut PassStats,
     ) -> Result<Selected<'a>, WorkError> {
         let mut selected = Selected::default();
         let now = self.ports.clock.now();
@@ -81,7 +81,7 @@ impl<S: Services> Rescanner<S> {
                 RescanPlan::Unreported => {}
                 RescanPlan::UpToDate | RescanPlan::Unaffected(_) => {
                     let is_old = record.generation.0 + (MAX_STEPS / 2) as u64 <= task.id.generation.0;
-                    if is_old && task.is_first_reading() && may_be_renewed(record, plan, &change) {
+                    if is_old && task.is_first_reading() && may_advance_generation(record, plan, &change) {
                         selected.expiring.push(record);
                     }
                 }
@@ -99,7 +99,7 @@ impl<S: Services> Rescanner<S> {
         task: &Task<Cursor<S>>,
         unreported: Vec<Recorded<'_>>,
         mut scans: Vec<(RescanKind, &RecordSummary)>,
-        stats: &mut Tally,
+        stats: &mut PassStats,
     ) -> Result<(), WorkError> {
         let now = self.ports.clock.now();
         scans.sort_by_key(|(kind, record)| (!record.is_report_overdue(now), *kind, Reverse(record.written_at)));
@@ -118,16 +118,16 @@ impl<S: Services> Rescanner<S> {
                 continue;
             }
             if !overdue && !task.may_request(stats) {
-                stats.carried.count(record.size);
+                stats.over_budget.count(record.size);
                 continue;
             }
             match kind {
                 RescanKind::Delta => {
-                    stats.published.delta.count(record.size);
+                    stats.requested.delta.count(record.size);
                     delta.push(Recorded::from(record));
                 }
                 RescanKind::Full => {
-                    stats.published.full.count(record.size);
+                    stats.requested.full.count(record.size);
                     full.push(Recorded::from(record));
                 }
             }
@@ -137,7 +137,7 @@ impl<S: Services> Rescanner<S> {
         let messages: Vec<TopicMessage> = messages
             .flat_map(|(kind, records)| trigger::messages(&RescanTrigger { generation, kind, region, at }, &records))
             .collect();
-        stats.published.messages = messages.len() as u64;
+        stats.requested.messages = messages.len() as u64;
         Ok(trigger::publish(&self.ports.triggers, messages, self.settings.retry, sleep).await?)
     }
 

@@ -6,7 +6,9 @@ use nacre_core::{
     generation::published::PublishedError,
     port::{Clock, StoreError, WorkQueue},
     rescan::{
-        pass::{FORMAT, PassStoreError, SegmentReport, State, Tally, Written, is_cancelled, keep_report, read_report},
+        pass::{
+            FORMAT, PassStats, PassStoreError, SegmentReport, State, Written, is_cancelled, keep_report, read_report,
+        },
         trigger::PublishError,
     },
 };
@@ -78,15 +80,15 @@ impl<S: Services> Rescanner<S> {
     ///
     /// # Errors
     /// [`WorkError`].
-    pub async fn work(&self, body: &str, limits: Limits) -> Result<(Worked, Tally), WorkError> {
+    pub async fn work(&self, body: &str, limits: Limits) -> Result<(Worked, PassStats), WorkError> {
         let mut task: Task<Cursor<S>> = serde_json::from_str(body).map_err(WorkError::Message)?;
         let definitions = &self.ports.definitions;
-        let mut continued = Continuation { pages: task.tally.pages, message: body.to_owned() };
+        let mut continued = Continuation { pages: task.stats.pages, message: body.to_owned() };
         let known_report = read_report(definitions, task.id, task.segment).await?;
-        if known_report.is_some_and(|report| report.state.is_final() || report.handed_on > continued.pages) {
-            return Ok((Worked::Repeated, Tally::default()));
+        if known_report.is_some_and(|report| report.state.is_final() || report.continued_after > continued.pages) {
+            return Ok((Worked::Repeated, PassStats::default()));
         }
-        let mut done = Tally::default();
+        let mut done = PassStats::default();
         let published = &mut *self.published.lock().await;
         let mut reported = Instant::now();
         loop {
@@ -105,7 +107,7 @@ impl<S: Services> Rescanner<S> {
                         return Ok((Worked::Continued, done));
                     }
                     done.add(&self.work_on_page(planner, &mut task).await?);
-                    (task.cursor.is_none() && !task.begin_next_reading()).then_some(State::Finished)
+                    (task.cursor.is_none() && !task.start_next_reading()).then_some(State::Finished)
                 }
             };
             if let Some(state) = ended {
@@ -127,7 +129,7 @@ impl<S: Services> Rescanner<S> {
         let body = [serde_json::to_string(task).map_err(unwritable)?];
         self.settings.retry.call(sleep, || self.ports.queue.send(&body)).await.map_err(WorkError::Continue)?;
         let [message] = body;
-        Ok(Continuation { pages: task.tally.pages, message })
+        Ok(Continuation { pages: task.stats.pages, message })
     }
 
     async fn report(
@@ -140,12 +142,12 @@ impl<S: Services> Rescanner<S> {
             format: FORMAT,
             id: task.id,
             segment: task.segment,
-            begun: task.begun,
+            started: task.started,
             state,
-            handed_on: continued.pages,
-            left: continued.message.clone(),
+            continued_after: continued.pages,
+            continuation: continued.message.clone(),
             updated: self.ports.clock.now(),
-            tally: task.tally.clone(),
+            stats: task.stats.clone(),
         };
         keep_report(&self.ports.definitions, &report).await
     }

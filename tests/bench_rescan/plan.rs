@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use nacre_core::rescan::{pass::Tally, planner::RescanPlanner};
+use nacre_core::rescan::{pass::PassStats, planner::RescanPlanner};
 use nacre_testing::memory_definitions::MemoryDefinitions;
 use serde::{Deserialize, Serialize};
 
@@ -56,7 +56,7 @@ async fn plan(records: u64, generations: u64) -> Outcome<Planned> {
     let store = MemoryDefinitions::default();
     let manifest = Arc::new(history(&store, generations + 1).await?);
     let mut planner = RescanPlanner::for_engine(manifest, engine());
-    let (mut tally, mut took) = (Tally::default(), Duration::ZERO);
+    let (mut tally, mut took) = (PassStats::default(), Duration::ZERO);
     let mut page = Vec::new();
     for first in (0..records).step_by(usize::try_from(PAGE)?) {
         page.clear();

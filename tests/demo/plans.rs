@@ -46,7 +46,7 @@ pub(super) fn in_words(plan: RescanPlan) -> &'static str {
             "not fetched: no layer of theirs has the new digest, and no matcher that ran on them has a new signature"
         }
         RescanPlan::Unaffected(Unaffected::StillInfected) => "not fetched: the signature that convicted it stands",
-        RescanPlan::Unaffected(Unaffected::Unseen) => "not fetched: not looked at, whatever the definitions",
+        RescanPlan::Unaffected(Unaffected::NeverScanned) => "not fetched: not looked at, whatever the definitions",
         RescanPlan::Unreported => "tags and result written again",
         RescanPlan::DeltaScan => "scanned with the new signature alone",
         RescanPlan::FullScan(_) => "scanned with everything",

@@ -62,13 +62,13 @@ async fn worked(world: &World, dice: &Dice, mut between: impl AsyncFnMut(usize))
 async fn whatever_befalls_it_a_pass_asks_for_all_that_is_affected_and_for_nothing_else() {
     for seed in 0..100 {
         let (world, dice) = (World::changed(4).await, Dice::new(seed));
-        let id = world.begin(Cause::Announced).await.unwrap().id;
+        let id = world.start(Cause::Announced).await.unwrap().id;
         worked(&world, &dice, async |_| ()).await;
         let progress = world.progress(id).await;
         assert_eq!(world.asked(2), affected(), "seed {seed}");
-        let tally = progress.tally;
+        let stats = progress.stats;
         assert_eq!(progress.state, State::Finished, "seed {seed}");
-        assert_eq!((tally.examined, tally.published.delta.objects), (30, 10), "seed {seed}: nothing is counted twice");
+        assert_eq!((stats.examined, stats.requested.delta.objects), (30, 10), "seed {seed}: nothing is counted twice");
     }
 }
 
@@ -77,16 +77,16 @@ async fn a_newer_generation_midway_takes_over() {
     for seed in 0..100 {
         let (world, dice) = (World::changed(4).await, Dice::new(seed));
         world.record("of the third", 1, 5).await;
-        let elder = world.begin(Cause::Announced).await.unwrap().id;
+        let elder = world.start(Cause::Announced).await.unwrap().id;
         let midway = dice.roll(12);
         worked(&world, &dice, async |delivery| {
             if delivery == midway {
                 world.publish(3, &[1, 5]).await;
-                world.begin(Cause::Announced).await.unwrap();
+                world.start(Cause::Announced).await.unwrap();
             }
         })
         .await;
-        let newer = world.begin(Cause::Announced).await.unwrap().id;
+        let newer = world.start(Cause::Announced).await.unwrap().id;
         assert_eq!(newer.generation.0, 3);
         assert_eq!(world.progress(newer).await.state, State::Finished, "seed {seed}");
         let mut expected = affected();

@@ -93,7 +93,7 @@ async fn memory_does_not_grow_with_pages() {
     }
     let world = World::new(1);
     world.publish(2, &[1]).await;
-    world.begin(Cause::Announced).await.unwrap();
+    world.start(Cause::Announced).await.unwrap();
     let plan = Plan::never();
     let ports = Ports::<Large<'_>> {
         definitions: Failing { port: &world.definitions, plan: &plan },

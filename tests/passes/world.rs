@@ -23,8 +23,8 @@ use nacre_core::{
 };
 use nacre_rescanner::{
     Handled, PassSettings, Ports, RescanError, Rescanner, Services,
-    begin::{BeginError, Begun},
     segment::Limits,
+    start::{StartError, Started},
 };
 use nacre_testing::{
     failing::{Failing, Plan},
@@ -35,7 +35,7 @@ use nacre_testing::{
 };
 use serde_json::json;
 
-/// When the first pass is begun.
+/// When the first pass is started.
 pub(crate) const START: &str = "2026-11-23T03:00:00Z";
 
 /// Pages of one message: three records each.
@@ -147,8 +147,8 @@ impl World {
     }
 
     /// Begins a pass, or finds that there is no reason to.
-    pub(crate) async fn begin(&self, cause: Cause) -> Result<Begun, BeginError> {
-        self.cold(&Plan::never()).begin(cause).await
+    pub(crate) async fn start(&self, cause: Cause) -> Result<Started, StartError> {
+        self.cold(&Plan::never()).start(cause).await
     }
 
     /// Delivers one message of the queue; answers whether it is done with.
@@ -169,9 +169,9 @@ impl World {
         panic!("the pass has no end");
     }
 
-    /// A pass, begun and worked.
+    /// A pass, started and worked.
     pub(crate) async fn pass(&self, cause: Cause) -> Progress {
-        let id = self.begin(cause).await.unwrap().id;
+        let id = self.start(cause).await.unwrap().id;
         self.drain(&Plan::never()).await;
         self.progress(id).await
     }

@@ -15,7 +15,7 @@ use nacre_core::{
     port::{Clock, DefinitionsStore, RecordPages, Segment, StoreError},
     rescan::{
         cost::{PassWork, cost},
-        pass::Tally,
+        pass::PassStats,
         plan::Change,
         planner::{Planned, RescanPlanner},
     },
@@ -60,8 +60,9 @@ pub(super) async fn run(arguments: &Arguments) -> Result<(), RescanError> {
         let planner = RescanPlanner::new(Arc::clone(&manifest));
         plan_segment(&records, store, planner, Segment { index, total: SEGMENTS }, from, now)
     });
-    let tallies: Vec<(Tally, u64)> = stream::iter(segments).buffer_unordered(SEGMENTS as usize).try_collect().await?;
-    let (mut tally, mut layers) = (Tally::default(), 0);
+    let tallies: Vec<(PassStats, u64)> =
+        stream::iter(segments).buffer_unordered(SEGMENTS as usize).try_collect().await?;
+    let (mut tally, mut layers) = (PassStats::default(), 0);
     for (part, of_part) in &tallies {
         tally.add(part);
         layers += of_part;
@@ -97,8 +98,8 @@ async fn plan_segment(
     segment: Segment,
     from: Option<Generation>,
     now: DateTime<Utc>,
-) -> Result<(Tally, u64), RescanError> {
-    let (mut tally, mut layers, mut cursor) = (Tally::default(), 0, None);
+) -> Result<(PassStats, u64), RescanError> {
+    let (mut tally, mut layers, mut cursor) = (PassStats::default(), 0, None);
     loop {
         let page = records.page(segment, cursor).await.map_err(RescanError::Records)?;
         for mut record in page.records {
@@ -133,7 +134,7 @@ async fn counts(
 fn tell(
     as_json: bool,
     manifest: &Manifest,
-    tally: &Tally,
+    tally: &PassStats,
     layers: u64,
     counts: &BTreeMap<String, (u64, u64)>,
 ) -> Result<(), RescanError> {
