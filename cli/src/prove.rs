@@ -156,7 +156,7 @@ fn print_change(output: &mut impl Write, check: &EquivalenceCheck<'_>) -> io::Re
     for (extension, changed) in &change.counts {
         writeln!(output, "{extension}: {} added, {} removed", changed.added, changed.removed)?;
     }
-    match &change.everything {
+    match &change.requires_full_scan {
         Some(extension) => {
             writeln!(output, "what changed in .{extension} concerns every file: all get a full scan")
         }

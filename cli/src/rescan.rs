@@ -15,7 +15,7 @@ use nacre_core::{
         published::{PointerRead, PublishedError, read_pointer},
     },
     port::{Clock, StoreError},
-    rescan::pass::{Kept, Pass, PassStoreError, cancel, read_pass},
+    rescan::pass::{Pass, PassStoreError, StoredPass, cancel, read_pass},
 };
 use serde::Deserialize;
 
@@ -177,6 +177,6 @@ async fn find(which: &Which) -> Result<(S3Definitions, Pass), RescanError> {
         },
     };
     let kept = read_pass(&store, generation).await?;
-    let Kept { pass, .. } = kept.ok_or(RescanError::NoPass(generation.0))?;
+    let StoredPass { pass, .. } = kept.ok_or(RescanError::NoPass(generation.0))?;
     Ok((store, pass))
 }

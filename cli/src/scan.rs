@@ -10,7 +10,7 @@ use std::{
 };
 
 use clap::Args;
-use nacre_core::verdict::{Reason, Verdict, judge};
+use nacre_core::verdict::{Reason, Verdict};
 use nacre_engine_client::{
     EngineError, EnginePool, Examination, ExamineError, program_beside_us,
     protocol::{Layer, Limits},
@@ -121,16 +121,16 @@ async fn scan_file(pool: &EnginePool, definitions: &Path, path: &Path) -> Result
     }
     let size = Cell::new(0);
     let copy = async |to: &Path| fs::copy(path, to).map(|copied| size.set(copied));
-    let unscannable = |reason| Ok(FileResult::unseen(path, &Verdict::Unscannable { reason }));
     match pool.examine(definitions, copy, limits, || SCAN_TIMEOUT).await {
-        Ok(Examination::Seen { report, unrar }) => {
-            let verdict = judge(&report, size.get(), unrar);
+        Ok(examination) => {
+            let result = FileResult::unseen(path, &examination.verdict(size.get()));
+            let Examination::Seen { report, .. } = examination else { return Ok(result) };
             let targets = (0..16).filter(|target| report.targets & 1 << target != 0).collect();
-            Ok(FileResult { targets, layers: report.layers, ..FileResult::unseen(path, &verdict) })
+            Ok(FileResult { targets, layers: report.layers, ..result })
         }
-        Ok(Examination::TimedOut) => unscannable(Reason::TimeLimit),
-        Ok(Examination::Died) => unscannable(Reason::EngineDied),
-        Err(ExamineError::Fetch(error)) => unscannable(reason_of(&error)),
+        Err(ExamineError::Fetch(error)) => {
+            Ok(FileResult::unseen(path, &Verdict::Unscannable { reason: reason_of(&error) }))
+        }
         Err(ExamineError::Engine(error)) => Err(error),
     }
 }

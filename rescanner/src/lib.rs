@@ -1,83 +1,98 @@
-//! The rescanner: when a generation is published, asks for every recorded object that needs another look.
+//! The rescanner: when a generation is published, requests a rescan of every recorded object that needs one.
 //!
-//! A pass over the table is begun by an announcement, by a schedule or by hand, and worked in segments by messages that the function sends
-//! to itself: none needs more than an invocation's time, and one that is killed is taken up where it was.
+//! A pass over the table is started by an announcement, by a schedule or by hand. Its segments are worked on by messages that the
+//! function sends to itself: none needs more than an invocation's time, and a killed one is resumed from its last message.
 
-pub mod begin;
 pub mod config;
-pub mod known;
 mod page;
+mod ports;
 pub mod request;
 pub mod segment;
+pub mod start;
 pub mod task;
 
-use begin::BeginError;
-use known::Known;
+use std::sync::Arc;
+
 use lambda_runtime::Diagnostic;
 use nacre_core::{
-    port::{Clock, DefinitionsStore, RecordPages, Topic, WorkQueue},
-    rescan::pass::{Budget, Tally},
+    generation::{follower::PublishedDefinitions, published::PublishedError},
+    port::{DefinitionsStore, RecordPages},
+    rescan::{
+        pass::{Budget, PassStats},
+        planner::RescanPlanner,
+    },
     retry::RetryPolicy,
     telemetry::{Metric, error_chain},
 };
+pub use ports::{Ports, Services};
 use request::Request;
 use segment::Limits;
 use serde_json::{Value, json};
+use start::StartError;
 use tokio::sync::Mutex;
 
-/// What the rescanner speaks to.
-#[derive(Debug)]
-pub struct Ports<Definitions, Records, Triggers, Queue, Time> {
-    /// The definitions bucket.
-    pub definitions: Definitions,
-    /// The scan records.
-    pub records: Records,
-    /// The topic that objects are asked for on.
-    pub triggers: Triggers,
-    /// The queue of our own work.
-    pub queue: Queue,
-    /// The time of day.
-    pub clock: Time,
+/// The published generation, kept while the function is warm.
+#[derive(Debug, Default)]
+pub(crate) struct Published {
+    definitions: PublishedDefinitions,
+    planner: Option<RescanPlanner>,
+}
+
+impl Published {
+    /// Plans rescans up to the generation that is published *now*; `None` before the first.
+    ///
+    /// # Errors
+    /// [`PublishedError`].
+    pub(crate) async fn planner(
+        &mut self,
+        store: &impl DefinitionsStore,
+    ) -> Result<Option<&mut RescanPlanner>, PublishedError> {
+        let Some(manifest) = self.definitions.refresh(store).await? else { return Ok(None) };
+        let current = self.planner.take().filter(|planner| Arc::ptr_eq(planner.manifest(), &manifest));
+        Ok(Some(self.planner.insert(current.unwrap_or_else(|| RescanPlanner::new(manifest)))))
+    }
 }
 
 /// How passes are made.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PassSettings {
-    /// Region that triggers name.
+    /// Region in rescan triggers.
     pub region: String,
     /// Parts that the table is worked in; `None` follows its size.
     pub segments: Option<u32>,
-    /// What all passes of a day may spend together.
+    /// Budget of all passes of a day together.
     pub daily_budget: Budget,
-    /// How long we wait for services that throttle us.
+    /// Retries of throttled calls.
     pub retry: RetryPolicy,
 }
 
-/// The function, and what it keeps while it is warm.
-#[derive(Debug)]
-pub struct Rescanner<Definitions, Records, Triggers, Queue, Time> {
-    ports: Ports<Definitions, Records, Triggers, Queue, Time>,
+/// Where a page of the table of records ended.
+pub(crate) type Cursor<S> = <<S as Services>::Records as RecordPages>::Cursor;
+
+/// The function, and its state while it is warm.
+pub struct Rescanner<S: Services> {
+    ports: Ports<S>,
     settings: PassSettings,
-    known: Mutex<Known>,
+    published: Mutex<Published>,
 }
 
-/// What an invocation came to.
+/// The result of an invocation.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Handled {
-    /// The function's answer.
+    /// The function's response.
     pub response: Value,
-    /// What its messages found and did.
-    pub tally: Tally,
+    /// Statistics of its messages.
+    pub stats: PassStats,
 }
 
 impl Handled {
-    /// What happened, counted.
+    /// Metrics, with their values.
     pub fn counts(&self) -> Vec<(Metric, u64)> {
-        if self.tally.examined == 0 {
+        if self.stats.examined == 0 {
             return Vec::new();
         }
-        let published = self.tally.published.total().objects;
-        let unneeded = self.tally.examined.saturating_sub(published);
+        let published = self.stats.requested.total().objects;
+        let unneeded = self.stats.examined.saturating_sub(published);
         vec![(Metric::RescansPublished, published), (Metric::RescansUnneeded, unneeded)]
     }
 }
@@ -85,9 +100,9 @@ impl Handled {
 /// Why an invocation failed as a whole.
 #[derive(Debug, thiserror::Error)]
 pub enum RescanError {
-    /// No pass was begun.
-    #[error("no pass could be begun")]
-    Begin(#[from] BeginError),
+    /// No pass was started.
+    #[error("no pass could be started")]
+    Start(#[from] StartError),
 }
 
 impl From<RescanError> for Diagnostic {
@@ -96,44 +111,37 @@ impl From<RescanError> for Diagnostic {
     }
 }
 
-impl<Definitions, Records, Triggers, Queue, Time> Rescanner<Definitions, Records, Triggers, Queue, Time>
-where
-    Definitions: DefinitionsStore,
-    Records: RecordPages,
-    Triggers: Topic,
-    Queue: WorkQueue,
-    Time: Clock,
-{
+impl<S: Services> Rescanner<S> {
     /// Makes the function.
-    pub fn new(ports: Ports<Definitions, Records, Triggers, Queue, Time>, settings: PassSettings) -> Self {
-        Self { ports, settings, known: Mutex::default() }
+    pub fn new(ports: Ports<S>, settings: PassSettings) -> Self {
+        Self { ports, settings, published: Mutex::default() }
     }
 
-    /// What it speaks to.
-    pub fn ports(&self) -> &Ports<Definitions, Records, Triggers, Queue, Time> {
+    /// The services.
+    pub fn ports(&self) -> &Ports<S> {
         &self.ports
     }
 
-    /// Does what an invocation asks for. Messages that fail are named in the answer, and come again.
+    /// Handles one invocation. Messages that fail are named in the response, and SQS delivers them again.
     ///
     /// # Errors
     /// [`RescanError`].
     pub async fn handle(&self, payload: &Value, limits: Limits) -> Result<Handled, RescanError> {
         let messages = match Request::read(payload) {
-            Request::Begin(cause) => {
-                let begun = self.begin(cause).await?;
+            Request::Start(cause) => {
+                let started = self.start(cause).await?;
                 tracing::info!(
-                    generation = begun.id.generation.0,
-                    attempt = begun.id.attempt,
-                    segments = begun.segments,
-                    outcome = ?begun.outcome,
-                    "a pass was asked for"
+                    generation = started.id.generation.0,
+                    attempt = started.id.attempt,
+                    segments = started.segments,
+                    outcome = ?started.outcome,
+                    "pass requested"
                 );
-                return Ok(Handled { response: json!(begun), tally: Tally::default() });
+                return Ok(Handled { response: json!(started), stats: PassStats::default() });
             }
             Request::Work(messages) => messages,
         };
-        let (mut failed, mut tally) = (Vec::new(), Tally::default());
+        let (mut failed, mut stats) = (Vec::new(), PassStats::default());
         for message in messages {
             match self.work(&message.body, limits).await {
                 Ok((outcome, did)) => {
@@ -141,19 +149,19 @@ where
                         outcome = ?outcome,
                         pages = did.pages,
                         examined = did.examined,
-                        published = did.published.total().objects,
-                        renewed = did.renewed,
+                        requested = did.requested.total().objects,
+                        advanced = did.advanced,
                         unreadable = did.unreadable,
-                        "a segment was worked on"
+                        "segment worked on"
                     );
-                    tally.add(&did);
+                    stats.add(&did);
                 }
                 Err(error) => {
-                    tracing::error!(cause = error_chain(&error), "a segment's message failed and comes again");
+                    tracing::error!(cause = error_chain(&error), "a segment's message failed and will be retried");
                     failed.push(json!({ "itemIdentifier": message.id }));
                 }
             }
         }
-        Ok(Handled { response: json!({ "batchItemFailures": failed }), tally })
+        Ok(Handled { response: json!({ "batchItemFailures": failed }), stats })
     }
 }

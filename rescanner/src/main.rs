@@ -10,14 +10,25 @@ use std::{
 use lambda_runtime::{Diagnostic, Error, LambdaEvent, run, service_fn};
 use nacre_aws::{DynamoRecords, S3Definitions, SnsTopic, SqsQueue, SystemClock};
 use nacre_core::{port::Clock, retry::RetryPolicy, telemetry::embedded_metrics};
-use nacre_rescanner::{PassSettings, Ports, Rescanner, config::Config, segment::Limits};
+use nacre_rescanner::{PassSettings, Ports, Rescanner, Services, config::Config, segment::Limits};
 use serde_json::Value;
 
-/// Most pages of one message: a million records, of which no invocation needs to know more.
-const PAGES_OF_A_MESSAGE: u64 = 1000;
+/// The services of AWS.
+struct Aws;
 
-/// What is left of an invocation's time for handing on.
-const TIME_TO_HAND_ON: Duration = Duration::from_secs(10);
+impl Services for Aws {
+    type Definitions = S3Definitions;
+    type Records = DynamoRecords;
+    type Triggers = SnsTopic;
+    type Queue = SqsQueue;
+    type Clock = SystemClock;
+}
+
+/// Most pages of one message: a million records.
+const MAX_PAGES_PER_MESSAGE: u64 = 1000;
+
+/// Time that the end of an invocation is kept free, to send the rest of the work to the queue.
+const CONTINUATION_TIME: Duration = Duration::from_secs(10);
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -27,9 +38,9 @@ async fn main() -> ExitCode {
 #[expect(clippy::disallowed_methods, reason = "the composition root reads the environment")]
 async fn function() -> Result<(), Error> {
     let config = Config::from_vars(|name| env::var(name).ok())?;
-    // Nobody waits for a pass, and it must not crowd out the scanner.
+    // Nobody waits for a pass, and the scanner needs the same services.
     let sdk = nacre_aws::patient(&nacre_aws::sdk_config().await);
-    let ports = Ports {
+    let ports = Ports::<Aws> {
         definitions: S3Definitions::new(&sdk, &config.definitions_bucket),
         records: DynamoRecords::new(&sdk, &config.records_table),
         triggers: SnsTopic::new(&sdk, &config.trigger_topic_arn),
@@ -40,7 +51,7 @@ async fn function() -> Result<(), Error> {
     let settings = PassSettings { region, segments, daily_budget, retry: RetryPolicy::default() };
     let rescanner = &Rescanner::new(ports, settings);
     run(service_fn(move |event: LambdaEvent<Value>| async move {
-        let limits = Limits { pages: PAGES_OF_A_MESSAGE, until: time_to_hand_on(&event) };
+        let limits = Limits { pages: MAX_PAGES_PER_MESSAGE, until: continuation_deadline(&event) };
         let handled = Box::pin(rescanner.handle(&event.payload, limits)).await.map_err(Diagnostic::from)?;
         let counts = handled.counts();
         if let Some(line) = embedded_metrics("rescanner", None, rescanner.ports().clock.now(), &counts) {
@@ -53,8 +64,8 @@ async fn function() -> Result<(), Error> {
 }
 
 /// On the clock that only goes forward.
-#[expect(clippy::disallowed_methods, reason = "Lambda tells the end as a time of day")]
-fn time_to_hand_on(event: &LambdaEvent<Value>) -> Instant {
+#[expect(clippy::disallowed_methods, reason = "Lambda gives the end as a time of day")]
+fn continuation_deadline(event: &LambdaEvent<Value>) -> Instant {
     let left = event.context.deadline().duration_since(SystemTime::now()).unwrap_or(Duration::ZERO);
-    Instant::now() + left.saturating_sub(TIME_TO_HAND_ON)
+    Instant::now() + left.saturating_sub(CONTINUATION_TIME)
 }

@@ -1,4 +1,4 @@
-//! What becomes of the records of one page.
+//! One page of records: which of them need a rescan, and the requests for those.
 
 use std::cmp::Reverse;
 
@@ -6,125 +6,153 @@ use futures::{StreamExt, TryStreamExt, stream};
 use nacre_core::{
     event::{Recorded, RescanKind, RescanTrigger},
     generation::{Generation, history::MAX_STEPS},
-    port::{Clock, DefinitionsStore, RecordPages, StoreError, Topic, TopicMessage, WorkQueue},
+    port::{Clock, RecordPages, StoreError, TopicMessage},
     rescan::{
-        plan::{RescanPlan, may_be_renewed, plan_in_pass},
+        pass::PassStats,
+        plan::{RescanPlan, may_advance_generation},
+        planner::{Planned, RescanPlanner},
         trigger,
     },
     scan_record::RecordSummary,
 };
 use tokio::time::sleep;
 
-use crate::{Rescanner, known::Known, segment::WorkError, task::Task};
+use crate::{Cursor, Rescanner, Services, segment::WorkError, task::Task};
 
-/// Writes to the table at a time.
-const RENEWALS_AT_ONCE: usize = 16;
+/// Concurrent writes to the table.
+const CONCURRENT_WRITES: usize = 16;
 
-impl<Definitions, Records, Triggers, Queue, Time> Rescanner<Definitions, Records, Triggers, Queue, Time>
-where
-    Definitions: DefinitionsStore,
-    Records: RecordPages,
-    Triggers: Topic,
-    Queue: WorkQueue,
-    Time: Clock,
-{
-    /// Plans the records of a page, and does what this reading of the table does about them.
-    pub(crate) async fn look(
+/// The records of a page that something is done about.
+#[derive(Default)]
+struct Selected<'a> {
+    /// Need a scan.
+    scans: Vec<(RescanKind, &'a RecordSummary)>,
+    /// Need no scan, but tags and result of the last one are missing.
+    unreported: Vec<Recorded<'a>>,
+    /// Unaffected, and of a generation whose delta expires soon.
+    expiring: Vec<&'a RecordSummary>,
+}
+
+impl<S: Services> Rescanner<S> {
+    /// Reads the next page, plans its records, and requests the rescans that this reading of the table selects. Returns what was
+    /// found and done, which is added to the task's statistics as well.
+    pub(crate) async fn work_on_page(
         &self,
-        known: &mut Known,
-        task: &mut Task<Records::Cursor>,
-        records: &[RecordSummary],
-    ) -> Result<(), WorkError> {
-        let (mut needed, mut elderly, mut unreported) = (Vec::new(), Vec::new(), Vec::new());
+        planner: &mut RescanPlanner,
+        task: &mut Task<Cursor<S>>,
+    ) -> Result<PassStats, WorkError> {
+        let (part, cursor) = (task.part(), task.cursor.take());
+        let records = &self.ports.records;
+        let page = self.settings.retry.call(sleep, || records.page(part, cursor.clone())).await;
+        let page = page.map_err(WorkError::Records)?;
+        let mut stats = PassStats { pages: 1, ..PassStats::default() };
+        if task.is_first_reading() {
+            stats.unreadable = page.unreadable;
+        }
+        let selected = self.plan_page(planner, task, &page.records, &mut stats).await?;
+        self.request_rescans(task, selected.unreported, selected.scans, &mut stats).await?;
+        stats.advanced = self.advance_generation(&selected.expiring, task.id.generation).await?;
+        task.cursor = page.next;
+        task.stats.add(&stats);
+        Ok(stats)
+    }
+
+    async fn plan_page<'a>(
+        &self,
+        planner: &mut RescanPlanner,
+        task: &Task<Cursor<S>>,
+        records: &'a [RecordSummary],
+        stats: &mut PassStats,
+    ) -> Result<Selected<'a>, WorkError> {
+        let mut selected = Selected::default();
         let now = self.ports.clock.now();
         for record in records {
-            let since = known.since(&self.ports.definitions, record.generation).await;
-            let (change, engine) = since.map_err(|source| WorkError::Changes { from: record.generation.0, source })?;
-            let plan = plan_in_pass(record, task.id.generation, engine, &change, now);
+            let result = planner.plan_in_pass(&self.ports.definitions, record, now).await;
+            let Planned { plan, change } =
+                result.map_err(|source| WorkError::Changes { from: record.generation.0, source })?;
             if task.is_first_reading() {
-                task.tally.count(plan, record.size);
+                stats.count(plan, record.size);
             }
             match plan {
-                RescanPlan::DeltaScan => needed.push((RescanKind::Delta, record)),
-                RescanPlan::FullScan(_) => needed.push((RescanKind::Full, record)),
-                // Once in a pass. They cost no read of an object, so no budget makes them wait.
-                RescanPlan::Unreported if task.is_first_reading() => unreported.push(Recorded::from(record)),
+                RescanPlan::DeltaScan => selected.scans.push((RescanKind::Delta, record)),
+                RescanPlan::FullScan(_) => selected.scans.push((RescanKind::Full, record)),
+                // Once in a pass. They cost no read of an object, so no budget delays them.
+                RescanPlan::Unreported if task.is_first_reading() => selected.unreported.push(Recorded::from(record)),
                 RescanPlan::Unreported => {}
                 RescanPlan::UpToDate | RescanPlan::Unaffected(_) => {
                     let is_old = record.generation.0 + (MAX_STEPS / 2) as u64 <= task.id.generation.0;
-                    if is_old && task.is_first_reading() && may_be_renewed(record, plan, &change) {
-                        elderly.push(record);
+                    if is_old && task.is_first_reading() && may_advance_generation(record, plan, &change) {
+                        selected.expiring.push(record);
                     }
                 }
             }
         }
-        self.ask(task, unreported, needed).await?;
-        task.tally.renewed += self.renew(&elderly, task.id.generation).await?;
-        Ok(())
+        Ok(selected)
     }
 
-    /// Asks for what is unreported, then for what this reading decides about as far as the budget goes.
+    /// Requests what is unreported, then the scans that this reading selects, as far as the budget goes.
     ///
-    /// Delta scans go first: in their objects a *new* signature may match, while most that need everything merely cannot be proven
+    /// Delta scans go first: in their objects a *new* signature may match, while most that need a full scan merely cannot be proven
     /// unaffected, and by bytes both cost the same. Then what was written last, as it is most likely still in use.
-    async fn ask(
+    async fn request_rescans(
         &self,
-        task: &mut Task<Records::Cursor>,
+        task: &Task<Cursor<S>>,
         unreported: Vec<Recorded<'_>>,
-        mut needed: Vec<(RescanKind, &RecordSummary)>,
+        mut scans: Vec<(RescanKind, &RecordSummary)>,
+        stats: &mut PassStats,
     ) -> Result<(), WorkError> {
         let now = self.ports.clock.now();
-        needed.sort_by_key(|(kind, record)| (!record.is_report_overdue(now), *kind, Reverse(record.written_at)));
+        scans.sort_by_key(|(kind, record)| (!record.is_report_overdue(now), *kind, Reverse(record.written_at)));
         let (mut delta, mut full) = (unreported, Vec::new());
-        for (kind, record) in needed {
-            // What an earlier scan concluded was never shown: no budget makes it wait. The first reading asked for it already.
+        for (kind, record) in scans {
+            // The result of an earlier scan was never shown: no budget delays it. The first reading requested it already.
             let overdue = record.is_report_overdue(now);
             if overdue && !task.is_first_reading() {
                 continue;
             }
-            if !overdue && !task.decides(record) {
-                // The second reading counts nothing, and finds in the first's records what it decided.
+            if !overdue && !task.selects(record) {
+                // The second reading counts nothing, and the first one decided about these.
                 if task.is_first_reading() {
-                    task.tally.deferred.count(record.size);
+                    stats.deferred.count(record.size);
                 }
                 continue;
             }
-            if !overdue && !task.may_ask() {
-                task.tally.carried.count(record.size);
+            if !overdue && !task.may_request(stats) {
+                stats.over_budget.count(record.size);
                 continue;
             }
             match kind {
                 RescanKind::Delta => {
-                    task.tally.published.delta.count(record.size);
+                    stats.requested.delta.count(record.size);
                     delta.push(Recorded::from(record));
                 }
                 RescanKind::Full => {
-                    task.tally.published.full.count(record.size);
+                    stats.requested.full.count(record.size);
                     full.push(Recorded::from(record));
                 }
             }
         }
-        let (generation, region, at) = (task.id.generation, self.settings.region.as_str(), self.ports.clock.now());
+        let (generation, region, at) = (task.id.generation, self.settings.region.as_str(), now);
         let messages = [(RescanKind::Delta, delta), (RescanKind::Full, full)].into_iter();
         let messages: Vec<TopicMessage> = messages
             .flat_map(|(kind, records)| trigger::messages(&RescanTrigger { generation, kind, region, at }, &records))
             .collect();
-        task.tally.published.messages += messages.len() as u64;
+        stats.requested.messages = messages.len() as u64;
         Ok(trigger::publish(&self.ports.triggers, messages, self.settings.retry, sleep).await?)
     }
 
-    /// Says of unaffected records that they are of the published generation, before what changed since theirs is forgotten; answers of
-    /// how many. One that changed meanwhile needs it no more.
-    async fn renew(&self, elderly: &[&RecordSummary], published: Generation) -> Result<u64, WorkError> {
-        let renew = async |record: &RecordSummary| {
-            let renewed = self.settings.retry.call(sleep, || self.ports.records.renew(record, published)).await;
-            match renewed {
+    /// Writes into unaffected records that they are of the published generation, before the deltas since theirs expire; returns
+    /// their number. A record that changed in the meantime no longer needs it.
+    async fn advance_generation(&self, expiring: &[&RecordSummary], published: Generation) -> Result<u64, WorkError> {
+        let advance = async |record: &RecordSummary| {
+            let advanced = self.settings.retry.call(sleep, || self.ports.records.renew(record, published)).await;
+            match advanced {
                 Ok(()) => Ok(1),
                 Err(StoreError::PreconditionFailed) => Ok(0),
-                Err(error) => Err(WorkError::Renew(error)),
+                Err(error) => Err(WorkError::Advance(error)),
             }
         };
-        let renewals = stream::iter(elderly.iter().map(|record| renew(record))).buffer_unordered(RENEWALS_AT_ONCE);
-        renewals.try_fold(0, async |sum, one: u64| Ok(sum + one)).await
+        let writes = stream::iter(expiring.iter().map(|record| advance(record))).buffer_unordered(CONCURRENT_WRITES);
+        writes.try_fold(0, async |sum, one: u64| Ok(sum + one)).await
     }
 }

@@ -1,28 +1,28 @@
-//! What the rescanner is invoked with.
+//! The payload of an invocation.
 
 use nacre_core::rescan::pass::Cause;
 use serde_json::Value;
 
-/// What an invocation asks for.
+/// The request that an invocation makes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Request {
-    /// To begin a pass, where there is reason to.
-    Begin(Cause),
-    /// To work on segments.
+    /// Start a pass if one is needed.
+    Start(Cause),
+    /// Work on segments.
     Work(Vec<Queued>),
 }
 
 /// A message of our own queue.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Queued {
-    /// The id by which SQS is told that it failed.
+    /// The id by which SQS identifies it as failed.
     pub id: String,
-    /// What was sent.
+    /// The body as it was sent.
     pub body: String,
 }
 
 impl Request {
-    /// Reads an invocation's payload. What is nobody's known envelope is somebody's wish for a pass: looking once more does no harm.
+    /// Reads an invocation's payload. An unknown envelope starts a pass by hand: an unneeded one does no harm.
     pub fn read(payload: &Value) -> Self {
         let records = payload.get("Records").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
         let queued: Vec<Queued> = records.iter().filter_map(queued).collect();
@@ -32,10 +32,10 @@ impl Request {
         // SNS writes `EventSource`.
         let is_announced = records.iter().any(|record| record.get("EventSource").is_some());
         let is_scheduled = payload.get("detail-type").is_some();
-        Self::Begin(match (is_announced, is_scheduled) {
+        Self::Start(match (is_announced, is_scheduled) {
             (true, _) => Cause::Announced,
             (false, true) => Cause::Scheduled,
-            (false, false) => Cause::ByHand,
+            (false, false) => Cause::Manual,
         })
     }
 }
@@ -53,7 +53,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn envelopes_are_told_by_their_form() {
+    fn envelopes_are_recognised_by_their_form() {
         let work = json!({ "Records": [{ "eventSource": "aws:sqs", "messageId": "m", "body": "{}" }] });
         assert_eq!(Request::read(&work), Request::Work(vec![Queued { id: "m".into(), body: "{}".into() }]));
         let announcement = json!({ "Records": [{ "EventSource": "aws:sns", "Sns": { "Message": "{}" } }] });
@@ -61,11 +61,11 @@ mod tests {
         for (payload, cause) in [
             (announcement, Cause::Announced),
             (scheduled, Cause::Scheduled),
-            (json!({ "rescan": "start" }), Cause::ByHand),
-            (json!({}), Cause::ByHand),
-            (json!(null), Cause::ByHand),
+            (json!({ "rescan": "start" }), Cause::Manual),
+            (json!({}), Cause::Manual),
+            (json!(null), Cause::Manual),
         ] {
-            assert_eq!(Request::read(&payload), Request::Begin(cause), "{payload}");
+            assert_eq!(Request::read(&payload), Request::Start(cause), "{payload}");
         }
     }
 }

@@ -1,66 +1,68 @@
-//! Works on one segment of the table for as long as one invocation may: page by page, look, plan, publish.
+//! Works on one segment of the table for as long as one invocation may: reads a page, plans its records, requests rescans.
 
 use std::time::{Duration, Instant};
 
 use nacre_core::{
     generation::published::PublishedError,
-    port::{Clock, DefinitionsStore, RecordPages, StoreError, Topic, WorkQueue},
+    port::{Clock, StoreError, WorkQueue},
     rescan::{
-        pass::{FORMAT, PassStoreError, SegmentReport, State, Tally, Written, is_cancelled, keep_report, read_report},
+        pass::{
+            FORMAT, PassStats, PassStoreError, SegmentReport, State, Written, is_cancelled, keep_report, read_report,
+        },
         trigger::PublishError,
     },
 };
 use tokio::time::sleep;
 
-use crate::{Rescanner, known::Known, task::Task};
+use crate::{Cursor, Rescanner, Services, task::Task};
 
-/// How often the report is written while the work goes on, for people who watch it.
+/// How often the report is written during the work, for those who watch the pass.
 const REPORT_INTERVAL: Duration = Duration::from_secs(5);
 
-/// Why a message failed. It comes again with what it said, so what is published twice is answered by the records, and nothing is
+/// Why a message failed. SQS delivers it again as it was: the records answer requests that were published twice, and nothing is
 /// counted twice.
 #[derive(Debug, thiserror::Error)]
 pub enum WorkError {
-    /// It is none of ours.
+    /// It was not sent by a rescanner.
     #[error("the message is not the work of a segment")]
     Message(#[source] serde_json::Error),
-    /// What is published cannot be told.
-    #[error("the published generation cannot be told")]
+    /// The published generation could not be read.
+    #[error("the published generation could not be read")]
     Published(#[from] PublishedError),
     /// The scan records could not be read.
     #[error("the scan records could not be read")]
     Records(#[source] StoreError),
-    /// What changed since a record's generation could not be told.
-    #[error("what changed since generation {from} could not be told")]
+    /// The deltas since a record's generation could not be read.
+    #[error("the changes since generation {from} could not be read")]
     Changes {
         /// The record's generation.
         from: u64,
-        /// Why.
+        /// The cause.
         #[source]
         source: PublishedError,
     },
-    /// Objects were not asked for.
-    #[error("objects could not be asked for")]
+    /// Rescans were not requested.
+    #[error("rescans could not be requested")]
     Publish(#[from] PublishError),
-    /// Unaffected records were not renewed.
-    #[error("an unaffected record could not be renewed")]
-    Renew(#[source] StoreError),
-    /// What is left was not handed on.
-    #[error("the work that is left could not be handed on")]
-    HandOn(#[source] StoreError),
-    /// What is known of passes cannot be read or written.
-    #[error("what is known of the pass cannot be read or written")]
+    /// The generation of an unaffected record was not advanced.
+    #[error("an unaffected record's generation could not be advanced")]
+    Advance(#[source] StoreError),
+    /// The rest of the work was not sent to the queue.
+    #[error("the rest of the segment's work could not be sent to the queue")]
+    Continue(#[source] StoreError),
+    /// The pass or a segment's report could not be read or written.
+    #[error("the pass or its report could not be read or written")]
     Passes(#[from] PassStoreError),
 }
 
-/// What came of a message.
+/// The result of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Worked {
-    /// The segment is done with, in this way.
+    /// The segment ended in this state.
     Ended(State),
-    /// The rest was handed on.
-    HandedOn,
-    /// The message came again, and its work was done meanwhile.
+    /// Another message has the rest.
+    Continued,
+    /// The message was delivered again after its work was done.
     Repeated,
 }
 
@@ -69,130 +71,91 @@ pub enum Worked {
 pub struct Limits {
     /// Pages, at least one.
     pub pages: u64,
-    /// When to hand on what is left.
+    /// When the rest of the work is left to another message.
     pub until: Instant,
 }
 
-impl<Definitions, Records, Triggers, Queue, Time> Rescanner<Definitions, Records, Triggers, Queue, Time>
-where
-    Definitions: DefinitionsStore,
-    Records: RecordPages,
-    Triggers: Topic,
-    Queue: WorkQueue,
-    Time: Clock,
-{
-    /// Works on the segment of a message, holding one page at a time; answers what came of it and what it found and did.
+impl<S: Services> Rescanner<S> {
+    /// Works on the segment of a message, holding one page at a time; returns the result and what this invocation did.
     ///
     /// # Errors
     /// [`WorkError`].
-    pub async fn work(&self, body: &str, limits: Limits) -> Result<(Worked, Tally), WorkError> {
-        let mut task: Task<Records::Cursor> = serde_json::from_str(body).map_err(WorkError::Message)?;
+    pub async fn work(&self, body: &str, limits: Limits) -> Result<(Worked, PassStats), WorkError> {
+        let mut task: Task<Cursor<S>> = serde_json::from_str(body).map_err(WorkError::Message)?;
         let definitions = &self.ports.definitions;
-        let before = task.tally.clone();
-        let mut handed = Handed { on: task.tally.pages, left: body.to_owned() };
+        let mut continued = Continuation { pages: task.stats.pages, message: body.to_owned() };
         let known_report = read_report(definitions, task.id, task.segment).await?;
-        if known_report.is_some_and(|report| report.state.is_final() || report.handed_on > handed.on) {
-            return Ok((Worked::Repeated, Tally::default()));
+        if known_report.is_some_and(|report| report.state.is_final() || report.continued_after > continued.pages) {
+            return Ok((Worked::Repeated, PassStats::default()));
         }
-        let known = &mut *self.known.lock().await;
-        let (mut pages, mut told) = (0, Instant::now());
+        let mut done = PassStats::default();
+        let published = &mut *self.published.lock().await;
+        let mut reported = Instant::now();
         loop {
-            if let Some(state) = self.ended(known, &task).await? {
-                return self.end(task, &handed, state, before).await;
-            }
-            if pages > 0 && (pages >= limits.pages || Instant::now() >= limits.until) {
-                handed = Handed { on: task.tally.pages, left: self.hand_on(&task).await? };
-                // After the message: what the report says was handed on must not be lost.
-                self.report(&task, &handed, State::Working).await?;
-                return Ok((Worked::HandedOn, since(&task.tally, &before)));
-            }
-            let (part, cursor) = (task.part(), task.cursor.take());
-            let records = &self.ports.records;
-            let page = self.settings.retry.call(sleep, || records.page(part, cursor.clone())).await;
-            let page = page.map_err(WorkError::Records)?;
-            self.look(known, &mut task, &page.records).await?;
-            task.tally.pages += 1;
-            pages += 1;
-            if task.is_first_reading() {
-                task.tally.unreadable += page.unreadable;
-            }
-            task.cursor = page.next;
-            if task.cursor.is_none() && !task.begin_next_reading() {
-                return self.end(task, &handed, State::Finished, before).await;
-            }
-            if told.elapsed() >= REPORT_INTERVAL {
-                if self.report(&task, &handed, State::Working).await? == Written::Theirs {
-                    return Ok((Worked::Repeated, since(&task.tally, &before)));
+            let (planner, cancelled) =
+                futures::join!(published.planner(definitions), is_cancelled(definitions, task.id));
+            let planner = planner?.filter(|planner| planner.manifest().generation == task.id.generation);
+            let ended = match planner {
+                // Its own pass does the rest.
+                None => Some(State::Overtaken),
+                Some(_) if cancelled? => Some(State::Cancelled),
+                Some(planner) => {
+                    if done.pages > 0 && (done.pages >= limits.pages || Instant::now() >= limits.until) {
+                        continued = self.send_continuation(&task).await?;
+                        // After the message: what the report says was sent must not be lost.
+                        self.report(&task, &continued, State::Working).await?;
+                        return Ok((Worked::Continued, done));
+                    }
+                    done.add(&self.work_on_page(planner, &mut task).await?);
+                    (task.cursor.is_none() && !task.start_next_reading()).then_some(State::Finished)
                 }
-                told = Instant::now();
+            };
+            if let Some(state) = ended {
+                self.report(&task, &continued, state).await?;
+                return Ok((Worked::Ended(state), done));
+            }
+            if reported.elapsed() >= REPORT_INTERVAL {
+                if self.report(&task, &continued, State::Working).await? == Written::Theirs {
+                    return Ok((Worked::Repeated, done));
+                }
+                reported = Instant::now();
             }
         }
     }
 
-    /// Whether somebody ended the pass: a newer generation, or an operator.
-    async fn ended(&self, known: &mut Known, task: &Task<Records::Cursor>) -> Result<Option<State>, WorkError> {
-        let definitions = &self.ports.definitions;
-        let (published, cancelled) = futures::join!(known.look(definitions), is_cancelled(definitions, task.id));
-        if published? != Some(task.id.generation) {
-            return Ok(Some(State::Overtaken));
-        }
-        Ok(cancelled?.then_some(State::Cancelled))
-    }
-
-    async fn end(
-        &self,
-        task: Task<Records::Cursor>,
-        handed: &Handed,
-        state: State,
-        before: Tally,
-    ) -> Result<(Worked, Tally), WorkError> {
-        self.report(&task, handed, state).await?;
-        Ok((Worked::Ended(state), since(&task.tally, &before)))
-    }
-
-    /// Sends what is left to ourselves; answers what was sent.
-    async fn hand_on(&self, task: &Task<Records::Cursor>) -> Result<String, WorkError> {
-        let unwritable = |error: serde_json::Error| WorkError::HandOn(StoreError::Unexpected(error.into()));
+    /// Sends the work that is left to the queue, for another invocation.
+    async fn send_continuation(&self, task: &Task<Cursor<S>>) -> Result<Continuation, WorkError> {
+        let unwritable = |error: serde_json::Error| WorkError::Continue(StoreError::Unexpected(error.into()));
         let body = [serde_json::to_string(task).map_err(unwritable)?];
-        self.settings.retry.call(sleep, || self.ports.queue.send(&body)).await.map_err(WorkError::HandOn)?;
-        let [body] = body;
-        Ok(body)
+        self.settings.retry.call(sleep, || self.ports.queue.send(&body)).await.map_err(WorkError::Continue)?;
+        let [message] = body;
+        Ok(Continuation { pages: task.stats.pages, message })
     }
 
     async fn report(
         &self,
-        task: &Task<Records::Cursor>,
-        handed: &Handed,
+        task: &Task<Cursor<S>>,
+        continued: &Continuation,
         state: State,
     ) -> Result<Written, PassStoreError> {
         let report = SegmentReport {
             format: FORMAT,
             id: task.id,
             segment: task.segment,
-            begun: task.begun,
+            started: task.started,
             state,
-            handed_on: handed.on,
-            left: handed.left.clone(),
+            continued_after: continued.pages,
+            continuation: continued.message.clone(),
             updated: self.ports.clock.now(),
-            tally: task.tally.clone(),
+            stats: task.stats.clone(),
         };
         keep_report(&self.ports.definitions, &report).await
     }
 }
 
-/// The message by which the work was last handed on, and the pages that it knows of.
-struct Handed {
-    on: u64,
-    left: String,
-}
-
-/// What an invocation did of what a segment did, as far as it is told in metrics.
-fn since(now: &Tally, before: &Tally) -> Tally {
-    let mut did = Tally { examined: now.examined - before.examined, ..Tally::default() };
-    did.pages = now.pages - before.pages;
-    did.renewed = now.renewed - before.renewed;
-    did.unreadable = now.unreadable - before.unreadable;
-    did.published.delta.objects = now.published.delta.objects - before.published.delta.objects;
-    did.published.full.objects = now.published.full.objects - before.published.full.objects;
-    did
+/// The last message with the rest of a segment's work.
+struct Continuation {
+    /// Pages that were read before it.
+    pages: u64,
+    message: String,
 }

@@ -1,4 +1,4 @@
-//! Engines that have loaded what was added since a generation, and no more.
+//! Engines that have loaded the signatures that were added since a generation, and no others.
 
 use std::{collections::VecDeque, fs, path::PathBuf, sync::Arc};
 
@@ -6,76 +6,82 @@ use nacre_core::{
     generation::{Generation, published::PublishedError},
     port::DefinitionsStore,
     rescan::{
-        changes::{Changes, Composed},
         conclude::AddedNames,
+        planner::{Composed, RescanPlanner},
     },
 };
 use nacre_engine_client::EnginePool;
 
 use crate::local_definitions::{DefinitionsError, LocalDisk};
 
-/// Most delta engines that are kept warm. Records that were not renewed for a while are of many generations, most of few.
+/// Most delta engines that are kept warm. Records whose generation was not advanced for a while are of many generations, most of few.
 const MAX_ENGINES: usize = 4;
 
-/// What a delta engine loads.
+/// A delta engine.
 #[derive(Debug)]
 pub(crate) struct DeltaEngine {
     from: Generation,
     to: Generation,
-    /// Where it is.
+    /// The directory that it loads.
     pub(crate) directory: PathBuf,
-    /// How its alerts are told.
+    /// The names of its alerts in a full engine.
     pub(crate) names: AddedNames,
 }
 
 /// Why there is no delta engine.
 #[derive(Debug, thiserror::Error)]
 pub enum DeltaEngineError {
-    /// What was added cannot be told.
-    #[error("what was added cannot be told")]
+    /// The deltas could not be read.
+    #[error("the changes since the record's generation could not be read")]
     Changes(#[from] PublishedError),
-    /// What it loads cannot be laid out.
-    #[error("what a delta engine loads cannot be laid out")]
+    /// The added signatures could not be written to disk.
+    #[error("the added signatures could not be written to disk")]
     Definitions(#[from] DefinitionsError),
 }
 
-/// The delta engines of a process, the one that was used last at the front.
+/// The delta engines of a process, the most recently used one at the front.
 #[derive(Debug, Default)]
 pub(crate) struct DeltaEngines(VecDeque<Arc<DeltaEngine>>);
 
 impl DeltaEngines {
-    /// The engine for records of the generation `from`; `None` when it would not be worth one.
+    /// Returns the engine for records of the generation `from`; `None` when too much changed for a delta scan.
     ///
     /// # Errors
     /// [`DeltaEngineError`].
     pub(crate) async fn engine(
         &mut self,
         from: Generation,
-        changes: &mut Changes,
+        planner: &mut RescanPlanner,
         store: &impl DefinitionsStore,
-        (disk, pool, signed_by_clamav): (&LocalDisk, &EnginePool, bool),
+        disk: &LocalDisk,
+        pool: &EnginePool,
     ) -> Result<Option<Arc<DeltaEngine>>, DeltaEngineError> {
-        let to = changes.manifest().generation;
-        if let Some(at) = self.0.iter().position(|engine| (engine.from, engine.to) == (from, to)) {
-            let Some(engine) = self.0.remove(at) else { return Ok(None) };
+        let to = planner.manifest().generation;
+        let existing = self.0.iter().position(|engine| (engine.from, engine.to) == (from, to));
+        if let Some(engine) = existing.and_then(|at| self.0.remove(at)) {
             self.0.push_front(Arc::clone(&engine));
             return Ok(Some(engine));
         }
-        let Composed::Delta(delta) = changes.delta_since(store, from).await? else { return Ok(None) };
-        let manifest = Arc::clone(changes.manifest());
+        let Composed::Delta(delta) = planner.delta_since(store, from).await? else { return Ok(None) };
+        let manifest = Arc::clone(planner.manifest());
         let directory = disk.delta(store, &manifest, from, &delta).await?;
-        let names = AddedNames::of(&delta, signed_by_clamav);
+        let names = AddedNames::of(&delta, disk.is_signed_by_clamav());
         let engine = Arc::new(DeltaEngine { from, to, directory, names });
         self.0.push_front(Arc::clone(&engine));
-        // Of elder generations first: nobody asks for these any more.
-        while let Some(at) =
-            self.0.iter().rposition(|kept| kept.to != to).or((self.0.len() > MAX_ENGINES).then_some(MAX_ENGINES))
-        {
-            if let Some(dropped) = self.0.remove(at) {
-                pool.dismiss(&dropped.directory);
-                let _ = fs::remove_dir_all(&dropped.directory);
-            }
-        }
+        self.evict(to, pool);
         Ok(Some(engine))
+    }
+
+    /// Ends the engines that lead to another generation than the published one, then the least recently used ones.
+    fn evict(&mut self, published: Generation, pool: &EnginePool) {
+        let (current, outdated): (VecDeque<_>, VecDeque<_>) =
+            self.0.drain(..).partition(|engine| engine.to == published);
+        self.0 = current;
+        let surplus = self.0.split_off(self.0.len().min(MAX_ENGINES));
+        for engine in outdated.into_iter().chain(surplus) {
+            pool.dismiss(&engine.directory);
+            // Best effort: the directory is in /tmp of this sandbox alone.
+            let _ = fs::remove_dir_all(&engine.directory);
+        }
     }
 }

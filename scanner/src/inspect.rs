@@ -1,4 +1,4 @@
-//! Looks at an object's bytes with the engine: fetch, scan, conclude.
+//! Scans an object's bytes with the engine: download, scan, verdict.
 
 use std::{
     cell::Cell,
@@ -23,18 +23,18 @@ use nacre_engine_client::{
 use tokio::sync::OnceCell;
 
 use crate::{
-    readiness::{Again, Readiness, Ready, ReadyError},
-    scan::{Inspection, Inspector, Reinspection, ScanError, reason_of},
+    engine_cache::{EngineCache, Ready, ReadyError, RescanNeed},
+    scan::{Inspection, Inspector, ScanError, reason_of},
 };
 
-/// What a scan leaves to the rest of the invocation: tagging, recording, reporting.
+/// Time that a scan leaves to the rest of the invocation: tagging, recording, reporting.
 const SETTLING_TIME: Duration = Duration::from_secs(5);
 
-/// Looks at objects with the pool's engine.
+/// Scans objects with the cached engines.
 pub struct EngineInspector<'a, Objects, Definitions> {
-    /// Where the bytes are.
+    /// The scanned objects.
     pub objects: &'a Objects,
-    /// What is warm.
+    /// The engines.
     pub(crate) engines: Engines<'a, Definitions>,
     /// The engine's bounds.
     pub limits: Limits,
@@ -50,27 +50,27 @@ pub struct EngineInspector<'a, Objects, Definitions> {
     pub staleness_limit: TimeDelta,
 }
 
-/// What an object is looked at with.
+/// The engines that an object is scanned with.
 #[derive(Clone, Copy)]
 pub(crate) enum Engines<'a, Definitions> {
-    /// What is warm already.
-    Warm { readiness: &'a Readiness, ready: &'a Ready },
-    /// What is published, once it is asked for.
+    /// The warm engine.
+    Warm { cache: &'a EngineCache, ready: &'a Ready },
+    /// Engines with the published definitions, made ready on first use.
     Published {
-        readiness: &'a Readiness,
+        cache: &'a EngineCache,
         store: &'a Definitions,
         manifest: &'a Arc<Manifest>,
         ready: &'a OnceCell<Ready>,
         engine: &'a EngineVersion,
-        /// Whether engines with everything are started here.
+        /// Whether this function does full scans.
         full_scans: bool,
     },
 }
 
 impl<'a, Definitions: DefinitionsStore> Engines<'a, Definitions> {
-    fn readiness(&self) -> &'a Readiness {
+    fn cache(&self) -> &'a EngineCache {
         match self {
-            Self::Warm { readiness, .. } | Self::Published { readiness, .. } => readiness,
+            Self::Warm { cache, .. } | Self::Published { cache, .. } => cache,
         }
     }
 
@@ -95,41 +95,46 @@ impl<'a, Definitions: DefinitionsStore> Engines<'a, Definitions> {
         }
     }
 
-    /// The directory whose engine has everything loaded.
+    /// The directory whose engine has all definitions loaded.
     async fn full(&self) -> Result<&'a Path, ScanError> {
         match self {
             Self::Warm { ready, .. } => Ok(&ready.definitions.directory),
-            Self::Published { full_scans: false, .. } => Err(ScanError::NeedsEverything),
-            Self::Published { readiness, store, manifest, ready, .. } => {
-                let ready = ready.get_or_try_init(|| Box::pin(readiness.ready(*store, manifest))).await?;
+            Self::Published { full_scans: false, .. } => Err(ScanError::NeedsFullScan),
+            Self::Published { cache, store, manifest, ready, .. } => {
+                let ready = ready.get_or_try_init(|| Box::pin(cache.ready(*store, manifest))).await?;
                 Ok(&ready.definitions.directory)
             }
         }
     }
 }
 
-/// What an engine's report, or its lack, comes to.
-enum Look {
-    Report { report: Report, unrar: bool },
-    Unseen(Reason),
+/// The result of one scan by an engine.
+enum EngineScan {
+    Finished { report: Report, unrar: bool },
+    NotScanned(Reason),
 }
 
 impl<Objects: ObjectStore, Definitions: DefinitionsStore> EngineInspector<'_, Objects, Definitions> {
-    /// What can be told of an object without a look.
-    fn unseen(&self, head: &ObjectHead) -> Option<Verdict> {
+    /// The verdict on an object that is too large to be scanned.
+    fn too_large(&self, head: &ObjectHead) -> Option<Verdict> {
         if self.skip_larger_than.is_some_and(|limit| head.size > limit) {
             return Some(Verdict::Skipped { reason: Reason::TooLarge });
         }
         (head.size > self.limits.max_file_size).then_some(Verdict::Unscannable { reason: Reason::TooLarge })
     }
 
-    /// Has an engine with the definitions of this directory look at the object.
-    async fn look(&self, directory: &Path, object: &ObjectId, head: &ObjectHead) -> Result<Look, ScanError> {
+    /// Scans the object with the engine that has loaded this directory.
+    async fn engine_scan(
+        &self,
+        directory: &Path,
+        object: &ObjectId,
+        head: &ObjectHead,
+    ) -> Result<EngineScan, ScanError> {
         let left = || self.deadline.saturating_duration_since(Instant::now()).saturating_sub(SETTLING_TIME);
         if left().is_zero() {
             return Err(ScanError::OutOfTime);
         }
-        // Asked for each attempt: fetching and reloading take time, too.
+        // Computed for each attempt: downloading and reloading take time, too.
         let cut_short = Cell::new(false);
         let allowed = || {
             let left = left();
@@ -138,21 +143,33 @@ impl<Objects: ObjectStore, Definitions: DefinitionsStore> EngineInspector<'_, Ob
         };
         let objects = self.objects;
         let fetch = async |path: &Path| objects.download(object, head, path).await;
-        match self.engines.readiness().pool.examine(directory, fetch, self.limits, allowed).await {
-            Ok(Examination::Seen { report, unrar }) => Ok(Look::Report { report, unrar }),
+        match self.engines.cache().pool.examine(directory, fetch, self.limits, allowed).await {
+            Ok(Examination::Seen { report, unrar }) => Ok(EngineScan::Finished { report, unrar }),
             // Cut short by the invocation, not by the object: a fresh invocation has more time.
             Ok(Examination::TimedOut) if cut_short.get() => Err(ScanError::OutOfTime),
-            Ok(Examination::TimedOut) => Ok(Look::Unseen(Reason::TimeLimit)),
-            Ok(Examination::Died) => Ok(Look::Unseen(Reason::EngineDied)),
-            Err(ExamineError::Fetch(StoreError::Unreadable(obstacle, _))) => Ok(Look::Unseen(reason_of(obstacle))),
-            Err(ExamineError::Fetch(StoreError::Denied(_))) => Ok(Look::Unseen(Reason::AccessDenied)),
+            Ok(Examination::TimedOut) => Ok(EngineScan::NotScanned(Reason::TimeLimit)),
+            Ok(Examination::Died) => Ok(EngineScan::NotScanned(Reason::EngineDied)),
+            Err(ExamineError::Fetch(StoreError::Unreadable(obstacle, _))) => {
+                Ok(EngineScan::NotScanned(reason_of(obstacle)))
+            }
+            Err(ExamineError::Fetch(StoreError::Denied(_))) => Ok(EngineScan::NotScanned(Reason::AccessDenied)),
             Err(ExamineError::Fetch(error)) => Err(ScanError::Read(error)),
             Err(ExamineError::Engine(error)) => Err(ScanError::Ready(error.into())),
         }
     }
 
-    /// The verdict as definitions of their age allow it.
-    fn aged(&self, verdict: Verdict) -> Verdict {
+    /// The scan that a recorded object needs, provided that its bytes are the same.
+    async fn plan(&self, record: &ScanRecord, head: &ObjectHead) -> Result<RescanNeed, ScanError> {
+        match self.engines {
+            Engines::Published { cache, store, manifest, .. } if self.too_large(head).is_none() => {
+                Ok(cache.plan_rescan_of(record, store, manifest).await?)
+            }
+            _ => Ok(RescanNeed::Full),
+        }
+    }
+
+    /// The verdict, unless the definitions are too old for it.
+    fn unless_stale(&self, verdict: Verdict) -> Verdict {
         let stale = self.now - self.engines.built() > self.staleness_limit;
         if stale && verdict == Verdict::Clean {
             Verdict::Unscannable { reason: Reason::StaleDefinitions }
@@ -172,52 +189,43 @@ impl<Objects: ObjectStore, Definitions: DefinitionsStore> Inspector for EngineIn
     }
 
     async fn inspect(&mut self, object: &ObjectId, head: &ObjectHead) -> Result<Inspection, ScanError> {
-        if let Some(verdict) = self.unseen(head) {
-            return Ok(Inspection::unseen(verdict));
+        if let Some(verdict) = self.too_large(head) {
+            return Ok(Inspection::not_scanned(verdict));
         }
-        match self.look(self.engines.full().await?, object, head).await? {
-            Look::Unseen(reason) => Ok(Inspection::unseen(Verdict::Unscannable { reason })),
-            Look::Report { report, unrar } => {
-                let mut seen = seen(&report, head.size, unrar);
-                seen.verdict = self.aged(seen.verdict);
-                Ok(seen)
+        match self.engine_scan(self.engines.full().await?, object, head).await? {
+            EngineScan::NotScanned(reason) => Ok(Inspection::not_scanned(Verdict::Unscannable { reason })),
+            EngineScan::Finished { report, unrar } => {
+                let mut inspection = inspection(&report, head.size, unrar);
+                inspection.verdict = self.unless_stale(inspection.verdict);
+                Ok(inspection)
             }
         }
     }
 
-    async fn reinspect(&mut self, record: &ScanRecord, head: &ObjectHead) -> Result<Reinspection, ScanError> {
-        let Engines::Published { readiness, store, manifest, .. } = self.engines else {
-            return Ok(Reinspection::Everything);
-        };
-        if self.unseen(head).is_some() {
-            return Ok(Reinspection::Everything);
-        }
-        let engine = match readiness.again(record, store, manifest).await? {
-            Again::Stands => return Ok(Reinspection::Stands),
-            Again::Everything => return Ok(Reinspection::Everything),
-            Again::Delta(engine) => engine,
-        };
-        let (report, unrar) = match self.look(&engine.directory, &record.object, head).await {
-            Ok(Look::Report { report, unrar }) => (report, unrar),
-            // What was added does not load by itself: the whole set was proven to.
-            Ok(Look::Unseen(_)) | Err(ScanError::Ready(ReadyError::Engine(EngineError::Refused(_)))) => {
-                return Ok(Reinspection::Everything);
+    async fn needs_scan(&mut self, record: &ScanRecord, head: &ObjectHead) -> Result<bool, ScanError> {
+        Ok(!matches!(self.plan(record, head).await?, RescanNeed::None))
+    }
+
+    async fn reinspect(&mut self, record: &ScanRecord, head: &ObjectHead) -> Result<Option<Inspection>, ScanError> {
+        let RescanNeed::Delta(engine) = self.plan(record, head).await? else { return Ok(None) };
+        let (report, unrar) = match self.engine_scan(&engine.directory, &record.object, head).await {
+            Ok(EngineScan::Finished { report, unrar }) => (report, unrar),
+            // The added signatures do not load by themselves: the whole set was tested to.
+            Ok(EngineScan::NotScanned(_)) | Err(ScanError::Ready(ReadyError::Engine(EngineError::Refused(_)))) => {
+                return Ok(None);
             }
             Err(error) => return Err(error),
         };
-        Ok(match conclude(record, &report, unrar, &engine.names) {
-            None => Reinspection::Everything,
-            Some(verdict) => Reinspection::Seen(Inspection {
-                verdict: self.aged(verdict),
-                targets: record.targets,
-                layers: record.layers.clone(),
-                layer_count: record.layer_count,
-            }),
-        })
+        Ok(conclude(record, &report, unrar, &engine.names).map(|verdict| Inspection {
+            verdict: self.unless_stale(verdict),
+            targets: record.targets,
+            layers: record.layers.clone(),
+            layer_count: record.layer_count,
+        }))
     }
 }
 
-fn seen(report: &Report, size: u64, unrar: bool) -> Inspection {
+fn inspection(report: &Report, size: u64, unrar: bool) -> Inspection {
     Inspection {
         verdict: judge(report, size, unrar),
         targets: report.targets,

@@ -1,10 +1,9 @@
-//! What is published, followed, and brought to local directories that engines can load.
+//! Published definitions on local disk, in the form that engines load.
 
 use std::{
     borrow::Cow,
     fs, io,
     path::{Path, PathBuf},
-    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -20,7 +19,7 @@ use nacre_core::{
         Generation,
         engine_form::{EngineFormError, engine_form},
         manifest::{CustomEntry, DatabaseEntry, Manifest},
-        published::{PointerRead, PublishedError, read_body, read_custom, read_entry, read_manifest, read_pointer},
+        published::{PublishedError, read_body, read_custom, read_entry},
     },
     port::DefinitionsStore,
     rescan::conclude::delta_files,
@@ -30,7 +29,7 @@ use nacre_engine_client::claimed_directory::ClaimedDirectory;
 /// One generation on local disk.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LocalDefinitions {
-    /// Which.
+    /// Its number.
     pub generation: Generation,
     /// When the newest of its databases was built.
     pub built: DateTime<Utc>,
@@ -38,12 +37,12 @@ pub struct LocalDefinitions {
     pub directory: PathBuf,
 }
 
-/// How long it took to have a generation on local disk.
+/// How long it took to write a generation to local disk.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct FetchTimes {
-    /// To read its databases, their digests checked.
+    /// Download of its databases, with their digests checked.
     pub fetch: Duration,
-    /// To bring them into the form that the engine loads, and to write them.
+    /// Conversion to the form that engines load, and writing.
     pub lay_out: Duration,
 }
 
@@ -56,21 +55,21 @@ pub enum DefinitionsError {
     /// What is published cannot be read.
     #[error("the published definitions cannot be read")]
     Published(#[from] PublishedError),
-    /// A body that is the published one cannot be brought into the engine's form.
+    /// A published body cannot be converted to the engine's form.
     #[error("{key} cannot be unpacked")]
     Form {
         /// The key.
         key: String,
-        /// Why.
+        /// The cause.
         #[source]
         source: EngineFormError,
     },
-    /// A context that is the published one cannot be unpacked.
+    /// A published context cannot be unpacked.
     #[error("{key} cannot be unpacked")]
     Context {
         /// The key.
         key: String,
-        /// Why.
+        /// The cause.
         #[source]
         source: UnpackError,
     },
@@ -79,57 +78,23 @@ pub enum DefinitionsError {
         "the definitions are signed by {found}, not by {trusted}: set NACRE_TRUST_ANCHORS to the same keys as the updater's"
     )]
     Untrusted {
-        /// Whose keys the manifest names.
+        /// The identity of the manifest's keys.
         found: String,
-        /// Whose keys are trusted here.
+        /// The identity of the trusted keys.
         trusted: String,
     },
     /// The local disk failed.
-    #[error("the definitions could not be kept in {path}")]
+    #[error("the definitions could not be written to {path}")]
     Disk {
-        /// Where.
+        /// The path.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         #[source]
         source: io::Error,
     },
 }
 
-/// Follows the pointer.
-#[derive(Debug)]
-pub struct Follower {
-    trusted: TrustAnchors,
-    current: Option<(String, Arc<Manifest>)>,
-}
-
-impl Follower {
-    /// Follows what was verified with these anchors.
-    pub fn new(trusted: TrustAnchors) -> Self {
-        Self { trusted, current: None }
-    }
-
-    /// The published manifest: one conditional GET when it is the one of the last call.
-    ///
-    /// # Errors
-    /// [`DefinitionsError`].
-    pub async fn follow(&mut self, store: &impl DefinitionsStore) -> Result<Arc<Manifest>, DefinitionsError> {
-        let known = self.current.as_ref().map(|(etag, _)| etag.as_str());
-        let (pointer, etag) = match (read_pointer(store, known).await?, &self.current) {
-            (PointerRead::Unchanged, Some((_, manifest))) => return Ok(Arc::clone(manifest)),
-            (PointerRead::Read { pointer, etag }, _) => (pointer, etag),
-            (PointerRead::Unchanged | PointerRead::Missing, _) => return Err(DefinitionsError::NonePublished),
-        };
-        let manifest = Arc::new(read_manifest(store, &pointer).await?);
-        if manifest.trust_anchor != self.trusted.identity() {
-            let (found, trusted) = (manifest.trust_anchor.clone(), self.trusted.identity());
-            return Err(DefinitionsError::Untrusted { found, trusted });
-        }
-        self.current = Some((etag, Arc::clone(&manifest)));
-        Ok(manifest)
-    }
-}
-
-/// Brings generations to local disk, and what delta engines load.
+/// Writes generations, and the files of delta engines, to local disk.
 #[derive(Debug)]
 pub struct LocalDisk {
     /// Of this process alone: where sandboxes share a disk, as on the local stack, they must not share a directory.
@@ -150,12 +115,12 @@ impl LocalDisk {
         Ok(Self { root, trusted, current: None, times: None })
     }
 
-    /// How long the last fetch took; `None` when there was none since this was last asked.
+    /// Returns the times of the last download, once.
     pub fn take_times(&mut self) -> Option<FetchTimes> {
         self.times.take()
     }
 
-    /// The databases of a generation, fetched unless they are there; those of another are removed.
+    /// Returns the databases of a generation, downloaded unless they are on disk; those of another are removed.
     ///
     /// # Errors
     /// [`DefinitionsError`].
@@ -172,13 +137,13 @@ impl LocalDisk {
         let definitions =
             LocalDefinitions { generation: manifest.generation, built: manifest.newest_built(), directory };
         if let Some(old) = self.current.replace(definitions.clone()) {
-            // The engine that loaded it has no more use for the files.
+            // The engine that loaded it does not read the files again.
             let _ = fs::remove_dir_all(old.directory);
         }
         Ok(definitions)
     }
 
-    /// What a delta engine loads for records of the generation `from`, in a directory of its own.
+    /// Writes the files that a delta engine loads for records of the generation `from`, in a directory of its own.
     ///
     /// # Errors
     /// [`DefinitionsError`].
@@ -197,7 +162,7 @@ impl LocalDisk {
                 files.map_err(|source| DefinitionsError::Context { key: context.body.object_key.clone(), source })?,
             );
         }
-        // Of the others, a delta engine has what was added: they may be large.
+        // Of other files, which may be large, a delta engine loads the added lines only.
         let needed = |custom: &&CustomEntry| is_context(&custom.name);
         for custom in manifest.custom.iter().filter(needed) {
             let (name, bytes) = (custom.name.clone(), read_custom(store, custom).await?.into());
@@ -223,6 +188,11 @@ impl LocalDisk {
         Ok(directory)
     }
 
+    /// Whether the databases' signatures are ClamAV's own, so that engines load them as official.
+    pub fn is_signed_by_clamav(&self) -> bool {
+        self.trusted.is_clamav()
+    }
+
     fn formed<'a>(
         &self,
         database: &DatabaseEntry,
@@ -234,8 +204,8 @@ impl LocalDisk {
         })
     }
 
-    /// Fetches every database into a directory of its own and gives it its name only when complete, so that a crash never
-    /// leaves half a generation that looks whole.
+    /// Downloads every database into a directory of its own that gets its name only when complete, so that a crash never leaves
+    /// half a generation under the name of a whole one.
     async fn fill(
         &self,
         store: &impl DefinitionsStore,

@@ -12,7 +12,7 @@ use lambda_runtime::{Diagnostic, Error, LambdaEvent, run, service_fn, tracing};
 use nacre_aws::{DynamoRecords, EventBridgeBus, S3Definitions, S3Objects, SnsTopic, SystemClock, at_endpoint};
 use nacre_core::telemetry::{embedded_metrics, error_chain};
 use nacre_engine_client::program_beside_us;
-use nacre_scanner::{Function, Ports, config::Config};
+use nacre_scanner::{Function, Ports, Services, config::Config};
 use serde_json::Value;
 
 #[tokio::main]
@@ -30,7 +30,7 @@ async fn function() -> Result<(), Error> {
     let sdk = nacre_aws::sdk_config().await;
     let sns = at_endpoint(&sdk, config.sns_endpoint.as_deref());
     let topic = |arn: &Option<String>| arn.as_deref().map(|arn| SnsTopic::new(&sns, arn));
-    let ports = Ports {
+    let ports = Ports::<Aws> {
         objects: S3Objects::new(&at_endpoint(&sdk, config.s3_endpoint.as_deref())),
         records: DynamoRecords::new(&sdk, &config.records_table),
         results: topic(&config.results.topic_arn),
@@ -46,12 +46,12 @@ async fn function() -> Result<(), Error> {
         let function = Arc::clone(&function);
         async move {
             if let Err(error) = function.warm_up().await {
-                // Nothing may be published yet; the first message tries again and fails loudly if that is still so.
+                // Nothing may be published yet; the first message retries, and fails if that is still so.
                 tracing::warn!(cause = error_chain(&error), "definitions not ready at start");
             }
         }
     });
-    // What is not ready by then goes on with the first message, which waits for it.
+    // If it takes longer, the first message waits for the rest.
     let _ = tokio::time::timeout(INIT_TIME, warming).await;
     let function = &function;
     let environment = environment.as_deref();
@@ -66,11 +66,23 @@ async fn function() -> Result<(), Error> {
     .await
 }
 
+/// The services of AWS.
+struct Aws;
+
+impl Services for Aws {
+    type Objects = S3Objects;
+    type Records = DynamoRecords;
+    type Topic = SnsTopic;
+    type Bus = EventBridgeBus;
+    type Definitions = S3Definitions;
+    type Clock = SystemClock;
+}
+
 /// How long loading may keep the function from saying that it is ready: Lambda ends an INIT phase after 10 s, and begins anew.
 const INIT_TIME: Duration = Duration::from_secs(8);
 
 /// When the invocation ends, on the clock that only goes forward.
-#[expect(clippy::disallowed_methods, reason = "Lambda tells the end as a time of day")]
+#[expect(clippy::disallowed_methods, reason = "Lambda gives the end as a time of day")]
 fn deadline(event: &LambdaEvent<Value>) -> Instant {
     let left = event.context.deadline().duration_since(SystemTime::now()).unwrap_or(Duration::ZERO);
     Instant::now() + left

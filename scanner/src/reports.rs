@@ -1,4 +1,4 @@
-//! Whom a scan is told to: that it begins, and what it came to.
+//! Messages about scans: that one starts, and its result.
 
 use chrono::{DateTime, Utc};
 use nacre_core::{
@@ -9,51 +9,51 @@ use nacre_core::{
 };
 use serde_json::{Map, json};
 
-use crate::{bus_events::bus_events, config::ResultSettings, result_message::result_message};
+use crate::{
+    bus_events::bus_events,
+    config::ResultSettings,
+    ports::{Ports, Services},
+    result_message::result_message,
+};
 
-/// The listeners of scans.
-#[derive(Debug)]
-pub struct Reports<'a, Topics, Bus> {
-    /// The result topic; `None` publishes nothing.
-    pub results: Option<&'a Topics>,
-    /// The topic that is told when a scan begins; `None` tells nobody.
-    pub starts: Option<&'a Topics>,
-    /// The bus of results; `None` puts nothing.
-    pub bus: Option<&'a Bus>,
+/// Publishes messages about scans.
+pub struct Reports<'a, S: Services> {
+    /// The topics and the bus; a missing one gets no messages.
+    pub ports: &'a Ports<S>,
     /// Tag keys and values, which messages use as well.
-    pub names: &'a TagNames,
+    pub tags: &'a TagNames,
     /// Which results are published.
     pub settings: &'a ResultSettings,
 }
 
-impl<Topics: Topic, Bus: EventBus> Reports<'_, Topics, Bus> {
-    /// Tells that an object's scan begins.
+impl<S: Services> Reports<'_, S> {
+    /// Publishes that the scan of an object starts.
     ///
     /// # Errors
     /// The topic's.
-    pub async fn begun(&self, object: &ObjectId, at: DateTime<Utc>) -> Result<(), StoreError> {
-        let Some(topic) = self.starts else { return Ok(()) };
-        topic.publish(&start_message(object, at, self.names, self.settings)).await
+    pub async fn scan_started(&self, object: &ObjectId, at: DateTime<Utc>) -> Result<(), StoreError> {
+        let Some(topic) = &self.ports.starts else { return Ok(()) };
+        topic.publish(&start_message(object, at, self.tags, self.settings)).await
     }
 
-    /// Tells a record.
+    /// Publishes the result that a record has.
     ///
     /// # Errors
-    /// The topic's or the bus's; all is told again then.
-    pub async fn ended(&self, record: &ScanRecord) -> Result<(), StoreError> {
-        if let Some(topic) = self.results
-            && let Some(message) = result_message(record, self.names, self.settings)
+    /// The topic's or the bus's; a retry publishes all again.
+    pub async fn scan_ended(&self, record: &ScanRecord) -> Result<(), StoreError> {
+        if let Some(topic) = &self.ports.results
+            && let Some(message) = result_message(record, self.tags, self.settings)
         {
             topic.publish(&message).await?;
         }
-        match self.bus {
-            Some(bus) => bus.put(&bus_events(record, self.names)).await,
+        match &self.ports.bus {
+            Some(bus) => bus.put(&bus_events(record, self.tags)).await,
             None => Ok(()),
         }
     }
 }
 
-/// The predecessor's message when a scan begins; it has no attributes and no subject.
+/// The predecessor's message when a scan starts; it has no attributes and no subject.
 fn start_message(object: &ObjectId, at: DateTime<Utc>, names: &TagNames, settings: &ResultSettings) -> TopicMessage {
     let mut body = Map::new();
     body.insert("bucket".into(), json!(object.bucket));

@@ -4,17 +4,13 @@ use std::{sync::Arc, time::Instant};
 
 use nacre_core::{
     generation::{Generation, published::Published},
-    rescan::changes::{Changes, Composed},
+    rescan::planner::{Composed, RescanPlanner},
 };
 use nacre_engine_client::EnginePool;
 use nacre_scanner::local_definitions::LocalDisk;
 use serde::{Deserialize, Serialize};
 
-use crate::{
-    Outcome,
-    passes::{REPEATS, engine_of},
-    world::Run,
-};
+use crate::{Outcome, passes::REPEATS, world::Run};
 
 /// What a delta engine is, by itself.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -45,8 +41,8 @@ async fn once(run: &Run) -> Outcome<DeltaEngine> {
     let pool = EnginePool::new(run.engine.clone(), run.scratch.clone());
     let from = Generation(manifest.generation.0 - 1);
     let started = Instant::now();
-    let mut changes = Changes::new(Arc::clone(&manifest), engine_of(&manifest));
-    let Composed::Delta(delta) = changes.delta_since(&store, from).await? else { return Err("no delta".into()) };
+    let mut planner = RescanPlanner::new(Arc::clone(&manifest));
+    let Composed::Delta(delta) = planner.delta_since(&store, from).await? else { return Err("no delta".into()) };
     let directory = disk.delta(&store, &manifest, from, &delta).await?;
     let laid_out = started.elapsed();
     let (_, loaded) = pool.ready(&directory).await?;

@@ -18,12 +18,12 @@ use nacre_core::{
     },
     rescan::{
         cost::PassWork,
-        pass::{Budget, Cause, Tally, segments_for},
+        pass::{Budget, Cause, PassStats, segments_for},
     },
     retry::RetryPolicy,
     scan_record::RecordSummary,
 };
-use nacre_rescanner::{PassSettings, Ports, Rescanner, segment::Limits};
+use nacre_rescanner::{PassSettings, Ports, Rescanner, Services, segment::Limits};
 use nacre_testing::{memory_definitions::MemoryDefinitions, memory_queue::MemoryQueue};
 
 use crate::{
@@ -33,7 +33,7 @@ use crate::{
 
 const RECORDS: u64 = 1_000_000;
 
-/// Generations that the records are of, of which some are so old that they are renewed.
+/// Generations that the records are of, of which some are so old that they are advanced.
 const GENERATIONS: u64 = 60;
 
 /// A table that makes its records when they are asked for.
@@ -85,8 +85,8 @@ impl Topic for Counting {
 #[expect(clippy::cast_precision_loss, reason = "figures to be read")]
 pub(crate) fn beside_the_model(out: &mut impl Write) -> Outcome<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let (tally, invocations, topic, took) = runtime.block_on(Box::pin(pass()))?;
-    let asked = tally.published.total().objects;
+    let (stats, invocations, topic, took) = runtime.block_on(Box::pin(pass()))?;
+    let asked = stats.requested.total().objects;
     let model = PassWork { delta_objects: asked, ..PassWork::of(RECORDS, 0) };
     let seconds = took.as_secs_f64();
     writeln!(
@@ -102,19 +102,30 @@ pub(crate) fn beside_the_model(out: &mut impl Write) -> Outcome<()> {
     )?;
     writeln!(out, "messages that ask for {asked:<10} {:>10} {:>12.0}", topic.messages.load(Relaxed), model.messages())?;
     let bytes = topic.bytes.load(Relaxed) / topic.messages.load(Relaxed).max(1);
-    writeln!(out, "renewed                           {:>8}", tally.renewed)?;
+    writeln!(out, "renewed                           {:>8}", stats.advanced)?;
     writeln!(
         out,
         "{} segments in {invocations} invocations, {bytes} bytes a message, {seconds:.2} s",
         segments_for(RECORDS)
     )?;
-    if tally.examined != RECORDS {
-        return Err(format!("{} of {RECORDS} records were looked at", tally.examined).into());
+    if stats.examined != RECORDS {
+        return Err(format!("{} of {RECORDS} records were looked at", stats.examined).into());
     }
     Ok(out.flush()?)
 }
 
-async fn pass() -> Outcome<(Tally, u64, Counting, Duration)> {
+/// The services of the pass.
+struct Million;
+
+impl Services for Million {
+    type Definitions = MemoryDefinitions;
+    type Records = Table;
+    type Triggers = Counting;
+    type Queue = MemoryQueue;
+    type Clock = SystemClock;
+}
+
+async fn pass() -> Outcome<(PassStats, u64, Counting, Duration)> {
     let definitions = MemoryDefinitions::written_at(SystemClock.now());
     let manifest = history(&definitions, GENERATIONS + 1).await?;
     publish(&definitions, &manifest).await?;
@@ -127,11 +138,12 @@ async fn pass() -> Outcome<(Tally, u64, Counting, Duration)> {
             retry: RetryPolicy::default(),
         },
     );
-    let ports = Ports { definitions, records: Table, triggers: Counting::default(), queue, clock: SystemClock };
+    let ports =
+        Ports::<Million> { definitions, records: Table, triggers: Counting::default(), queue, clock: SystemClock };
     let rescanner = Rescanner::new(ports, settings);
     let started = Instant::now();
-    rescanner.begin(Cause::ByHand).await?;
-    let (mut tally, mut invocations) = (Tally::default(), 0);
+    rescanner.start(Cause::Manual).await?;
+    let (mut stats, mut invocations) = (PassStats::default(), 0);
     loop {
         let messages = rescanner.ports().queue.take();
         if messages.is_empty() {
@@ -140,14 +152,14 @@ async fn pass() -> Outcome<(Tally, u64, Counting, Duration)> {
         for message in messages {
             let limits = Limits { pages: 1000, until: Instant::now() + Duration::from_mins(5) };
             let (_, did) = rescanner.work(&message, limits).await?;
-            tally.add(&did);
+            stats.add(&did);
             invocations += 1;
         }
     }
     let took = started.elapsed();
     let messages = rescanner.ports().triggers.messages.load(Relaxed);
     let bytes = rescanner.ports().triggers.bytes.load(Relaxed);
-    Ok((tally, invocations, Counting { messages: messages.into(), bytes: bytes.into() }, took))
+    Ok((stats, invocations, Counting { messages: messages.into(), bytes: bytes.into() }, took))
 }
 
 async fn publish(definitions: &MemoryDefinitions, manifest: &Manifest) -> Outcome<()> {

@@ -10,13 +10,10 @@ use std::{
 };
 
 use nacre_core::{
-    generation::{Generation, manifest::Manifest, published::Published},
+    generation::{Generation, published::Published},
     object::ObjectId,
-    rescan::{
-        changes::Changes,
-        plan::{RescanPlan, plan_rescan},
-    },
-    scan_record::{EngineVersion, RecordSummary},
+    rescan::{plan::RescanPlan, planner::RescanPlanner},
+    scan_record::RecordSummary,
     verdict::Verdict,
 };
 use serde::{Deserialize, Serialize};
@@ -135,12 +132,11 @@ async fn ours(run: &Run) -> Outcome<Taken> {
 async fn plan(run: &Run, world: &World) -> Outcome<(Vec<ObjectId>, Generation)> {
     let store = run.store();
     let manifest = Arc::new(Published::read(&store).await?.manifest.ok_or("nothing is published")?);
-    let (engine, generation) = (engine_of(&manifest), manifest.generation);
-    let mut changes = Changes::new(manifest, engine.clone());
+    let generation = manifest.generation;
+    let mut planner = RescanPlanner::new(manifest);
     let mut asked = Vec::new();
     for record in world.records.records() {
-        let change = changes.since(&store, record.generation).await?;
-        match plan_rescan(&RecordSummary::from(&record), generation, &engine, &change) {
+        match planner.plan(&store, &RecordSummary::from(&record)).await? {
             RescanPlan::UpToDate | RescanPlan::Unaffected(_) | RescanPlan::Unreported => {}
             RescanPlan::DeltaScan => asked.push(record.object),
             RescanPlan::FullScan(why) => return Err(format!("a full scan was planned: {why:?}").into()),
@@ -183,10 +179,4 @@ fn taken(world: &World, started: Instant, cpu_before: u64) -> Outcome<Taken> {
         peak_kib: None,
         verdicts: world.verdicts(),
     })
-}
-
-/// The engine that proved a manifest.
-pub(crate) fn engine_of(manifest: &Manifest) -> EngineVersion {
-    let (version, functionality_level) = (manifest.engine.clamav_version.clone(), manifest.engine.functionality_level);
-    EngineVersion { version, functionality_level }
 }

@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use nacre_core::rescan::{changes::Changes, pass::Tally, plan::plan_rescan};
+use nacre_core::rescan::{pass::PassStats, planner::RescanPlanner};
 use nacre_testing::memory_definitions::MemoryDefinitions;
 use serde::{Deserialize, Serialize};
 
@@ -55,17 +55,15 @@ pub(crate) async fn row(records: &str, generations: &str) -> Outcome<()> {
 async fn plan(records: u64, generations: u64) -> Outcome<Planned> {
     let store = MemoryDefinitions::default();
     let manifest = Arc::new(history(&store, generations + 1).await?);
-    let (engine, published) = (engine(), manifest.generation);
-    let mut changes = Changes::new(manifest, engine.clone());
-    let (mut tally, mut took) = (Tally::default(), Duration::ZERO);
+    let mut planner = RescanPlanner::for_engine(manifest, engine());
+    let (mut tally, mut took) = (PassStats::default(), Duration::ZERO);
     let mut page = Vec::new();
     for first in (0..records).step_by(usize::try_from(PAGE)?) {
         page.clear();
         page.extend((first..records.min(first + PAGE)).map(|number| record(number, generations)));
         let started = Instant::now();
         for record in &page {
-            let change = changes.since(&store, record.generation).await?;
-            tally.count(plan_rescan(record, published, &engine, &change), record.size);
+            tally.count(planner.plan(&store, record).await?, record.size);
         }
         took += started.elapsed();
     }

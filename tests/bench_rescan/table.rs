@@ -128,11 +128,11 @@ pub(crate) fn dollars(out: &mut impl Write, objects: usize, ways: &Ways) -> Outc
     writeln!(out, "\nDollars for a million such objects; waiting for S3 and DynamoDB is not in the seconds")?;
     writeln!(out, "inputs: {}", json!(work))?;
     let line = |out: &mut dyn Write, name: &str, cost: &PassCost| {
-        let PassCost { reading, renewing, asking, delta, full } = cost;
+        let PassCost { reading, advancing, requesting, delta, full } = cost;
         let total = cost.total();
         writeln!(
             out,
-            "{name:<12} ${total:.4}: reading {reading:.4}, renewing {renewing:.4}, asking {asking:.4}, delta {delta:.4}, full {full:.4}"
+            "{name:<12} ${total:.4}: reading {reading:.4}, advancing {advancing:.4}, requesting {requesting:.4}, delta {delta:.4}, full {full:.4}"
         )
     };
     line(&mut *out, "ours", &ours)?;

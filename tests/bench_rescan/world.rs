@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeMap,
+    marker::PhantomData,
     path::PathBuf,
     time::{Duration, Instant},
 };
@@ -14,7 +15,7 @@ use nacre_core::{
     port::{Clock, RecordStore},
     verdict::Verdict,
 };
-use nacre_scanner::{Function, Ports, config::Config};
+use nacre_scanner::{Function, Ports, Services, config::Config};
 use nacre_testing::{
     failing::{Failing, Plan},
     memory_objects::MemoryObjects,
@@ -78,15 +79,20 @@ pub(crate) struct World {
     plan: Plan,
 }
 
+/// The services of a world's function.
+pub(crate) struct Fakes<'a>(PhantomData<&'a World>);
+
+impl<'a> Services for Fakes<'a> {
+    type Objects = Failing<'a, MemoryObjects>;
+    type Records = Failing<'a, MemoryRecords>;
+    type Topic = Failing<'a, MemoryTopic>;
+    type Bus = MemoryBus;
+    type Definitions = DirectoryDefinitions;
+    type Clock = SystemClock;
+}
+
 /// A function over a world.
-pub(crate) type Scanner<'a> = Function<
-    Failing<'a, MemoryObjects>,
-    Failing<'a, MemoryRecords>,
-    Failing<'a, MemoryTopic>,
-    MemoryBus,
-    DirectoryDefinitions,
-    SystemClock,
->;
+pub(crate) type Scanner<'a> = Function<Fakes<'a>>;
 
 impl World {
     /// A bucket of so many objects, and their names.
@@ -105,7 +111,7 @@ impl World {
     /// The function; `full` where it scans with everything.
     pub(crate) fn scanner(&self, run: &Run, full: bool) -> Outcome<Scanner<'_>> {
         let plan = &self.plan;
-        let ports = Ports {
+        let ports = Ports::<Fakes<'_>> {
             objects: Failing { port: &self.objects, plan },
             records: Failing { port: &self.records, plan },
             results: Some(Failing { port: &self.results, plan }),

@@ -5,7 +5,7 @@ use std::{io, path::PathBuf};
 use nacre_clamav::trust_anchor::TrustAnchorError;
 use nacre_core::settings::SettingError;
 use nacre_engine_client::ExamineError;
-use nacre_scanner::{HandleError, NoticeError, local_definitions::DefinitionsError};
+use nacre_scanner::{EventError, HandleError, local_definitions::DefinitionsError};
 use nacre_stack::StackError;
 
 use crate::material::{self, MaterialError};
@@ -49,7 +49,7 @@ pub(crate) enum BenchError {
     Definitions(#[from] DefinitionsError),
     /// The scanner did not get warm.
     #[error("the scanner did not get warm")]
-    Cold(#[from] NoticeError),
+    Cold(#[from] EventError),
     /// An invocation failed.
     #[error("an invocation failed")]
     Handle(#[from] HandleError),

@@ -3,12 +3,12 @@
 use std::{
     fs,
     path::Path,
-    sync::Arc,
     time::{Duration, Instant},
 };
 
+use nacre_core::generation::follower::PublishedDefinitions;
 use nacre_engine_client::{EnginePool, Examination, protocol::Limits};
-use nacre_scanner::local_definitions::{Follower, LocalDisk};
+use nacre_scanner::local_definitions::{DefinitionsError, LocalDisk};
 
 use crate::{
     error::{BenchError, system},
@@ -36,8 +36,10 @@ pub(crate) fn alone(run: &Run, report: &mut Ours, runtime: &tokio::runtime::Runt
     let config = run.config()?;
     let mut disk = LocalDisk::new(&config.definitions_path, config.trust_anchors.clone())?;
     let store = DirectoryDefinitions { root: run.bucket.clone() };
-    let manifest = runtime.block_on(Follower::new(config.trust_anchors.clone()).follow(&store))?;
-    let definitions = runtime.block_on(disk.definitions(&store, &Arc::clone(&manifest)))?;
+    let published =
+        runtime.block_on(PublishedDefinitions::default().refresh(&store)).map_err(DefinitionsError::from)?;
+    let manifest = published.ok_or(DefinitionsError::NonePublished)?;
+    let definitions = runtime.block_on(disk.definitions(&store, &manifest))?;
     let pool = EnginePool::new(run.engine.clone(), config.scratch_path.clone()).with_scans(1);
     for (directory, measured) in [(run.small.as_path(), &mut report.pool), (tiny.path(), &mut report.tiny_pool)] {
         let names = names(directory)?;

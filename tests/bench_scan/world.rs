@@ -1,10 +1,10 @@
 //! The code of the Lambda function, with files for objects, a directory for the definitions bucket, and a table and a topic in memory.
 
-use std::path::Path;
+use std::{marker::PhantomData, path::Path};
 
 use nacre_aws::SystemClock;
 use nacre_core::verdict::Verdict;
-use nacre_scanner::{Function, Ports, config::Config};
+use nacre_scanner::{Function, Ports, Services, config::Config};
 use nacre_testing::{
     failing::{Failing, Plan},
     memory_records::MemoryRecords,
@@ -24,15 +24,20 @@ pub(crate) struct World {
     plan: Plan,
 }
 
+/// The services of a world's function.
+pub(crate) struct Fakes<'a>(PhantomData<&'a World>);
+
+impl<'a> Services for Fakes<'a> {
+    type Objects = Failing<'a, DirectoryObjects>;
+    type Records = Failing<'a, MemoryRecords>;
+    type Topic = Failing<'a, MemoryTopic>;
+    type Bus = MemoryBus;
+    type Definitions = DirectoryDefinitions;
+    type Clock = SystemClock;
+}
+
 /// A function over a world.
-pub(crate) type Scanner<'a> = Function<
-    Failing<'a, DirectoryObjects>,
-    Failing<'a, MemoryRecords>,
-    Failing<'a, MemoryTopic>,
-    MemoryBus,
-    DirectoryDefinitions,
-    SystemClock,
->;
+pub(crate) type Scanner<'a> = Function<Fakes<'a>>;
 
 impl World {
     /// Objects are the files of this directory.
@@ -45,7 +50,7 @@ impl World {
     pub(crate) fn scanner(&self, run: &Run, parallelism: usize) -> Result<Scanner<'_>, BenchError> {
         let config = Config { parallelism, ..run.config()? };
         let (plan, definitions) = (&self.plan, DirectoryDefinitions { root: run.bucket.clone() });
-        let ports = Ports {
+        let ports = Ports::<Fakes<'_>> {
             objects: Failing { port: &self.objects, plan },
             records: Failing { port: &self.records, plan },
             results: Some(Failing { port: &self.results, plan }),

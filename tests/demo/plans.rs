@@ -6,10 +6,10 @@ use nacre_aws::S3Definitions;
 use nacre_core::{
     generation::published::{Published, PublishedError},
     rescan::{
-        changes::Changes,
-        plan::{RescanPlan, Unaffected, plan_rescan},
+        plan::{RescanPlan, Unaffected},
+        planner::RescanPlanner,
     },
-    scan_record::{EngineVersion, RecordSummary, ScanRecord},
+    scan_record::{RecordSummary, ScanRecord},
 };
 use nacre_stack::Stack;
 
@@ -29,13 +29,10 @@ pub(super) type Plans = BTreeMap<RescanPlan, usize>;
 pub(super) async fn plans(stack: &Stack, records: &[ScanRecord]) -> Result<Plans, PlanError> {
     let store = S3Definitions::new(stack.sdk_config(), stack.output("DefinitionsBucket"));
     let manifest = Arc::new(Published::read(&store).await?.manifest.ok_or(PlanError::NonePublished)?);
-    let (version, level) = (manifest.engine.clamav_version.clone(), manifest.engine.functionality_level);
-    let engine = EngineVersion { version, functionality_level: level };
-    let mut changes = Changes::new(Arc::clone(&manifest), engine.clone());
+    let mut planner = RescanPlanner::new(manifest);
     let mut plans = Plans::new();
     for record in records {
-        let change = changes.since(&store, record.generation).await?;
-        let plan = plan_rescan(&RecordSummary::from(record), manifest.generation, &engine, &change);
+        let plan = planner.plan(&store, &RecordSummary::from(record)).await?;
         *plans.entry(plan).or_default() += 1;
     }
     Ok(plans)
@@ -49,7 +46,7 @@ pub(super) fn in_words(plan: RescanPlan) -> &'static str {
             "not fetched: no layer of theirs has the new digest, and no matcher that ran on them has a new signature"
         }
         RescanPlan::Unaffected(Unaffected::StillInfected) => "not fetched: the signature that matched it is unchanged",
-        RescanPlan::Unaffected(Unaffected::Unseen) => "not fetched: not scanned, whatever the definitions",
+        RescanPlan::Unaffected(Unaffected::NeverScanned) => "not fetched: never scanned, whatever the definitions",
         RescanPlan::Unreported => "tags and result written again",
         RescanPlan::DeltaScan => "scanned with the new signature only",
         RescanPlan::FullScan(_) => "full scan",

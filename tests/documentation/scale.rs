@@ -4,7 +4,7 @@ use std::{fs, path::Path};
 
 use nacre_core::rescan::cost::{Concurrency, PassCost, PassTime, PassWork, cost, time};
 
-/// Objects whose record a pass renews: one in so many, as each is renewed when it is half as old as what is kept of changes.
+/// A pass advances the generation of one record in so many: each when it is half as old as the oldest kept delta.
 const RENEWED_ONE_IN: u64 = 45;
 
 /// Objects that a change for programs of Windows concerns: one in so many.
@@ -15,16 +15,16 @@ const RECORD_BYTES: u64 = 600;
 
 fn row(records: u64, at_once: Concurrency) -> String {
     let all = PassWork::of(records, RECORD_BYTES);
-    let ours = PassWork { delta_objects: records / CONCERNED_ONE_IN, renewed: records / RENEWED_ONE_IN, ..all };
-    let PassCost { reading, renewing, asking, delta, .. } = cost(ours);
+    let ours = PassWork { delta_objects: records / CONCERNED_ONE_IN, advanced: records / RENEWED_ONE_IN, ..all };
+    let PassCost { reading, advancing, requesting, delta, .. } = cost(ours);
     let PassTime { reading: read, delta: scanning, .. } = time(ours, at_once);
     let everything = PassWork { full_objects: records, ..all };
     let (dollars, taken) = (cost(everything).total(), time(everything, at_once).total());
     let hours = |seconds: f64| format!("{:.2}", seconds / 3600.0);
     let Concurrency { segments, scans } = at_once;
-    let total = reading + renewing + asking + delta;
+    let total = reading + advancing + requesting + delta;
     format!(
-        "| {records} | {segments} / {scans} | {reading:.2} | {renewing:.2} | {asking:.2} | {delta:.2} | **{total:.2}** | {} | {} | {dollars:.0} | {} |\n",
+        "| {records} | {segments} / {scans} | {reading:.2} | {advancing:.2} | {requesting:.2} | {delta:.2} | **{total:.2}** | {} | {} | {dollars:.0} | {} |\n",
         hours(read),
         hours(scanning),
         hours(taken),

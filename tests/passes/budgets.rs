@@ -5,7 +5,7 @@ use nacre_core::{
     builder::record,
     generation::Generation,
     port::RecordStore,
-    rescan::pass::{Amount, Budget, Cause, State},
+    rescan::pass::{Budget, Cause, ObjectTotals, State},
     scan_record::ScanRecord,
 };
 
@@ -29,14 +29,14 @@ async fn world(segments: u32, daily_budget: Budget) -> World {
 async fn what_is_left_of_a_day_is_asked_for_on_the_next_and_what_was_written_last_goes_first() {
     let mut world = world(3, Budget { objects: Some(12), bytes: None }).await;
     let mut asked = 0;
-    for (day, (published, carried)) in [(12, 18), (12, 6), (6, 0), (0, 0)].into_iter().enumerate() {
+    for (day, (published, over_budget)) in [(12, 18), (12, 6), (6, 0), (0, 0)].into_iter().enumerate() {
         let cause = if day == 0 { Cause::Announced } else { Cause::Scheduled };
         let progress = world.pass(cause).await;
         assert_eq!(progress.state, State::Finished);
-        let tally = progress.tally;
-        assert_eq!(tally.examined, 30, "day {day}: read twice or once, all are counted once");
-        assert_eq!((tally.published.total().objects, tally.carried.objects), (published, carried), "day {day}");
-        assert_eq!(tally.deferred, Amount::default());
+        let stats = progress.stats;
+        assert_eq!(stats.examined, 30, "day {day}: read twice or once, all are counted once");
+        assert_eq!((stats.requested.total().objects, stats.over_budget.objects), (published, over_budget), "day {day}");
+        assert_eq!(stats.deferred, ObjectTotals::default());
         asked += usize::try_from(published).unwrap();
         assert_eq!(world.asked(2).len(), asked, "day {day}");
         if day == 0 {
@@ -51,24 +51,28 @@ async fn what_is_left_of_a_day_is_asked_for_on_the_next_and_what_was_written_las
 #[tokio::test]
 async fn the_passes_of_one_day_share_its_budget() {
     let mut world = world(2, Budget { objects: Some(10), bytes: None }).await;
-    assert_eq!(world.pass(Cause::Announced).await.tally.published.total().objects, 10);
+    assert_eq!(world.pass(Cause::Announced).await.stats.requested.total().objects, 10);
     world.scan().await;
-    let again = world.pass(Cause::ByHand).await.tally;
-    assert_eq!((again.published.messages, again.carried.objects), (0, 20));
+    let again = world.pass(Cause::Manual).await.stats;
+    assert_eq!((again.requested.messages, again.over_budget.objects), (0, 20));
     // A newer generation has no other budget.
     world.publish(3, &[1, 1]).await;
-    let newer = world.pass(Cause::Announced).await.tally;
-    assert_eq!((newer.published.messages, newer.carried.objects), (0, 30));
+    let newer = world.pass(Cause::Announced).await.stats;
+    assert_eq!((newer.requested.messages, newer.over_budget.objects), (0, 30));
     world.now += TimeDelta::days(1);
     world.definitions.written = world.now;
-    assert_eq!(world.pass(Cause::Scheduled).await.tally.published.total().objects, 10);
+    assert_eq!(world.pass(Cause::Scheduled).await.stats.requested.total().objects, 10);
 }
 
 #[tokio::test]
 async fn the_last_object_may_go_beyond_the_bytes_so_that_large_ones_have_their_turn() {
     for (bytes, objects) in [(1, 1), (10, 1), (25, 3), (30, 3), (1000, 30)] {
         let world = world(1, Budget { objects: None, bytes: Some(bytes) }).await;
-        let tally = world.pass(Cause::Announced).await.tally;
-        assert_eq!((tally.published.total().objects, tally.carried.objects), (objects, 30 - objects), "{bytes} bytes");
+        let stats = world.pass(Cause::Announced).await.stats;
+        assert_eq!(
+            (stats.requested.total().objects, stats.over_budget.objects),
+            (objects, 30 - objects),
+            "{bytes} bytes"
+        );
     }
 }

@@ -1,13 +1,32 @@
 //! Messages told twice and out of order, a throttled table, a topic that refuses, and a newer generation in the middle of it all.
 
+use std::marker::PhantomData;
+
 use nacre_core::rescan::pass::{Cause, State};
-use nacre_rescanner::{Ports, Rescanner};
-use nacre_testing::failing::{Failing, Plan, When};
+use nacre_rescanner::{Ports, Rescanner, Services};
+use nacre_testing::{
+    failing::{Failing, Plan, When},
+    memory_definitions::MemoryDefinitions,
+    memory_queue::MemoryQueue,
+    memory_records::MemoryRecords,
+    memory_topic::MemoryTopic,
+};
 
 use crate::{
     unreliable::{Dice, Unreliable},
     world::{At, World, affected, deliver, is_done},
 };
+
+/// The services of a world of which a table and a topic throttle.
+struct Disordered<'a>(PhantomData<&'a World>);
+
+impl<'a> Services for Disordered<'a> {
+    type Definitions = Failing<'a, MemoryDefinitions>;
+    type Records = Unreliable<'a, MemoryRecords>;
+    type Triggers = Unreliable<'a, MemoryTopic>;
+    type Queue = Failing<'a, MemoryQueue>;
+    type Clock = At;
+}
 
 /// Delivers what is in the queue in any order, some of it twice, until nothing is left; `between` happens before each delivery.
 async fn worked(world: &World, dice: &Dice, mut between: impl AsyncFnMut(usize)) {
@@ -24,7 +43,7 @@ async fn worked(world: &World, dice: &Dice, mut between: impl AsyncFnMut(usize))
         }
         // One call in some invocations is their last.
         let plan = Plan::new(dice.roll(60) as u64, When::After);
-        let ports = Ports {
+        let ports = Ports::<Disordered<'_>> {
             definitions: Failing { port: &world.definitions, plan: &plan },
             records: Unreliable { port: &world.records, dice },
             triggers: Unreliable { port: &world.topic, dice },
@@ -43,13 +62,13 @@ async fn worked(world: &World, dice: &Dice, mut between: impl AsyncFnMut(usize))
 async fn whatever_befalls_it_a_pass_asks_for_all_that_is_affected_and_for_nothing_else() {
     for seed in 0..100 {
         let (world, dice) = (World::changed(4).await, Dice::new(seed));
-        let id = world.begin(Cause::Announced).await.unwrap().id;
+        let id = world.start(Cause::Announced).await.unwrap().id;
         worked(&world, &dice, async |_| ()).await;
         let progress = world.progress(id).await;
         assert_eq!(world.asked(2), affected(), "seed {seed}");
-        let tally = progress.tally;
+        let stats = progress.stats;
         assert_eq!(progress.state, State::Finished, "seed {seed}");
-        assert_eq!((tally.examined, tally.published.delta.objects), (30, 10), "seed {seed}: nothing is counted twice");
+        assert_eq!((stats.examined, stats.requested.delta.objects), (30, 10), "seed {seed}: nothing is counted twice");
     }
 }
 
@@ -58,16 +77,16 @@ async fn a_newer_generation_midway_takes_over() {
     for seed in 0..100 {
         let (world, dice) = (World::changed(4).await, Dice::new(seed));
         world.record("of the third", 1, 5).await;
-        let elder = world.begin(Cause::Announced).await.unwrap().id;
+        let elder = world.start(Cause::Announced).await.unwrap().id;
         let midway = dice.roll(12);
         worked(&world, &dice, async |delivery| {
             if delivery == midway {
                 world.publish(3, &[1, 5]).await;
-                world.begin(Cause::Announced).await.unwrap();
+                world.start(Cause::Announced).await.unwrap();
             }
         })
         .await;
-        let newer = world.begin(Cause::Announced).await.unwrap().id;
+        let newer = world.start(Cause::Announced).await.unwrap().id;
         assert_eq!(newer.generation.0, 3);
         assert_eq!(world.progress(newer).await.state, State::Finished, "seed {seed}");
         let mut expected = affected();

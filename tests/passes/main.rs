@@ -3,8 +3,6 @@
 //! Each module is marked as a test, since clippy's allowances for tests reach nothing else.
 
 #[cfg(test)]
-mod begun;
-#[cfg(test)]
 mod budgets;
 #[cfg(test)]
 mod disorder;
@@ -16,6 +14,8 @@ mod kills;
 mod memory;
 #[cfg(test)]
 mod renewals;
+#[cfg(test)]
+mod started;
 #[cfg(test)]
 mod unreliable;
 #[cfg(test)]

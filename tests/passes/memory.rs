@@ -1,6 +1,6 @@
 //! A pass holds one page at a time, however many there are.
 
-use std::{fs, time::Instant};
+use std::{fs, marker::PhantomData, time::Instant};
 
 use nacre_core::{
     builder::record,
@@ -9,10 +9,25 @@ use nacre_core::{
     rescan::pass::Cause,
     scan_record::{RecordSummary, ScanRecord},
 };
-use nacre_rescanner::{Ports, Rescanner, segment::Limits};
-use nacre_testing::failing::{Failing, Plan};
+use nacre_rescanner::{Ports, Rescanner, Services, segment::Limits};
+use nacre_testing::{
+    failing::{Failing, Plan},
+    memory_definitions::MemoryDefinitions,
+    memory_queue::MemoryQueue,
+};
 
 use crate::world::{At, World};
+
+/// The services of a pass over a large table.
+struct Large<'a>(PhantomData<&'a World>);
+
+impl<'a> Services for Large<'a> {
+    type Definitions = Failing<'a, MemoryDefinitions>;
+    type Records = Endless;
+    type Triggers = Forgetful;
+    type Queue = Failing<'a, MemoryQueue>;
+    type Clock = At;
+}
 
 /// Pages of a thousand records, each of which is affected.
 struct Endless;
@@ -78,9 +93,9 @@ async fn memory_does_not_grow_with_pages() {
     }
     let world = World::new(1);
     world.publish(2, &[1]).await;
-    world.begin(Cause::Announced).await.unwrap();
+    world.start(Cause::Announced).await.unwrap();
     let plan = Plan::never();
-    let ports = Ports {
+    let ports = Ports::<Large<'_>> {
         definitions: Failing { port: &world.definitions, plan: &plan },
         records: Endless,
         triggers: Forgetful,

@@ -1,4 +1,4 @@
-//! Records of what does not change are renewed before what changed since theirs is forgotten.
+//! Records of what does not change are advanced before what changed since theirs is forgotten.
 
 use std::collections::BTreeMap;
 
@@ -22,13 +22,13 @@ async fn an_unaffected_record_is_renewed_halfway_to_being_forgotten_and_no_other
         world.record(key, generation, target).await;
     }
     world.publish(15 + half, &[1; 14 + MAX_STEPS / 2]).await;
-    let tally = world.pass(Cause::Announced).await.tally;
-    assert_eq!((tally.renewed, tally.unaffected[&Unaffected::NothingMatches]), (2, 3));
+    let stats = world.pass(Cause::Announced).await.stats;
+    assert_eq!((stats.advanced, stats.unaffected[&Unaffected::NothingMatches]), (2, 3));
     let generations: BTreeMap<String, u64> =
         world.records.records().into_iter().map(|record| (record.object.key, record.generation.0)).collect();
     let expected = [("affected", 1), ("halfway", 60), ("newest", 60), ("old", 60), ("younger", 16)];
     assert_eq!(generations, expected.map(|(key, generation)| (key.to_owned(), generation)).into());
-    assert_eq!(world.pass(Cause::ByHand).await.tally.renewed, 0);
+    assert_eq!(world.pass(Cause::Manual).await.stats.advanced, 0);
 }
 
 #[tokio::test]
@@ -43,8 +43,8 @@ async fn records_that_are_renewed_in_time_never_need_a_full_scan_for_their_age()
         world.publish(generation, &targets).await;
         // Not every generation has its pass.
         if generation % 7 == 0 {
-            let tally = world.pass(Cause::Announced).await.tally;
-            assert!(!tally.full.contains_key(&FullScan::DeltaNotKept), "generation {generation}: {tally:?}");
+            let stats = world.pass(Cause::Announced).await.stats;
+            assert!(!stats.full.contains_key(&FullScan::DeltaNotKept), "generation {generation}: {stats:?}");
         }
     }
     assert!(world.topic.messages().is_empty());

@@ -32,19 +32,19 @@ async fn every_pass_asks_for_what_was_never_reported() {
     let mut targets = vec![1];
     for generation in 2..60 {
         world.publish(generation, &targets).await;
-        let tally = world.pass(Cause::Announced).await.tally;
-        assert_eq!((tally.unreported, world.asked(generation).len()), (1, 1), "generation {generation}");
+        let stats = world.pass(Cause::Announced).await.stats;
+        assert_eq!((stats.unreported, world.asked(generation).len()), (1, 1), "generation {generation}");
         targets.push(1);
     }
     // The schedule's passes, too, without a new generation.
     world.now += TimeDelta::days(1);
     world.definitions.written = world.now;
-    assert_eq!(world.pass(Cause::Scheduled).await.tally.unreported, 1);
+    assert_eq!(world.pass(Cause::Scheduled).await.stats.unreported, 1);
     let reported = world.records.records().pop().unwrap();
     world.records.mark_reported(&reported).await.unwrap();
     world.publish(60, &targets).await;
-    let tally = world.pass(Cause::Announced).await.tally;
-    assert_eq!((tally.unreported, tally.published.messages), (0, 0), "{tally:?}");
+    let stats = world.pass(Cause::Announced).await.stats;
+    assert_eq!((stats.unreported, stats.requested.messages), (0, 0), "{stats:?}");
 }
 
 #[tokio::test]
@@ -63,8 +63,8 @@ async fn no_verdict_and_no_plan_leaves_a_record_unreported() {
         }
     }
     world.publish(3, &[1, 6]).await;
-    let tally = world.pass(Cause::Announced).await.tally;
-    assert_eq!((tally.examined, tally.unreported, world.asked(3).len()), (8, 8, 8), "{tally:?}");
+    let stats = world.pass(Cause::Announced).await.stats;
+    assert_eq!((stats.examined, stats.unreported, world.asked(3).len()), (8, 8, 8), "{stats:?}");
 }
 
 #[tokio::test]
@@ -72,8 +72,8 @@ async fn a_scan_under_way_is_left_its_hour() {
     let world = World::new(1);
     unreported(&world, "under way", 2, infected(), 59).await;
     world.publish(2, &[1]).await;
-    let tally = world.pass(Cause::Announced).await.tally;
-    assert_eq!((tally.up_to_date, tally.unreported, tally.published.messages), (1, 0, 0));
+    let stats = world.pass(Cause::Announced).await.stats;
+    assert_eq!((stats.up_to_date, stats.unreported, stats.requested.messages), (1, 0, 0));
 }
 
 /// They cost no read of an object, so they do not wait for their turn, nor take another's; a second reading asks for none again.
@@ -86,8 +86,8 @@ async fn no_budget_makes_what_is_unreported_wait() {
         world.record(&format!("affected/{n}"), 1, 1).await;
     }
     world.publish(2, &[1]).await;
-    let tally = world.pass(Cause::Announced).await.tally;
-    assert_eq!((tally.unreported, tally.published.total().objects, tally.carried.objects), (10, 3, 7));
+    let stats = world.pass(Cause::Announced).await.stats;
+    assert_eq!((stats.unreported, stats.requested.total().objects, stats.over_budget.objects), (10, 3, 7));
     assert_eq!(world.asked(2).len(), 13);
 }
 
@@ -106,9 +106,9 @@ async fn no_budget_makes_an_unreported_rescan_wait() {
             world.record(&format!("affected/{n}"), 1, 1).await;
         }
         world.publish(2, &[1]).await;
-        let tally = world.pass(Cause::Announced).await.tally;
+        let stats = world.pass(Cause::Announced).await.stats;
         assert_eq!(
-            (tally.published.full.objects, tally.published.total().objects, tally.carried.objects),
+            (stats.requested.full.objects, stats.requested.total().objects, stats.over_budget.objects),
             (full, 4, 7),
             "three by the budget, from pages before its own, and it"
         );

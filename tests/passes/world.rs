@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeSet,
+    marker::PhantomData,
     time::{Duration, Instant},
 };
 
@@ -21,9 +22,9 @@ use nacre_core::{
     scan_record::ScanRecord,
 };
 use nacre_rescanner::{
-    Handled, PassSettings, Ports, RescanError, Rescanner,
-    begin::{BeginError, Begun},
+    Handled, PassSettings, Ports, RescanError, Rescanner, Services,
     segment::Limits,
+    start::{StartError, Started},
 };
 use nacre_testing::{
     failing::{Failing, Plan},
@@ -34,7 +35,7 @@ use nacre_testing::{
 };
 use serde_json::json;
 
-/// When the first pass is begun.
+/// When the first pass is started.
 pub(crate) const START: &str = "2026-11-23T03:00:00Z";
 
 /// Pages of one message: three records each.
@@ -54,13 +55,18 @@ impl Clock for At {
 }
 
 /// An invocation's rescanner: nothing of it outlives the invocation.
-pub(crate) type Cold<'a> = Rescanner<
-    Failing<'a, MemoryDefinitions>,
-    Failing<'a, MemoryRecords>,
-    Failing<'a, MemoryTopic>,
-    Failing<'a, MemoryQueue>,
-    At,
->;
+pub(crate) type Cold<'a> = Rescanner<Fakes<'a>>;
+
+/// The services of a world, of whose calls one may fail.
+pub(crate) struct Fakes<'a>(PhantomData<&'a World>);
+
+impl<'a> Services for Fakes<'a> {
+    type Definitions = Failing<'a, MemoryDefinitions>;
+    type Records = Failing<'a, MemoryRecords>;
+    type Triggers = Failing<'a, MemoryTopic>;
+    type Queue = Failing<'a, MemoryQueue>;
+    type Clock = At;
+}
 
 pub(crate) struct World {
     pub(crate) definitions: MemoryDefinitions,
@@ -130,7 +136,7 @@ impl World {
 
     /// A rescanner that was just started, of whose calls one may fail.
     pub(crate) fn cold<'a>(&'a self, plan: &'a Plan) -> Cold<'a> {
-        let ports = Ports {
+        let ports = Ports::<Fakes<'_>> {
             definitions: Failing { port: &self.definitions, plan },
             records: Failing { port: &self.records, plan },
             triggers: Failing { port: &self.topic, plan },
@@ -141,8 +147,8 @@ impl World {
     }
 
     /// Begins a pass, or finds that there is no reason to.
-    pub(crate) async fn begin(&self, cause: Cause) -> Result<Begun, BeginError> {
-        self.cold(&Plan::never()).begin(cause).await
+    pub(crate) async fn start(&self, cause: Cause) -> Result<Started, StartError> {
+        self.cold(&Plan::never()).start(cause).await
     }
 
     /// Delivers one message of the queue; answers whether it is done with.
@@ -163,9 +169,9 @@ impl World {
         panic!("the pass has no end");
     }
 
-    /// A pass, begun and worked.
+    /// A pass, started and worked.
     pub(crate) async fn pass(&self, cause: Cause) -> Progress {
-        let id = self.begin(cause).await.unwrap().id;
+        let id = self.start(cause).await.unwrap().id;
         self.drain(&Plan::never()).await;
         self.progress(id).await
     }
@@ -204,16 +210,7 @@ pub(crate) fn affected() -> BTreeSet<String> {
 }
 
 /// Invokes a rescanner with one message of its queue.
-pub(crate) async fn deliver<Definitions, Records, Triggers, Queue>(
-    rescanner: &Rescanner<Definitions, Records, Triggers, Queue, At>,
-    body: &str,
-) -> Result<Handled, RescanError>
-where
-    Definitions: DefinitionsStore,
-    Records: nacre_core::port::RecordPages,
-    Triggers: nacre_core::port::Topic,
-    Queue: nacre_core::port::WorkQueue,
-{
+pub(crate) async fn deliver<S: Services>(rescanner: &Rescanner<S>, body: &str) -> Result<Handled, RescanError> {
     let limits = Limits { pages: PAGES, until: Instant::now() + Duration::from_mins(1) };
     let payload = json!({ "Records": [{ "eventSource": "aws:sqs", "messageId": "m", "body": body }] });
     Box::pin(rescanner.handle(&payload, limits)).await

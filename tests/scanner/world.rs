@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeMap,
+    marker::PhantomData,
     path::Path,
     time::{Duration, Instant},
 };
@@ -20,7 +21,7 @@ use nacre_core::{
     scan_record::{RecordSummary, ScanRecord},
     tag_policy::Tag,
 };
-use nacre_scanner::{Function, Handled, Ports, config::Config};
+use nacre_scanner::{Function, Handled, Ports, Services, config::Config};
 use nacre_stack::programs_directory;
 use nacre_testing::{
     failing::{Failing, Plan},
@@ -45,15 +46,20 @@ pub(crate) struct World {
     scratch: TempDir,
 }
 
+/// The services of a world's function.
+pub(crate) struct Fakes<'a>(PhantomData<&'a World>);
+
+impl<'a> Services for Fakes<'a> {
+    type Objects = Failing<'a, MemoryObjects>;
+    type Records = Failing<'a, MemoryRecords>;
+    type Topic = Failing<'a, MemoryTopic>;
+    type Bus = MemoryBus;
+    type Definitions = Failing<'a, GatedDefinitions>;
+    type Clock = SystemClock;
+}
+
 /// A scanner over a world.
-pub(crate) type Scanner<'a> = Function<
-    Failing<'a, MemoryObjects>,
-    Failing<'a, MemoryRecords>,
-    Failing<'a, MemoryTopic>,
-    MemoryBus,
-    Failing<'a, GatedDefinitions>,
-    SystemClock,
->;
+pub(crate) type Scanner<'a> = Function<Fakes<'a>>;
 
 impl World {
     pub(crate) fn new() -> Self {
@@ -97,7 +103,7 @@ impl World {
         settings.extend(more.iter().map(|(name, value)| (*name, (*value).to_owned())));
         let config = Config::from_vars(|name| settings.get(name).cloned()).unwrap();
         let plan = &self.plan;
-        let ports = Ports {
+        let ports = Ports::<Fakes<'_>> {
             objects: Failing { port: &self.objects, plan },
             records: Failing { port: &self.records, plan },
             results: Some(Failing { port: &self.results, plan }),

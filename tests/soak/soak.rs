@@ -149,7 +149,7 @@ async fn trouble(world: &World, queues: &Queues<'_>, objects: usize, dice: &mut 
 /// took, and how many dead letters were redriven.
 async fn heal(world: &World, queues: &Queues<'_>, patience: Duration) -> (u64, usize) {
     let pass = world.stack.rescan(patience).await.expect("a pass is made");
-    (pass.tally.published.total().objects, queues.quiet(patience).await)
+    (pass.stats.requested.total().objects, queues.quiet(patience).await)
 }
 
 /// Asks once more for what was given up on because its engines were killed. Returns how many dead letters were redriven.

@@ -12,9 +12,9 @@ use nacre_core::{
         manifest::EngineProof,
     },
     port::{DefinitionsStore, StoreError},
-    verdict::{Verdict, judge},
+    verdict::Verdict,
 };
-use nacre_engine_client::{EngineError, EnginePool, Examination, ExamineError, protocol::Limits};
+use nacre_engine_client::{EngineError, EnginePool, ExamineError, protocol::Limits};
 
 use crate::{
     clean_corpus::{documents, eicar_containers},
@@ -207,11 +207,8 @@ impl LoadedSet<'_> {
     async fn scan(&mut self, bytes: &[u8]) -> Result<Verdict, DatabaseTestError> {
         let write = async |path: &Path| fs::write(path, bytes);
         match self.pool.examine(self.definitions, write, Limits::default(), || SCAN_TIMEOUT).await {
-            Ok(Examination::Seen { report, unrar }) => Ok(judge(&report, bytes.len() as u64, unrar)),
-            // What cannot be scanned is no false positive, and no proof of finding EICAR either.
-            Ok(Examination::TimedOut | Examination::Died) => {
-                Ok(Verdict::Unscannable { reason: nacre_core::verdict::Reason::EngineDied })
-            }
+            // A file that cannot be scanned is no false positive, and no proof of finding EICAR either.
+            Ok(examination) => Ok(examination.verdict(bytes.len() as u64)),
             Err(ExamineError::Fetch(error)) => Err(DatabaseTestError::Disk(error)),
             Err(ExamineError::Engine(error)) => Err(DatabaseTestError::Engine(error)),
         }

@@ -14,12 +14,11 @@ use nacre_core::{
     },
     port::{Clock, DefinitionsStore, RecordPages, Segment, StoreError},
     rescan::{
-        changes::Changes,
         cost::{PassWork, cost},
-        pass::Tally,
-        plan::{Change, plan_in_pass},
+        pass::PassStats,
+        plan::Change,
+        planner::{Planned, RescanPlanner},
     },
-    scan_record::EngineVersion,
 };
 use serde_json::json;
 
@@ -57,24 +56,21 @@ pub(super) async fn run(arguments: &Arguments) -> Result<(), RescanError> {
     let sdk = sdk_config().await;
     let store = &arguments.bucket.store_by(&sdk);
     let manifest = Arc::new(manifest(store, arguments.to).await?);
-    let engine = EngineVersion {
-        version: manifest.engine.clamav_version.clone(),
-        functionality_level: manifest.engine.functionality_level,
-    };
     let records = arguments.table.records(&sdk);
     let (from, now) = (arguments.from.map(Generation), SystemClock.now());
     let segments = (0..SEGMENTS).map(|index| {
-        let changes = Changes::new(Arc::clone(&manifest), engine.clone());
-        plan_segment(&records, store, changes, Segment { index, total: SEGMENTS }, from, now)
+        let planner = RescanPlanner::new(Arc::clone(&manifest));
+        plan_segment(&records, store, planner, Segment { index, total: SEGMENTS }, from, now)
     });
-    let tallies: Vec<(Tally, u64)> = stream::iter(segments).buffer_unordered(SEGMENTS as usize).try_collect().await?;
-    let (mut tally, mut layers) = (Tally::default(), 0);
+    let tallies: Vec<(PassStats, u64)> =
+        stream::iter(segments).buffer_unordered(SEGMENTS as usize).try_collect().await?;
+    let (mut tally, mut layers) = (PassStats::default(), 0);
     for (part, of_part) in &tallies {
         tally.add(part);
         layers += of_part;
     }
     let counts = match from {
-        Some(from) => counts(store, &manifest, &engine, from).await?,
+        Some(from) => counts(store, &manifest, from).await?,
         None => BTreeMap::new(),
     };
     print_report(arguments.json, &manifest, &tally, layers, &counts)
@@ -100,19 +96,18 @@ async fn manifest(store: &impl DefinitionsStore, to: Option<u64>) -> Result<Mani
 async fn plan_segment(
     records: &DynamoRecords,
     store: &S3Definitions,
-    mut changes: Changes,
+    mut planner: RescanPlanner,
     segment: Segment,
     from: Option<Generation>,
     now: DateTime<Utc>,
-) -> Result<(Tally, u64), RescanError> {
-    let (mut tally, mut layers, mut cursor) = (Tally::default(), 0, None);
-    let to = changes.manifest().generation;
+) -> Result<(PassStats, u64), RescanError> {
+    let (mut tally, mut layers, mut cursor) = (PassStats::default(), 0, None);
     loop {
         let page = records.page(segment, cursor).await.map_err(RescanError::Records)?;
         for mut record in page.records {
             record.generation = from.unwrap_or(record.generation);
-            let change = changes.since(store, record.generation).await?;
-            tally.count(plan_in_pass(&record, to, changes.engine(), &change, now), record.size);
+            let Planned { plan, .. } = planner.plan_in_pass(store, &record, now).await?;
+            tally.count(plan, record.size);
             layers += record.view.and_then(|view| view.layers).map_or(0, |layers| layers.len() as u64);
         }
         tally.unreadable += page.unreadable;
@@ -127,11 +122,10 @@ async fn plan_segment(
 async fn counts(
     store: &S3Definitions,
     manifest: &Arc<Manifest>,
-    engine: &EngineVersion,
     from: Generation,
 ) -> Result<BTreeMap<String, (u64, u64)>, RescanError> {
-    let mut changes = Changes::new(Arc::clone(manifest), engine.clone());
-    Ok(match changes.since(store, from).await?.as_ref() {
+    let mut planner = RescanPlanner::new(Arc::clone(manifest));
+    Ok(match planner.change_since(store, from).await?.as_ref() {
         Change::Known(delta) => {
             delta.counts.iter().map(|(kind, changed)| (kind.clone(), (changed.added, changed.removed))).collect()
         }
@@ -142,7 +136,7 @@ async fn counts(
 fn print_report(
     as_json: bool,
     manifest: &Manifest,
-    tally: &Tally,
+    tally: &PassStats,
     layers: u64,
     counts: &BTreeMap<String, (u64, u64)>,
 ) -> Result<(), RescanError> {

@@ -5,13 +5,13 @@ use nacre_core::{
     port::DefinitionsStore,
     rescan::{
         cost::{PassWork, cost},
-        pass::{Amount, Pass, PassStoreError, Progress, State, Tally, is_cancelled, reports},
+        pass::{ObjectTotals, Pass, PassStats, PassStoreError, Progress, State, is_cancelled, reports},
         plan::{FullScan, Unaffected},
     },
 };
 use serde_json::{Value, json};
 
-/// Adds up what the segments report.
+/// Adds the segments' reports up.
 pub(super) async fn progress(store: &impl DefinitionsStore, pass: &Pass) -> Result<Progress, PassStoreError> {
     let reports = reports(store, pass.id).await?;
     Ok(pass.progress(&reports, is_cancelled(store, pass.id).await?))
@@ -19,77 +19,79 @@ pub(super) async fn progress(store: &impl DefinitionsStore, pass: &Pass) -> Resu
 
 /// One JSON object.
 pub(super) fn as_json(pass: &Pass, progress: &Progress) -> String {
-    let mut report = json!(pass);
-    let more = json!({ "state": progress.state, "segments_done": progress.done, "updated": progress.updated, "tally": progress.tally,
-        "dollars": dollars(&progress.tally) });
-    if let (Value::Object(report), Value::Object(more)) = (&mut report, more) {
-        report.extend(more);
+    let mut object = json!(pass);
+    let more = json!({ "state": progress.state, "segments_done": progress.done, "updated": progress.updated, "tally": progress.stats,
+        "dollars": dollars(&progress.stats) });
+    if let (Value::Object(object), Value::Object(more)) = (&mut object, more) {
+        object.extend(more);
     }
-    report.to_string()
+    object.to_string()
 }
 
 /// Some lines, one fact each.
 pub(super) fn in_words(pass: &Pass, progress: &Progress) -> String {
-    let state = match progress.state {
+    let described = match progress.state {
         State::Working => "under way",
         State::Finished => "finished",
         State::Overtaken => "overtaken by a newer generation",
         State::Cancelled => "cancelled",
     };
     let time = |at: chrono::DateTime<chrono::Utc>| at.to_rfc3339_opts(SecondsFormat::Secs, true);
-    let (done, all, tally) = (progress.done, pass.segments, &progress.tally);
+    let (done, segments, stats) = (progress.done, pass.segments, &progress.stats);
     let mut lines = vec![
         format!(
-            "generation {}, pass {}: {state}, {done} of {all} segments done",
+            "generation {}, pass {}: {described}, {done} of {segments} segments done",
             pass.id.generation.0, pass.id.attempt
         ),
-        format!("started {}, last report {}", time(pass.begun), time(progress.updated)),
-        format!("examined {}", tally.examined),
+        format!("started {}, last report {}", time(pass.started), time(progress.updated)),
+        format!("examined {}", stats.examined),
     ];
-    lines.extend(planned(tally));
-    let (requested, messages) = (tally.published, tally.published.messages);
-    let kinds = format!("delta {}, full {}", amount(requested.delta), amount(requested.full));
-    lines.push(format!("requested: {kinds}, in {messages} messages"));
-    for (what, of) in [("left to the next pass", tally.carried), ("still to be decided", tally.deferred)] {
+    lines.extend(planned(stats));
+    let (asked, messages) = (stats.requested, stats.requested.messages);
+    let kinds = format!("delta {}, full {}", amount(asked.delta), amount(asked.full));
+    lines.push(format!("rescans requested: {kinds}, in {messages} messages"));
+    for (what, of) in [("left to the next pass", stats.over_budget), ("still to be decided", stats.deferred)] {
         if of.objects > 0 {
             lines.push(format!("{what}: {}", amount(of)));
         }
     }
-    for (what, count) in [("renewed", tally.renewed), ("items that are not valid records", tally.unreadable)] {
+    for (what, count) in
+        [("generation advanced", stats.advanced), ("items that are not scan records", stats.unreadable)]
+    {
         if count > 0 {
             lines.push(format!("{what}: {count}"));
         }
     }
-    lines.push(format!("about ${:.4}", dollars(tally)));
+    lines.push(format!("about ${:.4}", dollars(stats)));
     lines.join("\n")
 }
 
-/// What it cost so far, by the model of docs/scale.md.
-fn dollars(tally: &Tally) -> f64 {
-    cost(PassWork::of_tally(tally)).total()
+/// The cost so far, by the model of docs/scale.md.
+fn dollars(stats: &PassStats) -> f64 {
+    cost(PassWork::of_stats(stats)).total()
 }
 
-/// What records need, a line for each plan and its reason.
-pub(super) fn planned(tally: &Tally) -> Vec<String> {
-    let mut lines = vec![format!("  up to date {}", tally.up_to_date)];
-    lines.extend(tally.unaffected.iter().map(|(why, count)| format!("  unaffected {count}: {}", unaffected(*why))));
-    lines.push(format!("  delta scans {}", amount(tally.delta)));
-    lines.extend(tally.full.iter().map(|(why, of)| format!("  full scans {}: {}", amount(*of), full(*why))));
-    if tally.unreported > 0 {
-        lines.push(format!("  unreported {}: tags and result are missing", tally.unreported));
+/// The plans of records, one line for each kind and reason.
+pub(super) fn planned(stats: &PassStats) -> Vec<String> {
+    let mut lines = vec![format!("  up to date {}", stats.up_to_date)];
+    lines.extend(stats.unaffected.iter().map(|(why, count)| format!("  unaffected {count}: {}", unaffected(*why))));
+    lines.push(format!("  delta scans {}", amount(stats.delta)));
+    lines.extend(stats.full.iter().map(|(why, of)| format!("  full scans {}: {}", amount(*of), full(*why))));
+    if stats.unreported > 0 {
+        lines.push(format!("  unreported {}: tags and result are missing", stats.unreported));
     }
     lines
 }
 
-fn amount(Amount { objects, bytes }: Amount) -> String {
+fn amount(ObjectTotals { objects, bytes }: ObjectTotals) -> String {
     format!("{objects} ({bytes} bytes)")
 }
 
 fn unaffected(why: Unaffected) -> &'static str {
     match why {
         Unaffected::NothingMatches => "nothing that was added can match them",
-        Unaffected::StillInfected => "a signature that matched them is unchanged",
-        Unaffected::Unseen => "not scanned, whatever the definitions",
+        Unaffected::StillInfected => "a signature that convicted them is unchanged",
+        Unaffected::NeverScanned => "never scanned: too large, archived, or encrypted with the owner's key",
     }
 }
 
@@ -97,12 +99,12 @@ fn full(why: FullScan) -> &'static str {
     match why {
         FullScan::UnknownRecord => "recorded by another version of Nacre",
         FullScan::Engine => "scanned by another engine",
-        FullScan::DeltaNotKept => "what changed since is no longer known",
-        FullScan::DeltaTooLarge => "more changed since than is worth a delta",
-        FullScan::Context => "how signatures work has changed",
-        FullScan::Trust => "whether a part of them is trusted has changed",
-        FullScan::Healing => "the signatures that matched them were removed",
-        FullScan::MayBeMadeGood => "the failure to scan them may have passed",
+        FullScan::DeltaNotKept => "a delta since their generation is not kept any more",
+        FullScan::DeltaTooLarge => "too much changed for a delta scan",
+        FullScan::Context => "a file that changes how signatures work was changed",
+        FullScan::Trust => "the trust in a part of them changed",
+        FullScan::SignatureRemoved => "the signatures that convicted them were removed or changed",
+        FullScan::RetryTransient => "the reason why they could not be scanned may have passed",
         FullScan::Unscannable => "not scannable, and something added may match",
     }
 }
@@ -121,25 +123,26 @@ mod tests {
     use super::*;
 
     fn example() -> (Pass, Progress) {
-        let (id, begun) = (PassId { generation: Generation(7), attempt: 2 }, DateTime::UNIX_EPOCH);
-        let (cause, budget) = (Cause::ByHand, Budget { objects: Some(10), bytes: None });
-        let pass = Pass { format: 1, id, cause, begun, segments: 20, budget, handed_out: true };
-        let mut tally = Tally { renewed: 3, carried: Amount { objects: 1, bytes: 9 }, ..Tally::default() };
+        let (id, started) = (PassId { generation: Generation(7), attempt: 2 }, DateTime::UNIX_EPOCH);
+        let (cause, budget) = (Cause::Manual, Budget { objects: Some(10), bytes: None });
+        let pass = Pass { format: 1, id, cause, started, segments: 20, budget, dispatched: true };
+        let mut stats =
+            PassStats { advanced: 3, over_budget: ObjectTotals { objects: 1, bytes: 9 }, ..PassStats::default() };
         for plan in [
             RescanPlan::UpToDate,
             RescanPlan::Unaffected(Unaffected::NothingMatches),
             RescanPlan::DeltaScan,
-            RescanPlan::FullScan(FullScan::Healing),
+            RescanPlan::FullScan(FullScan::SignatureRemoved),
         ] {
-            tally.count(plan, 9);
+            stats.count(plan, 9);
         }
-        tally.published.delta.count(9);
-        tally.published.messages = 1;
-        (pass, Progress { state: State::Working, done: 19, tally, updated: begun + TimeDelta::seconds(90) })
+        stats.requested.delta.count(9);
+        stats.requested.messages = 1;
+        (pass, Progress { state: State::Working, done: 19, stats, updated: started + TimeDelta::seconds(90) })
     }
 
     #[test]
-    fn a_pass_is_shown_one_fact_a_line() {
+    fn a_pass_has_one_fact_a_line() {
         let (pass, progress) = example();
         let expected = "\
 generation 7, pass 2: under way, 19 of 20 segments done
@@ -148,23 +151,20 @@ examined 4
   up to date 1
   unaffected 1: nothing that was added can match them
   delta scans 1 (9 bytes)
-  full scans 1 (9 bytes): the signatures that matched them were removed
-requested: delta 1 (9 bytes), full 0 (0 bytes), in 1 messages
+  full scans 1 (9 bytes): the signatures that convicted them were removed or changed
+rescans requested: delta 1 (9 bytes), full 0 (0 bytes), in 1 messages
 left to the next pass: 1 (9 bytes)
-renewed: 3
+generation advanced: 3
 about $0.0000";
         assert_eq!(in_words(&pass, &progress), expected);
     }
 
     #[test]
-    fn json_has_the_pass_and_its_tally() {
+    fn json_has_the_pass_and_its_statistics() {
         let (pass, progress) = example();
-        let report: Value = serde_json::from_str(&as_json(&pass, &progress)).unwrap();
-        assert_eq!(
-            (&report["generation"], &report["attempt"], &report["state"]),
-            (&json!(7), &json!(2), &json!("working"))
-        );
-        assert_eq!(report["tally"]["full"]["healing"]["objects"], 1);
-        assert_eq!(report["budget"]["objects"], 10);
+        let told: Value = serde_json::from_str(&as_json(&pass, &progress)).unwrap();
+        assert_eq!((&told["generation"], &told["attempt"], &told["state"]), (&json!(7), &json!(2), &json!("working")));
+        assert_eq!(told["tally"]["full"]["healing"]["objects"], 1);
+        assert_eq!(told["budget"]["objects"], 10);
     }
 }

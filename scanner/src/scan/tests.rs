@@ -9,6 +9,11 @@ use nacre_testing::{
     memory_topic::{MemoryBus, MemoryTopic},
 };
 
+use std::marker::PhantomData;
+
+use nacre_core::{generation::Generation, port::Clock, scan_record::EngineVersion};
+use nacre_testing::memory_definitions::MemoryDefinitions;
+
 use super::*;
 use crate::result_message::tests::everything;
 
@@ -27,13 +32,15 @@ impl Clock for Noon {
 struct Reader<'a> {
     objects: &'a MemoryObjects,
     generation: u64,
-    looks: u32,
+    scans: u32,
+    /// Whether records of this world are valid under its definitions.
+    unaffected: bool,
     meddle: Option<Box<dyn FnOnce() + 'a>>,
 }
 
 impl<'a> Reader<'a> {
     fn new(objects: &'a MemoryObjects, generation: u64) -> Self {
-        Self { objects, generation, looks: 0, meddle: None }
+        Self { objects, generation, scans: 0, unaffected: false, meddle: None }
     }
 
     fn meddling(objects: &'a MemoryObjects, meddle: impl FnOnce() + 'a) -> Self {
@@ -51,7 +58,7 @@ impl Inspector for Reader<'_> {
     }
 
     async fn inspect(&mut self, object: &ObjectId, head: &ObjectHead) -> Result<Inspection, ScanError> {
-        self.looks += 1;
+        self.scans += 1;
         let scratch = tempfile::tempdir().unwrap();
         let path = scratch.path().join("object");
         self.objects.download(object, head, &path).await.map_err(ScanError::Read)?;
@@ -64,8 +71,12 @@ impl Inspector for Reader<'_> {
         Ok(Inspection { verdict, targets: 1, layers: None, layer_count: 1 })
     }
 
-    async fn reinspect(&mut self, _record: &ScanRecord, _head: &ObjectHead) -> Result<Reinspection, ScanError> {
-        Ok(Reinspection::Everything)
+    async fn needs_scan(&mut self, _record: &ScanRecord, _head: &ObjectHead) -> Result<bool, ScanError> {
+        Ok(!self.unaffected)
+    }
+
+    async fn reinspect(&mut self, _record: &ScanRecord, _head: &ObjectHead) -> Result<Option<Inspection>, ScanError> {
+        Ok(None)
     }
 }
 
@@ -74,13 +85,49 @@ struct World {
     objects: MemoryObjects,
     records: MemoryRecords,
     results: MemoryTopic,
+    starts: MemoryTopic,
     bus: MemoryBus,
+    definitions: MemoryDefinitions,
     infected: InfectedSettings,
+}
+
+/// The services of a world, of whose calls one may fail, with a store of objects of the test's own.
+struct Fakes<'a, Objects>(PhantomData<&'a Objects>);
+
+impl<'a, Objects: ObjectStore> Services for Fakes<'a, Objects> {
+    type Objects = Failing<'a, Objects>;
+    type Records = Failing<'a, MemoryRecords>;
+    type Topic = Failing<'a, MemoryTopic>;
+    type Bus = Failing<'a, MemoryBus>;
+    type Definitions = Failing<'a, MemoryDefinitions>;
+    type Clock = Noon;
 }
 
 impl World {
     async fn scan(&self, object: &ObjectId, reader: &mut Reader<'_>) -> Result<Outcome, ScanError> {
-        scan(&self.objects, &self.records, &self.results, &self.bus, &self.infected, object, reader).await
+        self.scan_with(&self.objects, &Plan::never(), &upload(object), reader).await
+    }
+
+    /// Scans through another store of objects; the plan says which call fails.
+    async fn scan_with(
+        &self,
+        objects: &impl ObjectStore,
+        plan: &Plan,
+        request: &ScanRequest,
+        reader: &mut Reader<'_>,
+    ) -> Result<Outcome, ScanError> {
+        let ports = Ports::<Fakes<'_, _>> {
+            objects: Failing { port: objects, plan },
+            records: Failing { port: &self.records, plan },
+            results: Some(Failing { port: &self.results, plan }),
+            starts: Some(Failing { port: &self.starts, plan }),
+            rescans: None,
+            bus: Some(Failing { port: &self.bus, plan }),
+            definitions: Failing { port: &self.definitions, plan },
+            clock: Noon,
+        };
+        let (tags, results) = (&TagNames::default(), &everything());
+        Scanner { ports: &ports, tags, results, infected: &self.infected }.scan(request, reader).await
     }
 
     async fn status(&self, object: &ObjectId) -> Option<String> {
@@ -89,21 +136,8 @@ impl World {
     }
 }
 
-async fn scan(
-    objects: &impl ObjectStore,
-    records: &impl RecordStore,
-    results: &impl Topic,
-    bus: &impl EventBus,
-    infected: &InfectedSettings,
-    object: &ObjectId,
-    reader: &mut Reader<'_>,
-) -> Result<Outcome, ScanError> {
-    let names = TagNames::default();
-    let settings = &everything();
-    let reports = Reports { results: Some(results), starts: None, bus: Some(bus), names: &names, settings };
-    let scanner = Scanner { objects, records, reports, clock: &Noon, names: &names, infected };
-    let request = ScanRequest { object: object.clone(), sequencer: None, cause: Cause::Upload };
-    scanner.scan(&request, reader).await
+fn upload(object: &ObjectId) -> ScanRequest {
+    ScanRequest { object: object.clone(), sequencer: None, cause: Cause::Upload }
 }
 
 #[tokio::test]
@@ -114,13 +148,8 @@ async fn a_failure_anywhere_converges_at_the_next_delivery() {
                 let world = World::default();
                 let object = world.objects.put(bucket, "key", "evil");
                 let plan = &Plan::new(nth, when);
-                let objects = Failing { port: &world.objects, plan };
-                let records = Failing { port: &world.records, plan };
-                let results = Failing { port: &world.results, plan };
                 let mut reader = Reader::new(&world.objects, 1);
-                let bus = Failing { port: &world.bus, plan };
-                let infected = &world.infected;
-                let first = scan(&objects, &records, &results, &bus, infected, &object, &mut reader).await;
+                let first = world.scan_with(&world.objects, plan, &upload(&object), &mut reader).await;
                 let reached = plan.was_reached();
                 assert_eq!(first.is_err(), reached, "{bucket} {when:?} {nth}");
                 world.scan(&object, &mut reader).await.unwrap();
@@ -146,7 +175,7 @@ async fn twice_the_same_message_is_one_scans_effect() {
     let evil = Verdict::Infected { signatures: vec!["Test.Evil".into()] };
     assert_eq!(world.scan(&object, &mut reader).await.unwrap(), Outcome::Scanned(evil.clone()));
     assert_eq!(world.scan(&object, &mut reader).await.unwrap(), Outcome::AlreadyScanned(evil));
-    assert_eq!((reader.looks, world.results.messages().len()), (1, 1));
+    assert_eq!((reader.scans, world.results.messages().len()), (1, 1));
 }
 
 #[tokio::test]
@@ -158,7 +187,7 @@ async fn a_duplicate_puts_back_tags_that_were_lost() {
     world.objects.put_tags(&object, &[Tag::new("av-status", "CLEAN")]).await.unwrap();
     world.scan(&object, &mut reader).await.unwrap();
     assert_eq!(world.status(&object).await.as_deref(), Some("INFECTED"));
-    assert_eq!((reader.looks, world.results.messages().len()), (1, 1));
+    assert_eq!((reader.scans, world.results.messages().len()), (1, 1));
 }
 
 #[tokio::test]
@@ -183,10 +212,10 @@ async fn an_object_overwritten_while_it_is_scanned_never_keeps_the_old_verdict()
 #[tokio::test]
 async fn a_named_version_is_scanned_and_tagged_whatever_came_after_it() {
     let world = World::default();
-    let elder = world.objects.put("versioned", "key", "evil");
+    let older = world.objects.put("versioned", "key", "evil");
     let latest = world.objects.put("versioned", "key", "good");
-    world.scan(&elder, &mut Reader::new(&world.objects, 1)).await.unwrap();
-    assert_eq!(world.status(&elder).await.as_deref(), Some("INFECTED"));
+    world.scan(&older, &mut Reader::new(&world.objects, 1)).await.unwrap();
+    assert_eq!(world.status(&older).await.as_deref(), Some("INFECTED"));
     assert_eq!(world.status(&latest).await, None);
 }
 
@@ -215,7 +244,7 @@ async fn newer_definitions_scan_again_and_older_ones_never_undo_them() {
     assert!(matches!(world.scan(&object, &mut late).await.unwrap(), Outcome::AlreadyScanned(_)));
     let mut newer = Reader::new(&world.objects, 3);
     assert!(matches!(world.scan(&object, &mut newer).await.unwrap(), Outcome::Scanned(_)));
-    assert_eq!((late.looks, newer.looks), (0, 1));
+    assert_eq!((late.scans, newer.scans), (0, 1));
 }
 
 #[tokio::test]
@@ -240,13 +269,9 @@ async fn foreign_tags_survive_and_an_infected_object_without_room_is_not_let_pas
 
 /// The same request at another place in S3's order.
 async fn scan_event(world: &World, object: &ObjectId, sequencer: &str, reader: &mut Reader<'_>) -> Outcome {
-    let names = TagNames::default();
-    let (objects, records, results) = (&world.objects, &world.records, Some(&world.results));
-    let (bus, infected, settings): (Option<&MemoryBus>, _, _) = (None, &InfectedSettings::default(), &everything());
-    let reports = Reports { results, starts: None, bus, names: &names, settings };
-    let scanner = Scanner { objects, records, reports, clock: &Noon, names: &names, infected };
     let sequencer = nacre_core::object::Sequencer::try_from(sequencer.to_owned()).ok();
-    scanner.scan(&ScanRequest { object: object.clone(), sequencer, cause: Cause::Upload }, reader).await.unwrap()
+    let request = ScanRequest { sequencer, ..upload(object) };
+    world.scan_with(&world.objects, &Plan::never(), &request, reader).await.unwrap()
 }
 
 #[tokio::test]
@@ -258,7 +283,7 @@ async fn a_later_upload_of_the_same_etag_is_scanned_for_itself() {
     assert!(matches!(scan_event(&world, &object, "1", &mut reader).await, Outcome::AlreadyScanned(_)));
     assert!(matches!(scan_event(&world, &object, "2", &mut reader).await, Outcome::Scanned(_)));
     assert!(matches!(scan_event(&world, &object, "1", &mut reader).await, Outcome::AlreadyScanned(_)));
-    assert_eq!(reader.looks, 2);
+    assert_eq!(reader.scans, 2);
 }
 
 /// A store that refuses to tell anything of its objects but their tags.
@@ -300,8 +325,8 @@ async fn an_object_of_which_nothing_can_be_told_never_keeps_its_uploaders_verdic
     let object = world.objects.put("plain", "key", "evil");
     world.objects.put_tags(&object, &[Tag::new("av-status", "CLEAN")]).await.unwrap();
     let mut reader = Reader::new(&world.objects, 1);
-    let World { objects, records, results, bus, infected } = &world;
-    let outcome = scan(&Sealed(objects), records, results, bus, infected, &object, &mut reader).await.unwrap();
+    let sealed = Sealed(&world.objects);
+    let outcome = world.scan_with(&sealed, &Plan::never(), &upload(&object), &mut reader).await.unwrap();
     assert_eq!(outcome, Outcome::Scanned(Verdict::Unscannable { reason: Reason::CustomerKey }));
     assert_eq!(world.status(&object).await.as_deref(), Some("UNSCANNABLE"));
 }
@@ -310,22 +335,27 @@ async fn an_object_of_which_nothing_can_be_told_never_keeps_its_uploaders_verdic
 async fn a_scan_that_begins_is_told_and_one_that_is_answered_by_a_record_is_not() {
     let world = World::default();
     let object = world.objects.put("plain", "key", "good");
-    let (starts, names, settings) = (MemoryTopic::default(), TagNames::default(), everything());
-    let reports = || Reports {
-        results: Some(&world.results),
-        starts: Some(&starts),
-        bus: Some(&world.bus),
-        names: &names,
-        settings: &settings,
-    };
     let mut reader = Reader::new(&world.objects, 1);
     for _ in 0..2 {
-        let World { objects, records, infected, .. } = &world;
-        let scanner = Scanner { objects, records, reports: reports(), clock: &Noon, names: &names, infected };
-        let request = ScanRequest { object: object.clone(), sequencer: None, cause: Cause::Upload };
-        scanner.scan(&request, &mut reader).await.unwrap();
+        world.scan(&object, &mut reader).await.unwrap();
     }
-    assert_eq!((starts.messages().len(), world.results.messages().len(), world.bus.events().len()), (1, 1, 1));
+    assert_eq!((world.starts.messages().len(), world.results.messages().len(), world.bus.events().len()), (1, 1, 1));
+}
+
+/// A rescan of which the record turns out to be valid scans nothing, and reports no start.
+#[tokio::test]
+async fn a_rescan_that_its_record_answers_reports_no_start() {
+    let world = World::default();
+    let object = world.objects.put("plain", "key", "good");
+    world.scan(&object, &mut Reader::new(&world.objects, 1)).await.unwrap();
+    let request = ScanRequest { cause: Cause::Definitions(Generation(2)), ..upload(&object) };
+    let mut newer = Reader { unaffected: true, ..Reader::new(&world.objects, 2) };
+    let outcome = world.scan_with(&world.objects, &Plan::never(), &request, &mut newer).await.unwrap();
+    assert_eq!(outcome, Outcome::AlreadyScanned(Verdict::Clean));
+    assert_eq!((newer.scans, world.starts.messages().len()), (0, 1));
+    newer.unaffected = false;
+    world.scan_with(&world.objects, &Plan::never(), &request, &mut newer).await.unwrap();
+    assert_eq!((newer.scans, world.starts.messages().len()), (1, 2));
 }
 
 #[tokio::test]

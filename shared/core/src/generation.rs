@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 pub mod engine_form;
+pub mod follower;
 pub mod history;
 pub mod manifest;
 pub mod published;

@@ -1,9 +1,9 @@
 //! Rescans: what changed between two generations, what a record needs, how a pass over all records is worked, and what it costs.
 
-pub mod changes;
 pub mod conclude;
 pub mod cost;
 pub mod delta_summary;
 pub mod pass;
 pub mod plan;
+pub mod planner;
 pub mod trigger;

@@ -5,7 +5,7 @@ use nacre_engine_protocol::Report;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    generation::Generation,
+    generation::{Generation, manifest::EngineProof},
     object::{ObjectId, Sequencer},
     verdict::{Reason, Verdict},
 };
@@ -63,6 +63,12 @@ pub struct EngineVersion {
     pub version: String,
     /// Its functionality level, which decides the signatures that it loads.
     pub functionality_level: u32,
+}
+
+impl From<&EngineProof> for EngineVersion {
+    fn from(proof: &EngineProof) -> Self {
+        Self { version: proof.clamav_version.clone(), functionality_level: proof.functionality_level }
+    }
 }
 
 impl ScanRecord {

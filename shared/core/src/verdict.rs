@@ -29,6 +29,11 @@ pub enum Verdict {
 }
 
 impl Verdict {
+    /// Whether signatures matched.
+    pub fn is_infected(&self) -> bool {
+        matches!(self, Self::Infected { .. })
+    }
+
     /// The verdict's stable name.
     pub fn name(&self) -> &'static str {
         match self {

@@ -13,6 +13,7 @@ use std::{
     time::Duration,
 };
 
+use nacre_core::verdict::{Reason, Verdict, judge};
 use tokio::sync::Mutex;
 
 use crate::{
@@ -64,6 +65,17 @@ pub enum Examination {
     TimedOut,
     /// Every attempt ended with the death of a worker or an engine.
     Died,
+}
+
+impl Examination {
+    /// The verdict on a file of `size` bytes.
+    pub fn verdict(&self, size: u64) -> Verdict {
+        match self {
+            Self::Seen { report, unrar } => judge(report, size, *unrar),
+            Self::TimedOut => Verdict::Unscannable { reason: Reason::TimeLimit },
+            Self::Died => Verdict::Unscannable { reason: Reason::EngineDied },
+        }
+    }
 }
 
 /// Why a file could not be examined; says nothing about the file.

@@ -72,7 +72,7 @@ impl Broken {
             Self::NothingForAll => {
                 let mut change = change.clone();
                 if let Change::Known(known) = &mut change {
-                    known.any = false;
+                    known.matches_any = false;
                 }
                 check.plan(record, &change)
             }
@@ -91,7 +91,7 @@ fn is_delta(plan: RescanPlan) -> bool {
 }
 
 fn is_healing(plan: RescanPlan) -> bool {
-    plan == RescanPlan::FullScan(FullScan::Healing)
+    plan == RescanPlan::FullScan(FullScan::SignatureRemoved)
 }
 
 fn is_trust(plan: RescanPlan) -> bool {

@@ -54,13 +54,13 @@ async fn an_infected_object_without_tags_is_asked_for_again() {
             tags = (0..10).map(|n| Tag::new(format!("theirs-{n}"), "x")).collect();
         }
         world.objects.put_tags(&object, &tags).await.unwrap();
-        let World { objects, records, results, bus, infected } = &world;
+        let objects = &world.objects;
         for _ in 0..5 {
             let mut reader = Reader::new(objects, 1);
             let failed = if full {
                 world.scan(&object, &mut reader).await
             } else {
-                scan(&NoTagging(objects), records, results, bus, infected, &object, &mut reader).await
+                world.scan_with(&NoTagging(objects), &Plan::never(), &upload(&object), &mut reader).await
             };
             assert!(failed.is_err(), "{failed:?}");
         }
@@ -69,7 +69,7 @@ async fn an_infected_object_without_tags_is_asked_for_again() {
         let mut reader = Reader::new(objects, 1);
         world.scan(&object, &mut reader).await.unwrap();
         assert_eq!(world.status(&object).await.as_deref(), Some("INFECTED"));
-        assert_eq!((reader.looks, world.results.messages().len()), (0, 1), "settled by the record, published once");
+        assert_eq!((reader.scans, world.results.messages().len()), (0, 1), "settled by the record, published once");
         assert_eq!(planned_later(&world), RescanPlan::UpToDate);
     }
 }
@@ -85,10 +85,10 @@ async fn what_was_not_contained_is_asked_for_again() {
         let world = World { infected: world.infected.clone(), ..World::default() };
         let object = world.objects.put("versioned", "key", "evil");
         let plan = &Plan::new(nth, When::Before);
-        let objects = Failing { port: &world.objects, plan };
+        // Only the calls to the objects fail.
+        let (objects, never) = (Failing { port: &world.objects, plan }, Plan::never());
         let mut reader = Reader::new(&world.objects, 1);
-        let World { records, results, bus, infected, .. } = &world;
-        if scan(&objects, records, results, bus, infected, &object, &mut reader).await.is_ok() {
+        if world.scan_with(&objects, &never, &upload(&object), &mut reader).await.is_ok() {
             break;
         }
         if world.objects.head(&object).await.is_ok() && !world.records.records().is_empty() {
@@ -110,19 +110,16 @@ async fn an_infected_object_that_cannot_be_read_stays_infected() {
     let record = ScanRecord { reported: false, published: false, ..world.records.records().pop().unwrap() };
     world.records.remove(&object, None).await.unwrap();
     world.records.save(&record).await.unwrap();
-    let (results, names, settings) = (MemoryTopic::default(), TagNames::default(), everything());
-    let reports =
-        Reports { results: Some(&results), starts: None, bus: Some(&world.bus), names: &names, settings: &settings };
+    let world = World { results: MemoryTopic::default(), ..world };
     let sealed = Sealed(&world.objects);
-    let (records, infected) = (&world.records, &world.infected);
-    let scanner = Scanner { objects: &sealed, records, reports, clock: &Noon, names: &names, infected };
     for generation in [1, 2] {
         let cause = Cause::Definitions(Generation(generation));
-        let request = ScanRequest { object: object.clone(), sequencer: None, cause };
-        let outcome = scanner.scan(&request, &mut Reader::new(&world.objects, generation)).await.unwrap();
+        let request = ScanRequest { cause, ..upload(&object) };
+        let mut reader = Reader::new(&world.objects, generation);
+        let outcome = world.scan_with(&sealed, &Plan::never(), &request, &mut reader).await.unwrap();
         assert_eq!(outcome, Outcome::AlreadyScanned(record.verdict.clone()));
         assert_eq!(world.status(&object).await.as_deref(), Some("INFECTED"));
-        assert_eq!(results.messages().len(), 1, "published once");
+        assert_eq!(world.results.messages().len(), 1, "published once");
         assert!(world.records.records()[0].reported);
     }
 }

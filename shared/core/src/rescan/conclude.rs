@@ -1,4 +1,4 @@
-//! An incremental rescan: what a delta engine loads, and what its report and the record come to together. Pure.
+//! A delta scan: the files that its engine loads, and the verdict by its report and the record. Pure.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,11 +14,11 @@ use crate::{
     verdict::{Verdict, judge},
 };
 
-/// What libclamav adds to the names of signatures that are not from a signed database.
+/// Suffix of libclamav's names for signatures that are not from a signed database.
 const UNOFFICIAL: &str = ".UNOFFICIAL";
 
-/// The files that a delta engine loads, by name: what the delta added, and the whole context of the newer set, of which these are
-/// the files. Containers with bytecode are not among them: they are loaded as they are.
+/// Returns the files that a delta engine loads, by name: the lines that the delta added, and the whole context of the newer set, whose
+/// files `newer` has. Containers with bytecode are not among them: they are loaded unchanged.
 pub fn delta_files<'a>(delta: &Delta, newer: impl IntoIterator<Item = SignatureFile<'a>>) -> BTreeMap<String, Vec<u8>> {
     let rules_changed = delta.lines().any(|(line, _)| Kind::of(&format!("x.{}", line.extension)) == Kind::Yara);
     let mut files = delta.added_files();
@@ -43,20 +43,20 @@ fn free_name(files: &BTreeMap<String, Vec<u8>>, name: &str) -> String {
     names.into_iter().find(|name| !files.contains_key(name)).unwrap_or_else(|| name.to_owned())
 }
 
-/// Names of added signatures as a full engine tells them.
+/// Names of added signatures as a full engine reports them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AddedNames {
-    /// Those that a full engine loads from signed databases, and a delta engine from loose files.
+    /// Signatures that a full engine loads from signed databases, and a delta engine from loose files.
     signed: BTreeSet<String>,
 }
 
 impl AddedNames {
-    /// The names of a delta's signatures; `signed_by_clamav` tells whether a full engine loads databases as ClamAV signed them.
+    /// The names of a delta's signatures; `signed_by_clamav` says whether a full engine loads databases with ClamAV's own signature.
     pub fn of(delta: &Delta, signed_by_clamav: bool) -> Self {
         Self { signed: if signed_by_clamav { delta.added_official_names() } else { BTreeSet::new() } }
     }
 
-    fn told(&self, alert: &str) -> String {
+    fn full_engine_name(&self, alert: &str) -> String {
         match alert.strip_suffix(UNOFFICIAL).filter(|name| self.signed.contains(*name)) {
             Some(name) => name.to_owned(),
             None => alert.to_owned(),
@@ -64,24 +64,24 @@ impl AddedNames {
     }
 }
 
-/// What the record of a clean object, and a delta engine's report on the same bytes, come to together; `None` when only a scan with
-/// everything can tell.
+/// Returns the verdict by the record of a clean object and a delta engine's report on the same bytes; `None` when only a full scan
+/// can decide.
 pub fn conclude(record: &ScanRecord, report: &Report, unrar: bool, names: &AddedNames) -> Option<Verdict> {
     if record.verdict != Verdict::Clean {
         return None;
     }
     match judge(report, record.size, unrar) {
         Verdict::Infected { signatures } => {
-            let told: BTreeSet<String> = signatures.iter().map(|alert| names.told(alert)).collect();
-            Some(Verdict::Infected { signatures: told.into_iter().collect() })
+            let names: BTreeSet<String> = signatures.iter().map(|alert| names.full_engine_name(alert)).collect();
+            Some(Verdict::Infected { signatures: names.into_iter().collect() })
         }
-        // The record vouches for what it looked at: that must be what the newer engine looked at.
-        Verdict::Clean if saw_the_same(record, report) => Some(Verdict::Clean),
+        // The record answers for the layers that it names: the newer engine must have seen the same.
+        Verdict::Clean if has_same_layers(record, report) => Some(Verdict::Clean),
         _ => None,
     }
 }
 
-fn saw_the_same(record: &ScanRecord, report: &Report) -> bool {
+fn has_same_layers(record: &ScanRecord, report: &Report) -> bool {
     let layers = recorded_layers(report);
     record.targets == report.targets && record.layer_count == report.layer_count && record.layers == layers
 }
@@ -134,19 +134,19 @@ mod tests {
     }
 
     #[test]
-    fn names_are_told_as_a_full_engine_tells_them() {
+    fn names_are_those_of_a_full_engine() {
         let delta = Delta::between(&[], &[file(true, "daily.ndb", "A:0:*:00\n"), file(false, "own.ndb", "B:0:*:00\n")]);
         let (record, report) = seen(&["A.UNOFFICIAL", "B.UNOFFICIAL"]);
-        let told = |signed| match conclude(&record, &report, false, &AddedNames::of(&delta, signed)) {
+        let names_of = |signed| match conclude(&record, &report, false, &AddedNames::of(&delta, signed)) {
             Some(Verdict::Infected { signatures }) => signatures,
             other => panic!("{other:?}"),
         };
-        assert_eq!(told(true), ["A", "B.UNOFFICIAL"]);
-        assert_eq!(told(false), ["A.UNOFFICIAL", "B.UNOFFICIAL"]);
+        assert_eq!(names_of(true), ["A", "B.UNOFFICIAL"]);
+        assert_eq!(names_of(false), ["A.UNOFFICIAL", "B.UNOFFICIAL"]);
     }
 
     #[test]
-    fn clean_needs_a_record_of_the_same_sight() {
+    fn clean_needs_a_record_of_the_same_layers() {
         let names = AddedNames::default();
         let (known, report) = seen(&[]);
         assert_eq!(conclude(&known, &report, false, &names), Some(Verdict::Clean));

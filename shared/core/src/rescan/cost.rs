@@ -1,10 +1,10 @@
-//! What passes cost and how long they take, by a model whose inputs are told with it. Pure.
+//! What passes cost and how long they take, by a model whose inputs are reported with it. Pure.
 //!
 //! Prices are those of us-east-1, on demand, without any free tier, as AWS's pricing pages had them in 2025.
 
 use serde::Serialize;
 
-use crate::rescan::pass::{MAX_SEGMENTS, Published, Tally};
+use crate::rescan::pass::{MAX_SEGMENTS, PassStats, Requested};
 
 /// Dollars for a million read request units of DynamoDB: one for 4 KiB read with strong consistency, two of these without.
 const DYNAMODB_READS: f64 = 0.125;
@@ -25,7 +25,7 @@ const LAMBDA_REQUESTS: f64 = 0.20;
 const TABLE_READS_PER_SECOND: f64 = 40_000.0;
 
 /// Bytes of a record of two or three layers.
-const MIDDLING_RECORD_BYTES: u64 = 600;
+const TYPICAL_RECORD_BYTES: u64 = 600;
 
 /// What a pass does.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
@@ -36,13 +36,14 @@ pub struct PassWork {
     pub record_bytes: u64,
     /// Records that the rescanner reads in a second, of one segment.
     pub records_per_second: f64,
-    /// Records that are renewed without a scan.
-    pub renewed: u64,
-    /// Objects that are looked at for what was added.
+    /// Unaffected records whose generation is advanced.
+    #[serde(rename = "renewed")]
+    pub advanced: u64,
+    /// Objects of delta scans.
     pub delta_objects: u64,
     /// Seconds for one of them.
     pub delta_seconds: f64,
-    /// Objects that are scanned with everything.
+    /// Objects of full scans.
     pub full_objects: u64,
     /// Seconds for one of them.
     pub full_seconds: f64,
@@ -51,14 +52,14 @@ pub struct PassWork {
 }
 
 impl PassWork {
-    /// A pass over so many records that asks for nothing, at rates that are assumed where none was measured: pages of 1 MiB in
+    /// A pass over so many records that requests nothing, at rates that are assumed where none was measured: pages of 1 MiB in
     /// about 80 ms, and scans as slow as waiting for S3 makes them.
     pub fn of(records: u64, record_bytes: u64) -> Self {
         Self {
             records,
             record_bytes,
             records_per_second: 20_000.0,
-            renewed: 0,
+            advanced: 0,
             delta_objects: 0,
             delta_seconds: 0.03,
             full_objects: 0,
@@ -67,11 +68,11 @@ impl PassWork {
         }
     }
 
-    /// What a pass did so far, as its tally tells. Of the records' size it says nothing; they are taken for middling.
-    pub fn of_tally(tally: &Tally) -> Self {
-        let Published { delta, full, .. } = tally.published;
-        let work = Self::of(tally.examined, MIDDLING_RECORD_BYTES);
-        Self { renewed: tally.renewed, delta_objects: delta.objects, full_objects: full.objects, ..work }
+    /// The work that a pass's statistics show. They do not have the records' size, for which a typical one is assumed.
+    pub fn of_stats(stats: &PassStats) -> Self {
+        let Requested { delta, full, .. } = stats.requested;
+        let work = Self::of(stats.examined, TYPICAL_RECORD_BYTES);
+        Self { advanced: stats.advanced, delta_objects: delta.objects, full_objects: full.objects, ..work }
     }
 
     /// Read request units: a page is charged by its bytes, eventually consistent, half a unit for 4 KiB.
@@ -80,7 +81,7 @@ impl PassWork {
         self.records as f64 * self.record_bytes as f64 / 4096.0 / 2.0
     }
 
-    /// Messages by which objects are asked for.
+    /// Messages of rescan triggers.
     #[expect(clippy::cast_precision_loss, reason = "a model")]
     pub fn messages(&self) -> f64 {
         (self.delta_objects as f64 + self.full_objects as f64) / self.objects_per_message.max(1.0)
@@ -97,20 +98,22 @@ const FULL_GIB: f64 = 3.0;
 pub struct PassCost {
     /// Reading the records, by the service that keeps them and the function that reads them.
     pub reading: f64,
-    /// Writing those that are renewed.
-    pub renewing: f64,
-    /// Asking for objects.
-    pub asking: f64,
-    /// Looking for what was added: requests and the small function.
+    /// Advancing the generation of unaffected records.
+    #[serde(rename = "renewing")]
+    pub advancing: f64,
+    /// Publishing rescan triggers.
+    #[serde(rename = "asking")]
+    pub requesting: f64,
+    /// Delta scans: requests and the small function.
     pub delta: f64,
-    /// Scanning with everything: requests and the large function.
+    /// Full scans: requests and the large function.
     pub full: f64,
 }
 
 impl PassCost {
     /// All of it.
     pub fn total(&self) -> f64 {
-        self.reading + self.renewing + self.asking + self.delta + self.full
+        self.reading + self.advancing + self.requesting + self.delta + self.full
     }
 }
 
@@ -127,8 +130,8 @@ pub fn cost(work: PassWork) -> PassCost {
     let units_of_a_record = work.record_bytes.div_ceil(1024) as f64;
     PassCost {
         reading: work.read_units() * DYNAMODB_READS / million + reader_seconds * RESCANNER_GIB * LAMBDA_GIB_SECOND,
-        renewing: work.renewed as f64 * units_of_a_record * DYNAMODB_WRITES / million,
-        asking: work.messages() * (SNS_PUBLISHES + 3.0 * SQS_REQUESTS) / million,
+        advancing: work.advanced as f64 * units_of_a_record * DYNAMODB_WRITES / million,
+        requesting: work.messages() * (SNS_PUBLISHES + 3.0 * SQS_REQUESTS) / million,
         delta: scans(work.delta_objects, work.delta_seconds, DELTA_GIB),
         full: scans(work.full_objects, work.full_seconds, FULL_GIB),
     }
@@ -148,9 +151,9 @@ pub struct Concurrency {
 pub struct PassTime {
     /// Reading the records.
     pub reading: f64,
-    /// Looking for what was added.
+    /// Delta scans.
     pub delta: f64,
-    /// Scanning with everything.
+    /// Full scans.
     pub full: f64,
 }
 
@@ -181,25 +184,25 @@ mod tests {
     #[test]
     fn a_pass_that_concerns_nothing_costs_its_reading_alone() {
         let cost = cost(PassWork::of(1_000_000, 600));
-        assert_eq!((cost.asking, cost.delta, cost.full), (0.0, 0.0, 0.0));
+        assert_eq!((cost.requesting, cost.delta, cost.full), (0.0, 0.0, 0.0));
         assert!((0.005..0.02).contains(&cost.total()), "{cost:?}");
     }
 
     #[test]
-    fn looking_at_everything_costs_far_more_than_at_a_hundredth() {
+    fn full_scans_of_all_cost_far_more_than_delta_scans_of_a_hundredth() {
         let everything = cost(PassWork { full_objects: 1_000_000, ..PassWork::of(1_000_000, 600) }).total();
         let hundredth = cost(PassWork { delta_objects: 10_000, ..PassWork::of(1_000_000, 600) }).total();
         assert!(everything > 50.0 * hundredth, "{everything} {hundredth}");
     }
 
     #[test]
-    fn a_tally_costs_what_it_asked_for_not_what_it_left() {
-        let mut tally = Tally { examined: 1_000_000, ..Tally::default() };
-        tally.carried.objects = 500;
-        assert_eq!(cost(PassWork::of_tally(&tally)), cost(PassWork::of(1_000_000, 600)));
-        (tally.published.delta.objects, tally.published.full.objects, tally.renewed) = (10, 1, 7);
-        let asked = cost(PassWork::of_tally(&tally));
-        assert!(asked.delta > 0.0 && asked.full > 0.0 && asked.renewing > 0.0, "{asked:?}");
+    fn statistics_cost_what_was_requested_not_what_was_left() {
+        let mut stats = PassStats { examined: 1_000_000, ..PassStats::default() };
+        stats.over_budget.objects = 500;
+        assert_eq!(cost(PassWork::of_stats(&stats)), cost(PassWork::of(1_000_000, 600)));
+        (stats.requested.delta.objects, stats.requested.full.objects, stats.advanced) = (10, 1, 7);
+        let asked = cost(PassWork::of_stats(&stats));
+        assert!(asked.delta > 0.0 && asked.full > 0.0 && asked.advancing > 0.0, "{asked:?}");
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! What a delta can have to do with an object, gathered so that many records are planned quickly.
+//! Summary of a delta, in a form that plans many records quickly.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
@@ -13,13 +13,13 @@ use crate::scan_record::LayerDigest;
 /// Targets whose matchers run on HTML and mail, as bits.
 const PHISHING_TARGETS: u16 = 1 << 3 | 1 << 4;
 
-/// What libclamav calls the matches of lines without a name.
+/// Prefixes of libclamav's names for matches of lines without a name.
 const PHISHING_NAMES: [&str; 2] = ["Heuristics.Phishing.", "Heuristics.Safebrowsing."];
 
-/// What libclamav calls the matches of rules.
+/// Prefix of libclamav's names for matches of YARA rules.
 const RULE_NAMES: &str = "YARA.";
 
-/// What libclamav calls a signature that does not come from a signed database.
+/// Suffix of libclamav's names for signatures that are not from a signed database.
 const UNOFFICIAL: &str = ".UNOFFICIAL";
 
 /// Which signatures an engine loads.
@@ -27,17 +27,17 @@ const UNOFFICIAL: &str = ".UNOFFICIAL";
 pub struct LoadedBy {
     /// The engine's functionality level.
     pub functionality_level: u32,
-    /// Whether potentially unwanted applications are looked for.
+    /// Whether it loads signatures of potentially unwanted applications.
     pub pua: bool,
 }
 
-/// What a delta can have to do with an object.
+/// Summary of a delta.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct DeltaSummary {
-    /// Extension of a file whose change concerns everything, where there is one.
-    pub everything: Option<String>,
+    /// Extension of a file whose change requires full scans, where there is one.
+    pub requires_full_scan: Option<String>,
     /// Whether something was added that any object may match.
-    pub any: bool,
+    pub matches_any: bool,
     /// Targets for which something was added, as bits.
     pub targets: u16,
     /// Digests of files that were added, with their sizes; `None` for any.
@@ -45,11 +45,11 @@ pub struct DeltaSummary {
     /// Digests of files that are trusted now and were not, or the other way.
     trust: HashSet<FileDigest>,
     /// Whether something is not trusted any more.
-    pub distrusts: bool,
-    /// Names of which a signature is gone.
-    gone: HashSet<String>,
-    /// What names begin with of which any may be gone.
-    gone_prefixes: BTreeSet<&'static str>,
+    pub revokes_trust: bool,
+    /// Names of signatures that were removed or changed.
+    removed: HashSet<String>,
+    /// Prefixes of names of which any may have been removed.
+    removed_prefixes: BTreeSet<&'static str>,
     /// Lines added and removed, by the extension of their file.
     pub counts: BTreeMap<String, Changed>,
 }
@@ -57,14 +57,14 @@ pub struct DeltaSummary {
 /// Numbers of lines.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Changed {
-    /// That the newer set has and the elder had not.
+    /// Lines that only the newer set has.
     pub added: u64,
-    /// That the elder set had and the newer has not.
+    /// Lines that only the older set has.
     pub removed: u64,
 }
 
 impl DeltaSummary {
-    /// Gathers what concerns an engine; signatures that it does not load do not.
+    /// Summarises what an engine loads.
     pub fn of(delta: &Delta, engine: LoadedBy) -> Self {
         let mut summary = Self::default();
         for (line, count) in delta.lines() {
@@ -86,15 +86,15 @@ impl DeltaSummary {
             std::cmp::Ordering::Equal => {}
         }
         if kind == Kind::Yara {
-            // A rule may refer to others: they are loaded together, and looked for in everything. Where they are only fewer, nothing
-            // more matches, and there may be nothing to load.
-            self.any |= count.effective > 0;
-            self.gone_prefixes.insert(RULE_NAMES);
+            // A rule may refer to others: they are loaded together, and match any object. Where rules were only removed, nothing more
+            // matches, and there may be nothing to load.
+            self.matches_any |= count.effective > 0;
+            self.removed_prefixes.insert(RULE_NAMES);
             return;
         }
         let Some(signature) = Signature::parse(kind, line) else {
-            // Only what cannot be told stands for itself here.
-            self.everything.get_or_insert_with(|| extension.clone());
+            // A line that we cannot read may mean anything.
+            self.requires_full_scan.get_or_insert_with(|| extension.clone());
             return;
         };
         if !signature.levels.contains(&engine.functionality_level) {
@@ -104,11 +104,11 @@ impl DeltaSummary {
         // Whether an ignored name reaches a signature depends on the order in which files are loaded.
         let is_shadowed = count.raw > 0 && count.effective <= 0;
         if is_context || is_shadowed {
-            self.everything.get_or_insert_with(|| extension.clone());
+            self.requires_full_scan.get_or_insert_with(|| extension.clone());
         }
         if let Concern::Trust { digest } = signature.concern {
             self.trust.insert(digest);
-            self.distrusts |= count.effective < 0 || count.raw < 0;
+            self.revokes_trust |= count.effective < 0 || count.raw < 0;
             return;
         }
         if count.effective > 0 {
@@ -116,33 +116,33 @@ impl DeltaSummary {
                 Concern::File { digest, size } => self.files.entry(digest).or_default().push(size),
                 Concern::Target(target) => self.targets |= 1_u16.checked_shl(target.into()).unwrap_or(u16::MAX),
                 Concern::Phishing => self.targets |= PHISHING_TARGETS,
-                Concern::Any | Concern::Everything | Concern::Trust { .. } => self.any = true,
+                Concern::Any | Concern::Everything | Concern::Trust { .. } => self.matches_any = true,
             }
         }
         if count.effective < 0 || count.raw < 0 {
-            self.gone.extend(signature.name.map(|name| String::from_utf8_lossy(name).into_owned()));
+            self.removed.extend(signature.name.map(|name| String::from_utf8_lossy(name).into_owned()));
             if signature.concern == Concern::Phishing {
-                self.gone_prefixes.extend(PHISHING_NAMES);
+                self.removed_prefixes.extend(PHISHING_NAMES);
             }
         }
     }
 
     /// Whether anything was added that may match some object.
     pub fn adds(&self) -> bool {
-        self.any || self.targets != 0 || !self.files.is_empty()
+        self.matches_any || self.targets != 0 || !self.files.is_empty()
     }
 
     /// Whether rules of YARA changed.
     pub fn changes_rules(&self) -> bool {
-        self.gone_prefixes.contains(RULE_NAMES)
+        self.removed_prefixes.contains(RULE_NAMES)
     }
 
     /// Whether something was added that may match an object with these targets and layers; `None` for layers that are not known.
     pub fn may_match(&self, targets: u16, layers: Option<&[LayerDigest]>) -> bool {
-        if self.any || self.targets & targets != 0 {
+        if self.matches_any || self.targets & targets != 0 {
             return true;
         }
-        // Nobody knows what ran on it.
+        // It is not recorded which matchers ran on it.
         if targets == 0 && self.adds() {
             return true;
         }
@@ -160,21 +160,21 @@ impl DeltaSummary {
             .any(|sizes| sizes.iter().any(|size| size.is_none_or(|size| size == layer.size)))
     }
 
-    /// Whether it changed who is trusted among these layers; `None` for layers that are not known.
+    /// Whether it changed the trust in one of these layers; `None` for layers that are not known.
     pub fn changes_trust(&self, layers: Option<&[LayerDigest]>) -> bool {
         match layers {
-            // What libclamav makes of a layer, and then trusts, no probe matches: no record knows of it.
-            _ if self.distrusts => true,
+            // No probe matches content that libclamav derives from a layer and then trusts, so no record has its digest.
+            _ if self.revokes_trust => true,
             _ if self.trust.is_empty() => false,
             None => true,
             Some(layers) => layers.iter().any(|layer| digests(layer).iter().any(|digest| self.trust.contains(digest))),
         }
     }
 
-    /// Whether a signature of this name, as a record has it, is as it was.
-    pub fn stands(&self, name: &str) -> bool {
+    /// Whether the signatures of a name, as records have it, are unchanged.
+    pub fn is_unchanged(&self, name: &str) -> bool {
         let name = name.strip_suffix(UNOFFICIAL).unwrap_or(name);
-        !self.gone.contains(name) && !self.gone_prefixes.iter().any(|prefix| name.starts_with(prefix))
+        !self.removed.contains(name) && !self.removed_prefixes.iter().any(|prefix| name.starts_with(prefix))
     }
 }
 

@@ -1,25 +1,25 @@
-//! A pass over the scan records: what it is to do, what each of its segments found and did, and where that is kept.
+//! A pass over the scan records: its work, the report of each of its segments, and where these are stored.
 //!
-//! A pass is worked by many invocations, none of which knows the others. What they have in common is under `nacre/passes/` of the
-//! definitions bucket: `<generation>/pass.json` says which attempt is under way, and `<generation>/<attempt>/<segment>.json` how far each
+//! Many invocations work on a pass, and none knows the others. Their common state is under `nacre/passes/` of the
+//! definitions bucket: `<generation>/pass.json` says which attempt is in progress, and `<generation>/<attempt>/<segment>.json` how far each
 //! segment of it came.
 
 mod budget;
+mod stats;
 mod store;
-mod tally;
 
 pub use budget::Budget;
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
+pub use stats::{ObjectTotals, PassStats, Requested};
 pub use store::{
-    Kept, PassStoreError, Written, cancel, forget, is_cancelled, keep_report, read_pass, read_report, reports,
+    PassStoreError, StoredPass, Written, cancel, forget, is_cancelled, keep_report, read_pass, read_report, reports,
     spent_on, write_pass,
 };
-pub use tally::{Amount, Published, Tally};
 
 use crate::generation::Generation;
 
-/// Under this is what is known of passes.
+/// Prefix of the keys of passes.
 pub const PASSES_PREFIX: &str = "nacre/passes/";
 
 /// Most segments of a pass.
@@ -28,7 +28,7 @@ pub const MAX_SEGMENTS: u32 = 256;
 /// Records that a segment should have: at 1,000 a page its work is some minutes.
 const RECORDS_OF_A_SEGMENT: u64 = 50_000;
 
-/// A segment of which nothing was heard for this long is handed out again: its message was given up on.
+/// A segment without a report for this long is dispatched again: its message went to the dead-letter queue.
 const STALLED: TimeDelta = TimeDelta::hours(1);
 
 /// Which pass: several may be made for one generation, one after the other.
@@ -41,7 +41,7 @@ pub struct PassId {
 }
 
 impl PassId {
-    /// Under this are the reports of its segments.
+    /// Prefix of the keys of its segments' reports.
     pub fn prefix(self) -> String {
         format!("{PASSES_PREFIX}{}/{}/", self.generation.0, self.attempt)
     }
@@ -57,7 +57,7 @@ impl PassId {
     }
 }
 
-/// Key of what is under way for a generation.
+/// Key of the pass of a generation.
 pub fn pass_key(generation: Generation) -> String {
     format!("{PASSES_PREFIX}{}/pass.json", generation.0)
 }
@@ -68,46 +68,49 @@ pub fn generation_of(key: &str) -> Option<Generation> {
     generation.parse().ok().map(Generation)
 }
 
-/// What began a pass.
+/// What started a pass.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Cause {
     /// A generation was announced.
     Announced,
-    /// It was time for one.
+    /// The schedule is due.
     Scheduled,
-    /// Somebody asked.
-    ByHand,
+    /// An operator started it.
+    #[serde(rename = "by_hand")]
+    Manual,
 }
 
-/// What a pass is to do.
+/// The work of a pass.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Pass {
     /// Version of this format.
     pub format: u32,
-    /// Which.
+    /// Its id.
     #[serde(flatten)]
     pub id: PassId,
-    /// What began it.
+    /// What started it.
     pub cause: Cause,
-    /// When.
-    pub begun: DateTime<Utc>,
+    /// Its start.
+    #[serde(rename = "begun")]
+    pub started: DateTime<Utc>,
     /// Parts that the table is worked in.
     pub segments: u32,
-    /// What it may spend altogether.
+    /// The budget of all its segments together.
     pub budget: Budget,
-    /// Whether the work of every segment was handed out; `false` after a crash in between.
-    pub handed_out: bool,
+    /// Whether the work of every segment was sent to the queue; `false` after a crash in between.
+    #[serde(rename = "handed_out")]
+    pub dispatched: bool,
 }
 
-/// Version of what is written here.
+/// Version of the format of passes and reports.
 pub const FORMAT: u32 = 1;
 
-/// How a segment stands.
+/// The state of a segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum State {
-    /// It is under way.
+    /// It is in progress.
     Working,
     /// It was worked to its end.
     Finished,
@@ -118,13 +121,13 @@ pub enum State {
 }
 
 impl State {
-    /// Whether nothing is done any more.
+    /// Whether no work is left.
     pub fn is_final(self) -> bool {
         self != Self::Working
     }
 }
 
-/// How far a segment came.
+/// The report of a segment.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SegmentReport {
     /// Version of this format.
@@ -134,18 +137,22 @@ pub struct SegmentReport {
     pub id: PassId,
     /// Which segment.
     pub segment: u32,
-    /// When the pass was begun: what is spent counts to that day.
-    pub begun: DateTime<Utc>,
-    /// How it stands.
+    /// When the pass was started: its budget counts to that day.
+    #[serde(rename = "begun")]
+    pub started: DateTime<Utc>,
+    /// Its state.
     pub state: State,
-    /// Pages after which the work was last handed on. A message that knows of fewer is a repeated one.
-    pub handed_on: u64,
-    /// The message by which it was.
-    pub left: String,
+    /// Pages after which the last message with the rest of the work was sent. A message with fewer was delivered again.
+    #[serde(rename = "handed_on")]
+    pub continued_after: u64,
+    /// That message.
+    #[serde(rename = "left")]
+    pub continuation: String,
     /// When this was written.
     pub updated: DateTime<Utc>,
-    /// What was found and done.
-    pub tally: Tally,
+    /// Its statistics.
+    #[serde(rename = "tally")]
+    pub stats: PassStats,
 }
 
 /// How many segments suit a table of this size.
@@ -154,16 +161,16 @@ pub fn segments_for(items: u64) -> u32 {
     u32::try_from(segments).unwrap_or(MAX_SEGMENTS)
 }
 
-/// How a pass stands as a whole.
+/// The state of a pass as a whole.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Progress {
     /// `Working` while any segment is, otherwise the state that says most: cancelled, overtaken, finished.
     pub state: State,
-    /// Segments that are done with.
+    /// Segments with a final state.
     pub done: u32,
-    /// All tallies added up.
-    pub tally: Tally,
-    /// When something was last heard; its beginning when nothing was yet.
+    /// The sum of all segments' statistics.
+    pub stats: PassStats,
+    /// The time of the last report, or of the start before the first.
     pub updated: DateTime<Utc>,
 }
 
@@ -175,24 +182,24 @@ impl Pass {
         let most = reports.iter().map(|report| report.state).max();
         let state = match most {
             Some(state) if done >= self.segments => state,
-            // Messages that were given up on have nobody to say so.
+            // Segments whose messages went to the dead-letter queue report nothing.
             _ if cancelled => State::Cancelled,
             _ => State::Working,
         };
-        let updated = reports.iter().map(|report| report.updated).max().unwrap_or(self.begun);
-        let mut tally = Tally::default();
+        let updated = reports.iter().map(|report| report.updated).max().unwrap_or(self.started);
+        let mut sum = PassStats::default();
         for report in reports {
-            tally.add(&report.tally);
+            sum.add(&report.stats);
         }
-        Progress { state, done, tally, updated }
+        Progress { state, done, stats: sum, updated }
     }
 
-    /// Segments whose work is to be handed out (again).
-    pub fn lost(&self, reports: &[SegmentReport], now: DateTime<Utc>) -> Vec<u32> {
+    /// Segments whose work has to be dispatched (again).
+    pub fn stalled_segments(&self, reports: &[SegmentReport], now: DateTime<Utc>) -> Vec<u32> {
         let of = |segment: u32| reports.iter().find(|report| report.segment == segment);
         let is_lost = |segment: &u32| match of(*segment) {
             Some(report) => !report.state.is_final() && now - report.updated > STALLED,
-            None => !self.handed_out || now - self.begun > STALLED,
+            None => !self.dispatched || now - self.started > STALLED,
         };
         (0..self.segments).filter(is_lost).collect()
     }

@@ -1,8 +1,8 @@
 //! What a recorded object needs when another generation is published. Pure.
 //!
-//! The answer rests on what the record says of the scan: which matchers ran, and which layers they ran on. An object in which nothing
+//! The plan rests on what the record says of the scan: which matchers ran, and which layers they ran on. An object in which nothing
 //! was found holds nothing that only *removed* signatures found, and nothing of added ones where their matcher had nothing to run
-//! on. Where a link of that argument is missing, the answer is the more careful one.
+//! on. Where a link of that argument is missing, the plan is the more careful one.
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -22,9 +22,9 @@ pub enum RescanPlan {
     UpToDate,
     /// A scan would conclude the same again.
     Unaffected(Unaffected),
-    /// A scan with what was added tells what a scan with everything would.
+    /// A delta scan decides as a full scan would.
     DeltaScan,
-    /// Only a scan with everything can tell.
+    /// Only a full scan can decide.
     FullScan(FullScan),
     /// A scan would conclude the same again, but tags and result of the last one are missing: they have to be written.
     Unreported,
@@ -36,13 +36,14 @@ pub enum RescanPlan {
 pub enum Unaffected {
     /// Nothing that was added can match it.
     NothingMatches,
-    /// A signature that convicted it stands.
+    /// A signature that convicted it is unchanged.
     StillInfected,
-    /// It was not looked at, whatever the definitions, and would not be now.
-    Unseen,
+    /// It is not scanned, whatever the definitions: too large, archived, or encrypted with its owner's key.
+    #[serde(rename = "unseen")]
+    NeverScanned,
 }
 
-/// Why only a scan with everything can tell.
+/// Why only a full scan can decide.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum FullScan {
@@ -50,18 +51,20 @@ pub enum FullScan {
     UnknownRecord,
     /// Another engine scanned it.
     Engine,
-    /// What changed since is not known any more.
+    /// A delta on the way is not kept any more.
     DeltaNotKept,
-    /// More changed since than is worth a delta.
+    /// Too much changed for a delta scan.
     DeltaTooLarge,
     /// It changed how signatures work.
     Context,
     /// It changed whether a part of the object is trusted.
     Trust,
-    /// What convicted it is gone.
-    Healing,
-    /// The failure to scan it may have passed.
-    MayBeMadeGood,
+    /// The signatures that convicted it were removed or changed.
+    #[serde(rename = "healing")]
+    SignatureRemoved,
+    /// It could not be scanned for a reason that may have passed.
+    #[serde(rename = "may_be_made_good")]
+    RetryTransient,
     /// It could not be scanned, and may match what was added.
     Unscannable,
 }
@@ -73,20 +76,20 @@ pub enum FullScan {
     reason = "there is one for each generation, and the large variant is the usual one"
 )]
 pub enum Change {
-    /// This did.
+    /// These lines.
     Known(DeltaSummary),
-    /// Nobody knows any more.
+    /// A delta on the way is not kept any more.
     NotKept,
-    /// More than is worth a delta.
+    /// Too many lines for a delta scan.
     TooLarge,
 }
 
-/// The signatures that our engine loads at this functionality level.
+/// The signatures that the engine loads at its functionality level.
 pub fn loaded_by(engine: &EngineVersion) -> LoadedBy {
     LoadedBy { functionality_level: engine.functionality_level, pua: false }
 }
 
-/// Tells what a recorded object needs, now that `published` is the generation and `engine` the engine. `change` leads from the
+/// Plans the rescan of a recorded object for the generation `published` and the engine that will scan. `change` leads from the
 /// record's generation to that one.
 pub fn plan_rescan(
     record: &RecordSummary,
@@ -98,8 +101,8 @@ pub fn plan_rescan(
     if record.generation >= published {
         return RescanPlan::UpToDate;
     }
-    if view.verdict.reason().is_some_and(is_unseen) {
-        return RescanPlan::Unaffected(Unaffected::Unseen);
+    if view.verdict.reason().is_some_and(is_never_scanned) {
+        return RescanPlan::Unaffected(Unaffected::NeverScanned);
     }
     if view.engine != *engine {
         return RescanPlan::FullScan(FullScan::Engine);
@@ -109,7 +112,7 @@ pub fn plan_rescan(
         Change::NotKept => return RescanPlan::FullScan(FullScan::DeltaNotKept),
         Change::TooLarge => return RescanPlan::FullScan(FullScan::DeltaTooLarge),
     };
-    if delta.everything.is_some() {
+    if delta.requires_full_scan.is_some() {
         return RescanPlan::FullScan(FullScan::Context);
     }
     if delta.changes_trust(view.layers.as_deref()) {
@@ -120,7 +123,7 @@ pub fn plan_rescan(
 
 /// Plans one record of a pass that reads it at `now`.
 ///
-/// As [`plan_rescan`], but a record whose tags and result are overdue is never left alone. Its message may have been given up
+/// As [`plan_rescan`], but a record whose tags and result are overdue is never skipped. Its message may have been given up
 /// on, for example while tagging was denied; the object then still has the tags of its previous verdict, and is readable by them.
 pub fn plan_in_pass(
     record: &RecordSummary,
@@ -138,12 +141,12 @@ pub fn plan_in_pass(
 fn by_verdict(view: &RecordView, delta: &DeltaSummary) -> RescanPlan {
     let layers: Option<&[LayerDigest]> = view.layers.as_deref();
     match &view.verdict {
-        Verdict::Infected { signatures } if signatures.iter().any(|name| delta.stands(name)) => {
+        Verdict::Infected { signatures } if signatures.iter().any(|name| delta.is_unchanged(name)) => {
             RescanPlan::Unaffected(Unaffected::StillInfected)
         }
-        Verdict::Infected { .. } => RescanPlan::FullScan(FullScan::Healing),
+        Verdict::Infected { .. } => RescanPlan::FullScan(FullScan::SignatureRemoved),
         Verdict::Unscannable { reason } | Verdict::Skipped { reason } if reason.is_passing() => {
-            RescanPlan::FullScan(FullScan::MayBeMadeGood)
+            RescanPlan::FullScan(FullScan::RetryTransient)
         }
         _ if !delta.may_match(view.targets, layers) => RescanPlan::Unaffected(Unaffected::NothingMatches),
         Verdict::Clean => RescanPlan::DeltaScan,
@@ -154,23 +157,23 @@ fn by_verdict(view: &RecordView, delta: &DeltaSummary) -> RescanPlan {
 /// Whether the record may be said to be of the published generation without another scan: its object is unaffected, and so are all
 /// conclusions that may be drawn from the record later.
 ///
-/// A record that names several signatures is one of those only while all of them stand. If one of them went, and then the other in a
-/// later generation, the delta from the renewed record would tell of the other alone, and an object that nothing convicts any more
-/// would stay convicted. What was never looked at need not be renewed: it is not judged by what changed.
-pub fn may_be_renewed(record: &RecordSummary, plan: RescanPlan, change: &Change) -> bool {
+/// A record that names several signatures is one of those only while all of them are unchanged. If one of them was removed, and the
+/// other in a later generation, the delta from the advanced record would show the other alone, and an object that nothing convicts any
+/// more would stay convicted. What is never scanned need not be advanced: it is not judged by what changed.
+pub fn may_advance_generation(record: &RecordSummary, plan: RescanPlan, change: &Change) -> bool {
     let (Change::Known(delta), Some(view)) = (change, &record.view) else { return false };
     match plan {
         RescanPlan::Unaffected(Unaffected::NothingMatches) => true,
         RescanPlan::Unaffected(Unaffected::StillInfected) => match &view.verdict {
-            Verdict::Infected { signatures } => signatures.iter().all(|name| delta.stands(name)),
+            Verdict::Infected { signatures } => signatures.iter().all(|name| delta.is_unchanged(name)),
             _ => false,
         },
         _ => false,
     }
 }
 
-/// Whether the object was not even looked at, and would not be whatever the definitions.
-fn is_unseen(reason: Reason) -> bool {
+/// Whether the object is not scanned, whatever the definitions.
+fn is_never_scanned(reason: Reason) -> bool {
     matches!(reason, Reason::TooLarge | Reason::Archived | Reason::CustomerKey)
 }
 

@@ -14,7 +14,7 @@ const MAX_OBJECTS: usize = 25;
 /// Most bytes of objects that one message names, unless it names one alone.
 const MAX_OBJECT_BYTES: u64 = 64 << 20;
 
-/// Most bytes of a message. SNS charges for each 64 KB begun.
+/// Most bytes of a message. SNS charges for each 64 KB started.
 const MAX_MESSAGE_BYTES: usize = 60_000;
 
 /// What a record takes in a message besides its names.

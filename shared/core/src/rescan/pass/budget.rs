@@ -1,10 +1,10 @@
-//! What a pass may spend.
+//! The budget of passes.
 
 use serde::{Deserialize, Serialize};
 
-use super::Amount;
+use super::ObjectTotals;
 
-/// Objects and bytes that may be asked for; `None` is any number.
+/// Most objects and bytes that may be requested; `None` is unlimited.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Budget {
     /// Objects.
@@ -14,21 +14,21 @@ pub struct Budget {
 }
 
 impl Budget {
-    /// Whether there is no bound at all.
+    /// Whether there is no bound.
     pub fn is_unlimited(self) -> bool {
         self == Self::default()
     }
 
-    /// What is left of it.
+    /// The rest of the budget.
     #[must_use]
-    pub fn minus(self, spent: Amount) -> Self {
+    pub fn minus(self, spent: ObjectTotals) -> Self {
         let left = |budget: Option<u64>, spent: u64| budget.map(|budget| budget.saturating_sub(spent));
         Self { objects: left(self.objects, spent.objects), bytes: left(self.bytes, spent.bytes) }
     }
 
-    /// Whether another object may be asked for. The last one may go beyond the bytes: one that is larger than the whole budget
-    /// would otherwise never be looked at.
-    pub fn allows_more(self, spent: Amount) -> bool {
+    /// Whether another object may be requested. The last one may exceed the bytes: an object that is larger than the whole budget
+    /// would otherwise never be scanned.
+    pub fn allows_more(self, spent: ObjectTotals) -> bool {
         let left = |budget: Option<u64>, spent: u64| budget.is_none_or(|budget| spent < budget);
         left(self.objects, spent.objects) && left(self.bytes, spent.bytes)
     }

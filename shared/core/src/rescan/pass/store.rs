@@ -1,9 +1,9 @@
-//! What is known of passes, in the definitions bucket.
+//! Passes and their reports in the definitions bucket.
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, de::DeserializeOwned};
 
-use super::{Amount, FORMAT, PASSES_PREFIX, Pass, PassId, SegmentReport, pass_key};
+use super::{FORMAT, ObjectTotals, PASSES_PREFIX, Pass, PassId, SegmentReport, pass_key};
 use crate::{
     generation::Generation,
     port::{DefinitionsStore, StoreError, WriteCondition},
@@ -12,16 +12,16 @@ use crate::{
 /// Largest pass or report that is read.
 const MAX_BYTES: u64 = 1 << 20;
 
-/// Most keys under a pass: its reports, and what cancels it.
+/// Most keys under a pass: its reports, and its cancellation.
 const MAX_KEYS_OF_A_PASS: usize = 1000;
 
-/// Most keys of all passes; what is kept of them is far less.
+/// Most keys of all passes; retention keeps far fewer.
 const MAX_KEYS: usize = 100_000;
 
-/// How often a write that lost a race is decided again.
-const RACES: u32 = 5;
+/// Attempts of a conditional write that loses races.
+const MAX_ATTEMPTS: u32 = 5;
 
-/// Why what is known of a pass cannot be read or written.
+/// Why a pass or a report could not be read or written.
 #[derive(Debug, thiserror::Error)]
 pub enum PassStoreError {
     /// The definitions bucket's failure.
@@ -33,7 +33,7 @@ pub enum PassStoreError {
         #[source]
         source: StoreError,
     },
-    /// Not what is kept there.
+    /// The document is not valid.
     #[error("{key} is not valid")]
     Invalid {
         /// The key.
@@ -52,34 +52,37 @@ pub enum PassStoreError {
     },
 }
 
-/// A pass as it is kept, and the ETag by which it may be changed.
+/// A stored pass, and the ETag by which it may be changed.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Kept {
+pub struct StoredPass {
     /// The pass.
     pub pass: Pass,
     /// Its ETag.
     pub etag: String,
 }
 
-/// What came of writing a report.
+/// The result of writing a report.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Written {
-    /// It is there.
+    /// It was written.
     Ours,
-    /// One is there that says that the segment is done with.
+    /// The stored report has a final state, and was kept.
     Theirs,
 }
 
-/// Reads which pass is under way for a generation.
+/// Reads the pass of a generation.
 ///
 /// # Errors
 /// [`PassStoreError`].
-pub async fn read_pass(store: &impl DefinitionsStore, generation: Generation) -> Result<Option<Kept>, PassStoreError> {
+pub async fn read_pass(
+    store: &impl DefinitionsStore,
+    generation: Generation,
+) -> Result<Option<StoredPass>, PassStoreError> {
     let stored = read(store, &pass_key(generation)).await?;
-    Ok(stored.map(|(pass, etag)| Kept { pass, etag }))
+    Ok(stored.map(|(pass, etag)| StoredPass { pass, etag }))
 }
 
-/// Writes a pass in the place of the one that was read, or of none; answers its ETag, or `None` where somebody else's stands.
+/// Writes a pass in the place of the one that was read, or of none; returns its ETag, or `None` if another one was written first.
 ///
 /// # Errors
 /// [`PassStoreError`].
@@ -109,21 +112,21 @@ pub async fn read_report(
     Ok(read(store, &id.report_key(segment)).await?.map(|(report, _)| report))
 }
 
-/// Writes the report of a segment, unless one says that the segment is done with.
+/// Writes the report of a segment, unless the stored one has a final state.
 ///
 /// # Errors
 /// [`PassStoreError`].
 pub async fn keep_report(store: &impl DefinitionsStore, report: &SegmentReport) -> Result<Written, PassStoreError> {
     let key = report.id.report_key(report.segment);
-    for _ in 0..RACES {
+    for _ in 0..MAX_ATTEMPTS {
         let known: Option<(SegmentReport, String)> = read(store, &key).await?;
         let mut ours = report.clone();
         if let Some((known, _)) = &known {
             if known.state.is_final() {
                 return Ok(Written::Theirs);
             }
-            if known.handed_on > ours.handed_on {
-                (ours.handed_on, ours.left) = (known.handed_on, known.left.clone());
+            if known.continued_after > ours.continued_after {
+                (ours.continued_after, ours.continuation) = (known.continued_after, known.continuation.clone());
             }
         }
         let condition = known.as_ref().map_or(WriteCondition::Absent, |(_, etag)| WriteCondition::Etag(etag));
@@ -144,33 +147,33 @@ pub async fn reports(store: &impl DefinitionsStore, id: PassId) -> Result<Vec<Se
     let mut reports = Vec::new();
     for key in keys(store, &id.prefix(), MAX_KEYS_OF_A_PASS).await? {
         if is_report(&key) {
-            // Nothing removes a report but retention.
+            // Only retention removes a report.
             reports.extend(read(store, &key).await?.map(|(report, _)| report));
         }
     }
     Ok(reports)
 }
 
-/// What was asked for by all passes that were begun on the day of `now`, as far as their reports say.
+/// Returns the rescans that all passes of the day of `now` requested, by their reports.
 ///
 /// # Errors
 /// [`PassStoreError`].
-pub async fn spent_on(store: &impl DefinitionsStore, now: DateTime<Utc>) -> Result<Amount, PassStoreError> {
+pub async fn spent_on(store: &impl DefinitionsStore, now: DateTime<Utc>) -> Result<ObjectTotals, PassStoreError> {
     let listed = store.list(PASSES_PREFIX, MAX_KEYS).await;
     let listed = listed.map_err(|source| PassStoreError::Store { key: PASSES_PREFIX.into(), source })?;
-    let mut spent = Amount::default();
+    let mut spent = ObjectTotals::default();
     for listed in listed {
-        // What was not written today is of no pass that was begun today.
+        // A report that was not written today is not of a pass of today.
         if is_report(&listed.key) && listed.modified.date_naive() >= now.date_naive() {
             let report: Option<(SegmentReport, String)> = read(store, &listed.key).await?;
-            let today = report.filter(|(report, _)| report.begun.date_naive() == now.date_naive());
-            spent.add(today.map(|(report, _)| report.tally.published.total()).unwrap_or_default());
+            let today = report.filter(|(report, _)| report.started.date_naive() == now.date_naive());
+            spent.add(today.map(|(report, _)| report.stats.requested.total()).unwrap_or_default());
         }
     }
     Ok(spent)
 }
 
-/// Whether an operator ended a pass.
+/// Whether an operator cancelled a pass.
 ///
 /// # Errors
 /// [`PassStoreError`].
@@ -183,7 +186,7 @@ pub async fn is_cancelled(store: &impl DefinitionsStore, id: PassId) -> Result<b
     }
 }
 
-/// Ends a pass: each segment sees it before its next page.
+/// Cancels a pass: each segment sees it before its next page.
 ///
 /// # Errors
 /// [`PassStoreError`].
@@ -193,7 +196,7 @@ pub async fn cancel(store: &impl DefinitionsStore, id: PassId, now: DateTime<Utc
     written.map(|_| ()).map_err(|source| PassStoreError::Store { key, source })
 }
 
-/// Removes what is known of a pass.
+/// Removes the reports of a pass.
 ///
 /// # Errors
 /// [`PassStoreError`].

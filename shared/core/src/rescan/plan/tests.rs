@@ -128,14 +128,14 @@ fn what_is_gone_heals_only_what_it_convicted() {
     ] {
         let gone = removed(name, line);
         assert_eq!(plan(&clean(), &gone), NOTHING);
-        let healing = RescanPlan::FullScan(FullScan::Healing);
+        let healing = RescanPlan::FullScan(FullScan::SignatureRemoved);
         assert_eq!(plan(&infected(&["A"]), &gone), healing, "{name}");
         assert_eq!(plan(&infected(&["A.UNOFFICIAL"]), &gone), healing, "{name}");
         let standing = RescanPlan::Unaffected(Unaffected::StillInfected);
         assert_eq!(plan(&infected(&["B"]), &gone), standing);
         assert_eq!(plan(&infected(&["A", "B"]), &gone), standing, "the other stands");
     }
-    let healing = RescanPlan::FullScan(FullScan::Healing);
+    let healing = RescanPlan::FullScan(FullScan::SignatureRemoved);
     assert_eq!(plan(&infected(&[]), &removed("daily.ndb", "A:6:*:00")), healing, "nobody knows what convicted it");
     assert_eq!(plan(&infected(&["Heuristics.Phishing.Email"]), &removed("daily.pdb", "H:example.com")), healing);
     let safebrowsing = ["Heuristics.Safebrowsing.Suspected-phishing_safebrowsing.clamav.net"];
@@ -152,7 +152,7 @@ fn what_is_ignored_is_gone_and_what_is_no_longer_ignored_is_new() {
     let signature = ("daily.ndb", "A:1:*:00ff");
     let ignoring = [signature, ("own.ign2", "A")];
     let ignored = change(&[signature], &ignoring);
-    assert_eq!(plan(&infected(&["A"]), &ignored), RescanPlan::FullScan(FullScan::Healing));
+    assert_eq!(plan(&infected(&["A"]), &ignored), RescanPlan::FullScan(FullScan::SignatureRemoved));
     assert_eq!(plan(&clean(), &ignored), NOTHING);
     assert_eq!(plan(&clean(), &change(&ignoring, &[signature])), RescanPlan::DeltaScan);
     // Whether a list reaches a signature depends on which is loaded first.
@@ -213,10 +213,10 @@ fn what_could_not_be_scanned_follows_its_reason() {
         let (hit, miss) = (plan(&record, &digest), plan(&record, &elsewhere));
         let expected = match reason {
             Reason::TooLarge | Reason::Archived | Reason::CustomerKey => {
-                (RescanPlan::Unaffected(Unaffected::Unseen), RescanPlan::Unaffected(Unaffected::Unseen))
+                (RescanPlan::Unaffected(Unaffected::NeverScanned), RescanPlan::Unaffected(Unaffected::NeverScanned))
             }
             _ if reason.is_passing() => {
-                (RescanPlan::FullScan(FullScan::MayBeMadeGood), RescanPlan::FullScan(FullScan::MayBeMadeGood))
+                (RescanPlan::FullScan(FullScan::RetryTransient), RescanPlan::FullScan(FullScan::RetryTransient))
             }
             _ => (RescanPlan::FullScan(FullScan::Unscannable), NOTHING),
         };
@@ -279,22 +279,22 @@ proptest! {
 
 #[test]
 fn a_record_is_renewed_while_all_that_may_be_concluded_from_it_later_is_as_true() {
-    let renewed = |record: &RecordSummary, change: &Change| {
+    let advanced = |record: &RecordSummary, change: &Change| {
         let plan = plan_rescan(record, NOW, &engine(), change);
-        may_be_renewed(record, plan, change)
+        may_advance_generation(record, plan, change)
     };
     let elsewhere = added("a.ndb", "B:6:*:00ff");
-    assert!(renewed(&clean(), &elsewhere));
-    assert!(!renewed(&clean(), &added("a.ndb", "B:1:*:00ff")), "it needs a scan");
-    assert!(!renewed(&clean(), &Change::NotKept) && !renewed(&clean(), &Change::TooLarge));
-    assert!(renewed(&infected(&["A", "B"]), &elsewhere));
+    assert!(advanced(&clean(), &elsewhere));
+    assert!(!advanced(&clean(), &added("a.ndb", "B:1:*:00ff")), "it needs a scan");
+    assert!(!advanced(&clean(), &Change::NotKept) && !advanced(&clean(), &Change::TooLarge));
+    assert!(advanced(&infected(&["A", "B"]), &elsewhere));
     // The record would tell of A for ever, and B's going would not be the end of the conviction.
     let gone = removed("a.ndb", "A:0:*:00ff");
     let both = infected(&["A", "B"]);
     let plan = plan_rescan(&both, NOW, &engine(), &gone);
     assert_eq!(plan, RescanPlan::Unaffected(Unaffected::StillInfected));
-    assert!(!renewed(&both, &gone));
-    assert!(!renewed(&infected(&["A"]), &gone), "it needs a scan");
+    assert!(!advanced(&both, &gone));
+    assert!(!advanced(&infected(&["A"]), &gone), "it needs a scan");
     let unseen = of(Verdict::Skipped { reason: Reason::TooLarge });
-    assert!(!renewed(&unseen, &elsewhere), "what changed is no matter to it, and need not be known");
+    assert!(!advanced(&unseen, &elsewhere), "what changed is no matter to it, and need not be known");
 }

@@ -1,4 +1,4 @@
-//! What a pass, or a segment of it, found and did.
+//! Statistics of a pass, or of a segment of it.
 
 use std::collections::BTreeMap;
 
@@ -6,16 +6,16 @@ use serde::{Deserialize, Serialize};
 
 use crate::rescan::plan::{FullScan, RescanPlan, Unaffected};
 
-/// Objects, and their bytes.
+/// Numbers of objects and of their bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Amount {
+pub struct ObjectTotals {
     /// Objects.
     pub objects: u64,
     /// Bytes.
     pub bytes: u64,
 }
 
-impl Amount {
+impl ObjectTotals {
     /// Counts an object of this many bytes.
     pub fn count(&mut self, bytes: u64) {
         self.add(Self { objects: 1, bytes });
@@ -28,58 +28,61 @@ impl Amount {
     }
 }
 
-/// What was asked for.
+/// Rescans that were requested.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Published {
-    /// To be scanned with what was added.
-    pub delta: Amount,
-    /// To be scanned with everything.
-    pub full: Amount,
+pub struct Requested {
+    /// Delta scans.
+    pub delta: ObjectTotals,
+    /// Full scans.
+    pub full: ObjectTotals,
     /// Messages.
     pub messages: u64,
 }
 
-impl Published {
+impl Requested {
     /// Both kinds together.
-    pub fn total(self) -> Amount {
+    pub fn total(self) -> ObjectTotals {
         let mut total = self.delta;
         total.add(self.full);
         total
     }
 }
 
-/// What a pass, or a segment of it, found and did. Every record is in exactly one of `up_to_date`, `unaffected`,
+/// Statistics of a pass, or of a segment of it. Every record is in exactly one of `up_to_date`, `unaffected`,
 /// `delta`, `full` and `unreported`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct Tally {
+pub struct PassStats {
     /// Pages that were read; a table that is read twice counts twice here, and nowhere else.
     pub pages: u64,
-    /// Records that were looked at.
+    /// Records that were planned.
     pub examined: u64,
     /// Of them, those of the published generation.
     pub up_to_date: u64,
-    /// Of them, those of which a scan would conclude the same again, by the reason.
+    /// Of them, those of which a scan would conclude the same again, by reason.
     pub unaffected: BTreeMap<Unaffected, u64>,
-    /// Of them, those for which what was added is enough.
-    pub delta: Amount,
-    /// Of them, those that need everything, by the reason.
-    pub full: BTreeMap<FullScan, Amount>,
-    /// Of them, those that need no scan, but whose tags and result are missing. All are asked for, whatever the budget.
+    /// Of them, those that need a delta scan.
+    pub delta: ObjectTotals,
+    /// Of them, those that need a full scan, by reason.
+    pub full: BTreeMap<FullScan, ObjectTotals>,
+    /// Of them, those that need no scan, but whose tags and result are missing. All are requested, whatever the budget.
     pub unreported: u64,
-    /// What was asked for.
-    pub published: Published,
-    /// What needs a scan and was left to the next pass, as the budget was used up.
-    pub carried: Amount,
-    /// What needs a scan and is decided in the second reading.
-    pub deferred: Amount,
-    /// Unaffected records that were said to be of the published generation.
-    pub renewed: u64,
-    /// Items of the table that are no records of ours.
+    /// Rescans that were requested.
+    #[serde(rename = "published")]
+    pub requested: Requested,
+    /// Scans that are left to the next pass, as the budget was used up.
+    #[serde(rename = "carried")]
+    pub over_budget: ObjectTotals,
+    /// Scans that the second reading decides about.
+    pub deferred: ObjectTotals,
+    /// Unaffected records whose generation was advanced to the published one.
+    #[serde(rename = "renewed")]
+    pub advanced: u64,
+    /// Items of the table that are not records of a known format.
     pub unreadable: u64,
 }
 
-impl Tally {
+impl PassStats {
     /// Counts a record of this many bytes by what it needs.
     pub fn count(&mut self, plan: RescanPlan, bytes: u64) {
         self.examined += 1;
@@ -105,18 +108,18 @@ impl Tally {
             self.full.entry(*why).or_default().add(*amount);
         }
         self.unreported += other.unreported;
-        self.published.delta.add(other.published.delta);
-        self.published.full.add(other.published.full);
-        self.published.messages += other.published.messages;
-        self.carried.add(other.carried);
+        self.requested.delta.add(other.requested.delta);
+        self.requested.full.add(other.requested.full);
+        self.requested.messages += other.requested.messages;
+        self.over_budget.add(other.over_budget);
         self.deferred.add(other.deferred);
-        self.renewed += other.renewed;
+        self.advanced += other.advanced;
         self.unreadable += other.unreadable;
     }
 
-    /// What needs a scan with everything, whatever the reason.
-    pub fn full_total(&self) -> Amount {
-        let mut total = Amount::default();
+    /// Full scans that are needed, whatever the reason.
+    pub fn full_total(&self) -> ObjectTotals {
+        let mut total = ObjectTotals::default();
         for amount in self.full.values() {
             total.add(*amount);
         }

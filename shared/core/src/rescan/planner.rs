@@ -1,10 +1,11 @@
-//! What changed from elder generations to the published one, read and added up.
+//! Plans rescans: adds the published deltas up to what changed since a record's generation, and asks the pure plan.
 
 use std::{
     collections::{BTreeMap, HashMap},
     sync::Arc,
 };
 
+use chrono::{DateTime, Utc};
 use nacre_clamav::delta::Delta;
 
 use crate::{
@@ -17,12 +18,12 @@ use crate::{
     port::{DefinitionsStore, StoreError},
     rescan::{
         delta_summary::DeltaSummary,
-        plan::{Change, loaded_by},
+        plan::{Change, RescanPlan, loaded_by, plan_in_pass, plan_rescan},
     },
-    scan_record::EngineVersion,
+    scan_record::{EngineVersion, RecordSummary},
 };
 
-/// Most lines of a delta over several generations; beyond, a scan with everything is worth more.
+/// Most lines of a delta over several generations; beyond that, a full scan is cheaper.
 const MAX_COMPOSED_LINES: usize = 250_000;
 
 /// What changed from one generation to another.
@@ -30,47 +31,85 @@ const MAX_COMPOSED_LINES: usize = 250_000;
 pub enum Composed {
     /// These signatures.
     Delta(Delta),
-    /// More than is worth a delta.
+    /// Too many for a delta scan.
     TooLarge,
-    /// Nobody knows any more.
+    /// A delta on the way is not kept any more.
     NotKept,
 }
 
-/// What changed up to one published generation. Deltas are read once.
+/// Plans rescans up to one published generation. Deltas are read once, and each summary of changes is made once.
 #[derive(Debug)]
-pub struct Changes {
+pub struct RescanPlanner {
     manifest: Arc<Manifest>,
     engine: EngineVersion,
-    read: BTreeMap<String, Arc<Delta>>,
-    since: HashMap<Generation, Arc<Change>>,
+    deltas: BTreeMap<String, Arc<Delta>>,
+    changes: HashMap<Generation, Arc<Change>>,
 }
 
-impl Changes {
-    /// Tells what changed up to the manifest's generation, as far as it concerns this engine.
-    pub fn new(manifest: Arc<Manifest>, engine: EngineVersion) -> Self {
-        Self { manifest, engine, read: BTreeMap::new(), since: HashMap::new() }
+/// A record's plan, and the change that it was made from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Planned {
+    /// The plan.
+    pub plan: RescanPlan,
+    /// What changed since the record's generation.
+    pub change: Arc<Change>,
+}
+
+impl RescanPlanner {
+    /// Plans up to the generation of a manifest, for the engine that it was tested with.
+    pub fn new(manifest: Arc<Manifest>) -> Self {
+        let engine = EngineVersion::from(&manifest.engine);
+        Self::for_engine(manifest, engine)
     }
 
-    /// The manifest up to which it tells.
+    /// Plans up to the generation of a manifest, for the engine that will scan.
+    pub fn for_engine(manifest: Arc<Manifest>, engine: EngineVersion) -> Self {
+        Self { manifest, engine, deltas: BTreeMap::new(), changes: HashMap::new() }
+    }
+
+    /// The manifest whose generation is planned for.
     pub fn manifest(&self) -> &Arc<Manifest> {
         &self.manifest
     }
 
-    /// The engine that it concerns.
-    pub fn engine(&self) -> &EngineVersion {
-        &self.engine
-    }
-
-    /// What changed since a generation, gathered for planning.
+    /// Plans the rescan of one record's object, as [`plan_rescan`].
     ///
     /// # Errors
     /// [`PublishedError`].
-    pub async fn since(
+    pub async fn plan(
+        &mut self,
+        store: &impl DefinitionsStore,
+        record: &RecordSummary,
+    ) -> Result<RescanPlan, PublishedError> {
+        let change = self.change_since(store, record.generation).await?;
+        Ok(plan_rescan(record, self.manifest.generation, &self.engine, &change))
+    }
+
+    /// Plans one record of a pass that reads it at `now`, as [`plan_in_pass`].
+    ///
+    /// # Errors
+    /// [`PublishedError`].
+    pub async fn plan_in_pass(
+        &mut self,
+        store: &impl DefinitionsStore,
+        record: &RecordSummary,
+        now: DateTime<Utc>,
+    ) -> Result<Planned, PublishedError> {
+        let change = self.change_since(store, record.generation).await?;
+        let plan = plan_in_pass(record, self.manifest.generation, &self.engine, &change, now);
+        Ok(Planned { plan, change })
+    }
+
+    /// What changed since a generation, in the form that plans are made from.
+    ///
+    /// # Errors
+    /// [`PublishedError`].
+    pub async fn change_since(
         &mut self,
         store: &impl DefinitionsStore,
         from: Generation,
     ) -> Result<Arc<Change>, PublishedError> {
-        if let Some(known) = self.since.get(&from) {
+        if let Some(known) = self.changes.get(&from) {
             return Ok(Arc::clone(known));
         }
         let composed = self.delta_since(store, from).await?;
@@ -80,7 +119,7 @@ impl Changes {
             Composed::NotKept => Change::NotKept,
         };
         let change = Arc::new(change);
-        self.since.insert(from, Arc::clone(&change));
+        self.changes.insert(from, Arc::clone(&change));
         Ok(change)
     }
 
@@ -95,19 +134,19 @@ impl Changes {
     ) -> Result<Composed, PublishedError> {
         let (mut sum, mut at) = (Delta::default(), self.manifest.generation);
         let manifest = Arc::clone(&self.manifest);
-        // Bounded: each round goes back to an elder generation.
+        // Bounded: each round goes back to an older generation.
         while at > from {
             match manifest.history.step_to(at) {
                 None => return Ok(Composed::NotKept),
                 Some(StepKind::TooLarge) => return Ok(Composed::TooLarge),
                 Some(StepKind::Delta { delta }) => {
-                    let Some(step) = self.read(store, delta).await? else { return Ok(Composed::NotKept) };
+                    let Some(step) = self.read_delta(store, delta).await? else { return Ok(Composed::NotKept) };
                     sum = sum.then(&step);
                     at = Generation(at.0 - 1);
                 }
                 Some(StepKind::Restored { generation }) if *generation >= from => at = *generation,
                 Some(StepKind::Restored { generation }) => {
-                    // It is what an elder generation than the record's was: the way there, backwards.
+                    // It restored a generation older than the record's: the way there, reversed.
                     return Ok(match self.forward(store, *generation, from).await? {
                         Composed::Delta(back) => bounded(sum.then(&back.reversed())),
                         other => other,
@@ -121,7 +160,7 @@ impl Changes {
         Ok(bounded(sum))
     }
 
-    /// The way between two elder generations, where none on it was a restoration.
+    /// What changed between two older generations, where none between them was a restoration.
     async fn forward(
         &mut self,
         store: &impl DefinitionsStore,
@@ -133,7 +172,7 @@ impl Changes {
         while at > from {
             match manifest.history.step_to(at) {
                 Some(StepKind::Delta { delta }) => {
-                    let Some(step) = self.read(store, delta).await? else { return Ok(Composed::NotKept) };
+                    let Some(step) = self.read_delta(store, delta).await? else { return Ok(Composed::NotKept) };
                     sum = sum.then(&step);
                     at = Generation(at.0 - 1);
                 }
@@ -144,14 +183,13 @@ impl Changes {
         Ok(Composed::Delta(sum))
     }
 
-    /// `None` for a delta that is gone, damaged or of a later version: asking again would never help, and a scan with everything needs
-    /// none.
-    async fn read(
+    /// `None` for a delta that is missing, damaged or of a later format: a retry would never help, and a full scan needs none.
+    async fn read_delta(
         &mut self,
         store: &impl DefinitionsStore,
         entry: &BodyEntry,
     ) -> Result<Option<Arc<Delta>>, PublishedError> {
-        if let Some(delta) = self.read.get(&entry.sha256) {
+        if let Some(delta) = self.deltas.get(&entry.sha256) {
             return Ok(Some(Arc::clone(delta)));
         }
         let bytes = match read_entry(store, entry).await {
@@ -163,7 +201,7 @@ impl Changes {
         };
         let Ok(delta) = Delta::parse(&bytes) else { return Ok(None) };
         let delta = Arc::new(delta);
-        self.read.insert(entry.sha256.clone(), Arc::clone(&delta));
+        self.deltas.insert(entry.sha256.clone(), Arc::clone(&delta));
         Ok(Some(delta))
     }
 }

@@ -1,4 +1,4 @@
-//! What is warm: definitions on local disk, and the engines that have them loaded.
+//! The warm engines, and the definitions on local disk that they have loaded.
 
 use std::{
     fs,
@@ -8,12 +8,9 @@ use std::{
 
 use nacre_clamav::trust_anchor::TrustAnchors;
 use nacre_core::{
-    generation::manifest::Manifest,
+    generation::{follower::PublishedDefinitions, manifest::Manifest},
     port::DefinitionsStore,
-    rescan::{
-        changes::Changes,
-        plan::{RescanPlan, plan_rescan},
-    },
+    rescan::{plan::RescanPlan, planner::RescanPlanner},
     scan_record::{EngineVersion, RecordSummary, ScanRecord},
     telemetry::Metric,
 };
@@ -25,68 +22,68 @@ use tokio::sync::{Mutex, OnceCell};
 
 use crate::{
     delta_engines::{DeltaEngine, DeltaEngineError, DeltaEngines},
-    local_definitions::{DefinitionsError, FetchTimes, Follower, LocalDefinitions, LocalDisk},
+    local_definitions::{DefinitionsError, FetchTimes, LocalDefinitions, LocalDisk},
 };
 
-/// What objects are scanned with.
+/// A warm engine and its definitions.
 #[derive(Clone, Debug)]
 pub(crate) struct Ready {
     pub(crate) definitions: LocalDefinitions,
     pub(crate) engine: EngineVersion,
 }
 
-/// Why nothing can be scanned.
+/// Why no engine is ready.
 #[derive(Debug, thiserror::Error)]
 pub enum ReadyError {
-    /// The published definitions cannot be had.
-    #[error("the published definitions cannot be had")]
+    /// The published definitions are not available.
+    #[error("the published definitions are not available")]
     Definitions(#[from] DefinitionsError),
-    /// No engine takes them.
-    #[error("no engine has them loaded")]
+    /// The engine did not load them.
+    #[error("the engine could not load the definitions")]
     Engine(#[from] EngineError),
-    /// What was added since an elder generation cannot be had.
-    #[error("what was added cannot be had")]
+    /// The signatures that were added since an older generation are not available.
+    #[error("the signatures that were added are not available")]
     Delta(#[from] DeltaEngineError),
 }
 
-/// What a recorded object needs under the published definitions.
+/// The scan that a recorded object needs under the published definitions.
 #[derive(Debug)]
-pub(crate) enum Again {
-    /// Nothing.
-    Stands,
-    /// A look with this engine.
+pub(crate) enum RescanNeed {
+    /// None: the record is valid.
+    None,
+    /// A delta scan with this engine.
     Delta(Arc<DeltaEngine>),
-    /// A look with everything.
-    Everything,
+    /// A full scan.
+    Full,
 }
 
-/// Follows the published definitions and keeps engines with them warm.
+/// Follows the published definitions and keeps engines warm that have loaded them.
 #[derive(Debug)]
-pub(crate) struct Readiness {
-    follower: Mutex<Follower>,
+pub(crate) struct EngineCache {
+    trusted: TrustAnchors,
+    published: Mutex<PublishedDefinitions>,
     disk: Mutex<LocalDisk>,
     pub(crate) pool: EnginePool,
-    signed_by_clamav: bool,
     engine: OnceCell<EngineVersion>,
-    /// What the last success came to.
+    /// The engine that was made ready last.
     warm: StdMutex<Option<Ready>>,
-    /// What the last cold start took, until it is told.
+    /// Times of the last cold start, until they are reported.
     times: StdMutex<Vec<(Metric, u64)>>,
     rescans: Mutex<Rescans>,
 }
 
-/// What rescans are planned and done with.
+/// Planner and engines of delta scans.
 #[derive(Debug, Default)]
 struct Rescans {
-    changes: Option<Changes>,
+    planner: Option<RescanPlanner>,
     engines: DeltaEngines,
 }
 
-impl Readiness {
+impl EngineCache {
     pub(crate) fn new(disk: LocalDisk, trusted: TrustAnchors, pool: EnginePool) -> Self {
         Self {
-            signed_by_clamav: trusted.is_clamav(),
-            follower: Mutex::new(Follower::new(trusted)),
+            trusted,
+            published: Mutex::default(),
             disk: Mutex::new(disk),
             pool,
             engine: OnceCell::new(),
@@ -96,15 +93,20 @@ impl Readiness {
         }
     }
 
-    /// What is published, by one conditional GET when nothing new is.
+    /// Returns the published manifest: one conditional GET while it is the one of the last call.
     ///
     /// # Errors
-    /// [`DefinitionsError`].
+    /// [`DefinitionsError`]; definitions that were verified with other trust anchors than ours are refused.
     pub(crate) async fn published(&self, store: &impl DefinitionsStore) -> Result<Arc<Manifest>, DefinitionsError> {
-        self.follower.lock().await.follow(store).await
+        let manifest = self.published.lock().await.refresh(store).await?.ok_or(DefinitionsError::NonePublished)?;
+        let trusted = self.trusted.identity();
+        if manifest.trust_anchor != trusted {
+            return Err(DefinitionsError::Untrusted { found: manifest.trust_anchor.clone(), trusted });
+        }
+        Ok(manifest)
     }
 
-    /// What is warm already, published still or not.
+    /// The engine that is warm, whether its definitions are still the published ones or not.
     pub(crate) fn warm(&self) -> Option<Ready> {
         self.warm.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -123,23 +125,23 @@ impl Readiness {
         taken.zip(free).is_some_and(|(taken, free)| taken.saturating_add(taken / 4) < free)
     }
 
-    /// The definitions of a manifest, and an engine that has them loaded. The one before is kept until the new one is proven where
-    /// memory has room for both, and dismissed first where not.
+    /// Makes an engine ready that has loaded the definitions of a manifest. The previous engine is kept until then where memory has
+    /// room for both, and ended first where it has not.
     ///
     /// # Errors
     /// [`ReadyError`].
     pub(crate) async fn ready(&self, store: &impl DefinitionsStore, manifest: &Manifest) -> Result<Ready, ReadyError> {
         let mut disk = self.disk.lock().await;
         let definitions = disk.definitions(store, manifest).await?;
-        let elder = self.warm().filter(|warm| warm.definitions != definitions);
-        if let Some(elder) = &elder
-            && !self.has_room_beside(elder).await
+        let previous = self.warm().filter(|warm| warm.definitions != definitions);
+        if let Some(previous) = &previous
+            && !self.has_room_beside(previous).await
         {
-            self.pool.dismiss(&elder.definitions.directory);
+            self.pool.dismiss(&previous.definitions.directory);
         }
         let (hello, loaded) = self.pool.ready(&definitions.directory).await?;
-        if let Some(elder) = elder {
-            self.pool.dismiss(&elder.definitions.directory);
+        if let Some(previous) = previous {
+            self.pool.dismiss(&previous.definitions.directory);
         }
         if let Some(times) = disk.take_times() {
             *self.times.lock().unwrap_or_else(PoisonError::into_inner) = cold_start(times, &loaded).into();
@@ -149,36 +151,35 @@ impl Readiness {
         Ok(ready)
     }
 
-    /// What the object of a record needs under a manifest, provided that its bytes are still the same.
+    /// Returns the scan that the object of a record needs under a manifest, provided that its bytes are the same.
     ///
     /// # Errors
     /// [`ReadyError`].
-    pub(crate) async fn again(
+    pub(crate) async fn plan_rescan_of(
         &self,
         record: &ScanRecord,
         store: &impl DefinitionsStore,
         manifest: &Arc<Manifest>,
-    ) -> Result<Again, ReadyError> {
+    ) -> Result<RescanNeed, ReadyError> {
         let engine = self.engine().await?.clone();
         let mut rescans = self.rescans.lock().await;
-        let Rescans { changes, engines } = &mut *rescans;
-        let known = changes.take().filter(|changes| changes.manifest().generation == manifest.generation);
-        let changes = changes.insert(known.unwrap_or_else(|| Changes::new(Arc::clone(manifest), engine)));
-        let change = changes.since(store, record.generation).await.map_err(DeltaEngineError::from)?;
-        let plan = plan_rescan(&RecordSummary::from(record), manifest.generation, changes.engine(), &change);
+        let Rescans { planner, engines } = &mut *rescans;
+        let current = planner.take().filter(|planner| planner.manifest().generation == manifest.generation);
+        let new = || RescanPlanner::for_engine(Arc::clone(manifest), engine);
+        let planner = planner.insert(current.unwrap_or_else(new));
+        let plan = planner.plan(store, &RecordSummary::from(record)).await.map_err(DeltaEngineError::from)?;
         Ok(match plan {
-            RescanPlan::UpToDate | RescanPlan::Unaffected(_) | RescanPlan::Unreported => Again::Stands,
-            RescanPlan::FullScan(_) => Again::Everything,
+            RescanPlan::UpToDate | RescanPlan::Unaffected(_) | RescanPlan::Unreported => RescanNeed::None,
+            RescanPlan::FullScan(_) => RescanNeed::Full,
             RescanPlan::DeltaScan => {
                 let disk = self.disk.lock().await;
-                let with = (&*disk, &self.pool, self.signed_by_clamav);
-                let engine = Box::pin(engines.engine(record.generation, changes, store, with)).await?;
-                engine.map_or(Again::Everything, Again::Delta)
+                let engine = Box::pin(engines.engine(record.generation, planner, store, &disk, &self.pool)).await?;
+                engine.map_or(RescanNeed::Full, RescanNeed::Delta)
             }
         })
     }
 
-    /// What the last cold start took; empty when it was told already.
+    /// Returns the times of the last cold start, once.
     pub(crate) fn take_times(&self) -> Vec<(Metric, u64)> {
         std::mem::take(&mut self.times.lock().unwrap_or_else(PoisonError::into_inner))
     }
@@ -188,14 +189,14 @@ fn version(hello: Hello) -> EngineVersion {
     EngineVersion { version: hello.clamav_version, functionality_level: hello.functionality_level }
 }
 
-/// Memory that programs may still take, in bytes; `None` when the system does not tell.
+/// Memory that programs may still take, in bytes; `None` when the system does not say.
 fn available_memory() -> Option<u64> {
     let meminfo = fs::read_to_string("/proc/meminfo").ok()?;
     let kibibytes = meminfo.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?.split_whitespace().next()?;
     Some(kibibytes.parse::<u64>().ok()? << 10)
 }
 
-/// What a cold start consists of.
+/// The parts of a cold start.
 fn cold_start(times: FetchTimes, loaded: &Loaded) -> [(Metric, u64); 5] {
     let milliseconds = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
     [

@@ -1,0 +1,353 @@
+//! The handler of invocations: reads the events of each message, scans what they name, and reports failed messages to SQS.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    path::PathBuf,
+    sync::Arc,
+    time::Instant,
+};
+
+use chrono::Utc;
+use futures::{StreamExt, stream};
+use lambda_runtime::{Diagnostic, tracing};
+use nacre_core::{
+    event::{Cause, Invocation, Message, Notice, Recorded, RescanKind, RescanTrigger, ScanRequest},
+    generation::{Generation, manifest::Manifest},
+    object::ObjectId,
+    port::{Clock, RecordStore, StoreError, Topic},
+    telemetry::{Metric, error_chain},
+};
+use nacre_engine_client::EnginePool;
+use serde_json::{Value, json};
+use tokio::sync::{Mutex, MutexGuard, OnceCell};
+
+use crate::{
+    config::Config,
+    containment::is_quarantined,
+    engine_cache::{EngineCache, Ready, ReadyError},
+    inspect::{EngineInspector, Engines},
+    local_definitions::{DefinitionsError, LocalDisk},
+    log_outcome::log_outcome,
+    ports::{Ports, Services},
+    scan::{Outcome, ScanError, Scanner},
+};
+
+/// The function: its services, and the engines that it keeps warm between invocations.
+pub struct Function<S: Services> {
+    config: Config,
+    ports: Ports<S>,
+    engines: EngineCache,
+}
+
+/// The result of an invocation.
+#[derive(Debug)]
+pub struct Handled {
+    /// The response, from which SQS reads the failed messages.
+    pub response: Value,
+    /// Metrics, with their values.
+    pub counts: Vec<(Metric, u64)>,
+}
+
+/// Why an invocation failed as a whole; Lambda retries it.
+#[derive(Debug, thiserror::Error)]
+pub enum HandleError {
+    /// Records failed that came without a queue, so that they cannot be returned one by one.
+    #[error("{failed} of {all} records failed")]
+    Direct {
+        /// Records that failed.
+        failed: usize,
+        /// All records.
+        all: usize,
+        /// The first failure.
+        #[source]
+        source: EventError,
+    },
+}
+
+impl From<HandleError> for Diagnostic {
+    fn from(error: HandleError) -> Self {
+        Self { error_type: "HandleError".into(), error_message: error_chain(&error) }
+    }
+}
+
+/// Why one record of a message failed.
+#[derive(Debug, thiserror::Error)]
+pub enum EventError {
+    /// The object's scan failed.
+    #[error("the object could not be scanned")]
+    Scan(#[from] ScanError),
+    /// No engine is ready.
+    #[error("no definitions are ready")]
+    Ready(#[from] ReadyError),
+    /// A full scan could not be requested.
+    #[error("a full scan could not be requested")]
+    Forward(#[source] StoreError),
+    /// The record of a removed object could not be removed.
+    #[error("the record of a removed object could not be removed")]
+    Remove(#[source] StoreError),
+}
+
+/// State that the messages of one invocation share.
+struct Batch {
+    /// When the invocation ends.
+    deadline: Instant,
+    /// The published manifest, read once.
+    manifest: OnceCell<Arc<Manifest>>,
+    /// An engine with its definitions, made ready by the first object that needs it.
+    ready: OnceCell<Ready>,
+    /// A lock for each object that an event names.
+    objects: HashMap<(String, String), Mutex<()>>,
+}
+
+fn locks(messages: &[Message]) -> HashMap<(String, String), Mutex<()>> {
+    let notices = messages.iter().flat_map(|message| &message.notices);
+    notices.filter_map(object_of).map(|object| ((object.bucket.clone(), object.key.clone()), Mutex::new(()))).collect()
+}
+
+/// Waits until no other event about this object is handled.
+async fn lock_object<'a>(object: &ObjectId, batch: &'a Batch) -> Option<MutexGuard<'a, ()>> {
+    match batch.objects.get(&(object.bucket.clone(), object.key.clone())) {
+        Some(lock) => Some(lock.lock().await),
+        None => None,
+    }
+}
+
+/// Counts of one invocation.
+type Counts = BTreeMap<&'static str, (Metric, u64)>;
+
+impl<S: Services> Function<S> {
+    /// Sets the function up; `engine` is the program to start.
+    ///
+    /// # Errors
+    /// [`DefinitionsError::Disk`] when the local directory cannot be made.
+    pub fn new(config: Config, engine: PathBuf, ports: Ports<S>) -> Result<Self, DefinitionsError> {
+        let disk = LocalDisk::new(&config.definitions_path, config.trust_anchors.clone())?;
+        let pool = EnginePool::new(engine, config.scratch_path.clone()).with_scans(config.parallelism);
+        let engines = EngineCache::new(disk, config.trust_anchors.clone(), pool);
+        Ok(Self { config, ports, engines })
+    }
+
+    /// Loads the published definitions ahead of the first message.
+    ///
+    /// # Errors
+    /// As a scan's; the first message retries.
+    pub async fn warm_up(&self) -> Result<(), EventError> {
+        if self.config.full_scans {
+            let manifest = self.engines.published(&self.ports.definitions).await.map_err(ReadyError::from)?;
+            self.engines.ready(&self.ports.definitions, &manifest).await?;
+        }
+        Ok(())
+    }
+
+    /// Handles one invocation: every record of every message, several messages at a time.
+    ///
+    /// # Errors
+    /// [`HandleError`] when records failed that came without a queue.
+    pub async fn handle(&self, payload: &Value, deadline: Instant) -> Result<Handled, HandleError> {
+        let mut counts = Counts::new();
+        let (mut returned, mut direct) = (Vec::new(), Vec::new());
+        let invocation = Invocation::read(payload);
+        let all = invocation.messages.iter().map(|message| message.notices.len()).sum();
+        let objects = locks(&invocation.messages);
+        let batch = Batch { deadline, manifest: OnceCell::new(), ready: OnceCell::new(), objects };
+        self.scan_while_loading(&invocation.messages, &batch).await;
+        let handling = stream::iter(invocation.messages).map(|message| self.handle_message(message, &batch));
+        let mut handling = handling.buffer_unordered(self.config.parallelism);
+        while let Some((message, counted, failures)) = handling.next().await {
+            for (metric, number) in counted.into_values() {
+                counts.entry(metric.name()).or_insert((metric, 0)).1 += number;
+            }
+            match (message.id, failures.is_empty()) {
+                (_, true) => {}
+                (Some(id), false) => returned.push(json!({ "itemIdentifier": id })),
+                (None, false) => direct.extend(failures),
+            }
+        }
+        for (metric, number) in self.engines.take_times() {
+            counts.insert(metric.name(), (metric, number));
+        }
+        let failed = direct.len();
+        match direct.into_iter().next() {
+            Some(source) => Err(HandleError::Direct { failed, all, source }),
+            None => Ok(Handled {
+                response: json!({ "batchItemFailures": returned }),
+                counts: counts.into_values().collect(),
+            }),
+        }
+    }
+
+    async fn handle_message(&self, message: Message, batch: &Batch) -> (Message, Counts, Vec<EventError>) {
+        let (mut counts, mut failures) = (Counts::new(), Vec::new());
+        for notice in &message.notices {
+            if let Err(error) = self.handle_notice(notice, batch, &mut counts).await {
+                let about = object_of(notice);
+                tracing::error!(
+                    s3.bucket = about.map(|object| object.bucket.as_str()),
+                    s3.key = about.map(|object| object.key.as_str()),
+                    s3.version_id = about.and_then(|object| object.version_id.as_deref()),
+                    cause = error_chain(&error),
+                    "record failed and will be retried"
+                );
+                count(&mut counts, Metric::Failed);
+                failures.push(error);
+            }
+        }
+        (message, counts, failures)
+    }
+
+    async fn handle_notice(&self, notice: &Notice, batch: &Batch, counts: &mut Counts) -> Result<(), EventError> {
+        // Two events about one object are handled one after the other: the record of the first answers the second.
+        let _lock = match object_of(notice) {
+            Some(object) => lock_object(object, batch).await,
+            None => None,
+        };
+        match notice {
+            // Our own copies there, or a notification that covers too much: scanned again, it would be moved for ever.
+            Notice::Scan(request) if is_quarantined(&request.object, &self.config.infected) => {
+                tracing::info!(reason = "quarantined", "record ignored");
+                count(counts, Metric::Ignored);
+            }
+            Notice::Scan(request) => {
+                let outcome = self.scan(request, batch).await?;
+                for metric in log_outcome(request, &outcome) {
+                    count(counts, *metric);
+                }
+            }
+            Notice::Removed { object, sequencer } => {
+                self.ports.records.remove(object, sequencer.as_ref()).await.map_err(EventError::Remove)?;
+                count(counts, Metric::Gone);
+            }
+            Notice::Ignored(ignored) => {
+                tracing::info!(reason = ?ignored, "record ignored");
+                count(counts, Metric::Ignored);
+            }
+            Notice::Malformed(error) => {
+                // A retry would never help, so it is acknowledged.
+                tracing::error!(cause = error_chain(error), "record malformed");
+                count(counts, Metric::Malformed);
+            }
+        }
+        Ok(())
+    }
+
+    async fn scan(&self, request: &ScanRequest, batch: &Batch) -> Result<Outcome, EventError> {
+        let store = &self.ports.definitions;
+        let published = || async { self.engines.published(store).await.map_err(ReadyError::from) };
+        let manifest = batch.manifest.get_or_try_init(published).await?;
+        let engines = Engines::Published {
+            cache: &self.engines,
+            store,
+            manifest,
+            ready: &batch.ready,
+            engine: self.engines.engine().await.map_err(ReadyError::from)?,
+            full_scans: self.config.full_scans,
+        };
+        // Boxed: the future of a scan is large.
+        match (Box::pin(self.scan_with(engines, request, batch.deadline)).await, &self.ports.rescans) {
+            (Err(ScanError::NeedsFullScan), Some(topic)) => {
+                self.forward(request, manifest.generation, topic).await.map_err(EventError::Forward)?;
+                Ok(Outcome::Forwarded)
+            }
+            (outcome, _) => Ok(outcome?),
+        }
+    }
+
+    /// Requests a scan by a function that has all definitions loaded. That function reads ETag and size from the object itself; a
+    /// size of 0 would make a key that ends in `/` a folder marker.
+    async fn forward(&self, request: &ScanRequest, generation: Generation, topic: &S::Topic) -> Result<(), StoreError> {
+        let (region, at) = (&self.config.region, self.ports.clock.now());
+        let trigger = RescanTrigger { generation, kind: RescanKind::Full, region, at };
+        let sequencer = request.sequencer.as_ref();
+        let recorded = Recorded { object: &request.object, etag: "", size: 1, sequencer };
+        topic.publish(&trigger.message([recorded])).await
+    }
+
+    async fn scan_with(
+        &self,
+        engines: Engines<'_, S::Definitions>,
+        request: &ScanRequest,
+        deadline: Instant,
+    ) -> Result<Outcome, ScanError> {
+        let mut inspector = EngineInspector {
+            objects: &self.ports.objects,
+            engines,
+            limits: self.config.limits,
+            scan_timeout: self.config.scan_timeout,
+            skip_larger_than: self.config.skip_larger_than,
+            deadline,
+            now: self.ports.clock.now(),
+            staleness_limit: self.config.staleness_limit,
+        };
+        let scanner = Scanner {
+            ports: &self.ports,
+            tags: &self.config.tags,
+            results: &self.config.results,
+            infected: &self.config.infected,
+        };
+        scanner.scan(request, &mut inspector).await
+    }
+
+    /// Scans uploads with the warm definitions while newer ones are fetched and loaded, so that no upload waits for them. Each is
+    /// scanned again afterwards with the newer ones: a pass may have read its record in the meantime. A failure here is
+    /// retried by that scan.
+    async fn scan_while_loading(&self, messages: &[Message], batch: &Batch) {
+        let uploads = messages.iter().flat_map(|message| &message.notices).filter_map(|notice| match notice {
+            Notice::Scan(request) if request.cause == Cause::Upload => Some(request),
+            _ => None,
+        });
+        let uploads: Vec<&ScanRequest> =
+            uploads.filter(|request| !is_quarantined(&request.object, &self.config.infected)).collect();
+        let Some(warm) = self.engines.warm() else { return };
+        if uploads.is_empty() {
+            return;
+        }
+        // The scan that needs the manifest reports the error.
+        let Ok(manifest) = self.engines.published(&self.ports.definitions).await else { return };
+        let _ = batch.manifest.set(Arc::clone(&manifest));
+        if manifest.generation == warm.definitions.generation {
+            let _ = batch.ready.set(warm);
+            return;
+        }
+        if !self.engines.has_room_beside(&warm).await {
+            return;
+        }
+        let scanning = stream::iter(uploads).for_each_concurrent(self.config.parallelism, |request| {
+            let warm = &warm;
+            async move {
+                // Another message may be about the same object.
+                let _lock = lock_object(&request.object, batch).await;
+                if batch.ready.get().is_some() {
+                    return;
+                }
+                let engines = Engines::Warm { cache: &self.engines, ready: warm };
+                match self.scan_with(engines, request, batch.deadline).await {
+                    Ok(outcome) => {
+                        log_outcome(request, &outcome);
+                    }
+                    Err(error) => tracing::warn!(cause = error_chain(&error), "object waits for newer definitions"),
+                }
+            }
+        });
+        let preparing = batch.ready.get_or_try_init(|| self.engines.ready(&self.ports.definitions, &manifest));
+        if let (Err(error), ()) = futures::join!(preparing, scanning) {
+            tracing::error!(cause = error_chain(&error), "newer definitions cannot be made ready");
+        }
+    }
+
+    /// The time of day.
+    pub fn now(&self) -> chrono::DateTime<Utc> {
+        self.ports.clock.now()
+    }
+}
+
+fn object_of(notice: &Notice) -> Option<&ObjectId> {
+    match notice {
+        Notice::Scan(request) => Some(&request.object),
+        Notice::Removed { object, .. } => Some(object),
+        Notice::Ignored(_) | Notice::Malformed(_) => None,
+    }
+}
+
+fn count(counts: &mut Counts, metric: Metric) {
+    counts.entry(metric.name()).or_insert((metric, 0)).1 += 1;
+}
