@@ -39,12 +39,8 @@ impl BucketArgument {
 pub(super) enum BucketError {
     #[error("what is published cannot be read")]
     Published(#[from] PublishedError),
-    #[error("{key} could not be read from the definitions bucket")]
-    Store {
-        key: String,
-        #[source]
-        source: StoreError,
-    },
+    #[error(transparent)]
+    Store(#[from] StoreError),
     // S3 answers alike for a key that is missing and a bucket that is.
     #[error("nothing is published there yet: run the updater, unless the bucket has another name")]
     Nothing,
@@ -65,15 +61,14 @@ pub(super) async fn current(store: &impl DefinitionsStore) -> Result<(Published,
 /// # Errors
 /// [`BucketError`].
 pub(super) async fn kept(store: &impl DefinitionsStore, newest: Generation) -> Result<Vec<Manifest>, BucketError> {
-    let listed = store.list(MANIFESTS_PREFIX, MAX_GENERATIONS).await;
-    let listed = listed.map_err(|source| BucketError::Store { key: MANIFESTS_PREFIX.into(), source })?;
+    let listed = store.list(MANIFESTS_PREFIX, MAX_GENERATIONS).await?;
     let mut manifests = Vec::new();
     for key in listed.into_iter().map(|listed| listed.key) {
         let stored = match store.read(&key, MAX_MANIFEST_BYTES).await {
             Ok(stored) => stored,
             // Removed by the updater's retention a moment ago.
-            Err(StoreError::NotFound) => continue,
-            Err(source) => return Err(BucketError::Store { key, source }),
+            Err(StoreError::NotFound(_)) => continue,
+            Err(error) => return Err(error.into()),
         };
         match Manifest::parse(&stored.bytes) {
             Ok(manifest) if manifest.generation <= newest => manifests.push(manifest),

@@ -104,8 +104,7 @@ async fn tell(arguments: &Arguments) -> Result<bool, StatusError> {
 
 async fn status(store: &impl DefinitionsStore, limit: u32, now: DateTime<Utc>) -> Result<Status, BucketError> {
     let (published, manifest) = current(store).await?;
-    let read = UpdaterState::read(store).await;
-    let (state, _) = read.map_err(|source| BucketError::Store { key: "the updater's memory".into(), source })?;
+    let (state, _) = UpdaterState::read(store).await?;
     let age = now - manifest.newest_built();
     Ok(Status {
         generation: manifest.generation.0,
