@@ -75,8 +75,8 @@ enum QuarantineError {
     },
     #[error("another object is at {0} by now, and its bucket keeps no versions: move that away first")]
     Occupied(String),
-    #[error("{0} failed")]
-    Store(&'static str, #[source] StoreError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
     #[error("the result cannot be written")]
     Output(#[from] io::Error),
 }
@@ -132,15 +132,14 @@ async fn release(client: &Client, objects: &S3Objects, bucket: &str, id: &str) -
         Ok(head) if head.version_id.is_none() => {
             return Err(QuarantineError::Occupied(format!("s3://{}/{}", to.bucket, to.key)));
         }
-        Ok(_) | Err(StoreError::NotFound) => {}
-        Err(error) => return Err(QuarantineError::Store("reading where it came from", error)),
+        Ok(_) | Err(StoreError::NotFound(_)) => {}
+        Err(error) => return Err(error.into()),
     }
     let head = objects.head(&from).await.map_err(|error| match error {
-        StoreError::NotFound => QuarantineError::Absent,
-        error => QuarantineError::Store("reading it in quarantine", error),
+        StoreError::NotFound(_) => QuarantineError::Absent,
+        error => error.into(),
     })?;
-    let copied = objects.copy(&from, &head.etag, &to).await;
-    copied.map_err(|error| QuarantineError::Store("copying it back", error))?;
+    objects.copy(&from, &head.etag, &to).await?;
     remove(objects, bucket, id).await?;
     print(&format!("released: s3://{}/{}", to.bucket, to.key))?;
     Ok(print("it is scanned like any upload, and what still matches goes back to quarantine")?)
@@ -150,12 +149,11 @@ async fn release(client: &Client, objects: &S3Objects, bucket: &str, id: &str) -
 async fn remove(objects: &S3Objects, bucket: &str, id: &str) -> Result<(), QuarantineError> {
     let place = place(bucket, id);
     for object in [&place.content, &place.provenance] {
-        let deleted = match objects.head(object).await {
-            Ok(head) => objects.delete(object, &head.etag).await,
-            Err(StoreError::NotFound) => Ok(()),
-            Err(error) => Err(error),
-        };
-        deleted.map_err(|error| QuarantineError::Store("deleting it from quarantine", error))?;
+        match objects.head(object).await {
+            Ok(head) => objects.delete(object, &head.etag).await?,
+            Err(StoreError::NotFound(_)) => {}
+            Err(error) => return Err(error.into()),
+        }
     }
     Ok(())
 }

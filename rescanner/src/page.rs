@@ -148,7 +148,7 @@ impl<S: Services> Rescanner<S> {
             let advanced = self.settings.retry.call(sleep, || self.ports.records.renew(record, published)).await;
             match advanced {
                 Ok(()) => Ok(1),
-                Err(StoreError::PreconditionFailed) => Ok(0),
+                Err(StoreError::PreconditionFailed(_)) => Ok(0),
                 Err(error) => Err(WorkError::Advance(error)),
             }
         };

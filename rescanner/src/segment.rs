@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use nacre_core::{
     generation::published::PublishedError,
-    port::{Clock, StoreError, WorkQueue},
+    port::{Call, Clock, StoreError, WorkQueue},
     rescan::{
         pass::{
             FORMAT, PassStats, PassStoreError, SegmentReport, State, Written, is_cancelled, keep_report, read_report,
@@ -125,7 +125,10 @@ impl<S: Services> Rescanner<S> {
 
     /// Sends the work that is left to the queue, for another invocation.
     async fn send_continuation(&self, task: &Task<Cursor<S>>) -> Result<Continuation, WorkError> {
-        let unwritable = |error: serde_json::Error| WorkError::Continue(StoreError::Unexpected(error.into()));
+        let unwritable = |error: serde_json::Error| {
+            let call = Call::new("SendMessageBatch", "the pass queue");
+            WorkError::Continue(StoreError::Unexpected(call, error.into()))
+        };
         let body = [serde_json::to_string(task).map_err(unwritable)?];
         self.settings.retry.call(sleep, || self.ports.queue.send(&body)).await.map_err(WorkError::Continue)?;
         let [message] = body;

@@ -2,7 +2,7 @@
 
 use nacre_core::{
     generation::{Generation, published::PublishedError},
-    port::{Clock, RecordPages, StoreError, WorkQueue},
+    port::{Call, Clock, RecordPages, StoreError, WorkQueue},
     rescan::pass::{
         self, Cause, FORMAT, Pass, PassId, PassStoreError, SegmentReport, StoredPass, read_pass, segments_for,
         spent_on, write_pass,
@@ -147,7 +147,9 @@ impl<S: Services> Rescanner<S> {
         };
         let bodies: Result<Vec<String>, _> = segments.iter().map(body).collect();
         let failed = |source| StartError::Queue { generation: pass.id.generation, source };
-        let bodies = bodies.map_err(|error| failed(StoreError::Unexpected(error.into())))?;
+        let bodies = bodies.map_err(|error| {
+            failed(StoreError::Unexpected(Call::new("SendMessageBatch", "the pass queue"), error.into()))
+        })?;
         self.settings.retry.call(sleep, || self.ports.queue.send(&bodies)).await.map_err(failed)
     }
 

@@ -4,7 +4,7 @@
 
 use nacre_core::{
     object::ObjectId,
-    port::{ObjectStore, StoreError},
+    port::{Call, ObjectStore, StoreError},
     quarantine::{Provenance, quarantined},
     scan_record::ScanRecord,
 };
@@ -50,13 +50,16 @@ async fn move_away(objects: &impl ObjectStore, record: &ScanRecord, bucket: &str
     match objects.copy(&record.object, &record.etag, &place.content).await {
         Ok(()) => {}
         // Moved by an attempt before this one, or deleted by its owner.
-        Err(StoreError::NotFound) => return Ok(()),
+        Err(StoreError::NotFound(_)) => return Ok(()),
         Err(error) => return Err(error),
     }
     let copied = objects.head(&place.content).await?;
     if copied.size != record.size {
         let (found, expected) = (copied.size, record.size);
-        return Err(StoreError::Unexpected(format!("the copy has {found} of {expected} bytes").into()));
+        return Err(StoreError::Unexpected(
+            Call::new("CopyObject", record.object.to_string()),
+            format!("the copy has {found} of {expected} bytes").into(),
+        ));
     }
     objects.delete(&record.object, &record.etag).await
 }
@@ -104,7 +107,7 @@ mod tests {
                     assert!(there || copied.is_some(), "lost at {nth}");
 
                     assert_eq!(contain(&objects, &record, &quarantine()).await.unwrap(), Contained::Quarantined);
-                    assert!(matches!(objects.head(&record.object).await, Err(StoreError::NotFound)));
+                    assert!(matches!(objects.head(&record.object).await, Err(StoreError::NotFound(_))));
                     assert_eq!(objects.bytes("quarantine", &place.content.key).unwrap(), b"evil");
                     let provenance = objects.bytes("quarantine", &place.provenance.key).unwrap();
                     assert_eq!(Provenance::parse(&provenance).unwrap(), Provenance::of(&record));
@@ -129,7 +132,7 @@ mod tests {
         let record = infected(&objects, "plain").await;
         let newer = objects.put("plain", "../a key", "good");
         let lost = contain(&objects, &record, &settings).await;
-        assert!(matches!(lost, Err(StoreError::PreconditionFailed)), "{lost:?}");
+        assert!(matches!(lost, Err(StoreError::PreconditionFailed(_))), "{lost:?}");
         assert!(objects.head(&newer).await.is_ok());
     }
 

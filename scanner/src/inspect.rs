@@ -149,10 +149,10 @@ impl<Objects: ObjectStore, Definitions: DefinitionsStore> EngineInspector<'_, Ob
             Ok(Examination::TimedOut) if cut_short.get() => Err(ScanError::OutOfTime),
             Ok(Examination::TimedOut) => Ok(EngineScan::NotScanned(Reason::TimeLimit)),
             Ok(Examination::Died) => Ok(EngineScan::NotScanned(Reason::EngineDied)),
-            Err(ExamineError::Fetch(StoreError::Unreadable(obstacle, _))) => {
+            Err(ExamineError::Fetch(StoreError::Unreadable(obstacle, ..))) => {
                 Ok(EngineScan::NotScanned(reason_of(obstacle)))
             }
-            Err(ExamineError::Fetch(StoreError::Denied(_))) => Ok(EngineScan::NotScanned(Reason::AccessDenied)),
+            Err(ExamineError::Fetch(StoreError::Denied(..))) => Ok(EngineScan::NotScanned(Reason::AccessDenied)),
             Err(ExamineError::Fetch(error)) => Err(ScanError::Read(error)),
             Err(ExamineError::Engine(error)) => Err(ScanError::Ready(error.into())),
         }

@@ -81,7 +81,7 @@ pub enum ScanError {
 impl ScanError {
     /// Whether tagging fails until somebody changes the object's tags or a policy.
     fn is_permanent(&self) -> bool {
-        matches!(self, Self::NoRoomForStatus | Self::Tag(StoreError::Denied(_)))
+        matches!(self, Self::NoRoomForStatus | Self::Tag(StoreError::Denied(..)))
     }
 }
 
@@ -116,9 +116,9 @@ impl<S: Services> Scanner<'_, S> {
         for _ in 0..MAX_ATTEMPTS {
             let head = match self.ports.objects.head(&request.object).await {
                 Ok(head) => Ok(head),
-                Err(StoreError::NotFound) => return self.forget(request).await,
-                Err(StoreError::Unreadable(obstacle, _)) => Err(reason_of(obstacle)),
-                Err(StoreError::Denied(_)) => Err(Reason::AccessDenied),
+                Err(StoreError::NotFound(_)) => return self.forget(request).await,
+                Err(StoreError::Unreadable(obstacle, ..)) => Err(reason_of(obstacle)),
+                Err(StoreError::Denied(..)) => Err(Reason::AccessDenied),
                 Err(error) => return Err(ScanError::Read(error)),
             };
             let version_id = head.as_ref().ok().and_then(|head| head.version_id.clone());
@@ -183,7 +183,7 @@ impl<S: Services> Scanner<'_, S> {
                 match self.inspect(object, head, previous, inspector).await {
                     Ok(Some(inspection)) => inspection,
                     Ok(None) => return Ok(Scan::Valid),
-                    Err(ScanError::Read(StoreError::PreconditionFailed | StoreError::NotFound)) => {
+                    Err(ScanError::Read(StoreError::PreconditionFailed(_) | StoreError::NotFound(_))) => {
                         return Ok(Scan::Overtaken);
                     }
                     Err(error) => return Err(error),
@@ -212,7 +212,7 @@ impl<S: Services> Scanner<'_, S> {
         };
         match self.ports.records.save(&record).await {
             Ok(()) => Ok(Scan::Recorded(Box::new(record))),
-            Err(StoreError::PreconditionFailed) => Ok(Scan::Overtaken),
+            Err(StoreError::PreconditionFailed(_)) => Ok(Scan::Overtaken),
             Err(error) => Err(ScanError::Record(error)),
         }
     }

@@ -8,7 +8,7 @@ use std::{
 
 use chrono::{DateTime, Utc};
 use nacre_core::{
-    port::{DefinitionsStore, Listed, StoreError, Stored, WriteCondition},
+    port::{Call, DefinitionsStore, Listed, StoreError, Stored, WriteCondition},
     tag_policy::Tag,
 };
 
@@ -31,7 +31,7 @@ impl DefinitionsStore for DirectoryDefinitions {
     async fn read(&self, key: &str, limit: u64) -> Result<Stored, StoreError> {
         let metadata = fs::metadata(self.path(key)).map_err(failed)?;
         if metadata.len() > limit {
-            return Err(StoreError::Unexpected(format!("{key} has more than {limit} bytes").into()));
+            return Err(StoreError::Unexpected(call(), format!("{key} has more than {limit} bytes").into()));
         }
         Ok(Stored { bytes: fs::read(self.path(key)).map_err(failed)?, etag: etag(&metadata) })
     }
@@ -52,7 +52,7 @@ impl DefinitionsStore for DirectoryDefinitions {
     ) -> Result<String, StoreError> {
         let there = match self.etag(key) {
             Ok(etag) => Some(etag),
-            Err(StoreError::NotFound) => None,
+            Err(StoreError::NotFound(_)) => None,
             Err(error) => return Err(error),
         };
         let holds = match condition {
@@ -61,7 +61,7 @@ impl DefinitionsStore for DirectoryDefinitions {
             WriteCondition::Etag(etag) => there.as_deref() == Some(etag),
         };
         if !holds {
-            return Err(StoreError::PreconditionFailed);
+            return Err(StoreError::PreconditionFailed(call()));
         }
         let path = self.path(key);
         fs::create_dir_all(path.parent().unwrap_or(&self.root)).map_err(failed)?;
@@ -69,17 +69,22 @@ impl DefinitionsStore for DirectoryDefinitions {
         self.etag(key)
     }
 
+    async fn copy(&self, from: &str, to: &str, tags: &[Tag]) -> Result<String, StoreError> {
+        let stored = self.read(from, u64::MAX).await?;
+        self.write(to, stored.bytes, tags, WriteCondition::Always).await
+    }
+
     async fn list(&self, prefix: &str, limit: usize) -> Result<Vec<Listed>, StoreError> {
         let mut found = Vec::new();
         self.collect(&self.root, &mut found).map_err(failed)?;
         found.retain(|listed| listed.key.starts_with(prefix));
         found.sort_by(|a, b| a.key.cmp(&b.key));
-        if found.len() <= limit { Ok(found) } else { Err(StoreError::Unexpected("too many keys".into())) }
+        if found.len() <= limit { Ok(found) } else { Err(StoreError::Unexpected(call(), "too many keys".into())) }
     }
 
     async fn remove(&self, key: &str) -> Result<(), StoreError> {
         match fs::remove_file(self.path(key)).map_err(failed) {
-            Ok(()) | Err(StoreError::NotFound) => Ok(()),
+            Ok(()) | Err(StoreError::NotFound(_)) => Ok(()),
             Err(error) => Err(error),
         }
     }
@@ -109,9 +114,13 @@ fn etag(metadata: &fs::Metadata) -> String {
     format!("{:x}-{:x}", since.unwrap_or_default().as_nanos(), metadata.len())
 }
 
+fn call() -> Call {
+    Call::new("a call", "a directory")
+}
+
 fn failed(error: io::Error) -> StoreError {
     match error.kind() {
-        io::ErrorKind::NotFound => StoreError::NotFound,
-        _ => StoreError::Unexpected(Box::new(error)),
+        io::ErrorKind::NotFound => StoreError::NotFound(call()),
+        _ => StoreError::Unexpected(call(), Box::new(error)),
     }
 }

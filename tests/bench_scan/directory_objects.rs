@@ -9,7 +9,7 @@ use std::{
 
 use nacre_core::{
     object::ObjectId,
-    port::{ObjectHead, ObjectStore, StoreError},
+    port::{Call, ObjectHead, ObjectStore, StoreError},
     tag_policy::Tag,
 };
 
@@ -69,12 +69,16 @@ impl ObjectStore for DirectoryObjects {
 
 /// Infected objects stay where they are here.
 fn never() -> StoreError {
-    StoreError::Unexpected("nothing is quarantined or deleted here".into())
+    StoreError::Unexpected(call(), "nothing is quarantined or deleted here".into())
+}
+
+fn call() -> Call {
+    Call::new("a call", "a directory")
 }
 
 fn failed(error: io::Error) -> StoreError {
     match error.kind() {
-        io::ErrorKind::NotFound => StoreError::NotFound,
-        _ => StoreError::Unexpected(Box::new(error)),
+        io::ErrorKind::NotFound => StoreError::NotFound(call()),
+        _ => StoreError::Unexpected(call(), Box::new(error)),
     }
 }

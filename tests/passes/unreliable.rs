@@ -4,7 +4,7 @@ use std::sync::Mutex;
 
 use nacre_core::{
     generation::Generation,
-    port::{Page, RecordPages, Segment, StoreError, TableExtent, Topic, TopicMessage},
+    port::{Call, Page, RecordPages, Segment, StoreError, TableExtent, Topic, TopicMessage},
     scan_record::RecordSummary,
 };
 
@@ -35,7 +35,7 @@ pub(crate) struct Unreliable<'a, Port> {
 
 impl<Port> Unreliable<'_, Port> {
     async fn call<T>(&self, call: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
-        let throttled = || Err(StoreError::Unavailable("throttled".into()));
+        let throttled = || Err(StoreError::Unavailable(Call::new("a call", "a port"), "throttled".into()));
         match self.dice.roll(6) {
             0 => throttled(),
             1 => call.await.and_then(|_| throttled()),

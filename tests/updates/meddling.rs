@@ -9,7 +9,7 @@ use nacre_core::{
         manifest::{BODIES_PREFIX, POINTER_KEY, REJECTED_PREFIX},
         published::Published,
     },
-    port::{DefinitionsStore, Listed, StoreError, Stored, WriteCondition},
+    port::{Call, DefinitionsStore, Listed, StoreError, Stored, WriteCondition},
     tag_policy::Tag,
 };
 use nacre_testing::memory_definitions::MemoryDefinitions;
@@ -43,7 +43,7 @@ impl<'a> Meddling<'a> {
 
     fn alive(&self) -> Result<(), StoreError> {
         let dead = matches!(self.trouble, Trouble::KilledAtABody) && self.happened.load(Ordering::SeqCst);
-        if dead { Err(StoreError::Unavailable("killed".into())) } else { Ok(()) }
+        if dead { Err(StoreError::Unavailable(Call::new("a call", "a killed run"), "killed".into())) } else { Ok(()) }
     }
 }
 
@@ -67,7 +67,7 @@ impl DefinitionsStore for Meddling<'_> {
     ) -> Result<String, StoreError> {
         if key.starts_with(BODIES_PREFIX) {
             match self.trouble {
-                Trouble::ConflictingWrites => return Err(StoreError::PreconditionFailed),
+                Trouble::ConflictingWrites => return Err(StoreError::PreconditionFailed(Call::new("PutObject", key))),
                 Trouble::KilledAtABody => self.happened.store(true, Ordering::SeqCst),
                 _ => {}
             }
@@ -77,6 +77,11 @@ impl DefinitionsStore for Meddling<'_> {
             self.bucket.write(key, bytes.clone(), tags, on).await?;
         }
         self.bucket.write(key, bytes, tags, on).await
+    }
+
+    async fn copy(&self, from: &str, to: &str, tags: &[Tag]) -> Result<String, StoreError> {
+        self.alive()?;
+        self.bucket.copy(from, to, tags).await
     }
 
     async fn list(&self, prefix: &str, limit: usize) -> Result<Vec<Listed>, StoreError> {

@@ -55,15 +55,9 @@ pub enum CustomError {
         #[source]
         source: HttpError,
     },
-    /// The definitions bucket failed.
-    #[error("{key} could not be read from the definitions bucket")]
-    Store {
-        /// The key.
-        key: String,
-        /// Why.
-        #[source]
-        source: StoreError,
-    },
+    /// The definitions bucket could not be read or written.
+    #[error(transparent)]
+    Store(#[from] StoreError),
     /// What is published of a file could not be read.
     #[error("the published {name} could not be read")]
     Published {
@@ -125,8 +119,7 @@ impl<Store: DefinitionsStore> CustomSources<'_, Store> {
             let known = published.iter().find(|entry| entry.source == source);
             add(self.of_url(url, source, known, &mut held).await?)?;
         }
-        let listed = self.store.list(self.prefix, MAX_FILES).await;
-        let listed = listed.map_err(|source| CustomError::Store { key: self.prefix.to_owned(), source })?;
+        let listed = self.store.list(self.prefix, MAX_FILES).await?;
         for object in listed.into_iter().filter(|object| !object.key.ends_with('/')) {
             let known = published.iter().find(|entry| entry.source == object.key);
             add(self.of_prefix(object.key, &object.etag, known).await?)?;
@@ -171,8 +164,7 @@ impl<Store: DefinitionsStore> CustomSources<'_, Store> {
         if known.is_some_and(|entry| entry.etag.as_deref() == Some(etag)) {
             return self.published(known, &key).await;
         }
-        let stored = self.store.read(&key, self.max_bytes as u64).await;
-        let stored = stored.map_err(|source| CustomError::Store { key: key.clone(), source })?;
+        let stored = self.store.read(&key, self.max_bytes as u64).await?;
         part(name, key, Some(stored.etag), stored.bytes)
     }
 

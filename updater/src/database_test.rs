@@ -62,14 +62,8 @@ pub enum DatabaseTestError {
     #[error("the engine could not be used")]
     Engine(#[source] EngineError),
     /// The operator's canary files could not be read.
-    #[error("{key} could not be read from the definitions bucket")]
-    Canary {
-        /// The key, or the prefix.
-        key: String,
-        /// Why.
-        #[source]
-        source: StoreError,
-    },
+    #[error("a canary file could not be read")]
+    Canary(#[from] StoreError),
     /// The set was tried, and failed.
     #[error("the set failed")]
     Rejection(#[from] Rejection),
@@ -173,13 +167,9 @@ impl<Store: DefinitionsStore> DatabaseTest<'_, Store> {
         }
         // Programs are what most signatures are about, and these are surely clean.
         loaded_set.must_pass("nacre-engine", &fs::read(self.program).map_err(DatabaseTestError::Disk)?).await?;
-        let failed = |key: &str| {
-            let key = key.to_owned();
-            move |source| DatabaseTestError::Canary { key, source }
-        };
-        let canaries = self.store.list(self.canary_prefix, MAX_CANARIES).await.map_err(failed(self.canary_prefix))?;
+        let canaries = self.store.list(self.canary_prefix, MAX_CANARIES).await?;
         for canary in canaries.iter().filter(|canary| !canary.key.ends_with('/')) {
-            let stored = self.store.read(&canary.key, MAX_CANARY_BYTES).await.map_err(failed(&canary.key))?;
+            let stored = self.store.read(&canary.key, MAX_CANARY_BYTES).await?;
             loaded_set.must_pass(&canary.key, &stored.bytes).await?;
         }
         Ok(())

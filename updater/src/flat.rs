@@ -40,12 +40,23 @@ impl<Store: DefinitionsStore> Flat<'_, Store> {
     /// The store's.
     pub async fn add(&self, file: &str, bytes: Vec<u8>) -> Result<(), StoreError> {
         match self.store.write(&self.key(file), bytes, &[], WriteCondition::Absent).await {
-            Ok(_) | Err(StoreError::PreconditionFailed) => Ok(()),
+            Ok(_) | Err(StoreError::PreconditionFailed(_)) => Ok(()),
             Err(error) => Err(error),
         }
     }
 
-    /// Writes a database, with the predecessor's `md5` tag, and answers what to remember of it.
+    /// Copies the published body of a database, with the predecessor's `md5` tag; returns the state to remember. S3 makes the copy
+    /// itself: the body is immutable and was read back when it was published.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn copy(&self, entry: &DatabaseEntry) -> Result<FlatFile, StoreError> {
+        let tags = [Tag::new("md5", &entry.md5)];
+        let etag = self.store.copy(&entry.object_key, &self.key(&entry.file_name()), &tags).await?;
+        Ok(FlatFile { sha256: entry.sha256.clone(), etag, version: entry.version.0 })
+    }
+
+    /// Writes a database, with the predecessor's `md5` tag; returns the state to remember.
     ///
     /// # Errors
     /// The store's.

@@ -77,15 +77,9 @@ pub enum MirrorError {
         #[source]
         source: HttpError,
     },
-    /// The definitions bucket failed.
-    #[error("{key} could not be read from the definitions bucket")]
-    Store {
-        /// The key.
-        key: String,
-        /// Why.
-        #[source]
-        source: StoreError,
-    },
+    /// The definitions bucket could not be read or written.
+    #[error(transparent)]
+    Store(#[from] StoreError),
     /// Not the beginning of a database.
     #[error("{file} does not begin with a database header")]
     Header {
@@ -293,8 +287,8 @@ impl<'a, Store: DefinitionsStore> Mirrors<'a, Store> {
                         stored.bytes.truncate(get.first_bytes.unwrap_or(usize::MAX));
                         Ok(Some(stored.bytes))
                     }
-                    Err(StoreError::NotFound) => Err(MirrorError::Missing { file: file.to_owned() }),
-                    Err(source) => Err(MirrorError::Store { key, source }),
+                    Err(StoreError::NotFound(_)) => Err(MirrorError::Missing { file: file.to_owned() }),
+                    Err(error) => Err(error.into()),
                 }
             }
         }
@@ -315,7 +309,7 @@ fn worse(one: Option<MirrorError>, other: MirrorError) -> MirrorError {
     let rank = |error: &MirrorError| match error {
         MirrorError::Missing { .. } => 0,
         MirrorError::CoolingDown { .. } => 1,
-        MirrorError::Header { .. } | MirrorError::Http { .. } | MirrorError::Store { .. } => 2,
+        MirrorError::Header { .. } | MirrorError::Http { .. } | MirrorError::Store(_) => 2,
     };
     match one {
         Some(one) if rank(&one) > rank(&other) => one,

@@ -34,14 +34,8 @@ pub enum PublishError {
     #[error("the published generation cannot be read or moved on")]
     Published(#[from] PublishedError),
     /// The definitions bucket could not be read or written.
-    #[error("{key} could not be read or written in the definitions bucket")]
-    Store {
-        /// The key, or a prefix.
-        key: String,
-        /// Why.
-        #[source]
-        source: StoreError,
-    },
+    #[error(transparent)]
+    Store(#[from] StoreError),
     /// The generation could not be announced.
     #[error("the generation could not be announced")]
     Announce(#[source] StoreError),
@@ -85,12 +79,11 @@ impl<Store: DefinitionsStore, Announcements: Topic> Publisher<'_, Store, Announc
         match self.store.write(key, bytes, &[], WriteCondition::Absent).await {
             Ok(_) => Ok(()),
             // There already, or written by somebody else at this moment: S3 reports both in the same way, so the key is listed.
-            Err(StoreError::PreconditionFailed) => match self.store.list(key, 1).await.map_err(failed(key))?.as_slice()
-            {
-                [] => Err(failed(key)(StoreError::Unavailable("somebody else is writing it".into()))),
+            Err(StoreError::PreconditionFailed(call)) => match self.store.list(key, 1).await?.as_slice() {
+                [] => Err(StoreError::Unavailable(call, "another run is writing the key".into()).into()),
                 _ => Ok(()),
             },
-            Err(source) => Err(failed(key)(source)),
+            Err(error) => Err(error.into()),
         }
     }
 
@@ -101,7 +94,7 @@ impl<Store: DefinitionsStore, Announcements: Topic> Publisher<'_, Store, Announc
     /// [`PublishError`].
     pub async fn put_signed_file(&self, file: &str, bytes: Vec<u8>) -> Result<(), PublishError> {
         let Some(flat) = &self.flat else { return Ok(()) };
-        flat.add(file, bytes).await.map_err(failed(&flat.key(file)))
+        Ok(flat.add(file, bytes).await?)
     }
 
     /// Writes the manifest and moves the pointer from `before` to it. All bodies must be there.
@@ -134,14 +127,13 @@ impl<Store: DefinitionsStore, Announcements: Topic> Publisher<'_, Store, Announc
 
     async fn fill_flat(&self, manifest: &Manifest) -> Result<(), PublishError> {
         let Some(flat) = &self.flat else { return Ok(()) };
-        let there = flat.list().await.map_err(failed(flat.prefix))?;
+        let there = flat.list().await?;
         for entry in flat::missing(manifest, flat.prefix, &there, &self.state().await?) {
-            let (bytes, file) = (self.body(entry).await?, entry.file_name());
-            let written = flat.write(entry, bytes).await.map_err(failed(&flat.key(&file)))?;
+            let (written, file) = (flat.copy(entry).await?, entry.file_name());
             self.remember(|state| drop(state.flat.insert(file.clone(), written.clone()))).await?;
         }
         let outdated = flat::outdated(manifest, flat.prefix, &there, flat.keep_cdiffs, flat.keep_cvds);
-        flat.remove(&outdated).await.map_err(failed(flat.prefix))
+        Ok(flat.remove(&outdated).await?)
     }
 
     /// Removes what no kept generation needs.
@@ -152,7 +144,7 @@ impl<Store: DefinitionsStore, Announcements: Topic> Publisher<'_, Store, Announc
         let Some(published) = self.published().await?.manifest else { return Ok(()) };
         let mut there = Vec::new();
         for prefix in retention::PREFIXES {
-            there.extend(self.store.list(prefix, MAX_KEYS).await.map_err(failed(prefix))?);
+            there.extend(self.store.list(prefix, MAX_KEYS).await?);
         }
         let manifests = there.iter().filter(|listed| listed.key.starts_with(MANIFESTS_PREFIX)).cloned();
         let manifests: Vec<_> = manifests.collect();
@@ -160,7 +152,7 @@ impl<Store: DefinitionsStore, Announcements: Topic> Publisher<'_, Store, Announc
         let mut manifests = Vec::new();
         for generation in kept {
             let key = Manifest::object_key(generation);
-            let stored = self.store.read(&key, MAX_JSON_BYTES).await.map_err(failed(&key))?;
+            let stored = self.store.read(&key, MAX_JSON_BYTES).await?;
             let manifest = Manifest::parse(&stored.bytes).map_err(|source| PublishedError::Invalid { key, source })?;
             manifests.push(manifest);
         }
@@ -171,7 +163,7 @@ impl<Store: DefinitionsStore, Announcements: Topic> Publisher<'_, Store, Announc
             return Ok(());
         }
         for key in expired {
-            self.store.remove(&key).await.map_err(failed(&key))?;
+            self.store.remove(&key).await?;
         }
         Ok(())
     }
@@ -181,7 +173,7 @@ impl<Store: DefinitionsStore, Announcements: Topic> Publisher<'_, Store, Announc
         let mut bodies = BTreeSet::new();
         let reports = there.iter().filter(|listed| retention::is_kept_report(listed, now));
         for key in reports.map(|listed| &listed.key) {
-            let stored = self.store.read(key, MAX_JSON_BYTES).await.map_err(failed(key))?;
+            let stored = self.store.read(key, MAX_JSON_BYTES).await?;
             // A report that cannot be read keeps nothing: it is there for people.
             let report: Value = serde_json::from_slice(&stored.bytes).unwrap_or_default();
             let parts = ["databases", "custom"].iter().filter_map(|part| report.get(part)?.as_array()).flatten();
@@ -215,7 +207,7 @@ impl<Store: DefinitionsStore, Announcements: Topic> Publisher<'_, Store, Announc
     /// # Errors
     /// [`PublishError`].
     pub async fn state(&self) -> Result<UpdaterState, PublishError> {
-        state::load(self.store).await.map_err(failed("the updater's memory"))
+        Ok(state::load(self.store).await?)
     }
 
     /// Changes the updater's memory.
@@ -223,7 +215,7 @@ impl<Store: DefinitionsStore, Announcements: Topic> Publisher<'_, Store, Announc
     /// # Errors
     /// [`PublishError`].
     pub async fn remember(&self, change: impl Fn(&mut UpdaterState)) -> Result<UpdaterState, PublishError> {
-        state::change(self.store, change).await.map_err(failed("the updater's memory"))
+        Ok(state::change(self.store, change).await?)
     }
 
     async fn announce(&self, manifest: &Manifest) -> Result<(), PublishError> {
@@ -236,11 +228,6 @@ impl<Store: DefinitionsStore, Announcements: Topic> Publisher<'_, Store, Announc
         };
         self.announcements.publish(&message).await.map_err(PublishError::Announce)
     }
-}
-
-fn failed(key: &str) -> impl FnOnce(StoreError) -> PublishError {
-    let key = key.to_owned();
-    move |source| PublishError::Store { key, source }
 }
 
 #[cfg(test)]

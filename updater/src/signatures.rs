@@ -17,7 +17,7 @@ use nacre_core::{
         manifest::{BodyEntry, ContextEntry, DatabaseEntry, Manifest},
         published::{PublishedError, read_body, read_custom},
     },
-    port::{DefinitionsStore, StoreError},
+    port::DefinitionsStore,
     telemetry::error_chain,
 };
 
@@ -135,12 +135,10 @@ pub async fn diff_signatures(
             bytes => StepKind::Delta { delta: diff.delta(to, bytes) },
         },
         // A body that was lost must not keep the next generation from being published: records are scanned in full.
-        Err(SignaturesError::Published(
-            error @ (PublishedError::Altered { .. } | PublishedError::Store { source: StoreError::NotFound, .. }),
-        )) => {
+        Err(SignaturesError::Published(error)) if error.is_lost_body() => {
             tracing::error!(
                 cause = error_chain(&error),
-                "what changed cannot be told: every object is scanned in full"
+                "the delta cannot be computed: every object needs a full scan"
             );
             StepKind::TooLarge
         }

@@ -1,15 +1,15 @@
-//! The updater's memory between runs: read, and changed whatever other runs change meanwhile.
+//! The updater's state between runs, changed by compare-and-swap.
 
 pub use nacre_core::generation::updater_state::{FlatFile, UpdaterState};
 use nacre_core::{
     generation::manifest::UPDATER_STATE_KEY,
-    port::{DefinitionsStore, StoreError, WriteCondition},
+    port::{Call, DefinitionsStore, StoreError, WriteCondition},
 };
 
-/// How often another run may change the memory while we do.
+/// Attempts to change the state while other runs change it.
 const MAX_RACES: u32 = 8;
 
-/// Reads the memory; it gets its installation UUID when it has none.
+/// Reads the state; it gets its installation UUID when it has none.
 ///
 /// # Errors
 /// The store's.
@@ -18,10 +18,10 @@ pub async fn load(store: &impl DefinitionsStore) -> Result<UpdaterState, StoreEr
     if state.installation.is_empty() { change(store, |_| ()).await } else { Ok(state) }
 }
 
-/// Changes the memory, whatever other runs change meanwhile.
+/// Changes the state, together with the changes of other runs.
 ///
 /// # Errors
-/// The store's; [`StoreError::PreconditionFailed`] when others changed it each time that we were about to.
+/// The store's; [`StoreError::PreconditionFailed`] when other runs changed it in every attempt.
 pub async fn change(
     store: &impl DefinitionsStore,
     change: impl Fn(&mut UpdaterState),
@@ -37,11 +37,11 @@ pub async fn change(
         let condition = etag.as_deref().map_or(WriteCondition::Absent, WriteCondition::Etag);
         match store.write(UPDATER_STATE_KEY, bytes, &[], condition).await {
             Ok(_) => return Ok(state),
-            Err(StoreError::PreconditionFailed) => {}
+            Err(StoreError::PreconditionFailed(_)) => {}
             Err(error) => return Err(error),
         }
     }
-    Err(StoreError::PreconditionFailed)
+    Err(StoreError::PreconditionFailed(Call::new("PutObject", UPDATER_STATE_KEY)))
 }
 
 #[cfg(test)]

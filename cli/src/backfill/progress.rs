@@ -49,8 +49,8 @@ pub(super) struct Progress {
 /// Why it cannot be kept.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ProgressError {
-    #[error("{0} cannot be read or written in the definitions bucket")]
-    Store(String, #[source] StoreError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
     #[error("{0} is not what this program keeps there: --restart starts anew")]
     Invalid(String),
 }
@@ -76,8 +76,8 @@ impl Progress {
                 let known = known.ok_or(ProgressError::Invalid(key))?;
                 Ok(if known.finished { Self::new(source) } else { known })
             }
-            Err(StoreError::NotFound) => Ok(Self::new(source)),
-            Err(error) => Err(ProgressError::Store(key, error)),
+            Err(StoreError::NotFound(_)) => Ok(Self::new(source)),
+            Err(error) => Err(error.into()),
         }
     }
 
@@ -91,10 +91,8 @@ impl Progress {
         let key = Self::key(&self.source);
         // Serialising strings and numbers to memory cannot fail.
         let bytes = serde_json::to_vec_pretty(self).unwrap_or_default();
-        match store.write(&key, bytes, &[], WriteCondition::Always).await {
-            Ok(_) => Ok(()),
-            Err(error) => Err(ProgressError::Store(key, error)),
-        }
+        store.write(&key, bytes, &[], WriteCondition::Always).await?;
+        Ok(())
     }
 }
 

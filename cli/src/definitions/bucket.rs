@@ -23,12 +23,8 @@ const MAX_MANIFEST_BYTES: u64 = 4 << 20;
 pub(super) enum BucketError {
     #[error("what is published cannot be read")]
     Published(#[from] PublishedError),
-    #[error("{key} could not be read from the definitions bucket")]
-    Store {
-        key: String,
-        #[source]
-        source: StoreError,
-    },
+    #[error(transparent)]
+    Store(#[from] StoreError),
     // S3 returns the same error for a missing key and for a missing bucket.
     #[error("nothing is published there yet: run the updater, unless the bucket has another name")]
     Nothing,
@@ -43,15 +39,14 @@ pub(super) async fn current(store: &impl DefinitionsStore) -> Result<(Published,
 
 /// The manifests that are kept, newest first; none above `newest`, which a run may be about to publish.
 pub(super) async fn kept(store: &impl DefinitionsStore, newest: Generation) -> Result<Vec<Manifest>, BucketError> {
-    let listed = store.list(MANIFESTS_PREFIX, MAX_GENERATIONS).await;
-    let listed = listed.map_err(|source| BucketError::Store { key: MANIFESTS_PREFIX.into(), source })?;
+    let listed = store.list(MANIFESTS_PREFIX, MAX_GENERATIONS).await?;
     let mut manifests = Vec::new();
     for key in listed.into_iter().map(|listed| listed.key) {
         let stored = match store.read(&key, MAX_MANIFEST_BYTES).await {
             Ok(stored) => stored,
             // Removed by the updater's retention a moment ago.
-            Err(StoreError::NotFound) => continue,
-            Err(source) => return Err(BucketError::Store { key, source }),
+            Err(StoreError::NotFound(_)) => continue,
+            Err(error) => return Err(error.into()),
         };
         match Manifest::parse(&stored.bytes) {
             Ok(manifest) if manifest.generation <= newest => manifests.push(manifest),

@@ -103,8 +103,7 @@ async fn print_report(arguments: &Arguments) -> Result<bool, StatusError> {
 
 async fn status(store: &impl DefinitionsStore, limit: u32, now: DateTime<Utc>) -> Result<Status, BucketError> {
     let (published, manifest) = current(store).await?;
-    let read = UpdaterState::read(store).await;
-    let (state, _) = read.map_err(|source| BucketError::Store { key: "the updater's state".into(), source })?;
+    let (state, _) = UpdaterState::read(store).await?;
     let age = now - manifest.newest_built();
     Ok(Status {
         generation: manifest.generation.0,

@@ -83,7 +83,7 @@ async fn manifest(store: &impl DefinitionsStore, to: Option<u64>) -> Result<Mani
     let key = Manifest::object_key(Generation(to));
     let stored = match store.read(&key, MAX_MANIFEST_BYTES).await {
         Ok(stored) => stored,
-        Err(StoreError::NotFound) => return Err(RescanError::NotKept(to)),
+        Err(StoreError::NotFound(_)) => return Err(RescanError::NotKept(to)),
         Err(source) => return Err(RescanError::Manifest { key, source }),
     };
     Manifest::parse(&stored.bytes).map_err(|source| match source {

@@ -30,7 +30,7 @@ impl<S: Services> Scanner<'_, S> {
         let is_infected = record.verdict.is_infected();
         let tagged = match self.tag(record).await {
             Ok(tagged) => tagged,
-            Err(ScanError::Tag(StoreError::NotFound)) => {
+            Err(ScanError::Tag(StoreError::NotFound(_))) => {
                 let removed = self.ports.records.remove(&record.object, record.sequencer.as_ref()).await;
                 return removed.map(|()| Settled::Gone).map_err(ScanError::Record);
             }
@@ -80,7 +80,7 @@ impl<S: Services> Scanner<'_, S> {
                 );
                 Ok(Settled::Done)
             }
-            Err(StoreError::PreconditionFailed) => Ok(Settled::Overtaken),
+            Err(StoreError::PreconditionFailed(_)) => Ok(Settled::Overtaken),
             Err(error) => Err(ScanError::Contain(error)),
         }
     }
@@ -119,8 +119,8 @@ impl<S: Services> Scanner<'_, S> {
         }
         match self.ports.objects.head(&record.object).await {
             Ok(head) => Ok(head.etag == record.etag),
-            Err(StoreError::NotFound) => Ok(false),
-            Err(StoreError::Unreadable(..) | StoreError::Denied(_)) => {
+            Err(StoreError::NotFound(_)) => Ok(false),
+            Err(StoreError::Unreadable(..) | StoreError::Denied(..)) => {
                 Ok(record.etag.is_empty() || record.verdict.is_infected())
             }
             Err(error) => Err(ScanError::Read(error)),
@@ -132,7 +132,7 @@ impl<S: Services> Scanner<'_, S> {
 fn marked(result: Result<(), StoreError>) -> Result<Settled, ScanError> {
     match result {
         Ok(()) => Ok(Settled::Done),
-        Err(StoreError::PreconditionFailed) => Ok(Settled::Overtaken),
+        Err(StoreError::PreconditionFailed(_)) => Ok(Settled::Overtaken),
         Err(error) => Err(ScanError::Record(error)),
     }
 }

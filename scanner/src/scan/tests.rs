@@ -11,7 +11,11 @@ use nacre_testing::{
 
 use std::marker::PhantomData;
 
-use nacre_core::{generation::Generation, port::Clock, scan_record::EngineVersion};
+use nacre_core::{
+    generation::Generation,
+    port::{Call, Clock},
+    scan_record::EngineVersion,
+};
 use nacre_testing::memory_definitions::MemoryDefinitions;
 
 use super::*;
@@ -291,11 +295,19 @@ struct Sealed<'a>(&'a MemoryObjects);
 
 impl ObjectStore for Sealed<'_> {
     async fn head(&self, _: &ObjectId) -> Result<ObjectHead, StoreError> {
-        Err(StoreError::Unreadable(Obstacle::CustomerKey, "encrypted with a key of the customer's".into()))
+        Err(StoreError::Unreadable(
+            Obstacle::CustomerKey,
+            Call::new("HeadObject", "an object"),
+            "encrypted with a key of the customer's".into(),
+        ))
     }
 
     async fn download(&self, _: &ObjectId, _: &ObjectHead, _: &std::path::Path) -> Result<(), StoreError> {
-        Err(StoreError::Unreadable(Obstacle::CustomerKey, "encrypted with a key of the customer's".into()))
+        Err(StoreError::Unreadable(
+            Obstacle::CustomerKey,
+            Call::new("HeadObject", "an object"),
+            "encrypted with a key of the customer's".into(),
+        ))
     }
 
     async fn tags(&self, object: &ObjectId) -> Result<Vec<Tag>, StoreError> {
@@ -368,7 +380,7 @@ async fn an_infected_object_is_moved_to_quarantine_after_it_was_reported() {
         let outcome = world.scan(&object, &mut reader).await.unwrap();
         assert!(matches!(outcome, Outcome::Scanned(Verdict::Infected { .. })), "{outcome:?}");
         assert_eq!(world.results.messages().len(), 1);
-        assert!(matches!(world.objects.head(&object).await, Err(StoreError::NotFound)));
+        assert!(matches!(world.objects.head(&object).await, Err(StoreError::NotFound(_))));
         assert_eq!(world.objects.keys("quarantine").len(), 2);
         // The same message again, and one about the copy.
         assert_eq!(world.scan(&object, &mut reader).await.unwrap(), Outcome::Gone);

@@ -1,16 +1,20 @@
 //! The definitions bucket, in S3.
 
 use aws_config::SdkConfig;
-use aws_sdk_s3::{Client, primitives::ByteStream, types::Object};
+use aws_sdk_s3::{
+    Client,
+    primitives::ByteStream,
+    types::{Object, TaggingDirective},
+};
 use nacre_core::{
-    port::{DefinitionsStore, Listed, StoreError, Stored, WriteCondition},
+    port::{Call, DefinitionsStore, Listed, StoreError, Stored, WriteCondition},
     tag_policy::Tag,
 };
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
 use crate::{
-    bare_etag, instant, quoted_etag,
-    store_error::{store_error, unexpected},
+    bare_etag, copy_source, instant, quoted_etag,
+    store_error::{failed, store_error, unexpected},
 };
 
 /// One definitions bucket.
@@ -25,15 +29,20 @@ impl S3Definitions {
     pub fn new(config: &SdkConfig, bucket: &str) -> Self {
         Self { client: Client::new(config), bucket: bucket.to_owned() }
     }
+
+    fn call(&self, operation: &'static str, key: &str) -> Call {
+        Call::new(operation, format!("s3://{}/{key}", self.bucket))
+    }
 }
 
 impl DefinitionsStore for S3Definitions {
     async fn read(&self, key: &str, limit: u64) -> Result<Stored, StoreError> {
         let changed = self.read_changed(key, None, limit).await?;
-        changed.ok_or_else(|| unexpected("an unconditional GET was answered with 304"))
+        changed.ok_or_else(|| unexpected(&self.call("GetObject", key), "an unconditional GET was answered with 304"))
     }
 
     async fn read_changed(&self, key: &str, etag: Option<&str>, limit: u64) -> Result<Option<Stored>, StoreError> {
+        let call = self.call("GetObject", key);
         let request = self.client.get_object().bucket(&self.bucket).key(key);
         let request = request.set_if_none_match(etag.map(quoted_etag));
         let response = match request.send().await {
@@ -41,15 +50,15 @@ impl DefinitionsStore for S3Definitions {
             Err(error) if error.raw_response().is_some_and(|response| response.status().as_u16() == 304) => {
                 return Ok(None);
             }
-            Err(error) => return Err(store_error(error)),
+            Err(error) => return Err(store_error(call, error)),
         };
-        let etag = response.e_tag().map(bare_etag).ok_or_else(|| unexpected("GET tells no ETag"))?;
+        let etag = response.e_tag().map(bare_etag).ok_or_else(|| unexpected(&call, "the response has no ETag"))?;
         let (mut body, mut bytes) = (response.body, Vec::new());
         while let Some(chunk) = body.next().await {
-            let chunk = chunk.map_err(|error| StoreError::Unavailable(error.into()))?;
-            // Counted as it comes: a body without end must not fill the memory, whatever its header told.
+            let chunk = chunk.map_err(|error| StoreError::Unavailable(call.clone(), error.into()))?;
+            // Attack: a body without end, whatever its length header says.
             if (bytes.len() + chunk.len()) as u64 > limit {
-                return Err(unexpected(format!("the body has more than {limit} bytes")));
+                return Err(unexpected(&call, format!("the body has more than {limit} bytes")));
             }
             bytes.extend_from_slice(&chunk);
         }
@@ -63,6 +72,7 @@ impl DefinitionsStore for S3Definitions {
         tags: &[Tag],
         condition: WriteCondition<'_>,
     ) -> Result<String, StoreError> {
+        let call = self.call("PutObject", key);
         let mut request = self.client.put_object().bucket(&self.bucket).key(key).body(ByteStream::from(bytes));
         // Tags travel with the body: an object without its `md5` tag is never seen by a predecessor's scanner.
         if !tags.is_empty() {
@@ -73,38 +83,51 @@ impl DefinitionsStore for S3Definitions {
             WriteCondition::Absent => request.if_none_match("*"),
             WriteCondition::Etag(etag) => request.if_match(quoted_etag(etag)),
         };
-        match (request.send().await.map_err(store_error), condition) {
-            (Ok(response), _) => response.e_tag().map(bare_etag).ok_or_else(|| unexpected("PUT tells no ETag")),
-            // If-Match on a key that is gone answers 404: the race is lost all the same.
-            (Err(StoreError::NotFound), WriteCondition::Etag(_)) => Err(StoreError::PreconditionFailed),
+        match (request.send().await.map_err(failed(call.clone())), condition) {
+            (Ok(response), _) => {
+                response.e_tag().map(bare_etag).ok_or_else(|| unexpected(&call, "the response has no ETag"))
+            }
+            // S3 answers 404 for If-Match on a missing key: the race is lost all the same.
+            (Err(StoreError::NotFound(_)), WriteCondition::Etag(_)) => Err(StoreError::PreconditionFailed(call)),
             (Err(error), _) => Err(error),
         }
     }
 
+    async fn copy(&self, from: &str, to: &str, tags: &[Tag]) -> Result<String, StoreError> {
+        let call = self.call("CopyObject", from);
+        let request = self.client.copy_object().copy_source(copy_source(&self.bucket, from, None));
+        let request = request.bucket(&self.bucket).key(to).tagging_directive(TaggingDirective::Replace);
+        let response = request.tagging(query_string(tags)).send().await.map_err(failed(call.clone()))?;
+        let etag = response.copy_object_result().and_then(|result| result.e_tag()).map(bare_etag);
+        etag.ok_or_else(|| unexpected(&call, "the response has no ETag"))
+    }
+
     async fn list(&self, prefix: &str, limit: usize) -> Result<Vec<Listed>, StoreError> {
+        let call = self.call("ListObjectsV2", prefix);
         let request = self.client.list_objects_v2().bucket(&self.bucket).prefix(prefix);
         let (mut pages, mut found) = (request.into_paginator().send(), Vec::new());
         while let Some(page) = pages.next().await {
-            for object in page.map_err(store_error)?.contents() {
+            for object in page.map_err(failed(call.clone()))?.contents() {
                 if found.len() == limit {
-                    return Err(unexpected(format!("there are more than {limit} keys under {prefix}")));
+                    return Err(unexpected(&call, format!("there are more than {limit} keys under {prefix}")));
                 }
-                found.push(listed(object)?);
+                found.push(listed(object, &call)?);
             }
         }
         Ok(found)
     }
 
     async fn remove(&self, key: &str) -> Result<(), StoreError> {
-        match self.client.delete_object().bucket(&self.bucket).key(key).send().await.map_err(store_error) {
-            Ok(_) | Err(StoreError::NotFound) => Ok(()),
+        let deleted = self.client.delete_object().bucket(&self.bucket).key(key).send().await;
+        match deleted.map_err(failed(self.call("DeleteObject", key))) {
+            Ok(_) | Err(StoreError::NotFound(_)) => Ok(()),
             Err(error) => Err(error),
         }
     }
 }
 
-fn listed(object: &Object) -> Result<Listed, StoreError> {
-    let missing = |what: &str| unexpected(format!("a listing tells no {what}"));
+fn listed(object: &Object, call: &Call) -> Result<Listed, StoreError> {
+    let missing = |what: &str| unexpected(call, format!("a listed object has no {what}"));
     let modified = object.last_modified().and_then(instant);
     Ok(Listed {
         key: object.key().ok_or_else(|| missing("key"))?.to_owned(),

@@ -1,4 +1,4 @@
-//! An object's bytes, fetched in parts at a time into a file.
+//! Download of an object into a file, several parts at a time.
 
 use std::{fs::File, io, os::unix::fs::FileExt, path::Path, sync::Arc};
 
@@ -6,13 +6,13 @@ use aws_sdk_s3::Client;
 use futures::{StreamExt, TryStreamExt, stream};
 use nacre_core::{
     object::ObjectId,
-    port::{ObjectHead, StoreError},
+    port::{Call, ObjectHead, StoreError},
 };
 use tokio::{fs::OpenOptions, task::spawn_blocking};
 
 use crate::{
     quoted_etag,
-    store_error::{store_error, unexpected},
+    store_error::{failed, unexpected},
 };
 
 /// Bytes of one part; smaller objects come in one.
@@ -31,19 +31,20 @@ pub(super) async fn download(
     head: &ObjectHead,
     path: &Path,
 ) -> Result<(), StoreError> {
+    let local = |error| local(Call::new("GetObject", object.to_string()), error);
     let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).await.map_err(local)?;
     let file = Arc::new(file.into_std().await);
     let parts = head.size.div_ceil(PART_BYTES).max(1);
     let fetching = stream::iter(0..parts).map(|part| fetch(client, object, head, &file, part * PART_BYTES));
     let fetched = fetching.buffer_unordered(PARALLEL_PARTS).try_collect().await;
     if fetched.is_err() {
-        // Half an object is of use to nobody; what cannot be removed goes with the private directory.
+        // A partial object is useless; what cannot be removed goes with the private directory.
         let _ = tokio::fs::remove_file(path).await;
     }
     fetched
 }
 
-/// Fetches the part that begins at `start`; an object of one part is asked for whole, which an empty one can be.
+/// Fetches the part that begins at `start`. An object of one part is requested without a range, which an empty one does not allow.
 async fn fetch(
     client: &Client,
     object: &ObjectId,
@@ -52,18 +53,20 @@ async fn fetch(
     start: u64,
 ) -> Result<(), StoreError> {
     let ObjectId { bucket, key, version_id } = object;
+    let call = Call::new("GetObject", object.to_string());
+    let local = |error| local(call.clone(), error);
     let end = head.size.min(start + PART_BYTES);
     let request = client.get_object().bucket(bucket).key(key).set_version_id(version_id.clone());
     let range = (head.size > PART_BYTES).then(|| format!("bytes={start}-{}", end - 1));
     let request = request.if_match(quoted_etag(&head.etag)).set_range(range);
-    let response = request.send().await.map_err(store_error)?;
+    let response = request.send().await.map_err(failed(call.clone()))?;
     let (mut body, mut at) = (response.body, start);
     while let Some(chunk) = body.next().await {
-        let chunk = chunk.map_err(|error| StoreError::Unavailable(error.into()))?;
+        let chunk = chunk.map_err(|error| StoreError::Unavailable(call.clone(), error.into()))?;
         let next = at + chunk.len() as u64;
         // A body without end must not fill the disk.
         if next > end {
-            return Err(unexpected(format!("the body has more than the {} bytes that HEAD told", head.size)));
+            return Err(unexpected(&call, format!("the body has more than the {} bytes of HEAD", head.size)));
         }
         let file = Arc::clone(file);
         let written = spawn_blocking(move || file.write_all_at(&chunk, at)).await;
@@ -71,15 +74,15 @@ async fn fetch(
         at = next;
     }
     if at < end {
-        return Err(unexpected(format!("the body ended at {at} of {} bytes", head.size)));
+        return Err(unexpected(&call, format!("the body ended at {at} of {} bytes", head.size)));
     }
     Ok(())
 }
 
-/// A full disk is nothing that the object could help, and may be over with the next one.
-fn local(error: io::Error) -> StoreError {
+/// A full disk is not the object's fault, and may have room for the next one.
+fn local(call: Call, error: io::Error) -> StoreError {
     match error.kind() {
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => StoreError::Unavailable(error.into()),
-        _ => StoreError::Unexpected(error.into()),
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => StoreError::Unavailable(call, error.into()),
+        _ => StoreError::Unexpected(call, error.into()),
     }
 }

@@ -20,6 +20,7 @@ pub use clock::SystemClock;
 pub use definitions::S3Definitions;
 pub use function::run_function;
 pub use objects::S3Objects;
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 pub use queue::SqsQueue;
 pub use records::{DynamoRecords, RecordKey};
 pub use topic::SnsTopic;
@@ -57,6 +58,13 @@ fn instant(at: &aws_sdk_s3::primitives::DateTime) -> Option<DateTime<Utc>> {
 /// An ETag as events and records have it: without the quotes of S3's headers.
 fn bare_etag(etag: &str) -> String {
     etag.trim_matches('"').to_owned()
+}
+
+/// The source of a copy, which is the path of a URL: all but what is safe in any URL is encoded, slashes too.
+fn copy_source(bucket: &str, key: &str, version_id: Option<&str>) -> String {
+    let encoded = |text| utf8_percent_encode(text, NON_ALPHANUMERIC).to_string();
+    let version = version_id.map(|id| format!("?versionId={}", encoded(id))).unwrap_or_default();
+    format!("{}/{}{version}", encoded(bucket), encoded(key))
 }
 
 /// An ETag as S3's headers have it.

@@ -7,14 +7,14 @@ use aws_sdk_sqs::{
     Client,
     types::{SendMessageBatchRequestEntry, SendMessageBatchResultEntry},
 };
-use nacre_core::port::{StoreError, WorkQueue};
+use nacre_core::port::{Call, StoreError, WorkQueue};
 
-use crate::store_error::{store_error, unexpected};
+use crate::store_error::{failed, unexpected};
 
-/// Most messages of one `SendMessageBatch`. Of 64 KiB at most they stay within what one call takes, which is 1 MiB.
+/// Most messages of one `SendMessageBatch`. Of 64 KiB at most they stay within the limit of a call, which is 1 MiB.
 const BATCH_MESSAGES: usize = 10;
 
-/// How often entries that SQS could not take are offered.
+/// Attempts to send entries that SQS did not accept.
 const ATTEMPTS: u32 = 4;
 
 /// One queue.
@@ -30,16 +30,17 @@ impl SqsQueue {
         Self { client: Client::new(config), url: url.to_owned() }
     }
 
-    /// Sends one batch, and answers what SQS did not take of it.
+    /// Sends one batch; returns the messages that SQS did not accept.
     async fn send_batch<'a>(&self, batch: &[&'a String]) -> Result<Vec<&'a String>, StoreError> {
+        let call = Call::new("SendMessageBatch", &self.url);
         let entry = |(index, body): (usize, &&String)| {
             let entry = SendMessageBatchRequestEntry::builder().id(index.to_string()).message_body(*body).build();
-            entry.map_err(|error| StoreError::Unexpected(error.into()))
+            entry.map_err(|error| StoreError::Unexpected(call.clone(), error.into()))
         };
         let entries = batch.iter().enumerate().map(entry).collect::<Result<Vec<_>, _>>()?;
         let request = self.client.send_message_batch().queue_url(&self.url).set_entries(Some(entries));
-        let response = request.send().await.map_err(store_error)?;
-        // What is not named as taken was not taken.
+        let response = request.send().await.map_err(failed(call.clone()))?;
+        // A message that the response does not name as accepted was not.
         let taken: HashSet<&str> = response.successful().iter().map(SendMessageBatchResultEntry::id).collect();
         let left = batch.iter().enumerate().filter(|(index, _)| !taken.contains(index.to_string().as_str()));
         Ok(left.map(|(_, body)| *body).collect())
@@ -59,7 +60,8 @@ impl WorkQueue for SqsQueue {
                 tokio::time::sleep(Duration::from_millis(100 << attempt)).await;
             }
             if !left.is_empty() {
-                return Err(unexpected(format!("SQS did not take {} messages", left.len())));
+                let call = Call::new("SendMessageBatch", &self.url);
+                return Err(unexpected(&call, format!("SQS did not accept {} messages", left.len())));
             }
         }
         Ok(())

@@ -12,12 +12,12 @@ use aws_sdk_dynamodb::{
 use nacre_core::{
     generation::Generation,
     object::{ObjectId, Sequencer},
-    port::{Page, RecordLookup, RecordPages, RecordStore, Segment, StoreError, TableExtent},
+    port::{Call, Page, RecordLookup, RecordPages, RecordStore, Segment, StoreError, TableExtent},
     scan_record::{RECORD_FORMAT, RecordSummary, ScanRecord},
     verdict::Reason,
 };
 
-use crate::store_error::{store_error, unexpected};
+use crate::store_error::{failed, unexpected};
 pub use item::RecordKey;
 use item::{attribute, key, record_of, summary_of};
 
@@ -35,7 +35,16 @@ pub struct DynamoRecords {
 }
 
 impl DynamoRecords {
-    /// Sets a mark of the stored record, if it still is this one.
+    /// Uses this table.
+    pub fn new(config: &SdkConfig, table: &str) -> Self {
+        Self { client: Client::new(config), table: table.to_owned() }
+    }
+
+    fn call(&self, operation: &'static str, object: &ObjectId) -> Call {
+        Call::new(operation, format!("the record of {object} in {}", self.table))
+    }
+
+    /// Sets a mark of the stored record, provided that it still is this one.
     async fn mark(&self, record: &ScanRecord, mark: &str) -> Result<(), StoreError> {
         let item = item::item_of(record);
         let mut expression = Expression::new(&format!("SET #{mark} = :set"), &[mark]);
@@ -50,24 +59,20 @@ impl DynamoRecords {
         let request = request.update_expression(expression.text).condition_expression(same.join(" AND "));
         let request = request.set_expression_attribute_names(Some(expression.names));
         let request = request.set_expression_attribute_values(Some(expression.values));
-        request.send().await.map(|_| ()).map_err(store_error)
-    }
-
-    /// Uses this table.
-    pub fn new(config: &SdkConfig, table: &str) -> Self {
-        Self { client: Client::new(config), table: table.to_owned() }
+        request.send().await.map(|_| ()).map_err(failed(self.call("UpdateItem", &record.object)))
     }
 }
 
 impl RecordStore for DynamoRecords {
     async fn load(&self, object: &ObjectId) -> Result<Option<ScanRecord>, StoreError> {
+        let call = self.call("GetItem", object);
         let request = self.client.get_item().table_name(&self.table).set_key(Some(key(object))).consistent_read(true);
-        let Some(item) = request.send().await.map_err(store_error)?.item else { return Ok(None) };
+        let Some(item) = request.send().await.map_err(failed(call.clone()))?.item else { return Ok(None) };
         if attribute::number(&item, attribute::FORMAT) != Some(u64::from(RECORD_FORMAT)) {
             return Ok(None);
         }
         let record = record_of(object, &item);
-        record.map(Some).ok_or_else(|| unexpected("the item is not a scan record of its format"))
+        record.map(Some).ok_or_else(|| unexpected(&call, "the item is not a scan record of its format"))
     }
 
     async fn save(&self, record: &ScanRecord) -> Result<(), StoreError> {
@@ -76,7 +81,7 @@ impl RecordStore for DynamoRecords {
         let request = request.condition_expression(condition.text);
         let request = request.set_expression_attribute_names(Some(condition.names));
         let request = request.set_expression_attribute_values(Some(condition.values));
-        request.send().await.map(|_| ()).map_err(store_error)
+        request.send().await.map(|_| ()).map_err(failed(self.call("PutItem", &record.object)))
     }
 
     async fn mark_published(&self, record: &ScanRecord) -> Result<(), StoreError> {
@@ -97,9 +102,9 @@ impl RecordStore for DynamoRecords {
             request = request.set_expression_attribute_names(Some(condition.names));
             request = request.expression_attribute_values(":removed_at", value);
         }
-        match request.send().await.map_err(store_error) {
+        match request.send().await.map_err(failed(self.call("DeleteItem", object))) {
             // The object was written again since.
-            Ok(_) | Err(StoreError::PreconditionFailed) => Ok(()),
+            Ok(_) | Err(StoreError::PreconditionFailed(_)) => Ok(()),
             Err(error) => Err(error),
         }
     }
@@ -107,6 +112,7 @@ impl RecordStore for DynamoRecords {
 
 impl RecordLookup for DynamoRecords {
     async fn recorded_etags(&self, objects: &[ObjectId]) -> Result<Vec<Option<String>>, StoreError> {
+        let call = Call::new("BatchGetItem", &self.table);
         let mut found = HashMap::new();
         for batch in objects.chunks(BATCH_KEYS) {
             // One key twice in a call is an error.
@@ -116,7 +122,7 @@ impl RecordLookup for DynamoRecords {
             let projection = names.keys().cloned().collect::<Vec<_>>().join(", ");
             let wanted = KeysAndAttributes::builder().set_keys(Some(keys.into_values().collect()));
             let wanted = wanted.set_expression_attribute_names(Some(names)).projection_expression(projection);
-            let mut left = Some(wanted.build().map_err(|error| StoreError::Unexpected(error.into()))?);
+            let mut left = Some(wanted.build().map_err(|error| StoreError::Unexpected(call.clone(), error.into()))?);
             // try / 100 ms / try / 200 ms / … / 3.2 s / try
             for attempt in 0..7 {
                 let Some(wanted) = left.take() else { break };
@@ -124,7 +130,7 @@ impl RecordLookup for DynamoRecords {
                     tokio::time::sleep(Duration::from_millis(50 << attempt)).await;
                 }
                 let response = self.client.batch_get_item().request_items(&self.table, wanted).send().await;
-                let mut response = response.map_err(store_error)?;
+                let mut response = response.map_err(failed(call.clone()))?;
                 for item in response.responses.take().into_iter().flatten().flat_map(|(_, items)| items) {
                     let text = |name| attribute::text(&item, name).unwrap_or_default().to_owned();
                     found.insert((text(attribute::OBJECT), text(attribute::VERSION_ID)), text(attribute::ETAG));
@@ -132,7 +138,7 @@ impl RecordLookup for DynamoRecords {
                 left = response.unprocessed_keys.take().into_iter().flatten().map(|(_, keys)| keys).next();
             }
             if left.is_some() {
-                return Err(StoreError::Unavailable("DynamoDB left keys unprocessed, again and again".into()));
+                return Err(StoreError::Unavailable(call, "DynamoDB left keys unprocessed in every attempt".into()));
             }
         }
         let etag = |object: &ObjectId| found.get(&(object.partition_key(), object.sort_key().to_owned())).cloned();
@@ -144,8 +150,10 @@ impl RecordPages for DynamoRecords {
     type Cursor = RecordKey;
 
     async fn extent(&self) -> Result<TableExtent, StoreError> {
-        let response = self.client.describe_table().table_name(&self.table).send().await.map_err(store_error)?;
-        let table = response.table().ok_or_else(|| unexpected("a description tells no table"))?;
+        let call = Call::new("DescribeTable", &self.table);
+        let response = self.client.describe_table().table_name(&self.table).send().await;
+        let response = response.map_err(failed(call.clone()))?;
+        let table = response.table().ok_or_else(|| unexpected(&call, "the response describes no table"))?;
         let number = |number: Option<i64>| number.and_then(|number| u64::try_from(number).ok()).unwrap_or_default();
         Ok(TableExtent { items: number(table.item_count()), bytes: number(table.table_size_bytes()) })
     }
@@ -164,23 +172,25 @@ impl RecordPages for DynamoRecords {
             .expression_attribute_values(":etag", attribute::s(&record.etag))
             .expression_attribute_values(":generation", attribute::n(record.generation.0))
             .expression_attribute_values(":reported", AttributeValue::Bool(true));
-        request.send().await.map(|_| ()).map_err(store_error)
+        request.send().await.map(|_| ()).map_err(failed(self.call("UpdateItem", &record.object)))
     }
 
     async fn page(&self, segment: Segment, after: Option<RecordKey>) -> Result<Page<RecordKey>, StoreError> {
-        let number = |number: u32| i32::try_from(number).map_err(|_| unexpected("more than 2^31 segments"));
+        let call = Call::new("Scan", &self.table);
+        let number = |number: u32| i32::try_from(number).map_err(|_| unexpected(&call, "more than 2^31 segments"));
         let names: HashMap<String, String> = attribute::names(&attribute::SUMMARY);
         let projection = names.keys().cloned().collect::<Vec<_>>().join(", ");
         let request = self.client.scan().table_name(&self.table).segment(number(segment.index)?);
         let request = request.total_segments(number(segment.total)?).limit(PAGE_ITEMS);
         let request = request.set_exclusive_start_key(after.map(RecordKey::into_item));
         let request = request.projection_expression(projection).set_expression_attribute_names(Some(names));
-        let response = request.send().await.map_err(store_error)?;
+        let response = request.send().await.map_err(failed(call.clone()))?;
         let items = response.items();
         let records: Vec<_> = items.iter().filter_map(summary_of).collect();
         let unreadable = (items.len() - records.len()) as u64;
         let next = response.last_evaluated_key.filter(|key| !key.is_empty());
-        let cursor = |key| RecordKey::of(&key).ok_or_else(|| unexpected("a page ends at a key that is none of ours"));
+        let cursor =
+            |key| RecordKey::of(&key).ok_or_else(|| unexpected(&call, "the page ends at a key of another form"));
         Ok(Page { records, unreadable, next: next.map(cursor).transpose()? })
     }
 }
@@ -202,17 +212,17 @@ impl Expression {
     }
 }
 
-/// [`ScanRecord::may_replace`], in DynamoDB's words. A record of an elder format gives way; one of a newer format was
+/// [`ScanRecord::may_replace`] as a condition of DynamoDB. A record of an older format is replaced; one of a newer format was
 /// written by a later version of this program and stays.
 fn save_condition(record: &ScanRecord) -> Expression {
-    let passing: Vec<String> = (0..Reason::PASSING.len()).map(|index| format!(":passing{index}")).collect();
-    let passing_list = passing.join(", ");
+    let transient: Vec<String> = (0..Reason::PASSING.len()).map(|index| format!(":transient{index}")).collect();
+    let transient_list = transient.join(", ");
     let (again, later) = match record.sequencer {
         Some(_) => (
-            format!("#reason IN ({passing_list}) OR #sequencer < :sequencer"),
+            format!("#reason IN ({transient_list}) OR #sequencer < :sequencer"),
             "#etag <> :etag AND (attribute_not_exists(#sequencer) OR #sequencer <= :sequencer)",
         ),
-        None => (format!("#reason IN ({passing_list})"), "#etag <> :etag"),
+        None => (format!("#reason IN ({transient_list})"), "#etag <> :etag"),
     };
     let newer = format!("#etag = :etag AND (#generation < :generation OR (#generation = :generation AND ({again})))");
     let ours = format!("#format = :format AND (({newer}) OR ({later}))");
@@ -223,7 +233,7 @@ fn save_condition(record: &ScanRecord) -> Expression {
         (":etag".to_owned(), AttributeValue::S(record.etag.clone())),
         (":generation".to_owned(), AttributeValue::N(record.generation.0.to_string())),
     ]);
-    for (name, reason) in passing.into_iter().zip(Reason::PASSING) {
+    for (name, reason) in transient.into_iter().zip(Reason::PASSING) {
         values.insert(name, AttributeValue::S(reason.name().to_owned()));
     }
     if let Some(sequencer) = &record.sequencer {

@@ -4,10 +4,10 @@ use std::error::Error;
 
 use aws_sdk_s3::{config::http::HttpResponse, error::SdkError};
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
-use nacre_core::port::{Obstacle, StoreError};
+use nacre_core::port::{Call, Obstacle, StoreError};
 
 /// Codes of calls that may work later, besides all kinds of throttling.
-const PASSING: [&str; 7] = [
+const TRANSIENT: [&str; 7] = [
     "SlowDown",
     "ProvisionedThroughputExceededException",
     "RequestLimitExceeded",
@@ -20,39 +20,49 @@ const PASSING: [&str; 7] = [
 /// Codes of conditional calls that lost their race.
 const LOST_RACE: [&str; 3] = ["PreconditionFailed", "ConditionalRequestConflict", "ConditionalCheckFailedException"];
 
-/// Tells a failed call by what its caller can do about it.
-pub(super) fn store_error<E>(error: SdkError<E, HttpResponse>) -> StoreError
+/// Classifies a failed call by what its caller can do about it.
+pub(super) fn failed<E>(call: Call) -> impl FnOnce(SdkError<E, HttpResponse>) -> StoreError
+where
+    E: ProvideErrorMetadata + Error + Send + Sync + 'static,
+{
+    move |error| store_error(call, error)
+}
+
+/// As [`failed`].
+pub(super) fn store_error<E>(call: Call, error: SdkError<E, HttpResponse>) -> StoreError
 where
     E: ProvideErrorMetadata + Error + Send + Sync + 'static,
 {
     let status = error.raw_response().map(|response| response.status().as_u16());
     let code = error.code().unwrap_or_default().to_owned();
     // S3 has no code of its own for objects under a key of the customer's (SSE-C).
-    let told = |text: &str| error.message().is_some_and(|message| message.contains(text));
-    let customer_key = code == "InvalidRequest" && told("Encryption");
-    // S3 tells of a key that may not be used as of an object that may not be read.
-    let key_denied = status == Some(403) && told("kms:");
+    let says = |text: &str| error.message().is_some_and(|message| message.contains(text));
+    let customer_key = code == "InvalidRequest" && says("Encryption");
+    // S3 reports a key that may not be used like an object that may not be read.
+    let key_denied = status == Some(403) && says("kms:");
     let unsent = matches!(error, SdkError::ConstructionFailure(_));
     let boxed: Box<dyn Error + Send + Sync> = Box::new(error);
     match (status, code.as_str()) {
-        (_, code) if code.contains("Throttl") || PASSING.contains(&code) => StoreError::Unavailable(boxed),
-        (_, code) if LOST_RACE.contains(&code) => StoreError::PreconditionFailed,
-        (_, "InvalidObjectState") => StoreError::Unreadable(Obstacle::Archived, boxed),
-        (_, code) if code.starts_with("KMS.") || key_denied => StoreError::Unreadable(Obstacle::KeyUnusable, boxed),
-        _ if customer_key => StoreError::Unreadable(Obstacle::CustomerKey, boxed),
-        // A version that is a delete marker answers 405.
-        (Some(404 | 405), _) => StoreError::NotFound,
-        (Some(412), _) => StoreError::PreconditionFailed,
-        (Some(401 | 403), _) | (_, "AccessDeniedException") => StoreError::Denied(boxed),
-        (Some(409 | 429 | 500..), _) => StoreError::Unavailable(boxed),
-        (None, _) if !unsent => StoreError::Unavailable(boxed),
-        _ => StoreError::Unexpected(boxed),
+        (_, code) if code.contains("Throttl") || TRANSIENT.contains(&code) => StoreError::Unavailable(call, boxed),
+        (_, code) if LOST_RACE.contains(&code) => StoreError::PreconditionFailed(call),
+        (_, "InvalidObjectState") => StoreError::Unreadable(Obstacle::Archived, call, boxed),
+        (_, code) if code.starts_with("KMS.") || key_denied => {
+            StoreError::Unreadable(Obstacle::KeyUnusable, call, boxed)
+        }
+        _ if customer_key => StoreError::Unreadable(Obstacle::CustomerKey, call, boxed),
+        // S3 answers 405 for a version that is a delete marker.
+        (Some(404 | 405), _) => StoreError::NotFound(call),
+        (Some(412), _) => StoreError::PreconditionFailed(call),
+        (Some(401 | 403), _) | (_, "AccessDeniedException") => StoreError::Denied(call, boxed),
+        (Some(409 | 429 | 500..), _) => StoreError::Unavailable(call, boxed),
+        (None, _) if !unsent => StoreError::Unavailable(call, boxed),
+        _ => StoreError::Unexpected(call, boxed),
     }
 }
 
-/// An answer that makes no sense, in words.
-pub(super) fn unexpected(message: impl Into<String>) -> StoreError {
-    StoreError::Unexpected(message.into().into())
+/// A response that is not valid, in words.
+pub(super) fn unexpected(call: &Call, message: impl Into<String>) -> StoreError {
+    StoreError::Unexpected(call.clone(), message.into().into())
 }
 
 #[cfg(test)]
@@ -63,22 +73,29 @@ mod tests {
     use super::*;
     use nacre_core::telemetry::error_chain;
 
+    fn call() -> Call {
+        Call::new("GetObject", "s3://bucket/key")
+    }
+
     fn answered(status: u16, code: &str, message: &str) -> StoreError {
         let response = HttpResponse::new(status.try_into().unwrap(), SdkBody::empty());
-        store_error(SdkError::service_error(ErrorMetadata::builder().code(code).message(message).build(), response))
+        store_error(
+            call(),
+            SdkError::service_error(ErrorMetadata::builder().code(code).message(message).build(), response),
+        )
     }
 
     #[test]
     fn every_failure_says_what_its_caller_can_do() {
         let name = |error: &StoreError| match error {
-            StoreError::NotFound => "not found",
-            StoreError::PreconditionFailed => "lost",
-            StoreError::Denied(_) => "denied",
-            StoreError::Unreadable(Obstacle::Archived, _) => "archived",
-            StoreError::Unreadable(Obstacle::CustomerKey, _) => "customer key",
-            StoreError::Unreadable(Obstacle::KeyUnusable, _) => "key unusable",
-            StoreError::Unavailable(_) => "unavailable",
-            StoreError::Unexpected(_) => "unexpected",
+            StoreError::NotFound(_) => "not found",
+            StoreError::PreconditionFailed(_) => "lost",
+            StoreError::Denied(..) => "denied",
+            StoreError::Unreadable(Obstacle::Archived, ..) => "archived",
+            StoreError::Unreadable(Obstacle::CustomerKey, ..) => "customer key",
+            StoreError::Unreadable(Obstacle::KeyUnusable, ..) => "key unusable",
+            StoreError::Unavailable(..) => "unavailable",
+            StoreError::Unexpected(..) => "unexpected",
         };
         for (status, code, expected) in [
             (404, "NoSuchKey", "not found"),
@@ -112,23 +129,24 @@ mod tests {
     fn an_object_under_a_customers_key_is_unreadable_and_other_invalid_requests_are_not() {
         let text =
             "The object was stored using a form of Server Side Encryption. The correct parameters must be provided";
-        assert!(matches!(answered(400, "InvalidRequest", text), StoreError::Unreadable(Obstacle::CustomerKey, _)));
+        assert!(matches!(answered(400, "InvalidRequest", text), StoreError::Unreadable(Obstacle::CustomerKey, ..)));
         let text =
             "User: arn:aws:sts::1:assumed-role/scanner is not authorized to perform: kms:Decrypt on this resource";
-        assert!(matches!(answered(403, "AccessDenied", text), StoreError::Unreadable(Obstacle::KeyUnusable, _)));
-        assert!(matches!(answered(400, "InvalidRequest", "Missing header"), StoreError::Unexpected(_)));
+        assert!(matches!(answered(403, "AccessDenied", text), StoreError::Unreadable(Obstacle::KeyUnusable, ..)));
+        assert!(matches!(answered(400, "InvalidRequest", "Missing header"), StoreError::Unexpected(..)));
     }
 
     #[test]
     fn what_never_reached_the_store_may_reach_it_later_unless_it_could_not_be_written() {
         type Failure = SdkError<ErrorMetadata, HttpResponse>;
-        assert!(matches!(store_error(Failure::timeout_error("slow")), StoreError::Unavailable(_)));
-        assert!(matches!(store_error(Failure::construction_failure("empty key")), StoreError::Unexpected(_)));
+        assert!(matches!(store_error(call(), Failure::timeout_error("slow")), StoreError::Unavailable(..)));
+        assert!(matches!(store_error(call(), Failure::construction_failure("empty key")), StoreError::Unexpected(..)));
     }
 
     #[test]
     fn the_cause_is_kept() {
         let told = error_chain(&answered(403, "AccessDenied", "no identity-based policy allows s3:GetObject"));
+        assert!(told.starts_with("GetObject of s3://bucket/key: access denied: "), "{told}");
         assert!(told.contains("no identity-based policy"), "{told}");
     }
 }

@@ -7,9 +7,9 @@ use aws_sdk_sns::{
     Client,
     types::{BatchResultErrorEntry, MessageAttributeValue, PublishBatchRequestEntry},
 };
-use nacre_core::port::{StoreError, Topic, TopicMessage};
+use nacre_core::port::{Call, StoreError, Topic, TopicMessage};
 
-use crate::store_error::store_error;
+use crate::store_error::failed;
 
 /// Most messages of one `PublishBatch`.
 const BATCH_MESSAGES: usize = 10;
@@ -17,7 +17,7 @@ const BATCH_MESSAGES: usize = 10;
 /// Most bytes of one `PublishBatch`, with room left for what surrounds bodies and attributes.
 const BATCH_BYTES: usize = 200 << 10;
 
-/// How often entries that SNS could not take are offered.
+/// Attempts to publish entries that SNS did not accept.
 const ATTEMPTS: u32 = 4;
 
 /// One topic.
@@ -33,47 +33,49 @@ impl SnsTopic {
         Self { client: Client::new(config), arn: arn.to_owned() }
     }
 
-    /// Publishes one batch, and answers what SNS did with each message that it did not take.
+    /// Publishes one batch; returns the refusal of each message that SNS did not accept.
     async fn publish_batch(&self, batch: &[(usize, &TopicMessage)]) -> Result<Vec<(usize, Refusal)>, StoreError> {
+        let call = Call::new("PublishBatch", &self.arn);
         let entries = batch.iter().map(|(index, message)| {
             let entry = PublishBatchRequestEntry::builder().id(index.to_string()).message(&message.body);
-            let attributes = attributes(message)?.into_iter().collect();
+            let attributes = attributes(message, &call)?.into_iter().collect();
             let entry = entry.set_subject(message.subject.clone()).set_message_attributes(Some(attributes));
             entry
                 .set_message_structure(structure(message))
                 .build()
-                .map_err(|error| StoreError::Unexpected(error.into()))
+                .map_err(|error| StoreError::Unexpected(call.clone(), error.into()))
         });
         let entries = entries.collect::<Result<Vec<_>, _>>()?;
         let request = self.client.publish_batch().topic_arn(&self.arn).set_publish_batch_request_entries(Some(entries));
-        let response = request.send().await.map_err(store_error)?;
-        // What is not named as taken was not taken.
+        let response = request.send().await.map_err(failed(call.clone()))?;
+        // A message that the response does not name as accepted was not.
         let taken: HashSet<&str> = response.successful().iter().filter_map(|taken| taken.id()).collect();
         let faults: HashSet<&str> =
             response.failed().iter().filter(|failed| failed.sender_fault()).map(BatchResultErrorEntry::id).collect();
         let left = batch.iter().map(|(index, _)| (*index, index.to_string()));
-        let refusal = |id: &str| if faults.contains(id) { Refusal::Final } else { Refusal::Passing };
+        let refusal = |id: &str| if faults.contains(id) { Refusal::Final } else { Refusal::Transient };
         Ok(left.filter(|(_, id)| !taken.contains(id.as_str())).map(|(index, id)| (index, refusal(&id))).collect())
     }
 }
 
-/// Whether a message that SNS did not take may be offered again.
+/// Whether a refused message may be published again.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Refusal {
-    /// SNS's own trouble.
-    Passing,
-    /// The message's fault: it would be refused again.
+    /// An error of the service.
+    Transient,
+    /// An error of the message: it would be refused again.
     Final,
 }
 
 impl Topic for SnsTopic {
     async fn publish(&self, message: &TopicMessage) -> Result<(), StoreError> {
+        let call = Call::new("Publish", &self.arn);
         let mut request = self.client.publish().topic_arn(&self.arn).message(&message.body);
-        for (name, value) in attributes(message)? {
+        for (name, value) in attributes(message, &call)? {
             request = request.message_attributes(name, value);
         }
         let request = request.set_subject(message.subject.clone()).set_message_structure(structure(message));
-        request.send().await.map(|_| ()).map_err(store_error)
+        request.send().await.map(|_| ()).map_err(failed(call))
     }
 
     async fn publish_all(&self, messages: &[TopicMessage]) -> Result<Vec<usize>, StoreError> {
@@ -100,19 +102,19 @@ impl Topic for SnsTopic {
     }
 }
 
-fn attributes(message: &TopicMessage) -> Result<Vec<(String, MessageAttributeValue)>, StoreError> {
+fn attributes(message: &TopicMessage, call: &Call) -> Result<Vec<(String, MessageAttributeValue)>, StoreError> {
     let value = |value: &str| MessageAttributeValue::builder().data_type("String").string_value(value).build();
     let attributes = message.attributes.iter().map(|(name, text)| Ok((name.clone(), value(text)?)));
     attributes
         .collect::<Result<_, aws_sdk_sns::error::BuildError>>()
-        .map_err(|error| StoreError::Unexpected(error.into()))
+        .map_err(|error| StoreError::Unexpected(call.clone(), error.into()))
 }
 
 fn structure(message: &TopicMessage) -> Option<String> {
     message.per_protocol.then(|| "json".to_owned())
 }
 
-/// Cuts messages into batches that SNS takes.
+/// Splits messages into batches within SNS's limits.
 fn batches(messages: &[TopicMessage]) -> Vec<Range<usize>> {
     let mut batches: Vec<(Range<usize>, usize)> = Vec::new();
     for (index, message) in messages.iter().enumerate() {

@@ -1,6 +1,6 @@
 //! What the core asks of the world. Each port is small and speaks our words; adapters live in `aws`, fakes in `testing`.
 
-use std::{error::Error, future::Future, path::Path};
+use std::{error::Error, fmt, future::Future, path::Path};
 
 use chrono::{DateTime, Utc};
 use serde::{Serialize, de::DeserializeOwned};
@@ -12,30 +12,50 @@ use crate::{
     tag_policy::Tag,
 };
 
-/// Why a store call failed, told by what the caller can do about it.
+/// A call to a service: the operation, by its name in AWS's API, and its target.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Call {
+    operation: &'static str,
+    target: String,
+}
+
+impl Call {
+    /// The call of an operation on a target: a URL of S3, a table with an item's key, an ARN.
+    pub fn new(operation: &'static str, target: impl Into<String>) -> Self {
+        Self { operation, target: target.into() }
+    }
+}
+
+impl fmt::Display for Call {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} of {}", self.operation, self.target)
+    }
+}
+
+/// Why a call failed, by what the caller can do about it. It names the call, so that no caller has to.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// No such object, version or item.
-    #[error("not found")]
-    NotFound,
+    #[error("{0}: not found")]
+    NotFound(Call),
     /// A conditional call lost the race; re-read, then decide again.
-    #[error("precondition failed")]
-    PreconditionFailed,
+    #[error("{0}: precondition failed")]
+    PreconditionFailed(Call),
     /// The caller may not do this; the same call fails until someone changes a policy.
-    #[error("access denied")]
-    Denied(#[source] Box<dyn Error + Send + Sync>),
-    /// The stored thing cannot be read as it is.
-    #[error("not readable as it is stored")]
-    Unreadable(Obstacle, #[source] Box<dyn Error + Send + Sync>),
+    #[error("{0}: access denied")]
+    Denied(Call, #[source] Box<dyn Error + Send + Sync>),
+    /// The stored object cannot be read as it is.
+    #[error("{1}: not readable as it is stored")]
+    Unreadable(Obstacle, Call, #[source] Box<dyn Error + Send + Sync>),
     /// Throttled, timed out or 5xx; the same call may work later.
-    #[error("store unavailable")]
-    Unavailable(#[source] Box<dyn Error + Send + Sync>),
-    /// The answer makes no sense, or the request was refused for its form.
-    #[error("unexpected answer")]
-    Unexpected(#[source] Box<dyn Error + Send + Sync>),
+    #[error("{0}: service unavailable")]
+    Unavailable(Call, #[source] Box<dyn Error + Send + Sync>),
+    /// The response is not valid, or the request was refused for its form.
+    #[error("{0}: unexpected response")]
+    Unexpected(Call, #[source] Box<dyn Error + Send + Sync>),
 }
 
-/// What stands between a stored thing and its reader.
+/// What keeps a stored object from its reader.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Obstacle {
     /// It is in an archive tier.
@@ -343,6 +363,12 @@ pub trait DefinitionsStore: Sync {
         tags: &[Tag],
         condition: WriteCondition<'_>,
     ) -> impl Future<Output = Result<String, StoreError>> + Send;
+
+    /// Copies a key of at most 5 GiB within the bucket, with these tags instead of its own; returns the ETag of the copy.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`] when `from` is missing.
+    fn copy(&self, from: &str, to: &str, tags: &[Tag]) -> impl Future<Output = Result<String, StoreError>> + Send;
 
     /// Lists every key that begins with `prefix`, in order; at most `limit`, beyond which it is an error.
     ///

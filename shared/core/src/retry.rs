@@ -43,7 +43,7 @@ impl RetryPolicy {
     {
         for wait in self.waits() {
             match call().await {
-                Err(StoreError::Unavailable(_)) => sleep(wait).await,
+                Err(StoreError::Unavailable(..)) => sleep(wait).await,
                 outcome => return outcome,
             }
         }
@@ -56,6 +56,11 @@ mod tests {
     use std::sync::Mutex;
 
     use super::*;
+    use crate::port::Call;
+
+    fn call() -> Call {
+        Call::new("GetObject", "s3://bucket/key")
+    }
 
     #[tokio::test]
     async fn what_may_work_later_is_tried_as_often_as_said_and_nothing_else_is() {
@@ -69,8 +74,11 @@ mod tests {
             let outcome: Result<(), _> = retry
                 .call(sleep, || {
                     calls += 1;
-                    let error =
-                        if failure { StoreError::Unavailable("throttled".into()) } else { StoreError::NotFound };
+                    let error = if failure {
+                        StoreError::Unavailable(call(), "throttled".into())
+                    } else {
+                        StoreError::NotFound(call())
+                    };
                     async { Err(error) }
                 })
                 .await;

@@ -9,7 +9,9 @@ mod queue;
 mod records;
 mod topic;
 
-pub use definitions::{definitions_are_listed_and_removed, definitions_are_written_on_condition};
+pub use definitions::{
+    definitions_are_copied, definitions_are_listed_and_removed, definitions_are_written_on_condition,
+};
 pub use objects::{AWKWARD_KEYS, Versions, awkward_keys_are_found, objects_are_exact};
 pub use queue::queues_take_any_number;
 pub use records::{
@@ -59,6 +61,7 @@ mod tests {
     async fn definitions_and_topics_in_memory_keep_the_contract() {
         definitions_are_written_on_condition(&MemoryDefinitions::default()).await;
         definitions_are_listed_and_removed(&MemoryDefinitions::default()).await;
+        definitions_are_copied(&MemoryDefinitions::default()).await;
         let topic = MemoryTopic::default();
         let published = topics_take_any_number(&topic, 25).await;
         assert_eq!(topic.messages(), published);

@@ -9,7 +9,7 @@ use nacre_core::{
     generation::Generation,
     object::{ObjectId, Sequencer},
     port::{
-        BusEvent, DefinitionsStore, EventBus, Listed, ObjectHead, ObjectStore, Page, RecordLookup, RecordPages,
+        BusEvent, Call, DefinitionsStore, EventBus, Listed, ObjectHead, ObjectStore, Page, RecordLookup, RecordPages,
         RecordStore, Segment, StoreError, Stored, TableExtent, Topic, TopicMessage, WorkQueue, WriteCondition,
     },
     scan_record::{RecordSummary, ScanRecord},
@@ -51,7 +51,7 @@ impl Plan {
 
     async fn call<T>(&self, call: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
         let fails = self.calls.fetch_add(1, Ordering::SeqCst) + 1 == self.nth;
-        let failure = || Err(StoreError::Unavailable("injected failure".into()));
+        let failure = || Err(StoreError::Unavailable(Call::new("a call", "a port"), "injected failure".into()));
         match (fails, self.when) {
             (true, When::Before) => failure(),
             (true, When::After) => call.await.and_then(|_| failure()),
@@ -182,6 +182,10 @@ impl<Port: DefinitionsStore> DefinitionsStore for Failing<'_, Port> {
         condition: WriteCondition<'_>,
     ) -> Result<String, StoreError> {
         self.plan.call(self.port.write(key, bytes, tags, condition)).await
+    }
+
+    async fn copy(&self, from: &str, to: &str, tags: &[Tag]) -> Result<String, StoreError> {
+        self.plan.call(self.port.copy(from, to, tags)).await
     }
 
     async fn list(&self, prefix: &str, limit: usize) -> Result<Vec<Listed>, StoreError> {

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Mutex};
 use chrono::{DateTime, Utc};
 use nacre_clamav::digest::sha256_hex;
 use nacre_core::{
-    port::{DefinitionsStore, Listed, StoreError, Stored, WriteCondition},
+    port::{Call, DefinitionsStore, Listed, StoreError, Stored, WriteCondition},
     tag_policy::Tag,
 };
 
@@ -36,12 +36,16 @@ impl MemoryDefinitions {
     }
 }
 
+fn call(key: &str) -> Call {
+    Call::new("a call", key)
+}
+
 impl DefinitionsStore for MemoryDefinitions {
     async fn read(&self, key: &str, limit: u64) -> Result<Stored, StoreError> {
         let keys = lock(&self.keys);
-        let (stored, _) = keys.get(key).ok_or(StoreError::NotFound)?;
+        let (stored, _) = keys.get(key).ok_or_else(|| StoreError::NotFound(call(key)))?;
         if stored.bytes.len() as u64 > limit {
-            return Err(StoreError::Unexpected(format!("{key} has more than {limit} bytes").into()));
+            return Err(StoreError::Unexpected(call(key), format!("{key} has more than {limit} bytes").into()));
         }
         Ok(stored.clone())
     }
@@ -66,11 +70,16 @@ impl DefinitionsStore for MemoryDefinitions {
             WriteCondition::Etag(etag) => current == Some(etag),
         };
         if !holds {
-            return Err(StoreError::PreconditionFailed);
+            return Err(StoreError::PreconditionFailed(call(key)));
         }
         let etag = sha256_hex(&bytes);
         keys.insert(key.to_owned(), (Stored { bytes, etag: etag.clone() }, tags.to_vec()));
         Ok(etag)
+    }
+
+    async fn copy(&self, from: &str, to: &str, tags: &[Tag]) -> Result<String, StoreError> {
+        let stored = self.read(from, u64::MAX).await?;
+        self.write(to, stored.bytes, tags, WriteCondition::Always).await
     }
 
     async fn list(&self, prefix: &str, limit: usize) -> Result<Vec<Listed>, StoreError> {
@@ -83,7 +92,7 @@ impl DefinitionsStore for MemoryDefinitions {
             modified: self.written,
         };
         let found: Vec<Listed> = under.map(listed).collect();
-        if found.len() <= limit { Ok(found) } else { Err(StoreError::Unexpected("too many keys".into())) }
+        if found.len() <= limit { Ok(found) } else { Err(StoreError::Unexpected(call(prefix), "too many keys".into())) }
     }
 
     async fn remove(&self, key: &str) -> Result<(), StoreError> {

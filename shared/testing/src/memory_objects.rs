@@ -6,7 +6,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use nacre_clamav::digest::sha256_hex;
 use nacre_core::{
     object::{NULL_VERSION, ObjectId},
-    port::{ObjectHead, ObjectStore, StoreError},
+    port::{Call, ObjectHead, ObjectStore, StoreError},
     tag_policy::Tag,
 };
 
@@ -100,17 +100,21 @@ impl MemoryObjects {
         object: &ObjectId,
         then: impl FnOnce(&mut Version, Vec<u8>) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
+        let missing = || StoreError::NotFound(call(object));
         let mut state = lock(&self.state);
-        let versions =
-            state.versions.get_mut(&(object.bucket.clone(), object.key.clone())).ok_or(StoreError::NotFound)?;
+        let versions = state.versions.get_mut(&(object.bucket.clone(), object.key.clone())).ok_or_else(missing)?;
         let version = match &object.version_id {
             Some(id) => versions.iter_mut().find(|version| version.name() == id),
             None => versions.last_mut(),
         };
-        let version = version.ok_or(StoreError::NotFound)?;
-        let bytes = version.bytes.clone().ok_or(StoreError::NotFound)?;
+        let version = version.ok_or_else(missing)?;
+        let bytes = version.bytes.clone().ok_or_else(missing)?;
         then(version, bytes)
     }
+}
+
+fn call(object: &ObjectId) -> Call {
+    Call::new("a call", object.to_string())
 }
 
 impl ObjectStore for MemoryObjects {
@@ -128,14 +132,16 @@ impl ObjectStore for MemoryObjects {
     async fn download(&self, object: &ObjectId, head: &ObjectHead, path: &Path) -> Result<(), StoreError> {
         lock(&self.state).downloads += 1;
         let bytes = self.with(object, |_, bytes| {
-            if sha256_hex(&bytes) == head.etag { Ok(bytes) } else { Err(StoreError::PreconditionFailed) }
+            if sha256_hex(&bytes) == head.etag { Ok(bytes) } else { Err(StoreError::PreconditionFailed(call(object))) }
         })?;
         if bytes.len() as u64 != head.size {
-            return Err(StoreError::Unexpected(format!("the body has {} of {} bytes", bytes.len(), head.size).into()));
+            let message = format!("the body has {} of {} bytes", bytes.len(), head.size);
+            return Err(StoreError::Unexpected(call(object), message.into()));
         }
         lock(&self.state).downloaded_bytes += head.size;
         let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
-        file.and_then(|mut file| file.write_all(&bytes)).map_err(|error| StoreError::Unexpected(error.into()))
+        file.and_then(|mut file| file.write_all(&bytes))
+            .map_err(|error| StoreError::Unexpected(call(object), error.into()))
     }
 
     async fn tags(&self, object: &ObjectId) -> Result<Vec<Tag>, StoreError> {
@@ -151,7 +157,7 @@ impl ObjectStore for MemoryObjects {
 
     async fn copy(&self, object: &ObjectId, etag: &str, to: &ObjectId) -> Result<(), StoreError> {
         let bytes = self.with(object, |_, bytes| {
-            if sha256_hex(&bytes) == etag { Ok(bytes) } else { Err(StoreError::PreconditionFailed) }
+            if sha256_hex(&bytes) == etag { Ok(bytes) } else { Err(StoreError::PreconditionFailed(call(object))) }
         })?;
         self.add(&to.bucket, &to.key, Some(bytes));
         Ok(())
@@ -169,8 +175,8 @@ impl ObjectStore for MemoryObjects {
                 self.delete_version(&ObjectId { version_id, ..object.clone() });
                 Ok(())
             }
-            Ok(_) => Err(StoreError::PreconditionFailed),
-            Err(StoreError::NotFound) => Ok(()),
+            Ok(_) => Err(StoreError::PreconditionFailed(call(object))),
+            Err(StoreError::NotFound(_)) => Ok(()),
             Err(error) => Err(error),
         }
     }

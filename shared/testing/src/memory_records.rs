@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Mutex};
 use nacre_core::{
     generation::Generation,
     object::{ObjectId, Sequencer},
-    port::{Page, RecordLookup, RecordPages, RecordStore, Segment, StoreError, TableExtent},
+    port::{Call, Page, RecordLookup, RecordPages, RecordStore, Segment, StoreError, TableExtent},
     scan_record::{RecordSummary, ScanRecord},
 };
 
@@ -25,6 +25,23 @@ impl MemoryRecords {
     pub fn records(&self) -> Vec<ScanRecord> {
         lock(&self.records).values().cloned().collect()
     }
+
+    /// Marks the stored record, provided that it still is this one.
+    fn mark(&self, record: &ScanRecord, mark: impl FnOnce(&mut ScanRecord)) -> Result<(), StoreError> {
+        let mut records = lock(&self.records);
+        let same = |stored: &&mut ScanRecord| {
+            stored.etag == record.etag
+                && stored.generation == record.generation
+                && stored.scanned_at == record.scanned_at
+        };
+        let stored = records.get_mut(&key(&record.object)).filter(same);
+        mark(stored.ok_or_else(|| lost(&record.object))?);
+        Ok(())
+    }
+}
+
+fn lost(object: &ObjectId) -> StoreError {
+    StoreError::PreconditionFailed(Call::new("a write", format!("the record of {object}")))
 }
 
 fn key(object: &ObjectId) -> (String, String) {
@@ -40,34 +57,18 @@ impl RecordStore for MemoryRecords {
         let mut records = lock(&self.records);
         let key = key(&record.object);
         if records.get(&key).is_some_and(|stored| !record.may_replace(stored)) {
-            return Err(StoreError::PreconditionFailed);
+            return Err(lost(&record.object));
         }
         records.insert(key, record.clone());
         Ok(())
     }
 
     async fn mark_published(&self, record: &ScanRecord) -> Result<(), StoreError> {
-        let mut records = lock(&self.records);
-        let same = |stored: &&mut ScanRecord| {
-            stored.etag == record.etag
-                && stored.generation == record.generation
-                && stored.scanned_at == record.scanned_at
-        };
-        let stored = records.get_mut(&key(&record.object)).filter(same).ok_or(StoreError::PreconditionFailed)?;
-        stored.published = true;
-        Ok(())
+        self.mark(record, |stored| stored.published = true)
     }
 
     async fn mark_reported(&self, record: &ScanRecord) -> Result<(), StoreError> {
-        let mut records = lock(&self.records);
-        let same = |stored: &&mut ScanRecord| {
-            stored.etag == record.etag
-                && stored.generation == record.generation
-                && stored.scanned_at == record.scanned_at
-        };
-        let stored = records.get_mut(&key(&record.object)).filter(same).ok_or(StoreError::PreconditionFailed)?;
-        stored.reported = true;
-        Ok(())
+        self.mark(record, |stored| stored.reported = true)
     }
 
     async fn remove(&self, object: &ObjectId, removed_at: Option<&Sequencer>) -> Result<(), StoreError> {
@@ -103,7 +104,8 @@ impl RecordPages for MemoryRecords {
         let same = |stored: &&mut ScanRecord| {
             stored.etag == record.etag && stored.generation == record.generation && stored.reported
         };
-        let stored = records.get_mut(&key(&record.object)).filter(same).ok_or(StoreError::PreconditionFailed)?;
+        let stored = records.get_mut(&key(&record.object)).filter(same);
+        let stored = stored.ok_or_else(|| lost(&record.object))?;
         stored.generation = published;
         Ok(())
     }

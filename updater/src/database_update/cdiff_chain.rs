@@ -10,11 +10,8 @@ use nacre_clamav::{
     unpacked::Unpacked,
 };
 use nacre_core::{
-    generation::{
-        manifest::DatabaseEntry,
-        published::{PublishedError, read_body},
-    },
-    port::{DefinitionsStore, StoreError},
+    generation::{manifest::DatabaseEntry, published::read_body},
+    port::DefinitionsStore,
     telemetry::error_chain,
 };
 
@@ -159,9 +156,7 @@ impl<Store: DefinitionsStore> DatabaseUpdater<'_, Store> {
         };
         match read_body(self.store, entry).await {
             Ok(file) => Ok(Some(file.into())),
-            Err(
-                error @ (PublishedError::Altered { .. } | PublishedError::Store { source: StoreError::NotFound, .. }),
-            ) => {
+            Err(error) if error.is_lost_body() => {
                 tracing::error!(cause = error_chain(&error), "published database lost; downloading the whole");
                 Ok(None)
             }

@@ -45,7 +45,7 @@ impl<Store: DefinitionsStore, Announcements: Topic> Updater<'_, Store, Announcem
                         bucket.put_signed_file(&file, bytes).await?;
                     }
                     let written = flat.write(&DatabaseEntry::of(&full.verified), full.file).await;
-                    let written = written.map_err(|source| PublishError::Store { key: flat.key(&file), source })?;
+                    let written = written.map_err(PublishError::from)?;
                     bucket.remember(|state| drop(state.flat.insert(file.clone(), written.clone()))).await?;
                 }
                 Ok(_) => {}

@@ -22,7 +22,7 @@ impl ObjectStore for NoTagging<'_> {
         self.0.tags(object).await
     }
     async fn put_tags(&self, _: &ObjectId, _: &[Tag]) -> Result<(), StoreError> {
-        Err(StoreError::Denied("a policy".into()))
+        Err(StoreError::Denied(Call::new("PutObjectTagging", "an object"), "a policy".into()))
     }
     async fn copy(&self, object: &ObjectId, etag: &str, to: &ObjectId) -> Result<(), StoreError> {
         self.0.copy(object, etag, to).await

@@ -1,5 +1,5 @@
-//! What is published: read so that nothing on the way is trusted but the pointer, each step checked by the digest of the one
-//! before; and moved on so that readers only ever see whole generations.
+//! The published generation. Reading trusts only the pointer: each step is checked by the digest in the one before. Publishing moves
+//! the pointer, so that readers only ever see whole generations.
 
 use chrono::{DateTime, Utc};
 use nacre_clamav::digest::sha256_hex;
@@ -11,7 +11,7 @@ use crate::{
             BODIES_PREFIX, BodyEntry, CustomEntry, DatabaseEntry, Manifest, ManifestError, POINTER_KEY, Pointer,
         },
     },
-    port::{DefinitionsStore, StoreError, WriteCondition},
+    port::{Call, DefinitionsStore, StoreError, WriteCondition},
 };
 
 /// Largest pointer or manifest that is read.
@@ -20,28 +20,22 @@ const MAX_JSON_BYTES: u64 = 4 << 20;
 /// Most bodies that are listed; retention keeps far fewer.
 const MAX_BODIES: usize = 100_000;
 
-/// Why something published cannot be used.
+/// Why published data cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum PublishedError {
-    /// The definitions bucket could not be read.
-    #[error("{key} could not be read from the definitions bucket")]
-    Store {
-        /// The key.
-        key: String,
-        /// Why.
-        #[source]
-        source: StoreError,
-    },
-    /// The pointer or a manifest is not what it should be.
+    /// The definitions bucket could not be read or written.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The pointer or a manifest is not valid.
     #[error("{key} is not valid")]
     Invalid {
         /// The key.
         key: String,
-        /// Why.
+        /// The cause.
         #[source]
         source: ManifestError,
     },
-    /// Not what was published under this digest.
+    /// A body is not the one that was published under its digest.
     #[error("{key} does not have the SHA-256 that it is published with")]
     Altered {
         /// The key.
@@ -49,14 +43,21 @@ pub enum PublishedError {
     },
 }
 
-/// What the pointer says.
+impl PublishedError {
+    /// Whether the body is missing or damaged, so that a retry never helps.
+    pub fn is_lost_body(&self) -> bool {
+        matches!(self, Self::Altered { .. } | Self::Store(StoreError::NotFound(_)))
+    }
+}
+
+/// The result of reading the pointer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PointerRead {
-    /// Nothing was ever published.
+    /// No generation was published yet.
     Missing,
-    /// The same as when it had the known ETag.
+    /// It still has the known ETag.
     Unchanged,
-    /// This.
+    /// The pointer.
     Read {
         /// The pointer.
         pointer: Pointer,
@@ -77,8 +78,8 @@ pub async fn read_pointer(store: &impl DefinitionsStore, known: Option<&str>) ->
             Ok(PointerRead::Read { pointer, etag: stored.etag })
         }
         Ok(None) => Ok(PointerRead::Unchanged),
-        Err(StoreError::NotFound) => Ok(PointerRead::Missing),
-        Err(source) => Err(PublishedError::Store { key: POINTER_KEY.into(), source }),
+        Err(StoreError::NotFound(_)) => Ok(PointerRead::Missing),
+        Err(error) => Err(error.into()),
     }
 }
 
@@ -119,7 +120,7 @@ pub async fn read_entry(store: &impl DefinitionsStore, entry: &BodyEntry) -> Res
 /// The published generation, and the ETag by which the pointer may be moved on.
 #[derive(Clone, Debug, Default)]
 pub struct Published {
-    /// What is published; `None` before the first generation.
+    /// The published manifest; `None` before the first generation.
     pub manifest: Option<Manifest>,
     /// Whether an operator pinned it.
     pub pinned: bool,
@@ -130,7 +131,7 @@ impl Published {
     /// Reads what is published.
     ///
     /// # Errors
-    /// [`PublishedError`]; a missing pointer is none.
+    /// [`PublishedError`]; a missing pointer is no error.
     pub async fn read(store: &impl DefinitionsStore) -> Result<Self, PublishedError> {
         let PointerRead::Read { pointer, etag } = read_pointer(store, None).await? else {
             return Ok(Self::default());
@@ -165,63 +166,60 @@ impl Published {
         pinned: bool,
     ) -> Result<Race, PublishedError> {
         let key = Manifest::object_key(manifest.generation);
-        let failed = |source| PublishedError::Store { key: key.clone(), source };
         let ours = manifest.to_bytes();
         let bytes = match store.write(&key, ours.clone(), &[], WriteCondition::Absent).await {
             Ok(_) => ours.clone(),
-            // A run that raced us, or died before it moved the pointer, wrote this generation's manifest, proven and with
-            // all its bodies in place. Manifests are immutable, so the only way on is through that one.
-            Err(StoreError::PreconditionFailed) => {
-                let theirs = store.read(&key, MAX_JSON_BYTES).await.map_err(failed)?.bytes;
+            // A run that raced us, or died before it moved the pointer, wrote this generation's manifest, tested and with all its
+            // bodies in place. Manifests are immutable, so the pointer has to move to that one.
+            Err(StoreError::PreconditionFailed(_)) => {
+                let theirs = store.read(&key, MAX_JSON_BYTES).await?.bytes;
                 Manifest::parse(&theirs).map_err(|source| PublishedError::Invalid { key: key.clone(), source })?;
                 theirs
             }
-            Err(source) => return Err(failed(source)),
+            Err(error) => return Err(error.into()),
         };
         let pointer = Pointer::to(manifest.generation, &bytes);
         let raced = self.point(store, &pointer.pinned(pinned && bytes == ours)).await?;
         Ok(if bytes == ours { raced } else { Race::Lost })
     }
 
-    /// Brings an elder generation's databases back, pinned, and answers the manifest that does so.
+    /// Publishes an older generation's databases again, pinned; returns the new manifest.
     ///
-    /// They come back as a *new* generation: what was scanned since is looked at again, and a record's generation keeps
-    /// telling which of two scans knew more.
+    /// They become a *new* generation: objects that were scanned since are rescanned, and the newer of two records still has the
+    /// higher generation.
     ///
     /// # Errors
-    /// [`PublishedError`]; of an elder generation that is not kept any more, its manifest is not found.
+    /// [`PublishedError`]; the manifest of a generation that is not kept any more is not found.
     pub async fn restore(
         &self,
         store: &impl DefinitionsStore,
-        elder: Generation,
+        older: Generation,
         now: DateTime<Utc>,
     ) -> Result<(Manifest, Race), PublishedError> {
-        let key = Manifest::object_key(elder);
-        let stored = store.read(&key, MAX_JSON_BYTES).await;
-        let bytes = stored.map_err(|source| PublishedError::Store { key: key.clone(), source })?.bytes;
+        let key = Manifest::object_key(older);
+        let bytes = store.read(&key, MAX_JSON_BYTES).await?.bytes;
         let manifest = Manifest::parse(&bytes).map_err(|source| PublishedError::Invalid { key, source })?;
         self.check_bodies(store, &manifest).await?;
         let before = self.manifest.as_ref().unwrap_or(&manifest).clone();
         let manifest = manifest.restored_after(&before, self.next_generation(), now);
         let race = self.advance(store, &manifest, true).await?;
-        // A run that tidied meanwhile may not have seen that they are needed again.
+        // Retention that ran at the same time may not have seen that they are needed again.
         self.check_bodies(store, &manifest).await?;
         Ok((manifest, race))
     }
 
-    /// A run that removes an old generation may have been here between the manifest and its bodies.
+    /// Retention may have removed bodies since the manifest was read.
     async fn check_bodies(&self, store: &impl DefinitionsStore, manifest: &Manifest) -> Result<(), PublishedError> {
-        let listed = store.list(BODIES_PREFIX, MAX_BODIES).await;
-        let listed = listed.map_err(|source| PublishedError::Store { key: BODIES_PREFIX.into(), source })?;
+        let listed = store.list(BODIES_PREFIX, MAX_BODIES).await?;
         let there = |key: &str| listed.iter().any(|listed| listed.key == key);
         let databases = manifest.databases.iter().map(|entry| &entry.object_key);
         let contexts = manifest.contexts.iter().map(|entry| &entry.body.object_key);
         let custom = manifest.custom.iter().map(|entry| &entry.object_key);
         let missing = databases.chain(custom).chain(contexts).find(|key| !there(key));
-        missing.map_or(Ok(()), |key| Err(PublishedError::Store { key: key.clone(), source: StoreError::NotFound }))
+        missing.map_or(Ok(()), |key| Err(StoreError::NotFound(Call::new("ListObjectsV2", key)).into()))
     }
 
-    /// Pins what is published, or takes that back.
+    /// Pins the published generation, or unpins it.
     ///
     /// # Errors
     /// [`PublishedError`].
@@ -234,18 +232,18 @@ impl Published {
         let condition = self.etag.as_deref().map_or(WriteCondition::Absent, WriteCondition::Etag);
         match store.write(POINTER_KEY, pointer.to_bytes(), &[], condition).await {
             Ok(_) => Ok(Race::Won),
-            Err(StoreError::PreconditionFailed) => Ok(Race::Lost),
-            Err(source) => Err(PublishedError::Store { key: POINTER_KEY.into(), source }),
+            Err(StoreError::PreconditionFailed(_)) => Ok(Race::Lost),
+            Err(error) => Err(error.into()),
         }
     }
 }
 
-/// What came of moving the pointer.
+/// The result of moving the pointer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Race {
     /// The pointer names what we wrote.
     Won,
-    /// It names something else, which somebody else wrote: re-read, then decide again.
+    /// It names the manifest of another run: re-read, then decide again.
     Lost,
 }
 
@@ -255,7 +253,6 @@ async fn read_checked(
     limit: u64,
     sha256: &str,
 ) -> Result<Vec<u8>, PublishedError> {
-    let stored = store.read(key, limit).await;
-    let bytes = stored.map_err(|source| PublishedError::Store { key: key.to_owned(), source })?.bytes;
+    let bytes = store.read(key, limit).await?.bytes;
     if sha256_hex(&bytes) == sha256 { Ok(bytes) } else { Err(PublishedError::Altered { key: key.to_owned() }) }
 }

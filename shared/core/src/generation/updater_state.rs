@@ -52,7 +52,7 @@ impl UpdaterState {
     pub async fn read(store: &impl DefinitionsStore) -> Result<(Self, Option<String>), StoreError> {
         match store.read(UPDATER_STATE_KEY, MAX_BYTES).await {
             Ok(stored) => Ok((serde_json::from_slice(&stored.bytes).unwrap_or_default(), Some(stored.etag))),
-            Err(StoreError::NotFound) => Ok((Self::default(), None)),
+            Err(StoreError::NotFound(_)) => Ok((Self::default(), None)),
             Err(error) => Err(error),
         }
     }

@@ -15,7 +15,7 @@ use crate::{
         manifest::{BodyEntry, Manifest},
         published::{PublishedError, read_entry},
     },
-    port::{DefinitionsStore, StoreError},
+    port::DefinitionsStore,
     rescan::{
         delta_summary::DeltaSummary,
         plan::{Change, RescanPlan, loaded_by, plan_in_pass, plan_rescan},
@@ -194,9 +194,7 @@ impl RescanPlanner {
         }
         let bytes = match read_entry(store, entry).await {
             Ok(bytes) => bytes,
-            Err(PublishedError::Altered { .. } | PublishedError::Store { source: StoreError::NotFound, .. }) => {
-                return Ok(None);
-            }
+            Err(error) if error.is_lost_body() => return Ok(None),
             Err(error) => return Err(error),
         };
         let Ok(delta) = Delta::parse(&bytes) else { return Ok(None) };

@@ -15,10 +15,10 @@ pub async fn definitions_are_written_on_condition(store: &impl DefinitionsStore)
     let write = async |bytes: &str, condition: WriteCondition<'_>| {
         store.write(KEY, bytes.into(), &[Tag::new("md5", "0a+/= b")], condition).await
     };
-    let lost = |outcome: Result<String, StoreError>| matches!(outcome, Err(StoreError::PreconditionFailed));
+    let lost = |outcome: Result<String, StoreError>| matches!(outcome, Err(StoreError::PreconditionFailed(_)));
 
-    assert!(matches!(store.read(KEY, 10).await, Err(StoreError::NotFound)));
-    assert!(matches!(store.read_changed(KEY, Some("0a"), 10).await, Err(StoreError::NotFound)));
+    assert!(matches!(store.read(KEY, 10).await, Err(StoreError::NotFound(_))));
+    assert!(matches!(store.read_changed(KEY, Some("0a"), 10).await, Err(StoreError::NotFound(_))));
     assert!(lost(write("x", WriteCondition::Etag("0123456789abcdef")).await), "nothing has no ETag");
     let first = write("one", WriteCondition::Absent).await.expect("the first write wins");
     assert!(lost(write("two", WriteCondition::Absent).await), "the second first write loses");
@@ -27,7 +27,7 @@ pub async fn definitions_are_written_on_condition(store: &impl DefinitionsStore)
 
     let stored = store.read(KEY, 3).await.expect("it can be read");
     assert_eq!((stored.bytes.as_slice(), &stored.etag), (&b"two"[..], &moved));
-    assert!(matches!(store.read(KEY, 2).await, Err(StoreError::Unexpected(_))), "no more than the limit is read");
+    assert!(matches!(store.read(KEY, 2).await, Err(StoreError::Unexpected(..))), "no more than the limit is read");
     assert_eq!(store.read_changed(KEY, Some(&moved), 3).await.expect("it can be read"), None);
     for known in [Some(first.as_str()), None] {
         let changed = store.read_changed(KEY, known, 3).await.expect("it can be read");
@@ -55,15 +55,33 @@ pub async fn definitions_are_listed_and_removed(store: &impl DefinitionsStore) {
     let stored = store.read(&first.key, 99).await.expect("it can be read");
     assert_eq!((first.size, &first.etag), (stored.bytes.len() as u64, &stored.etag));
     assert!(
-        matches!(store.list("contract/list", 2).await, Err(StoreError::Unexpected(_))),
+        matches!(store.list("contract/list", 2).await, Err(StoreError::Unexpected(..))),
         "never a part of the truth"
     );
     assert!(store.list("contract/nothing", 2).await.expect("it can be listed").is_empty());
 
     store.remove("contract/list/a").await.expect("it can be removed");
     store.remove("contract/list/a").await.expect("what is gone can be removed");
-    assert!(matches!(store.read("contract/list/a", 99).await, Err(StoreError::NotFound)));
+    assert!(matches!(store.read("contract/list/a", 99).await, Err(StoreError::NotFound(_))));
     assert_eq!(store.list("contract/list/", 2).await.expect("it can be listed").len(), 1);
+}
+
+/// A copy has the bytes of its source and the tags that it is given, and takes the place of what was there.
+///
+/// # Panics
+/// When a law is broken.
+pub async fn definitions_are_copied(store: &impl DefinitionsStore) {
+    let (from, to) = ("contract/copy/a b+c", "contract/copy/to");
+    let missing = store.copy("contract/copy/missing", to, &[]).await;
+    assert!(matches!(missing, Err(StoreError::NotFound(_))), "{missing:?}");
+    for bytes in [b"first".as_slice(), b"second"] {
+        store.write(from, bytes.into(), &[], WriteCondition::Always).await.expect("it can be written");
+        let etag = store.copy(from, to, &[Tag::new("md5", "a b")]).await.expect("it can be copied");
+        let copy = store.read(to, 99).await.expect("it can be read");
+        assert_eq!((copy.bytes.as_slice(), copy.etag), (bytes, etag));
+    }
+    store.remove(from).await.expect("it can be removed");
+    assert!(store.read(to, 99).await.is_ok(), "a copy does not depend on its source");
 }
 
 async fn races_have_one_winner(store: &impl DefinitionsStore) {
@@ -76,7 +94,7 @@ async fn races_have_one_winner(store: &impl DefinitionsStore) {
         for outcome in [a, b, c] {
             match outcome {
                 Ok(etag) => winners.push(etag),
-                Err(StoreError::PreconditionFailed) => {}
+                Err(StoreError::PreconditionFailed(_)) => {}
                 Err(error) => panic!("who loses a race is told so: {error:?}"),
             }
         }

@@ -89,7 +89,7 @@ pub async fn records_follow_their_order(store: &impl RecordStore, bucket: &str) 
                 newcomer
             } else {
                 assert!(
-                    matches!(saved, Err(StoreError::PreconditionFailed)),
+                    matches!(saved, Err(StoreError::PreconditionFailed(_))),
                     "{newcomer:?} gives way to {stored:?}: {saved:?}"
                 );
                 stored
@@ -119,7 +119,7 @@ pub async fn records_follow_their_order(store: &impl RecordStore, bucket: &str) 
 pub async fn reports_are_of_the_stored_record(store: &impl RecordStore, bucket: &str) {
     let first = record(bucket, "reported");
     let marked = store.mark_reported(&first).await;
-    assert!(matches!(marked, Err(StoreError::PreconditionFailed)), "a record that is not there is not marked");
+    assert!(matches!(marked, Err(StoreError::PreconditionFailed(_))), "a record that is not there is not marked");
     assert_eq!(store.load(&first.object).await.expect("it can be read"), None, "nor does it come to be");
     store.save(&first).await.expect("the first record is written");
     for _ in 0..2 {
@@ -133,7 +133,7 @@ pub async fn reports_are_of_the_stored_record(store: &impl RecordStore, bucket: 
     let other_scan = ScanRecord { scanned_at: DateTime::from_timestamp(9, 0).unwrap_or_default(), ..second.clone() };
     for late in [first, other_bytes, other_scan] {
         let marked = store.mark_reported(&late).await;
-        assert!(matches!(marked, Err(StoreError::PreconditionFailed)), "only what is stored is marked: {late:?}");
+        assert!(matches!(marked, Err(StoreError::PreconditionFailed(_))), "only what is stored is marked: {late:?}");
     }
     assert_eq!(store.load(&second.object).await.expect("it can be read"), Some(second));
 }
@@ -145,7 +145,7 @@ pub async fn reports_are_of_the_stored_record(store: &impl RecordStore, bucket: 
 pub async fn renewals_are_of_what_was_found(store: &(impl RecordStore + RecordPages), bucket: &str) {
     let found = ScanRecord { generation: Generation(3), ..record(bucket, "renewed") };
     let summary = RecordSummary::from(&found);
-    let lost = |outcome: Result<(), StoreError>| matches!(outcome, Err(StoreError::PreconditionFailed));
+    let lost = |outcome: Result<(), StoreError>| matches!(outcome, Err(StoreError::PreconditionFailed(_)));
     assert!(lost(store.renew(&summary, Generation(9)).await), "a record that is not there is not renewed");
     assert_eq!(store.load(&found.object).await.expect("it can be read"), None, "nor does it come to be");
     store.save(&found).await.expect("it is written");

@@ -6,7 +6,7 @@ use serde::{Deserialize, de::DeserializeOwned};
 use super::{FORMAT, ObjectTotals, PASSES_PREFIX, Pass, PassId, SegmentReport, pass_key};
 use crate::{
     generation::Generation,
-    port::{DefinitionsStore, StoreError, WriteCondition},
+    port::{Call, DefinitionsStore, StoreError, WriteCondition},
 };
 
 /// Largest pass or report that is read.
@@ -24,15 +24,9 @@ const MAX_ATTEMPTS: u32 = 5;
 /// Why a pass or a report could not be read or written.
 #[derive(Debug, thiserror::Error)]
 pub enum PassStoreError {
-    /// The definitions bucket's failure.
-    #[error("{key} could not be read or written in the definitions bucket")]
-    Store {
-        /// The key, or a prefix.
-        key: String,
-        /// Why.
-        #[source]
-        source: StoreError,
-    },
+    /// The definitions bucket could not be read or written.
+    #[error(transparent)]
+    Store(#[from] StoreError),
     /// The document is not valid.
     #[error("{key} is not valid")]
     Invalid {
@@ -95,8 +89,8 @@ pub async fn write_pass(
     let condition = before.map_or(WriteCondition::Absent, WriteCondition::Etag);
     match store.write(&key, to_bytes(pass), &[], condition).await {
         Ok(etag) => Ok(Some(etag)),
-        Err(StoreError::PreconditionFailed) => Ok(None),
-        Err(source) => Err(PassStoreError::Store { key, source }),
+        Err(StoreError::PreconditionFailed(_)) => Ok(None),
+        Err(error) => Err(error.into()),
     }
 }
 
@@ -132,11 +126,11 @@ pub async fn keep_report(store: &impl DefinitionsStore, report: &SegmentReport) 
         let condition = known.as_ref().map_or(WriteCondition::Absent, |(_, etag)| WriteCondition::Etag(etag));
         match store.write(&key, to_bytes(&ours), &[], condition).await {
             Ok(_) => return Ok(Written::Ours),
-            Err(StoreError::PreconditionFailed) => {}
-            Err(source) => return Err(PassStoreError::Store { key, source }),
+            Err(StoreError::PreconditionFailed(_)) => {}
+            Err(error) => return Err(error.into()),
         }
     }
-    Err(PassStoreError::Store { key, source: StoreError::PreconditionFailed })
+    Err(StoreError::PreconditionFailed(Call::new("PutObject", key)).into())
 }
 
 /// Reads the reports of all segments of a pass.
@@ -159,10 +153,8 @@ pub async fn reports(store: &impl DefinitionsStore, id: PassId) -> Result<Vec<Se
 /// # Errors
 /// [`PassStoreError`].
 pub async fn spent_on(store: &impl DefinitionsStore, now: DateTime<Utc>) -> Result<ObjectTotals, PassStoreError> {
-    let listed = store.list(PASSES_PREFIX, MAX_KEYS).await;
-    let listed = listed.map_err(|source| PassStoreError::Store { key: PASSES_PREFIX.into(), source })?;
     let mut spent = ObjectTotals::default();
-    for listed in listed {
+    for listed in store.list(PASSES_PREFIX, MAX_KEYS).await? {
         // A report that was not written today is not of a pass of today.
         if is_report(&listed.key) && listed.modified.date_naive() >= now.date_naive() {
             let report: Option<(SegmentReport, String)> = read(store, &listed.key).await?;
@@ -178,11 +170,10 @@ pub async fn spent_on(store: &impl DefinitionsStore, now: DateTime<Utc>) -> Resu
 /// # Errors
 /// [`PassStoreError`].
 pub async fn is_cancelled(store: &impl DefinitionsStore, id: PassId) -> Result<bool, PassStoreError> {
-    let key = id.cancel_key();
-    match store.read(&key, MAX_BYTES).await {
+    match store.read(&id.cancel_key(), MAX_BYTES).await {
         Ok(_) => Ok(true),
-        Err(StoreError::NotFound) => Ok(false),
-        Err(source) => Err(PassStoreError::Store { key, source }),
+        Err(StoreError::NotFound(_)) => Ok(false),
+        Err(error) => Err(error.into()),
     }
 }
 
@@ -191,9 +182,8 @@ pub async fn is_cancelled(store: &impl DefinitionsStore, id: PassId) -> Result<b
 /// # Errors
 /// [`PassStoreError`].
 pub async fn cancel(store: &impl DefinitionsStore, id: PassId, now: DateTime<Utc>) -> Result<(), PassStoreError> {
-    let key = id.cancel_key();
-    let written = store.write(&key, now.to_rfc3339().into_bytes(), &[], WriteCondition::Always).await;
-    written.map(|_| ()).map_err(|source| PassStoreError::Store { key, source })
+    store.write(&id.cancel_key(), now.to_rfc3339().into_bytes(), &[], WriteCondition::Always).await?;
+    Ok(())
 }
 
 /// Removes the reports of a pass.
@@ -202,7 +192,7 @@ pub async fn cancel(store: &impl DefinitionsStore, id: PassId, now: DateTime<Utc
 /// [`PassStoreError`].
 pub async fn forget(store: &impl DefinitionsStore, id: PassId) -> Result<(), PassStoreError> {
     for key in keys(store, &id.prefix(), MAX_KEYS_OF_A_PASS).await? {
-        store.remove(&key).await.map_err(|source| PassStoreError::Store { key, source })?;
+        store.remove(&key).await?;
     }
     Ok(())
 }
@@ -214,9 +204,7 @@ fn is_report(key: &str) -> bool {
 }
 
 async fn keys(store: &impl DefinitionsStore, prefix: &str, limit: usize) -> Result<Vec<String>, PassStoreError> {
-    let listed = store.list(prefix, limit).await;
-    let listed = listed.map_err(|source| PassStoreError::Store { key: prefix.to_owned(), source })?;
-    Ok(listed.into_iter().map(|listed| listed.key).collect())
+    Ok(store.list(prefix, limit).await?.into_iter().map(|listed| listed.key).collect())
 }
 
 async fn read<Document: DeserializeOwned>(
@@ -229,8 +217,8 @@ async fn read<Document: DeserializeOwned>(
     }
     let stored = match store.read(key, MAX_BYTES).await {
         Ok(stored) => stored,
-        Err(StoreError::NotFound) => return Ok(None),
-        Err(source) => return Err(PassStoreError::Store { key: key.to_owned(), source }),
+        Err(StoreError::NotFound(_)) => return Ok(None),
+        Err(error) => return Err(error.into()),
     };
     let invalid = |source| PassStoreError::Invalid { key: key.to_owned(), source };
     // The format first: a later one may have any other fields.
