@@ -1,6 +1,10 @@
 //! Objects under the conditions that they really meet: overwritten, deleted, oddly named, announced twice, refused a tag.
 
-use std::time::Duration;
+use std::{
+    fs::{self, DirEntry},
+    path::Path,
+    time::Duration,
+};
 
 use aws_sdk_s3::types::{BucketVersioningStatus, VersioningConfiguration};
 use aws_sdk_sns::types::MessageAttributeValue;
@@ -33,6 +37,29 @@ async fn depth(stack: &Stack, queue: &str) -> u32 {
     let answer = request.attribute_names(waiting.clone()).attribute_names(under_way.clone()).send().await.unwrap();
     let attributes = answer.attributes().unwrap();
     [waiting, under_way].iter().map(|name| attributes[name].parse::<u32>().unwrap()).sum()
+}
+
+/// Waits for a condition.
+async fn await_true(expected: &str, condition: impl Fn() -> bool) {
+    let patience = tokio::time::Instant::now() + PATIENCE;
+    while !condition() {
+        assert!(tokio::time::Instant::now() < patience, "not within {PATIENCE:?}: {expected}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+/// Whether an engine's private directory holds a file: an object that is scanned, or about to be.
+fn is_object_in_an_engine(stack: &Stack) -> bool {
+    let entries = |path: &Path| fs::read_dir(path).into_iter().flatten().flatten();
+    let of_engine = |entry: &DirEntry| entry.file_name().to_string_lossy().starts_with("engine-");
+    let holds_file = |entry: DirEntry| entries(&entry.path()).any(|inside| inside.path().is_file());
+    entries(&stack.function_files()).filter(of_engine).any(holds_file)
+}
+
+/// How often the scanner's log has these words.
+fn logged(stack: &Stack, words: &str) -> usize {
+    let log = stack.logs().join(format!("{}.log", stack.output("ScannerFunction")));
+    fs::read_to_string(log).unwrap_or_default().matches(words).count()
 }
 
 /// Waits until everything that was announced is done with.
@@ -180,7 +207,7 @@ async fn an_engine_killed_mid_scan_costs_no_object_its_verdict() {
         kill(Pid::from_raw(*engine), Signal::SIGSTOP).unwrap();
     }
     let second = stack.put("second.txt", eicar()).await.unwrap();
-    tokio::time::sleep(Duration::from_secs(2)).await;
+    await_true("the object is in an engine's directory", || is_object_in_an_engine(stack)).await;
     assert_eq!(stack.record(&second).await.unwrap(), None, "a stopped engine has no verdict");
     for engine in &warm {
         kill(Pid::from_raw(*engine), Signal::SIGKILL).unwrap();
@@ -205,7 +232,7 @@ async fn twice_the_same_message_is_one_scans_effect() {
         let publish = stack.sns().publish().topic_arn(stack.output("ScannerTrigger")).message(&again);
         publish.message_attributes("somebody", attribute).send().await.unwrap();
     }
-    tokio::time::sleep(Duration::from_secs(2)).await;
+    await_true("each repetition was handled", || logged(stack, "object already scanned") == 3).await;
     await_quiet(stack).await;
     assert_eq!(stack.record(&object).await.unwrap(), Some(record), "the record is the first scan's");
     let receive = stack.sqs().receive_message().queue_url(&results).max_number_of_messages(10).wait_time_seconds(1);

@@ -214,7 +214,7 @@ where
     Triggers: nacre_core::port::Topic,
     Queue: nacre_core::port::WorkQueue,
 {
-    let limits = Limits { pages: PAGES, until: Instant::now() + Duration::from_mins(1) };
+    let limits = Limits { pages: PAGES, until: Instant::now() + Duration::from_mins(30) };
     let payload = json!({ "Records": [{ "eventSource": "aws:sqs", "messageId": "m", "body": body }] });
     Box::pin(rescanner.handle(&payload, limits)).await
 }

@@ -173,7 +173,7 @@ pub(crate) async fn announce(scanner: &Scanner<'_>, objects: &[&ObjectId]) -> Ha
             json!({ "eventSource": "aws:sqs", "messageId": number.to_string(), "body": body })
         })
         .collect();
-    let deadline = Instant::now() + Duration::from_mins(1);
+    let deadline = Instant::now() + Duration::from_mins(30);
     scanner.handle(&json!({ "Records": messages }), deadline).await.unwrap()
 }
 
@@ -187,7 +187,7 @@ pub(crate) async fn rescan(scanner: &Scanner<'_>, generation: Generation, record
 /// Brings a message as SQS does.
 pub(crate) async fn deliver(scanner: &Scanner<'_>, message: &TopicMessage) -> Handled {
     let record = json!({ "eventSource": "aws:sqs", "messageId": "1", "body": message.body });
-    let deadline = Instant::now() + Duration::from_mins(1);
+    let deadline = Instant::now() + Duration::from_mins(30);
     let handled = scanner.handle(&json!({ "Records": [record] }), deadline).await.unwrap();
     assert_eq!(handled.response["batchItemFailures"].as_array().map(Vec::len), Some(0));
     handled
