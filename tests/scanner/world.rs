@@ -9,10 +9,11 @@ use std::{
 use nacre_aws::SystemClock;
 use nacre_clamav::trust_anchor::TrustAnchors;
 use nacre_core::{
+    builder::engine_proof,
     event::{Recorded, RescanKind, RescanTrigger},
     generation::{
         Generation,
-        manifest::{CustomEntry, EngineProof, Manifest},
+        manifest::{CustomEntry, Manifest},
         published::{Published, Race},
     },
     object::ObjectId,
@@ -120,14 +121,6 @@ impl World {
             custom.push(CustomPart { entry, bytes: text.as_bytes().to_vec() });
         }
         let before = Published::read(store).await.unwrap();
-        let proof = EngineProof {
-            clamav_version: "1.4.6".into(),
-            functionality_level: 216,
-            signatures: 1,
-            eicar: Vec::new(),
-            expected_signatures: 0,
-            clean_files: 0,
-        };
         let generation = before.next_generation();
         let anchor = TrustAnchors::clamav().identity();
         let told = diff_signatures(store, before.manifest.as_ref(), generation, &[], &custom).await.unwrap();
@@ -135,7 +128,8 @@ impl World {
             store.write(&entry.object_key, bytes, &[], WriteCondition::Always).await.unwrap();
         }
         let custom = custom.into_iter().map(|part| part.entry).collect();
-        let mut manifest = Manifest::new(generation, SystemClock.now(), anchor, Vec::new(), proof).with_custom(custom);
+        let mut manifest =
+            Manifest::new(generation, SystemClock.now(), anchor, Vec::new(), engine_proof()).with_custom(custom);
         (manifest.history, manifest.contexts) = (told.history, told.contexts);
         assert!(matches!(before.advance(store, &manifest, false).await.unwrap(), Race::Won));
         generation
