@@ -4,6 +4,8 @@
 //! `make bench-rescan` runs it; docs/rescans.md explains the figures. Everything is made on the spot. No figure fails the run, only a
 //! verdict that differs does.
 
+#![deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::print_stdout)]
+
 mod arena;
 mod corpus;
 mod delta_engine;

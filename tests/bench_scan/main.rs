@@ -3,6 +3,8 @@
 //! `make bench-scan` runs it; docs/benchmarks.md explains the figures. Definitions and files are made on the spot. No figure
 //! fails the run, only a verdict that differs does.
 
+#![deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::print_stdout)]
+
 mod arena;
 mod clamav;
 mod clamd;

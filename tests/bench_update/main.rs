@@ -3,6 +3,8 @@
 //! `make bench-update` runs it; docs/benchmarks.md explains the figures. Databases, keys and mirror are made on the spot. No
 //! figure fails the run, only a wrong result does.
 
+#![deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::print_stdout)]
+
 mod contender;
 mod contest;
 mod error;

@@ -3,6 +3,8 @@
 //! It deploys the product's template into a local AWS and observes it from outside, as an operator and as an ordinary
 //! user; it succeeds only if everything that it reports was observed. With `--stay` it only deploys: `make stack`.
 
+#![deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::print_stdout)]
+
 mod corpus;
 mod definitions;
 mod narrator;

@@ -178,7 +178,7 @@ fn by_sigtool(case: &Case, directory: &Path) -> Option<Files> {
     let script = tempfile::Builder::new().suffix("-1.script").tempfile_in(directory).unwrap();
     fs::write(script.path(), &case.script).unwrap();
     let output = Command::new("timeout")
-        .args(["10", "sigtool"])
+        .args(["300", "sigtool"])
         .arg(format!("--run-cdiff={}", script.path().display()))
         .current_dir(scratch.path())
         .stdin(Stdio::null())

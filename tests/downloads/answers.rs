@@ -4,7 +4,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use nacre_stack::{Behaviour, HostileMirror};
 use nacre_updater::http::{Answer, Get, HttpClient, HttpError, HttpSettings};
 
-use crate::support::{FILE, LIMIT, body, file, get, hurried};
+use crate::support::{FILE, LIMIT, body, file, get, settings};
 
 #[tokio::test]
 async fn a_file_comes_whole_with_its_validators() {
@@ -164,7 +164,7 @@ async fn a_server_says_how_long_to_leave_it_alone() {
 #[tokio::test]
 async fn the_address_may_carry_secrets_that_no_error_shows() {
     let mirror = HostileMirror::start().await.unwrap();
-    let client = HttpClient::new(HttpSettings { attempts: 1, ..hurried() }).unwrap();
+    let client = HttpClient::new(HttpSettings { attempts: 1, ..settings() }).unwrap();
     let address = mirror.url().replace("http://", "http://me:secret@");
     let address = format!("{address}/{FILE}?key=secret");
     for behaviour in [Behaviour::status(404), Behaviour::status(403), Behaviour::Reset, Behaviour::RedirectLoop] {

@@ -6,7 +6,7 @@ use nacre_stack::{Behaviour, HostileMirror};
 use nacre_updater::http::{Get, HttpClient, HttpSettings, Proxies};
 use tokio::process::Command;
 
-use crate::support::{FILE, LIMIT, body, file, hurried};
+use crate::support::{FILE, LIMIT, body, file, settings};
 
 /// Where [`the_child_asks`] finds its orders.
 const ORDERS: &str = "NACRE_TEST_PROXIED_URL";
@@ -26,7 +26,7 @@ async fn ask_in_a_child(url: &str, variables: &[(&str, &str)]) {
 #[expect(clippy::disallowed_methods, reason = "the orders come by the environment, like the proxies")]
 async fn the_child_asks() {
     let Ok(url) = env::var(ORDERS) else { return };
-    let client = HttpClient::new(HttpSettings { proxies: Proxies::FromEnvironment, ..hurried() }).unwrap();
+    let client = HttpClient::new(HttpSettings { proxies: Proxies::FromEnvironment, ..settings() }).unwrap();
     assert_eq!(body(client.get(&url, &Get::whole(LIMIT)).await).bytes, file(100));
 }
 

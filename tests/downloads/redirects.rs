@@ -3,7 +3,7 @@
 use nacre_stack::{Behaviour, HostileMirror};
 use nacre_updater::http::{Get, HttpClient, HttpError, HttpSettings};
 
-use crate::support::{FILE, LIMIT, body, file, get, hurried};
+use crate::support::{FILE, LIMIT, body, file, get, settings};
 
 #[tokio::test]
 async fn three_redirects_are_followed_and_no_fourth() {
@@ -38,7 +38,7 @@ async fn https_is_never_left_for_http() {
     unsafe_.put(FILE, Behaviour::Bytes(file(10)));
     safe.put(FILE, Behaviour::Redirect(format!("{}/{FILE}", unsafe_.url())));
     let extra_root = safe.authority().map(|pem| pem.as_bytes().to_vec());
-    let client = HttpClient::new(HttpSettings { extra_root, ..hurried() }).unwrap();
+    let client = HttpClient::new(HttpSettings { extra_root, ..settings() }).unwrap();
     let error = client.get(&format!("{}/{FILE}", safe.url()), &Get::whole(LIMIT)).await.unwrap_err();
     assert!(matches!(&error, HttpError::Connection { source, .. } if source.is_redirect()), "{error:?}");
     assert_eq!((safe.requests().len(), unsafe_.requests().len()), (1, 0));

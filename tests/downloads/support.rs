@@ -1,4 +1,4 @@
-//! A client in a hurry, and its files.
+//! Clients, and their files.
 
 use std::time::Duration;
 
@@ -11,21 +11,31 @@ pub(crate) const FILE: &str = "daily.cvd";
 /// More than any file here has.
 pub(crate) const LIMIT: usize = 1 << 20;
 
-/// Settings that lose no time: 400 ms of silence, 600 ms of grace, 3 attempts, no proxy, since these tests stay on loopback.
-pub(crate) fn hurried() -> HttpSettings {
+/// Settings that end no download that makes progress, however busy the machine is. No proxy: these tests stay on loopback.
+pub(crate) fn settings() -> HttpSettings {
     HttpSettings {
-        connect_timeout: Duration::from_secs(5),
-        idle_timeout: Duration::from_millis(400),
-        grace: Duration::from_millis(600),
+        connect_timeout: Duration::from_mins(5),
+        idle_timeout: Duration::from_mins(5),
+        grace: Duration::from_mins(5),
         retry_delay: Duration::from_millis(1),
         proxies: Proxies::None,
         ..HttpSettings::new("nacre/test (0123)")
     }
 }
 
-/// A client in a hurry.
+/// Settings that end soon what never gets further. Only for servers that stall: a busy machine may stall any other for as long.
+pub(crate) fn impatient_settings() -> HttpSettings {
+    HttpSettings {
+        connect_timeout: Duration::from_millis(500),
+        idle_timeout: Duration::from_millis(500),
+        grace: Duration::from_millis(600),
+        ..settings()
+    }
+}
+
+/// A client with [`settings`].
 pub(crate) fn client() -> HttpClient {
-    HttpClient::new(hurried()).unwrap()
+    HttpClient::new(settings()).unwrap()
 }
 
 /// Asks for [`FILE`].

@@ -3,10 +3,10 @@
 use nacre_stack::{Behaviour, HostileMirror};
 use nacre_updater::http::{Get, HttpClient, HttpError, HttpSettings};
 
-use crate::support::{FILE, LIMIT, body, file, hurried};
+use crate::support::{FILE, LIMIT, body, file, settings};
 
 fn trusting(authority: Option<&str>) -> HttpClient {
-    HttpClient::new(HttpSettings { extra_root: authority.map(Into::into), ..hurried() }).unwrap()
+    HttpClient::new(HttpSettings { extra_root: authority.map(Into::into), ..settings() }).unwrap()
 }
 
 #[tokio::test]

@@ -9,7 +9,7 @@ use nacre_core::object::ObjectId;
 use nacre_stack::programs_directory;
 use serde_json::{Value, json};
 
-use crate::support::{PATIENCE, World};
+use nacre_stack::deployed::{PATIENCE, World};
 
 const BUCKET: &str = "here-before-us";
 

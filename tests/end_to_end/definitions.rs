@@ -8,7 +8,7 @@ use nacre_core::{
 };
 use serde_json::json;
 
-use crate::support::{PATIENCE, World, daily, daily_builder, main_database, published};
+use nacre_stack::deployed::{PATIENCE, World, daily, daily_builder, main_database, published};
 
 /// The published generation and its manifest, checked against each other.
 async fn current(world: &World) -> (Pointer, Manifest) {

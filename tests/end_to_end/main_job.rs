@@ -4,7 +4,7 @@ use nacre_clamav::{builder::eicar, signing::SigningKeys};
 use nacre_core::verdict::Verdict;
 use nacre_stack::{get_status, programs_directory};
 
-use crate::support::{EVIL, PATIENCE, World, daily, published};
+use nacre_stack::deployed::{EVIL, PATIENCE, World, daily, published};
 
 #[tokio::test]
 async fn a_new_signature_finds_the_object_that_it_should_and_only_that() {

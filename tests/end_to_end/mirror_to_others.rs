@@ -10,7 +10,7 @@ use nacre_clamav::{
 use nacre_core::port::{DefinitionsStore, WriteCondition};
 use serde_json::json;
 
-use crate::support::{World, daily_builder, main_database, published};
+use nacre_stack::deployed::{World, daily_builder, main_database, published};
 
 /// Whom the bucket's policy lets read the flat prefix.
 const LOOPBACK: (&str, &str) = ("MirrorClients", "127.0.0.1/32");
@@ -21,7 +21,7 @@ fn flat_url(world: &World) -> String {
 
 /// Fetches a file as anybody would; answers the status and the body.
 async fn get(url: &str) -> (u16, Vec<u8>) {
-    let client = reqwest::Client::builder().no_proxy().timeout(crate::support::PATIENCE).build().unwrap();
+    let client = reqwest::Client::builder().no_proxy().timeout(nacre_stack::deployed::PATIENCE).build().unwrap();
     let answer = client.get(url).send().await.unwrap();
     (answer.status().as_u16(), answer.bytes().await.unwrap().to_vec())
 }
@@ -90,7 +90,7 @@ impl Freshclam {
     /// Updates, and answers the version that is there after, and all that was printed.
     async fn update(&self) -> (u32, String) {
         let output = tokio::time::timeout(
-            crate::support::PATIENCE,
+            nacre_stack::deployed::PATIENCE,
             tokio::process::Command::new("freshclam")
                 .args(["--verbose", "--stdout", "--no-warnings", "--update-db=test"])
                 .arg(format!("--config-file={}", self.home.path().join("freshclam.conf").display()))

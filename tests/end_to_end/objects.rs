@@ -1,23 +1,28 @@
 //! Objects under the conditions that they really meet: overwritten, deleted, oddly named, announced twice, refused a tag.
 
-use std::time::Duration;
+use std::{
+    fs::{self, DirEntry},
+    path::Path,
+    time::Duration,
+};
 
 use aws_sdk_s3::types::{BucketVersioningStatus, VersioningConfiguration};
 use aws_sdk_sns::types::MessageAttributeValue;
 use aws_sdk_sqs::types::QueueAttributeName;
 use nacre_clamav::builder::eicar;
 use nacre_core::{object::ObjectId, scan_record::ScanRecord, verdict::Verdict};
-use nacre_stack::{Stack, get_status, programs_directory};
+use nacre_stack::{
+    Stack,
+    deployed::{EVIL, PATIENCE, World},
+    get_status, programs_directory,
+};
 use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
 };
 use serde_json::{Value, json};
 
-use crate::{
-    queues::subscribed_queue,
-    support::{EVIL, PATIENCE, World},
-};
+use crate::queues::subscribed_queue;
 
 /// An S3 event for a key that needs no encoding.
 fn event(bucket: &str, key: &str, version_id: Option<&str>) -> Value {
@@ -33,6 +38,29 @@ async fn depth(stack: &Stack, queue: &str) -> u32 {
     let answer = request.attribute_names(waiting.clone()).attribute_names(under_way.clone()).send().await.unwrap();
     let attributes = answer.attributes().unwrap();
     [waiting, under_way].iter().map(|name| attributes[name].parse::<u32>().unwrap()).sum()
+}
+
+/// Waits for a condition.
+async fn await_true(expected: &str, condition: impl Fn() -> bool) {
+    let patience = tokio::time::Instant::now() + PATIENCE;
+    while !condition() {
+        assert!(tokio::time::Instant::now() < patience, "not within {PATIENCE:?}: {expected}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+/// Whether an engine's private directory holds a file: an object that is scanned, or about to be.
+fn is_object_in_an_engine(stack: &Stack) -> bool {
+    let entries = |path: &Path| fs::read_dir(path).into_iter().flatten().flatten();
+    let of_engine = |entry: &DirEntry| entry.file_name().to_string_lossy().starts_with("engine-");
+    let holds_file = |entry: DirEntry| entries(&entry.path()).any(|inside| inside.path().is_file());
+    entries(&stack.function_files()).filter(of_engine).any(holds_file)
+}
+
+/// How often the scanner's log has these words.
+fn logged(stack: &Stack, words: &str) -> usize {
+    let log = stack.logs().join(format!("{}.log", stack.output("ScannerFunction")));
+    fs::read_to_string(log).unwrap_or_default().matches(words).count()
 }
 
 /// Waits until everything that was announced is done with.
@@ -86,7 +114,7 @@ async fn an_object_from_before_its_bucket_kept_versions_is_rescanned_as_itself()
     let enabled = VersioningConfiguration::builder().status(BucketVersioningStatus::Enabled).build();
     stack.s3().put_bucket_versioning().bucket(bucket).versioning_configuration(enabled).send().await.unwrap();
     stack.put("old.txt", "harmless\n").await.unwrap();
-    world.mirror.put("daily.cvd", crate::support::daily(2, true));
+    world.mirror.put("daily.cvd", nacre_stack::deployed::daily(2, true));
     world.update().await;
     let old = ObjectId::new(bucket, "old.txt", Some("null".into()));
     let infected = |records: &[ScanRecord]| {
@@ -180,7 +208,7 @@ async fn an_engine_killed_mid_scan_costs_no_object_its_verdict() {
         kill(Pid::from_raw(*engine), Signal::SIGSTOP).unwrap();
     }
     let second = stack.put("second.txt", eicar()).await.unwrap();
-    tokio::time::sleep(Duration::from_secs(2)).await;
+    await_true("the object is in an engine's directory", || is_object_in_an_engine(stack)).await;
     assert_eq!(stack.record(&second).await.unwrap(), None, "a stopped engine has no verdict");
     for engine in &warm {
         kill(Pid::from_raw(*engine), Signal::SIGKILL).unwrap();
@@ -205,7 +233,7 @@ async fn twice_the_same_message_is_one_scans_effect() {
         let publish = stack.sns().publish().topic_arn(stack.output("ScannerTrigger")).message(&again);
         publish.message_attributes("somebody", attribute).send().await.unwrap();
     }
-    tokio::time::sleep(Duration::from_secs(2)).await;
+    await_true("each repetition was handled", || logged(stack, "object already scanned") == 3).await;
     await_quiet(stack).await;
     assert_eq!(stack.record(&object).await.unwrap(), Some(record), "the record is the first scan's");
     let receive = stack.sqs().receive_message().queue_url(&results).max_number_of_messages(10).wait_time_seconds(1);
@@ -231,7 +259,7 @@ async fn awkward_keys_are_scanned_tagged_and_rescanned_under_their_own_names() {
     for object in &objects {
         assert_eq!(stack.await_settled(object, PATIENCE).await.unwrap().verdict, Verdict::Clean, "{object}");
     }
-    world.mirror.put("daily.cvd", crate::support::daily(2, true));
+    world.mirror.put("daily.cvd", nacre_stack::deployed::daily(2, true));
     world.update().await;
     let rescanned = |records: &[ScanRecord]| {
         records.iter().filter(|record| record.reported && record.generation.0 == 2).count() == keys.len()

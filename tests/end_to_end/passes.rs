@@ -6,7 +6,7 @@ use nacre_core::rescan::pass::State;
 use nacre_stack::programs_directory;
 use serde_json::Value;
 
-use crate::support::{EVIL, PATIENCE, World, daily, published};
+use nacre_stack::deployed::{EVIL, PATIENCE, World, daily, published};
 
 /// Runs `nacre rescan`; answers its exit status and what it printed.
 async fn nacre(world: &World, arguments: &[&str]) -> (Option<i32>, String) {

@@ -3,12 +3,10 @@
 use aws_sdk_sqs::types::QueueAttributeName;
 use nacre_clamav::builder::eicar;
 use nacre_core::scan_record::ScanRecord;
+use nacre_stack::deployed::{EVIL, PATIENCE, World, daily};
 use serde_json::{Value, json};
 
-use crate::{
-    queues::subscribed_queue,
-    support::{EVIL, PATIENCE, World, daily},
-};
+use crate::queues::subscribed_queue;
 
 /// What is published of an infected upload, of two clean ones, and of the rescan that finds one of those two infected.
 async fn published_results(parameters: &[(&str, &str)]) -> Vec<(String, String)> {

@@ -7,23 +7,20 @@ use nacre_core::{
     port::{Call, Page, RecordPages, Segment, StoreError, TableExtent, Topic, TopicMessage},
     scan_record::RecordSummary,
 };
+use nacre_stack::Random;
 
-/// Numbers that look random, the same for the same seed.
+/// The random source of several ports at once.
 #[derive(Debug)]
-pub(crate) struct Dice(Mutex<u64>);
+pub(crate) struct Dice(Mutex<Random>);
 
 impl Dice {
     pub(crate) fn new(seed: u64) -> Self {
-        Self(Mutex::new(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1))
+        Self(Mutex::new(Random::new(seed)))
     }
 
     /// A number below `bound`.
     pub(crate) fn roll(&self, bound: usize) -> usize {
-        let mut state = self.0.lock().unwrap();
-        *state ^= *state << 13;
-        *state ^= *state >> 7;
-        *state ^= *state << 17;
-        usize::try_from(*state >> 33).unwrap() % bound
+        self.0.lock().unwrap().below(bound)
     }
 }
 

@@ -9,12 +9,12 @@ use std::{
 use chrono::{DateTime, TimeDelta, Utc};
 use nacre_clamav::delta::{Delta, SignatureFile};
 use nacre_core::{
-    builder::record,
+    builder::{engine_proof, record},
     event::{Cause as ScanCause, Invocation, Notice, ScanRequest},
     generation::{
         Generation,
         history::{Step, StepKind},
-        manifest::{BodyEntry, EngineProof, Manifest, POINTER_KEY, Pointer},
+        manifest::{BodyEntry, Manifest, POINTER_KEY, Pointer},
     },
     port::{Clock, DefinitionsStore, RecordStore, WriteCondition},
     rescan::pass::{Budget, Cause, PassId, Progress, SegmentReport, is_cancelled, read_pass, reports},
@@ -110,15 +110,7 @@ impl World {
 
     /// Publishes a generation. The step to each generation adds a signature for the target of its place: the first is that to the second.
     pub(crate) async fn publish(&self, generation: u64, targets: &[u8]) {
-        let proof = EngineProof {
-            clamav_version: "1.4.6".into(),
-            functionality_level: 216,
-            signatures: 1,
-            eicar: Vec::new(),
-            expected_signatures: 0,
-            clean_files: 0,
-        };
-        let mut manifest = Manifest::new(Generation(generation), self.now, "clamav".into(), Vec::new(), proof);
+        let mut manifest = Manifest::new(Generation(generation), self.now, "clamav".into(), Vec::new(), engine_proof());
         for (to, target) in (2..).zip(targets) {
             let line = format!("Added.{to}:{target}:*:{to:08x}\n").into_bytes();
             let file = SignatureFile { official: true, name: "daily.ndb".into(), bytes: line.into() };
@@ -211,7 +203,7 @@ pub(crate) fn affected() -> BTreeSet<String> {
 
 /// Invokes a rescanner with one message of its queue.
 pub(crate) async fn deliver<S: Services>(rescanner: &Rescanner<S>, body: &str) -> Result<Handled, RescanError> {
-    let limits = Limits { pages: PAGES, until: Instant::now() + Duration::from_mins(1) };
+    let limits = Limits { pages: PAGES, until: Instant::now() + Duration::from_mins(30) };
     let payload = json!({ "Records": [{ "eventSource": "aws:sqs", "messageId": "m", "body": body }] });
     Box::pin(rescanner.handle(&payload, limits)).await
 }

@@ -10,10 +10,11 @@ use std::{
 use nacre_aws::SystemClock;
 use nacre_clamav::trust_anchor::TrustAnchors;
 use nacre_core::{
+    builder::engine_proof,
     event::{Recorded, RescanKind, RescanTrigger},
     generation::{
         Generation,
-        manifest::{CustomEntry, EngineProof, Manifest},
+        manifest::{CustomEntry, Manifest},
         published::{Published, Race},
     },
     object::ObjectId,
@@ -126,14 +127,6 @@ impl World {
             custom.push(CustomPart { entry, bytes: text.as_bytes().to_vec() });
         }
         let before = Published::read(store).await.unwrap();
-        let proof = EngineProof {
-            clamav_version: "1.4.6".into(),
-            functionality_level: 216,
-            signatures: 1,
-            eicar: Vec::new(),
-            expected_signatures: 0,
-            clean_files: 0,
-        };
         let generation = before.next_generation();
         let anchor = TrustAnchors::clamav().identity();
         let told = diff_signatures(store, before.manifest.as_ref(), generation, &[], &custom).await.unwrap();
@@ -141,7 +134,8 @@ impl World {
             store.write(&entry.object_key, bytes, &[], WriteCondition::Always).await.unwrap();
         }
         let custom = custom.into_iter().map(|part| part.entry).collect();
-        let mut manifest = Manifest::new(generation, SystemClock.now(), anchor, Vec::new(), proof).with_custom(custom);
+        let mut manifest =
+            Manifest::new(generation, SystemClock.now(), anchor, Vec::new(), engine_proof()).with_custom(custom);
         (manifest.history, manifest.contexts) = (told.history, told.contexts);
         assert!(matches!(before.advance(store, &manifest, false).await.unwrap(), Race::Won));
         generation
@@ -179,7 +173,7 @@ pub(crate) async fn announce(scanner: &Scanner<'_>, objects: &[&ObjectId]) -> Ha
             json!({ "eventSource": "aws:sqs", "messageId": number.to_string(), "body": body })
         })
         .collect();
-    let deadline = Instant::now() + Duration::from_mins(1);
+    let deadline = Instant::now() + Duration::from_mins(30);
     scanner.handle(&json!({ "Records": messages }), deadline).await.unwrap()
 }
 
@@ -193,7 +187,7 @@ pub(crate) async fn rescan(scanner: &Scanner<'_>, generation: Generation, record
 /// Brings a message as SQS does.
 pub(crate) async fn deliver(scanner: &Scanner<'_>, message: &TopicMessage) -> Handled {
     let record = json!({ "eventSource": "aws:sqs", "messageId": "1", "body": message.body });
-    let deadline = Instant::now() + Duration::from_mins(1);
+    let deadline = Instant::now() + Duration::from_mins(30);
     let handled = scanner.handle(&json!({ "Records": [record] }), deadline).await.unwrap();
     assert_eq!(handled.response["batchItemFailures"].as_array().map(Vec::len), Some(0));
     handled

@@ -5,9 +5,8 @@ use std::io::{Cursor, Write};
 use flate2::{Compression, write::GzEncoder};
 use nacre_clamav::builder::eicar;
 use nacre_core::verdict::{Reason, Verdict};
+use nacre_stack::{Random, deployed::EVIL};
 use zip::{CompressionMethod, ZipWriter, write::SimpleFileOptions};
-
-use crate::{dice::Dice, support::EVIL};
 
 /// A kind of content.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -28,8 +27,8 @@ pub(crate) enum Content {
 
 impl Content {
     /// A kind, the harmless ones most often.
-    pub(crate) fn any(dice: &mut Dice) -> Self {
-        match dice.below(1000) {
+    pub(crate) fn any(random: &mut Random) -> Self {
+        match random.below(1000) {
             0..40 => Self::Empty,
             40..560 => Self::Text,
             560..640 => Self::ZippedText,
@@ -107,6 +106,6 @@ fn encrypted(mut archive: Vec<u8>) -> Vec<u8> {
 
 /// Bytes that do not compress, so that half of the packed is about half of the content.
 fn noise(salt: u64, length: usize) -> Vec<u8> {
-    let mut dice = Dice::new(salt);
-    (0..length / 8).flat_map(|_| dice.next().to_be_bytes()).collect()
+    let mut random = Random::new(salt);
+    (0..length / 8).flat_map(|_| random.next().to_be_bytes()).collect()
 }

@@ -3,12 +3,11 @@
 use std::{sync::atomic::Ordering, time::Duration};
 
 use aws_sdk_sqs::types::{DeleteMessageBatchRequestEntry, QueueAttributeName, SendMessageBatchRequestEntry};
-use nacre_stack::Stack;
+use nacre_stack::{Random, Stack};
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
 use crate::{
-    dice::Dice,
     queues::Queues,
     upload::{BACKLOG, Progress},
 };
@@ -38,13 +37,13 @@ pub(crate) struct Gossip<'a> {
     /// A queue of its own on the scanner's topic.
     overheard: String,
     memory: Vec<Value>,
-    dice: Dice,
+    random: Random,
     sent: Sent,
 }
 
 impl<'a> Gossip<'a> {
     /// Begins to listen.
-    pub(crate) async fn new(stack: &'a Stack, queues: &'a Queues<'a>, dice: Dice) -> Self {
+    pub(crate) async fn new(stack: &'a Stack, queues: &'a Queues<'a>, random: Random) -> Self {
         let (sqs, topic) = (stack.sqs(), stack.output("ScannerTrigger"));
         let policy = json!({ "Version": "2012-10-17", "Statement": [{ "Effect": "Allow", "Resource": "*",
             "Principal": { "Service": "sns.amazonaws.com" }, "Action": "sqs:SendMessage" }] });
@@ -55,7 +54,7 @@ impl<'a> Gossip<'a> {
         let attributes = attributes.attribute_names(QueueAttributeName::QueueArn).send().await.unwrap();
         let arn = attributes.attributes().unwrap()[&QueueAttributeName::QueueArn].clone();
         stack.sns().subscribe().topic_arn(topic).protocol("sqs").endpoint(arn).send().await.unwrap();
-        Self { stack, queues, overheard, memory: Vec::new(), dice, sent: Sent::default() }
+        Self { stack, queues, overheard, memory: Vec::new(), random, sent: Sent::default() }
     }
 
     /// Tells until uploads are done and everything that is due is told.
@@ -97,7 +96,7 @@ impl<'a> Gossip<'a> {
                 if self.memory.len() < MEMORY {
                     self.memory.push(envelope);
                 } else {
-                    let place = self.dice.below(MEMORY);
+                    let place = self.random.below(MEMORY);
                     self.memory[place] = envelope;
                 }
             }
@@ -106,7 +105,7 @@ impl<'a> Gossip<'a> {
 
     async fn send(&mut self, number: usize) {
         let bodies: Vec<String> = (0..number).map(|_| self.body()).collect();
-        if self.dice.percent(20) {
+        if self.random.percent(20) {
             for body in bodies {
                 let publish = self.stack.sns().publish().topic_arn(self.stack.output("ScannerTrigger"));
                 publish.message(body).send().await.unwrap();
@@ -123,14 +122,14 @@ impl<'a> Gossip<'a> {
     }
 
     fn body(&mut self) -> String {
-        let envelope = self.dice.pick(&self.memory).cloned().unwrap();
+        let envelope = self.random.pick(&self.memory).cloned().unwrap();
         let notification = envelope["Message"].as_str().unwrap().to_owned();
-        if self.dice.percent(30) {
+        if self.random.percent(30) {
             self.sent.malformed += 1;
-            return malformed(&notification, &mut self.dice);
+            return malformed(&notification, &mut self.random);
         }
         self.sent.again += 1;
-        match self.dice.below(10) {
+        match self.random.below(10) {
             0..6 => envelope.to_string(),
             6..8 => notification,
             8 => without_version(&notification),
@@ -173,18 +172,18 @@ fn in_company(notification: &str) -> String {
 }
 
 /// A message that says nothing to anybody.
-fn malformed(notification: &str, dice: &mut Dice) -> String {
+fn malformed(notification: &str, random: &mut Random) -> String {
     let mut spoilt: Value = serde_json::from_str(notification).unwrap();
     let object = &mut spoilt["Records"][0]["s3"]["object"];
-    match dice.below(12) {
+    match random.below(12) {
         0..3 => {
             let ends: Vec<usize> = notification.char_indices().map(|(at, _)| at).skip(1).collect();
-            return notification[..*dice.pick(&ends).unwrap()].to_owned();
+            return notification[..*random.pick(&ends).unwrap()].to_owned();
         }
         3 => return notification.replacen("\"Records\"", "\"Recordings\"", 1),
         4 => return notification.replacen("\"size\":", "\"size\":1e999,\"size\":", 1),
-        5 => return "[".repeat(1 + dice.below(5000)),
-        6 => return format!("{{\"Records\":{}}}", dice.next()),
+        5 => return "[".repeat(1 + random.below(5000)),
+        6 => return format!("{{\"Records\":{}}}", random.next()),
         7 => {
             return [
                 "null",
@@ -195,11 +194,11 @@ fn malformed(notification: &str, dice: &mut Dice) -> String {
                 "99999999999999999999999999",
                 "{\"Records\":[]}",
                 "\u{feff}{}",
-            ][dice.below(8)]
+            ][random.below(8)]
             .to_owned();
         }
         8 => object["key"] = json!("%FF%FE"),
-        9 => object["key"] = json!(dice.next()),
+        9 => object["key"] = json!(random.next()),
         10 => object["key"] = json!(""),
         _ => spoilt["Records"][0]["s3"]["bucket"] = json!(["name"]),
     }

@@ -2,14 +2,12 @@
 
 use std::{fs, time::Duration};
 
-use nacre_stack::{ProcessInfo, Stack};
+use nacre_stack::{ProcessInfo, Random, Stack};
 use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
 };
 use tokio::sync::watch;
-
-use crate::dice::Dice;
 
 /// The scanner's processes at one moment.
 #[derive(Debug, Default)]
@@ -65,11 +63,11 @@ pub(crate) struct Kills {
 const FUNCTION_EVERY: u32 = 25;
 
 /// Kills one process after the other until told to stop.
-pub(crate) async fn rage(stack: &Stack, mut dice: Dice, mut stop: watch::Receiver<bool>) -> Kills {
+pub(crate) async fn rage(stack: &Stack, mut random: Random, mut stop: watch::Receiver<bool>) -> Kills {
     let (mut kills, mut round) = (Kills::default(), 0);
     while !*stop.borrow_and_update() {
         round += 1;
-        let pause = Duration::from_millis(40 + dice.next() % 300);
+        let pause = Duration::from_millis(40 + random.next() % 300);
         let _ = tokio::time::timeout(pause, stop.changed()).await;
         let scanners = Scanners::of(stack);
         let (count, victims) = match round % FUNCTION_EVERY {
@@ -77,7 +75,7 @@ pub(crate) async fn rage(stack: &Stack, mut dice: Dice, mut stop: watch::Receive
             other if other % 3 == 0 => (&mut kills.engines, &scanners.engines),
             _ => (&mut kills.workers, &scanners.workers),
         };
-        if let Some(victim) = dice.pick(victims)
+        if let Some(victim) = random.pick(victims)
             && end(*victim)
         {
             *count += 1;

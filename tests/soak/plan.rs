@@ -1,6 +1,8 @@
 //! What will be done to the scanned bucket, as a value: the same seed plans the same.
 
-use crate::{content::Content, dice::Dice};
+use nacre_stack::Random;
+
+use crate::content::Content;
 
 /// Keys of objects, each `#` to become a number.
 const KEYS: [&str; 16] = [
@@ -46,26 +48,26 @@ pub(crate) struct KeyPlan {
 }
 
 /// Plans until so many versions are written.
-pub(crate) fn plan(versions: usize, dice: &mut Dice) -> Vec<KeyPlan> {
+pub(crate) fn plan(versions: usize, random: &mut Random) -> Vec<KeyPlan> {
     let (mut keys, mut planned) = (Vec::new(), 0);
     while planned < versions {
-        let (key, mut steps) = (key(keys.len(), dice), Vec::new());
-        let several = if dice.percent(70) { 1 } else { 2 + dice.below(3) };
+        let (key, mut steps) = (key(keys.len(), random), Vec::new());
+        let several = if random.percent(70) { 1 } else { 2 + random.below(3) };
         for _ in 0..several.min(versions - planned) {
-            let tags = if dice.percent(20) { 1 + dice.below(6) } else { 0 };
-            let content = match Content::any(dice) {
+            let tags = if random.percent(20) { 1 + random.below(6) } else { 0 };
+            let content = match Content::any(random) {
                 _ if planned % LARGE_EVERY == 0 => Content::Large,
                 // A folder's marker, which nobody scans.
                 Content::Empty if key.ends_with('/') => Content::Text,
                 content => content,
             };
-            steps.push(Step::Put { content, salt: dice.next() >> 8, tags });
+            steps.push(Step::Put { content, salt: random.next() >> 8, tags });
             planned += 1;
-            match dice.below(100) {
+            match random.below(100) {
                 0..5 => steps.push(Step::Remove { after_ms: 0 }),
-                5..10 => steps.push(Step::Remove { after_ms: dice.next() % 2000 }),
+                5..10 => steps.push(Step::Remove { after_ms: random.next() % 2000 }),
                 10..15 => steps.push(Step::Hide),
-                15..30 => steps.push(Step::Pause { ms: dice.next() % 300 }),
+                15..30 => steps.push(Step::Pause { ms: random.next() % 300 }),
                 _ => {}
             }
         }
@@ -74,16 +76,16 @@ pub(crate) fn plan(versions: usize, dice: &mut Dice) -> Vec<KeyPlan> {
     keys
 }
 
-fn key(number: usize, dice: &mut Dice) -> String {
-    if dice.percent(2) {
+fn key(number: usize, random: &mut Random) -> String {
+    if random.percent(2) {
         return format!("{number}-{}", "long/".repeat(190));
     }
-    dice.pick(&KEYS).map(|key| key.replace('#', &number.to_string())).unwrap()
+    random.pick(&KEYS).map(|key| key.replace('#', &number.to_string())).unwrap()
 }
 
 #[test]
 fn a_seed_is_all_that_a_plan_comes_from() {
-    let of = |seed| plan(100, &mut Dice::new(seed));
+    let of = |seed| plan(100, &mut Random::new(seed));
     assert_eq!(of(1), of(1));
     assert_ne!(of(1), of(2));
     let put = |step: &&Step| matches!(step, Step::Put { .. });

@@ -9,18 +9,20 @@ use std::{
     time::{Duration, Instant},
 };
 
-use nacre_stack::{Stack, programs_directory};
+use nacre_stack::{
+    Random, Stack,
+    deployed::{PATIENCE, World, daily, published},
+    programs_directory,
+};
 use serde_json::json;
 use tokio::sync::watch;
 
 use crate::{
     audit::{departures, given_up, litter},
-    dice::Dice,
     disorder::{Gossip, Sent},
     kills::{Kills, Scanners, end, rage},
     plan::{Step, plan},
     queues::Queues,
-    support::{PATIENCE, World, daily, published},
     upload::{Progress, Version, upload},
 };
 
@@ -49,14 +51,14 @@ async fn every_version_has_exactly_one_right_record_whatever_was_killed_and_told
     let objects = number("SOAK_OBJECTS").map_or(SMALL, |objects| usize::try_from(objects).unwrap());
     let seed = number("SOAK_SEED").unwrap_or_else(|| RandomState::new().build_hasher().finish() >> 16);
     println!("soak of {objects} versions: SOAK_SEED={seed} repeats the plan");
-    let mut dice = Dice::new(seed);
+    let mut random = Random::new(seed);
     let patience = PATIENCE + Duration::from_millis(200 * objects as u64);
     let world = World::ready(&[]).await;
     let (stack, queues) = (&world.stack, Queues { stack: &world.stack });
 
     let _logs = KeptLogs(stack.logs().to_owned());
     let started = Instant::now();
-    let trouble = tokio::time::timeout(patience, trouble(&world, &queues, objects, &mut dice)).await;
+    let trouble = tokio::time::timeout(patience, trouble(&world, &queues, objects, &mut random)).await;
     let Mischief { versions, sent, kills } = trouble.expect("the scanner keeps up with uploads");
     let mischief_ended = started.elapsed();
     let mut redriven = queues.quiet(patience).await;
@@ -116,14 +118,14 @@ impl Drop for KeptLogs {
 }
 
 /// Everything at once, until all is written, told and published.
-async fn trouble(world: &World, queues: &Queues<'_>, objects: usize, dice: &mut Dice) -> Mischief {
+async fn trouble(world: &World, queues: &Queues<'_>, objects: usize, random: &mut Random) -> Mischief {
     let stack = &world.stack;
-    let keys = plan(objects, dice);
+    let keys = plan(objects, random);
     let puts = keys.iter().flat_map(|key| &key.steps).filter(|step| matches!(step, Step::Put { .. })).count();
     assert_eq!(puts, objects);
     let (progress, (uploaded, uploads_end), (stop, stopped)) =
         (Progress::default(), watch::channel(false), watch::channel(false));
-    let gossip = Gossip::new(stack, queues, dice.fork()).await;
+    let gossip = Gossip::new(stack, queues, random.fork()).await;
     let everything = async {
         let uploading = async {
             let versions = upload(stack, &keys, &progress).await;
@@ -141,7 +143,7 @@ async fn trouble(world: &World, queues: &Queues<'_>, objects: usize, dice: &mut 
         stop.send_replace(true);
         (versions, sent)
     };
-    let ((versions, sent), kills) = tokio::join!(everything, rage(stack, dice.fork(), stopped));
+    let ((versions, sent), kills) = tokio::join!(everything, rage(stack, random.fork(), stopped));
     Mischief { versions, sent, kills }
 }
 

@@ -19,8 +19,8 @@ use crate::{
 const TEMPLATE: &str = include_str!("../../infra/template.yaml");
 const STACK_NAME: &str = "nacre";
 const CODE_BUCKET: &str = "nacre-code";
-/// It takes a few seconds.
-const TIME_TO_DEPLOY: Duration = Duration::from_mins(2);
+/// It takes a few seconds; a busy machine may take longer.
+const TIME_TO_DEPLOY: Duration = Duration::from_mins(10);
 
 /// Deploys, waits until it is done, and returns the stack's outputs.
 ///

@@ -19,9 +19,13 @@
 //!   versions named by their id, tags of versions behind a delete marker, and numbers from parameters in event sources;
 //! - `SIGTERM` would leave functions running: it is stopped by `SIGINT`, and what is left then is killed.
 
+#![deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::print_stdout)]
+
 mod alarms;
 mod bundle;
 mod deploy;
+#[expect(clippy::expect_used, clippy::missing_panics_doc, reason = "a test whose world cannot be made fails")]
+pub mod deployed;
 mod environment;
 mod error;
 mod hostile_mirror;
@@ -30,6 +34,7 @@ mod invocation;
 mod ministack;
 mod mirror;
 mod observe;
+mod random;
 mod stack;
 mod supervised;
 #[cfg(test)]
@@ -42,5 +47,6 @@ pub use hostile_mirror::{Behaviour, HostileMirror, Request};
 pub use invocation::InvokeOutcome;
 pub use mirror::Mirror;
 pub use observe::get_status;
+pub use random::Random;
 pub use stack::{Stack, StackOptions};
 pub use supervised::ProcessInfo;

@@ -25,7 +25,7 @@ pub(crate) const REGION: &str = "eu-west-1";
 pub(crate) const ACCOUNT: &str = "210987654321";
 
 /// Longest wait for MiniStack's first answer; it takes about a second on an idle machine.
-const TIME_TO_START: Duration = Duration::from_mins(1);
+const TIME_TO_START: Duration = Duration::from_mins(5);
 /// Another process may take the port between our choice and MiniStack's bind.
 const ATTEMPTS: u32 = 3;
 
@@ -71,7 +71,7 @@ impl MiniStack {
         let deadline = Instant::now() + TIME_TO_START;
         while Instant::now() < deadline && !self.supervised.has_ended() {
             // Whoever else took the port does not know our name for it.
-            let answer = timeout(Duration::from_secs(5), health(port)).await;
+            let answer = timeout(Duration::from_secs(30), health(port)).await;
             if answer.is_ok_and(|answer| answer.is_ok_and(|answer| answer.contains(identity))) {
                 return true;
             }

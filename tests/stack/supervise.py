@@ -14,7 +14,7 @@ import sys
 import time
 
 PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36
-SECONDS_TO_STOP, SECONDS_TO_DIE = 5.0, 5.0
+SECONDS_TO_STOP, SECONDS_TO_DIE = 5.0, 60.0
 
 libc = ctypes.CDLL(None)
 told_to_stop = False

@@ -13,7 +13,7 @@ use std::{
 use std::os::unix::process::CommandExt;
 
 /// Somewhat more than the supervisor takes at worst.
-const TIME_TO_STOP: Duration = Duration::from_secs(15);
+const TIME_TO_STOP: Duration = Duration::from_mins(2);
 
 /// A command under `supervise.py`; ended when dropped, and by the kernel's hand when we are killed.
 #[derive(Debug)]
@@ -149,7 +149,7 @@ mod tests {
         let path = [("PATH", "/usr/bin:/bin".to_owned())];
         let command = ["/bin/sh", "-c", script];
         let mut supervised = Supervised::start(Path::new("python3"), &command, &path, scratch.path(), log).unwrap();
-        let deadline = Instant::now() + Duration::from_secs(10);
+        let deadline = Instant::now() + Duration::from_mins(5);
         while supervised.descendants().len() < 4 && Instant::now() < deadline {
             thread::sleep(Duration::from_millis(20));
         }

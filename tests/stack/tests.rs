@@ -56,7 +56,7 @@ impl Running {
 
     /// Waits for an event that `wanted` picks from a queue of the scanner's.
     async fn scanner_event(&self, queue: &str, wanted: impl Fn(&Value) -> bool) -> Value {
-        for _ in 0..200 {
+        for _ in 0..6000 {
             let events = fs::read_to_string(self.scratch.path().join("functions/events")).unwrap_or_default();
             let events = events.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
             let records =

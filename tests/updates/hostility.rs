@@ -50,6 +50,8 @@ async fn a_whole_database_that_is_not_right_publishes_nothing() {
     ] {
         // The first bytes are those of a good file; a small limit ends what would not.
         let world = World::new(&[("NACRE_MAX_DATABASE_BYTES", "3000000")]).await;
+        let stalls = matches!(behaviour, Behaviour::SlowLoris | Behaviour::Silence);
+        let world = if stalls { world.impatient() } else { world };
         world.advertise(2, behaviour);
         let error = error_chain(&world.run().await.unwrap_err());
         assert!(error.contains("test") && error.contains(reason), "{reason}: {error}");
@@ -89,6 +91,7 @@ async fn a_cdiff_that_cannot_be_asked_for_is_not_taken_for_missing() {
     for behaviour in [Behaviour::Truncated(cdiff(2)), Behaviour::Reset, Behaviour::status(502), Behaviour::Silence] {
         let world = World::with(1, &[]).await;
         world.advertise(9, Behaviour::Bytes(whole(9)));
+        let world = if matches!(behaviour, Behaviour::Silence) { world.impatient() } else { world };
         world.put("test-2.cdiff", behaviour);
         let error = error_chain(&world.run().await.unwrap_err());
         assert!(error.starts_with("test could not be fetched: test-2.cdiff could not be downloaded"), "{error}");

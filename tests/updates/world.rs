@@ -59,6 +59,8 @@ pub(crate) struct World {
     pub(crate) store: MemoryDefinitions,
     pub(crate) topic: MemoryTopic,
     pub(crate) now: DateTime<Utc>,
+    /// How long the mirror may keep silent. Minutes, unless it stalls for good: a busy machine may stall any other.
+    pub(crate) stall_limit: Duration,
     settings: Vec<(String, String)>,
     scratch: tempfile::TempDir,
 }
@@ -85,9 +87,16 @@ impl World {
             store: MemoryDefinitions::written_at(START.parse().unwrap()),
             topic: MemoryTopic::default(),
             now: START.parse().unwrap(),
+            stall_limit: Duration::from_mins(5),
             settings,
             scratch,
         }
+    }
+
+    /// Ends soon what the mirror never ends.
+    pub(crate) fn impatient(mut self) -> Self {
+        self.stall_limit = Duration::from_secs(1);
+        self
     }
 
     /// A world in which this version is published as generation 1.
@@ -144,9 +153,9 @@ impl World {
     ) -> Result<Update, UpdateError> {
         let config = &self.config();
         let http = &HttpClient::new(HttpSettings {
-            connect_timeout: Duration::from_secs(2),
-            idle_timeout: Duration::from_secs(1),
-            grace: Duration::from_secs(1),
+            connect_timeout: self.stall_limit,
+            idle_timeout: self.stall_limit,
+            grace: self.stall_limit,
             retry_delay: Duration::from_millis(10),
             proxies: Proxies::None,
             ..HttpSettings::new("nacre/test (world)")

@@ -71,7 +71,7 @@ pub fn expired(there: &[Listed], kept: &[Manifest], rejected: &BTreeSet<String>,
 
 #[cfg(test)]
 mod tests {
-    use nacre_core::generation::manifest::{DatabaseEntry, EngineProof};
+    use nacre_core::{builder::engine_proof, generation::manifest::DatabaseEntry};
     use proptest::prelude::*;
 
     use super::*;
@@ -90,15 +90,7 @@ mod tests {
             "builder": "us", "md5": "0".repeat(32), "sha256": format!("{body:064x}"), "object_key": format!("{BODIES_PREFIX}{body:064x}"), "members": [],
         }))
         .unwrap();
-        let proof = EngineProof {
-            clamav_version: "1.4.6".into(),
-            functionality_level: 216,
-            signatures: 1,
-            eicar: Vec::new(),
-            expected_signatures: 1,
-            clean_files: 1,
-        };
-        Manifest::new(Generation(generation), at(0), "test".into(), vec![entry], proof)
+        Manifest::new(Generation(generation), at(0), "test".into(), vec![entry], engine_proof())
     }
 
     #[test]

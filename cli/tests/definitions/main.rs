@@ -1,22 +1,19 @@
 //! `nacre definitions` as a user runs it.
-//!
-//! The modules are marked as tests, since clippy's allowances for tests reach nothing else.
 
-#[cfg(test)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    reason = "a test that panics fails, as it should"
+)]
+
 mod apply;
-#[cfg(test)]
 mod buckets;
-#[cfg(test)]
 mod build;
-#[cfg(test)]
 mod diff;
-#[cfg(test)]
 mod freshclams_data;
-#[cfg(test)]
 mod inspect;
-#[cfg(test)]
 mod keygen;
-#[cfg(test)]
 mod verify;
-#[cfg(test)]
 mod world;

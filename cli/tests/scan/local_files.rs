@@ -128,14 +128,18 @@ fn definitions_that_cannot_be_used_are_an_error_with_a_remedy() {
 #[test]
 fn an_interrupted_scan_leaves_neither_copies_nor_processes() {
     let (definitions, files) = world();
+    // A minute's work and more, so that it cannot have ended when it is interrupted.
     let path = files.path().join("large");
     fs::File::create(&path).unwrap().set_len(300 << 20).unwrap();
+    for n in 0..100 {
+        fs::hard_link(&path, files.path().join(format!("large-{n}"))).unwrap();
+    }
     let scratch = tempfile::tempdir().unwrap();
     let mut command = Command::new(env!("CARGO_BIN_EXE_nacre"));
-    command.arg("scan").arg("--definitions").arg(definitions.path()).arg(&path).env("TMPDIR", scratch.path());
+    command.arg("scan").arg("--definitions").arg(definitions.path()).arg(files.path()).env("TMPDIR", scratch.path());
     let mut scan = command.spawn().unwrap();
     let left = || fs::read_dir(scratch.path()).unwrap().count();
-    let patience = std::time::Instant::now() + std::time::Duration::from_secs(20);
+    let patience = std::time::Instant::now() + std::time::Duration::from_mins(10);
     while left() == 0 && std::time::Instant::now() < patience {
         std::thread::sleep(std::time::Duration::from_millis(10));
     }

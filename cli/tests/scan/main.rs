@@ -1,6 +1,11 @@
 //! `nacre scan` as a user runs it.
-//!
-//! The module is marked as a test, since clippy's allowances for tests reach nothing else.
 
-#[cfg(test)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    reason = "a test that panics fails, as it should"
+)]
+
 mod local_files;

@@ -3,9 +3,11 @@
 use std::{
     fs,
     io::{BufReader, Write},
-    os::unix::fs::DirBuilderExt,
+    os::{fd::AsFd, unix::fs::DirBuilderExt},
     path::{Path, PathBuf},
     process::{Child, ChildStdin, ChildStdout, Stdio},
+    thread::sleep,
+    time::{Duration, Instant},
 };
 
 use md5::{Digest, Md5};
@@ -13,10 +15,14 @@ use nacre_engine_protocol::{
     Command, FailureCode, Limits, Loaded, Outcome, PROTOCOL_VERSION, Report, Request, Response, read_message,
     write_message,
 };
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use tempfile::TempDir;
 
-/// Generous: the machine may be busy.
-pub(crate) const DEADLINE_MS: u64 = 60_000;
+/// Ends a hang, and nothing that makes progress on a busy machine.
+pub(crate) const DEADLINE: Duration = Duration::from_mins(10);
+
+/// [`DEADLINE`], as the protocol has it.
+pub(crate) const DEADLINE_MS: u64 = 10 * 60 * 1000;
 
 /// Where Debian's clamav-testfiles are.
 const TEST_FILES: &str = "/usr/share/clamav-testfiles";
@@ -55,6 +61,13 @@ impl Engine {
         Self::start().greet()
     }
 
+    /// Starts, greets and loads an engine whose workers attack, or spin, when the file orders it.
+    pub(crate) fn attacked(definitions: &[(&str, &str)]) -> Self {
+        let mut engine = Self::start_program(env!("CARGO_BIN_EXE_nacre-engine-attack-probe")).greet();
+        assert_eq!(engine.load(definitions).engine, 1);
+        engine
+    }
+
     /// Greets it.
     pub(crate) fn greet(mut self) -> Self {
         let engine = &mut self;
@@ -88,6 +101,13 @@ impl Engine {
 
     pub(crate) fn receive_any(&mut self) -> Response {
         read_message(self.stdout.as_mut().unwrap()).unwrap()
+    }
+
+    /// Whether an answer can be received at once.
+    pub(crate) fn has_answered(&self) -> bool {
+        let stdout = self.stdout.as_ref().unwrap();
+        let mut watched = [PollFd::new(stdout.get_ref().as_fd(), PollFlags::POLLIN)];
+        !stdout.buffer().is_empty() || poll(&mut watched, PollTimeout::ZERO).unwrap() > 0
     }
 
     pub(crate) fn ask(&mut self, command: Command) -> Outcome {
@@ -186,6 +206,9 @@ pub(crate) fn zip(members: &[(&str, &[u8])]) -> Vec<u8> {
     archive.finish().unwrap().into_inner()
 }
 
+/// What keeps a worker of [`Engine::attacked`] busy until it is killed.
+pub(crate) const ENDLESS: &[u8] = b"attack spin";
+
 /// What finds all of the test files: the hash of the program inside each of them.
 pub(crate) const TEST_FILES_SIGNATURE: (&str, &str) =
     ("testfiles.hdb", "aa15bcf478d165efd2065190eb473bcb:544:ClamAV-Test-File\n");
@@ -199,6 +222,35 @@ pub(crate) fn test_files() -> Vec<PathBuf> {
     let mut files: Vec<_> = entries.map(|entry| entry.unwrap().path()).collect();
     files.sort();
     files
+}
+
+/// Processor time that a process has used, in clock ticks; none once it has ended.
+pub(crate) fn processor_ticks(process: i32) -> Option<u64> {
+    let status = fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
+    status.split(' ').nth(13)?.parse().ok()
+}
+
+/// Whether a process runs on a processor, or could: not one that waits, is stopped or has ended.
+pub(crate) fn is_running(process: i32) -> bool {
+    fs::read_to_string(format!("/proc/{process}/stat")).is_ok_and(|status| status.contains(") R "))
+}
+
+/// The children of a process.
+pub(crate) fn children(of: u32) -> Vec<i32> {
+    let children = fs::read_to_string(format!("/proc/{of}/task/{of}/children")).unwrap_or_default();
+    children.split_whitespace().map(|child| child.parse().unwrap()).collect()
+}
+
+/// Returns what `found` finds, once it finds something.
+pub(crate) fn await_some<T>(awaited: &str, mut found: impl FnMut() -> Option<T>) -> T {
+    let started = Instant::now();
+    loop {
+        if let Some(found) = found() {
+            return found;
+        }
+        assert!(started.elapsed() < DEADLINE, "{awaited}: not within {DEADLINE:?}");
+        sleep(Duration::from_millis(1));
+    }
 }
 
 /// Makes a directory that only its owner may enter.

@@ -2,21 +2,21 @@
 //!
 //! Each case is shown to be one: `clamscan` with the same definitions calls the very file OK.
 
-use std::{
-    fs,
-    io::Write,
-    path::Path,
-    process::Command as Process,
-    time::{Duration, Instant},
-};
+use std::{fs, io::Write, path::Path, process::Command as Process};
 
 use flate2::{Compression, write::GzEncoder};
 use nacre_clamav::archive::to_tar;
 use nacre_core::verdict::{Reason, Verdict, judge};
 use nacre_engine_protocol::{Command, FailureCode, Limits, Outcome};
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
 use zip::{CompressionMethod, ZipWriter, write::SimpleFileOptions};
 
-use crate::driver::{DEADLINE_MS, Engine, directory_of, eicar, hdb, test_files, zip};
+use crate::driver::{
+    DEADLINE_MS, Engine, await_some, children, directory_of, eicar, hdb, is_running, processor_ticks, test_files, zip,
+};
 
 /// 7-Zip with a password, its names readable or not, as py7zr writes them.
 const SEVEN_ZIPS: [&str; 2] = [
@@ -314,18 +314,41 @@ fn a_file_larger_than_libclamav_can_take() {
     }
 }
 
+/// Stops the one worker that is at work, unless it is past the beginning of its file.
+fn stop_at_the_beginning(engine: &Engine) -> Option<Pid> {
+    let ticks = |child: i32| processor_ticks(child).unwrap_or_default();
+    let worker = await_some("a worker at work, or its answer", || {
+        let at_work = children(engine.child.id()).into_iter().find(|child| is_running(*child) && ticks(*child) > 0);
+        at_work.map(Some).or_else(|| engine.has_answered().then_some(None))
+    })?;
+    let process = Pid::from_raw(worker);
+    kill(process, Signal::SIGSTOP).ok()?;
+    // A sixteenth of a second is too little for the three digests of 64 MiB.
+    let is_early = (1..6).contains(&ticks(worker));
+    if !is_early {
+        kill(process, Signal::SIGCONT).ok();
+    }
+    is_early.then_some(process)
+}
+
 #[test]
 fn a_file_that_shrinks_while_it_is_scanned() {
     let mut world = World::new();
     let content = noise(64 << 20);
-    for _ in 0..5 {
+    let mut shrunk_midway = 0;
+    while shrunk_midway < 5 {
         world.engine.put("object", &content);
         let path = world.engine.directory.path().join("object");
         let limits = Limits::default();
         let scan = Command::Scan { engine: 1, file: "object".into(), limits, deadline_ms: DEADLINE_MS };
         world.engine.send(scan);
-        std::thread::sleep(Duration::from_millis(20));
+        let Some(worker) = stop_at_the_beginning(&world.engine) else {
+            world.engine.receive();
+            continue;
+        };
         fs::OpenOptions::new().write(true).open(&path).unwrap().set_len(4096).unwrap();
+        kill(worker, Signal::SIGCONT).unwrap();
+        shrunk_midway += 1;
         match world.engine.receive() {
             Outcome::Scanned(report) => {
                 let verdict = judge(&report, content.len() as u64, true);
@@ -357,8 +380,6 @@ fn an_unreadable_file() {
     let mut world = World::new();
     let (code, _) = world.engine.refuse(crate::driver::scan("absent"));
     assert_eq!(code, FailureCode::BadRequest);
-    let started = Instant::now();
     world.engine.put("object", b"");
     assert_eq!(world.ours(b"", Limits::default()), Verdict::Clean, "nothing is in it");
-    assert!(started.elapsed() < Duration::from_secs(10));
 }

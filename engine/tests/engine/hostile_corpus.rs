@@ -3,14 +3,13 @@
 use std::{
     fs,
     io::{Cursor, Write},
-    time::{Duration, Instant},
 };
 
 use nacre_core::verdict::{Verdict, judge};
 use nacre_engine_protocol::{Command, FailureCode, Limits, Outcome};
 use zip::{CompressionMethod, ZipWriter, write::SimpleFileOptions};
 
-use crate::driver::{Engine, eicar, hdb, ndb};
+use crate::driver::{DEADLINE_MS, Engine, eicar, hdb, ndb};
 
 const LIMITS: Limits = Limits {
     max_scan_size: 200 << 20,
@@ -20,15 +19,12 @@ const LIMITS: Limits = Limits {
     max_scan_time_ms: 20_000,
     max_memory: 512 << 20,
 };
-const DEADLINE: Duration = Duration::from_secs(30);
 
 /// Scans within [`LIMITS`]; `None` when the worker died or was killed.
 fn verdict(engine: &mut Engine, name: &str, content: &[u8]) -> Option<Verdict> {
-    let started = Instant::now();
     engine.put("object", content);
-    let deadline_ms = u64::try_from(DEADLINE.as_millis()).unwrap();
-    let outcome = engine.ask(Command::Scan { engine: 1, file: "object".into(), limits: LIMITS, deadline_ms });
-    assert!(started.elapsed() < DEADLINE + Duration::from_secs(10), "{name} took {:?}", started.elapsed());
+    let scan = Command::Scan { engine: 1, file: "object".into(), limits: LIMITS, deadline_ms: DEADLINE_MS };
+    let outcome = engine.ask(scan);
     engine.assert_nothing_left();
     match outcome {
         Outcome::Scanned(report) => Some(judge(&report, content.len() as u64, false)),
@@ -164,12 +160,10 @@ fn a_file_that_makes_the_engine_spin_is_ended() {
     // An expression that backtracks without end over what it is given.
     let spin = ("a.ldb", "Spin;Engine:81-255,Target:0;0&1;61616161;0/(a+)+(a+)+(a+)+b/\n");
     let mut engine = Engine::with(&[spin]);
-    let started = Instant::now();
     let content = b"a".repeat(40 << 20);
     engine.put("object", &content);
     let limits = Limits { max_scan_time_ms: 1000, ..LIMITS };
     let outcome = engine.ask(Command::Scan { engine: 1, file: "object".into(), limits, deadline_ms: 3000 });
-    assert!(started.elapsed() < Duration::from_secs(20), "{:?}", started.elapsed());
     if let Outcome::Scanned(report) = outcome {
         println!("ended by itself after {} ms: {:?}", report.duration_ms, report.messages);
     }
@@ -184,7 +178,7 @@ fn a_file_that_exhausts_memory_is_not_clean() {
     engine.put("object", &archive);
     for max_memory in [0, 1 << 20, 16 << 20, 48 << 20] {
         let limits = Limits { max_memory, ..LIMITS };
-        let outcome = engine.ask(Command::Scan { engine: 1, file: "object".into(), limits, deadline_ms: 30_000 });
+        let outcome = engine.ask(Command::Scan { engine: 1, file: "object".into(), limits, deadline_ms: DEADLINE_MS });
         if let Outcome::Scanned(report) = outcome {
             let verdict = judge(&report, archive.len() as u64, true);
             let whole = report.layers.iter().any(|layer| layer.size == 40 << 20);

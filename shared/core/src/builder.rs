@@ -1,9 +1,9 @@
-//! Builds scan records for tests.
+//! Builds scan records and proofs of engines for tests.
 
 use chrono::DateTime;
 
 use crate::{
-    generation::Generation,
+    generation::{Generation, manifest::EngineProof},
     object::ObjectId,
     scan_record::{EngineVersion, ScanRecord},
     verdict::Verdict,
@@ -26,5 +26,17 @@ pub fn record(bucket: &str, key: &str) -> ScanRecord {
         sequencer: None,
         reported: false,
         published: false,
+    }
+}
+
+/// The proof of an engine that loaded one signature.
+pub fn engine_proof() -> EngineProof {
+    EngineProof {
+        clamav_version: "1.4.6".into(),
+        functionality_level: 216,
+        signatures: 1,
+        eicar: Vec::new(),
+        expected_signatures: 1,
+        clean_files: 0,
     }
 }

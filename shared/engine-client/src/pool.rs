@@ -278,7 +278,7 @@ done
         let pool = EnginePool::new(program, place.path().to_owned()).with_scans(2);
         let examine = || async {
             let fetch = async |path: &Path| fs::write(path, "content");
-            pool.examine(place.path(), fetch, Limits::default(), || Duration::from_secs(30)).await
+            pool.examine(place.path(), fetch, Limits::default(), || Duration::from_mins(10)).await
         };
         let (one, other) = tokio::join!(examine(), examine());
         for examined in [one, other] {

@@ -88,7 +88,7 @@ impl Corpus {
         let mut files = Vec::new();
         for path in paths {
             let fetch = async |to: &Path| fs::copy(&path, to).map(drop);
-            let seen = pool.examine(&nothing, fetch, Limits::default(), || Duration::from_secs(30)).await.unwrap();
+            let seen = pool.examine(&nothing, fetch, Limits::default(), || Duration::from_mins(10)).await.unwrap();
             let Examination::Seen { report, .. } = seen else { panic!("{} was not seen", path.display()) };
             let targets = (0..15).filter(|target| report.targets & 1 << target != 0).collect();
             let bytes = read(&path);

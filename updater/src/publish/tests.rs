@@ -4,7 +4,7 @@ use chrono::TimeDelta;
 use nacre_clamav::{
     archive::ArchiveLimits, builder::CvdBuilder, cvd::Cvd, database::DatabaseName, signing::SigningKeys,
 };
-use nacre_core::{generation::manifest::EngineProof, tag_policy::Tag};
+use nacre_core::{builder::engine_proof, tag_policy::Tag};
 use nacre_testing::{
     failing::{Failing, Plan, When},
     memory_definitions::MemoryDefinitions,
@@ -19,17 +19,9 @@ fn generation(number: u64, version: u32) -> (Manifest, Vec<u8>) {
     let file = CvdBuilder::new("daily").version(version).member("daily.ndb", "A:0:*:6161616161\n").build(keys);
     let (name, anchors) = (DatabaseName::new("daily").unwrap(), keys.trust_anchors());
     let cvd = Cvd::parse(&file).unwrap().verify(&name, &anchors, ArchiveLimits::default()).unwrap();
-    let proof = EngineProof {
-        clamav_version: "1.4.6".into(),
-        functionality_level: 216,
-        signatures: 1,
-        eicar: vec![],
-        expected_signatures: 1,
-        clean_files: 0,
-    };
     let databases = vec![DatabaseEntry::of(&cvd)];
     let time = DateTime::UNIX_EPOCH;
-    (Manifest::new(Generation(number), time, anchors.identity(), databases, proof), file)
+    (Manifest::new(Generation(number), time, anchors.identity(), databases, engine_proof()), file)
 }
 
 fn publisher<'a, Store: DefinitionsStore, Announcements: Topic>(

@@ -297,14 +297,7 @@ mod tests {
             let (name, anchors) = (DatabaseName::new(name).unwrap(), SigningKeys::fixed().trust_anchors());
             DatabaseEntry::of(&Cvd::parse(&file).unwrap().verify(&name, &anchors, ArchiveLimits::default()).unwrap())
         };
-        let engine = EngineProof {
-            clamav_version: "1.4.6".into(),
-            functionality_level: 216,
-            signatures: 2,
-            eicar: vec![],
-            expected_signatures: 1,
-            clean_files: 0,
-        };
+        let engine = EngineProof { signatures: 2, ..crate::builder::engine_proof() };
         let databases = vec![entry("main"), entry("daily")];
         Manifest::new(Generation(3), DateTime::UNIX_EPOCH, "test#0".into(), databases, engine)
     }

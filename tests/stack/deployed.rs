@@ -1,4 +1,4 @@
-//! A stack with definitions, ready to scan.
+//! A stack with definitions, ready to scan: the world of the end-to-end tests and of the soak.
 
 use std::time::Duration;
 
@@ -6,26 +6,30 @@ use nacre_clamav::{
     builder::{CvdBuilder, eicar_signature},
     signing::SigningKeys,
 };
-use nacre_stack::{Bundles, InvokeOutcome, Mirror, Stack, StackOptions, install, programs_directory};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use crate::{Bundles, InvokeOutcome, Mirror, Stack, StackOptions, install, programs_directory};
+
 /// Longest wait for a function to do its part.
-pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
+pub const PATIENCE: Duration = Duration::from_mins(10);
 
 /// What every test looks for besides EICAR.
-pub(crate) const EVIL: &str = "this is evil, says the test";
+pub const EVIL: &str = "this is evil, says the test";
 
 /// A running stack with its mirror, and the directory that they work in.
-pub(crate) struct World {
-    pub(crate) stack: Stack,
-    pub(crate) mirror: Mirror,
+#[derive(Debug)]
+pub struct World {
+    /// The deployed stack.
+    pub stack: Stack,
+    /// Where its updater finds databases.
+    pub mirror: Mirror,
     _scratch: TempDir,
 }
 
 impl World {
     /// A deployed stack, nothing published yet.
-    pub(crate) async fn empty(parameters: &[(&str, &str)]) -> Self {
+    pub async fn empty(parameters: &[(&str, &str)]) -> Self {
         let programs = programs_directory().expect("the programs are built");
         let target = programs.parent().expect("it is in the target directory");
         // Under `target`, so that what a failing test leaves is found there.
@@ -51,7 +55,7 @@ impl World {
     }
 
     /// A deployed stack with a published generation that knows EICAR.
-    pub(crate) async fn ready(parameters: &[(&str, &str)]) -> Self {
+    pub async fn ready(parameters: &[(&str, &str)]) -> Self {
         let world = Self::empty(parameters).await;
         world.mirror.put("main.cvd", main_database());
         world.mirror.put("daily.cvd", daily(1, false));
@@ -60,40 +64,40 @@ impl World {
     }
 
     /// Runs the update as its schedule does.
-    pub(crate) async fn update(&self) -> InvokeOutcome {
+    pub async fn update(&self) -> InvokeOutcome {
         let event = json!({ "source": "aws.events", "detail-type": "Scheduled Event", "detail": {} });
         self.invoke("UpdaterFunction", event).await
     }
 
     /// Invokes a function by the name of its output.
-    pub(crate) async fn invoke(&self, function: &str, payload: Value) -> InvokeOutcome {
+    pub async fn invoke(&self, function: &str, payload: Value) -> InvokeOutcome {
         self.stack.invoke(self.stack.output(function), payload).await.expect("the function answers")
     }
 
     /// Ends everything and insists that nothing is left.
-    pub(crate) async fn end(self) {
+    pub async fn end(self) {
         self.stack.stop().await.expect("nothing is left running");
     }
 }
 
 /// The generation that an update published, or found published.
-pub(crate) fn published(outcome: &InvokeOutcome) -> u64 {
+pub fn published(outcome: &InvokeOutcome) -> u64 {
     let generation = outcome.payload.get("generation").and_then(Value::as_u64);
     generation.unwrap_or_else(|| panic!("the update failed: {outcome:?}"))
 }
 
 /// `main`, which knows EICAR.
-pub(crate) fn main_database() -> Vec<u8> {
+pub fn main_database() -> Vec<u8> {
     CvdBuilder::new("main").version(62).member("main.ndb", eicar_signature()).build(SigningKeys::fixed())
 }
 
 /// `daily`, which may know [`EVIL`].
-pub(crate) fn daily(version: u32, knows_evil: bool) -> Vec<u8> {
+pub fn daily(version: u32, knows_evil: bool) -> Vec<u8> {
     daily_builder(version, knows_evil).build(SigningKeys::fixed())
 }
 
 /// `daily`, for a test to spoil.
-pub(crate) fn daily_builder(version: u32, knows_evil: bool) -> CvdBuilder {
+pub fn daily_builder(version: u32, knows_evil: bool) -> CvdBuilder {
     let pattern = hex::encode(EVIL);
     let evil = if knows_evil { format!("Test.Evil:0:*:{pattern}\n") } else { String::new() };
     let signatures = "Test.Nothing:0:*:6e6f7468696e67206c696b6520746869732065766572\n".to_owned() + &evil;
