@@ -4,7 +4,7 @@ use std::cmp::Reverse;
 
 use futures::{StreamExt, TryStreamExt, stream};
 use nacre_core::{
-    event::{Recorded, RescanKind, RescanTrigger},
+    event::{RescanKind, RescanTarget, RescanTrigger},
     generation::{Generation, history::MAX_STEPS},
     port::{Clock, RecordPages, StoreError, TopicMessage},
     rescan::{
@@ -28,7 +28,7 @@ struct Selected<'a> {
     /// Need a scan.
     scans: Vec<(RescanKind, &'a RecordSummary)>,
     /// Need no scan, but tags and result of the last one are missing.
-    unreported: Vec<Recorded<'a>>,
+    unreported: Vec<RescanTarget<'a>>,
     /// Unaffected, and of a generation whose delta expires soon.
     expiring: Vec<&'a RecordSummary>,
 }
@@ -77,7 +77,9 @@ impl<S: Services> Rescanner<S> {
                 RescanPlan::DeltaScan => selected.scans.push((RescanKind::Delta, record)),
                 RescanPlan::FullScan(_) => selected.scans.push((RescanKind::Full, record)),
                 // Once in a pass. They cost no read of an object, so no budget delays them.
-                RescanPlan::Unreported if task.is_first_reading() => selected.unreported.push(Recorded::from(record)),
+                RescanPlan::Unreported if task.is_first_reading() => {
+                    selected.unreported.push(RescanTarget::from(record));
+                }
                 RescanPlan::Unreported => {}
                 RescanPlan::UpToDate | RescanPlan::Unaffected(_) => {
                     let is_old = record.generation.0 + (MAX_STEPS / 2) as u64 <= task.id.generation.0;
@@ -97,7 +99,7 @@ impl<S: Services> Rescanner<S> {
     async fn request_rescans(
         &self,
         task: &Task<Cursor<S>>,
-        unreported: Vec<Recorded<'_>>,
+        unreported: Vec<RescanTarget<'_>>,
         mut scans: Vec<(RescanKind, &RecordSummary)>,
         stats: &mut PassStats,
     ) -> Result<(), WorkError> {
@@ -124,11 +126,11 @@ impl<S: Services> Rescanner<S> {
             match kind {
                 RescanKind::Delta => {
                     stats.requested.delta.count(record.size);
-                    delta.push(Recorded::from(record));
+                    delta.push(RescanTarget::from(record));
                 }
                 RescanKind::Full => {
                     stats.requested.full.count(record.size);
-                    full.push(Recorded::from(record));
+                    full.push(RescanTarget::from(record));
                 }
             }
         }
@@ -145,7 +147,8 @@ impl<S: Services> Rescanner<S> {
     /// their number. A record that changed in the meantime no longer needs it.
     async fn advance_generation(&self, expiring: &[&RecordSummary], published: Generation) -> Result<u64, WorkError> {
         let advance = async |record: &RecordSummary| {
-            let advanced = self.settings.retry.call(sleep, || self.ports.records.renew(record, published)).await;
+            let advanced =
+                self.settings.retry.call(sleep, || self.ports.records.advance_generation(record, published)).await;
             match advanced {
                 Ok(()) => Ok(1),
                 Err(StoreError::PreconditionFailed(_)) => Ok(0),

@@ -1,6 +1,6 @@
-//! What becomes of an infected object once it is tagged and reported: it stays, is deleted, or is moved to quarantine.
+//! Containment of infected objects, once they are tagged and reported: an object stays, is deleted, or is moved to quarantine.
 //!
-//! Every step may be repeated: a crash in between leaves a message that comes again and finds the rest to do.
+//! Every step may be repeated: after a crash in between, the message is delivered again and the rest is done.
 
 use nacre_core::{
     object::ObjectId,
@@ -11,7 +11,7 @@ use nacre_core::{
 
 use crate::config::InfectedSettings;
 
-/// What was done to an infected object.
+/// The result of containment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Contained {
     /// It stays where it is.
@@ -43,13 +43,13 @@ pub async fn contain(
     Ok(Contained::InPlace)
 }
 
-/// Moves a version to quarantine: its provenance first, then a copy, which is looked at, and only then it is deleted.
+/// Moves a version to quarantine: its provenance first, then a copy, whose size is checked, and only then it is deleted.
 async fn move_away(objects: &impl ObjectStore, record: &ScanRecord, bucket: &str) -> Result<(), StoreError> {
     let place = quarantined(bucket, &record.object, &record.etag);
     objects.write(&place.provenance, Provenance::of(record).to_bytes()).await?;
     match objects.copy(&record.object, &record.etag, &place.content).await {
         Ok(()) => {}
-        // Moved by an attempt before this one, or deleted by its owner.
+        // Moved by a previous attempt, or deleted by its owner.
         Err(StoreError::NotFound(_)) => return Ok(()),
         Err(error) => return Err(error),
     }
@@ -64,7 +64,7 @@ async fn move_away(objects: &impl ObjectStore, record: &ScanRecord, bucket: &str
     objects.delete(&record.object, &record.etag).await
 }
 
-/// Whether an object is in quarantine: nothing there is scanned, whatever events tell of it.
+/// Whether an object is in quarantine: nothing there is scanned, whatever events arrive.
 pub fn is_quarantined(object: &ObjectId, settings: &InfectedSettings) -> bool {
     settings.quarantine_bucket.as_ref().is_some_and(|bucket| *bucket == object.bucket)
 }

@@ -11,7 +11,7 @@ use chrono::Utc;
 use futures::{StreamExt, stream};
 use lambda_runtime::{Diagnostic, tracing};
 use nacre_core::{
-    event::{Cause, Invocation, Message, Notice, Recorded, RescanKind, RescanTrigger, ScanRequest},
+    event::{Cause, Invocation, Message, ObjectEvent, RescanKind, RescanTarget, RescanTrigger, ScanRequest},
     generation::{Generation, manifest::Manifest},
     object::ObjectId,
     port::{Clock, RecordStore, StoreError, Topic},
@@ -100,8 +100,8 @@ struct Batch {
 }
 
 fn locks(messages: &[Message]) -> HashMap<(String, String), Mutex<()>> {
-    let notices = messages.iter().flat_map(|message| &message.notices);
-    notices.filter_map(object_of).map(|object| ((object.bucket.clone(), object.key.clone()), Mutex::new(()))).collect()
+    let events = messages.iter().flat_map(|message| &message.events);
+    events.filter_map(object_of).map(|object| ((object.bucket.clone(), object.key.clone()), Mutex::new(()))).collect()
 }
 
 /// Waits until no other event about this object is handled.
@@ -147,7 +147,7 @@ impl<S: Services> Function<S> {
         let mut counts = Counts::new();
         let (mut returned, mut direct) = (Vec::new(), Vec::new());
         let invocation = Invocation::read(payload);
-        let all = invocation.messages.iter().map(|message| message.notices.len()).sum();
+        let all = invocation.messages.iter().map(|message| message.events.len()).sum();
         let objects = locks(&invocation.messages);
         let batch = Batch { deadline, manifest: OnceCell::new(), ready: OnceCell::new(), objects };
         self.scan_while_loading(&invocation.messages, &batch).await;
@@ -178,9 +178,9 @@ impl<S: Services> Function<S> {
 
     async fn handle_message(&self, message: Message, batch: &Batch) -> (Message, Counts, Vec<EventError>) {
         let (mut counts, mut failures) = (Counts::new(), Vec::new());
-        for notice in &message.notices {
-            if let Err(error) = self.handle_notice(notice, batch, &mut counts).await {
-                let about = object_of(notice);
+        for event in &message.events {
+            if let Err(error) = self.handle_event(event, batch, &mut counts).await {
+                let about = object_of(event);
                 tracing::error!(
                     s3.bucket = about.map(|object| object.bucket.as_str()),
                     s3.key = about.map(|object| object.key.as_str()),
@@ -195,33 +195,33 @@ impl<S: Services> Function<S> {
         (message, counts, failures)
     }
 
-    async fn handle_notice(&self, notice: &Notice, batch: &Batch, counts: &mut Counts) -> Result<(), EventError> {
+    async fn handle_event(&self, event: &ObjectEvent, batch: &Batch, counts: &mut Counts) -> Result<(), EventError> {
         // Two events about one object are handled one after the other: the record of the first answers the second.
-        let _lock = match object_of(notice) {
+        let _lock = match object_of(event) {
             Some(object) => lock_object(object, batch).await,
             None => None,
         };
-        match notice {
+        match event {
             // Our own copies there, or a notification that covers too much: scanned again, it would be moved for ever.
-            Notice::Scan(request) if is_quarantined(&request.object, &self.config.infected) => {
+            ObjectEvent::Scan(request) if is_quarantined(&request.object, &self.config.infected) => {
                 tracing::info!(reason = "quarantined", "record ignored");
                 count(counts, Metric::Ignored);
             }
-            Notice::Scan(request) => {
+            ObjectEvent::Scan(request) => {
                 let outcome = self.scan(request, batch).await?;
                 for metric in log_outcome(request, &outcome) {
                     count(counts, *metric);
                 }
             }
-            Notice::Removed { object, sequencer } => {
+            ObjectEvent::Removed { object, sequencer } => {
                 self.ports.records.remove(object, sequencer.as_ref()).await.map_err(EventError::Remove)?;
                 count(counts, Metric::Gone);
             }
-            Notice::Ignored(ignored) => {
+            ObjectEvent::Ignored(ignored) => {
                 tracing::info!(reason = ?ignored, "record ignored");
                 count(counts, Metric::Ignored);
             }
-            Notice::Malformed(error) => {
+            ObjectEvent::Malformed(error) => {
                 // A retry would never help, so it is acknowledged.
                 tracing::error!(cause = error_chain(error), "record malformed");
                 count(counts, Metric::Malformed);
@@ -258,7 +258,7 @@ impl<S: Services> Function<S> {
         let (region, at) = (&self.config.region, self.ports.clock.now());
         let trigger = RescanTrigger { generation, kind: RescanKind::Full, region, at };
         let sequencer = request.sequencer.as_ref();
-        let recorded = Recorded { object: &request.object, etag: "", size: 1, sequencer };
+        let recorded = RescanTarget { object: &request.object, etag: "", size: 1, sequencer };
         topic.publish(&trigger.message([recorded])).await
     }
 
@@ -291,8 +291,8 @@ impl<S: Services> Function<S> {
     /// scanned again afterwards with the newer ones: a pass may have read its record in the meantime. A failure here is
     /// retried by that scan.
     async fn scan_while_loading(&self, messages: &[Message], batch: &Batch) {
-        let uploads = messages.iter().flat_map(|message| &message.notices).filter_map(|notice| match notice {
-            Notice::Scan(request) if request.cause == Cause::Upload => Some(request),
+        let uploads = messages.iter().flat_map(|message| &message.events).filter_map(|event| match event {
+            ObjectEvent::Scan(request) if request.cause == Cause::Upload => Some(request),
             _ => None,
         });
         let uploads: Vec<&ScanRequest> =
@@ -340,11 +340,11 @@ impl<S: Services> Function<S> {
     }
 }
 
-fn object_of(notice: &Notice) -> Option<&ObjectId> {
-    match notice {
-        Notice::Scan(request) => Some(&request.object),
-        Notice::Removed { object, .. } => Some(object),
-        Notice::Ignored(_) | Notice::Malformed(_) => None,
+fn object_of(event: &ObjectEvent) -> Option<&ObjectId> {
+    match event {
+        ObjectEvent::Scan(request) => Some(&request.object),
+        ObjectEvent::Removed { object, .. } => Some(object),
+        ObjectEvent::Ignored(_) | ObjectEvent::Malformed(_) => None,
     }
 }
 

@@ -35,7 +35,7 @@ pub(crate) fn log_outcome(request: &ScanRequest, outcome: &Outcome) -> &'static 
             &[Metric::Unscanned]
         }
         Outcome::Cleared => {
-            log!(warn, Some(&Verdict::Clean), "object cleared: what convicted it is gone");
+            log!(warn, Some(&Verdict::Clean), "object cleared: the signatures that convicted it no longer match");
             &[Metric::Scanned, Metric::Clean, Metric::Cleared]
         }
         Outcome::Forwarded => {

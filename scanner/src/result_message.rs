@@ -13,7 +13,7 @@ use crate::config::ResultSettings;
 /// The message that reports a record; `None` when its verdict is not to be published.
 ///
 /// Skipped objects never are, as with the predecessor. Its body, attributes and subject are kept; `version` is the version
-/// that was scanned (the predecessor told the latest), and an unscannable object adds its reason.
+/// that was scanned (the predecessor's names the latest), and an unscannable object adds its reason.
 pub fn result_message(record: &ScanRecord, names: &TagNames, settings: &ResultSettings) -> Option<TopicMessage> {
     let wanted = match record.verdict {
         Verdict::Clean => settings.publish_clean,

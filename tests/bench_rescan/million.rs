@@ -8,9 +8,10 @@ use std::{
 
 use nacre_aws::SystemClock;
 use nacre_core::{
+    bucket_keys::POINTER_KEY,
     generation::{
         Generation,
-        manifest::{Manifest, POINTER_KEY, Pointer},
+        manifest::{Manifest, Pointer},
     },
     port::{
         Clock, DefinitionsStore, Page, RecordPages, Segment, StoreError, TableExtent, Topic, TopicMessage,
@@ -46,7 +47,7 @@ impl RecordPages for Table {
         Ok(TableExtent { items: RECORDS, bytes: 0 })
     }
 
-    async fn renew(&self, _: &RecordSummary, _: Generation) -> Result<(), StoreError> {
+    async fn advance_generation(&self, _: &RecordSummary, _: Generation) -> Result<(), StoreError> {
         Ok(())
     }
 

@@ -9,7 +9,7 @@ use std::{
 
 use nacre_aws::SystemClock;
 use nacre_core::{
-    event::{Recorded, RescanKind, RescanTrigger},
+    event::{RescanKind, RescanTarget, RescanTrigger},
     generation::Generation,
     object::ObjectId,
     port::{Clock, RecordStore},
@@ -152,7 +152,7 @@ pub(crate) fn uploads(objects: &[ObjectId]) -> Value {
 /// A message as the rescanner sends it.
 pub(crate) fn rescans(objects: &[ObjectId], generation: Generation) -> Value {
     let trigger = RescanTrigger { generation, kind: RescanKind::Delta, region: "eu-west-1", at: SystemClock.now() };
-    let recorded = objects.iter().map(|object| Recorded { object, etag: "", size: 1, sequencer: None });
+    let recorded = objects.iter().map(|object| RescanTarget { object, etag: "", size: 1, sequencer: None });
     serde_json::from_str(&trigger.message(recorded).body).unwrap_or_default()
 }
 

@@ -18,15 +18,15 @@ const TOPIC: &str = "arn:aws:sns:eu-west-1:210987654321:alarms";
 /// The template's own default is hours.
 const DELAY_LIMIT: Duration = Duration::from_mins(10);
 
-/// A stack whose alarms notify a topic, with the queue that gets the notices.
+/// A stack whose alarms notify a topic, with the queue that gets the events.
 async fn alarmed_stack(parameters: &[(&str, &str)]) -> (Stack, String, tempfile::TempDir) {
     let parameters: Vec<_> = [("AlarmTopic", TOPIC)].into_iter().chain(parameters.iter().copied()).collect();
     let (stack, scratch) = idle_stack(&parameters).await;
     stack.sns().create_topic().name("alarms").send().await.unwrap();
-    let notices = subscribed_queue(&stack, TOPIC, "notices").await;
+    let events = subscribed_queue(&stack, TOPIC, "events").await;
     // S3's test event, which no function took.
     stack.sqs().purge_queue().queue_url(stack.output("ScanQueue")).send().await.unwrap();
-    (stack, notices, scratch)
+    (stack, events, scratch)
 }
 
 #[expect(clippy::disallowed_methods, reason = "a test is its own composition root")]
@@ -42,26 +42,26 @@ async fn assert_sounding(stack: &Stack, now: SystemTime, sounding: &str) {
     assert_eq!(stack.judge_queue_alarms(now).await.unwrap(), expected);
 }
 
-/// Insists that there was one notice, of this alarm.
-async fn assert_notified(stack: &Stack, notices: &str, alarm: &str) {
-    let received = stack.sqs().receive_message().queue_url(notices).max_number_of_messages(10).wait_time_seconds(20);
+/// Insists that there was one event, of this alarm.
+async fn assert_notified(stack: &Stack, events: &str, alarm: &str) {
+    let received = stack.sqs().receive_message().queue_url(events).max_number_of_messages(10).wait_time_seconds(20);
     let received = received.send().await.unwrap();
     let [message] = received.messages() else { panic!("{:?} for {alarm}", received.messages()) };
-    let notice: Value = serde_json::from_str(message.body().unwrap()).unwrap();
-    assert_eq!(notice["NewStateValue"], "ALARM");
-    assert!(notice["AlarmName"].as_str().unwrap().contains(alarm), "{notice}");
-    stack.sqs().purge_queue().queue_url(notices).send().await.unwrap();
+    let event: Value = serde_json::from_str(message.body().unwrap()).unwrap();
+    assert_eq!(event["NewStateValue"], "ALARM");
+    assert!(event["AlarmName"].as_str().unwrap().contains(alarm), "{event}");
+    stack.sqs().purge_queue().queue_url(events).send().await.unwrap();
 }
 
 #[tokio::test]
 async fn each_dead_letter_queue_sounds_its_alarm_until_it_is_empty() {
-    let (stack, notices, _scratch) = alarmed_stack(&[]).await;
+    let (stack, events, _scratch) = alarmed_stack(&[]).await;
     assert_sounding(&stack, now(), "").await;
     for queue in DEAD_LETTERS {
         let (url, alarm) = (stack.output(queue), format!("{queue}Alarm"));
         stack.sqs().send_message().queue_url(url).message_body("given up on").send().await.unwrap();
         assert_sounding(&stack, now(), &alarm).await;
-        assert_notified(&stack, &notices, &alarm).await;
+        assert_notified(&stack, &events, &alarm).await;
         stack.sqs().purge_queue().queue_url(url).send().await.unwrap();
         assert_sounding(&stack, now(), "").await;
     }
@@ -73,7 +73,7 @@ async fn an_object_that_waits_too_long_for_its_scan_sounds_an_alarm() {
     let limit = DELAY_LIMIT.as_secs().to_string();
     // A message that the function is given before its event source is turned off is back after a second.
     let parameters = [("ScanDelayLimitSeconds", &*limit), ("QueueVisibilityTimeout", "1")];
-    let (stack, notices, _scratch) = alarmed_stack(&parameters).await;
+    let (stack, events, _scratch) = alarmed_stack(&parameters).await;
     let (queue, lambda) = (stack.output("ScanQueue"), stack.lambda());
     let sources = lambda.list_event_source_mappings().event_source_arn(queue_arn(&stack, queue).await);
     let sources = sources.send().await.unwrap();
@@ -86,7 +86,7 @@ async fn an_object_that_waits_too_long_for_its_scan_sounds_an_alarm() {
     // Times are kept in milliseconds.
     assert_sounding(&stack, before + DELAY_LIMIT - Duration::from_millis(1), "").await;
     assert_sounding(&stack, after + DELAY_LIMIT + Duration::from_millis(1), "ScanDelayAlarm").await;
-    assert_notified(&stack, &notices, "ScanDelayAlarm").await;
+    assert_notified(&stack, &events, "ScanDelayAlarm").await;
     stack.sqs().purge_queue().queue_url(queue).send().await.unwrap();
     assert_sounding(&stack, after + DELAY_LIMIT + Duration::from_millis(1), "").await;
     stack.stop().await.unwrap();

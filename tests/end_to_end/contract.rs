@@ -51,13 +51,13 @@ async fn objects_in_s3_keep_the_contract() {
     let (stack, scratch) = idle_stack(&[]).await;
     let objects = S3Objects::new(stack.sdk_config());
     let versioned = bucket(&stack, "versioned", true).await;
-    let gone = put(&stack, &versioned, "a key + %2B é", "gone").await;
-    let elder = put(&stack, &versioned, &gone.key, "elder").await;
-    let latest = put(&stack, &versioned, &gone.key, "latest").await;
-    delete(&stack, &gone).await;
+    let removed = put(&stack, &versioned, "a key + %2B é", "removed").await;
+    let older = put(&stack, &versioned, &removed.key, "older").await;
+    let latest = put(&stack, &versioned, &removed.key, "latest").await;
+    delete(&stack, &removed).await;
     put(&stack, &versioned, "hidden", "x").await;
     let marker = delete(&stack, &ObjectId::new(&versioned, "hidden", None)).await;
-    let versions = contract::Versions { elder, latest, gone, marker };
+    let versions = contract::Versions { older, latest, removed, marker };
     contract::objects_are_exact(&objects, &versions, scratch.path()).await;
 
     let plain = bucket(&stack, "plain", false).await;

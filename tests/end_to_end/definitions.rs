@@ -3,7 +3,8 @@
 use nacre_aws::S3Definitions;
 use nacre_clamav::signing::SigningKeys;
 use nacre_core::{
-    generation::manifest::{Manifest, POINTER_KEY, Pointer},
+    bucket_keys::POINTER_KEY,
+    generation::manifest::{Manifest, Pointer},
     port::DefinitionsStore,
 };
 use serde_json::json;

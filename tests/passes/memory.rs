@@ -39,7 +39,7 @@ impl RecordPages for Endless {
         Ok(TableExtent::default())
     }
 
-    async fn renew(&self, _: &RecordSummary, _: Generation) -> Result<(), StoreError> {
+    async fn advance_generation(&self, _: &RecordSummary, _: Generation) -> Result<(), StoreError> {
         Ok(())
     }
 

@@ -48,8 +48,8 @@ impl<Port: RecordPages> RecordPages for Unreliable<'_, Port> {
         self.call(self.port.extent()).await
     }
 
-    async fn renew(&self, record: &RecordSummary, published: Generation) -> Result<(), StoreError> {
-        self.call(self.port.renew(record, published)).await
+    async fn advance_generation(&self, record: &RecordSummary, published: Generation) -> Result<(), StoreError> {
+        self.call(self.port.advance_generation(record, published)).await
     }
 
     async fn page(&self, segment: Segment, after: Option<Self::Cursor>) -> Result<Page<Self::Cursor>, StoreError> {

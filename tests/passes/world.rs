@@ -9,12 +9,13 @@ use std::{
 use chrono::{DateTime, TimeDelta, Utc};
 use nacre_clamav::delta::{Delta, SignatureFile};
 use nacre_core::{
+    bucket_keys::POINTER_KEY,
     builder::{engine_proof, record},
-    event::{Cause as ScanCause, Invocation, Notice, ScanRequest},
+    event::{Cause as ScanCause, Invocation, ObjectEvent, ScanRequest},
     generation::{
         Generation,
         history::{Step, StepKind},
-        manifest::{BodyEntry, Manifest, POINTER_KEY, Pointer},
+        manifest::{BodyEntry, Manifest, Pointer},
     },
     port::{Clock, DefinitionsStore, RecordStore, WriteCondition},
     rescan::pass::{Budget, Cause, PassId, Progress, SegmentReport, is_cancelled, read_pass, reports},
@@ -218,9 +219,9 @@ fn asked(topic: &MemoryTopic) -> Vec<(u64, String)> {
     let messages = topic.messages();
     let read =
         messages.iter().flat_map(|message| Invocation::read(&serde_json::from_str(&message.body).unwrap()).messages);
-    let notices = read.flat_map(|message| message.notices);
-    let asked = notices.map(|notice| match notice {
-        Notice::Scan(ScanRequest { object, cause: ScanCause::Definitions(generation), .. }) => {
+    let events = read.flat_map(|message| message.events);
+    let asked = events.map(|event| match event {
+        ObjectEvent::Scan(ScanRequest { object, cause: ScanCause::Definitions(generation), .. }) => {
             (generation.0, object.key)
         }
         other => panic!("{other:?}"),

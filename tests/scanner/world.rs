@@ -11,7 +11,7 @@ use nacre_aws::SystemClock;
 use nacre_clamav::trust_anchor::TrustAnchors;
 use nacre_core::{
     builder::engine_proof,
-    event::{Recorded, RescanKind, RescanTrigger},
+    event::{RescanKind, RescanTarget, RescanTrigger},
     generation::{
         Generation,
         manifest::{CustomEntry, Manifest},
@@ -181,7 +181,7 @@ pub(crate) async fn announce(scanner: &Scanner<'_>, objects: &[&ObjectId]) -> Ha
 pub(crate) async fn rescan(scanner: &Scanner<'_>, generation: Generation, records: &[&ScanRecord]) -> Handled {
     let trigger = RescanTrigger { generation, kind: RescanKind::Delta, region: "eu-west-1", at: SystemClock.now() };
     let summaries: Vec<RecordSummary> = records.iter().map(|record| RecordSummary::from(*record)).collect();
-    deliver(scanner, &trigger.message(summaries.iter().map(Recorded::from))).await
+    deliver(scanner, &trigger.message(summaries.iter().map(RescanTarget::from))).await
 }
 
 /// Brings a message as SQS does.

@@ -6,11 +6,8 @@ use nacre_clamav::{
     signing::SigningKeys,
 };
 use nacre_core::{
-    generation::{
-        Generation,
-        manifest::{BODIES_PREFIX, DatabaseEntry, REJECTED_PREFIX},
-        published::Published,
-    },
+    bucket_keys::{BODIES_PREFIX, REJECTED_PREFIX},
+    generation::{Generation, manifest::DatabaseEntry, published::Published},
     port::{DefinitionsStore, WriteCondition},
     telemetry::error_chain,
 };

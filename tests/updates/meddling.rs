@@ -4,11 +4,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use chrono::{DateTime, Utc};
 use nacre_core::{
-    generation::{
-        Generation,
-        manifest::{BODIES_PREFIX, POINTER_KEY, REJECTED_PREFIX},
-        published::Published,
-    },
+    bucket_keys::{BODIES_PREFIX, POINTER_KEY, REJECTED_PREFIX},
+    generation::{Generation, published::Published},
     port::{Call, DefinitionsStore, Listed, StoreError, Stored, WriteCondition},
     tag_policy::Tag,
 };

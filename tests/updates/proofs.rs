@@ -6,7 +6,8 @@ use nacre_clamav::{
     signing::SigningKeys,
 };
 use nacre_core::{
-    generation::manifest::{CustomEntry, DatabaseEntry, REJECTED_PREFIX},
+    bucket_keys::REJECTED_PREFIX,
+    generation::manifest::{CustomEntry, DatabaseEntry},
     port::{DefinitionsStore, WriteCondition},
     telemetry::error_chain,
 };

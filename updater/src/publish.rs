@@ -6,9 +6,10 @@ use std::collections::BTreeSet;
 
 use chrono::{DateTime, Utc};
 use nacre_core::{
+    bucket_keys::{MANIFESTS_PREFIX, REJECTED_PREFIX},
     generation::{
         Generation,
-        manifest::{CustomEntry, DatabaseEntry, MANIFESTS_PREFIX, Manifest, REJECTED_PREFIX},
+        manifest::{CustomEntry, DatabaseEntry, Manifest},
         published::{Published, PublishedError, Race, read_body},
     },
     port::{DefinitionsStore, Listed, StoreError, Topic, TopicMessage, WriteCondition},

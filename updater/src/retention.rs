@@ -4,12 +4,10 @@ use std::collections::BTreeSet;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use nacre_core::{
-    generation::{
-        Generation,
-        manifest::{BODIES_PREFIX, DELTAS_PREFIX, MANIFESTS_PREFIX, Manifest, REJECTED_PREFIX},
-    },
+    bucket_keys::{BODIES_PREFIX, DELTAS_PREFIX, MANIFESTS_PREFIX, PASSES_PREFIX, REJECTED_PREFIX},
+    generation::{Generation, manifest::Manifest},
     port::Listed,
-    rescan::pass::{self, PASSES_PREFIX},
+    rescan::pass::{self},
 };
 
 /// How long what no generation needs is left alone: a run may have written it a moment ago, for the next one.

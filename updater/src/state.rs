@@ -1,10 +1,8 @@
 //! The updater's state between runs, changed by compare-and-swap.
 
+use nacre_core::bucket_keys::UPDATER_STATE_KEY;
 pub use nacre_core::generation::updater_state::{FlatFile, UpdaterState};
-use nacre_core::{
-    generation::manifest::UPDATER_STATE_KEY,
-    port::{Call, DefinitionsStore, StoreError, WriteCondition},
-};
+use nacre_core::port::{Call, DefinitionsStore, StoreError, WriteCondition};
 
 /// Attempts to change the state while other runs change it.
 const MAX_RACES: u32 = 8;

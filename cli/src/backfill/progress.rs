@@ -2,13 +2,11 @@
 
 use chrono::{DateTime, Utc};
 use nacre_clamav::digest::sha256_hex;
+use nacre_core::bucket_keys::BACKFILLS_PREFIX;
 use nacre_core::port::{DefinitionsStore, StoreError, WriteCondition};
 use serde::{Deserialize, Serialize};
 
 use super::source::Cursor;
-
-/// Prefix of the progress of backfills.
-const BACKFILLS_PREFIX: &str = "nacre/backfills/";
 
 /// Version of what is written here.
 const FORMAT: u32 = 1;

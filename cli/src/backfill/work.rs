@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use nacre_core::{
-    event::{Recorded, RescanKind, RescanTrigger},
+    event::{RescanKind, RescanTarget, RescanTrigger},
     generation::Generation,
     port::{Clock, DefinitionsStore, RecordLookup, StoreError, Topic},
     rescan::trigger::{PublishError, messages, publish},
@@ -104,9 +104,9 @@ where
     async fn request_scans(&self, missing: &[&Candidate]) -> Result<(), WorkError> {
         let (generation, kind, at) = (self.generation, RescanKind::Full, self.clock.now());
         let trigger = RescanTrigger { generation, kind, region: &self.region, at };
-        let objects: Vec<Recorded<'_>> = missing
+        let objects: Vec<RescanTarget<'_>> = missing
             .iter()
-            .map(|candidate| Recorded {
+            .map(|candidate| RescanTarget {
                 object: &candidate.object,
                 etag: candidate.etag.as_deref().unwrap_or_default(),
                 size: candidate.size,

@@ -1,9 +1,10 @@
 //! The definitions bucket, as the commands on what is published read it.
 
 use nacre_core::{
+    bucket_keys::MANIFESTS_PREFIX,
     generation::{
         Generation,
-        manifest::{MANIFESTS_PREFIX, Manifest},
+        manifest::Manifest,
         published::{Published, PublishedError},
     },
     port::{DefinitionsStore, StoreError},

@@ -154,7 +154,7 @@ impl Status {
 
 #[cfg(test)]
 mod tests {
-    use nacre_core::{generation::manifest::UPDATER_STATE_KEY, port::WriteCondition};
+    use nacre_core::{bucket_keys::UPDATER_STATE_KEY, port::WriteCondition};
 
     use super::*;
     use crate::definitions::generations_of_tests::{at, published};

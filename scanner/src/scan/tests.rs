@@ -290,7 +290,7 @@ async fn a_later_upload_of_the_same_etag_is_scanned_for_itself() {
     assert_eq!(reader.scans, 2);
 }
 
-/// A store that refuses to tell anything of its objects but their tags.
+/// A store that refuses every read of its objects but that of their tags.
 struct Sealed<'a>(&'a MemoryObjects);
 
 impl ObjectStore for Sealed<'_> {

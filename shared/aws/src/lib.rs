@@ -27,7 +27,7 @@ pub use topic::SnsTopic;
 
 /// The clients' common configuration: region, credentials and endpoints from the standard variables, bounded waits.
 pub async fn sdk_config() -> SdkConfig {
-    // From a request's first byte to the answer's: a body of 160 MB is sent in that time, and not always from within AWS.
+    // From a request's first byte to the response's: a body of 160 MB is sent in that time, and not always from within AWS.
     let timeouts =
         TimeoutConfig::builder().connect_timeout(Duration::from_secs(3)).read_timeout(Duration::from_mins(3)).build();
     aws_config::defaults(BehaviorVersion::latest())
@@ -38,7 +38,7 @@ pub async fn sdk_config() -> SdkConfig {
 }
 
 /// The same configuration for work that nobody waits for: it slows down where a service throttles it, and asks more often.
-pub fn patient(config: &SdkConfig) -> SdkConfig {
+pub fn with_background_retries(config: &SdkConfig) -> SdkConfig {
     config.clone().into_builder().retry_config(RetryConfig::adaptive().with_max_attempts(8)).build()
 }
 
@@ -50,7 +50,7 @@ pub fn at_endpoint(config: &SdkConfig, endpoint: Option<&str>) -> SdkConfig {
     }
 }
 
-/// A moment as the SDK tells it; `None` for one that no calendar has.
+/// A time of the SDK; `None` for one outside the calendar.
 fn instant(at: &aws_sdk_s3::primitives::DateTime) -> Option<DateTime<Utc>> {
     DateTime::from_timestamp(at.secs(), at.subsec_nanos())
 }

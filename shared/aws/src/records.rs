@@ -158,7 +158,7 @@ impl RecordPages for DynamoRecords {
         Ok(TableExtent { items: number(table.item_count()), bytes: number(table.table_size_bytes()) })
     }
 
-    async fn renew(&self, record: &RecordSummary, published: Generation) -> Result<(), StoreError> {
+    async fn advance_generation(&self, record: &RecordSummary, published: Generation) -> Result<(), StoreError> {
         let names = [attribute::GENERATION, attribute::FORMAT, attribute::ETAG, attribute::REPORTED];
         let request = self.client.update_item().table_name(&self.table).set_key(Some(key(&record.object)));
         let request = request.update_expression("SET #generation = :published");
@@ -215,7 +215,7 @@ impl Expression {
 /// [`ScanRecord::may_replace`] as a condition of DynamoDB. A record of an older format is replaced; one of a newer format was
 /// written by a later version of this program and stays.
 fn save_condition(record: &ScanRecord) -> Expression {
-    let transient: Vec<String> = (0..Reason::PASSING.len()).map(|index| format!(":transient{index}")).collect();
+    let transient: Vec<String> = (0..Reason::TRANSIENT.len()).map(|index| format!(":transient{index}")).collect();
     let transient_list = transient.join(", ");
     let (again, later) = match record.sequencer {
         Some(_) => (
@@ -233,7 +233,7 @@ fn save_condition(record: &ScanRecord) -> Expression {
         (":etag".to_owned(), AttributeValue::S(record.etag.clone())),
         (":generation".to_owned(), AttributeValue::N(record.generation.0.to_string())),
     ]);
-    for (name, reason) in transient.into_iter().zip(Reason::PASSING) {
+    for (name, reason) in transient.into_iter().zip(Reason::TRANSIENT) {
         values.insert(name, AttributeValue::S(reason.name().to_owned()));
     }
     if let Some(sequencer) = &record.sequencer {

@@ -145,8 +145,8 @@ mod tests {
 
     #[test]
     fn the_cause_is_kept() {
-        let told = error_chain(&answered(403, "AccessDenied", "no identity-based policy allows s3:GetObject"));
-        assert!(told.starts_with("GetObject of s3://bucket/key: access denied: "), "{told}");
-        assert!(told.contains("no identity-based policy"), "{told}");
+        let chain = error_chain(&answered(403, "AccessDenied", "no identity-based policy allows s3:GetObject"));
+        assert!(chain.starts_with("GetObject of s3://bucket/key: access denied: "), "{chain}");
+        assert!(chain.contains("no identity-based policy"), "{chain}");
     }
 }

@@ -203,7 +203,7 @@ impl Delta {
     pub fn added_files(&self) -> BTreeMap<String, Vec<u8>> {
         let mut files: BTreeMap<String, Vec<u8>> = BTreeMap::new();
         for (DeltaLine { official, extension, line }, count) in &self.lines {
-            let kind = Kind::of(&format!("x.{extension}"));
+            let kind = Kind::of_extension(extension);
             if count.effective <= 0 || kind.is_opaque() || kind.is_context() {
                 continue;
             }
@@ -219,7 +219,7 @@ impl Delta {
     pub fn added_official_names(&self) -> BTreeSet<String> {
         let added = self.lines.iter().filter(|(line, count)| line.official && count.effective > 0);
         let names = added.filter_map(|(line, _)| {
-            Signature::parse(Kind::of(&format!("x.{}", line.extension)), &line.line)?
+            Signature::parse(Kind::of_extension(&line.extension), &line.line)?
                 .name
                 .map(|name| String::from_utf8_lossy(name).into_owned())
         });

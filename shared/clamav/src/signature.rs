@@ -44,7 +44,11 @@ pub enum Kind {
 impl Kind {
     /// The kind of the file with this name.
     pub fn of(file_name: &str) -> Self {
-        let extension = file_name.rsplit_once('.').map_or(file_name, |(_, extension)| extension);
+        Self::of_extension(file_name.rsplit_once('.').map_or(file_name, |(_, extension)| extension))
+    }
+
+    /// The kind of signatures in files with an extension, which is given without its dot.
+    pub fn of_extension(extension: &str) -> Self {
         match extension {
             "hdb" | "hsb" | "hdu" | "hsu" => Self::FileHash,
             "mdb" | "msb" | "mdu" | "msu" | "imp" => Self::ProgramHash,

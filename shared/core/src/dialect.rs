@@ -9,7 +9,7 @@ use crate::{
     verdict::{Reason, Verdict},
 };
 
-/// A product whose words a verdict is told in.
+/// A product in whose words a verdict is reported.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Dialect {
     /// bucket-antivirus-function and its forks: the tags of [`TagNames`](crate::tag_policy::TagNames).
@@ -93,7 +93,7 @@ pub fn guardduty_status(verdict: &Verdict) -> &'static str {
     }
 }
 
-/// cdk-serverless-clamscan's status of a verdict. `N/A` is what it tells of objects that it was told to leave alone.
+/// cdk-serverless-clamscan's status of a verdict. `N/A` is its status of objects that it was configured to skip.
 pub fn clamscan_status(verdict: &Verdict) -> &'static str {
     match verdict {
         Verdict::Clean => "CLEAN",
@@ -125,7 +125,7 @@ mod tests {
             assert_ne!(clamscan_status(&verdict), "CLEAN", "{verdict:?}");
         }
         let tags = Dialect::ALL.map(|dialect| dialect.tag(&Verdict::Clean));
-        let told = |key: &str, value: &str| Some(Tag::new(key, value));
-        assert_eq!(tags, [None, told("GuardDutyMalwareScanStatus", "NO_THREATS_FOUND"), told("scan-status", "CLEAN")]);
+        let tag = |key: &str, value: &str| Some(Tag::new(key, value));
+        assert_eq!(tags, [None, tag("GuardDutyMalwareScanStatus", "NO_THREATS_FOUND"), tag("scan-status", "CLEAN")]);
     }
 }

@@ -1,54 +1,54 @@
-//! Everything that announces an object, in, and rescan triggers, out.
+//! Reads events about objects, and writes rescan triggers.
 //!
-//! Read are: raw S3 notifications, SNS envelopes, SQS envelopes of either, raw-delivery bodies, EventBridge's S3 events,
-//! direct invocations, and the predecessor's stripped-down sample. Whatever arrives ends as one [`Notice`] per record:
-//! nothing is refused as a whole because a part of it is odd.
+//! Accepted are raw S3 notifications, SNS envelopes, SQS envelopes of either, raw-delivery bodies, EventBridge's S3 events,
+//! direct invocations, and the predecessor's stripped-down sample. Every record becomes one [`Notice`] each:
+//! a malformed part does not make a message fail as a whole.
 
 mod envelope;
 mod s3;
 mod trigger;
 
 pub use envelope::{Invocation, Message};
-pub use trigger::{CAUSE_ATTRIBUTE, CAUSE_DEFINITIONS, PLAN_ATTRIBUTE, Recorded, RescanKind, RescanTrigger};
+pub use trigger::{CAUSE_ATTRIBUTE, CAUSE_DEFINITIONS, PLAN_ATTRIBUTE, RescanKind, RescanTarget, RescanTrigger};
 
 use crate::{
     generation::Generation,
     object::{ObjectId, Sequencer},
 };
 
-/// What one record of a message says.
+/// The event that one record of a message reports.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Notice {
-    /// Look at this object.
+pub enum ObjectEvent {
+    /// The object has to be scanned.
     Scan(ScanRequest),
-    /// This object version is gone for good.
+    /// The object version was removed for good.
     Removed {
-        /// Which.
+        /// The object version.
         object: ObjectId,
-        /// When, in S3's order.
+        /// The removal's place in S3's order.
         sequencer: Option<Sequencer>,
     },
     /// Nothing to do.
     Ignored(Ignored),
-    /// No record that anybody could read; trying again would never help.
+    /// The record cannot be read; a retry would never help.
     Malformed(EventError),
 }
 
-/// A request to look at an object.
+/// A request to scan an object.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ScanRequest {
-    /// Which object, and which version where the event names one.
+    /// The object, with its version where the event names one.
     pub object: ObjectId,
     /// S3's order stamp, where the event has one.
     pub sequencer: Option<Sequencer>,
-    /// Why.
+    /// The cause of the request.
     pub cause: Cause,
 }
 
-/// Why an object is looked at.
+/// Why an object is scanned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cause {
-    /// It was written, or somebody asks.
+    /// It was written, or a scan was requested by hand.
     Upload,
     /// New definitions were published.
     Definitions(Generation),
@@ -73,10 +73,10 @@ pub enum EventError {
     /// Not JSON, even with the predecessor's trailing commas forgiven.
     #[error("the message is not JSON")]
     NotJson,
-    /// JSON of no shape that we know.
+    /// JSON of an unknown form.
     #[error("no records found in event")]
     NoRecords,
-    /// Enveloped deeper than anything real.
+    /// Enveloped more often than any service does.
     #[error("the message is enveloped more than {0} times")]
     TooDeep(usize),
     /// A part of the record that must be there is missing or of the wrong type.

@@ -3,6 +3,7 @@
 //! Pure policy. What it needs from outside comes through the traits of [`port`]; it reads no clock and no environment, and it
 //! logs nothing.
 
+pub mod bucket_keys;
 #[cfg(any(feature = "builder", test))]
 pub mod builder;
 pub mod dialect;

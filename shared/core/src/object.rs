@@ -16,7 +16,7 @@ pub struct ObjectId {
     pub bucket: String,
     /// Decoded key, 1 to 1,024 bytes of UTF-8.
     pub key: String,
-    /// Version id; `None` asks for the latest version, whichever that is.
+    /// Version id; `None` is the latest version, whichever that is.
     pub version_id: Option<String>,
 }
 

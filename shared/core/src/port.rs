@@ -1,4 +1,4 @@
-//! What the core asks of the world. Each port is small and speaks our words; adapters live in `aws`, fakes in `testing`.
+//! The services that the core uses. Each port is small and in our terms; adapters are in `aws`, fakes in `testing`.
 
 use std::{error::Error, fmt, future::Future, path::Path};
 
@@ -66,25 +66,25 @@ pub enum Obstacle {
     KeyUnusable,
 }
 
-/// What HEAD says of one object version.
+/// The response of HEAD on one object version.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ObjectHead {
-    /// The version that was answered for; `None` in a bucket that keeps no versions.
+    /// The version; `None` in a bucket that keeps no versions.
     pub version_id: Option<String>,
     /// ETag without its quotes.
     pub etag: String,
     /// Bytes.
     pub size: u64,
-    /// When it was written, when that is told.
+    /// When it was written, if S3 says so.
     pub written_at: Option<DateTime<Utc>>,
 }
 
 /// The scanned objects.
 pub trait ObjectStore: Sync {
-    /// Reads what is known of an object version.
+    /// Reads the metadata of an object version.
     ///
     /// # Errors
-    /// [`StoreError::NotFound`] when the key, the version or the bucket is gone, or the version is a delete marker.
+    /// [`StoreError::NotFound`] when the key, the version or the bucket does not exist, or the version is a delete marker.
     fn head(&self, object: &ObjectId) -> impl Future<Output = Result<ObjectHead, StoreError>> + Send;
 
     /// Writes the object's bytes to a new file at `path`, and nothing when the object no longer has this ETag.
@@ -126,20 +126,20 @@ pub trait ObjectStore: Sync {
     /// Deletes exactly this version for good; where no versions are kept, the object, provided that it still has this ETag.
     ///
     /// # Errors
-    /// [`StoreError::PreconditionFailed`] when the object no longer has this ETag; one that is gone is no error.
+    /// [`StoreError::PreconditionFailed`] when the object no longer has this ETag; a missing one is no error.
     fn delete(&self, object: &ObjectId, etag: &str) -> impl Future<Output = Result<(), StoreError>> + Send;
 }
 
 /// An event for an EventBridge bus.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BusEvent {
-    /// Who tells; never beginning with `aws.`, which EventBridge keeps for itself.
+    /// The source; never beginning with `aws.`, which EventBridge keeps for itself.
     pub source: &'static str,
     /// What kind of event it is.
     pub detail_type: &'static str,
     /// A JSON object, at most 256 KiB with all else.
     pub detail: String,
-    /// ARNs of what it is about.
+    /// ARNs of the resources that it is about.
     pub resources: Vec<String>,
 }
 
@@ -178,7 +178,7 @@ pub trait RecordStore: Sync {
     /// [`StoreError::PreconditionFailed`] when another record took its place.
     fn mark_reported(&self, record: &ScanRecord) -> impl Future<Output = Result<(), StoreError>> + Send;
 
-    /// Forgets an object version that is gone; a record that is newer than `removed_at` stays.
+    /// Removes the record of an object version; a record that is newer than `removed_at` stays.
     ///
     /// # Errors
     /// The store's; a record that is not there is no error.
@@ -189,9 +189,9 @@ pub trait RecordStore: Sync {
     ) -> impl Future<Output = Result<(), StoreError>> + Send;
 }
 
-/// The scan records, as one asks for them who looks for objects that have none.
+/// The scan records, as a search for unrecorded objects uses them.
 pub trait RecordLookup: Sync {
-    /// Answers for each object of which bytes its record is, by their ETag; `None` where there is no record.
+    /// Returns the ETag in the record of each object; `None` where there is no record.
     ///
     /// # Errors
     /// The store's.
@@ -203,21 +203,21 @@ pub trait RecordLookup: Sync {
 
 /// The scan records, as the rescanner pages through them.
 pub trait RecordPages: Sync {
-    /// Where a page ended; opaque, and kept in messages.
+    /// The end of a page; opaque, and stored in messages.
     type Cursor: Clone + Send + Sync + Serialize + DeserializeOwned;
 
-    /// About how large the table is; as of some hours ago.
+    /// The approximate size of the table, some hours old.
     ///
     /// # Errors
     /// The store's.
     fn extent(&self) -> impl Future<Output = Result<TableExtent, StoreError>> + Send;
 
-    /// Says of a reported record that the published generation would have concluded the same, provided that it is still of the generation
-    /// and of the bytes that this was found of.
+    /// Writes into a reported record that the published generation would have concluded the same, provided that its generation and its
+    /// bytes are still those of `record`.
     ///
     /// # Errors
     /// [`StoreError::PreconditionFailed`] when it is not, or not reported yet.
-    fn renew(
+    fn advance_generation(
         &self,
         record: &RecordSummary,
         published: Generation,
@@ -234,7 +234,7 @@ pub trait RecordPages: Sync {
     ) -> impl Future<Output = Result<Page<Self::Cursor>, StoreError>> + Send;
 }
 
-/// About how large a table is.
+/// The size of a table.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct TableExtent {
     /// Items.
@@ -257,7 +257,7 @@ pub struct Segment {
 pub struct Page<Cursor> {
     /// The records, unordered.
     pub records: Vec<RecordSummary>,
-    /// Items that are not records of a format we know, counted, never silently dropped.
+    /// Items that are not records of a known format.
     pub unreadable: u64,
     /// Where to go on; `None` at the end of the segment.
     pub next: Option<Cursor>,
@@ -284,14 +284,14 @@ pub trait Topic: Sync {
     /// The topic's.
     fn publish(&self, message: &TopicMessage) -> impl Future<Output = Result<(), StoreError>> + Send;
 
-    /// Publishes any number of messages, in batches, and answers the indices of those that were not accepted.
+    /// Publishes any number of messages, in batches; returns the indices of those that were not accepted.
     ///
     /// # Errors
     /// The topic's, when a whole batch was refused.
     fn publish_all(&self, messages: &[TopicMessage]) -> impl Future<Output = Result<Vec<usize>, StoreError>> + Send;
 }
 
-/// A queue of our own messages, each of which comes to us at least once.
+/// A queue of our own messages, each delivered at least once.
 pub trait WorkQueue: Sync {
     /// Sends any number of messages, each of at most 64 KiB.
     ///
@@ -311,7 +311,7 @@ pub enum WriteCondition<'a> {
     Etag(&'a str),
 }
 
-/// What was read of a key of the definitions bucket.
+/// A key of the definitions bucket and its bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stored {
     /// The bytes.
@@ -320,7 +320,7 @@ pub struct Stored {
     pub etag: String,
 }
 
-/// A key of the definitions bucket, as a listing tells it.
+/// A key in a listing of the definitions bucket.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Listed {
     /// The key.
@@ -341,7 +341,7 @@ pub trait DefinitionsStore: Sync {
     /// [`StoreError::NotFound`] when it is missing; [`StoreError::Unexpected`] when it is larger.
     fn read(&self, key: &str, limit: u64) -> impl Future<Output = Result<Stored, StoreError>> + Send;
 
-    /// Reads a key unless it still has this ETag, which answers `None`.
+    /// Reads a key; `None` if it still has this ETag.
     ///
     /// # Errors
     /// As [`DefinitionsStore::read`].
@@ -352,7 +352,7 @@ pub trait DefinitionsStore: Sync {
         limit: u64,
     ) -> impl Future<Output = Result<Option<Stored>, StoreError>> + Send;
 
-    /// Writes a key with object tags and answers the new ETag.
+    /// Writes a key with object tags; returns the new ETag.
     ///
     /// # Errors
     /// [`StoreError::PreconditionFailed`] when the condition does not hold.
@@ -376,7 +376,7 @@ pub trait DefinitionsStore: Sync {
     /// [`StoreError::Unexpected`] when there are more.
     fn list(&self, prefix: &str, limit: usize) -> impl Future<Output = Result<Vec<Listed>, StoreError>> + Send;
 
-    /// Removes a key; one that is not there is as good as removed.
+    /// Removes a key; a missing one is no error.
     ///
     /// # Errors
     /// The store's.

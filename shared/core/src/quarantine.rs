@@ -23,7 +23,7 @@ pub struct QuarantinePlace {
     pub provenance: ObjectId,
 }
 
-/// The place of an object version in a quarantine bucket: the same whenever it is asked for.
+/// The place of an object version in a quarantine bucket: always the same.
 ///
 /// No part of it derives from the key in a way that its uploader could choose: keys may be 1,024 bytes long and full of tricks.
 pub fn quarantined(bucket: &str, object: &ObjectId, etag: &str) -> QuarantinePlace {
@@ -64,7 +64,7 @@ pub struct Provenance {
 }
 
 impl Provenance {
-    /// What a record tells of an infected object.
+    /// The provenance of a recorded infected object.
     pub fn of(record: &ScanRecord) -> Self {
         Self {
             format: FORMAT,

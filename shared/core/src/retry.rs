@@ -6,7 +6,7 @@ use crate::port::StoreError;
 
 /// How often a call is made that may work later, and the first wait; each wait is twice the one before.
 ///
-/// The SDK's own attempts are within each of these: they answer a moment's throttling, these a table that is being scaled.
+/// The SDK's own attempts are within each of these: they cover a moment's throttling, these a table that is being scaled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RetryPolicy {
     /// Calls, at least one.

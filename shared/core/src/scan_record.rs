@@ -1,4 +1,4 @@
-//! What is remembered of one scanned object version, and when one memory may replace another.
+//! The record of one scanned object version, and when one record may replace another.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use nacre_engine_protocol::Report;
@@ -20,7 +20,7 @@ pub const MAX_RECORDED_LAYERS: usize = 256;
 /// How long a scan may take from its record to its tags and result: longer than an invocation and the first retries of its message.
 pub const REPORT_GRACE_PERIOD: TimeDelta = TimeDelta::hours(1);
 
-/// What is remembered of one object version.
+/// The record of one object version.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ScanRecord {
     /// The object, at the version that was scanned.
@@ -37,14 +37,14 @@ pub struct ScanRecord {
     pub engine: EngineVersion,
     /// Bit set of the matcher targets that ran.
     pub targets: u16,
-    /// Every layer that the engine looked at, and what else it matched on; `None` when that was too much, none was reported, or not
-    /// all can be told.
+    /// Every layer that the engine scanned, and the derived contents that it matched on; `None` when there were too many, none was
+    /// reported, or not all are known.
     pub layers: Option<Vec<LayerDigest>>,
     /// Number of layers.
     pub layer_count: u64,
     /// When.
     pub scanned_at: DateTime<Utc>,
-    /// When the object was written, as far as S3 told.
+    /// When the object was written, if S3 says so.
     pub written_at: Option<DateTime<Utc>>,
     /// S3's order stamp of the event that led here, when there was one.
     pub sequencer: Option<Sequencer>,
@@ -74,13 +74,13 @@ impl From<&EngineProof> for EngineVersion {
 impl ScanRecord {
     /// Whether this record may take the place of `stored`.
     ///
-    /// The same bytes are only ever judged by newer definitions, save that a passing failure to scan may be made good and
-    /// that a later event may stand for other bytes of the same ETag. For
-    /// other bytes S3's own order decides; where that is unknown the newcomer wins, and the scanner's look at the object
-    /// after its write finds out whether the bytes are still there.
+    /// The same bytes are only ever judged by newer definitions, except that a transient failure may be retried and
+    /// that a later event may be about other bytes of the same ETag. For
+    /// other bytes S3's own order decides; where that is unknown the newer scan wins, and the scanner reads the object's HEAD
+    /// after its write to see whether the bytes are still the same.
     pub fn may_replace(&self, stored: &Self) -> bool {
         if self.etag == stored.etag {
-            let again = stored.may_be_made_good() || stored.is_before(self.sequencer.as_ref());
+            let again = stored.is_transient_failure() || stored.is_before(self.sequencer.as_ref());
             return self.generation > stored.generation || (self.generation == stored.generation && again);
         }
         match (&self.sequencer, &stored.sequencer) {
@@ -89,9 +89,9 @@ impl ScanRecord {
         }
     }
 
-    /// Whether this record already answers for these bytes under these definitions.
+    /// Whether this record is valid for these bytes under these definitions.
     pub fn answers_for(&self, etag: &str, generation: Generation) -> bool {
-        self.etag == etag && self.generation >= generation && !self.may_be_made_good()
+        self.etag == etag && self.generation >= generation && !self.is_transient_failure()
     }
 
     /// Whether S3 stamped a later event than the one that this record comes from. The same ETag then does not mean the same
@@ -100,9 +100,9 @@ impl ScanRecord {
         matches!((&self.sequencer, event), (Some(ours), Some(later)) if later.order(ours).is_gt())
     }
 
-    /// Whether the failure that it records may be gone at the next try.
-    pub fn may_be_made_good(&self) -> bool {
-        self.verdict.reason().is_some_and(Reason::is_passing)
+    /// Whether it records a failure that may have passed at the next attempt.
+    pub fn is_transient_failure(&self) -> bool {
+        self.verdict.reason().is_some_and(Reason::is_transient)
     }
 }
 
@@ -206,7 +206,7 @@ pub struct RecordView {
     pub engine: EngineVersion,
     /// Bit set of the matcher targets that ran.
     pub targets: u16,
-    /// Every layer that the engine looked at; `None` when they are not recorded.
+    /// Every layer that the engine scanned; `None` when they are not recorded.
     pub layers: Option<Vec<LayerDigest>>,
 }
 
@@ -296,7 +296,7 @@ mod tests {
     }
 
     #[test]
-    fn a_passing_failure_may_be_made_good_by_the_same_definitions() {
+    fn a_transient_failure_is_retried_with_the_same_definitions() {
         let died = record("e", 2, None, Verdict::Unscannable { reason: Reason::EngineDied });
         let clean = record("e", 2, None, Verdict::Clean);
         assert!(clean.may_replace(&died) && !clean.may_replace(&clean));

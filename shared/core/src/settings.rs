@@ -5,22 +5,22 @@ use std::{cell::RefCell, fmt};
 /// A setting that is missing or wrong; names the variable and the remedy.
 #[derive(Debug, thiserror::Error)]
 pub enum SettingError {
-    /// Nothing works without it.
+    /// It is required.
     #[error("{variable} is not set: set it to {expected}")]
     Missing {
         /// The variable.
         variable: &'static str,
-        /// What it should hold.
+        /// Valid values.
         expected: &'static str,
     },
-    /// It is set to something else than it should hold.
+    /// It has an invalid value.
     #[error("{variable} is set to {value:?}: set it to {expected}")]
     Invalid {
         /// The variable.
         variable: &'static str,
-        /// What it holds.
+        /// Its value.
         value: String,
-        /// What it should hold.
+        /// Valid values.
         expected: String,
     },
     /// The predecessor took it, and we do not.
@@ -28,17 +28,17 @@ pub enum SettingError {
     Refused {
         /// The variable.
         variable: &'static str,
-        /// Why, and what to do instead.
+        /// The reason and the remedy.
         reason: &'static str,
     },
 }
 
-/// A setting, as `docs/configuration.md` tells it.
+/// A setting, as `docs/configuration.md` describes it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Setting {
     /// The environment variable.
     pub variable: &'static str,
-    /// What it is when unset; `required` when nothing works without it.
+    /// Its value when unset, or `required`.
     pub default: &'static str,
     /// What it does.
     pub meaning: &'static str,
@@ -52,13 +52,13 @@ macro_rules! settings_table {
     };
 }
 
-/// A setting of the predecessor that is not taken: what it asked for would harm, or means nothing here. Starting as if it had
+/// A setting of the predecessor that is not taken: its effect would harm, or means nothing here. Starting as if it had
 /// been taken would be worse than not starting.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RefusedSetting {
     /// The environment variable.
     pub variable: &'static str,
-    /// Why, and what to do instead.
+    /// The reason and the remedy.
     pub reason: &'static str,
     /// Whether it may be there with the value of "no".
     pub may_be_false: bool,

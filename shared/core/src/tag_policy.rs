@@ -45,7 +45,7 @@ pub struct TagNames {
     pub skipped: String,
     /// Status of an object that could not be scanned (`NACRE_STATUS_UNSCANNABLE`).
     pub unscannable: String,
-    /// In whose words the status is told besides (`NACRE_RESULT_DIALECTS`). The names above are always told: the deny policy
+    /// Products in whose words the status is reported as well (`NACRE_RESULT_DIALECTS`). The names above are always reported: the deny policy
     /// is written in them.
     pub dialects: Vec<Dialect>,
 }
@@ -116,7 +116,7 @@ pub enum TagPlan {
 /// Plans the tag set of an object with these `existing` tags.
 ///
 /// Foreign tags stay as they are, in their order. Where ten tags are not enough, ours give way in the order timestamp,
-/// signature, reason, other dialects; the status never does. A tag set that already tells status, signature and reason is
+/// signature, reason, other dialects; the status never does. A tag set that already has status, signature and reason is
 /// kept, and with it the time when that was first found out: a rescan that changes nothing writes nothing.
 pub fn plan_tags(existing: &[Tag], verdict: &Verdict, scanned_at: DateTime<Utc>, names: &TagNames) -> TagPlan {
     let foreign: Vec<Tag> = existing.iter().filter(|tag| !names.is_ours(&tag.key)).cloned().collect();
@@ -132,9 +132,10 @@ pub fn plan_tags(existing: &[Tag], verdict: &Verdict, scanned_at: DateTime<Utc>,
     let timestamp_fits = ours.len() < room;
     ours.truncate(room);
 
-    let told: Vec<&Tag> = existing.iter().filter(|tag| names.is_ours(&tag.key) && tag.key != names.timestamp).collect();
+    let reported: Vec<&Tag> =
+        existing.iter().filter(|tag| names.is_ours(&tag.key) && tag.key != names.timestamp).collect();
     let stamped = existing.iter().any(|tag| tag.key == names.timestamp);
-    if told.len() == ours.len() && ours.iter().all(|tag| told.contains(&tag)) && (stamped || !timestamp_fits) {
+    if reported.len() == ours.len() && ours.iter().all(|tag| reported.contains(&tag)) && (stamped || !timestamp_fits) {
         return TagPlan::Keep;
     }
     if timestamp_fits {

@@ -1,4 +1,4 @@
-//! How failures are told, and the metrics' names, in one place.
+//! Error chains, and the names of all metrics.
 
 use std::error::Error;
 
@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 /// The CloudWatch namespace of every metric.
 pub const NAMESPACE: &str = "Nacre";
 
-/// A metric; a count unless its name tells another unit.
+/// A metric; a count unless its name has another unit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Metric {
     /// Objects scanned to a verdict.
@@ -25,7 +25,7 @@ pub enum Metric {
     Forwarded,
     /// Messages answered by the record of an earlier scan.
     AlreadyScanned,
-    /// Messages about objects that were gone before their scan.
+    /// Messages about objects that were removed before their scan.
     Gone,
     /// Messages acknowledged without a scan: test events, folder markers, tagging and foreign events.
     Ignored,
@@ -49,7 +49,7 @@ pub enum Metric {
     SetRejected,
     /// Milliseconds to fetch a generation's databases, their digests checked.
     DefinitionsFetchTime,
-    /// Milliseconds to bring them into the form that the engine loads.
+    /// Milliseconds to convert them to the form that the engine loads.
     DefinitionsLayOutTime,
     /// Milliseconds in which the engine loaded them.
     EngineLoadTime,
@@ -131,7 +131,7 @@ pub fn embedded_metrics(
     Some(Value::Object(line).to_string())
 }
 
-/// An error and all its causes, in one line: Display of our errors tells only their own layer.
+/// An error and all its causes, in one line: Display of our errors has only their own layer.
 pub fn error_chain(error: &dyn Error) -> String {
     let mut chain = error.to_string();
     let mut cause = error.source();

@@ -21,7 +21,7 @@ pub enum Verdict {
         /// Why.
         reason: Reason,
     },
-    /// Not looked at, by the operator's choice.
+    /// Not scanned, by the operator's choice.
     Skipped {
         /// Why.
         reason: Reason,
@@ -106,7 +106,7 @@ reasons! {
     Encrypted = "encrypted",
     /// A format that this engine cannot open.
     UnsupportedFormat = "unsupported_format",
-    /// The engine reported an error, or did not look at all of the file.
+    /// The engine reported an error, or did not scan the whole file.
     EngineError = "engine_error",
     /// The engine's process died over it, twice.
     EngineDied = "engine_died",
@@ -118,7 +118,7 @@ reasons! {
     CustomerKey = "customer_key",
     /// Encrypted with a KMS key that may not be used.
     KeyUnusable = "key_unusable",
-    /// Nothing was found, by definitions that are too old to tell.
+    /// Nothing was found, by definitions that are too old.
     StaleDefinitions = "stale_definitions",
     /// Access denied by a policy.
     AccessDenied = "access_denied",
@@ -129,8 +129,8 @@ reasons! {
 }
 
 impl Reason {
-    /// The reasons that may be gone at the next try: they lie with the surroundings, not with the object's bytes.
-    pub const PASSING: [Self; 7] = [
+    /// The reasons that may have passed at the next attempt: their cause is not in the object's bytes.
+    pub const TRANSIENT: [Self; 7] = [
         Self::EngineDied,
         Self::AccessDenied,
         Self::Unreadable,
@@ -140,9 +140,9 @@ impl Reason {
         Self::StaleDefinitions,
     ];
 
-    /// Whether the next try may fare better.
-    pub fn is_passing(self) -> bool {
-        Self::PASSING.contains(&self)
+    /// Whether the next attempt may succeed.
+    pub fn is_transient(self) -> bool {
+        Self::TRANSIENT.contains(&self)
     }
 }
 
@@ -152,13 +152,13 @@ impl fmt::Display for Reason {
     }
 }
 
-/// Files of this size or less are clean by libclamav's definition: it looks at none of them.
+/// Files of this size or less are clean by libclamav's definition: it scans none of them.
 const NEVER_INSPECTED_BYTES: u64 = 5;
 
-/// Concludes from the engine's report on a file of `size` bytes; `unrar` tells whether the engine can open RAR archives.
+/// Returns the verdict on a file of `size` bytes by the engine's report; `unrar` says whether the engine can open RAR archives.
 ///
-/// A match wins over everything: what was found is there, whatever else stayed unseen. Clean is what remains when nothing,
-/// not even a warning about reading, speaks against it: libclamav itself answers "clean" to most of its own failures.
+/// A match wins over everything: what was found is there, whatever else was not scanned. Clean is what remains when nothing,
+/// not even a warning about reading, speaks against it: libclamav itself returns "clean" on most of its own failures.
 pub fn judge(report: &Report, size: u64, unrar: bool) -> Verdict {
     if !report.alerts.is_empty() {
         return Verdict::Infected { signatures: report.alerts.clone() };
@@ -180,14 +180,14 @@ fn objection(report: &Report, size: u64, unrar: bool) -> Option<Reason> {
     {
         return Some(Reason::EngineError);
     }
-    let unopened = |layers: &[Layer]| layers.first().is_some_and(|layer| !is_looked_into(layer, layers.get(1), unrar));
+    let unopened = |layers: &[Layer]| layers.first().is_some_and(|layer| !is_unpacked(layer, layers.get(1), unrar));
     if (0..report.layers.len()).any(|at| unopened(report.layers.get(at..).unwrap_or_default())) {
         return Some(Reason::UnsupportedFormat);
     }
     if report.unopened > 0 {
         return Some(Reason::UnsupportedFormat);
     }
-    // An unusable temporary directory makes libclamav answer "clean" without having looked.
+    // An unusable temporary directory makes libclamav return "clean" without a scan.
     let whole = report.layers.first().is_some_and(|root| root.size == size);
     if size > NEVER_INSPECTED_BYTES && !whole {
         return Some(Reason::EngineError);
@@ -213,9 +213,9 @@ const ARCHIVES: [&str; 9] = [
 /// An archive of this size or less may well be empty.
 const EMPTY_ARCHIVE_BYTES: u64 = 64;
 
-/// Whether libclamav really looked into a layer. It passes in silence over formats that it ignores, over archives whose
+/// Whether libclamav unpacked a layer. It silently skips formats that it ignores, over archives whose
 /// packing it does not know or finds damaged, and over RAR archives without libclamunrar.
-fn is_looked_into(layer: &Layer, next: Option<&Layer>, unrar: bool) -> bool {
+fn is_unpacked(layer: &Layer, next: Option<&Layer>, unrar: bool) -> bool {
     let file_type = layer.file_type.as_str();
     if file_type == "CL_TYPE_IGNORED" || (!unrar && file_type.starts_with("CL_TYPE_RAR")) {
         return false;

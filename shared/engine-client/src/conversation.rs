@@ -212,7 +212,7 @@ async fn listen(
         None => String::new(),
     };
     death.send_replace(Some((cause, stderr_tail)));
-    // Callers notice the dropped sender.
+    // Callers event the dropped sender.
     drop(mem::take(&mut conversation.state().pending));
 }
 

@@ -60,7 +60,7 @@ impl Comparison {
                 _ => !signatures.is_empty() && signatures.iter().all(|name| all.contains(name)),
             },
             (Verdict::Unscannable { reason }, Verdict::Unscannable { reason: full }) => {
-                reason == full || (reason.is_passing() && full.is_passing())
+                reason == full || (reason.is_transient() && full.is_transient())
             }
             (incremental, full) => incremental == full,
         }

@@ -33,14 +33,14 @@ mod tests {
     #[tokio::test]
     async fn objects_in_memory_keep_the_contract() {
         let objects = MemoryObjects::default();
-        let gone = objects.put("versioned", "key", "gone");
-        let elder = objects.put("versioned", "key", "elder");
+        let removed = objects.put("versioned", "key", "removed");
+        let older = objects.put("versioned", "key", "older");
         let latest = objects.put("versioned", "key", "latest");
-        objects.delete_version(&gone);
+        objects.delete_version(&removed);
         objects.put("versioned", "hidden", "x");
         let marker = objects.hide("versioned", "hidden");
         let scratch = tempfile::tempdir().unwrap();
-        objects_are_exact(&objects, &Versions { elder, latest, gone, marker }, scratch.path()).await;
+        objects_are_exact(&objects, &Versions { older, latest, removed, marker }, scratch.path()).await;
         let awkward: Vec<ObjectId> = AWKWARD_KEYS.iter().map(|key| objects.put("plain", key, *key)).collect();
         awkward_keys_are_found(&objects, &awkward, scratch.path()).await;
     }

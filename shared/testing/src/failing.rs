@@ -16,12 +16,12 @@ use nacre_core::{
     tag_policy::Tag,
 };
 
-/// When the failing call fails: a caller cannot tell the two apart, and both must converge.
+/// When the failing call fails: a caller cannot see the difference, and both must converge.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum When {
     /// Before it had any effect.
     Before,
-    /// After it took effect: only the answer was lost.
+    /// After it took effect: only the response was lost.
     After,
 }
 
@@ -140,8 +140,8 @@ impl<Port: RecordPages> RecordPages for Failing<'_, Port> {
         self.plan.call(self.port.extent()).await
     }
 
-    async fn renew(&self, record: &RecordSummary, published: Generation) -> Result<(), StoreError> {
-        self.plan.call(self.port.renew(record, published)).await
+    async fn advance_generation(&self, record: &RecordSummary, published: Generation) -> Result<(), StoreError> {
+        self.plan.call(self.port.advance_generation(record, published)).await
     }
 
     async fn page(&self, segment: Segment, after: Option<Self::Cursor>) -> Result<Page<Self::Cursor>, StoreError> {

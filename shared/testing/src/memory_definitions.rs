@@ -15,12 +15,12 @@ use crate::lock;
 #[derive(Debug, Default)]
 pub struct MemoryDefinitions {
     keys: Mutex<BTreeMap<String, (Stored, Vec<Tag>)>>,
-    /// The time that listings tell of every key.
+    /// The time of every key in listings.
     pub written: DateTime<Utc>,
 }
 
 impl MemoryDefinitions {
-    /// An empty bucket whose listings tell this time of every key; the default's tell 1970.
+    /// An empty bucket whose listings have this time for every key; the default is 1970.
     pub fn written_at(written: DateTime<Utc>) -> Self {
         Self { keys: Mutex::default(), written }
     }

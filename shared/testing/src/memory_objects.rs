@@ -42,7 +42,7 @@ impl Version {
 }
 
 impl MemoryObjects {
-    /// Writes an object and answers what names it now.
+    /// Writes an object; returns its id.
     pub fn put(&self, bucket: &str, key: &str, bytes: impl Into<Vec<u8>>) -> ObjectId {
         self.add(bucket, key, Some(bytes.into()))
     }
@@ -59,7 +59,7 @@ impl MemoryObjects {
         there.map(|((_, key), _)| key.clone()).collect()
     }
 
-    /// Deletes the latest: hides it behind a delete marker where versions are kept, and answers what names that.
+    /// Deletes the latest: hides it behind a delete marker where versions are kept, and returns its id.
     pub fn hide(&self, bucket: &str, key: &str) -> ObjectId {
         self.add(bucket, key, None)
     }

@@ -99,7 +99,7 @@ impl RecordPages for MemoryRecords {
         Ok(TableExtent { items, bytes: items * 500 })
     }
 
-    async fn renew(&self, record: &RecordSummary, published: Generation) -> Result<(), StoreError> {
+    async fn advance_generation(&self, record: &RecordSummary, published: Generation) -> Result<(), StoreError> {
         let mut records = lock(&self.records);
         let same = |stored: &&mut ScanRecord| {
             stored.etag == record.etag && stored.generation == record.generation && stored.reported

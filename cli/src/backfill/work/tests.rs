@@ -3,7 +3,7 @@ use std::{collections::BTreeSet, time::Duration};
 use chrono::{DateTime, Utc};
 use nacre_core::{
     builder::record,
-    event::{Invocation, Notice},
+    event::{Invocation, ObjectEvent},
     object::ObjectId,
     port::RecordStore,
     scan_record::ScanRecord,
@@ -67,10 +67,10 @@ impl World {
     /// Keys of what was requested.
     fn requested(&self) -> BTreeSet<String> {
         let read = |body: &str| Invocation::read(&serde_json::from_str(body).unwrap()).messages;
-        let notices = self.topic.messages().into_iter().flat_map(|message| read(&message.body)).flat_map(|m| m.notices);
-        notices
-            .map(|notice| match notice {
-                Notice::Scan(request) => request.object.key,
+        let events = self.topic.messages().into_iter().flat_map(|message| read(&message.body)).flat_map(|m| m.events);
+        events
+            .map(|event| match event {
+                ObjectEvent::Scan(request) => request.object.key,
                 other => panic!("{other:?}"),
             })
             .collect()

@@ -3,7 +3,8 @@
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use nacre_core::{
-    generation::{manifest::POINTER_KEY, published::Published},
+    bucket_keys::POINTER_KEY,
+    generation::published::Published,
     port::{Listed, StoreError, Stored, WriteCondition},
     tag_policy::Tag,
 };

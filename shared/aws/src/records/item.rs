@@ -43,7 +43,7 @@ pub(super) mod attribute {
     pub(crate) const REPORTED: &str = "reported";
     /// Only while tags are missing: the result is out.
     pub(crate) const PUBLISHED: &str = "published";
-    /// Only on what a person should look at: the partition key of a sparse index.
+    /// Only on records that need a person's attention: the partition key of a sparse index.
     pub(crate) const ATTENTION: &str = "attention";
 
     /// What a rescan is planned by.

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{EventError, Ignored, Notice, s3};
+use super::{EventError, Ignored, ObjectEvent, s3};
 
 /// Deepest nesting of envelopes that is followed: a Lambda payload of SQS messages of SNS notifications of S3 events is 3.
 const MAX_DEPTH: usize = 4;
@@ -17,19 +17,19 @@ pub struct Invocation {
 /// One message and what its records say.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Message {
-    /// The id by which SQS is told that this message failed; `None` when the invocation can only fail as a whole.
+    /// The id by which the response names this message to SQS as failed; `None` when the invocation can only fail as a whole.
     pub id: Option<String>,
     /// What its records say, in their order; never empty.
-    pub notices: Vec<Notice>,
+    pub events: Vec<ObjectEvent>,
 }
 
 impl Invocation {
-    /// Reads an invocation's payload. Never fails: what cannot be read is a [`Notice::Malformed`].
+    /// Reads an invocation's payload. Never fails: what cannot be read is a [`ObjectEvent::Malformed`].
     pub fn read(payload: &Value) -> Self {
         let queued = records(payload).filter(|records| records.iter().all(|record| source(record) == Some("aws:sqs")));
         let messages = match queued {
             Some(records) => records.iter().map(Message::of_queue).collect(),
-            None => vec![Message { id: None, notices: read_value(payload, 1) }],
+            None => vec![Message { id: None, events: read_value(payload, 1) }],
         };
         Self { messages }
     }
@@ -37,32 +37,32 @@ impl Invocation {
 
 impl Message {
     fn of_queue(record: &Value) -> Self {
-        let notices = match record.get("body").and_then(Value::as_str) {
+        let events = match record.get("body").and_then(Value::as_str) {
             Some(body) => read_text(body, 1),
-            None => vec![Notice::Malformed(EventError::Missing("message body"))],
+            None => vec![ObjectEvent::Malformed(EventError::Missing("message body"))],
         };
-        Self { id: record.get("messageId").and_then(Value::as_str).map(str::to_owned), notices }
+        Self { id: record.get("messageId").and_then(Value::as_str).map(str::to_owned), events }
     }
 }
 
 /// Reads a body or an envelope's content.
-fn read_text(text: &str, depth: usize) -> Vec<Notice> {
+fn read_text(text: &str, depth: usize) -> Vec<ObjectEvent> {
     let parsed = serde_json::from_str(text).or_else(|_| serde_json::from_str(&without_trailing_commas(text)));
     match parsed {
         Ok(value) => read_value(&value, depth),
-        Err(_) => vec![Notice::Malformed(EventError::NotJson)],
+        Err(_) => vec![ObjectEvent::Malformed(EventError::NotJson)],
     }
 }
 
-fn read_value(value: &Value, depth: usize) -> Vec<Notice> {
+fn read_value(value: &Value, depth: usize) -> Vec<ObjectEvent> {
     if depth > MAX_DEPTH {
-        return vec![Notice::Malformed(EventError::TooDeep(MAX_DEPTH))];
+        return vec![ObjectEvent::Malformed(EventError::TooDeep(MAX_DEPTH))];
     }
     if let Some(records) = records(value) {
         return records.iter().flat_map(|record| read_record(record, depth)).collect();
     }
     if value.get("Event").and_then(Value::as_str) == Some("s3:TestEvent") {
-        return vec![Notice::Ignored(Ignored::TestEvent)];
+        return vec![ObjectEvent::Ignored(Ignored::TestEvent)];
     }
     // An SNS envelope, as SQS and HTTP subscribers receive it.
     if let (Some(_), Some(message)) = (value.get("TopicArn"), value.get("Message").and_then(Value::as_str)) {
@@ -71,23 +71,23 @@ fn read_value(value: &Value, depth: usize) -> Vec<Notice> {
     if value.get("detail-type").is_some() {
         return vec![s3::read_event_bridge(value)];
     }
-    vec![Notice::Malformed(EventError::NoRecords)]
+    vec![ObjectEvent::Malformed(EventError::NoRecords)]
 }
 
-fn read_record(record: &Value, depth: usize) -> Vec<Notice> {
+fn read_record(record: &Value, depth: usize) -> Vec<ObjectEvent> {
     let text = |at: &Value, name: &str| at.get(name).and_then(Value::as_str).map(str::to_owned);
     match source(record) {
         Some("aws:sns") => match record.get("Sns").and_then(|sns| text(sns, "Message")) {
             Some(message) => read_text(&message, depth + 1),
-            None => vec![Notice::Malformed(EventError::Missing("SNS message"))],
+            None => vec![ObjectEvent::Malformed(EventError::Missing("SNS message"))],
         },
         Some("aws:sqs") => match text(record, "body") {
             Some(body) => read_text(&body, depth + 1),
-            None => vec![Notice::Malformed(EventError::Missing("message body"))],
+            None => vec![ObjectEvent::Malformed(EventError::Missing("message body"))],
         },
         // The predecessor's own tools leave the source out.
         Some("aws:s3") | None => vec![s3::read_record(record)],
-        Some(_) => vec![Notice::Ignored(Ignored::ForeignEvent)],
+        Some(_) => vec![ObjectEvent::Ignored(Ignored::ForeignEvent)],
     }
 }
 

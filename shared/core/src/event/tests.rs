@@ -29,15 +29,15 @@ fn sqs(id: &str, body: &str) -> Value {
     json!({ "messageId": id, "eventSource": "aws:sqs", "body": body, "receiptHandle": "…" })
 }
 
-/// The notices of an invocation with one message.
-fn notices(payload: &Value) -> Vec<Notice> {
+/// The events of an invocation with one message.
+fn events(payload: &Value) -> Vec<ObjectEvent> {
     let mut messages = Invocation::read(payload).messages;
     assert_eq!(messages.len(), 1, "{payload}");
-    messages.remove(0).notices
+    messages.remove(0).events
 }
 
-fn scan(key: &str) -> Notice {
-    Notice::Scan(ScanRequest {
+fn scan(key: &str) -> ObjectEvent {
+    ObjectEvent::Scan(ScanRequest {
         object: ObjectId::new("uploads", key, Some("v1".into())),
         sequencer: Some(Sequencer::try_from("0055AED6DCD90281E5".to_owned()).unwrap()),
         cause: Cause::Upload,
@@ -51,7 +51,7 @@ fn every_envelope_leads_to_the_same_object() {
     let sqs_of_sns = json!({ "Records": [sqs("1", &sns_envelope(&event).to_string())] });
     let sqs_raw = json!({ "Records": [sqs("1", &event.to_string())] });
     for payload in [event, sns_lambda, sqs_of_sns, sqs_raw] {
-        assert_eq!(notices(&payload), [scan("a.txt")], "{payload}");
+        assert_eq!(events(&payload), [scan("a.txt")], "{payload}");
     }
 }
 
@@ -60,15 +60,15 @@ fn every_record_of_every_message_is_read() {
     let body = notification(&[put("a"), put("b")]).to_string();
     let read = Invocation::read(&json!({ "Records": [sqs("1", &body), sqs("2", &body)] }));
     assert_eq!(read.messages.iter().map(|message| message.id.as_deref()).collect::<Vec<_>>(), [Some("1"), Some("2")]);
-    assert!(read.messages.iter().all(|message| message.notices == [scan("a"), scan("b")]));
+    assert!(read.messages.iter().all(|message| message.events == [scan("a"), scan("b")]));
 }
 
 #[test]
 fn keys_are_form_decoded_once() {
     for (encoded, key) in [("a+b", "a b"), ("a%2Bb", "a+b"), ("a%252Bb", "a%2Bb"), ("%E2%82%AC/..%2F", "€/../")] {
-        assert_eq!(notices(&notification(&[put(encoded)])), [scan(key)]);
+        assert_eq!(events(&notification(&[put(encoded)])), [scan(key)]);
     }
-    assert_eq!(notices(&notification(&[put("%FF")])), [Notice::Malformed(EventError::KeyEncoding)]);
+    assert_eq!(events(&notification(&[put("%FF")])), [ObjectEvent::Malformed(EventError::KeyEncoding)]);
 }
 
 #[test]
@@ -82,9 +82,9 @@ fn keys_on_event_bridge_are_not_encoded() {
             },
         })
     };
-    assert_eq!(notices(&event("Object Created")), [scan("a+b%20c")]);
-    assert!(matches!(notices(&event("Object Deleted"))[..], [Notice::Removed { .. }]));
-    assert_eq!(notices(&event("Object Tags Added")), [Notice::Ignored(Ignored::OtherEvent)]);
+    assert_eq!(events(&event("Object Created")), [scan("a+b%20c")]);
+    assert!(matches!(events(&event("Object Deleted"))[..], [ObjectEvent::Removed { .. }]));
+    assert_eq!(events(&event("Object Tags Added")), [ObjectEvent::Ignored(Ignored::OtherEvent)]);
 }
 
 #[test]
@@ -94,7 +94,7 @@ fn the_predecessors_stripped_sample_is_read_with_its_trailing_comma() {
     let payload = json!({ "Records": [sqs("1", sample)] });
     let expected =
         ScanRequest { object: ObjectId::new("uploads", "say,}.com", None), sequencer: None, cause: Cause::Upload };
-    assert_eq!(notices(&payload), [Notice::Scan(expected)]);
+    assert_eq!(events(&payload), [ObjectEvent::Scan(expected)]);
 }
 
 #[test]
@@ -102,28 +102,28 @@ fn what_needs_no_scan_is_told_apart() {
     let named = |name: &str| {
         let mut record = put("a");
         record["eventName"] = json!(name);
-        notices(&notification(&[record])).remove(0)
+        events(&notification(&[record])).remove(0)
     };
     for name in ["ObjectTagging:Put", "ObjectAcl:Put", "ObjectRemoved:DeleteMarkerCreated", "LifecycleTransition"] {
-        assert_eq!(named(name), Notice::Ignored(Ignored::OtherEvent), "{name}");
+        assert_eq!(named(name), ObjectEvent::Ignored(Ignored::OtherEvent), "{name}");
     }
-    assert!(matches!(named("ObjectRemoved:Delete"), Notice::Removed { .. }));
-    assert!(matches!(named("LifecycleExpiration:Delete"), Notice::Removed { .. }));
+    assert!(matches!(named("ObjectRemoved:Delete"), ObjectEvent::Removed { .. }));
+    assert!(matches!(named("LifecycleExpiration:Delete"), ObjectEvent::Removed { .. }));
     assert_eq!(named("ObjectCreated:CompleteMultipartUpload"), scan("a"));
     let test_event = json!({ "Service": "Amazon S3", "Event": "s3:TestEvent", "Bucket": "uploads" });
-    assert_eq!(notices(&test_event), [Notice::Ignored(Ignored::TestEvent)]);
+    assert_eq!(events(&test_event), [ObjectEvent::Ignored(Ignored::TestEvent)]);
     assert_eq!(
-        notices(&json!({ "Records": [{ "eventSource": "aws:ses" }] })),
-        [Notice::Ignored(Ignored::ForeignEvent)]
+        events(&json!({ "Records": [{ "eventSource": "aws:ses" }] })),
+        [ObjectEvent::Ignored(Ignored::ForeignEvent)]
     );
 }
 
 #[test]
 fn only_an_empty_folder_marker_is_no_object() {
     let mut marker = put("folder/");
-    assert_eq!(notices(&notification(&[marker.clone()])), [scan("folder/")]);
+    assert_eq!(events(&notification(&[marker.clone()])), [scan("folder/")]);
     marker["s3"]["object"]["size"] = json!(0);
-    assert_eq!(notices(&notification(&[marker])), [Notice::Ignored(Ignored::FolderMarker)]);
+    assert_eq!(events(&notification(&[marker])), [ObjectEvent::Ignored(Ignored::FolderMarker)]);
 }
 
 #[test]
@@ -131,19 +131,19 @@ fn a_malformed_record_costs_its_neighbours_nothing() {
     let mut keyless = put("a");
     keyless["s3"]["object"] = json!({});
     assert_eq!(
-        notices(&notification(&[keyless, put("b")])),
-        [Notice::Malformed(EventError::Missing("key")), scan("b")]
+        events(&notification(&[keyless, put("b")])),
+        [ObjectEvent::Malformed(EventError::Missing("key")), scan("b")]
     );
     let bodies = ["", "not json", "[]", "{}", "{\"Records\":[]}", "{\"Records\":7}", "null"];
     for body in bodies {
-        assert!(matches!(notices(&json!({ "Records": [sqs("1", body)] }))[..], [Notice::Malformed(_)]), "{body}");
+        assert!(matches!(events(&json!({ "Records": [sqs("1", body)] }))[..], [ObjectEvent::Malformed(_)]), "{body}");
     }
 }
 
 #[test]
 fn endless_envelopes_are_refused() {
     let nested = (0..20).fold(notification(&[put("a")]), |inner, _| sns_envelope(&inner));
-    assert!(matches!(notices(&nested)[..], [Notice::Malformed(EventError::TooDeep(_))]));
+    assert!(matches!(events(&nested)[..], [ObjectEvent::Malformed(EventError::TooDeep(_))]));
 }
 
 proptest! {
@@ -170,11 +170,11 @@ proptest! {
         let trigger = RescanTrigger {
             generation: Generation(generation), kind: RescanKind::Delta, region: "eu-west-1", at: DateTime::UNIX_EPOCH,
         };
-        let message = trigger.message([Recorded::from(&record), Recorded::from(&record)]);
+        let message = trigger.message([RescanTarget::from(&record), RescanTarget::from(&record)]);
         let payload = json!({ "Records": [sqs("1", &message.body)] });
         let cause = Cause::Definitions(Generation(generation));
         let expected = ScanRequest { object: record.object.clone(), sequencer: record.sequencer.clone(), cause };
         if record.object.key.ends_with('/') && size == 0 { return Ok(()) }
-        prop_assert_eq!(notices(&payload), [Notice::Scan(expected.clone()), Notice::Scan(expected)]);
+        prop_assert_eq!(events(&payload), [ObjectEvent::Scan(expected.clone()), ObjectEvent::Scan(expected)]);
     }
 }

@@ -11,7 +11,7 @@ use crate::{
     scan_record::RecordSummary,
 };
 
-/// Message attribute by which subscriptions tell rescans from uploads.
+/// Message attribute by which subscriptions separate rescans from uploads.
 pub const CAUSE_ATTRIBUTE: &str = "nacre-cause";
 
 /// Its value on what the rescanner publishes.
@@ -20,15 +20,15 @@ pub const CAUSE_DEFINITIONS: &str = "definitions";
 /// What S3 leaves unencoded in the keys of its notifications.
 const FORM_ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'*').remove(b'/');
 
-/// Message attribute that tells how much of the engine a rescan needs, by which subscriptions tell the two apart.
+/// Message attribute with the kind of a rescan, by which subscriptions separate the two.
 pub const PLAN_ATTRIBUTE: &str = "nacre-plan";
 
-/// How much of the engine a rescan needs.
+/// The kind of a rescan, which decides how much of the engine it needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum RescanKind {
-    /// What was added since, and the context.
+    /// The added signatures and their context.
     Delta,
-    /// Everything.
+    /// All definitions.
     Full,
 }
 
@@ -42,22 +42,22 @@ impl RescanKind {
     }
 }
 
-/// Asks for recorded objects to be looked at again, several in one message.
+/// A request to scan recorded objects again, several in one message.
 #[derive(Clone, Copy, Debug)]
 pub struct RescanTrigger<'a> {
-    /// The generation that asks.
+    /// The generation of the request.
     pub generation: Generation,
-    /// How much of the engine they need, as far as the asking side knows.
+    /// The kind of scan that they need, as far as the sender knows.
     pub kind: RescanKind,
     /// Region of the buckets, as S3 would name it.
     pub region: &'a str,
-    /// When.
+    /// Time of the request.
     pub at: DateTime<Utc>,
 }
 
-/// What a trigger tells of one object.
+/// One object in a rescan trigger.
 #[derive(Clone, Copy, Debug)]
-pub struct Recorded<'a> {
+pub struct RescanTarget<'a> {
     /// The object.
     pub object: &'a ObjectId,
     /// ETag of its bytes.
@@ -68,7 +68,7 @@ pub struct Recorded<'a> {
     pub sequencer: Option<&'a Sequencer>,
 }
 
-impl<'a> From<&'a RecordSummary> for Recorded<'a> {
+impl<'a> From<&'a RecordSummary> for RescanTarget<'a> {
     fn from(record: &'a RecordSummary) -> Self {
         Self { object: &record.object, etag: &record.etag, size: record.size, sequencer: record.sequencer.as_ref() }
     }
@@ -76,7 +76,7 @@ impl<'a> From<&'a RecordSummary> for Recorded<'a> {
 
 impl RescanTrigger<'_> {
     /// The message to publish.
-    pub fn message<'r>(&self, records: impl IntoIterator<Item = Recorded<'r>>) -> TopicMessage {
+    pub fn message<'r>(&self, records: impl IntoIterator<Item = RescanTarget<'r>>) -> TopicMessage {
         let records: Vec<Value> = records.into_iter().map(|record| self.s3_record(record)).collect();
         TopicMessage {
             subject: None,
@@ -89,7 +89,7 @@ impl RescanTrigger<'_> {
         }
     }
 
-    fn s3_record(&self, Recorded { object, etag, size, sequencer }: Recorded<'_>) -> Value {
+    fn s3_record(&self, RescanTarget { object, etag, size, sequencer }: RescanTarget<'_>) -> Value {
         let key = utf8_percent_encode(&object.key, FORM_ENCODED).to_string().replace("%20", "+");
         let known = [
             ("key", Some(json!(key))),

@@ -1,10 +1,10 @@
-//! How a generation came of those before it: what a record of an elder one is judged by.
+//! The steps between generations, by which records of older ones are judged.
 
 use serde::{Deserialize, Serialize};
 
 use super::{Generation, manifest::BodyEntry};
 
-/// Most steps that a manifest tells. A record that is older is scanned in full; the rescanner renews those that come near.
+/// Most steps that a manifest has. An older record needs a full scan; the rescanner advances the generation of those that come near.
 pub const MAX_STEPS: usize = 90;
 
 /// Most lines of a published delta; more changed than that is scanned in full.
@@ -13,17 +13,17 @@ pub const MAX_DELTA_LINES: usize = 100_000;
 /// Most bytes of a published delta.
 pub const MAX_DELTA_BYTES: usize = 16 << 20;
 
-/// How one generation came of the one before.
+/// The step from one generation to the next.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Step {
     /// The generation that it leads to.
     pub to: Generation,
-    /// How.
+    /// Its kind.
     pub kind: StepKind,
 }
 
-/// How one generation came of the one before.
+/// The step from one generation to the next.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "step", rename_all = "snake_case")]
 pub enum StepKind {
@@ -32,11 +32,11 @@ pub enum StepKind {
         /// The delta.
         delta: BodyEntry,
     },
-    /// More changed than is worth a delta, or nobody can tell any more what.
+    /// Too much changed for a delta, or the delta could not be computed.
     TooLarge,
-    /// An elder generation's signatures were brought back.
+    /// An older generation's signatures were restored.
     Restored {
-        /// Which.
+        /// The restored generation.
         generation: Generation,
     },
 }
@@ -47,7 +47,7 @@ pub enum StepKind {
 pub struct History(Vec<Step>);
 
 impl History {
-    /// Adds the step to the next generation, and forgets what is too long ago.
+    /// Adds the step to the next generation, and removes those that are too old.
     #[must_use]
     pub fn then(mut self, step: Step) -> Self {
         if self.0.last().is_some_and(|last| last.to.0 + 1 != step.to.0) {
@@ -63,8 +63,8 @@ impl History {
         self.0.iter().find(|step| step.to == generation).map(|step| &step.kind)
     }
 
-    /// The eldest generation that the steps lead from.
-    pub fn eldest(&self) -> Option<Generation> {
+    /// The oldest generation that the steps lead from.
+    pub fn oldest(&self) -> Option<Generation> {
         self.0.first().map(|step| Generation(step.to.0.saturating_sub(1)))
     }
 

@@ -2,6 +2,7 @@
 
 mod entries;
 
+use crate::bucket_keys::MANIFESTS_PREFIX;
 use chrono::{DateTime, Utc};
 pub use entries::{BodyEntry, ContextEntry, CustomEntry, DatabaseEntry};
 use entries::{body_object_key, is_sha256};
@@ -15,24 +16,6 @@ use super::{
     Generation,
     history::{History, Step, StepKind},
 };
-
-/// Key of the pointer: the only object of the definitions bucket that readers follow and that changes.
-pub const POINTER_KEY: &str = "nacre/current.json";
-
-/// Key of the updater's memory.
-pub const UPDATER_STATE_KEY: &str = "nacre/updater.json";
-
-/// Under this are the bodies, each named by its SHA-256.
-pub const BODIES_PREFIX: &str = "nacre/databases/";
-
-/// Under this are the manifests, one for each generation.
-pub const MANIFESTS_PREFIX: &str = "nacre/manifests/";
-
-/// Under this are the deltas, a folder for each.
-pub const DELTAS_PREFIX: &str = "nacre/deltas/";
-
-/// Under this are the reports of sets that did not pass their proof.
-pub const REJECTED_PREFIX: &str = "nacre/rejected/";
 
 /// Version of the manifest's and the pointer's format.
 const FORMAT: u32 = 1;
@@ -62,7 +45,7 @@ pub struct Manifest {
     /// What of each database a delta engine needs besides what was added.
     #[serde(default)]
     pub contexts: Vec<ContextEntry>,
-    /// The generation whose databases an operator brought back with this one.
+    /// The generation whose databases an operator restored with this one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub restores: Option<Generation>,
     /// What a real engine made of it before it was published.

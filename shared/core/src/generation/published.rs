@@ -5,11 +5,10 @@ use chrono::{DateTime, Utc};
 use nacre_clamav::digest::sha256_hex;
 
 use crate::{
+    bucket_keys::{BODIES_PREFIX, POINTER_KEY},
     generation::{
         Generation,
-        manifest::{
-            BODIES_PREFIX, BodyEntry, CustomEntry, DatabaseEntry, Manifest, ManifestError, POINTER_KEY, Pointer,
-        },
+        manifest::{BodyEntry, CustomEntry, DatabaseEntry, Manifest, ManifestError, Pointer},
     },
     port::{Call, DefinitionsStore, StoreError, WriteCondition},
 };

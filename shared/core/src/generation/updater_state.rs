@@ -5,10 +5,8 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use crate::{
-    generation::manifest::UPDATER_STATE_KEY,
-    port::{DefinitionsStore, StoreError},
-};
+use crate::bucket_keys::UPDATER_STATE_KEY;
+use crate::port::{DefinitionsStore, StoreError};
 
 /// Largest memory that is read.
 const MAX_BYTES: u64 = 1 << 20;

@@ -20,7 +20,7 @@ const UNOFFICIAL: &str = ".UNOFFICIAL";
 /// Returns the files that a delta engine loads, by name: the lines that the delta added, and the whole context of the newer set, whose
 /// files `newer` has. Containers with bytecode are not among them: they are loaded unchanged.
 pub fn delta_files<'a>(delta: &Delta, newer: impl IntoIterator<Item = SignatureFile<'a>>) -> BTreeMap<String, Vec<u8>> {
-    let rules_changed = delta.lines().any(|(line, _)| Kind::of(&format!("x.{}", line.extension)) == Kind::Yara);
+    let rules_changed = delta.lines().any(|(line, _)| Kind::of_extension(&line.extension) == Kind::Yara);
     let mut files = delta.added_files();
     for file in newer {
         let kind = Kind::of(&file.name);

@@ -17,10 +17,8 @@ pub use store::{
     spent_on, write_pass,
 };
 
+use crate::bucket_keys::PASSES_PREFIX;
 use crate::generation::Generation;
-
-/// Prefix of the keys of passes.
-pub const PASSES_PREFIX: &str = "nacre/passes/";
 
 /// Most segments of a pass.
 pub const MAX_SEGMENTS: u32 = 256;

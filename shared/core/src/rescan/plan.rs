@@ -145,7 +145,7 @@ fn by_verdict(view: &RecordView, delta: &DeltaSummary) -> RescanPlan {
             RescanPlan::Unaffected(Unaffected::StillInfected)
         }
         Verdict::Infected { .. } => RescanPlan::FullScan(FullScan::SignatureRemoved),
-        Verdict::Unscannable { reason } | Verdict::Skipped { reason } if reason.is_passing() => {
+        Verdict::Unscannable { reason } | Verdict::Skipped { reason } if reason.is_transient() => {
             RescanPlan::FullScan(FullScan::RetryTransient)
         }
         _ if !delta.may_match(view.targets, layers) => RescanPlan::Unaffected(Unaffected::NothingMatches),

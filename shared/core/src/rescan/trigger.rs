@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::{
-    event::{Recorded, RescanTrigger},
+    event::{RescanTarget, RescanTrigger},
     port::{StoreError, Topic, TopicMessage},
     retry::RetryPolicy,
 };
@@ -35,7 +35,7 @@ pub enum PublishError {
 }
 
 /// The messages that ask for these objects.
-pub fn messages(trigger: &RescanTrigger<'_>, objects: &[Recorded<'_>]) -> Vec<TopicMessage> {
+pub fn messages(trigger: &RescanTrigger<'_>, objects: &[RescanTarget<'_>]) -> Vec<TopicMessage> {
     let mut messages = Vec::new();
     let mut rest = objects;
     while !rest.is_empty() {
@@ -47,9 +47,9 @@ pub fn messages(trigger: &RescanTrigger<'_>, objects: &[Recorded<'_>]) -> Vec<To
 }
 
 /// How many of the first objects one message names.
-fn fitting(objects: &[Recorded<'_>]) -> usize {
+fn fitting(objects: &[RescanTarget<'_>]) -> usize {
     let (mut object_bytes, mut message_bytes) = (0_u64, 0_usize);
-    let fits = |recorded: &&Recorded<'_>| {
+    let fits = |recorded: &&RescanTarget<'_>| {
         object_bytes = object_bytes.saturating_add(recorded.size);
         message_bytes += most_bytes(recorded);
         object_bytes <= MAX_OBJECT_BYTES && message_bytes <= MAX_MESSAGE_BYTES
@@ -58,7 +58,7 @@ fn fitting(objects: &[Recorded<'_>]) -> usize {
 }
 
 /// No object takes more in a message: each byte of a key is three at most.
-fn most_bytes(recorded: &Recorded<'_>) -> usize {
+fn most_bytes(recorded: &RescanTarget<'_>) -> usize {
     let object = recorded.object;
     let version = object.version_id.as_ref().map_or(0, String::len);
     let sequencer = recorded.sequencer.map_or(0, |sequencer| sequencer.as_str().len());
@@ -114,15 +114,15 @@ mod tests {
                 .collect();
             let (generation, kind) = (Generation(u64::MAX), RescanKind::Delta);
             let trigger = RescanTrigger { generation, kind, region: "ap-southeast-2", at: DateTime::UNIX_EPOCH };
-            let messages = messages(&trigger, &summaries.iter().map(Recorded::from).collect::<Vec<_>>());
+            let messages = messages(&trigger, &summaries.iter().map(RescanTarget::from).collect::<Vec<_>>());
             let mut named = 0;
             for message in &messages {
                 let read = Invocation::read(&serde_json::from_str(&message.body).unwrap());
-                let notices = read.messages[0].notices.len();
-                let bytes: u64 = summaries[named..named + notices].iter().map(|summary| summary.size).sum();
-                prop_assert!(notices == 1 || bytes <= MAX_OBJECT_BYTES);
-                prop_assert!(notices <= MAX_OBJECTS && message.body.len() <= MAX_MESSAGE_BYTES, "{}", message.body.len());
-                named += notices;
+                let events = read.messages[0].events.len();
+                let bytes: u64 = summaries[named..named + events].iter().map(|summary| summary.size).sum();
+                prop_assert!(events == 1 || bytes <= MAX_OBJECT_BYTES);
+                prop_assert!(events <= MAX_OBJECTS && message.body.len() <= MAX_MESSAGE_BYTES, "{}", message.body.len());
+                named += events;
             }
             prop_assert_eq!(named, summaries.len());
         }

@@ -23,7 +23,7 @@ pub async fn definitions_are_written_on_condition(store: &impl DefinitionsStore)
     let first = write("one", WriteCondition::Absent).await.expect("the first write wins");
     assert!(lost(write("two", WriteCondition::Absent).await), "the second first write loses");
     let moved = write("two", WriteCondition::Etag(&first)).await.expect("a write over the known one wins");
-    assert!(lost(write("three", WriteCondition::Etag(&first)).await), "a write over an elder one loses");
+    assert!(lost(write("three", WriteCondition::Etag(&first)).await), "a write over an older version loses");
 
     let stored = store.read(KEY, 3).await.expect("it can be read");
     assert_eq!((stored.bytes.as_slice(), &stored.etag), (&b"two"[..], &moved));
@@ -38,7 +38,7 @@ pub async fn definitions_are_written_on_condition(store: &impl DefinitionsStore)
     races_have_one_winner(store).await;
 }
 
-/// Listings tell every key under a prefix with what a read would tell, and what is removed is gone.
+/// Listings have every key under a prefix with the same metadata as a read, and a removed key is missing.
 ///
 /// # Panics
 /// When a law is broken.
@@ -61,7 +61,7 @@ pub async fn definitions_are_listed_and_removed(store: &impl DefinitionsStore) {
     assert!(store.list("contract/nothing", 2).await.expect("it can be listed").is_empty());
 
     store.remove("contract/list/a").await.expect("it can be removed");
-    store.remove("contract/list/a").await.expect("what is gone can be removed");
+    store.remove("contract/list/a").await.expect("a missing key can be removed");
     assert!(matches!(store.read("contract/list/a", 99).await, Err(StoreError::NotFound(_))));
     assert_eq!(store.list("contract/list/", 2).await.expect("it can be listed").len(), 1);
 }
@@ -95,7 +95,7 @@ async fn races_have_one_winner(store: &impl DefinitionsStore) {
             match outcome {
                 Ok(etag) => winners.push(etag),
                 Err(StoreError::PreconditionFailed(_)) => {}
-                Err(error) => panic!("who loses a race is told so: {error:?}"),
+                Err(error) => panic!("a lost race has its own error: {error:?}"),
             }
         }
         assert_eq!(winners.len(), 1, "of writers under the same condition one wins");

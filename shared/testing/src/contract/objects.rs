@@ -15,12 +15,12 @@ pub const AWKWARD_KEYS: [&str; 6] =
 /// Versions in a bucket that keeps them.
 #[derive(Clone, Debug)]
 pub struct Versions {
-    /// An elder version, with the content `elder` and no tags.
-    pub elder: ObjectId,
+    /// An older version, with the content `older` and no tags.
+    pub older: ObjectId,
     /// The latest version of the same key, with the content `latest` and no tags.
     pub latest: ObjectId,
     /// A version of the same key that was deleted for good.
-    pub gone: ObjectId,
+    pub removed: ObjectId,
     /// A delete marker, the latest version of another key.
     pub marker: ObjectId,
 }
@@ -30,22 +30,22 @@ pub struct Versions {
 /// # Panics
 /// When a law is broken.
 pub async fn objects_are_exact(store: &impl ObjectStore, versions: &Versions, scratch: &Path) {
-    let Versions { elder, latest, gone, marker } = versions;
-    let head = store.head(elder).await.expect("the elder version is there");
-    assert_eq!((&head.version_id, head.size), (&elder.version_id, 5), "HEAD answers for the named version");
-    assert!(head.written_at.is_some(), "HEAD tells when it was written");
+    let Versions { older, latest, removed, marker } = versions;
+    let head = store.head(older).await.expect("the older version is there");
+    assert_eq!((&head.version_id, head.size), (&older.version_id, 5), "HEAD answers for the named version");
+    assert!(head.written_at.is_some(), "HEAD says when it was written");
     assert!(!head.etag.contains('"'), "an ETag comes without its quotes");
-    let unnamed = ObjectId { version_id: None, ..elder.clone() };
+    let unnamed = ObjectId { version_id: None, ..older.clone() };
     let current = store.head(&unnamed).await.expect("the latest version is there");
     assert_eq!(current.version_id, latest.version_id, "without a version the latest is meant");
 
-    tags_stay_on_their_version(store, elder, latest).await;
-    bytes_are_those_that_head_told(store, elder, &head, scratch).await;
+    tags_stay_on_their_version(store, older, latest).await;
+    bytes_are_those_that_head_says(store, older, &head, scratch).await;
 
     let hidden = ObjectId { version_id: None, ..marker.clone() };
     let missing = ObjectId { key: "no such key".into(), ..unnamed };
-    let elsewhere = ObjectId { bucket: format!("{}-no-such-bucket", elder.bucket), ..missing.clone() };
-    for object in [gone, marker, &hidden, &missing, &elsewhere] {
+    let elsewhere = ObjectId { bucket: format!("{}-no-such-bucket", older.bucket), ..missing.clone() };
+    for object in [removed, marker, &hidden, &missing, &elsewhere] {
         let found = store.head(object).await;
         assert!(matches!(found, Err(StoreError::NotFound(_))), "{object} is not there: {found:?}");
         let read = store.download(object, &head, &scratch.join("absent")).await;
@@ -57,37 +57,37 @@ pub async fn objects_are_exact(store: &impl ObjectStore, versions: &Versions, sc
     }
 }
 
-async fn tags_stay_on_their_version(store: &impl ObjectStore, elder: &ObjectId, latest: &ObjectId) {
+async fn tags_stay_on_their_version(store: &impl ObjectStore, older: &ObjectId, latest: &ObjectId) {
     let foreign = [Tag::new("owner", "someone else")];
     store.put_tags(latest, &foreign).await.expect("the latest version takes tags");
-    assert!(store.tags(elder).await.expect("it may have tags").is_empty(), "tags stay on the named version");
+    assert!(store.tags(older).await.expect("it may have tags").is_empty(), "tags stay on the named version");
     for tags in [vec![Tag::new("a key", "a+value=1/@:_"), Tag::new("b", "")], vec![Tag::new("c", "1")], vec![]] {
-        store.put_tags(elder, &tags).await.expect("the elder version takes tags");
-        let mut found = store.tags(elder).await.expect("it may have tags");
+        store.put_tags(older, &tags).await.expect("the older version takes tags");
+        let mut found = store.tags(older).await.expect("it may have tags");
         found.sort();
         assert_eq!(found, tags, "a new set takes the place of the whole old one");
     }
     assert_eq!(store.tags(latest).await.expect("it has tags"), foreign, "another version's tags survive");
 }
 
-async fn bytes_are_those_that_head_told(store: &impl ObjectStore, elder: &ObjectId, head: &ObjectHead, scratch: &Path) {
-    let path = scratch.join("elder");
-    store.download(elder, head, &path).await.expect("the elder version can be read");
-    assert_eq!(fs::read(&path).expect("it was written"), b"elder", "the named version's bytes arrive");
+async fn bytes_are_those_that_head_says(store: &impl ObjectStore, older: &ObjectId, head: &ObjectHead, scratch: &Path) {
+    let path = scratch.join("older");
+    store.download(older, head, &path).await.expect("the older version can be read");
+    assert_eq!(fs::read(&path).expect("it was written"), b"older", "the named version's bytes arrive");
     let mode = fs::metadata(&path).expect("it was written").permissions().mode();
     assert_eq!(mode & 0o777, 0o600, "nobody else reads an object's bytes");
-    assert!(store.download(elder, head, &path).await.is_err(), "no file that exists is written over");
+    assert!(store.download(older, head, &path).await.is_err(), "no file that exists is written over");
 
-    let unnamed = ObjectId { version_id: None, ..elder.clone() };
+    let unnamed = ObjectId { version_id: None, ..older.clone() };
     let other = store.download(&unnamed, head, &scratch.join("other")).await;
     assert!(matches!(other, Err(StoreError::PreconditionFailed(_))), "bytes of another ETag do not arrive: {other:?}");
     assert!(!scratch.join("other").exists(), "nothing is written of bytes with another ETag");
     for size in [4, 6] {
-        let told = ObjectHead { size, ..head.clone() };
-        let cut = store.download(elder, &told, &scratch.join(size.to_string())).await;
+        let wrong = ObjectHead { size, ..head.clone() };
+        let cut = store.download(older, &wrong, &scratch.join(size.to_string())).await;
         assert!(matches!(cut, Err(StoreError::Unexpected(..))), "5 bytes are not {size}: {cut:?}");
         let written = fs::metadata(scratch.join(size.to_string())).map_or(0, |file| file.len());
-        assert!(written <= size, "no more is written than was told");
+        assert!(written <= size, "no more is written than HEAD says");
     }
 }
 

@@ -2,7 +2,7 @@
 
 use nacre_core::port::WorkQueue;
 
-/// A queue takes any number of messages; answers the bodies that it was given.
+/// A queue takes any number of messages; returns the bodies that it was given.
 ///
 /// # Panics
 /// When a law is broken.

@@ -146,24 +146,30 @@ pub async fn renewals_are_of_what_was_found(store: &(impl RecordStore + RecordPa
     let found = ScanRecord { generation: Generation(3), ..record(bucket, "renewed") };
     let summary = RecordSummary::from(&found);
     let lost = |outcome: Result<(), StoreError>| matches!(outcome, Err(StoreError::PreconditionFailed(_)));
-    assert!(lost(store.renew(&summary, Generation(9)).await), "a record that is not there is not renewed");
+    assert!(lost(store.advance_generation(&summary, Generation(9)).await), "a record that is not there is not renewed");
     assert_eq!(store.load(&found.object).await.expect("it can be read"), None, "nor does it come to be");
     store.save(&found).await.expect("it is written");
-    assert!(lost(store.renew(&summary, Generation(9)).await), "somebody is at work on what is not reported");
+    assert!(
+        lost(store.advance_generation(&summary, Generation(9)).await),
+        "somebody is at work on what is not reported"
+    );
     store.mark_reported(&found).await.expect("it is marked");
     for other in [
         RecordSummary { etag: "other".into(), ..summary.clone() },
         RecordSummary { generation: Generation(2), ..summary.clone() },
     ] {
-        assert!(lost(store.renew(&other, Generation(9)).await), "only what was found is renewed: {other:?}");
+        assert!(
+            lost(store.advance_generation(&other, Generation(9)).await),
+            "only what was found is renewed: {other:?}"
+        );
     }
-    store.renew(&summary, Generation(9)).await.expect("it is renewed");
+    store.advance_generation(&summary, Generation(9)).await.expect("it is renewed");
     let expected = ScanRecord { generation: Generation(9), reported: true, ..found.clone() };
     assert_eq!(store.load(&found.object).await.expect("it can be read"), Some(expected));
-    assert!(lost(store.renew(&summary, Generation(9)).await), "it is of another generation now");
+    assert!(lost(store.advance_generation(&summary, Generation(9)).await), "it is of another generation now");
 }
 
-/// A removal forgets what is elder than itself.
+/// A removal removes older records.
 ///
 /// # Panics
 /// When a law is broken.
@@ -182,7 +188,7 @@ pub async fn removals_respect_the_order_of_events(store: &impl RecordStore, buck
     }
 }
 
-/// What is recorded is told of many objects at once, each by exactly its name.
+/// ETags of many objects are looked up at once, each by its exact name.
 ///
 /// # Panics
 /// When a law is broken.
@@ -195,7 +201,7 @@ pub async fn many_are_looked_up_at_once(store: &(impl RecordStore + RecordLookup
     }
     let asked: Vec<ObjectId> = (0..250).flat_map(|n| [object(n, Some("v1")), object(n, None)]).collect();
     let twice: Vec<ObjectId> = asked.iter().chain(&asked).cloned().collect();
-    let found = store.recorded_etags(&twice).await.expect("the table answers");
+    let found = store.recorded_etags(&twice).await.expect("the table can be read");
     let etag = |n: u32| n.is_multiple_of(2).then(|| format!("etag {n}"));
     let expected: Vec<Option<String>> = (0..250).flat_map(|n| [etag(n), None]).collect();
     assert_eq!(found, [expected.clone(), expected].concat());

@@ -2,7 +2,7 @@
 
 use nacre_core::port::{Topic, TopicMessage};
 
-/// A topic takes any number of messages; answers what it was given, each body once.
+/// A topic takes any number of messages; returns what it was given, each body once.
 ///
 /// # Panics
 /// When a law is broken.

@@ -1,14 +1,13 @@
 //! What a generation consists of, entry by entry: each names its body by the body's own digest.
 
+use crate::bucket_keys::{BODIES_PREFIX, DELTAS_PREFIX};
+use crate::generation::Generation;
 use nacre_clamav::{
     cvd::{VerifiedCvd, VerifiedMember},
     database::{ContainerKind, DatabaseName, DatabaseVersion, FunctionalityLevel},
     digest::sha256_hex,
 };
 use serde::{Deserialize, Serialize};
-
-use super::{BODIES_PREFIX, DELTAS_PREFIX};
-use crate::generation::Generation;
 
 /// One database of a generation.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -74,11 +73,11 @@ impl DatabaseEntry {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CustomEntry {
-    /// Plain file name; its extension tells the kind of its signatures.
+    /// Plain file name; its extension gives the kind of its signatures.
     pub name: String,
     /// Where it came from, without credentials or query.
     pub source: String,
-    /// The ETag that it had there, by which it is asked for again.
+    /// The ETag that it had there, for a conditional request.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub etag: Option<String>,
     /// Bytes.
@@ -110,7 +109,7 @@ pub struct BodyEntry {
     pub object_key: String,
 }
 
-/// The members of one database that steer how an engine looks, packed by themselves ([`nacre_clamav::context`]).
+/// The members of one database that change how an engine scans, packed by themselves ([`nacre_clamav::context`]).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ContextEntry {

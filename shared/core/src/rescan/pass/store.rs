@@ -3,8 +3,9 @@
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, de::DeserializeOwned};
 
-use super::{FORMAT, ObjectTotals, PASSES_PREFIX, Pass, PassId, SegmentReport, pass_key};
+use super::{FORMAT, ObjectTotals, Pass, PassId, SegmentReport, pass_key};
 use crate::{
+    bucket_keys::PASSES_PREFIX,
     generation::Generation,
     port::{Call, DefinitionsStore, StoreError, WriteCondition},
 };

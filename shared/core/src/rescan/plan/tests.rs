@@ -215,7 +215,7 @@ fn what_could_not_be_scanned_follows_its_reason() {
             Reason::TooLarge | Reason::Archived | Reason::CustomerKey => {
                 (RescanPlan::Unaffected(Unaffected::NeverScanned), RescanPlan::Unaffected(Unaffected::NeverScanned))
             }
-            _ if reason.is_passing() => {
+            _ if reason.is_transient() => {
                 (RescanPlan::FullScan(FullScan::RetryTransient), RescanPlan::FullScan(FullScan::RetryTransient))
             }
             _ => (RescanPlan::FullScan(FullScan::Unscannable), NOTHING),
