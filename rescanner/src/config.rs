@@ -6,16 +6,16 @@ use nacre_core::{
     settings_table,
 };
 
-/// Every setting of the rescanner, as its documentation tells it.
+/// Every setting of the rescanner, as `docs/configuration.md` lists it.
 pub const SETTINGS: &[Setting] = settings_table![
     "AV_DEFINITION_S3_BUCKET", "required", "definitions bucket";
     "NACRE_RECORDS_TABLE", "required", "table of scan records";
-    "NACRE_TRIGGER_TOPIC_ARN", "required", "topic that rescans are asked for on";
-    "NACRE_PASS_QUEUE_URL", "required", "queue by which the work of a pass is handed on";
-    "NACRE_RESCAN_SEGMENTS", "one for each 50,000 records", "parts that the table is worked in, 1 to 256";
-    "NACRE_RESCAN_OBJECTS_PER_DAY", "any number", "most objects that passes begun on one day (UTC) ask for; the rest is left to the next pass";
-    "NACRE_RESCAN_BYTES_PER_DAY", "any number", "most bytes of these objects; the last object of each segment may go beyond";
-    "AWS_REGION", "required", "region that triggers name; Lambda sets it";
+    "NACRE_TRIGGER_TOPIC_ARN", "required", "topic on which rescans are requested";
+    "NACRE_PASS_QUEUE_URL", "required", "queue of the work of passes";
+    "NACRE_RESCAN_SEGMENTS", "one for each 50,000 records", "segments that the table is read in, 1 to 256";
+    "NACRE_RESCAN_OBJECTS_PER_DAY", "any number", "most objects that the passes of one day (UTC) request; the rest is left to the next pass";
+    "NACRE_RESCAN_BYTES_PER_DAY", "any number", "most bytes of these objects; the last object of each segment may exceed it";
+    "AWS_REGION", "required", "region in rescan triggers; Lambda sets it";
 ];
 
 /// The rescanner's settings, read once at cold start.
@@ -29,11 +29,11 @@ pub struct Config {
     pub trigger_topic_arn: String,
     /// `NACRE_PASS_QUEUE_URL`, required: the queue of our own work.
     pub pass_queue_url: String,
-    /// `NACRE_RESCAN_SEGMENTS`, follows the table's size: parts that it is worked in.
+    /// `NACRE_RESCAN_SEGMENTS`, follows the table's size: segments that it is read in.
     pub segments: Option<u32>,
-    /// `NACRE_RESCAN_OBJECTS_PER_DAY` and `NACRE_RESCAN_BYTES_PER_DAY`, unlimited: what the passes of a day may spend.
+    /// `NACRE_RESCAN_OBJECTS_PER_DAY` and `NACRE_RESCAN_BYTES_PER_DAY`, unlimited: the budget of the passes of a day.
     pub daily_budget: Budget,
-    /// `AWS_REGION`, which Lambda sets: the region that triggers name.
+    /// `AWS_REGION`, which Lambda sets: the region in rescan triggers.
     pub region: String,
 }
 

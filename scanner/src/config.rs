@@ -12,21 +12,21 @@ use nacre_core::{
 };
 use nacre_engine_client::protocol::Limits;
 
-/// Every setting of the scanner, as its documentation tells it.
+/// Every setting of the scanner, as `docs/configuration.md` lists it.
 pub const SETTINGS: &[Setting] = settings_table![
     "AV_DEFINITION_S3_BUCKET", "required", "definitions bucket";
     "AV_DEFINITION_PATH", "`/tmp/clamav_defs`", "where definitions are kept between invocations";
-    "NACRE_SCRATCH_PATH", "`/tmp`", "where the engine's private directory is made";
+    "NACRE_SCRATCH_PATH", "`/tmp`", "where the engine's private directory is created";
     "NACRE_RECORDS_TABLE", "required", "table of scan records";
     "NACRE_ENGINE_PATH", "`nacre-engine` beside the program", "the engine";
     "NACRE_TRUST_ANCHORS", "ClamAV's keys", "keys that definitions must be signed by, as JSON";
     "NACRE_SCAN_TIMEOUT_SECONDS", "120", "longest scan of one object";
     "NACRE_SCAN_PARALLELISM", "as many as processors", "objects that are scanned at once, 1 to 64";
     "NACRE_SCAN_STALENESS_LIMIT_HOURS", "168", "age of definitions beyond which nothing is CLEAN any more: `UNSCANNABLE`, `stale_definitions`";
-    "NACRE_STALENESS_LIMIT_HOURS", "none", "former name of `NACRE_SCAN_STALENESS_LIMIT_HOURS`, taken with a warning";
-    "NACRE_FULL_SCANS", "`True`", "whether objects are scanned with all definitions here; `False` where memory is for rescans with what was added alone";
-    "NACRE_RESCAN_TOPIC_ARN", "none", "topic that scans with all definitions are asked for on, where they are not done here";
-    "AWS_REGION", "none", "region that such requests name; Lambda sets it";
+    "NACRE_STALENESS_LIMIT_HOURS", "none", "former name of `NACRE_SCAN_STALENESS_LIMIT_HOURS`, accepted with a warning";
+    "NACRE_FULL_SCANS", "`True`", "whether this function does full scans; `False` where its memory is only enough for delta scans";
+    "NACRE_RESCAN_TOPIC_ARN", "none", "topic on which full scans are requested where `NACRE_FULL_SCANS` is `False`";
+    "AWS_REGION", "none", "region in such requests; Lambda sets it";
     "AV_SCAN_MAX_FILE_SIZE_BYTES", "none", "larger objects are `SKIPPED`; the predecessor's default was 25000000";
     "AV_STATUS_METADATA", "`av-status`", "key of the status: tag, field and attribute";
     "AV_SIGNATURE_METADATA", "`av-signature`", "key of the signature";
@@ -34,18 +34,18 @@ pub const SETTINGS: &[Setting] = settings_table![
     "NACRE_REASON_METADATA", "`nacre-reason`", "key of the reason why there is no scan result";
     "AV_STATUS_CLEAN", "`CLEAN`", "status of a clean object";
     "AV_STATUS_INFECTED", "`INFECTED`", "status of an infected object; the template's deny policy knows the default";
-    "AV_STATUS_SKIPPED", "`SKIPPED`", "status of an object that was not looked at by choice";
-    "NACRE_STATUS_UNSCANNABLE", "`UNSCANNABLE`", "status of an object of which nobody knows";
+    "AV_STATUS_SKIPPED", "`SKIPPED`", "status of an object that was not scanned, by choice";
+    "NACRE_STATUS_UNSCANNABLE", "`UNSCANNABLE`", "status of an object that could not be scanned";
     "NACRE_RESULT_DIALECTS", "`predecessor`", "further products' words for the same verdict, separated by commas: `predecessor`, `guardduty`, `cdk-serverless-clamscan`";
     "AV_STATUS_SNS_ARN", "none", "topic of results";
     "AV_STATUS_SNS_PUBLISH_CLEAN", "`True`", "whether clean results are published there; the template sets it by `PublishClean`, which is `False` by default";
     "AV_STATUS_SNS_PUBLISH_INFECTED", "`True`", "whether infected results are published there";
     "NACRE_EVENT_BUS", "none", "EventBridge bus of results, by name or ARN, in the words of every dialect";
-    "AV_SCAN_START_SNS_ARN", "none", "topic that is told when a scan begins";
+    "AV_SCAN_START_SNS_ARN", "none", "topic of messages that a scan starts";
     "AV_SCAN_START_METADATA", "`av-scan-start`", "field of that message";
     "AV_DELETE_INFECTED_FILES", "`False`", "whether an infected version is deleted, after its result is published";
     "NACRE_QUARANTINE_BUCKET", "none", "bucket that infected versions are moved to; also where an infected object goes that cannot be tagged";
-    "EVENT_SOURCE", "any", "taken for compatibility: every envelope is told by its form";
+    "EVENT_SOURCE", "any", "accepted for compatibility: every envelope is recognised by its form";
     "ENV", "none", "field `Environment` of every line of metrics";
     "S3_ENDPOINT", "as `AWS_ENDPOINT_URL_S3`", "endpoint of the scanned buckets' S3";
     "SNS_ENDPOINT", "as `AWS_ENDPOINT_URL_SNS`", "endpoint of SNS";
@@ -58,7 +58,7 @@ pub struct Config {
     pub definitions_bucket: String,
     /// `AV_DEFINITION_PATH`: where definitions are kept between invocations.
     pub definitions_path: PathBuf,
-    /// `NACRE_SCRATCH_PATH`: where the engine's private directory is made.
+    /// `NACRE_SCRATCH_PATH`: where the engine's private directory is created.
     pub scratch_path: PathBuf,
     /// `NACRE_RECORDS_TABLE`: the table of scan records.
     pub records_table: String,
@@ -72,11 +72,11 @@ pub struct Config {
     pub parallelism: usize,
     /// `NACRE_SCAN_STALENESS_LIMIT_HOURS`: age of definitions beyond which nothing is clean any more.
     pub staleness_limit: TimeDelta,
-    /// `NACRE_FULL_SCANS`: whether objects are scanned with all definitions here.
+    /// `NACRE_FULL_SCANS`: whether this function does full scans.
     pub full_scans: bool,
-    /// `NACRE_RESCAN_TOPIC_ARN`: where such scans are asked for otherwise.
+    /// `NACRE_RESCAN_TOPIC_ARN`: the topic on which full scans are requested otherwise.
     pub rescan_topic: Option<String>,
-    /// `AWS_REGION`: the region that such requests name.
+    /// `AWS_REGION`: the region in such requests.
     pub region: String,
     /// `AV_SCAN_MAX_FILE_SIZE_BYTES`: larger objects are skipped. Unset: none is.
     pub skip_larger_than: Option<u64>,
@@ -86,15 +86,15 @@ pub struct Config {
     pub tags: TagNames,
     /// What is published, and where.
     pub results: ResultSettings,
-    /// What becomes of infected objects.
+    /// What is done with infected objects.
     pub infected: InfectedSettings,
-    /// `ENV`: told with every metric.
+    /// `ENV`: a dimension of every metric.
     pub environment: Option<String>,
     /// `S3_ENDPOINT`: unset, as AWS's own variables say.
     pub s3_endpoint: Option<String>,
     /// `SNS_ENDPOINT`: unset, as AWS's own variables say.
     pub sns_endpoint: Option<String>,
-    /// What is taken and should be changed, for the log.
+    /// Settings that are accepted and should be changed, for the log.
     pub warnings: Vec<String>,
 }
 
@@ -109,7 +109,7 @@ pub struct ResultSettings {
     pub publish_infected: bool,
     /// `NACRE_EVENT_BUS`: the EventBridge bus; unset puts nothing.
     pub event_bus: Option<String>,
-    /// `AV_SCAN_START_SNS_ARN`: the topic that is told when a scan begins; unset tells nobody.
+    /// `AV_SCAN_START_SNS_ARN`: the topic of messages that a scan starts; unset tells nobody.
     pub start_topic_arn: Option<String>,
     /// `AV_SCAN_START_METADATA`: the field that says so.
     pub start_field: String,
@@ -132,7 +132,7 @@ impl Config {
     pub fn from_vars(variable: impl Fn(&str) -> Option<String>) -> Result<Self, SettingError> {
         let settings = Settings::new(variable);
         settings.refuse()?;
-        // Taken, and of no effect: what it told the predecessor is seen in the message itself.
+        // Accepted without effect: the message itself shows what the predecessor needed it for.
         settings.optional("EVENT_SOURCE");
         let scan_timeout = Duration::from_secs(settings.positive("NACRE_SCAN_TIMEOUT_SECONDS")?.unwrap_or(120));
         let limits = Limits {
