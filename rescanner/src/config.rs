@@ -21,13 +21,13 @@ pub const SETTINGS: &[Setting] = settings_table![
 /// The rescanner's settings, read once at cold start.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
-    /// `AV_DEFINITION_S3_BUCKET`, required: the definitions bucket.
+    /// `AV_DEFINITION_S3_BUCKET`: the definitions bucket.
     pub definitions_bucket: String,
-    /// `NACRE_RECORDS_TABLE`, required: the table of scan records.
+    /// `NACRE_RECORDS_TABLE`: the table of scan records.
     pub records_table: String,
-    /// `NACRE_TRIGGER_TOPIC_ARN`, required: the `ScannerTrigger` topic.
+    /// `NACRE_TRIGGER_TOPIC_ARN`: the `ScannerTrigger` topic.
     pub trigger_topic_arn: String,
-    /// `NACRE_PASS_QUEUE_URL`, required: the queue of our own work.
+    /// `NACRE_PASS_QUEUE_URL`: the queue of our own work.
     pub pass_queue_url: String,
     /// `NACRE_RESCAN_SEGMENTS`, follows the table's size: segments that it is read in.
     pub segments: Option<u32>,
@@ -43,7 +43,7 @@ impl Config {
     /// # Errors
     /// [`SettingError`], which names the variable.
     pub fn from_vars(variable: impl Fn(&str) -> Option<String>) -> Result<Self, SettingError> {
-        let settings = Settings::new(variable);
+        let settings = Settings::new(SETTINGS, variable);
         let segments = settings.parsed("NACRE_RESCAN_SEGMENTS", |value| {
             value
                 .parse()

@@ -130,11 +130,11 @@ impl Config {
     /// # Errors
     /// [`SettingError`], which names the variable.
     pub fn from_vars(variable: impl Fn(&str) -> Option<String>) -> Result<Self, SettingError> {
-        let settings = Settings::new(variable);
+        let settings = Settings::new(SETTINGS, variable);
         settings.refuse()?;
         // Accepted without effect: the message itself shows what the predecessor needed it for.
         settings.optional("EVENT_SOURCE");
-        let scan_timeout = Duration::from_secs(settings.positive("NACRE_SCAN_TIMEOUT_SECONDS")?.unwrap_or(120));
+        let scan_timeout = Duration::from_secs(settings.number("NACRE_SCAN_TIMEOUT_SECONDS")?);
         let limits = Limits {
             max_scan_time_ms: u32::try_from(scan_timeout.as_millis()).unwrap_or(u32::MAX),
             ..Limits::default()
@@ -144,11 +144,11 @@ impl Config {
         })?;
         let processors = || thread::available_parallelism().map_or(1, NonZero::get).min(64);
         let hours = settings.renamed("NACRE_SCAN_STALENESS_LIMIT_HOURS", "NACRE_STALENESS_LIMIT_HOURS");
-        let hours = settings.positive(hours)?.unwrap_or(168);
+        let hours = settings.number(hours)?;
         Ok(Self {
             definitions_bucket: settings.required("AV_DEFINITION_S3_BUCKET", "the definitions bucket's name")?,
-            definitions_path: settings.or("AV_DEFINITION_PATH", "/tmp/clamav_defs").into(),
-            scratch_path: settings.or("NACRE_SCRATCH_PATH", "/tmp").into(),
+            definitions_path: settings.text("AV_DEFINITION_PATH")?.into(),
+            scratch_path: settings.text("NACRE_SCRATCH_PATH")?.into(),
             records_table: settings.required("NACRE_RECORDS_TABLE", "the scan records table's name")?,
             engine_path: settings.optional("NACRE_ENGINE_PATH").map(PathBuf::from),
             trust_anchors: settings
@@ -157,22 +157,22 @@ impl Config {
             scan_timeout,
             parallelism: parallelism.unwrap_or_else(processors),
             staleness_limit: TimeDelta::try_hours(i64::try_from(hours).unwrap_or(i64::MAX)).unwrap_or(TimeDelta::MAX),
-            full_scans: settings.switch("NACRE_FULL_SCANS", true)?,
+            full_scans: settings.switch("NACRE_FULL_SCANS")?,
             rescan_topic: settings.optional("NACRE_RESCAN_TOPIC_ARN"),
-            region: settings.or("AWS_REGION", ""),
+            region: settings.optional("AWS_REGION").unwrap_or_default(),
             skip_larger_than: settings.positive("AV_SCAN_MAX_FILE_SIZE_BYTES")?,
             limits,
             tags: tag_names(&settings)?,
             results: ResultSettings {
                 topic_arn: settings.optional("AV_STATUS_SNS_ARN"),
-                publish_clean: settings.switch("AV_STATUS_SNS_PUBLISH_CLEAN", true)?,
-                publish_infected: settings.switch("AV_STATUS_SNS_PUBLISH_INFECTED", true)?,
+                publish_clean: settings.switch("AV_STATUS_SNS_PUBLISH_CLEAN")?,
+                publish_infected: settings.switch("AV_STATUS_SNS_PUBLISH_INFECTED")?,
                 event_bus: settings.optional("NACRE_EVENT_BUS"),
                 start_topic_arn: settings.optional("AV_SCAN_START_SNS_ARN"),
-                start_field: settings.or("AV_SCAN_START_METADATA", "av-scan-start"),
+                start_field: settings.text("AV_SCAN_START_METADATA")?,
             },
             infected: InfectedSettings {
-                delete: settings.switch("AV_DELETE_INFECTED_FILES", false)?,
+                delete: settings.switch("AV_DELETE_INFECTED_FILES")?,
                 quarantine_bucket: settings.optional("NACRE_QUARANTINE_BUCKET"),
             },
             environment: settings.optional("ENV"),
@@ -184,17 +184,16 @@ impl Config {
 }
 
 fn tag_names<F: Fn(&str) -> Option<String>>(settings: &Settings<F>) -> Result<TagNames, SettingError> {
-    let names = TagNames::default();
     Ok(TagNames {
-        status: settings.or("AV_STATUS_METADATA", &names.status),
-        signature: settings.or("AV_SIGNATURE_METADATA", &names.signature),
-        timestamp: settings.or("AV_TIMESTAMP_METADATA", &names.timestamp),
-        reason: settings.or("NACRE_REASON_METADATA", &names.reason),
-        clean: settings.or("AV_STATUS_CLEAN", &names.clean),
-        infected: settings.or("AV_STATUS_INFECTED", &names.infected),
-        skipped: settings.or("AV_STATUS_SKIPPED", &names.skipped),
-        unscannable: settings.or("NACRE_STATUS_UNSCANNABLE", &names.unscannable),
-        dialects: settings.parsed("NACRE_RESULT_DIALECTS", Dialect::list)?.unwrap_or(names.dialects),
+        status: settings.text("AV_STATUS_METADATA")?,
+        signature: settings.text("AV_SIGNATURE_METADATA")?,
+        timestamp: settings.text("AV_TIMESTAMP_METADATA")?,
+        reason: settings.text("NACRE_REASON_METADATA")?,
+        clean: settings.text("AV_STATUS_CLEAN")?,
+        infected: settings.text("AV_STATUS_INFECTED")?,
+        skipped: settings.text("AV_STATUS_SKIPPED")?,
+        unscannable: settings.text("NACRE_STATUS_UNSCANNABLE")?,
+        dialects: settings.parsed("NACRE_RESULT_DIALECTS", Dialect::list)?.unwrap_or_default(),
     })
 }
 

@@ -11,9 +11,6 @@ use nacre_core::{
 
 use crate::mirror::Mirror;
 
-/// `ClamAV`'s own mirrors.
-const CLAMAV_MIRROR: &str = "https://database.clamav.net";
-
 /// `ClamAV`'s own DNS record.
 const CLAMAV_RECORD: &str = "current.cvd.clamav.net";
 
@@ -21,76 +18,75 @@ const CLAMAV_RECORD: &str = "current.cvd.clamav.net";
 pub const SETTINGS: &[Setting] = settings_table![
     "AV_DEFINITION_S3_BUCKET", "required", "definitions bucket";
     "AV_DEFINITION_S3_PREFIX", "`clamav_defs`", "flat prefix, as freshclam and the predecessor's scanner read it";
-    "NACRE_DEFINITIONS_MIRROR", "`https://database.clamav.net`", "mirrors in the order in which they are asked, separated by commas; `s3://` of the definitions bucket is one";
-    "NACRE_PRIVATE_MIRROR", "`False`", "the mirrors may have CLDs, and are never waited for";
+    "NACRE_DEFINITIONS_MIRROR", "`https://database.clamav.net`", "mirrors in the order of requests, separated by commas; `s3://` of the definitions bucket is one";
+    "NACRE_PRIVATE_MIRROR", "`False`", "the mirrors may have CLDs, and have no cool-down";
     "NACRE_DNS_DATABASE_INFO", "`current.cvd.clamav.net` for ClamAV's mirrors, else `no`", "TXT record of the newest versions";
-    "NACRE_USER_AGENT", "`nacre/<version> (<installation>)`", "who mirrors are told that we are";
+    "NACRE_USER_AGENT", "`nacre/<version> (<installation>)`", "`User-Agent` of requests to mirrors";
     "NACRE_DATABASES", "`main,daily,bytecode`", "which databases, separated by commas";
     "NACRE_MAX_DATABASE_BYTES", "536870912", "most bytes of one database";
     "NACRE_CUSTOM_DATABASES", "none", "URLs of loose signature files, separated by commas";
     "NACRE_MAX_CUSTOM_BYTES", "67108864", "most bytes of one loose signature file";
     "NACRE_CUSTOM_PREFIX", "`nacre/custom/`", "loose signature files in the definitions bucket";
-    "NACRE_CANARY_PREFIX", "`nacre/canary/`", "clean files in the definitions bucket that every set must leave alone";
-    "NACRE_DETACHED_SIGNATURES", "`check`", "`ignore` passes over `.sign` files; the legacy signatures are always checked";
+    "NACRE_CANARY_PREFIX", "`nacre/canary/`", "clean files in the definitions bucket that no set may match";
+    "NACRE_DETACHED_SIGNATURES", "`check`", "`ignore` skips `.sign` files; the legacy signatures are always checked";
     "NACRE_SERVE_CVDS", "`False`", "whether the flat prefix has whole CVDs beside CDIFFs";
     "NACRE_KEEP_GENERATIONS", "30", "generations to roll back to";
     "NACRE_KEEP_CDIFFS", "30", "CDIFFs of each database in the flat prefix";
     "NACRE_UPDATE_STALENESS_LIMIT_HOURS", "72", "age of definitions beyond which a cool-down is a failure";
-    "NACRE_STALENESS_LIMIT_HOURS", "none", "former name of `NACRE_UPDATE_STALENESS_LIMIT_HOURS`, taken with a warning";
+    "NACRE_STALENESS_LIMIT_HOURS", "none", "former name of `NACRE_UPDATE_STALENESS_LIMIT_HOURS`, accepted with a warning";
     "NACRE_TRUST_ANCHORS", "ClamAV's keys", "keys that databases must be signed by, as JSON";
-    "NACRE_DEFINITIONS_TOPIC_ARN", "required", "topic that generations are announced on";
+    "NACRE_DEFINITIONS_TOPIC_ARN", "required", "topic of announcements of generations";
     "NACRE_ENGINE_PATH", "`nacre-engine` beside the program", "the engine";
-    "NACRE_SCRATCH_PATH", "`/tmp`", "where sets are proven";
+    "NACRE_SCRATCH_PATH", "`/tmp`", "where sets are tested";
 ];
 
 /// The updater's settings, read once at cold start.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// `AV_DEFINITION_S3_BUCKET`, required: the definitions bucket.
+    /// `AV_DEFINITION_S3_BUCKET`: the definitions bucket.
     pub definitions_bucket: String,
-    /// `AV_DEFINITION_S3_PREFIX`, default `clamav_defs`: the flat, freshclam-compatible prefix.
+    /// `AV_DEFINITION_S3_PREFIX`: the flat, freshclam-compatible prefix.
     pub flat_prefix: String,
-    /// `NACRE_DEFINITIONS_MIRROR`, default `https://database.clamav.net`: where databases come from, in the order in which
-    /// they are asked; `s3://<definitions bucket>/<prefix>` is a prefix that a stock cvdupdate or freshclam fills.
+    /// `NACRE_DEFINITIONS_MIRROR`: mirrors in the order of requests; `s3://<definitions bucket>/<prefix>` is a prefix that a stock
+    /// cvdupdate or freshclam fills.
     pub mirrors: Vec<Mirror>,
-    /// `NACRE_PRIVATE_MIRROR`, default `False`: whether the mirrors may have CLDs.
+    /// `NACRE_PRIVATE_MIRROR`: whether the mirrors may have CLDs.
     pub private_mirror: bool,
-    /// `NACRE_DNS_DATABASE_INFO`, default ClamAV's for ClamAV's own mirrors and `no` for others: the TXT record that tells
-    /// the newest versions.
+    /// `NACRE_DNS_DATABASE_INFO`: the TXT record of the newest versions.
     pub dns_record: Option<String>,
-    /// `NACRE_USER_AGENT`, default `nacre/<version> (<installation>)`.
+    /// `NACRE_USER_AGENT`: unset, it names this program and its installation.
     pub user_agent: Option<String>,
-    /// `NACRE_DATABASES`, default `main,daily,bytecode`: which databases, sorted, each once.
+    /// `NACRE_DATABASES`: which databases, sorted, each once.
     pub databases: Vec<DatabaseName>,
     /// `NACRE_CUSTOM_DATABASES`: URLs of loose signature files.
     pub custom_urls: Vec<String>,
-    /// `NACRE_CUSTOM_PREFIX`, default `nacre/custom/`: prefix of the definitions bucket with loose signature files.
+    /// `NACRE_CUSTOM_PREFIX`: prefix of the definitions bucket with loose signature files.
     pub custom_prefix: String,
-    /// `NACRE_CANARY_PREFIX`, default `nacre/canary/`: prefix of the definitions bucket with clean files of the operator's.
+    /// `NACRE_CANARY_PREFIX`: prefix of the definitions bucket with clean files of the operator's.
     pub canary_prefix: String,
-    /// `NACRE_MAX_DATABASE_BYTES`, default 512 MiB: most bytes of one database.
+    /// `NACRE_MAX_DATABASE_BYTES`: most bytes of one database.
     pub max_database_bytes: usize,
-    /// `NACRE_MAX_CUSTOM_BYTES`, default 64 MiB: most bytes of one loose signature file.
+    /// `NACRE_MAX_CUSTOM_BYTES`: most bytes of one loose signature file.
     pub max_custom_bytes: usize,
-    /// `NACRE_DETACHED_SIGNATURES`, `check` (default) or `ignore`: whether `.sign` files are checked where there are any.
+    /// `NACRE_DETACHED_SIGNATURES`: whether `.sign` files are checked where there are any.
     pub check_detached: bool,
-    /// `NACRE_SERVE_CVDS`, default `False`: whether whole CVDs are mirrored beside CDIFFs.
+    /// `NACRE_SERVE_CVDS`: whether whole CVDs are mirrored beside CDIFFs.
     pub serve_cvds: bool,
-    /// `NACRE_KEEP_GENERATIONS`, default 30.
+    /// `NACRE_KEEP_GENERATIONS`: generations that retention keeps.
     pub keep_generations: usize,
-    /// `NACRE_KEEP_CDIFFS`, default 30: of each database, in the flat prefix.
+    /// `NACRE_KEEP_CDIFFS`: CDIFFs of each database in the flat prefix.
     pub keep_cdiffs: u32,
-    /// `NACRE_UPDATE_STALENESS_LIMIT_HOURS`, default 72: how old definitions may become while mirrors want to be left alone.
+    /// `NACRE_UPDATE_STALENESS_LIMIT_HOURS`: how old definitions may become while all mirrors are in a cool-down.
     pub staleness_limit: TimeDelta,
-    /// `NACRE_TRUST_ANCHORS`, default ClamAV's: the keys that databases must be signed by.
+    /// `NACRE_TRUST_ANCHORS`: the keys that databases must be signed by.
     pub trust_anchors: TrustAnchors,
-    /// `NACRE_DEFINITIONS_TOPIC_ARN`, required: where a new generation is announced.
+    /// `NACRE_DEFINITIONS_TOPIC_ARN`: where a new generation is announced.
     pub topic_arn: String,
-    /// `NACRE_ENGINE_PATH`, default `nacre-engine` beside this program.
+    /// `NACRE_ENGINE_PATH`: the engine; unset, it is beside this program.
     pub engine_path: Option<PathBuf>,
-    /// `NACRE_SCRATCH_PATH`, default `/tmp`: where definitions are proven.
+    /// `NACRE_SCRATCH_PATH`: where definitions are tested.
     pub scratch_path: PathBuf,
-    /// What is taken and should be changed, for the log.
+    /// Settings that are accepted and should be changed, for the log.
     pub warnings: Vec<String>,
 }
 
@@ -100,48 +96,44 @@ impl Config {
     /// # Errors
     /// [`SettingError`], which names the variable.
     pub fn from_vars(variable: impl Fn(&str) -> Option<String>) -> Result<Self, SettingError> {
-        let settings = Settings::new(variable);
+        let settings = Settings::new(SETTINGS, variable);
         settings.refuse()?;
         let definitions_bucket = settings.required("AV_DEFINITION_S3_BUCKET", "the definitions bucket's name")?;
         let mirrors = settings.parsed("NACRE_DEFINITIONS_MIRROR", |list| mirrors(list, &definitions_bucket))?;
-        let mirrors = mirrors.unwrap_or_else(|| vec![Mirror::Http(CLAMAV_MIRROR.to_owned())]);
-        let private_mirror = settings.switch("NACRE_PRIVATE_MIRROR", false)?;
+        let mirrors = mirrors.unwrap_or_default();
+        let private_mirror = settings.switch("NACRE_PRIVATE_MIRROR")?;
         let dns_record = match settings.optional("NACRE_DNS_DATABASE_INFO") {
             Some(no) if no.eq_ignore_ascii_case("no") => None,
             Some(record) => Some(record),
-            // A private mirror is asked itself what it has, CLDs too; freshclam asks no record for one either.
+            // The versions of a private mirror, which may be CLDs, are read from the mirror itself, as freshclam does.
             None => (mirrors.iter().all(Mirror::is_clamav) && !private_mirror).then(|| CLAMAV_RECORD.to_owned()),
         };
         let databases = settings.parsed("NACRE_DATABASES", database_names)?;
-        let bytes = |name, default| -> Result<usize, SettingError> {
-            Ok(settings.positive(name)?.and_then(|bytes| usize::try_from(bytes).ok()).unwrap_or(default))
-        };
+        let size =
+            |name| -> Result<usize, SettingError> { Ok(usize::try_from(settings.number(name)?).unwrap_or(usize::MAX)) };
         let check_detached = settings.parsed("NACRE_DETACHED_SIGNATURES", |value| match value {
             "check" => Ok(true),
             "ignore" => Ok(false),
             _ => Err("check or ignore"),
         })?;
         let hours = settings.renamed("NACRE_UPDATE_STALENESS_LIMIT_HOURS", "NACRE_STALENESS_LIMIT_HOURS");
-        let hours = settings.positive(hours)?.unwrap_or(72);
-        let keep_cdiffs = settings.positive("NACRE_KEEP_CDIFFS")?.unwrap_or(30);
+        let hours = settings.number(hours)?;
+        let keep_cdiffs = settings.number("NACRE_KEEP_CDIFFS")?;
         Ok(Self {
-            flat_prefix: settings.or("AV_DEFINITION_S3_PREFIX", "clamav_defs").trim_matches('/').to_owned(),
+            flat_prefix: settings.text("AV_DEFINITION_S3_PREFIX")?.trim_matches('/').to_owned(),
             mirrors,
             private_mirror,
             dns_record,
             user_agent: settings.optional("NACRE_USER_AGENT"),
-            databases: match databases {
-                Some(databases) => databases,
-                None => database_names("main,daily,bytecode").unwrap_or_default(),
-            },
+            databases: databases.unwrap_or_default(),
             custom_urls: settings.parsed("NACRE_CUSTOM_DATABASES", urls)?.unwrap_or_default(),
-            custom_prefix: folder(&settings.or("NACRE_CUSTOM_PREFIX", "nacre/custom/")),
-            canary_prefix: folder(&settings.or("NACRE_CANARY_PREFIX", "nacre/canary/")),
-            max_database_bytes: bytes("NACRE_MAX_DATABASE_BYTES", 512 << 20)?,
-            max_custom_bytes: bytes("NACRE_MAX_CUSTOM_BYTES", 64 << 20)?,
+            custom_prefix: folder(&settings.text("NACRE_CUSTOM_PREFIX")?),
+            canary_prefix: folder(&settings.text("NACRE_CANARY_PREFIX")?),
+            max_database_bytes: size("NACRE_MAX_DATABASE_BYTES")?,
+            max_custom_bytes: size("NACRE_MAX_CUSTOM_BYTES")?,
             check_detached: check_detached.unwrap_or(true),
-            serve_cvds: settings.switch("NACRE_SERVE_CVDS", false)?,
-            keep_generations: bytes("NACRE_KEEP_GENERATIONS", 30)?,
+            serve_cvds: settings.switch("NACRE_SERVE_CVDS")?,
+            keep_generations: size("NACRE_KEEP_GENERATIONS")?,
             keep_cdiffs: u32::try_from(keep_cdiffs).unwrap_or(u32::MAX),
             staleness_limit: TimeDelta::try_hours(i64::try_from(hours).unwrap_or(i64::MAX)).unwrap_or(TimeDelta::MAX),
             trust_anchors: settings
@@ -150,7 +142,7 @@ impl Config {
             topic_arn: settings
                 .required("NACRE_DEFINITIONS_TOPIC_ARN", "the ARN of the topic that announces generations")?,
             engine_path: settings.optional("NACRE_ENGINE_PATH").map(PathBuf::from),
-            scratch_path: settings.or("NACRE_SCRATCH_PATH", "/tmp").into(),
+            scratch_path: settings.text("NACRE_SCRATCH_PATH")?.into(),
             warnings: settings.warnings(),
             definitions_bucket,
         })

@@ -33,12 +33,12 @@ pub enum SettingError {
     },
 }
 
-/// A setting, as `docs/configuration.md` describes it.
+/// A setting, declared once: programs read its default from here, and `docs/configuration.md` is made of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Setting {
     /// The environment variable.
     pub variable: &'static str,
-    /// Its value when unset, or `required`.
+    /// Its value when unset, in backticks or digits; anything else describes it, such as `required`.
     pub default: &'static str,
     /// What it does.
     pub meaning: &'static str,
@@ -111,14 +111,22 @@ pub const REFUSED: [RefusedSetting; 8] = [
 
 /// The settings of one program.
 pub struct Settings<F> {
+    table: &'static [Setting],
     variable: F,
     warnings: RefCell<Vec<String>>,
 }
 
 impl<F: Fn(&str) -> Option<String>> Settings<F> {
-    /// Reads variables through `variable`. An empty value is the same as none: CloudFormation cannot leave one out.
-    pub fn new(variable: F) -> Self {
-        Self { variable, warnings: RefCell::default() }
+    /// Reads the variables of a table through `variable`. An empty value is the same as none: CloudFormation cannot leave one out.
+    pub fn new(table: &'static [Setting], variable: F) -> Self {
+        Self { table, variable, warnings: RefCell::default() }
+    }
+
+    /// The default of a variable, where the table has one.
+    fn default_of(&self, variable: &str) -> Option<&'static str> {
+        let default = self.table.iter().find(|setting| setting.variable == variable)?.default;
+        let quoted = default.strip_prefix('`').and_then(|rest| rest.strip_suffix('`'));
+        quoted.or_else(|| default.bytes().all(|byte| byte.is_ascii_digit()).then_some(default))
     }
 
     /// Refuses the predecessor's settings that are not taken.
@@ -127,7 +135,7 @@ impl<F: Fn(&str) -> Option<String>> Settings<F> {
     /// [`SettingError::Refused`].
     pub fn refuse(&self) -> Result<(), SettingError> {
         for RefusedSetting { variable, reason, may_be_false } in REFUSED {
-            let harmless = may_be_false && matches!(self.switch(variable, false), Ok(false));
+            let harmless = may_be_false && matches!(self.parsed(variable, switch), Ok(Some(false)));
             if self.optional(variable).is_some() && !harmless {
                 return Err(SettingError::Refused { variable, reason });
             }
@@ -156,9 +164,13 @@ impl<F: Fn(&str) -> Option<String>> Settings<F> {
         self.warnings.borrow().clone()
     }
 
-    /// The value of a variable, or what it is when missing.
-    pub fn or(&self, variable: &'static str, default: &str) -> String {
-        self.optional(variable).unwrap_or_else(|| default.to_owned())
+    /// The value of a variable, or its default.
+    ///
+    /// # Errors
+    /// [`SettingError::Missing`] when the table has no default for it.
+    pub fn text(&self, variable: &'static str) -> Result<String, SettingError> {
+        let value = self.optional(variable).or_else(|| self.default_of(variable).map(str::to_owned));
+        value.ok_or(SettingError::Missing { variable, expected: "a value" })
     }
 
     /// The value of a variable that must be there.
@@ -169,30 +181,31 @@ impl<F: Fn(&str) -> Option<String>> Settings<F> {
         self.optional(variable).ok_or(SettingError::Missing { variable, expected })
     }
 
-    /// A whole number of at least 1.
+    /// A whole number of at least 1; `None` when it is neither set nor has a default.
     ///
     /// # Errors
     /// [`SettingError::Invalid`].
     pub fn positive(&self, variable: &'static str) -> Result<Option<u64>, SettingError> {
-        self.parsed(variable, |value| {
-            value.parse().ok().filter(|number| *number > 0).ok_or("a whole number of at least 1")
-        })
+        self.parsed(variable, positive)
     }
 
-    /// A switch, in the words that the predecessor took (Python's `strtobool`).
+    /// A whole number of at least 1 that has a default.
     ///
     /// # Errors
-    /// [`SettingError::Invalid`].
-    pub fn switch(&self, variable: &'static str, default: bool) -> Result<bool, SettingError> {
-        let parsed = self.parsed(variable, |value| match value.to_ascii_lowercase().as_str() {
-            "y" | "yes" | "t" | "true" | "on" | "1" => Ok(true),
-            "n" | "no" | "f" | "false" | "off" | "0" => Ok(false),
-            _ => Err("True or False"),
-        })?;
-        Ok(parsed.unwrap_or(default))
+    /// [`SettingError`].
+    pub fn number(&self, variable: &'static str) -> Result<u64, SettingError> {
+        self.positive(variable)?.ok_or(SettingError::Missing { variable, expected: "a whole number of at least 1" })
     }
 
-    /// A value with a form of its own; `parse` says what it expected when the value has another.
+    /// A switch that has a default, in the words that the predecessor accepts (Python's `strtobool`).
+    ///
+    /// # Errors
+    /// [`SettingError`].
+    pub fn switch(&self, variable: &'static str) -> Result<bool, SettingError> {
+        self.parsed(variable, switch)?.ok_or(SettingError::Missing { variable, expected: "True or False" })
+    }
+
+    /// A value with a form of its own, or its default; `parse` returns the valid values when it has another.
     ///
     /// # Errors
     /// [`SettingError::Invalid`].
@@ -201,11 +214,24 @@ impl<F: Fn(&str) -> Option<String>> Settings<F> {
         variable: &'static str,
         parse: impl FnOnce(&str) -> Result<T, E>,
     ) -> Result<Option<T>, SettingError> {
-        let Some(value) = self.optional(variable) else { return Ok(None) };
+        let value = self.optional(variable).or_else(|| self.default_of(variable).map(str::to_owned));
+        let Some(value) = value else { return Ok(None) };
         match parse(&value) {
             Ok(parsed) => Ok(Some(parsed)),
             Err(expected) => Err(SettingError::Invalid { variable, value, expected: expected.to_string() }),
         }
+    }
+}
+
+fn positive(value: &str) -> Result<u64, &'static str> {
+    value.parse().ok().filter(|number| *number > 0).ok_or("a whole number of at least 1")
+}
+
+fn switch(value: &str) -> Result<bool, &'static str> {
+    match value.to_ascii_lowercase().as_str() {
+        "y" | "yes" | "t" | "true" | "on" | "1" => Ok(true),
+        "n" | "no" | "f" | "false" | "off" | "0" => Ok(false),
+        _ => Err("True or False"),
     }
 }
 
@@ -216,7 +242,7 @@ mod tests {
     #[test]
     fn what_the_predecessor_took_and_we_do_not_is_refused_with_a_reason() {
         let refused = |name: &str, value: &str| {
-            let error = Settings::new(|variable| (variable == name).then(|| value.to_owned())).refuse().err();
+            let error = Settings::new(&[], |variable| (variable == name).then(|| value.to_owned())).refuse().err();
             error.map(|error| error.to_string()).unwrap_or_default()
         };
         for RefusedSetting { variable, reason, .. } in REFUSED {
@@ -228,8 +254,15 @@ mod tests {
         assert_ne!(refused("AV_UPDATE_METADATA", "False"), "");
     }
 
+    const TABLE: &[Setting] = settings_table![
+        "SET", "none", "a setting without a default";
+        "TEXT", "`default`", "a setting with a default";
+        "NUMBER", "72", "a number with a default";
+        "ON", "`True`", "a switch with a default";
+    ];
+
     fn settings(value: &'static str) -> Settings<impl Fn(&str) -> Option<String>> {
-        Settings::new(move |name| (name == "SET").then(|| value.to_owned()))
+        Settings::new(TABLE, move |name| (name == "SET").then(|| value.to_owned()))
     }
 
     #[test]
@@ -241,7 +274,9 @@ mod tests {
     #[test]
     fn an_empty_setting_is_a_missing_one() {
         assert!(settings("").required("SET", "something").is_err());
-        assert_eq!(settings("").or("SET", "default"), "default");
+        assert_eq!(settings("").text("TEXT").unwrap(), "default");
+        assert_eq!(settings("x").text("SET").unwrap(), "x");
+        assert!(settings("").text("SET").is_err());
     }
 
     #[test]
@@ -254,7 +289,7 @@ mod tests {
             (&[("OLD", "1"), ("NEW", "")], "OLD", Some(1), 1),
         ] {
             let find = |name: &str| set.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned());
-            let settings = Settings::new(find);
+            let settings = Settings::new(&[], find);
             let found = settings.renamed("NEW", "OLD");
             assert_eq!((found, settings.positive(found).unwrap()), (name, value), "{set:?}");
             assert_eq!(settings.warnings(), vec!["OLD is the former name of NEW: rename it"; warnings], "{set:?}");
@@ -266,10 +301,10 @@ mod tests {
         for (value, expected) in
             [("True", true), ("ON", true), ("1", true), ("no", false), ("False", false), ("0", false)]
         {
-            assert_eq!(settings(value).switch("SET", !expected).unwrap(), expected, "{value}");
+            assert_eq!(settings(value).switch("SET").unwrap(), expected, "{value}");
         }
-        assert!(settings("x").switch("UNSET", true).unwrap());
-        let error = settings("maybe").switch("SET", true).unwrap_err();
+        assert!(settings("x").switch("ON").unwrap());
+        let error = settings("maybe").switch("SET").unwrap_err();
         assert_eq!(error.to_string(), "SET is set to \"maybe\": set it to True or False");
     }
 
@@ -277,6 +312,7 @@ mod tests {
     fn numbers_are_positive() {
         assert_eq!(settings("25000000").positive("SET").unwrap(), Some(25_000_000));
         assert_eq!(settings("x").positive("UNSET").unwrap(), None);
+        assert_eq!(settings("x").number("NUMBER").unwrap(), 72);
         for wrong in ["0", "-1", "many"] {
             let error = settings(Box::leak(wrong.into())).positive("SET").unwrap_err();
             assert_eq!(error.to_string(), format!("SET is set to \"{wrong}\": set it to a whole number of at least 1"));
