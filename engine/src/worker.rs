@@ -3,9 +3,9 @@
 //! The zygote trusts nothing that a worker does: it reads no more than one bounded line, and kills and reaps in every case.
 
 use std::{
-    fs::File,
+    fs::{self, File},
     io::{self, BufReader, PipeReader, PipeWriter, Read},
-    os::fd::{AsFd, BorrowedFd},
+    os::fd::{AsFd, AsRawFd, BorrowedFd},
     panic::{AssertUnwindSafe, catch_unwind},
     path::{Path, PathBuf},
     time::Duration,
@@ -144,7 +144,8 @@ fn run_worker(
 ) -> i32 {
     // Unwinding further would run the zygote's own code a second time.
     let outcome = catch_unwind(AssertUnwindSafe(|| {
-        sandbox::detach_from(zygote).map_err(|error| internal("cannot confine the worker", &error))?;
+        let kept = [sandbox.descriptors(), vec![job.as_raw_fd(), responses.as_raw_fd()]].concat();
+        sandbox::detach_from(zygote, &kept).map_err(|error| internal("cannot confine the worker", &error))?;
         let request: Request = match read_message(&mut BufReader::new(job)) {
             Ok(request) => request,
             // Ended while idle.
@@ -154,7 +155,10 @@ fn run_worker(
         let Command::Scan { engine, file, limits, deadline_ms } = request.command else {
             return Err(internal("no job", &"not a scan"));
         };
-        let file = object::open(Path::new(&file)).map_err(|error| internal("cannot open the file", &error))?;
+        let name = file;
+        let file = object::open(Path::new(&name)).map_err(|error| internal("cannot open the file", &error))?;
+        // Attack: a worker rewrites the object of another one, where no Landlock keeps it from it. An object without a name has no path.
+        fs::remove_file(&name).map_err(|error| internal("cannot remove the file's name", &error))?;
         let bytes = file.metadata().map_err(|error| internal("cannot read the file's size", &error))?.len();
         let confined = sandbox.confine_worker(scratch, bytes, &limits, Duration::from_millis(deadline_ms));
         confined.map_err(|error| internal("cannot confine the worker", &error))?;

@@ -44,6 +44,8 @@ pub(crate) struct Zygote {
     responses: Stdout,
     /// The request that waits until no scan runs.
     held: Option<Request>,
+    /// Id of the last request.
+    last_id: u64,
 }
 
 impl Zygote {
@@ -58,6 +60,7 @@ impl Zygote {
             requests: Lines::new(requests),
             responses: io::stdout(),
             held: None,
+            last_id: 0,
         }
     }
 
@@ -103,8 +106,15 @@ impl Zygote {
             return Ok(Some(held));
         }
         let request: Request = loop {
-            match self.requests.next() {
-                Ok(Some(request)) => break request,
+            match self.requests.next::<Request>() {
+                // Attack: a forged request with an id that the client is about to use. The client counts upwards.
+                Ok(Some(request)) if request.id <= self.last_id => {
+                    self.respond(0, Outcome::Failed(refused("the id of a request must be greater than the last one's")))?;
+                }
+                Ok(Some(request)) => {
+                    self.last_id = request.id;
+                    break request;
+                }
                 Ok(None) => return Ok(None),
                 Err(LineError::Malformed(error)) => self.respond(0, Outcome::Failed(refused(&error.to_string())))?,
                 Err(error) => return Err(error),

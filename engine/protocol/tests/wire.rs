@@ -43,12 +43,12 @@ fn responses_keep_their_names() {
             clamav_version: "1.4.6".into(),
             functionality_level: 216,
             unrar: true,
-            sandbox: Sandbox { seccomp: true, landlock },
+            sandbox: Sandbox { no_new_privileges: true, not_dumpable: true, seccomp: true, landlock },
         };
         assert_response(
             Outcome::Hello(hello),
             json!({"id": 7, "outcome": "hello", "protocol": 2, "clamav_version": "1.4.6", "functionality_level": 216,
-                "unrar": true, "sandbox": {"seccomp": true, "landlock": name}}),
+                "unrar": true, "sandbox": {"no_new_privileges": true, "not_dumpable": true, "seccomp": true, "landlock": name}}),
         );
     }
     let loaded = Loaded { engine: 1, signatures: 2, eicar: vec!["E".into()], load_ms: 3, compile_ms: 4, canary_ms: 5 };

@@ -6,7 +6,10 @@
 use std::{
     collections::BTreeSet,
     fs, io,
-    os::unix::fs::OpenOptionsExt,
+    os::{
+        fd::{AsRawFd, RawFd},
+        unix::fs::OpenOptionsExt,
+    },
     path::{Path, PathBuf},
 };
 
@@ -49,6 +52,11 @@ impl Paths {
         Ok(Self { readable, nothing: open(Path::new(NOTHING))? })
     }
 
+    /// The descriptors of all that workers may reach.
+    pub(crate) fn descriptors(&self) -> Vec<RawFd> {
+        self.readable.iter().chain([&self.nothing]).map(AsRawFd::as_raw_fd).collect()
+    }
+
     /// Leaves this process to read everything, to write the current directory, and to run nothing.
     ///
     /// # Errors
@@ -58,7 +66,8 @@ impl Paths {
             .add_rule(PathBeneath::new(PathFd::new("/")?, reading()))?
             .add_rule(PathBeneath::new(&self.nothing, AccessFs::ReadFile | AccessFs::WriteFile))?
             .add_rule(PathBeneath::new(PathFd::new(".")?, writing()))?;
-        Ok(match rules.restrict_self()?.ruleset {
+        // The caller has set it, where the system allows that; without it only root may restrict itself.
+        Ok(match rules.no_new_privs(false).restrict_self()?.ruleset {
             RulesetStatus::FullyEnforced => Landlock::Full,
             RulesetStatus::PartiallyEnforced => Landlock::Partial,
             RulesetStatus::NotEnforced => Landlock::Absent,
@@ -75,7 +84,7 @@ impl Paths {
             let access = if readable.metadata()?.is_dir() { reading() } else { AccessFs::ReadFile.into() };
             rules = rules.add_rule(PathBeneath::new(readable, access))?;
         }
-        rules.restrict_self()?;
+        rules.no_new_privs(false).restrict_self()?;
         Ok(())
     }
 }

@@ -6,7 +6,7 @@ use nacre_engine_protocol::Limits;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 /// Most descriptors that a process may hold; libclamav keeps a few per level of nesting.
-const MAX_DESCRIPTORS: u64 = 256;
+pub(super) const MAX_DESCRIPTORS: u64 = 256;
 /// Bytes of a page, at least: `/proc/self/statm` counts in pages.
 const PAGE_BYTES: u64 = 4096;
 /// A temporary file may outgrow the limit for a layer by this: what libclamav writes is measured only afterwards.

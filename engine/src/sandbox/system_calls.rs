@@ -136,9 +136,6 @@ const KEPT: &[c_long] = &[
     libc::SYS_unlinkat,
     libc::SYS_mkdirat,
     libc::SYS_renameat2,
-    libc::SYS_fchmod,
-    libc::SYS_fchmodat,
-    libc::SYS_utimensat,
     libc::SYS_umask,
     // Memory.
     libc::SYS_brk,
@@ -211,12 +208,21 @@ const KEPT_HERE: &[c_long] = &[
     libc::SYS_rmdir,
     libc::SYS_rename,
     libc::SYS_renameat,
-    libc::SYS_chmod,
     libc::SYS_time,
     libc::SYS_getrlimit,
 ];
 #[cfg(not(target_arch = "x86_64"))]
 const KEPT_HERE: &[c_long] = &[];
+
+/// Refused to a worker. Landlock does not cover the mode and the times of a file, wherever it is; libclamav changes modes only of its
+/// own directories before it removes them, which works without.
+const REFUSED_TO_WORKERS: &[c_long] = &[libc::SYS_fchmod, libc::SYS_fchmodat, libc::SYS_utimensat];
+
+/// Older forms of the same, which newer architectures lack.
+#[cfg(target_arch = "x86_64")]
+const REFUSED_TO_WORKERS_HERE: &[c_long] = &[libc::SYS_chmod, libc::SYS_utime, libc::SYS_utimes, libc::SYS_futimesat];
+#[cfg(not(target_arch = "x86_64"))]
+const REFUSED_TO_WORKERS_HERE: &[c_long] = &[];
 
 /// Flags of `clone` that create namespaces.
 const NAMESPACES: [i32; 7] = [
@@ -236,9 +242,9 @@ const GROUP: u64 = 0x8000_0000;
 
 type Rules = BTreeMap<c_long, Vec<SeccompRule>>;
 
-/// The compiled filter of a worker.
+/// The compiled filters of a worker: what it is refused, and what kills it.
 #[derive(Debug)]
-pub(crate) struct WorkerFilter(BpfProgram);
+pub(crate) struct WorkerFilter([BpfProgram; 2]);
 
 impl WorkerFilter {
     /// Compiles the filter, so that workers need not.
@@ -246,18 +252,23 @@ impl WorkerFilter {
     /// # Errors
     /// On an architecture that is not ours.
     pub(crate) fn compile() -> Result<Self, Error> {
-        let mut rules: Rules = KEPT.iter().chain(KEPT_HERE).map(|call| (*call, Vec::new())).collect();
+        let refused = REFUSED_TO_WORKERS.iter().chain(REFUSED_TO_WORKERS_HERE);
+        // Of two filters, the one that kills has the last word: the refused calls are kept by it.
+        let mut rules: Rules =
+            KEPT.iter().chain(KEPT_HERE).chain(refused.clone()).map(|call| (*call, Vec::new())).collect();
+        let refused = refused.map(|call| (*call, Vec::new())).collect();
         let thread = u64::from(libc::CLONE_THREAD.unsigned_abs());
         rules.insert(libc::SYS_clone, vec![only(0, SeccompCmpOp::MaskedEq(thread), thread)?]);
         rules.insert(libc::SYS_ioctl, vec![only(1, SeccompCmpOp::Eq, TERMINAL)?]);
         // Its own limits, which it can only lower.
         rules.insert(libc::SYS_prlimit64, vec![only(0, SeccompCmpOp::Eq, 0)?]);
-        compile(rules, SeccompAction::KillProcess, SeccompAction::Allow).map(Self)
+        let refusing = compile(refused, SeccompAction::Allow, errno(libc::EPERM))?;
+        Ok(Self([refusing, compile(rules, SeccompAction::KillProcess, SeccompAction::Allow)?]))
     }
 
-    /// Applies the filter to this process and its threads, for good.
+    /// Applies the filters to this process and its threads, for good.
     pub(crate) fn apply(&self) -> Result<(), Error> {
-        apply_filter(&self.0)
+        self.0.iter().try_for_each(|filter| apply_filter(filter))
     }
 }
 
