@@ -6,13 +6,14 @@ use std::{
     io::{self, Write},
     path::{Path, PathBuf},
     process::ExitCode,
+    str::FromStr,
     time::Duration,
 };
 
 use clap::Args;
 use nacre_core::verdict::{Reason, Verdict};
 use nacre_engine_client::{
-    EngineError, EnginePool, Examination, ExamineError, program_beside_us,
+    EngineError, EnginePool, Examination, ExamineError, SandboxPolicy, program_beside_us,
     protocol::{Layer, Limits},
 };
 use serde::Serialize;
@@ -45,6 +46,9 @@ pub(crate) struct Arguments {
     /// The engine program [default: nacre-engine beside this program]
     #[arg(long, value_name = "PROGRAM")]
     engine: Option<PathBuf>,
+    /// Whether the engine may run where the system refuses a layer of its sandbox: best-effort or required
+    #[arg(long, env = "NACRE_SANDBOX", value_name = "POLICY", default_value = "best-effort", value_parser = SandboxPolicy::from_str)]
+    sandbox: SandboxPolicy,
 }
 
 /// Why nothing could be scanned.
@@ -89,8 +93,12 @@ async fn scan_all(arguments: &Arguments) -> Result<Tally, ScanError> {
     let definitions = fs::canonicalize(&arguments.definitions)
         .map_err(|error| ScanError::Definitions(arguments.definitions.clone(), error))?;
     let program = arguments.engine.clone().map_or_else(program_beside_us, Ok).map_err(ScanError::Program)?;
-    let pool = EnginePool::new(program, env::temp_dir());
-    pool.ready(&definitions).await?;
+    let pool = EnginePool::new(program, env::temp_dir()).with_policy(arguments.sandbox);
+    let (hello, _) = pool.ready(&definitions).await?;
+    let missing = hello.sandbox.missing();
+    if !missing.is_empty() {
+        eprintln!("nacre scan: the system refuses these layers of the engine's sandbox: {}", missing.join(", "));
+    }
 
     let mut tally = Tally::default();
     let mut output = io::stdout().lock();

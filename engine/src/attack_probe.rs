@@ -6,13 +6,14 @@
 use std::{
     convert::Infallible,
     ffi::CString,
-    fs::{self, File},
+    fs::{self, File, FileTimes},
     io::{self, Read, Write},
     net::{TcpStream, UdpSocket},
-    os::unix::net::UnixStream,
+    os::unix::{fs::PermissionsExt, net::UnixStream},
     path::{Path, PathBuf},
     process::ExitCode,
     thread,
+    time::SystemTime,
 };
 
 use nacre_engine_protocol::{Failure, FailureCode, Outcome, Report};
@@ -52,6 +53,9 @@ fn attempt(kind: &str, argument: &str) -> io::Result<()> {
         "append" => fs::OpenOptions::new().append(true).open(argument).map(drop),
         "link" => std::os::unix::fs::symlink("/etc/passwd", scratch()?.join(argument)),
         "scribble" => fs::OpenOptions::new().read(true).write(true).open(argument).map(drop),
+        "chmod" => fs::set_permissions(argument, fs::Permissions::from_mode(0o777)),
+        "touch" => File::open(argument)?.set_times(FileTimes::new().set_modified(SystemTime::UNIX_EPOCH)),
+        "pipes" => write_to_pipes(argument),
         "ptrace" => ptrace::attach(process(argument)?).map_err(io::Error::from),
         "kill" => signal::kill(process(argument)?, signal::Signal::SIGKILL).map_err(io::Error::from),
         "unlimit" => {
@@ -79,6 +83,13 @@ fn process(argument: &str) -> io::Result<Pid> {
 fn exec(program: &str) -> Result<Infallible, Errno> {
     let program = CString::new(program).map_err(|_| Errno::EINVAL)?;
     unistd::execv(&program, &[&program])
+}
+
+/// Writes a line to every pipe of this process, by its name: that opens a pipe for writing of which it holds the other end.
+fn write_to_pipes(line: &str) -> io::Result<()> {
+    let open = |descriptor: u32| fs::OpenOptions::new().write(true).open(format!("/proc/self/fd/{descriptor}"));
+    let written = (0..256).map(open).filter_map(Result::ok).filter_map(|mut pipe| writeln!(pipe, "{line}").ok());
+    if written.count() > 0 { Ok(()) } else { Err(Errno::EPERM.into()) }
 }
 
 /// The only directory that this worker may write to: the newest under `tmp`.

@@ -109,7 +109,10 @@ impl Zygote {
             match self.requests.next::<Request>() {
                 // Attack: a forged request with an id that the client is about to use. The client counts upwards.
                 Ok(Some(request)) if request.id <= self.last_id => {
-                    self.respond(0, Outcome::Failed(refused("the id of a request must be greater than the last one's")))?;
+                    self.respond(
+                        0,
+                        Outcome::Failed(refused("the id of a request must be greater than the last one's")),
+                    )?;
                 }
                 Ok(Some(request)) => {
                     self.last_id = request.id;

@@ -1,6 +1,6 @@
 //! The scanner's settings.
 
-use std::{num::NonZero, path::PathBuf, thread, time::Duration};
+use std::{num::NonZero, path::PathBuf, str::FromStr, thread, time::Duration};
 
 use chrono::TimeDelta;
 use nacre_clamav::trust_anchor::TrustAnchors;
@@ -10,7 +10,7 @@ use nacre_core::{
     settings_table,
     tag_policy::TagNames,
 };
-use nacre_engine_client::protocol::Limits;
+use nacre_engine_client::{SandboxPolicy, protocol::Limits};
 
 /// Every setting of the scanner, as `docs/configuration.md` lists it.
 pub const SETTINGS: &[Setting] = settings_table![
@@ -19,6 +19,7 @@ pub const SETTINGS: &[Setting] = settings_table![
     "NACRE_SCRATCH_PATH", "`/tmp`", "where the engine's private directory is created";
     "NACRE_RECORDS_TABLE", "required", "table of scan records";
     "NACRE_ENGINE_PATH", "`nacre-engine` beside the program", "the engine";
+    "NACRE_SANDBOX", "`best-effort`", "`required` refuses an engine where the system refuses a layer of its sandbox, as AWS Lambda does";
     "NACRE_TRUST_ANCHORS", "ClamAV's keys", "keys that definitions must be signed by, as JSON";
     "NACRE_SCAN_TIMEOUT_SECONDS", "120", "longest scan of one object";
     "NACRE_SCAN_PARALLELISM", "as many as processors", "objects that are scanned at once, 1 to 64";
@@ -64,6 +65,8 @@ pub struct Config {
     pub records_table: String,
     /// `NACRE_ENGINE_PATH`: the engine; unset, it is beside this program.
     pub engine_path: Option<PathBuf>,
+    /// `NACRE_SANDBOX`: whether an engine may run without a layer of its sandbox.
+    pub sandbox: SandboxPolicy,
     /// `NACRE_TRUST_ANCHORS`: the keys that definitions must be signed by.
     pub trust_anchors: TrustAnchors,
     /// `NACRE_SCAN_TIMEOUT_SECONDS`: longest scan of one object.
@@ -151,6 +154,7 @@ impl Config {
             scratch_path: settings.text("NACRE_SCRATCH_PATH")?.into(),
             records_table: settings.required("NACRE_RECORDS_TABLE", "the scan records table's name")?,
             engine_path: settings.optional("NACRE_ENGINE_PATH").map(PathBuf::from),
+            sandbox: settings.parsed("NACRE_SANDBOX", SandboxPolicy::from_str)?.unwrap_or_default(),
             trust_anchors: settings
                 .parsed("NACRE_TRUST_ANCHORS", TrustAnchors::from_json)?
                 .unwrap_or_else(TrustAnchors::clamav),
@@ -237,6 +241,7 @@ mod tests {
             "NACRE_SCAN_TIMEOUT_SECONDS",
             "NACRE_TRUST_ANCHORS",
             "NACRE_RESULT_DIALECTS",
+            "NACRE_SANDBOX",
             "NACRE_SCAN_PARALLELISM",
             "NACRE_SCAN_STALENESS_LIMIT_HOURS",
             "NACRE_STALENESS_LIMIT_HOURS",

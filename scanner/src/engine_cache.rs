@@ -140,11 +140,13 @@ impl EngineCache {
             self.pool.dismiss(&previous.definitions.directory);
         }
         let (hello, loaded) = self.pool.ready(&definitions.directory).await?;
+        let layers = hello.sandbox.layers().iter().filter(|(_, on)| *on).count() as u64;
         if let Some(previous) = previous {
             self.pool.dismiss(&previous.definitions.directory);
         }
         if let Some(times) = disk.take_times() {
-            *self.times.lock().unwrap_or_else(PoisonError::into_inner) = cold_start(times, &loaded).into();
+            *self.times.lock().unwrap_or_else(PoisonError::into_inner) =
+                [&cold_start(times, &loaded)[..], &[(Metric::SandboxLayers, layers)]].concat();
         }
         let ready = Ready { definitions, engine: version(hello) };
         *self.warm.lock().unwrap_or_else(PoisonError::into_inner) = Some(ready.clone());

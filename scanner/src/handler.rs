@@ -122,7 +122,9 @@ impl<S: Services> Function<S> {
     /// [`DefinitionsError::Disk`] when the local directory cannot be made.
     pub fn new(config: Config, engine: PathBuf, ports: Ports<S>) -> Result<Self, DefinitionsError> {
         let disk = LocalDisk::new(&config.definitions_path, config.trust_anchors.clone())?;
-        let pool = EnginePool::new(engine, config.scratch_path.clone()).with_scans(config.parallelism);
+        let pool = EnginePool::new(engine, config.scratch_path.clone())
+            .with_scans(config.parallelism)
+            .with_policy(config.sandbox);
         let engines = EngineCache::new(disk, config.trust_anchors.clone(), pool);
         Ok(Self { config, ports, engines })
     }

@@ -4,8 +4,8 @@
 use std::io::{stdin, stdout};
 
 use nacre_engine_client::protocol::{
-    Command, Hello, Landlock, LineError, Loaded, Outcome, PROTOCOL_VERSION, Report, Request, Response, Sandbox,
-    read_message, write_message,
+    Command, Hello, LineError, Loaded, Outcome, PROTOCOL_VERSION, Report, Request, Response, Sandbox, read_message,
+    write_message,
 };
 
 /// The files with EICAR that a proof begins with.
@@ -25,7 +25,7 @@ pub(crate) fn stand_in() -> Result<(), LineError> {
                 clamav_version: "none".into(),
                 functionality_level: 0,
                 unrar: false,
-                sandbox: Sandbox { seccomp: false, landlock: Landlock::Absent },
+                sandbox: Sandbox::NONE,
             }),
             Command::Load { .. } => Outcome::Loaded(Loaded {
                 engine: 1,

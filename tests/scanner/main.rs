@@ -1,5 +1,6 @@
 //! Whole invocations of the scanner with a real engine, in a world in memory.
 
+mod lambda;
 mod newer_definitions;
 mod rescans;
 mod world;

@@ -1,6 +1,6 @@
 //! The updater's settings.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, str::FromStr};
 
 use chrono::TimeDelta;
 use nacre_clamav::{database::DatabaseName, trust_anchor::TrustAnchors};
@@ -8,6 +8,8 @@ use nacre_core::{
     settings::{Setting, SettingError, Settings},
     settings_table,
 };
+
+use nacre_engine_client::SandboxPolicy;
 
 use crate::mirror::Mirror;
 
@@ -37,6 +39,7 @@ pub const SETTINGS: &[Setting] = settings_table![
     "NACRE_TRUST_ANCHORS", "ClamAV's keys", "keys that databases must be signed by, as JSON";
     "NACRE_DEFINITIONS_TOPIC_ARN", "required", "topic of announcements of generations";
     "NACRE_ENGINE_PATH", "`nacre-engine` beside the program", "the engine";
+    "NACRE_SANDBOX", "`best-effort`", "`required` refuses an engine where the system refuses a layer of its sandbox, as AWS Lambda does";
     "NACRE_SCRATCH_PATH", "`/tmp`", "where sets are tested";
 ];
 
@@ -84,6 +87,8 @@ pub struct Config {
     pub topic_arn: String,
     /// `NACRE_ENGINE_PATH`: the engine; unset, it is beside this program.
     pub engine_path: Option<PathBuf>,
+    /// `NACRE_SANDBOX`: whether an engine may run without a layer of its sandbox.
+    pub sandbox: SandboxPolicy,
     /// `NACRE_SCRATCH_PATH`: where definitions are tested.
     pub scratch_path: PathBuf,
     /// Settings that are accepted and should be changed, for the log.
@@ -142,6 +147,7 @@ impl Config {
             topic_arn: settings
                 .required("NACRE_DEFINITIONS_TOPIC_ARN", "the ARN of the topic that announces generations")?,
             engine_path: settings.optional("NACRE_ENGINE_PATH").map(PathBuf::from),
+            sandbox: settings.parsed("NACRE_SANDBOX", SandboxPolicy::from_str)?.unwrap_or_default(),
             scratch_path: settings.text("NACRE_SCRATCH_PATH")?.into(),
             warnings: settings.warnings(),
             definitions_bucket,

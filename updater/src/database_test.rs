@@ -14,7 +14,7 @@ use nacre_core::{
     port::{DefinitionsStore, StoreError},
     verdict::Verdict,
 };
-use nacre_engine_client::{EngineError, EnginePool, ExamineError, protocol::Limits};
+use nacre_engine_client::{EngineError, EnginePool, ExamineError, SandboxPolicy, protocol::Limits};
 
 use crate::{
     clean_corpus::{documents, eicar_containers},
@@ -112,6 +112,8 @@ pub struct DatabaseTest<'a, Store> {
     pub store: &'a Store,
     /// Prefix of the operator's own clean files in it, with a slash at its end.
     pub canary_prefix: &'a str,
+    /// Whether the engine may run without a layer of its sandbox.
+    pub sandbox: SandboxPolicy,
     /// Whether the databases are signed by ClamAV.
     pub signed_by_clamav: bool,
 }
@@ -131,7 +133,7 @@ impl<Store: DefinitionsStore> DatabaseTest<'_, Store> {
         for part in custom {
             fs::write(directory.path().join(&part.entry.name), &part.bytes).map_err(DatabaseTestError::Disk)?;
         }
-        let pool = EnginePool::new(self.program.to_owned(), self.scratch.to_owned());
+        let pool = EnginePool::new(self.program.to_owned(), self.scratch.to_owned()).with_policy(self.sandbox);
         let (hello, loaded) = match pool.ready(directory.path()).await {
             Ok(ready) => ready,
             Err(error @ EngineError::Refused(_)) => return Err(Rejection::NotLoaded(error).into()),

@@ -1,6 +1,10 @@
 //! A compromised worker can do nothing but die alone.
 
-use std::{fs, net::TcpListener, os::unix::net::UnixListener};
+use std::{
+    fs,
+    net::TcpListener,
+    os::unix::{fs::PermissionsExt, net::UnixListener},
+};
 
 use nacre_engine_protocol::{Command, FailureCode, Landlock, Limits, Outcome, PROTOCOL_VERSION};
 
@@ -118,6 +122,80 @@ fn a_worker_reaches_no_file_but_its_own() {
         assert!(held.iter().any(|word| message.contains(word)), "{order}: {message}");
     }
     assert_eq!(fs::read_to_string(&secret).unwrap(), "of the parent");
+}
+
+/// Attack: Landlock does not cover modes and times, so a worker could open what others closed, anywhere.
+#[test]
+fn a_worker_changes_no_mode_and_no_time() {
+    let place = tempfile::tempdir().unwrap();
+    let victim = place.path().join("victim");
+    fs::write(&victim, "mine").unwrap();
+    fs::set_permissions(&victim, fs::Permissions::from_mode(0o600)).unwrap();
+    let before = fs::metadata(&victim).unwrap();
+    let mut engine = attacked();
+    for order in [format!("chmod {}", victim.display()), "chmod .".to_owned(), "touch /lib".to_owned()] {
+        let (code, message) = failure(&mut engine, &order);
+        assert_eq!(code, FailureCode::Internal, "{order}: refused, not killed: {message}");
+        assert!(message.contains("Operation not permitted") || message.contains("EPERM"), "{order}: {message}");
+    }
+    let after = fs::metadata(&victim).unwrap();
+    assert_eq!((before.permissions(), before.modified().unwrap()), (after.permissions(), after.modified().unwrap()));
+    assert_eq!(engine.scan(b"just some words in a row\n").status, 0);
+}
+
+/// Attack: a worker with a descriptor of the zygote reads the next request, requests a scan, or responds for another object.
+#[test]
+fn a_worker_holds_no_descriptor_but_its_own() {
+    let mut engine = attacked();
+    engine.put("object", ENDLESS);
+    engine.send(Command::Scan {
+        engine: 1,
+        file: "object".into(),
+        limits: Limits::default(),
+        deadline_ms: DEADLINE_MS,
+    });
+    let zygote = engine.child.id();
+    let spins = |child: &i32| processor_ticks(*child).is_some_and(|ticks| ticks > 5);
+    let worker = await_some("a worker that spins", || children(zygote).into_iter().find(spins));
+    let links = |process: String| -> Vec<(u32, String)> {
+        let entries = fs::read_dir(format!("/proc/{process}/fd")).unwrap().map(Result::unwrap);
+        let link = |entry: fs::DirEntry| {
+            let number = entry.file_name().to_str().unwrap().parse().unwrap();
+            (number, fs::read_link(entry.path()).unwrap_or_default().display().to_string())
+        };
+        entries.map(link).collect()
+    };
+    let (of_worker, of_zygote) = (links(worker.to_string()), links(zygote.to_string()));
+    let standard: Vec<_> = of_worker.iter().filter(|(number, _)| *number <= 2).map(|(_, link)| link.as_str()).collect();
+    assert_eq!(standard, ["/dev/null"; 3], "{of_worker:?}");
+    let streams: Vec<_> = of_zygote.iter().filter(|(number, _)| *number <= 1).map(|(_, link)| link).collect();
+    let pipes: Vec<_> = of_worker.iter().map(|(_, link)| link).filter(|link| link.starts_with("pipe:")).collect();
+    assert_eq!(pipes.len(), 1, "its response; the pipe of its job is read and closed: {of_worker:?}");
+    assert!(streams.iter().all(|stream| stream.starts_with("pipe:") && !pipes.contains(stream)), "{of_zygote:?}");
+    let objects: Vec<_> = of_worker.iter().filter(|(_, link)| link.ends_with("(deleted)")).collect();
+    assert_eq!(objects.len(), 1, "the object has no name any more: {of_worker:?}");
+}
+
+#[test]
+fn a_worker_writes_to_no_pipe_of_another() {
+    let mut engine = attacked();
+    let forged = r#"pipes {"id":9,"command":"unload","engine":1}"#;
+    let (_, message) = failure(&mut engine, forged);
+    assert!(message.contains("EPERM") || message.contains("response was"), "{message}");
+    assert_eq!(engine.scan(b"just some words in a row\n").status, 0, "nothing was unloaded");
+}
+
+#[test]
+fn a_request_whose_id_does_not_grow_is_refused() {
+    let mut engine = attacked();
+    engine.put("object", b"just some words in a row\n");
+    for id in [0, 1, 2] {
+        engine.send_raw(format!("{{\"id\":{id},\"command\":\"unload\",\"engine\":1}}\n").as_bytes());
+        let response = engine.receive_any();
+        let Outcome::Failed(failure) = response.outcome else { panic!("not refused: {response:?}") };
+        assert_eq!((response.id, failure.code), (0, FailureCode::BadRequest), "{failure:?}");
+    }
+    assert_eq!(engine.scan(b"just some words in a row\n").status, 0);
 }
 
 /// What holds where there is no Landlock: see `PR_SET_DUMPABLE` in prctl(2).

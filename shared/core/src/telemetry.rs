@@ -57,6 +57,8 @@ pub enum Metric {
     EngineCompileTime,
     /// Milliseconds in which it found its canary.
     EngineCanaryTime,
+    /// Layers of the engine's sandbox that the system allowed, of 4.
+    SandboxLayers,
 }
 
 impl Metric {
@@ -86,6 +88,7 @@ impl Metric {
             Self::EngineLoadTime => "EngineLoadTime",
             Self::EngineCompileTime => "EngineCompileTime",
             Self::EngineCanaryTime => "EngineCanaryTime",
+            Self::SandboxLayers => "SandboxLayers",
         }
     }
 

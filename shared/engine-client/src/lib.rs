@@ -18,10 +18,10 @@ use std::{
 };
 
 pub use nacre_engine_protocol as protocol;
-pub use pool::{EnginePool, Examination, ExamineError, program_beside_us};
+pub use pool::{EnginePool, Examination, ExamineError, SandboxPolicy, program_beside_us};
 use protocol::{
-    Command, Failure, FailureCode, Hello, Landlock, Limits, LineError, Loaded, MAX_SCANS, Outcome, PROTOCOL_VERSION,
-    Report, Sandbox,
+    Command, Failure, FailureCode, Hello, Limits, LineError, Loaded, MAX_SCANS, Outcome, PROTOCOL_VERSION, Report,
+    Sandbox,
 };
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
@@ -70,6 +70,14 @@ pub enum EngineError {
         #[source]
         cause: io::Error,
     },
+    /// The system refuses layers of the sandbox, all of which are required.
+    #[error(
+        "the system refuses these layers of the engine's sandbox: {missing}; set NACRE_SANDBOX to best-effort to scan without them"
+    )]
+    Sandbox {
+        /// Names of the layers.
+        missing: String,
+    },
     /// The engine refused the request and continues; act on the code.
     #[error("the engine refused ({:?}): {}", .0.code, .0.message)]
     Refused(Failure),
@@ -116,25 +124,26 @@ impl EngineClient {
     /// [`EngineError::Start`] or [`EngineError::Directory`] when it cannot be started; otherwise as every request.
     pub async fn start(program: &Path, scratch: &Path, scans: usize) -> Result<Self, EngineError> {
         let failed = |cause| EngineError::Start { program: program.to_owned(), cause };
-        // Where the kernel has no Landlock, this keeps our environment and memory from a compromised engine: it has the
-        // same user.
-        nix::sys::prctl::set_dumpable(false).map_err(|error| failed(error.into()))?;
+        // Where the kernel has no Landlock, this keeps our environment and memory from a compromised engine, which has the same
+        // user. AWS Lambda refuses it.
+        let not_dumpable = nix::sys::prctl::set_dumpable(false).is_ok();
         // The child's directory is another: a relative path would mean another file there.
         let absolute = std::path::absolute(program).map_err(failed)?;
         let directory = private_directory(scratch)?;
         let command = tokio::process::Command::new(absolute);
         let conversation = Conversation::start(command, directory.path()).map_err(failed)?;
-        Self::greet(conversation, directory, scans).await
+        let mut client = Self::greet(conversation, directory, scans).await?;
+        client.hello.sandbox.not_dumpable &= not_dumpable;
+        Ok(client)
     }
 
     async fn greet(conversation: Conversation, directory: ClaimedDirectory, scans: usize) -> Result<Self, EngineError> {
-        let nothing = Sandbox { seccomp: false, landlock: Landlock::Absent };
         let placeholder = Hello {
             protocol: 0,
             clamav_version: String::new(),
             functionality_level: 0,
             unrar: false,
-            sandbox: nothing,
+            sandbox: Sandbox::NONE,
         };
         let slots = Arc::new(Semaphore::new(scans.clamp(1, MAX_SCANS)));
         // Constructed before the handshake, so that dropping it ends the child however the handshake ends.

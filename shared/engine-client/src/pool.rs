@@ -5,6 +5,7 @@ use std::{
     env, fs, io,
     num::NonZero,
     path::{Path, PathBuf},
+    str::FromStr,
     sync::{
         Arc, Mutex as StdMutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
@@ -18,7 +19,7 @@ use tokio::sync::Mutex;
 
 use crate::{
     Death, EngineClient, EngineError,
-    protocol::{Failure, FailureCode, Hello, Limits, Loaded, Report},
+    protocol::{Failure, FailureCode, Hello, Limits, Loaded, Report, Sandbox},
 };
 
 /// Longest load of a full set of definitions: 16 s were measured for 6.45 million signatures on one core.
@@ -30,12 +31,36 @@ const ATTEMPTS: u32 = 2;
 /// How often a file goes to a fresh process without counting as an attempt, because its engine died of another file.
 const FRESH_STARTS: u32 = 8;
 
+/// Whether an engine may run without a layer of its sandbox that the system refuses.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum SandboxPolicy {
+    /// It may: a scan in a weaker sandbox is better than none. What is missing is logged.
+    #[default]
+    BestEffort,
+    /// It may not.
+    Required,
+}
+
+impl FromStr for SandboxPolicy {
+    type Err = &'static str;
+
+    /// Reads the value of `NACRE_SANDBOX`; the error is a list of valid values.
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "best-effort" => Ok(Self::BestEffort),
+            "required" => Ok(Self::Required),
+            _ => Err("best-effort or required"),
+        }
+    }
+}
+
 /// The engines of one process, each with the definitions of one directory: everything, or the part of a delta.
 #[derive(Debug)]
 pub struct EnginePool {
     program: PathBuf,
     scratch: PathBuf,
     scans: usize,
+    policy: SandboxPolicy,
     /// By the directory of their definitions.
     seats: StdMutex<HashMap<PathBuf, Arc<Seat>>>,
 }
@@ -94,13 +119,19 @@ impl EnginePool {
     /// cores.
     pub fn new(program: PathBuf, scratch: PathBuf) -> Self {
         let scans = thread::available_parallelism().map_or(1, NonZero::get);
-        Self { program, scratch, scans, seats: StdMutex::default() }
+        Self { program, scratch, scans, policy: SandboxPolicy::default(), seats: StdMutex::default() }
     }
 
     /// Each engine runs at most `scans` scans at once.
     #[must_use]
     pub fn with_scans(self, scans: usize) -> Self {
         Self { scans, ..self }
+    }
+
+    /// Engines start only with the sandbox that the policy requires.
+    #[must_use]
+    pub fn with_policy(self, policy: SandboxPolicy) -> Self {
+        Self { policy, ..self }
     }
 
     /// Makes sure that an engine with the definitions of this directory is warm, and returns its versions and what it loaded.
@@ -203,8 +234,22 @@ impl EnginePool {
         }
     }
 
+    /// Refuses an engine whose sandbox has fewer layers than required.
+    fn check(&self, sandbox: Sandbox) -> Result<(), EngineError> {
+        let missing = sandbox.missing();
+        match self.policy {
+            _ if missing.is_empty() => Ok(()),
+            SandboxPolicy::Required => Err(EngineError::Sandbox { missing: missing.join(", ") }),
+            SandboxPolicy::BestEffort => {
+                tracing::warn!(missing = missing.join(" "), "the system refuses layers of the engine's sandbox");
+                Ok(())
+            }
+        }
+    }
+
     async fn start(&self, definitions: &Path) -> Result<Running, EngineError> {
         let client = EngineClient::start(&self.program, &self.scratch, self.scans).await?;
+        self.check(client.hello().sandbox)?;
         let loaded = client.load(definitions, LOAD_TIMEOUT).await?;
         let sandbox = client.hello().sandbox;
         tracing::info!(
@@ -212,6 +257,8 @@ impl EnginePool {
             load_ms = loaded.load_ms,
             compile_ms = loaded.compile_ms,
             canary_ms = loaded.canary_ms,
+            no_new_privileges = sandbox.no_new_privileges,
+            not_dumpable = sandbox.not_dumpable,
             seccomp = sandbox.seccomp,
             landlock = ?sandbox.landlock,
             "engine loaded"

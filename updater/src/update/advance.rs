@@ -71,6 +71,7 @@ impl<Store: DefinitionsStore, Announcements: Topic> Updater<'_, Store, Announcem
             scratch,
             store: self.store,
             canary_prefix: &self.config.canary_prefix,
+            sandbox: self.config.sandbox,
             signed_by_clamav: self.config.trust_anchors.is_clamav(),
         };
         let source = match test.run(&set.parts, &set.custom).await {
