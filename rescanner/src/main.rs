@@ -39,7 +39,7 @@ async fn main() -> ExitCode {
 async fn function() -> Result<(), Error> {
     let config = Config::from_vars(|name| env::var(name).ok())?;
     // Nobody waits for a pass, and the scanner needs the same services.
-    let sdk = nacre_aws::with_background_retries(&nacre_aws::sdk_config().await);
+    let sdk = nacre_aws::with_background_retries(&nacre_aws::function_config().await);
     let ports = Ports::<Aws> {
         definitions: S3Definitions::new(&sdk, &config.definitions_bucket),
         records: DynamoRecords::new(&sdk, &config.records_table),

@@ -27,7 +27,7 @@ async fn function() -> Result<(), Error> {
         tracing::warn!(warning, "a setting should be changed");
     }
     let engine = config.engine_path.clone().map_or_else(program_beside_us, Ok)?;
-    let sdk = nacre_aws::sdk_config().await;
+    let sdk = nacre_aws::function_config().await;
     let sns = at_endpoint(&sdk, config.sns_endpoint.as_deref());
     let topic = |arn: &Option<String>| arn.as_deref().map(|arn| SnsTopic::new(&sns, arn));
     let ports = Ports::<Aws> {

@@ -47,7 +47,7 @@ async fn function() -> Result<(), Error> {
         );
     }
     let engine = &config.engine_path.clone().map_or_else(program_beside_us, Ok)?;
-    let sdk = nacre_aws::sdk_config().await;
+    let sdk = nacre_aws::function_config().await;
     let store = &S3Definitions::new(&sdk, &config.definitions_bucket);
     let announcements = &SnsTopic::new(&sdk, &config.topic_arn);
     let installation = state::load(store).await?.installation;

@@ -2,6 +2,7 @@
 
 mod bus;
 mod clock;
+mod credentials;
 mod definitions;
 mod download;
 mod function;
@@ -14,6 +15,7 @@ mod topic;
 use std::time::Duration;
 
 use aws_config::{BehaviorVersion, SdkConfig, retry::RetryConfig, timeout::TimeoutConfig};
+use aws_sdk_s3::config::SharedCredentialsProvider;
 pub use bus::EventBridgeBus;
 use chrono::{DateTime, Utc};
 pub use clock::SystemClock;
@@ -24,6 +26,22 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 pub use queue::SqsQueue;
 pub use records::{DynamoRecords, RecordKey};
 pub use topic::SnsTopic;
+
+/// The configuration of a function: as [`sdk_config`], with the credentials taken out of the environment.
+pub async fn function_config() -> SdkConfig {
+    let credentials = credentials::take_credentials().unwrap_or_else(|error| {
+        lambda_runtime::tracing::warn!(cause = %error, "the credentials stay in the environment");
+        None
+    });
+    let config = sdk_config().await;
+    match credentials {
+        Some(credentials) => {
+            let provider = SharedCredentialsProvider::new(credentials);
+            config.into_builder().credentials_provider(provider).build()
+        }
+        None => config,
+    }
+}
 
 /// The clients' common configuration: region, credentials and endpoints from the standard variables, bounded waits.
 pub async fn sdk_config() -> SdkConfig {
