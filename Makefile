@@ -30,10 +30,11 @@ demo: build ## Show the whole pipeline at work on a local AWS, then clean up
 stack: build ## Run a local AWS with Nacre deployed until Ctrl-C; print the environment that it is used with
 	@exec $(TARGET)/debug/nacre-demo --stay --directory $(TARGET)/local
 
-# The end-to-end tests package the programs as they deploy them, so they are built first.
+# The end-to-end tests package the programs as they deploy them, so they are built first. They mostly wait for the local AWS, so
+# more tests run at a time than there are cores.
 .PHONY: test
 test: build ## Run every test: unit, property, contract, end to end
-	@cargo test --locked --workspace --all-features $(TEST_OPTIONS)
+	@RUST_TEST_THREADS=$${RUST_TEST_THREADS:-$$(($$(nproc) * 2))} cargo test --locked --workspace --all-features $(TEST_OPTIONS)
 
 .PHONY: check
 check: ## Check what changed: format, clippy, unit tests of the packages that differ from main
