@@ -35,7 +35,7 @@ fn a_bucket_that_does_not_respond_is_an_error_named_by_the_request() {
         let outcome = world.nacre_with(&variables, &[command]);
         // 1 would say that definitions are stale.
         assert_eq!((outcome.status, outcome.stdout.as_str()), (Some(2), ""), "{command}: {outcome:?}");
-        assert!(outcome.stderr.contains("nacre/current.json could not be read"), "{outcome:?}");
+        assert!(outcome.stderr.contains("GetObject of s3://definitions/nacre/current.json"), "{outcome:?}");
     }
     let outcome = world.nacre_with(&NOWHERE, &["verify", "s3://bucket/test.cvd"]);
     assert_eq!(outcome.status, Some(1));
