@@ -62,7 +62,7 @@ async fn a_bad_database_publishes_nothing_and_is_named_with_its_reason() {
     world.mirror.put("daily.cvd", nonsense);
     let outcome = world.update().await;
     let message = outcome.payload["errorMessage"].as_str().unwrap();
-    assert!(message.starts_with("the new set of databases (daily 2, main 62) does not pass its proof"), "{message}");
+    assert!(message.starts_with("the new set of databases (daily 2, main 62) does not pass its test"), "{message}");
     assert_eq!(current(&world).await.0, before);
 
     // A stale mirror never rolls back; a missing file changes nothing.

@@ -59,7 +59,7 @@ async fn a_loose_file_that_does_not_load_is_rejected_with_the_set() {
     let world = World::with(1, &[]).await;
     put(&world, "nacre/custom/broken.ldb", b"no signature at all\n").await;
     let error = error_chain(&world.run().await.unwrap_err());
-    assert!(error.starts_with("the new set of databases (test 1, broken.ldb) does not pass its proof"), "{error}");
+    assert!(error.starts_with("the new set of databases (test 1, broken.ldb) does not pass its test"), "{error}");
     assert_eq!(world.published().await.0, 1);
 }
 

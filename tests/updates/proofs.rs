@@ -33,7 +33,7 @@ async fn a_set_that_does_not_load_is_kept_aside_with_its_report() {
     let nonsense = CvdBuilder::new("test").version(3).member("test.ldb", "not a signature\n");
     let (error, report) = rejected(&world, &nonsense).await;
     assert!(
-        error.starts_with("the new set of databases (test 3) does not pass its proof (report: nacre/rejected/2-"),
+        error.starts_with("the new set of databases (test 3) does not pass its test (report: nacre/rejected/2-"),
         "{error}"
     );
     assert!(report["cause"].as_str().unwrap().contains("the engine does not load the databases"), "{report}");

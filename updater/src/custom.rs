@@ -1,6 +1,6 @@
 //! Loose signature files that the operator adds: from URLs, and from a prefix of the definitions bucket.
 //!
-//! The prefix is the answer to a false positive: an object `local.ign2`, `local.fp` or `local.sfp` there is part of the
+//! The prefix is the remedy for a false positive: an object `local.ign2`, `local.fp` or `local.sfp` there is part of the
 //! next generation, which heals what the false positive convicted.
 
 use std::collections::BTreeMap;
@@ -46,7 +46,7 @@ pub enum CustomError {
         /// The other.
         second: String,
     },
-    /// A URL did not answer, and nothing of it is published.
+    /// A URL did not respond, and nothing of it is published.
     #[error("{source_name} could not be downloaded")]
     Http {
         /// Where it was to come from.
@@ -101,7 +101,7 @@ pub struct CustomSources<'a, Store> {
 
 impl<Store: DefinitionsStore> CustomSources<'_, Store> {
     /// Gets every file, asking again only for what may have changed; second, those whose published state is kept because
-    /// their source did not answer.
+    /// their source did not respond.
     ///
     /// # Errors
     /// [`CustomError`].
@@ -137,7 +137,7 @@ impl<Store: DefinitionsStore> CustomSources<'_, Store> {
         let name = file_name(url.split(['?', '#']).next().unwrap_or_default(), &source)?;
         let etag = known.and_then(|entry| entry.etag.as_deref());
         match self.http.get(url, &Get { if_none_match: etag, ..Get::whole(self.max_bytes) }).await {
-            // An answer without content is as good as none.
+            // A response without content is treated as none.
             Ok(Answer::Body(fetched)) if fetched.bytes.is_empty() && known.is_some() => {
                 tracing::warn!(source, "loose signature file came empty; its last state is kept");
                 held.push(name);

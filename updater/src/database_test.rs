@@ -53,10 +53,10 @@ const MAX_CANARY_BYTES: u64 = 256 << 20;
 #[derive(Debug, thiserror::Error)]
 pub enum DatabaseTestError {
     /// The set could not be laid out for the engine.
-    #[error("the databases could not be written for their proof")]
+    #[error("the databases could not be written for their test")]
     Disk(#[source] io::Error),
     /// A database could not be converted to the engine's form.
-    #[error("the databases could not be unpacked for their proof")]
+    #[error("the databases could not be unpacked for their test")]
     Form(#[from] EngineFormError),
     /// The engine could not be started.
     #[error("the engine could not be used")]
@@ -64,7 +64,7 @@ pub enum DatabaseTestError {
     /// The operator's canary files could not be read.
     #[error("a canary file could not be read")]
     Canary(#[from] StoreError),
-    /// The set was tried, and failed.
+    /// The set failed its test.
     #[error("the set failed")]
     Rejection(#[from] Rejection),
 }
@@ -101,12 +101,12 @@ pub enum Rejection {
     },
 }
 
-/// What a set is tried with.
+/// The test of a set.
 #[derive(Debug)]
 pub struct DatabaseTest<'a, Store> {
     /// The engine program.
     pub program: &'a Path,
-    /// Where the proof may write.
+    /// Where the test may write.
     pub scratch: &'a Path,
     /// The definitions bucket.
     pub store: &'a Store,
@@ -167,7 +167,7 @@ impl<Store: DefinitionsStore> DatabaseTest<'_, Store> {
         for (name, bytes) in documents() {
             loaded_set.must_pass(name, &bytes).await?;
         }
-        // Programs are what most signatures are about, and these are surely clean.
+        // Most signatures are of programs, and this one is clean.
         loaded_set.must_pass("nacre-engine", &fs::read(self.program).map_err(DatabaseTestError::Disk)?).await?;
         let canaries = self.store.list(self.canary_prefix, MAX_CANARIES).await?;
         for canary in canaries.iter().filter(|canary| !canary.key.ends_with('/')) {
@@ -199,7 +199,7 @@ impl LoadedSet<'_> {
     async fn scan(&mut self, bytes: &[u8]) -> Result<Verdict, DatabaseTestError> {
         let write = async |path: &Path| fs::write(path, bytes);
         match self.pool.examine(self.definitions, write, Limits::default(), || SCAN_TIMEOUT).await {
-            // A file that cannot be scanned is no false positive, and no proof of finding EICAR either.
+            // A file that cannot be scanned is no false positive, and does not show that EICAR is found either.
             Ok(examination) => Ok(examination.verdict(bytes.len() as u64)),
             Err(ExamineError::Fetch(error)) => Err(DatabaseTestError::Disk(error)),
             Err(ExamineError::Engine(error)) => Err(DatabaseTestError::Engine(error)),
@@ -214,7 +214,7 @@ impl LoadedSet<'_> {
                 );
             }
             Verdict::Clean => self.clean_files += 1,
-            // No false positive, and nothing proven either: it is not counted.
+            // No false positive, and no clean file either: it is not counted.
             Verdict::Unscannable { .. } | Verdict::Skipped { .. } => {}
         }
         Ok(())

@@ -29,7 +29,7 @@ const TIMEOUT: Duration = Duration::from_secs(5);
 /// How often the servers are asked.
 const ATTEMPTS: u32 = 2;
 
-/// Looks up the record of a zone. It keeps nothing between look-ups: neither answers nor connections.
+/// Resolves the record of a zone. It keeps nothing between queries: neither responses nor connections.
 #[derive(Clone, Debug)]
 pub struct Dns {
     name: Name,
@@ -37,7 +37,7 @@ pub struct Dns {
     timeout: Duration,
 }
 
-/// Why the DNS gave no answer. The mirror may still be asked.
+/// Why the DNS query failed. The mirror's own files still show its versions.
 #[derive(Debug, thiserror::Error)]
 pub enum DnsError {
     /// The zone is not a domain name.
@@ -64,7 +64,7 @@ pub enum DnsError {
         /// The zone.
         zone: String,
     },
-    /// The servers cannot be reached, refuse to answer, or answer what is no DNS.
+    /// The servers cannot be reached, refuse the query, or their response is not DNS.
     #[error("the record of {zone} could not be looked up")]
     LookUp {
         /// The zone.
@@ -106,7 +106,7 @@ impl Dns {
         Self { timeout, ..self }
     }
 
-    /// Looks the record up, in at most 2 attempts of 5 s.
+    /// Resolves the record, in at most 2 attempts of 5 s.
     ///
     /// Of several TXT records the first is taken, and of several strings in it the first, as freshclam does.
     ///
@@ -133,10 +133,10 @@ impl Dns {
         options.attempts = usize::try_from(ATTEMPTS - 1).unwrap_or_default();
         options.cache_size = 0;
         options.use_hosts_file = ResolveHosts::Never;
-        // The plainest question: the answer fits the 512 bytes that any server and firewall passes.
+        // A plain query: the response fits the 512 bytes that any server and firewall passes.
         options.edns0 = false;
-        let answer = builder.build()?.txt_lookup(self.name.clone()).await?;
-        let first = answer.answers().iter().find_map(|record| match &record.data {
+        let response = builder.build()?.txt_lookup(self.name.clone()).await?;
+        let first = response.answers().iter().find_map(|record| match &record.data {
             RData::TXT(text) => text.txt_data.first(),
             _ => None,
         });
@@ -144,7 +144,7 @@ impl Dns {
     }
 }
 
-/// One server, asked by UDP, and by TCP when its answer does not fit.
+/// One server, queried by UDP, and by TCP when its response does not fit.
 fn server_at(address: SocketAddr) -> NameServerConfig {
     let connections = [ConnectionConfig::udp(), ConnectionConfig::tcp()].map(|mut connection| {
         connection.port = address.port();

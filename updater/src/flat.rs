@@ -1,7 +1,7 @@
-//! The flat prefix: what the predecessor's scanner and stock freshclam clients read.
+//! The flat prefix, which the predecessor's scanner and stock freshclam clients read.
 //!
 //! Beside the published databases it has the signed files that freshclam updates by: CDIFFs and detached signatures, and, on
-//! demand, whole CVDs, which nobody but their makers can make of CDIFFs.
+//! demand, whole CVDs, which only their makers can build.
 
 use nacre_clamav::database::{ContainerKind, DatabaseName};
 use nacre_core::{
@@ -66,7 +66,7 @@ impl<Store: DefinitionsStore> Flat<'_, Store> {
         Ok(FlatFile { sha256: entry.sha256.clone(), etag, version: entry.version.0 })
     }
 
-    /// Lists what is there.
+    /// Lists the files under the prefix.
     ///
     /// # Errors
     /// The store's.
@@ -86,8 +86,8 @@ impl<Store: DefinitionsStore> Flat<'_, Store> {
     }
 }
 
-/// The databases of a generation that the prefix does not have, by what it has and what we remember having written there: a
-/// file that another run wrote since has another ETag.
+/// The databases of a generation that the prefix does not have, by its listing and the state of our writes: a file that another run
+/// wrote since has another ETag.
 pub fn missing<'m>(
     manifest: &'m Manifest,
     prefix: &str,
@@ -104,8 +104,8 @@ pub fn missing<'m>(
     manifest.databases.iter().filter(|entry| !is_there(entry)).collect()
 }
 
-/// The keys under the prefix that have had their time: databases that others took the place of, and CDIFFs and signatures of
-/// versions too old for any client to need.
+/// The outdated keys under the prefix: databases that others replaced, and CDIFFs and signatures of versions that no client needs
+/// any more.
 pub fn outdated(manifest: &Manifest, prefix: &str, there: &[Listed], keep_cdiffs: u32, keep_cvds: bool) -> Vec<String> {
     let is_outdated = |file: &str| {
         manifest.databases.iter().any(|entry| match FlatName::of(file, &entry.name) {
@@ -123,7 +123,7 @@ pub fn outdated(manifest: &Manifest, prefix: &str, there: &[Listed], keep_cdiffs
         .collect()
 }
 
-/// What a file of a database is.
+/// The kind of a database's file.
 #[derive(Debug, PartialEq, Eq)]
 enum FlatName {
     /// `<db>.cvd` or `<db>.cld`.
@@ -150,7 +150,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn files_are_told_by_their_names() {
+    fn files_are_recognised_by_their_names() {
         let daily = DatabaseName::new("daily").unwrap();
         for (file, expected) in [
             ("daily.cvd", Some(FlatName::Database(ContainerKind::Cvd))),

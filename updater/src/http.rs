@@ -1,7 +1,7 @@
 //! One GET at a time: bounded in bytes and in time, and tried again where that may help.
 //!
 //! A server is never trusted with our memory or our time: it may state any length, send for ever, or send nothing at all.
-//! Answers are taken as they come: no compression is asked for, so that lengths and ranges mean the file's own bytes.
+//! Responses are read as they are: no compression is requested, so that lengths and ranges are of the file's own bytes.
 
 mod answer;
 mod error;
@@ -32,7 +32,7 @@ pub struct HttpSettings {
     pub user_agent: String,
     /// How long a connection may take to come about, TLS included.
     pub connect_timeout: Duration,
-    /// How long the server may keep silent, before its answer as between two parts of the body.
+    /// Longest silence of the server, before its response and between two parts of the body.
     pub idle_timeout: Duration,
     /// How long a body may come at any pace.
     pub grace: Duration,
@@ -87,26 +87,26 @@ pub enum HttpClientError {
     Setup(#[source] reqwest::Error),
 }
 
-/// What is asked for.
+/// A request.
 #[derive(Clone, Copy, Debug)]
 pub struct Get<'a> {
-    /// Asks for the first so many bytes only. A server that knows no ranges sends all of it; the rest is not read.
+    /// Requests the first so many bytes only. A server without ranges sends all of it; the rest is not read.
     pub first_bytes: Option<usize>,
-    /// Asks for the file only when it was modified after this; whole seconds.
+    /// Requests the file only when it was modified after this; whole seconds.
     pub if_modified_since: Option<DateTime<Utc>>,
-    /// Asks for the file only when its entity tag is another one.
+    /// Requests the file only when its entity tag is another one.
     pub if_none_match: Option<&'a str>,
     /// How many bytes are taken at most.
     pub limit: usize,
 }
 
 impl Get<'_> {
-    /// Asks for a whole file of at most `limit` bytes.
+    /// Requests a whole file of at most `limit` bytes.
     pub fn whole(limit: usize) -> Self {
         Self { first_bytes: None, if_modified_since: None, if_none_match: None, limit }
     }
 
-    /// Asks for the first `count` bytes of a file.
+    /// Requests the first `count` bytes of a file.
     pub fn first(count: usize) -> Self {
         Self { first_bytes: Some(count), ..Self::whole(count) }
     }
@@ -119,7 +119,7 @@ impl Get<'_> {
 /// What a server answered.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Answer {
-    /// What was asked for.
+    /// The file, or its requested part.
     Body(Fetched),
     /// The file is still the one that the condition names. Only a conditional GET is answered so.
     NotModified,
@@ -209,7 +209,7 @@ impl HttpClient {
                 }
                 (Take::First { count }, Some(expected))
             }
-            // Also a part that nobody asked for: it must never pass for the whole.
+            // Also a part that was not requested: it must never be taken for the whole.
             (status, _) => return Err(HttpError::of_status(url, status, headers)),
         };
         let etag = text(headers, ETAG).filter(|etag| etag.len() <= MAX_ETAG_BYTES).map(str::to_owned);
@@ -218,7 +218,7 @@ impl HttpClient {
         Ok(Answer::Body(Fetched { bytes, etag, last_modified }))
     }
 
-    /// Sends the request and waits for the head of the answer.
+    /// Sends the request and waits for the head of the response.
     async fn ask(&self, url: &str, request: &Get<'_>) -> Result<Response, HttpError> {
         let mut builder = self.client.get(url).header(ACCEPT, HeaderValue::from_static("*/*"));
         if let Some(count) = request.first_bytes {
@@ -233,7 +233,7 @@ impl HttpClient {
         // The connection has its own bound, so that the two can be distinguished; this one is for all redirects together.
         let connect_limit = self.settings.connect_timeout.saturating_add(self.settings.idle_timeout);
         match timeout(connect_limit, builder.send()).await {
-            Ok(answer) => answer.map_err(|source| HttpError::connection(url, source)),
+            Ok(response) => response.map_err(|source| HttpError::connection(url, source)),
             Err(_) => Err(HttpError::TooSlow { url: redacted(url) }),
         }
     }

@@ -58,7 +58,7 @@ async fn function() -> Result<(), Error> {
         Ok(dns) => dns.as_ref(),
         // The mirrors themselves are asked what they have.
         Err(error) => {
-            tracing::warn!(cause = error_chain(error), "no DNS record is asked for");
+            tracing::warn!(cause = error_chain(error), "no DNS record is queried");
             None
         }
     };

@@ -157,7 +157,7 @@ impl<'a, Store: DefinitionsStore> Mirrors<'a, Store> {
             match self.head(mirror, database, published).await {
                 Ok(found) => {
                     best = best.filter(|best| best.version >= found.version).or(Some(found));
-                    // One that is as new as we are answers the question; an older one may just be behind the next.
+                    // One that is as new as ours settles it; an older one may be behind the next mirror.
                     if published.is_none_or(|(version, _)| found.version >= version) {
                         break;
                     }
@@ -177,7 +177,7 @@ impl<'a, Store: DefinitionsStore> Mirrors<'a, Store> {
         for mirror in 0..self.mirrors.len() {
             match self.fetch_from(mirror, file, limit).await {
                 Ok(bytes) => return Ok(bytes),
-                // What a mirror that answers has not got is missing, whatever keeps another from answering: there is a way on then.
+                // A file that a responding mirror lacks is missing, whatever keeps another from responding: the plan has a next step then.
                 Err(error @ MirrorError::Missing { .. }) => failure = Some(error),
                 Err(_) if matches!(failure, Some(MirrorError::Missing { .. })) => {}
                 Err(error) => failure = Some(worse(failure, error)),
@@ -201,7 +201,7 @@ impl<'a, Store: DefinitionsStore> Mirrors<'a, Store> {
         found.ok_or_else(|| self.none_left(file.to_owned()))
     }
 
-    /// Downloads a file that need not be there. Servers that keep their listing to themselves answer 403 for what is missing:
+    /// Downloads an optional file. Servers without listings respond with 403 to requests for missing files:
     /// here that is no reason to leave the mirror alone, which just gave the file that this one goes with.
     ///
     /// # Errors
@@ -266,7 +266,7 @@ impl<'a, Store: DefinitionsStore> Mirrors<'a, Store> {
                 self.cool_downs.lock().unwrap_or_else(PoisonError::into_inner).insert(mirror.name(), until);
                 Err(MirrorError::CoolingDown { until })
             }
-            answer => answer,
+            response => response,
         }
     }
 

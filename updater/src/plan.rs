@@ -46,7 +46,7 @@ pub enum FullDownloadReason {
     FarBehind,
     /// The first CDIFF is not there, and more than one version is missing, or waiting for it is over.
     Gap,
-    /// The mirror asks for it by a CDIFF of no bytes.
+    /// The mirror requires it by an empty CDIFF.
     Asked,
     /// A CDIFF does not verify or does not fit.
     Unusable,
@@ -96,7 +96,7 @@ pub fn first_step(published: Option<DatabaseVersion>, advertised: DatabaseVersio
 
 /// The step after a CDIFF; `progress.reached` counts it when it was applied.
 ///
-/// Off-spec: freshclam downloads the whole CVD also when the first CDIFF could not be asked for. A connection that failed
+/// Off-spec: freshclam downloads the whole CVD also when the first CDIFF could not be requested. A connection that failed
 /// says nothing about what the mirror has, and the CVD would come over the same connection.
 pub fn after_cdiff(progress: Progress, outcome: CdiffOutcome) -> Step {
     let Progress { published, reached, advertised, whole_taken, wait_for_cdiff } = progress;
@@ -214,7 +214,7 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever mirrors answer, a run comes to its end, takes at most one CVD, and never ends below where it began.
+        /// Whatever mirrors respond, a run ends, downloads at most one CVD, and never ends at an older version than it started with.
         #[test]
         fn every_run_ends_and_never_lower(
             published in prop::option::of(1_u32..200), advertised in 0_u32..300,

@@ -28,11 +28,11 @@ const MAX_JSON_BYTES: u64 = 4 << 20;
 /// Most keys under one of the prefixes that are kept for a time only.
 const MAX_KEYS: usize = 100_000;
 
-/// Why publishing stopped. What was published before stays, whole.
+/// Why publishing stopped. The generation that was published before stays, whole.
 #[derive(Debug, thiserror::Error)]
 pub enum PublishError {
-    /// What is published cannot be read or moved on.
-    #[error("the published generation cannot be read or moved on")]
+    /// The published generation could not be read or replaced.
+    #[error("the published generation could not be read or replaced")]
     Published(#[from] PublishedError),
     /// The definitions bucket could not be read or written.
     #[error(transparent)]
@@ -49,7 +49,7 @@ pub struct Publisher<'a, Store, Announcements> {
     pub store: &'a Store,
     /// The topic that announces generations.
     pub announcements: &'a Announcements,
-    /// The flat prefix; `None` where somebody else fills it.
+    /// The flat prefix; `None` where another program fills it.
     pub flat: Option<Flat<'a, Store>>,
     /// How many generations are kept; at least 1.
     pub keep_generations: usize,
@@ -72,14 +72,14 @@ impl<Store: DefinitionsStore, Announcements: Topic> Publisher<'_, Store, Announc
         Ok(read_body(self.store, database).await?)
     }
 
-    /// Writes an immutable key; one that is there already is the same.
+    /// Writes an immutable key; an existing one has the same bytes.
     ///
     /// # Errors
     /// [`PublishError`].
     pub async fn put(&self, key: &str, bytes: Vec<u8>) -> Result<(), PublishError> {
         match self.store.write(key, bytes, &[], WriteCondition::Absent).await {
             Ok(_) => Ok(()),
-            // There already, or written by somebody else at this moment: S3 reports both in the same way, so the key is listed.
+            // It exists, or another run is writing it: S3 reports both in the same way, so the key is listed.
             Err(StoreError::PreconditionFailed(call)) => match self.store.list(key, 1).await?.as_slice() {
                 [] => Err(StoreError::Unavailable(call, "another run is writing the key".into()).into()),
                 _ => Ok(()),
@@ -137,7 +137,7 @@ impl<Store: DefinitionsStore, Announcements: Topic> Publisher<'_, Store, Announc
         Ok(flat.remove(&outdated).await?)
     }
 
-    /// Removes what no kept generation needs.
+    /// Removes bodies, deltas, reports and passes that no kept generation needs.
     ///
     /// # Errors
     /// [`PublishError`].
@@ -159,7 +159,7 @@ impl<Store: DefinitionsStore, Announcements: Topic> Publisher<'_, Store, Announc
         }
         let rejected = self.rejected_bodies(&there, now).await?;
         let expired = expired(&there, &manifests, &rejected, now);
-        // Somebody may have published, or rolled back to a generation that was about to go, since the pointer was read.
+        // Another run may have published, or an operator rolled back to an expiring generation, since the pointer was read.
         if self.published().await?.manifest.as_ref() != Some(&published) {
             return Ok(());
         }
@@ -175,7 +175,7 @@ impl<Store: DefinitionsStore, Announcements: Topic> Publisher<'_, Store, Announc
         let reports = there.iter().filter(|listed| retention::is_kept_report(listed, now));
         for key in reports.map(|listed| &listed.key) {
             let stored = self.store.read(key, MAX_JSON_BYTES).await?;
-            // A report that cannot be read keeps nothing: it is there for people.
+            // A report that cannot be read keeps nothing: it is for people.
             let report: Value = serde_json::from_slice(&stored.bytes).unwrap_or_default();
             let parts = ["databases", "custom"].iter().filter_map(|part| report.get(part)?.as_array()).flatten();
             bodies.extend(parts.filter_map(|part| Some(part.get("object_key")?.as_str()?.to_owned())));
@@ -183,7 +183,7 @@ impl<Store: DefinitionsStore, Announcements: Topic> Publisher<'_, Store, Announc
         Ok(bodies)
     }
 
-    /// Keeps a set that failed its proof aside, with its report; answers where the report is. Its bodies must be there.
+    /// Keeps a set that failed its test, with its report; returns the report's key. Its bodies must be published.
     ///
     /// # Errors
     /// [`PublishError`].
@@ -203,7 +203,7 @@ impl<Store: DefinitionsStore, Announcements: Topic> Publisher<'_, Store, Announc
         Ok(key)
     }
 
-    /// Reads the updater's memory.
+    /// Reads the updater's state.
     ///
     /// # Errors
     /// [`PublishError`].
@@ -211,7 +211,7 @@ impl<Store: DefinitionsStore, Announcements: Topic> Publisher<'_, Store, Announc
         Ok(state::load(self.store).await?)
     }
 
-    /// Changes the updater's memory.
+    /// Changes the updater's state.
     ///
     /// # Errors
     /// [`PublishError`].

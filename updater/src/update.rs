@@ -52,8 +52,8 @@ pub enum UpdateError {
     /// The loose signature files could not be had.
     #[error("the custom signature files could not be taken")]
     Custom(#[from] CustomError),
-    /// The new set does not pass its proof.
-    #[error("the new set of databases ({set}) does not pass its proof (report: {report})")]
+    /// The new set does not pass its test.
+    #[error("the new set of databases ({set}) does not pass its test (report: {report})")]
     Prove {
         /// The set, such as `daily 27780, main 62`.
         set: String,
@@ -209,7 +209,7 @@ impl<Store: DefinitionsStore, Announcements: Topic> Updater<'_, Store, Announcem
             let set = match self.next_set(&published, updates, custom, scratch.path(), bucket).await? {
                 Next::Set(set) => set,
                 Next::Same { generation, not_current } => {
-                    // The race may have been won all the same, and only the answer lost.
+                    // The race may have been won, and only the response lost.
                     if race > 0 {
                         bucket.settle().await?;
                     }

@@ -1,4 +1,4 @@
-//! Applies CDIFFs to a database, one after the other, for as long as the plan asks for the next one.
+//! Applies CDIFFs to a database, one after the other, for as long as the plan has a next one.
 
 use std::{borrow::Cow, collections::BTreeMap};
 
@@ -60,7 +60,7 @@ struct SignedCdiff {
 }
 
 impl<Store: DefinitionsStore> DatabaseUpdater<'_, Store> {
-    /// Applies CDIFFs to a base for as long as the plan asks for the next one.
+    /// Applies CDIFFs to a base for as long as the plan has a next one.
     pub(super) async fn apply_cdiffs(
         &self,
         database: &DatabaseName,

@@ -42,7 +42,7 @@ impl<Store: DefinitionsStore> DatabaseUpdater<'_, Store> {
                     let version = full.verified.header.version;
                     best = best.filter(|best| best.verified.header.version >= version).or(Some(full));
                 }
-                // A mirror that does not answer must not hide what another one serves.
+                // A mirror that does not respond must not hide what another one serves.
                 Err(DatabaseUpdateError::Mirror { .. }) if matches!(failure, Some(ref error) if !error.is_missing()) => {
                 }
                 Err(error) => failure = Some(error),

@@ -1,4 +1,4 @@
-//! What the head of an answer says. All of it is the server's word, so all of it may be missing or wrong.
+//! The headers of a response. The server sends them, so each may be missing or wrong.
 
 use std::time::Duration;
 
@@ -31,7 +31,7 @@ fn is_http_date(date: &DateTime<Utc>) -> bool {
     (0..HTTP_DATE_END).contains(&date.timestamp())
 }
 
-/// Which part of a file a 206 brings: `bytes <first>-<last>/<total>`, where the total may be `*`.
+/// The part of a file in a 206: `bytes <first>-<last>/<total>`, where the total may be `*`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Part {
     /// The first byte's place.
@@ -51,13 +51,13 @@ impl Part {
         Some(Self { first: first.parse().ok()?, last: last.parse().ok()?, total })
     }
 
-    /// How many bytes must come when the first `count` were asked for: fewer when the file has no more.
+    /// The number of bytes in a response to a request for the first `count`: fewer when the file has no more.
     pub(super) fn beginning_within(self, count: u64) -> u64 {
         self.total.unwrap_or(self.last.saturating_add(1)).min(count)
     }
 }
 
-/// How long the server wants to be left alone, at most 7 days: `Retry-After` in seconds, or as a date, which counts from the answer's own
+/// The server's cool-down, at most 7 days: `Retry-After` in seconds, or as a date, which counts from the response's own
 /// `Date` since clocks differ.
 pub(super) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let value = text(headers, RETRY_AFTER)?.trim();

@@ -15,31 +15,31 @@ pub enum HttpError {
     /// There is no such file: 404 or 410.
     #[error("{url} does not exist")]
     Missing {
-        /// What was asked for.
+        /// The requested URL.
         url: String,
     },
     /// The server does not want to be asked by us, or not so often: 403 or 429. Asking on makes it worse.
     #[error("{url} answered {status}: we are to leave it alone")]
     CoolDown {
-        /// What was asked for.
+        /// The requested URL.
         url: String,
-        /// The answer.
+        /// The response's status.
         status: StatusCode,
         /// For how long, where it said so; at most 7 days.
         retry_after: Option<Duration>,
     },
-    /// Another answer than the file.
+    /// A response other than the file.
     #[error("{url} answered {status}")]
     Status {
-        /// What was asked for.
+        /// The requested URL.
         url: String,
-        /// The answer.
+        /// The response's status.
         status: StatusCode,
     },
-    /// No answer: no connection, no trust in the other side, too many redirects, an address that is none.
+    /// No response: no connection, a certificate that is not trusted, too many redirects, an invalid address.
     #[error("{url} did not answer")]
     Connection {
-        /// What was asked for.
+        /// The requested URL.
         url: String,
         /// Why.
         #[source]
@@ -48,7 +48,7 @@ pub enum HttpError {
     /// The body ended before it was complete.
     #[error("{url} broke off after {got} of {expected} bytes")]
     Truncated {
-        /// What was asked for.
+        /// The requested URL.
         url: String,
         /// How many bytes should have come.
         expected: u64,
@@ -58,7 +58,7 @@ pub enum HttpError {
     /// There is more than is taken.
     #[error("{url} is larger than {limit} bytes")]
     TooLarge {
-        /// What was asked for.
+        /// The requested URL.
         url: String,
         /// How many bytes are taken.
         limit: usize,
@@ -66,7 +66,7 @@ pub enum HttpError {
     /// The server keeps silent, or sends at a pace that would hold us for ever.
     #[error("{url} is too slow")]
     TooSlow {
-        /// What was asked for.
+        /// The requested URL.
         url: String,
     },
 }
@@ -86,7 +86,7 @@ impl HttpError {
         }
     }
 
-    /// An answer without a file.
+    /// The error of a response without a file.
     pub(super) fn of_status(url: &str, status: StatusCode, headers: &HeaderMap) -> Self {
         let url = redacted(url);
         match status {
@@ -98,7 +98,7 @@ impl HttpError {
         }
     }
 
-    /// A request that found no answer.
+    /// The error of a request without a response.
     pub(super) fn connection(url: &str, source: reqwest::Error) -> Self {
         Self::Connection { url: redacted(url), source: source.without_url() }
     }
@@ -112,7 +112,7 @@ impl HttpError {
     }
 }
 
-/// The address without what may be secret: user and password, query, fragment, and any part of the path that looks like a token (32 or
+/// The address without its secrets: user and password, query, fragment, and any part of the path that looks like a token (32 or
 /// more letters, digits, `-` and `_`), since some sellers of signatures put it there.
 pub fn redacted(url: &str) -> String {
     // Of an address without a host it is unknown what in it is secret.

@@ -1,4 +1,4 @@
-//! The set of a generation to come, before it is proven.
+//! The set of the next generation, before its test.
 
 use std::collections::BTreeMap;
 
@@ -35,7 +35,7 @@ impl NextSet {
 
 /// What follows from the updates of the databases.
 pub(super) enum Next {
-    /// A set to prove.
+    /// A set to test.
     Set(NextSet),
     /// The set that is published.
     Same { generation: Generation, not_current: Vec<String> },

@@ -39,7 +39,7 @@ impl<Store: DefinitionsStore, Announcements: Topic> Updater<'_, Store, Announcem
             }
             let wanted = Advertised { version: entry.version, kind: ContainerKind::Cvd };
             match self.database_updater(mirrors, scratch, true).fetch_full(&entry.name, wanted).await {
-                // Only what was proven, under its makers' own packing.
+                // Only what was tested, as its makers packed it.
                 Ok(full) if DatabaseEntry::of(&full.verified).same_content(entry) => {
                     for (file, bytes) in full.signed_files {
                         bucket.put_signed_file(&file, bytes).await?;
