@@ -12,3 +12,5 @@ mod crates;
 mod pages;
 #[cfg(test)]
 mod scale;
+#[cfg(test)]
+mod template;

@@ -66,6 +66,7 @@ async fn objects_in_s3_keep_the_contract() {
         awkward.push(put(&stack, &plain, key, key).await);
     }
     contract::awkward_keys_are_found(&objects, &awkward, scratch.path()).await;
+    contract::overwritten_objects_are_not_deleted(&objects, &plain).await;
     stack.stop().await.unwrap();
 }
 

@@ -8,7 +8,7 @@ use aws_sdk_s3::{
     types::{Tag as S3Tag, Tagging, TaggingDirective},
 };
 use nacre_core::{
-    object::ObjectId,
+    object::{NULL_VERSION, ObjectId},
     port::{Call, ObjectHead, ObjectStore, StoreError},
     tag_policy::Tag,
 };
@@ -33,6 +33,21 @@ impl S3Objects {
     /// Uses S3 as configured.
     pub fn new(config: &SdkConfig) -> Self {
         Self { client: Client::new(config) }
+    }
+
+    /// Whether a write may take the place of this version. The version `null` is overwritten where the bucket keeps no versions or
+    /// has stopped to; where it keeps them, a newer version is the latest, and `null` stays as it is.
+    async fn is_overwritable(&self, object: &ObjectId) -> Result<bool, StoreError> {
+        if object.is_immutable() {
+            return Ok(false);
+        }
+        let latest = match self.head(&ObjectId { version_id: None, ..object.clone() }).await {
+            Ok(head) => head.version_id,
+            // Behind a delete marker, which only a bucket that keeps versions has, or gone.
+            Err(StoreError::NotFound(_)) => return Ok(object.version_id.is_none()),
+            Err(error) => return Err(error),
+        };
+        Ok(latest.is_none_or(|latest| latest == NULL_VERSION))
     }
 
     /// Why a HEAD was refused, which has no body to say so: a GET of its first byte has.
@@ -107,10 +122,14 @@ impl ObjectStore for S3Objects {
     }
 
     async fn delete(&self, object: &ObjectId, etag: &str) -> Result<(), StoreError> {
-        let ObjectId { bucket, key, version_id } = object;
-        let request = self.client.delete_object().bucket(bucket).key(key).set_version_id(version_id.clone());
-        // Without a version id, the object may have been overwritten.
-        let request = if version_id.is_some() { request } else { request.if_match(quoted_etag(etag)) };
+        let ObjectId { bucket, key, .. } = object;
+        let request = self.client.delete_object().bucket(bucket).key(key);
+        // A version that can be overwritten is deleted on condition of its bytes, which S3 knows for the latest version alone.
+        let request = if self.is_overwritable(object).await? {
+            request.if_match(quoted_etag(etag))
+        } else {
+            request.set_version_id(object.version_id.clone())
+        };
         match request.send().await.map(|_| ()).map_err(failed(call("DeleteObject", object))) {
             Err(StoreError::NotFound(_)) => Ok(()),
             outcome => outcome,

@@ -12,7 +12,9 @@ mod topic;
 pub use definitions::{
     definitions_are_copied, definitions_are_listed_and_removed, definitions_are_written_on_condition,
 };
-pub use objects::{AWKWARD_KEYS, Versions, awkward_keys_are_found, objects_are_exact};
+pub use objects::{
+    AWKWARD_KEYS, Versions, awkward_keys_are_found, objects_are_exact, overwritten_objects_are_not_deleted,
+};
 pub use queue::queues_take_any_number;
 pub use records::{
     many_are_looked_up_at_once, pages_hold_every_record_once, records_come_back_as_they_were,
@@ -43,6 +45,7 @@ mod tests {
         objects_are_exact(&objects, &Versions { older, latest, removed, marker }, scratch.path()).await;
         let awkward: Vec<ObjectId> = AWKWARD_KEYS.iter().map(|key| objects.put("plain", key, *key)).collect();
         awkward_keys_are_found(&objects, &awkward, scratch.path()).await;
+        overwritten_objects_are_not_deleted(&objects, "plain").await;
     }
 
     #[tokio::test]

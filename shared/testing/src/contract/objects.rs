@@ -57,6 +57,26 @@ pub async fn objects_are_exact(store: &impl ObjectStore, versions: &Versions, sc
     }
 }
 
+/// In a bucket that keeps no versions, an object that was overwritten is not deleted, whether it is named without a version or as
+/// `null`, as records name it.
+///
+/// # Panics
+/// When a law is broken.
+pub async fn overwritten_objects_are_not_deleted(store: &impl ObjectStore, bucket: &str) {
+    for version in [None, Some("null".to_owned())] {
+        let object = ObjectId::new(bucket, "to be deleted", version);
+        store.write(&object, b"scanned".into()).await.expect("it can be written");
+        let scanned = store.head(&object).await.expect("it is there").etag;
+        store.write(&object, b"newer".into()).await.expect("it can be overwritten");
+        let lost = store.delete(&object, &scanned).await;
+        assert!(matches!(lost, Err(StoreError::PreconditionFailed(_))), "{object}: {lost:?}");
+        let newer = store.head(&object).await.expect("the newer bytes stay").etag;
+        store.delete(&object, &newer).await.expect("these bytes can be deleted");
+        assert!(matches!(store.head(&object).await, Err(StoreError::NotFound(_))), "{object} is deleted");
+        store.delete(&object, &newer).await.expect("a missing object is no error");
+    }
+}
+
 async fn tags_stay_on_their_version(store: &impl ObjectStore, older: &ObjectId, latest: &ObjectId) {
     let foreign = [Tag::new("owner", "someone else")];
     store.put_tags(latest, &foreign).await.expect("the latest version takes tags");
