@@ -1,148 +1,27 @@
 //! The laws of bringing an object to a settled record, under failures and races.
 
 use chrono::{DateTime, Utc};
-use nacre_core::{event::Cause, tag_policy::Tag};
+use nacre_core::{
+    generation::Generation,
+    port::{Call, Clock},
+    scan_record::EngineVersion,
+    tag_policy::Tag,
+};
 use nacre_testing::{
     failing::{Failing, Plan, When},
+    memory_definitions::MemoryDefinitions,
     memory_objects::MemoryObjects,
     memory_records::MemoryRecords,
     memory_topic::{MemoryBus, MemoryTopic},
 };
 
-use std::marker::PhantomData;
-
-use nacre_core::{
-    generation::Generation,
-    port::{Call, Clock},
-    scan_record::EngineVersion,
-};
-use nacre_testing::memory_definitions::MemoryDefinitions;
-
 use super::*;
 use crate::result_message::tests::everything;
 
 mod unreported;
+mod world;
 
-/// A clock that stands still.
-struct Noon;
-
-impl Clock for Noon {
-    fn now(&self) -> DateTime<Utc> {
-        DateTime::from_timestamp(1_800_000_000, 0).unwrap()
-    }
-}
-
-/// Calls content that contains `evil` infected; may meddle with the object right after it has read it.
-struct Reader<'a> {
-    objects: &'a MemoryObjects,
-    generation: u64,
-    scans: u32,
-    /// Whether records of this world are valid under its definitions.
-    unaffected: bool,
-    meddle: Option<Box<dyn FnOnce() + 'a>>,
-}
-
-impl<'a> Reader<'a> {
-    fn new(objects: &'a MemoryObjects, generation: u64) -> Self {
-        Self { objects, generation, scans: 0, unaffected: false, meddle: None }
-    }
-
-    fn meddling(objects: &'a MemoryObjects, meddle: impl FnOnce() + 'a) -> Self {
-        Self { meddle: Some(Box::new(meddle)), ..Self::new(objects, 1) }
-    }
-}
-
-impl Inspector for Reader<'_> {
-    fn generation(&self) -> Generation {
-        Generation(self.generation)
-    }
-
-    fn engine(&self) -> EngineVersion {
-        EngineVersion { version: "1.4.6".into(), functionality_level: 216 }
-    }
-
-    async fn inspect(&mut self, object: &ObjectId, head: &ObjectHead) -> Result<Inspection, ScanError> {
-        self.scans += 1;
-        let scratch = tempfile::tempdir().unwrap();
-        let path = scratch.path().join("object");
-        self.objects.download(object, head, &path).await.map_err(ScanError::Read)?;
-        let infected = std::fs::read_to_string(path).unwrap().contains("evil");
-        if let Some(meddle) = self.meddle.take() {
-            meddle();
-        }
-        let signatures = vec!["Test.Evil".to_owned()];
-        let verdict = if infected { Verdict::Infected { signatures } } else { Verdict::Clean };
-        Ok(Inspection { verdict, targets: 1, layers: None, layer_count: 1 })
-    }
-
-    async fn needs_scan(&mut self, _record: &ScanRecord, _head: &ObjectHead) -> Result<bool, ScanError> {
-        Ok(!self.unaffected)
-    }
-
-    async fn reinspect(&mut self, _record: &ScanRecord, _head: &ObjectHead) -> Result<Option<Inspection>, ScanError> {
-        Ok(None)
-    }
-}
-
-#[derive(Default)]
-struct World {
-    objects: MemoryObjects,
-    records: MemoryRecords,
-    results: MemoryTopic,
-    starts: MemoryTopic,
-    bus: MemoryBus,
-    definitions: MemoryDefinitions,
-    infected: InfectedSettings,
-}
-
-/// The services of a world, of whose calls one may fail, with a store of objects of the test's own.
-struct Fakes<'a, Objects>(PhantomData<&'a Objects>);
-
-impl<'a, Objects: ObjectStore> Services for Fakes<'a, Objects> {
-    type Objects = Failing<'a, Objects>;
-    type Records = Failing<'a, MemoryRecords>;
-    type Topic = Failing<'a, MemoryTopic>;
-    type Bus = Failing<'a, MemoryBus>;
-    type Definitions = Failing<'a, MemoryDefinitions>;
-    type Clock = Noon;
-}
-
-impl World {
-    async fn scan(&self, object: &ObjectId, reader: &mut Reader<'_>) -> Result<Outcome, ScanError> {
-        self.scan_with(&self.objects, &Plan::never(), &upload(object), reader).await
-    }
-
-    /// Scans through another store of objects; the plan says which call fails.
-    async fn scan_with(
-        &self,
-        objects: &impl ObjectStore,
-        plan: &Plan,
-        request: &ScanRequest,
-        reader: &mut Reader<'_>,
-    ) -> Result<Outcome, ScanError> {
-        let ports = Ports::<Fakes<'_, _>> {
-            objects: Failing { port: objects, plan },
-            records: Failing { port: &self.records, plan },
-            results: Some(Failing { port: &self.results, plan }),
-            starts: Some(Failing { port: &self.starts, plan }),
-            rescans: None,
-            bus: Some(Failing { port: &self.bus, plan }),
-            definitions: Failing { port: &self.definitions, plan },
-            clock: Noon,
-        };
-        let (tags, results) = (&TagNames::default(), &everything());
-        Scanner { ports: &ports, tags, results, infected: &self.infected }.scan(request, reader).await
-    }
-
-    async fn status(&self, object: &ObjectId) -> Option<String> {
-        let tags = self.objects.tags(object).await.unwrap();
-        tags.into_iter().find(|tag| tag.key == "av-status").map(|tag| tag.value)
-    }
-}
-
-fn upload(object: &ObjectId) -> ScanRequest {
-    ScanRequest { object: object.clone(), sequencer: None, cause: Cause::Upload }
-}
+use world::{Noon, Reader, World, upload};
 
 #[tokio::test]
 async fn a_failure_anywhere_converges_at_the_next_delivery() {
