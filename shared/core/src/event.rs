@@ -1,7 +1,7 @@
 //! Reads events about objects, and writes rescan triggers.
 //!
 //! Accepted are raw S3 notifications, SNS envelopes, SQS envelopes of either, raw-delivery bodies, EventBridge's S3 events,
-//! direct invocations, and the predecessor's stripped-down sample. Every record becomes one [`Notice`] each:
+//! direct invocations, and the predecessor's stripped-down sample. Every record becomes one [`ObjectEvent`]:
 //! a malformed part does not make a message fail as a whole.
 
 mod envelope;
