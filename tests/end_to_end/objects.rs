@@ -218,6 +218,32 @@ async fn an_engine_killed_mid_scan_costs_no_object_its_verdict() {
     world.end().await;
 }
 
+/// The functions run under the system call filter of AWS Lambda: the scanner says what its engine lacks there, and keeps its
+/// credentials from it.
+#[tokio::test]
+async fn under_lambdas_filter_the_scanner_says_what_is_missing_and_hides_its_credentials() {
+    let world = World::ready(&[]).await;
+    let stack = &world.stack;
+    let object = stack.put("first.txt", "harmless\n").await.unwrap();
+    stack.await_settled(&object, PATIENCE).await.unwrap();
+    assert!(logged(stack, "the system refuses layers of the engine's sandbox") > 0);
+    let functions: Vec<_> = stack.processes().into_iter().filter(|process| process.name == "nacre-scanner").collect();
+    assert!(!functions.is_empty());
+    for function in functions {
+        let environment = fs::read(format!("/proc/{}/environ", function.id)).unwrap();
+        let value = |name: &str| -> Vec<u8> {
+            let entries = environment.windows(name.len()).position(|window| window == name.as_bytes());
+            let start = entries.unwrap_or_else(|| panic!("{name} is not in the environment")) + name.len();
+            environment[start..].iter().copied().take_while(|byte| *byte != b'\n').take(4).collect()
+        };
+        assert!(value("AWS_LAMBDA_FUNCTION_NAME=").iter().all(|byte| *byte != 0));
+        for secret in ["AWS_ACCESS_KEY_ID=", "AWS_SECRET_ACCESS_KEY="] {
+            assert_eq!(value(secret).first(), Some(&0), "{secret} is readable");
+        }
+    }
+    world.end().await;
+}
+
 #[tokio::test]
 async fn twice_the_same_message_is_one_scans_effect() {
     let world = World::ready(&[]).await;

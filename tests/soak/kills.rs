@@ -28,7 +28,7 @@ impl Scanners {
         let processes = stack.processes();
         let outputs = ["ScannerFunction", "RescanFunction"].map(|output| stack.output(output));
         let named = |process: &&ProcessInfo| {
-            process.name == "bootstrap" && outputs.iter().any(|function| is_function(process.id, function))
+            process.name.starts_with("nacre-") && outputs.iter().any(|function| is_function(process.id, function))
         };
         let functions: Vec<i32> = processes.iter().filter(named).map(|process| process.id).collect();
         let engines = processes.iter().filter(|process| process.name == "nacre-engine");

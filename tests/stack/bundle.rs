@@ -10,7 +10,8 @@ use zip::{CompressionMethod, DateTime, ZipWriter, write::SimpleFileOptions};
 
 use crate::error::{StackError, system};
 
-/// The functions' packages: zip files with `bootstrap` and, where objects or definitions are parsed, `nacre-engine`.
+/// The functions' packages: zip files with the function and, where objects or definitions are parsed, `nacre-engine`. Their `bootstrap`
+/// starts the function under the system call filter of AWS Lambda.
 #[derive(Clone, Debug)]
 pub struct Bundles {
     /// The updater's.
@@ -35,13 +36,24 @@ impl Bundles {
             fs::read(&path).map_err(system(format!("reading {}", path.display())))
         };
         let engine = read("nacre-engine")?;
+        let filter = read(FILTER)?;
+        let bundle = |program: &'static str, engine: Option<&[u8]>| {
+            let bytes = read(program)?;
+            let bootstrap = format!("#!/bin/sh\nhere=$(dirname \"$0\")\nexec \"$here/{FILTER}\" \"$here/{program}\"\n");
+            let files = [("bootstrap", bootstrap.as_bytes()), (program, &bytes), (FILTER, &filter)];
+            let files: Vec<_> = files.into_iter().chain(engine.map(|engine| ("nacre-engine", engine))).collect();
+            package(program, &files)
+        };
         Ok(Self {
-            updater: package("nacre-updater", &[("bootstrap", &read("nacre-updater")?), ("nacre-engine", &engine)])?,
-            rescanner: package("nacre-rescanner", &[("bootstrap", &read("nacre-rescanner")?)])?,
-            scanner: package("nacre-scanner", &[("bootstrap", &read("nacre-scanner")?), ("nacre-engine", &engine)])?,
+            updater: bundle("nacre-updater", Some(&engine))?,
+            rescanner: bundle("nacre-rescanner", None)?,
+            scanner: bundle("nacre-scanner", Some(&engine))?,
         })
     }
 }
+
+/// Refuses what Lambda refuses: see `tests/lambda_filter`.
+const FILTER: &str = "nacre-lambda-filter";
 
 /// Where cargo put the program or test that we are, and so everything else that it built.
 ///
@@ -80,14 +92,14 @@ mod tests {
     #[test]
     fn the_same_programs_give_the_same_package_and_stay_executable() {
         let directory = tempfile::tempdir().unwrap();
-        for program in ["nacre-updater", "nacre-rescanner", "nacre-scanner", "nacre-engine"] {
+        for program in ["nacre-updater", "nacre-rescanner", "nacre-scanner", "nacre-engine", FILTER] {
             fs::write(directory.path().join(program), program).unwrap();
         }
         let bundles = Bundles::from_directory(directory.path()).unwrap();
         assert_eq!(bundles.scanner, Bundles::from_directory(directory.path()).unwrap().scanner);
         let mut zip = zip::ZipArchive::new(Cursor::new(bundles.scanner)).unwrap();
         let names: Vec<_> = zip.file_names().map(|name| name.unwrap().into_owned()).collect();
-        assert_eq!(names, ["bootstrap", "nacre-engine"]);
+        assert_eq!(names, ["bootstrap", "nacre-scanner", FILTER, "nacre-engine"]);
         assert_eq!(zip.by_name("nacre-engine").unwrap().unix_mode().unwrap() & 0o777, 0o755);
     }
 
