@@ -35,15 +35,15 @@ fn make() -> io::Result<()> {
     fs::write(root.join("keys.json"), keys.to_json())?;
     fs::write(root.join("root.pem"), certificates.root_pem())?;
 
-    let elder = CvdBuilder::new("daily").version(1).member("daily.ndb", eicar_signature() + "A:0:*:6161\n");
-    let elder = elder.member("daily.hdb", "# one\n");
+    let older = CvdBuilder::new("daily").version(1).member("daily.ndb", eicar_signature() + "A:0:*:6161\n");
+    let older = older.member("daily.hdb", "# one\n");
     let newer = CvdBuilder::new("daily").version(2).member("daily.ndb", eicar_signature() + "B:0:*:6262\nC:0:*:63\n");
     let newer = newer.member("daily.ldb", "# two\n");
-    let (cvd, cld) = (elder.build(&keys), elder.build_cld(&keys));
+    let (cvd, cld) = (older.build(&keys), older.build_cld(&keys));
     put("cvd", "cvd", &[b"v", cvd.as_slice()].concat())?;
     put("cvd", "cld", &[b"l", cld.as_slice()].concat())?;
-    put("info", "info", &elder.unpacked(&keys).members["daily.info"])?;
-    let cdiff = newer.cdiff_from(&elder, &keys);
+    put("info", "info", &older.unpacked(&keys).members["daily.info"])?;
+    let cdiff = newer.cdiff_from(&older, &keys);
     put("cdiff", "cdiff", &cdiff)?;
     put("cdiff", "small", &keys.cdiff(DatabaseVersion(2), b"OPEN a\nADD b\nCLOSE\n"))?;
     for (number, script) in SCRIPTS.iter().enumerate() {

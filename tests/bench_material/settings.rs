@@ -1,4 +1,4 @@
-//! What a benchmark is told, and where it runs.
+//! The arguments of a benchmark, and where it runs.
 
 use std::{env, fs, thread};
 

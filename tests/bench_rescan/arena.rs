@@ -87,7 +87,7 @@ impl Arena {
         Run::new(mirror.url(), &self.trust_anchors(), &self.scratch, bucket.to_owned(), self.engine())
     }
 
-    /// Our keys, as programs are told them.
+    /// Our keys, as programs get them.
     pub(crate) fn trust_anchors(&self) -> String {
         self.keys.trust_anchors().to_json()
     }

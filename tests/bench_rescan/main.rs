@@ -42,7 +42,7 @@ use crate::{
     material::{processor, whole_number},
 };
 
-/// What a benchmark fails with: whatever it was, it is told and the run ends.
+/// What a benchmark fails with: whatever it was, it is printed and the run ends.
 type Outcome<T> = Result<T, Box<dyn Error>>;
 
 fn main() -> ExitCode {

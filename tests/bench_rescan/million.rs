@@ -37,7 +37,7 @@ const RECORDS: u64 = 1_000_000;
 /// Generations that the records are of, of which some are so old that they are advanced.
 const GENERATIONS: u64 = 60;
 
-/// A table that makes its records when they are asked for.
+/// A table that makes its records when they are requested.
 struct Table;
 
 impl RecordPages for Table {

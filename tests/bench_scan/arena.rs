@@ -23,7 +23,7 @@ const FRESHCLAM: &str = "/usr/bin/freshclam";
 /// Where everything is.
 pub(crate) struct Arena {
     pub(crate) scratch: PathBuf,
-    /// Our keys, as the scanner is told them.
+    /// Our keys, as the scanner gets them.
     pub(crate) trust_anchors: String,
 }
 

@@ -1,4 +1,4 @@
-//! `clamscan`, and what it and `clamd` are told alike.
+//! `clamscan`, and what it and `clamd` have in common.
 
 use std::{
     collections::BTreeSet,

@@ -96,8 +96,8 @@ impl<'a> Clamd<'a> {
         let cpu_ms = (self.cpu_ms() + children_cpu_ms()?).saturating_sub(before);
         // Of a directory it tells what it found, and nothing of the rest.
         let mut verdicts: Verdicts = files.names().into_iter().map(|name| (name.to_owned(), [].into())).collect();
-        let told = |line: &&str| line.ends_with(" FOUND") || line.ends_with("ERROR");
-        let lines = String::from_utf8_lossy(&output.stdout).lines().filter(told).collect::<Vec<_>>().join("\n");
+        let printed = |line: &&str| line.ends_with(" FOUND") || line.ends_with("ERROR");
+        let lines = String::from_utf8_lossy(&output.stdout).lines().filter(printed).collect::<Vec<_>>().join("\n");
         read(&Output { stdout: lines.into_bytes(), ..output }, &mut verdicts);
         let objects = files.expected.len() as u64;
         Ok((Measured { objects, bytes: files.bytes, wall_us, cpu_ms, peak_kib: None }, verdicts))

@@ -61,7 +61,7 @@ pub(crate) fn fastest(
     best.ok_or_else(|| BenchError::Wrong("nothing was run".into()))
 }
 
-/// Fails unless a contender told of so many files, and of each what is in it.
+/// Fails unless a contender reported so many files, and of each what is in it.
 ///
 /// # Errors
 /// [`BenchError::Wrong`].

@@ -63,7 +63,7 @@ impl World {
         Ok(Function::new(config, run.engine.clone(), ports)?)
     }
 
-    /// What was recorded of each file, rounds told apart no more.
+    /// What was recorded of each file, of all rounds together.
     pub(crate) fn verdicts(&self) -> Verdicts {
         let mut verdicts = Verdicts::new();
         for record in self.records.records() {

@@ -98,10 +98,10 @@ async fn a_part_of_another_place_or_length_is_not_what_was_asked_for() {
     {
         mirror.put(FILE, Behaviour::Part { bytes: file(size), content_range: content_range.into() });
         let error = get(&mirror, &Get::first(512)).await.unwrap_err();
-        let wrong = matches!(error, HttpError::Truncated { expected: 512, got: told, .. } if told == got);
+        let wrong = matches!(error, HttpError::Truncated { expected: 512, got: announced, .. } if announced == got);
         assert!(wrong, "{content_range}: {error:?}");
     }
-    // Without a range asked for, no part may pass for the whole.
+    // Without a range requested, no part may pass for the whole.
     let error = get(&mirror, &Get::whole(LIMIT)).await.unwrap_err();
     assert!(matches!(error, HttpError::Status { status, .. } if status == 206), "{error:?}");
 }

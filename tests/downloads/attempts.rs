@@ -1,4 +1,4 @@
-//! How often a file is asked for.
+//! How often a file is requested.
 
 use std::time::Duration;
 

@@ -32,9 +32,9 @@ async fn a_file_may_have_the_limit_and_not_a_byte_more() {
 async fn a_length_told_reserves_nothing() {
     let mirror = HostileMirror::start().await.unwrap();
     // More than this machine has; if it were believed, the allocation would abort us.
-    let told = 1 << 50;
-    mirror.put(FILE, Behaviour::LyingLength { bytes: file(1000), told });
-    let limit = usize::try_from(told).unwrap();
+    let announced = 1 << 50;
+    mirror.put(FILE, Behaviour::LyingLength { bytes: file(1000), announced });
+    let limit = usize::try_from(announced).unwrap();
     let error = get(&mirror, &Get::whole(limit)).await.unwrap_err();
     assert!(matches!(error, HttpError::Truncated { got: 1000, .. }), "{error:?}");
     let error = get(&mirror, &Get::whole(limit - 1)).await.unwrap_err();
@@ -44,15 +44,15 @@ async fn a_length_told_reserves_nothing() {
 #[tokio::test]
 async fn fewer_bytes_than_told_are_no_file() {
     let mirror = HostileMirror::start().await.unwrap();
-    for (behaviour, told, came) in [
+    for (behaviour, announced, came) in [
         (Behaviour::Truncated(file(1000)), 1000, 500),
         (Behaviour::Truncated(file(500_000)), 500_000, 250_000),
-        (Behaviour::LyingLength { bytes: file(1000), told: 1001 }, 1001, 1000),
-        (Behaviour::LyingLength { bytes: Vec::new(), told: 1 }, 1, 0),
+        (Behaviour::LyingLength { bytes: file(1000), announced: 1001 }, 1001, 1000),
+        (Behaviour::LyingLength { bytes: Vec::new(), announced: 1 }, 1, 0),
     ] {
         mirror.put(FILE, behaviour);
         let error = get(&mirror, &Get::whole(LIMIT)).await.unwrap_err();
-        let cut = matches!(error, HttpError::Truncated { expected, got, .. } if (expected, got) == (told, came));
+        let cut = matches!(error, HttpError::Truncated { expected, got, .. } if (expected, got) == (announced, came));
         assert!(cut, "{error:?}");
     }
     // The beginning of a cut file may be there all the same.
@@ -66,7 +66,7 @@ async fn fewer_bytes_than_told_are_no_file() {
 #[tokio::test]
 async fn more_bytes_than_told_are_not_taken() {
     let mirror = HostileMirror::start().await.unwrap();
-    mirror.put(FILE, Behaviour::LyingLength { bytes: file(1000), told: 10 });
+    mirror.put(FILE, Behaviour::LyingLength { bytes: file(1000), announced: 10 });
     assert_eq!(body(get(&mirror, &Get::whole(LIMIT)).await).bytes, file(10));
 }
 

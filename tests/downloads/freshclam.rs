@@ -44,7 +44,7 @@ async fn a_stock_freshclam_takes_the_mirror_for_one() {
     }
     let requests = mirror.requests();
     assert!(requests[0].user_agent.as_deref().is_some_and(|agent| agent.starts_with("ClamAV/")), "{requests:?}");
-    // The second run has the file, and is told so.
+    // The second run has the file, and learns so.
     assert!(requests.last().is_some_and(|request| request.if_modified_since.is_some()), "{requests:?}");
     assert_eq!(mirror.bytes_sent(), line.len() as u64);
 }

@@ -1,4 +1,4 @@
-//! The updater's HTTP client against a mirror that does whatever it is told to.
+//! The updater's HTTP client against a mirror that does whatever it is configured to.
 
 mod answers;
 mod attempts;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use nacre_stack::HostileMirror;
 use nacre_updater::http::{Answer, Fetched, Get, HttpClient, HttpError, HttpSettings, Proxies};
 
-/// What is asked for, mostly.
+/// What is requested, mostly.
 pub(crate) const FILE: &str = "daily.cvd";
 
 /// More than any file here has.

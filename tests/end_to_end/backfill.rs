@@ -9,7 +9,7 @@ use nacre_core::object::ObjectId;
 use nacre_stack::programs_directory;
 use serde_json::{Value, json};
 
-use nacre_stack::deployed::{PATIENCE, World};
+use nacre_stack::deployed::{DEADLINE, World};
 
 const BUCKET: &str = "here-before-us";
 
@@ -29,11 +29,11 @@ async fn nacre(world: &World, arguments: &[&str]) -> (Option<i32>, String) {
 }
 
 /// What `--json` tells, of a run that went to its end.
-async fn told(world: &World, arguments: &[&str]) -> (u64, u64, u64) {
-    let (code, told) = nacre(world, &[arguments, &["--json"]].concat()).await;
-    assert_eq!(code, Some(0), "{told}");
-    let told: Value = serde_json::from_str(&told).unwrap();
-    let number = |name: &str| told[name].as_u64().unwrap();
+async fn printed(world: &World, arguments: &[&str]) -> (u64, u64, u64) {
+    let (code, printed) = nacre(world, &[arguments, &["--json"]].concat()).await;
+    assert_eq!(code, Some(0), "{printed}");
+    let printed: Value = serde_json::from_str(&printed).unwrap();
+    let number = |name: &str| printed[name].as_u64().unwrap();
     (number("objects"), number("recorded"), number("asked"))
 }
 
@@ -71,23 +71,23 @@ async fn objects_that_were_there_before_are_scanned_once() {
     }
 
     let place = format!("s3://{BUCKET}/old/");
-    assert_eq!(told(&world, &[&place, "--dry-run"]).await, (3, 0, 3));
+    assert_eq!(printed(&world, &[&place, "--dry-run"]).await, (3, 0, 3));
     assert!(stack.records().await.unwrap().is_empty(), "a dry run asks for nothing");
     let (code, text) = nacre(&world, &[&place]).await;
     assert!(code == Some(0) && text.contains("3 objects, 0 recorded, 3 requested"), "{text}");
-    let three = stack.await_records(PATIENCE, |records| records.iter().filter(|record| record.reported).count() == 3);
+    let three = stack.await_records(DEADLINE, |records| records.iter().filter(|record| record.reported).count() == 3);
     three.await.unwrap();
     let status = async |key: &str| stack.tag(&ObjectId::new(BUCKET, key, None), "av-status").await.unwrap();
     assert_eq!(status("old/sub/eicar.com").await.as_deref(), Some("INFECTED"));
     assert_eq!(status("old/a b+c.txt").await.as_deref(), Some("CLEAN"));
     assert_eq!(status("elsewhere.txt").await, None);
-    assert_eq!(told(&world, &[&place]).await, (3, 3, 0), "again, nothing is asked for");
+    assert_eq!(printed(&world, &[&place]).await, (3, 3, 0), "again, nothing is requested");
 
     // The rest by an inventory, which lists one that is gone by now.
     let manifest = inventory(&world, &["old/a+b%2Bc.txt", "elsewhere.txt", "gone.txt"], None).await;
     let place = format!("s3://{BUCKET}");
-    assert_eq!(told(&world, &[&place, "--inventory", &manifest]).await, (3, 1, 2));
-    let four = stack.await_records(PATIENCE, |records| records.iter().filter(|record| record.reported).count() == 4);
+    assert_eq!(printed(&world, &[&place, "--inventory", &manifest]).await, (3, 1, 2));
+    let four = stack.await_records(DEADLINE, |records| records.iter().filter(|record| record.reported).count() == 4);
     four.await.unwrap();
     assert_eq!(status("elsewhere.txt").await.as_deref(), Some("CLEAN"));
 

@@ -90,8 +90,8 @@ async fn archived_and_foreign_encrypted_objects_are_unreadable_and_a_store_out_o
     let foreign = ObjectId::new(&bucket, "foreign", None);
     let head = objects.head(&foreign).await;
     assert!(matches!(head, Err(StoreError::Unreadable(..))), "{head:?}");
-    let told = ObjectHead { version_id: None, etag: "0".into(), size: 7, written_at: None };
-    let read = objects.download(&foreign, &told, &scratch.path().join("foreign")).await;
+    let printed = ObjectHead { version_id: None, etag: "0".into(), size: 7, written_at: None };
+    let read = objects.download(&foreign, &printed, &scratch.path().join("foreign")).await;
     assert!(matches!(read, Err(StoreError::Unreadable(..))), "{read:?}");
 
     let nowhere = stack.sdk_config().clone().into_builder().endpoint_url("http://127.0.0.1:9").build();

@@ -9,7 +9,7 @@ use nacre_core::{
 };
 use serde_json::json;
 
-use nacre_stack::deployed::{PATIENCE, World, daily, daily_builder, main_database, published};
+use nacre_stack::deployed::{DEADLINE, World, daily, daily_builder, main_database, published};
 
 /// The published generation and its manifest, checked against each other.
 async fn current(world: &World) -> (Pointer, Manifest) {
@@ -116,9 +116,9 @@ async fn the_schedule_runs_the_update_by_itself() {
     world.mirror.put("main.cvd", main_database());
     world.mirror.put("daily.cvd", daily(1, false));
     let store = S3Definitions::new(world.stack.sdk_config(), world.stack.output("DefinitionsBucket"));
-    let patience = tokio::time::Instant::now() + 2 * PATIENCE;
+    let deadline = tokio::time::Instant::now() + 2 * DEADLINE;
     while store.read(POINTER_KEY, 1 << 20).await.is_err() {
-        assert!(tokio::time::Instant::now() < patience, "the schedule published nothing");
+        assert!(tokio::time::Instant::now() < deadline, "the schedule published nothing");
         tokio::time::sleep(std::time::Duration::from_secs(1)).await;
     }
     world.end().await;

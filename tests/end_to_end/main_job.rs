@@ -4,7 +4,7 @@ use nacre_clamav::{builder::eicar, signing::SigningKeys};
 use nacre_core::verdict::Verdict;
 use nacre_stack::{get_status, programs_directory};
 
-use nacre_stack::deployed::{EVIL, PATIENCE, World, daily, published};
+use nacre_stack::deployed::{DEADLINE, EVIL, World, daily, published};
 
 #[tokio::test]
 async fn a_new_signature_finds_the_object_that_it_should_and_only_that() {
@@ -15,7 +15,7 @@ async fn a_new_signature_finds_the_object_that_it_should_and_only_that() {
     let latent = stack.put("latent.txt", format!("{EVIL}\n")).await.unwrap();
     let harmless = stack.put("harmless.txt", "nothing to see here\n").await.unwrap();
     for object in [&virus, &latent, &harmless] {
-        stack.await_settled(object, PATIENCE).await.unwrap();
+        stack.await_settled(object, DEADLINE).await.unwrap();
     }
     assert_eq!(get_status(&reader, &virus).await.unwrap(), 403);
     assert_eq!(get_status(&reader, &latent).await.unwrap(), 200);
@@ -23,7 +23,7 @@ async fn a_new_signature_finds_the_object_that_it_should_and_only_that() {
 
     world.mirror.put("daily.cvd", daily(2, true));
     assert_eq!(published(&world.update().await), 2);
-    let records = stack.await_records(PATIENCE, |records| {
+    let records = stack.await_records(DEADLINE, |records| {
         records.iter().filter(|record| record.generation.0 == 2 && record.reported).count() == 2
     });
     let records = records.await.unwrap();
@@ -51,11 +51,11 @@ async fn a_signature_of_the_operators_own_convicts_and_an_allow_list_of_theirs_c
     };
     let reader = stack.ordinary_user().await.unwrap();
     let latent = stack.put("latent.txt", format!("{EVIL}\n")).await.unwrap();
-    assert_eq!(stack.await_settled(&latent, PATIENCE).await.unwrap().verdict, Verdict::Clean);
+    assert_eq!(stack.await_settled(&latent, DEADLINE).await.unwrap().verdict, Verdict::Clean);
 
     let rescanned = async |generation: u64| {
         assert_eq!(published(&world.update().await), generation);
-        let records = stack.await_records(PATIENCE, |records| {
+        let records = stack.await_records(DEADLINE, |records| {
             records.iter().all(|record| record.generation.0 == generation && record.reported)
         });
         records.await.unwrap().remove(0).verdict
@@ -80,8 +80,8 @@ async fn nacre(world: &World, arguments: &[&str]) -> (Option<i32>, String) {
     command.arg("definitions").args(arguments).env_clear().envs(world.stack.operator_environment());
     let bucket = world.stack.output("DefinitionsBucket");
     let output = command.env("AV_DEFINITION_S3_BUCKET", bucket).kill_on_drop(true).output().await.unwrap();
-    let told = String::from_utf8(output.stdout).unwrap() + &String::from_utf8(output.stderr).unwrap();
-    (output.status.code(), told)
+    let printed = String::from_utf8(output.stdout).unwrap() + &String::from_utf8(output.stderr).unwrap();
+    (output.status.code(), printed)
 }
 
 #[tokio::test]
@@ -90,9 +90,9 @@ async fn a_rollback_clears_what_the_bad_generation_convicted_and_stays_until_unp
     let stack = &world.stack;
     let reader = stack.ordinary_user().await.unwrap();
     let harmless = stack.put("harmless.txt", format!("{EVIL}, but not really\n")).await.unwrap();
-    stack.await_settled(&harmless, PATIENCE).await.unwrap();
+    stack.await_settled(&harmless, DEADLINE).await.unwrap();
     let settled = async |generation: u64| {
-        let records = stack.await_records(PATIENCE, |records| {
+        let records = stack.await_records(DEADLINE, |records| {
             records.iter().all(|record| record.generation.0 == generation && record.reported)
         });
         records.await.unwrap();
@@ -102,30 +102,34 @@ async fn a_rollback_clears_what_the_bad_generation_convicted_and_stays_until_unp
     assert_eq!(published(&world.update().await), 2);
     assert_eq!(settled(2).await, 403, "a false positive");
 
-    let (code, told) = nacre(&world, &["list"]).await;
-    assert!(code == Some(0) && told.contains("daily 2, main 62  (published)"), "{told}");
-    let (code, told) = nacre(&world, &["rollback"]).await;
+    let (code, printed) = nacre(&world, &["list"]).await;
+    assert!(code == Some(0) && printed.contains("daily 2, main 62  (published)"), "{printed}");
+    let (code, printed) = nacre(&world, &["rollback"]).await;
     assert!(
-        code == Some(0) && told.contains("generation 3 is published and pinned: daily 1, main 62 (as in generation 1)"),
-        "{told}"
+        code == Some(0)
+            && printed.contains("generation 3 is published and pinned: daily 1, main 62 (as in generation 1)"),
+        "{printed}"
     );
     let pinned = world.update().await;
     assert_eq!((published(&pinned), &pinned.payload["outcome"]), (3, &serde_json::json!("pinned")));
     assert_eq!(settled(3).await, 200, "cleared");
-    let (code, told) = nacre(&world, &["status", "--staleness-limit", "1000000"]).await;
-    assert!(code == Some(0) && told.contains("pinned: updates wait") && !told.contains("still to come"), "{told}");
-    let (code, told) = nacre(&world, &["rollback", "9"]).await;
-    assert!(code == Some(2) && told.contains("there is no generation 9"), "{told}");
+    let (code, printed) = nacre(&world, &["status", "--staleness-limit", "1000000"]).await;
+    assert!(
+        code == Some(0) && printed.contains("pinned: updates wait") && !printed.contains("still to come"),
+        "{printed}"
+    );
+    let (code, printed) = nacre(&world, &["rollback", "9"]).await;
+    assert!(code == Some(2) && printed.contains("there is no generation 9"), "{printed}");
 
-    let (code, told) = nacre(&world, &["unpin"]).await;
-    assert!(code == Some(0) && told.contains("generation 3 is not pinned any more"), "{told}");
+    let (code, printed) = nacre(&world, &["unpin"]).await;
+    assert!(code == Some(0) && printed.contains("generation 3 is not pinned any more"), "{printed}");
     world.mirror.put("daily.cvd", daily(3, false));
     assert_eq!(published(&world.update().await), 4);
     assert_eq!(settled(3).await, 200, "nothing changed that could concern it");
     // Files in the bucket are read and written as local ones are.
     let file = format!("s3://{}/clamav_defs/daily.cvd", stack.output("DefinitionsBucket"));
     let anchors = SigningKeys::fixed().trust_anchors().to_json();
-    let (code, told) = nacre(&world, &["verify", &file, "--keys", &anchors]).await;
-    assert!(code == Some(0) && told.contains("daily.cvd: OK version 3"), "{told}");
+    let (code, printed) = nacre(&world, &["verify", &file, "--keys", &anchors]).await;
+    assert!(code == Some(0) && printed.contains("daily.cvd: OK version 3"), "{printed}");
     world.end().await;
 }

@@ -21,7 +21,7 @@ fn flat_url(world: &World) -> String {
 
 /// Fetches a file as anybody would; answers the status and the body.
 async fn get(url: &str) -> (u16, Vec<u8>) {
-    let client = reqwest::Client::builder().no_proxy().timeout(nacre_stack::deployed::PATIENCE).build().unwrap();
+    let client = reqwest::Client::builder().no_proxy().timeout(nacre_stack::deployed::DEADLINE).build().unwrap();
     let answer = client.get(url).send().await.unwrap();
     (answer.status().as_u16(), answer.bytes().await.unwrap().to_vec())
 }
@@ -29,8 +29,8 @@ async fn get(url: &str) -> (u16, Vec<u8>) {
 #[tokio::test]
 async fn anybody_who_is_let_reads_the_flat_prefix_and_is_told_what_is_missing() {
     let world = World::ready(&[LOOPBACK]).await;
-    let (elder, newer) = (daily_builder(1, false), daily_builder(2, true));
-    let cdiff = newer.cdiff_from(&elder, SigningKeys::fixed());
+    let (older, newer) = (daily_builder(1, false), daily_builder(2, true));
+    let cdiff = newer.cdiff_from(&older, SigningKeys::fixed());
     world.mirror.put("daily-2.cdiff", cdiff.clone());
     world.mirror.put("daily.cvd", newer.build(SigningKeys::fixed()));
     assert_eq!(published(&world.update().await), 2);
@@ -90,7 +90,7 @@ impl Freshclam {
     /// Updates, and answers the version that is there after, and all that was printed.
     async fn update(&self) -> (u32, String) {
         let output = tokio::time::timeout(
-            nacre_stack::deployed::PATIENCE,
+            nacre_stack::deployed::DEADLINE,
             tokio::process::Command::new("freshclam")
                 .args(["--verbose", "--stdout", "--no-warnings", "--update-db=test"])
                 .arg(format!("--config-file={}", self.home.path().join("freshclam.conf").display()))
@@ -101,11 +101,11 @@ impl Freshclam {
                 .output(),
         );
         let output = output.await.unwrap().unwrap();
-        let told = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "{told}");
+        let printed = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{printed}");
         let file = self.file("test.cld").or_else(|| self.file("test.cvd")).expect("a database");
         let header = String::from_utf8_lossy(&file[..512]).into_owned();
-        (header.split(':').nth(2).unwrap().parse().unwrap(), told)
+        (header.split(':').nth(2).unwrap().parse().unwrap(), printed)
     }
 
     fn file(&self, name: &str) -> Option<Vec<u8>> {
@@ -137,11 +137,11 @@ async fn a_stock_freshclam_updates_fully_and_incrementally() {
     world.mirror.put("test.cvd", file("test-3.cvd"));
     assert_eq!(published(&world.update().await), 2);
     for client in &clients {
-        let (version, told) = client.update().await;
-        assert_eq!(version, 3, "{told}");
-        assert!(client.file("test.cvd").is_none() && client.file("test.cld").is_some(), "it patched: {told}");
-        let (version, told) = client.update().await;
-        assert!(version == 3 && told.contains("up-to-date"), "{told}");
+        let (version, printed) = client.update().await;
+        assert_eq!(version, 3, "{printed}");
+        assert!(client.file("test.cvd").is_none() && client.file("test.cld").is_some(), "it patched: {printed}");
+        let (version, printed) = client.update().await;
+        assert!(version == 3 && printed.contains("up-to-date"), "{printed}");
     }
     // Both patched the same base, so they came to the same members.
     let ours = store.read("clamav_defs/test.cld", 1 << 20).await.unwrap().bytes;

@@ -13,7 +13,7 @@ use nacre_clamav::builder::eicar;
 use nacre_core::{object::ObjectId, scan_record::ScanRecord, verdict::Verdict};
 use nacre_stack::{
     Stack,
-    deployed::{EVIL, PATIENCE, World},
+    deployed::{DEADLINE, EVIL, World},
     get_status, programs_directory,
 };
 use nix::{
@@ -42,9 +42,9 @@ async fn depth(stack: &Stack, queue: &str) -> u32 {
 
 /// Waits for a condition.
 async fn await_true(expected: &str, condition: impl Fn() -> bool) {
-    let patience = tokio::time::Instant::now() + PATIENCE;
+    let deadline = tokio::time::Instant::now() + DEADLINE;
     while !condition() {
-        assert!(tokio::time::Instant::now() < patience, "not within {PATIENCE:?}: {expected}");
+        assert!(tokio::time::Instant::now() < deadline, "not within {DEADLINE:?}: {expected}");
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
 }
@@ -65,9 +65,9 @@ fn logged(stack: &Stack, words: &str) -> usize {
 
 /// Waits until everything that was announced is done with.
 async fn await_quiet(stack: &Stack) {
-    let patience = tokio::time::Instant::now() + PATIENCE;
+    let deadline = tokio::time::Instant::now() + DEADLINE;
     while depth(stack, "ScanQueue").await > 0 {
-        assert!(tokio::time::Instant::now() < patience, "the scan queue does not empty");
+        assert!(tokio::time::Instant::now() < deadline, "the scan queue does not empty");
         tokio::time::sleep(Duration::from_millis(250)).await;
     }
     assert_eq!(depth(stack, "ScanDeadLetters").await, 0, "nothing ends as a dead letter");
@@ -78,13 +78,13 @@ async fn every_version_is_judged_by_its_own_bytes() {
     let world = World::ready(&[]).await;
     let stack = &world.stack;
     // The second version is there before the first one's event is handled, or soon after: both verdicts must hold.
-    let elder = stack.put("twice.txt", eicar()).await.unwrap();
+    let older = stack.put("twice.txt", eicar()).await.unwrap();
     let latest = stack.put("twice.txt", "harmless\n").await.unwrap();
-    assert_ne!(elder.version_id, latest.version_id);
-    assert!(matches!(stack.await_settled(&elder, PATIENCE).await.unwrap().verdict, Verdict::Infected { .. }));
-    assert_eq!(stack.await_settled(&latest, PATIENCE).await.unwrap().verdict, Verdict::Clean);
+    assert_ne!(older.version_id, latest.version_id);
+    assert!(matches!(stack.await_settled(&older, DEADLINE).await.unwrap().verdict, Verdict::Infected { .. }));
+    assert_eq!(stack.await_settled(&latest, DEADLINE).await.unwrap().verdict, Verdict::Clean);
     let reader = stack.ordinary_user().await.unwrap();
-    assert_eq!(get_status(&reader, &elder).await.unwrap(), 403);
+    assert_eq!(get_status(&reader, &older).await.unwrap(), 403);
     assert_eq!(get_status(&reader, &latest).await.unwrap(), 200);
     world.end().await;
 }
@@ -121,7 +121,7 @@ async fn an_object_from_before_its_bucket_kept_versions_is_rescanned_as_itself()
         let record = records.iter().find(|record| record.object == old);
         record.is_some_and(|record| record.reported && matches!(record.verdict, Verdict::Infected { .. }))
     };
-    stack.await_records(PATIENCE, infected).await.unwrap();
+    stack.await_records(DEADLINE, infected).await.unwrap();
     assert_eq!(stack.tag(&old, "av-status").await.unwrap().as_deref(), Some("INFECTED"));
     world.end().await;
 }
@@ -151,7 +151,7 @@ async fn what_is_gone_malformed_or_none_of_our_business_is_acknowledged() {
         stack.s3().delete_object().bucket(bucket).key("deleted.txt").set_version_id(deleted.version_id.clone());
     delete.send().await.unwrap();
     await_quiet(stack).await;
-    let records = stack.await_records(PATIENCE, <[_]>::is_empty).await.unwrap();
+    let records = stack.await_records(DEADLINE, <[_]>::is_empty).await.unwrap();
     assert!(records.is_empty(), "a removed object loses its record: {records:?}");
 
     let direct = world.invoke("ScannerFunction", json!({ "Records": [{ "eventSource": "aws:s3" }] })).await;
@@ -175,7 +175,7 @@ async fn a_tag_write_that_fails_is_made_good_without_a_second_scan() {
     s3.put_bucket_policy().bucket(bucket).policy(denying.to_string()).send().await.unwrap();
 
     let object = stack.put("untaggable.txt", eicar()).await.unwrap();
-    let records = stack.await_records(PATIENCE, |records| records.iter().any(|record| record.published)).await.unwrap();
+    let records = stack.await_records(DEADLINE, |records| records.iter().any(|record| record.published)).await.unwrap();
     let recorded = records.into_iter().find(|record| record.published).unwrap();
     assert!(!recorded.reported, "passes ask for it while it has no tags");
     assert_eq!(
@@ -184,12 +184,12 @@ async fn a_tag_write_that_fails_is_made_good_without_a_second_scan() {
         "its result is out, for nobody may miss it, and it is still to be tagged"
     );
     s3.put_bucket_policy().bucket(bucket).policy(policy).send().await.unwrap();
-    let patience = tokio::time::Instant::now() + PATIENCE;
+    let deadline = tokio::time::Instant::now() + DEADLINE;
     while stack.tag(&object, "av-status").await.unwrap().as_deref() != Some("INFECTED") {
-        assert!(tokio::time::Instant::now() < patience, "its message was given up on");
+        assert!(tokio::time::Instant::now() < deadline, "its message was given up on");
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
-    let settled = stack.await_settled(&object, PATIENCE).await.unwrap();
+    let settled = stack.await_settled(&object, DEADLINE).await.unwrap();
     assert_eq!(settled.scanned_at, recorded.scanned_at, "the first scan's record stands");
     await_quiet(stack).await;
     world.end().await;
@@ -200,7 +200,7 @@ async fn an_engine_killed_mid_scan_costs_no_object_its_verdict() {
     let world = World::ready(&[]).await;
     let stack = &world.stack;
     let first = stack.put("first.txt", "harmless\n").await.unwrap();
-    stack.await_settled(&first, PATIENCE).await.unwrap();
+    stack.await_settled(&first, DEADLINE).await.unwrap();
     // Stopped, the warm engines take the next request and never answer it: then they are in the middle of a scan.
     let warm = stack.engine_processes();
     assert!(!warm.is_empty());
@@ -213,7 +213,7 @@ async fn an_engine_killed_mid_scan_costs_no_object_its_verdict() {
     for engine in &warm {
         kill(Pid::from_raw(*engine), Signal::SIGKILL).unwrap();
     }
-    let settled = stack.await_settled(&second, PATIENCE).await.unwrap();
+    let settled = stack.await_settled(&second, DEADLINE).await.unwrap();
     assert!(matches!(settled.verdict, Verdict::Infected { .. }), "{settled:?}");
     world.end().await;
 }
@@ -225,7 +225,7 @@ async fn under_lambdas_filter_the_scanner_says_what_is_missing_and_hides_its_cre
     let world = World::ready(&[]).await;
     let stack = &world.stack;
     let object = stack.put("first.txt", "harmless\n").await.unwrap();
-    stack.await_settled(&object, PATIENCE).await.unwrap();
+    stack.await_settled(&object, DEADLINE).await.unwrap();
     assert!(logged(stack, "the system refuses layers of the engine's sandbox") > 0);
     let functions: Vec<_> = stack.processes().into_iter().filter(|process| process.name == "nacre-scanner").collect();
     assert!(!functions.is_empty());
@@ -251,7 +251,7 @@ async fn twice_the_same_message_is_one_scans_effect() {
     let results = subscribed_queue(stack, stack.output("ScanResults"), "results").await;
 
     let object = stack.put("once.txt", eicar()).await.unwrap();
-    let record = stack.await_settled(&object, PATIENCE).await.unwrap();
+    let record = stack.await_settled(&object, DEADLINE).await.unwrap();
     let again = event(stack.scanned_bucket(), "once.txt", object.version_id.as_deref()).to_string();
     for _ in 0..3 {
         // An attribute of somebody's own must not keep a message from the queue.
@@ -283,14 +283,14 @@ async fn awkward_keys_are_scanned_tagged_and_rescanned_under_their_own_names() {
         objects.push(stack.put(key, EVIL).await.unwrap());
     }
     for object in &objects {
-        assert_eq!(stack.await_settled(object, PATIENCE).await.unwrap().verdict, Verdict::Clean, "{object}");
+        assert_eq!(stack.await_settled(object, DEADLINE).await.unwrap().verdict, Verdict::Clean, "{object}");
     }
     world.mirror.put("daily.cvd", nacre_stack::deployed::daily(2, true));
     world.update().await;
     let rescanned = |records: &[ScanRecord]| {
         records.iter().filter(|record| record.reported && record.generation.0 == 2).count() == keys.len()
     };
-    stack.await_records(PATIENCE, rescanned).await.unwrap();
+    stack.await_records(DEADLINE, rescanned).await.unwrap();
     for object in &objects {
         assert_eq!(stack.tag(object, "av-status").await.unwrap().as_deref(), Some("INFECTED"), "{object}");
     }
@@ -302,13 +302,13 @@ async fn an_infected_object_is_moved_to_quarantine_and_what_is_clean_stays() {
     let world = World::ready(&[("InfectedObjects", "quarantine"), ("ResultDialects", "predecessor,guardduty")]).await;
     let (stack, s3) = (&world.stack, world.stack.s3());
     let clean = stack.put("clean.txt", "harmless\n").await.unwrap();
-    let settled = stack.await_settled(&clean, PATIENCE).await.unwrap();
+    let settled = stack.await_settled(&clean, DEADLINE).await.unwrap();
     assert_eq!(settled.verdict, Verdict::Clean);
     assert_eq!(stack.tag(&clean, "GuardDutyMalwareScanStatus").await.unwrap().as_deref(), Some("NO_THREATS_FOUND"));
 
     stack.put("a b/../eicar.com", eicar()).await.unwrap();
     let quarantine = stack.output("QuarantineBucket");
-    let patience = tokio::time::Instant::now() + PATIENCE;
+    let deadline = tokio::time::Instant::now() + DEADLINE;
     let there = loop {
         let listed = s3.list_objects_v2().bucket(quarantine).send().await.unwrap();
         let remaining = s3.list_objects_v2().bucket(stack.scanned_bucket()).send().await.unwrap();
@@ -316,13 +316,13 @@ async fn an_infected_object_is_moved_to_quarantine_and_what_is_clean_stays() {
         if keys.len() == 2 && remaining.key_count() == Some(1) {
             break keys;
         }
-        assert!(tokio::time::Instant::now() < patience, "{keys:?}");
+        assert!(tokio::time::Instant::now() < deadline, "{keys:?}");
         tokio::time::sleep(Duration::from_millis(200)).await;
     };
     let provenance = there.iter().find(|key| key.ends_with("/provenance.json")).unwrap();
     let stored = s3.get_object().bucket(quarantine).key(provenance).send().await.unwrap();
-    let told: Value = serde_json::from_slice(&stored.body.collect().await.unwrap().to_vec()).unwrap();
-    assert_eq!((&told["key"], &told["bucket"]), (&json!("a b/../eicar.com"), &json!(stack.scanned_bucket())));
+    let printed: Value = serde_json::from_slice(&stored.body.collect().await.unwrap().to_vec()).unwrap();
+    assert_eq!((&printed["key"], &printed["bucket"]), (&json!("a b/../eicar.com"), &json!(stack.scanned_bucket())));
     let content = provenance.replace("provenance.json", "content");
     let stored = s3.get_object().bucket(quarantine).key(content).send().await.unwrap();
     assert_eq!(stored.body.collect().await.unwrap().to_vec(), eicar());
@@ -333,21 +333,21 @@ async fn an_infected_object_is_moved_to_quarantine_and_what_is_clean_stays() {
         let mut command = tokio::process::Command::new(programs_directory().unwrap().join("nacre"));
         command.arg("quarantine").args(arguments).env_clear().envs(stack.operator_environment());
         let output = command.env("NACRE_QUARANTINE_BUCKET", quarantine).kill_on_drop(true).output().await.unwrap();
-        let told = String::from_utf8(output.stdout).unwrap() + &String::from_utf8(output.stderr).unwrap();
-        (output.status.code(), told)
+        let printed = String::from_utf8(output.stdout).unwrap() + &String::from_utf8(output.stderr).unwrap();
+        (output.status.code(), printed)
     };
     let id = provenance.split('/').nth(1).unwrap();
-    let (code, told) = nacre(&["list"]).await;
-    assert!(code == Some(0) && told.starts_with(id) && told.contains("Eicar-Test-Signature"), "{told}");
-    let (code, told) = nacre(&["release", id]).await;
-    assert!(code == Some(0) && told.contains("released: s3://"), "{told}");
-    let patience = tokio::time::Instant::now() + PATIENCE;
+    let (code, printed) = nacre(&["list"]).await;
+    assert!(code == Some(0) && printed.starts_with(id) && printed.contains("Eicar-Test-Signature"), "{printed}");
+    let (code, printed) = nacre(&["release", id]).await;
+    assert!(code == Some(0) && printed.contains("released: s3://"), "{printed}");
+    let deadline = tokio::time::Instant::now() + DEADLINE;
     while s3.list_objects_v2().bucket(quarantine).send().await.unwrap().key_count() != Some(2) {
-        assert!(tokio::time::Instant::now() < patience, "what still matches stays where it is");
+        assert!(tokio::time::Instant::now() < deadline, "what still matches stays where it is");
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
     await_quiet(stack).await;
-    let (code, told) = nacre(&["delete", "../../etc"]).await;
-    assert!(code == Some(2) && told.contains("32 hexadecimal digits"), "{told}");
+    let (code, printed) = nacre(&["delete", "../../etc"]).await;
+    assert!(code == Some(2) && printed.contains("32 hexadecimal digits"), "{printed}");
     world.end().await;
 }

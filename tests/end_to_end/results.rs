@@ -3,7 +3,7 @@
 use aws_sdk_sqs::types::QueueAttributeName;
 use nacre_clamav::builder::eicar;
 use nacre_core::scan_record::ScanRecord;
-use nacre_stack::deployed::{EVIL, PATIENCE, World, daily};
+use nacre_stack::deployed::{DEADLINE, EVIL, World, daily};
 use serde_json::{Value, json};
 
 use crate::queues::subscribed_queue;
@@ -15,12 +15,12 @@ async fn published_results(parameters: &[(&str, &str)]) -> Vec<(String, String)>
     let results = subscribed_queue(stack, stack.output("ScanResults"), "results").await;
     for (key, content) in [("clean", b"harmless\n".to_vec()), ("latent", EVIL.into()), ("virus", eicar())] {
         let object = stack.put(key, content).await.unwrap();
-        stack.await_settled(&object, PATIENCE).await.unwrap();
+        stack.await_settled(&object, DEADLINE).await.unwrap();
     }
     world.mirror.put("daily.cvd", daily(2, true));
     world.update().await;
     let rescanned = |record: &&ScanRecord| record.generation.0 == 2 && record.reported;
-    stack.await_records(PATIENCE, |records| records.iter().filter(rescanned).count() == 2).await.unwrap();
+    stack.await_records(DEADLINE, |records| records.iter().filter(rescanned).count() == 2).await.unwrap();
 
     // A result is in the queue before its record is settled, so no more than these can come.
     let mut published = Vec::new();
@@ -86,13 +86,13 @@ async fn results_and_beginnings_are_told_to_whom_they_are_wanted_by() {
     subscription.endpoint("arn:aws:sqs:eu-west-1:210987654321:begun").send().await.unwrap();
 
     let object = stack.put("eicar.com", eicar()).await.unwrap();
-    stack.await_settled(&object, PATIENCE).await.unwrap();
+    stack.await_settled(&object, DEADLINE).await.unwrap();
     for (key, value) in [("scan-status", "INFECTED"), ("GuardDutyMalwareScanStatus", "THREATS_FOUND")] {
         assert_eq!(stack.tag(&object, key).await.unwrap().as_deref(), Some(value));
     }
-    let (mut details, patience) = (std::collections::BTreeMap::new(), tokio::time::Instant::now() + PATIENCE);
+    let (mut details, deadline) = (std::collections::BTreeMap::new(), tokio::time::Instant::now() + DEADLINE);
     while details.len() < 3 {
-        assert!(tokio::time::Instant::now() < patience, "{details:?}");
+        assert!(tokio::time::Instant::now() < deadline, "{details:?}");
         let received = sqs.receive_message().queue_url(&queue).max_number_of_messages(10).wait_time_seconds(1);
         for message in received.send().await.unwrap().messages.unwrap_or_default() {
             let event: Value = serde_json::from_str(message.body().unwrap()).unwrap();
@@ -104,7 +104,7 @@ async fn results_and_beginnings_are_told_to_whom_they_are_wanted_by() {
     assert_eq!(details["lambda"]["responsePayload"]["status"], "INFECTED");
     let received = sqs.receive_message().queue_url(&begun).wait_time_seconds(20).send().await.unwrap();
     let envelope: Value = serde_json::from_str(received.messages()[0].body().unwrap()).unwrap();
-    let told: Value = serde_json::from_str(envelope["Message"].as_str().unwrap()).unwrap();
-    assert_eq!((&told["key"], &told["av-scan-start"]), (&json!("eicar.com"), &json!(true)));
+    let printed: Value = serde_json::from_str(envelope["Message"].as_str().unwrap()).unwrap();
+    assert_eq!((&printed["key"], &printed["av-scan-start"]), (&json!("eicar.com"), &json!(true)));
     world.end().await;
 }

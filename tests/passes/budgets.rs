@@ -1,4 +1,4 @@
-//! What may be asked for in a day, and what is left to the next.
+//! What may be requested in a day, and what is left to the next.
 
 use chrono::TimeDelta;
 use nacre_core::{

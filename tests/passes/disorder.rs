@@ -77,7 +77,7 @@ async fn a_newer_generation_midway_takes_over() {
     for seed in 0..100 {
         let (world, dice) = (World::changed(4).await, Dice::new(seed));
         world.record("of the third", 1, 5).await;
-        let elder = world.start(Cause::Announced).await.unwrap().id;
+        let older = world.start(Cause::Announced).await.unwrap().id;
         let midway = dice.roll(12);
         worked(&world, &dice, async |delivery| {
             if delivery == midway {
@@ -92,7 +92,7 @@ async fn a_newer_generation_midway_takes_over() {
         let mut expected = affected();
         assert!(world.asked(2).is_subset(&expected), "seed {seed}");
         expected.insert("of the third".into());
-        assert_eq!(world.asked(3), expected, "seed {seed}: what the elder pass asked for is of the newer one, too");
-        assert!(world.progress(elder).await.state.is_final(), "seed {seed}");
+        assert_eq!(world.asked(3), expected, "seed {seed}: what the older pass requested is of the newer one, too");
+        assert!(world.progress(older).await.state.is_final(), "seed {seed}");
     }
 }

@@ -101,7 +101,7 @@ async fn a_segment_that_was_given_up_on_midway_goes_on_where_it_was_handed_on() 
     let progress = world.progress(id).await;
     assert_eq!((progress.state, progress.stats.examined, progress.stats.pages), (State::Finished, 30, 10));
     let messages = world.topic.messages().len();
-    assert_eq!(messages, 10, "each of its pages has one affected record, and none was asked for twice");
+    assert_eq!(messages, 10, "each of its pages has one affected record, and none was requested twice");
 }
 
 #[tokio::test]

@@ -1,4 +1,4 @@
-//! Records whose tags and result are missing are asked for again, by every pass, until they are there.
+//! Records whose tags and result are missing are requested again, by every pass, until they are there.
 
 use chrono::TimeDelta;
 use nacre_core::{
@@ -91,7 +91,7 @@ async fn no_budget_makes_what_is_unreported_wait() {
     assert_eq!(world.asked(2).len(), 13);
 }
 
-/// Those that need a scan besides do not wait either, and are asked for before others.
+/// Those that need a scan besides do not wait either, and are requested before others.
 #[tokio::test]
 async fn no_budget_makes_an_unreported_rescan_wait() {
     for (engine, full) in [("0.0.1", 1), ("1.4.6", 0)] {

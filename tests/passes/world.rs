@@ -179,12 +179,12 @@ impl World {
         reports(&self.definitions, id).await.unwrap()
     }
 
-    /// The keys that a generation asked for.
+    /// The keys that a generation requested.
     pub(crate) fn asked(&self, generation: u64) -> BTreeSet<String> {
         asked(&self.topic).into_iter().filter(|(of, _)| *of == generation).map(|(_, key)| key).collect()
     }
 
-    /// Scans what was asked for, as the scanner would, and finds nothing.
+    /// Scans what was requested, as the scanner would, and finds nothing.
     pub(crate) async fn scan(&self) {
         for (generation, key) in asked(&self.topic) {
             let known = self.records.records().into_iter().find(|record| record.object.key == key).unwrap();
@@ -214,7 +214,7 @@ pub(crate) fn is_done(handled: &Handled) -> bool {
     handled.response["batchItemFailures"].as_array().unwrap().is_empty()
 }
 
-/// What was asked for: generations and keys.
+/// What was requested: generations and keys.
 fn asked(topic: &MemoryTopic) -> Vec<(u64, String)> {
     let messages = topic.messages();
     let read =

@@ -17,14 +17,14 @@ async fn an_upload_does_not_wait_for_newer_definitions_and_is_judged_by_them_too
     world.publish(&[("second.ndb", &signature("Test.New", "wicked anew"))]).await;
     world.definitions.set_open(false);
     let newer = world.objects.put("versioned", "newer", "this is wicked anew");
-    let elder = world.objects.put("versioned", "elder", "this is wicked of old");
+    let older = world.objects.put("versioned", "older", "this is wicked of old");
     let judged_early = async {
         while world.records.records().len() < 3 {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
         assert_eq!(world.records.records().iter().map(|record| record.generation.0).max(), Some(1));
     };
-    let both = [&newer, &elder];
+    let both = [&newer, &older];
     let at_once = tokio::time::timeout(Duration::from_mins(10), judged_early);
     let (handled, judged) = tokio::join!(announce(&scanner, &both), async {
         let judged = at_once.await;
@@ -35,7 +35,7 @@ async fn an_upload_does_not_wait_for_newer_definitions_and_is_judged_by_them_too
 
     assert_eq!(handled.response["batchItemFailures"].as_array().map(Vec::len), Some(0));
     assert_eq!(world.status(&newer).await.as_deref(), Some("INFECTED"), "the newer definitions know it");
-    assert_eq!(world.status(&elder).await.as_deref(), Some("CLEAN"), "they know no more of what the elder knew");
+    assert_eq!(world.status(&older).await.as_deref(), Some("CLEAN"), "they know no more of what the older knew");
     for record in world.records.records().iter().filter(|record| record.object.key != "first") {
         assert_eq!(record.generation, Generation(2), "{}", record.object);
     }

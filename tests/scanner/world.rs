@@ -129,14 +129,14 @@ impl World {
         let before = Published::read(store).await.unwrap();
         let generation = before.next_generation();
         let anchor = TrustAnchors::clamav().identity();
-        let told = diff_signatures(store, before.manifest.as_ref(), generation, &[], &custom).await.unwrap();
-        for (entry, bytes) in told.bodies {
+        let printed = diff_signatures(store, before.manifest.as_ref(), generation, &[], &custom).await.unwrap();
+        for (entry, bytes) in printed.bodies {
             store.write(&entry.object_key, bytes, &[], WriteCondition::Always).await.unwrap();
         }
         let custom = custom.into_iter().map(|part| part.entry).collect();
         let mut manifest =
             Manifest::new(generation, SystemClock.now(), anchor, Vec::new(), engine_proof()).with_custom(custom);
-        (manifest.history, manifest.contexts) = (told.history, told.contexts);
+        (manifest.history, manifest.contexts) = (printed.history, printed.contexts);
         assert!(matches!(before.advance(store, &manifest, false).await.unwrap(), Race::Won));
         generation
     }

@@ -64,11 +64,11 @@ impl<'a> Gossip<'a> {
             self.listen().await;
             progress.backlog.store(self.queues.depth().await, Ordering::Relaxed);
             let due = progress.written.load(Ordering::Relaxed) * SHARE / 100;
-            let told = self.sent.again + self.sent.malformed;
+            let printed = self.sent.again + self.sent.malformed;
             let behind = progress.backlog.load(Ordering::Relaxed) > BACKLOG;
-            if told < due && !behind && !self.memory.is_empty() {
-                self.send((due - told).min(10)).await;
-            } else if ended && (told >= due || self.memory.is_empty()) {
+            if printed < due && !behind && !self.memory.is_empty() {
+                self.send((due - printed).min(10)).await;
+            } else if ended && (printed >= due || self.memory.is_empty()) {
                 return self.sent;
             }
             tokio::time::sleep(Duration::from_millis(30)).await;
@@ -161,13 +161,13 @@ fn without_version(notification: &str) -> String {
     format!("{{\"Records\":[{{\"s3\":{s3}, }},],}}")
 }
 
-/// A record beside others that nobody can read and an elder one of itself.
+/// A record beside others that nobody can read and an older one of itself.
 fn in_company(notification: &str) -> String {
     let value: Value = serde_json::from_str(notification).unwrap();
     let record = &value["Records"][0];
-    let mut elder = record.clone();
-    elder["s3"]["object"]["sequencer"] = json!("0000000000000001");
-    json!({ "Records": [null, 7, { "eventSource": "aws:s3", "s3": {} }, record, { "eventSource": "aws:kinesis" }, elder] })
+    let mut older = record.clone();
+    older["s3"]["object"]["sequencer"] = json!("0000000000000001");
+    json!({ "Records": [null, 7, { "eventSource": "aws:s3", "s3": {} }, record, { "eventSource": "aws:kinesis" }, older] })
         .to_string()
 }
 

@@ -15,7 +15,7 @@ const QUEUES: [(&str, &str); 4] = [
 ];
 
 /// Looks in a row that must find nothing: an event may be on its way from one part to the next.
-const LOOKS: u32 = 4;
+const EMPTY_READS: u32 = 4;
 
 /// The queues of a stack.
 pub(crate) struct Queues<'a> {
@@ -44,12 +44,12 @@ impl Queues<'_> {
 
     /// Waits until everything that was announced is done with; returns how many messages were given up on meanwhile, because a
     /// function was killed over them again and again, and were sent once more.
-    pub(crate) async fn quiet(&self, patience: Duration) -> usize {
-        let (deadline, mut redriven, mut looks) = (Instant::now() + patience, 0, 0);
-        while looks < LOOKS {
+    pub(crate) async fn quiet(&self, limit: Duration) -> usize {
+        let (deadline, mut redriven, mut empty_reads) = (Instant::now() + limit, 0, 0);
+        while empty_reads < EMPTY_READS {
             let (depth, letters) = (self.depth().await, self.redrive().await);
-            assert!(Instant::now() < deadline, "{depth} messages still wait after {} s", patience.as_secs());
-            looks = if depth + letters == 0 { looks + 1 } else { 0 };
+            assert!(Instant::now() < deadline, "{depth} messages still wait after {} s", limit.as_secs());
+            empty_reads = if depth + letters == 0 { empty_reads + 1 } else { 0 };
             redriven += letters;
             sleep(Duration::from_millis(250)).await;
         }

@@ -11,7 +11,7 @@ use std::{
 
 use nacre_stack::{
     Random, Stack,
-    deployed::{PATIENCE, World, daily, published},
+    deployed::{DEADLINE, World, daily, published},
     programs_directory,
 };
 use serde_json::json;
@@ -52,24 +52,24 @@ async fn every_version_has_exactly_one_right_record_whatever_was_killed_and_told
     let seed = number("SOAK_SEED").unwrap_or_else(|| RandomState::new().build_hasher().finish() >> 16);
     println!("soak of {objects} versions: SOAK_SEED={seed} repeats the plan");
     let mut random = Random::new(seed);
-    let patience = PATIENCE + Duration::from_millis(200 * objects as u64);
+    let deadline = DEADLINE + Duration::from_millis(200 * objects as u64);
     let world = World::ready(&[]).await;
     let (stack, queues) = (&world.stack, Queues { stack: &world.stack });
 
     let _logs = KeptLogs(stack.logs().to_owned());
     let started = Instant::now();
-    let trouble = tokio::time::timeout(patience, trouble(&world, &queues, objects, &mut random)).await;
+    let trouble = tokio::time::timeout(deadline, trouble(&world, &queues, objects, &mut random)).await;
     let Mischief { versions, sent, kills } = trouble.expect("the scanner keeps up with uploads");
     let mischief_ended = started.elapsed();
-    let mut redriven = queues.quiet(patience).await;
+    let mut redriven = queues.quiet(deadline).await;
     let settled = started.elapsed();
 
-    let (healed, again) = heal(&world, &queues, patience).await;
+    let (healed, again) = heal(&world, &queues, deadline).await;
     redriven += again;
     let mut records = stack.records().await.unwrap();
     let made_good = given_up(&versions, &records).len();
     if made_good > 0 {
-        redriven += make_good(stack, &queues, &given_up(&versions, &records), patience).await;
+        redriven += make_good(stack, &queues, &given_up(&versions, &records), deadline).await;
         records = stack.records().await.unwrap();
     }
     let mut wrong = departures(stack, &versions, &records, 2).await;
@@ -78,7 +78,7 @@ async fn every_version_has_exactly_one_right_record_whatever_was_killed_and_told
     let removed = versions.iter().filter(|version| version.removed).count();
     let rate = f64::from(u32::try_from(objects).unwrap()) / settled.as_secs_f64();
     println!(
-        "{objects} versions written, {removed} of them removed; {} messages told again, {} malformed\n\
+        "{objects} versions written, {removed} of them removed; {} messages printed again, {} malformed\n\
          killed: {} workers, {} engines, {} functions\n\
          dead letters redriven: {redriven}; given up on and made good: {made_good}; records of a lost race with the new generation: {healed}\n\
          trouble for {:.1} s, settled after {:.1} s: {rate:.0} objects/s",
@@ -149,13 +149,13 @@ async fn trouble(world: &World, queues: &Queues<'_>, objects: usize, random: &mu
 
 /// Runs the rescanner's next pass: a scan that was under way while the last one looked is found by it. Returns how many records that
 /// took, and how many dead letters were redriven.
-async fn heal(world: &World, queues: &Queues<'_>, patience: Duration) -> (u64, usize) {
-    let pass = world.stack.rescan(patience).await.expect("a pass is made");
-    (pass.stats.requested.total().objects, queues.quiet(patience).await)
+async fn heal(world: &World, queues: &Queues<'_>, deadline: Duration) -> (u64, usize) {
+    let pass = world.stack.rescan(deadline).await.expect("a pass is made");
+    (pass.stats.requested.total().objects, queues.quiet(deadline).await)
 }
 
 /// Asks once more for what was given up on because its engines were killed. Returns how many dead letters were redriven.
-async fn make_good(stack: &Stack, queues: &Queues<'_>, given_up: &[&Version], patience: Duration) -> usize {
+async fn make_good(stack: &Stack, queues: &Queues<'_>, given_up: &[&Version], deadline: Duration) -> usize {
     for version in given_up {
         let object = &version.object;
         let event = json!({ "source": "aws.s3", "detail-type": "Object Created", "detail": { "bucket": { "name": object.bucket },
@@ -163,7 +163,7 @@ async fn make_good(stack: &Stack, queues: &Queues<'_>, given_up: &[&Version], pa
         let publish = stack.sns().publish().topic_arn(stack.output("ScannerTrigger")).message(event.to_string());
         publish.send().await.unwrap();
     }
-    queues.quiet(patience).await
+    queues.quiet(deadline).await
 }
 
 /// What is left of it all besides records and tags: dead letters, processes, files.
@@ -182,7 +182,7 @@ async fn leftovers(world: &World, queues: &Queues<'_>) -> Vec<String> {
     for function in Scanners::of(stack).functions {
         end(function);
     }
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + DEADLINE;
     while !Scanners::of(stack).others.is_empty() || !Scanners::of(stack).functions.is_empty() {
         if Instant::now() > deadline {
             found.push(format!("functions were killed, and this is left of them: {:?}", Scanners::of(stack)));

@@ -12,7 +12,7 @@ use tempfile::TempDir;
 use crate::{Bundles, InvokeOutcome, Mirror, Stack, StackOptions, install, programs_directory};
 
 /// Longest wait for a function to do its part.
-pub const PATIENCE: Duration = Duration::from_mins(10);
+pub const DEADLINE: Duration = Duration::from_mins(10);
 
 /// What every test looks for besides EICAR.
 pub const EVIL: &str = "this is evil, says the test";

@@ -82,13 +82,13 @@ pub enum StackError {
     LeftRunning,
 }
 
-/// Says what the operating system was asked for.
+/// Says what the operating system was requested.
 pub(crate) fn system(doing: impl Into<String>) -> impl FnOnce(io::Error) -> StackError {
     let doing = doing.into();
     |source| StackError::System { doing, source }
 }
 
-/// Says what the local AWS was asked for.
+/// Says what the local AWS was requested.
 pub(crate) fn call<E: Error + Send + Sync + 'static>(doing: impl Into<String>) -> impl FnOnce(E) -> StackError {
     let doing = doing.into();
     |source| StackError::Call { doing, source: source.into() }

@@ -79,7 +79,7 @@ struct State {
 struct File {
     behaviour: Behaviour,
     modified: DateTime<Utc>,
-    /// How often it was asked for since the behaviour was set.
+    /// How often it was requested since the behaviour was set.
     asked: usize,
 }
 
@@ -148,7 +148,7 @@ impl HostileMirror {
         self.script.lock().requests.clone()
     }
 
-    /// How often a file was asked for so far, whatever the answer.
+    /// How often a file was requested so far, whatever the answer.
     pub fn requests_for(&self, path: &str) -> usize {
         let path = path.trim_start_matches('/');
         self.script.lock().requests.iter().filter(|request| request.path == path).count()
@@ -171,7 +171,7 @@ impl Script {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Records a request, and tells what there is for it and how often it was asked for before.
+    /// Records a request, and tells what there is for it and how often it was requested before.
     fn take(&self, request: &Request) -> Option<File> {
         let mut state = self.lock();
         state.requests.push(request.clone());
@@ -233,7 +233,7 @@ impl Request {
             .filter_map(|line| line.split_once(':'))
             .map(|(name, value)| (name.to_ascii_lowercase(), value.trim().to_owned()))
             .collect();
-        // What a proxy is asked for has its host in front.
+        // What a proxy is requested has its host in front.
         let target =
             target.strip_prefix("http://").map_or(target, |rest| rest.split_once('/').map_or("", |(_, path)| path));
         let (path, query) = target.split_once('?').map_or((target, None), |(path, query)| (path, Some(query)));

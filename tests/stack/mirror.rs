@@ -87,7 +87,7 @@ impl Mirror {
         lock(&self.files).bytes_sent
     }
 
-    /// How often a file was asked for, whatever the answer.
+    /// How often a file was requested, whatever the answer.
     pub fn requests(&self, name: &str) -> u64 {
         lock(&self.files).requests.get(name).copied().unwrap_or_default()
     }

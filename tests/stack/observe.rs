@@ -81,7 +81,7 @@ impl Stack {
     /// [`StackError::TimedOut`] when they do not become so; [`StackError::Call`].
     pub async fn await_records(
         &self,
-        patience: Duration,
+        deadline: Duration,
         mut watch: impl FnMut(&[ScanRecord]) -> bool,
     ) -> Result<Vec<ScanRecord>, StackError> {
         let started = Instant::now();
@@ -90,8 +90,8 @@ impl Stack {
             if watch(&records) {
                 return Ok(records);
             }
-            if started.elapsed() > patience {
-                return Err(StackError::TimedOut { waited_for: "scan records", seconds: patience.as_secs() });
+            if started.elapsed() > deadline {
+                return Err(StackError::TimedOut { waited_for: "scan records", seconds: deadline.as_secs() });
             }
             tokio::time::sleep(INTERVAL).await;
         }
@@ -101,22 +101,22 @@ impl Stack {
     ///
     /// # Errors
     /// As [`Self::await_records`].
-    pub async fn await_settled(&self, object: &ObjectId, patience: Duration) -> Result<ScanRecord, StackError> {
+    pub async fn await_settled(&self, object: &ObjectId, deadline: Duration) -> Result<ScanRecord, StackError> {
         let settled = |record: &&ScanRecord| record.object == *object && record.reported;
-        let records = self.await_records(patience, |records| records.iter().any(|record| settled(&record))).await?;
+        let records = self.await_records(deadline, |records| records.iter().any(|record| settled(&record))).await?;
         let record = records.into_iter().find(|record| settled(&record));
-        record.ok_or(StackError::TimedOut { waited_for: "a settled record", seconds: patience.as_secs() })
+        record.ok_or(StackError::TimedOut { waited_for: "a settled record", seconds: deadline.as_secs() })
     }
 
     /// Has a pass made over the scan records, and waits until it is finished; one that is under way is waited for first.
     ///
     /// # Errors
     /// [`StackError::TimedOut`], [`StackError::Call`].
-    pub async fn rescan(&self, patience: Duration) -> Result<Progress, StackError> {
+    pub async fn rescan(&self, deadline: Duration) -> Result<Progress, StackError> {
         let (store, started) =
             (S3Definitions::new(self.sdk_config(), self.output("DefinitionsBucket")), Instant::now());
         let mut begun = None;
-        while started.elapsed() <= patience {
+        while started.elapsed() <= deadline {
             let Some(id) = begun else {
                 let outcome = self.invoke(self.output("RescannerFunction"), json!({ "rescan": "start" })).await?;
                 if outcome.payload.get("outcome").and_then(Value::as_str) == Some("begun") {
@@ -133,7 +133,7 @@ impl Stack {
             }
             tokio::time::sleep(INTERVAL).await;
         }
-        Err(StackError::TimedOut { waited_for: "a pass over the scan records", seconds: patience.as_secs() })
+        Err(StackError::TimedOut { waited_for: "a pass over the scan records", seconds: deadline.as_secs() })
     }
 
     /// The tags of an object version.

@@ -212,8 +212,8 @@ async fn a_future_build_does_not_hide_the_age() {
     world.put("test.cvd", Behaviour::Bytes(version(1).built(ahead).build(SigningKeys::fixed())));
     let outcome = world.run().await;
     let published = Published::read(&world.store).await.unwrap();
-    let told = metrics(&outcome, Some(&published), world.now);
-    assert!(told.iter().any(|(metric, _)| metric.name() == "DefinitionsAgeHours"), "{told:?}");
+    let printed = metrics(&outcome, Some(&published), world.now);
+    assert!(printed.iter().any(|(metric, _)| metric.name() == "DefinitionsAgeHours"), "{printed:?}");
     world.pass(TimeDelta::hours(1));
 }
 

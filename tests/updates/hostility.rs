@@ -28,8 +28,8 @@ async fn a_whole_database_that_is_not_right_publishes_nothing() {
     *flipped.last_mut().unwrap() ^= 1;
     for (behaviour, reason) in [
         (Behaviour::Truncated(whole(2)), "broke off after"),
-        (Behaviour::LyingLength { bytes: whole(2), told: 1 << 40 }, "is larger than"),
-        (Behaviour::LyingLength { bytes: whole(2), told: 5000 }, "broke off after"),
+        (Behaviour::LyingLength { bytes: whole(2), announced: 1 << 40 }, "is larger than"),
+        (Behaviour::LyingLength { bytes: whole(2), announced: 5000 }, "broke off after"),
         (Behaviour::Endless, "is larger than"),
         (Behaviour::SlowLoris, "is too slow"),
         (Behaviour::Silence, "is too slow"),

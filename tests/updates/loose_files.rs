@@ -1,4 +1,4 @@
-//! Loose signature files join the set, are asked for once, and allow-lists answer false positives.
+//! Loose signature files join the set, are requested once, and allow-lists answer false positives.
 
 use nacre_core::{
     port::{DefinitionsStore, WriteCondition},

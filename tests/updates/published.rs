@@ -59,7 +59,7 @@ async fn what_another_run_wrote_over_the_flat_prefix_is_put_right() {
     let world = World::with(1, &[]).await;
     world.serve(3);
     world.run().await.unwrap();
-    // A slow run of an elder generation writes what it believes in, and dies.
+    // A slow run of an older generation writes what it believes in, and dies.
     world.store.write("clamav_defs/test.cvd", whole(1), &[], WriteCondition::Always).await.unwrap();
     world.run().await.unwrap();
     assert_eq!(world.store.read("clamav_defs/test.cvd", 1 << 20).await.unwrap().bytes, whole(3));

@@ -204,7 +204,7 @@ impl World {
         state::load(&self.store).await.unwrap()
     }
 
-    /// How often the mirror was asked for a file.
+    /// How often the mirror was requested a file.
     pub(crate) fn requests(&self, file: &str) -> usize {
         self.mirror.requests_for(&format!("/{file}"))
     }

@@ -162,9 +162,12 @@ about $0.0000";
     #[test]
     fn json_has_the_pass_and_its_statistics() {
         let (pass, progress) = example();
-        let told: Value = serde_json::from_str(&as_json(&pass, &progress)).unwrap();
-        assert_eq!((&told["generation"], &told["attempt"], &told["state"]), (&json!(7), &json!(2), &json!("working")));
-        assert_eq!(told["tally"]["full"]["healing"]["objects"], 1);
-        assert_eq!(told["budget"]["objects"], 10);
+        let printed: Value = serde_json::from_str(&as_json(&pass, &progress)).unwrap();
+        assert_eq!(
+            (&printed["generation"], &printed["attempt"], &printed["state"]),
+            (&json!(7), &json!(2), &json!("working"))
+        );
+        assert_eq!(printed["tally"]["full"]["healing"]["objects"], 1);
+        assert_eq!(printed["budget"]["objects"], 10);
     }
 }

@@ -47,7 +47,7 @@ pub(super) enum Gene {
         any_size: bool,
         sha: bool,
     },
-    /// A pattern of the eldest kind.
+    /// A pattern of the oldest kind.
     Legacy {
         file: usize,
         at: usize,

@@ -33,7 +33,7 @@ pub(super) enum Broken {
     Blind(&'static [&'static str]),
     /// It reads something else in a record than is there.
     Misread(fn(&mut RecordView)),
-    /// It takes signatures of its engine's last functionality level for those of elder engines.
+    /// It takes signatures of its engine's last functionality level for those of older engines.
     Window,
     /// It sees nothing added for every target.
     NothingForAll,
@@ -164,7 +164,7 @@ fn added(corpus: &Corpus) -> Vec<Row> {
     add("a pattern for a target", "row.ndb", of_page, Broken::Misread(only_generic));
     let from_end = format!("Row:7:EOF-{}:{}\n", text.bytes.len(), hex::encode(b"a plain text"));
     add("a pattern from the end of text", "row.ndb", from_end, Broken::Misread(only_generic));
-    add("a pattern of the eldest kind", "row.db", format!("Row={piece}\n"), Broken::NothingForAll);
+    add("a pattern of the oldest kind", "row.db", format!("Row={piece}\n"), Broken::NothingForAll);
     let logical = |more: &str| format!("Row;Engine:51-255,Target:0{more};0;{piece}\n");
     add("a logical signature", "row.ldb", logical(""), Broken::Blind(&["ldb"]));
     add("what is in a container", "row.ldb", logical(",Container:CL_TYPE_ZIP"), Broken::Blind(&["ldb"]));

@@ -14,7 +14,7 @@ pub enum Behaviour {
         /// What is served as the whole.
         served: Box<Behaviour>,
     },
-    /// A 206 of these bytes, with this `Content-Range`, whatever was asked for.
+    /// A 206 of these bytes, with this `Content-Range`, whatever was requested.
     Part {
         /// The body.
         bytes: Vec<u8>,
@@ -35,7 +35,7 @@ pub enum Behaviour {
         /// The file.
         bytes: Vec<u8>,
         /// The length told.
-        told: u64,
+        announced: u64,
     },
     /// Zeros without a length (chunked) until the client leaves, at most 8 GiB.
     Endless,

@@ -92,8 +92,8 @@ impl<Stream: Wire> Connection<'_, Stream> {
                 self.head(200, &[("Content-Length", &bytes.len().to_string())]).await?;
                 self.body(bytes.get(..bytes.len() / 2).unwrap_or_default()).await
             }
-            Behaviour::LyingLength { bytes, told } => {
-                self.head(200, &[("Content-Length", &told.to_string())]).await?;
+            Behaviour::LyingLength { bytes, announced } => {
+                self.head(200, &[("Content-Length", &announced.to_string())]).await?;
                 self.body(bytes).await
             }
             Behaviour::Endless => self.endless().await,
