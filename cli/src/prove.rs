@@ -17,7 +17,7 @@ use nacre_core::{
     verdict::{Reason, Verdict},
 };
 use nacre_engine_client::{
-    EnginePool,
+    EnginePool, SandboxPolicy,
     equivalence::{Comparison, EquivalenceCheck, EquivalenceError, SetError, SignatureSet},
     program_beside_us,
 };
@@ -59,6 +59,9 @@ pub(crate) struct Arguments {
     /// The engine program [default: nacre-engine beside this program]
     #[arg(long, value_name = "PROGRAM")]
     engine: Option<PathBuf>,
+    /// Whether the engine may run where the system refuses a layer of its sandbox: best-effort or required
+    #[arg(long, env = "NACRE_SANDBOX", value_name = "POLICY", default_value = "best-effort", value_parser = <SandboxPolicy as std::str::FromStr>::from_str)]
+    sandbox: SandboxPolicy,
 }
 
 /// Why nothing could be tried.
@@ -97,7 +100,7 @@ pub(crate) async fn run(arguments: &Arguments) -> ExitCode {
 async fn prove_all(arguments: &Arguments) -> Result<Summary, Error> {
     let (old, new) = (SignatureSet::read(&arguments.old)?, SignatureSet::read(&arguments.new)?);
     let program = arguments.engine.clone().map_or_else(program_beside_us, Ok).map_err(Error::Program)?;
-    let pool = EnginePool::new(program, env::temp_dir());
+    let pool = EnginePool::new(program, env::temp_dir()).with_policy(arguments.sandbox);
     let check = EquivalenceCheck::new(&pool, &old, &new).await?;
     let mut output = io::stdout().lock();
     if !arguments.json {

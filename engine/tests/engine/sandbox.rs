@@ -124,6 +124,21 @@ fn a_worker_reaches_no_file_but_its_own() {
     assert_eq!(fs::read_to_string(&secret).unwrap(), "of the parent");
 }
 
+/// Attack: before Linux 6.2, Landlock does not cover truncate(2), which reaches the objects of others; before 6.12, it does not stop
+/// the signals that fcntl(2) makes the kernel send.
+#[test]
+fn a_worker_truncates_no_path_and_commands_no_signal() {
+    let mut engine = attacked();
+    engine.put("other-object", &eicar());
+    let other = engine.directory.path().join("other-object");
+    for order in [format!("truncate {}", other.display()), "truncate other-object".to_owned(), "command".to_owned()] {
+        let (code, message) = failure(&mut engine, &order);
+        assert_eq!(code, FailureCode::WorkerDied, "{order}: {message}");
+        assert!(message.contains("SIGSYS"), "{order}: {message}");
+    }
+    assert_eq!(fs::read(&other).unwrap(), eicar());
+}
+
 /// Attack: Landlock does not cover modes and times, so a worker could open what others closed, anywhere.
 #[test]
 fn a_worker_changes_no_mode_and_no_time() {
