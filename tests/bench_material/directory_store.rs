@@ -69,8 +69,11 @@ impl DefinitionsStore for DirectoryDefinitions {
         self.etag(key)
     }
 
-    async fn copy(&self, from: &str, to: &str, tags: &[Tag]) -> Result<String, StoreError> {
+    async fn copy(&self, from: &str, etag: &str, to: &str, tags: &[Tag]) -> Result<String, StoreError> {
         let stored = self.read(from, u64::MAX).await?;
+        if stored.etag != etag {
+            return Err(StoreError::PreconditionFailed(call()));
+        }
         self.write(to, stored.bytes, tags, WriteCondition::Always).await
     }
 

@@ -232,8 +232,8 @@ impl DefinitionsStore for GatedDefinitions {
         self.kept.write(key, bytes, tags, when).await
     }
 
-    async fn copy(&self, from: &str, to: &str, tags: &[Tag]) -> Result<String, StoreError> {
-        self.kept.copy(from, to, tags).await
+    async fn copy(&self, from: &str, etag: &str, to: &str, tags: &[Tag]) -> Result<String, StoreError> {
+        self.kept.copy(from, etag, to, tags).await
     }
 
     async fn list(&self, prefix: &str, limit: usize) -> Result<Vec<Listed>, StoreError> {

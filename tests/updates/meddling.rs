@@ -76,9 +76,9 @@ impl DefinitionsStore for Meddling<'_> {
         self.bucket.write(key, bytes, tags, on).await
     }
 
-    async fn copy(&self, from: &str, to: &str, tags: &[Tag]) -> Result<String, StoreError> {
+    async fn copy(&self, from: &str, etag: &str, to: &str, tags: &[Tag]) -> Result<String, StoreError> {
         self.alive()?;
-        self.bucket.copy(from, to, tags).await
+        self.bucket.copy(from, etag, to, tags).await
     }
 
     async fn list(&self, prefix: &str, limit: usize) -> Result<Vec<Listed>, StoreError> {

@@ -5,7 +5,10 @@
 
 use nacre_clamav::database::{ContainerKind, DatabaseName};
 use nacre_core::{
-    generation::manifest::{DatabaseEntry, Manifest},
+    generation::{
+        manifest::{DatabaseEntry, Manifest},
+        published::{PublishedError, check_body},
+    },
     port::{DefinitionsStore, Listed, StoreError, WriteCondition},
     tag_policy::Tag,
 };
@@ -46,13 +49,14 @@ impl<Store: DefinitionsStore> Flat<'_, Store> {
     }
 
     /// Copies the published body of a database, with the predecessor's `md5` tag; returns the state to remember. S3 makes the copy
-    /// itself: the body is immutable and was read back when it was published.
+    /// itself, of exactly the bytes that were checked.
     ///
     /// # Errors
-    /// The store's.
-    pub async fn copy(&self, entry: &DatabaseEntry) -> Result<FlatFile, StoreError> {
+    /// [`PublishedError::Altered`] when the body is damaged: a client must never get it.
+    pub async fn copy(&self, entry: &DatabaseEntry) -> Result<FlatFile, PublishedError> {
         let tags = [Tag::new("md5", &entry.md5)];
-        let etag = self.store.copy(&entry.object_key, &self.key(&entry.file_name()), &tags).await?;
+        let checked = check_body(self.store, entry).await?;
+        let etag = self.store.copy(&entry.object_key, &checked, &self.key(&entry.file_name()), &tags).await?;
         Ok(FlatFile { sha256: entry.sha256.clone(), etag, version: entry.version.0 })
     }
 

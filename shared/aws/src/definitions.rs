@@ -93,9 +93,13 @@ impl DefinitionsStore for S3Definitions {
         }
     }
 
-    async fn copy(&self, from: &str, to: &str, tags: &[Tag]) -> Result<String, StoreError> {
-        let call = self.call("CopyObject", from);
-        let request = self.client.copy_object().copy_source(copy_source(&self.bucket, from, None));
+    async fn copy(&self, from: &str, etag: &str, to: &str, tags: &[Tag]) -> Result<String, StoreError> {
+        let call = self.call("CopyObject", &format!("{from}, to {to},"));
+        let request = self
+            .client
+            .copy_object()
+            .copy_source(copy_source(&self.bucket, from, None))
+            .copy_source_if_match(quoted_etag(etag));
         let request = request.bucket(&self.bucket).key(to).tagging_directive(TaggingDirective::Replace);
         let response = request.tagging(query_string(tags)).send().await.map_err(failed(call.clone()))?;
         let etag = response.copy_object_result().and_then(|result| result.e_tag()).map(bare_etag);

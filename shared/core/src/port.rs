@@ -364,11 +364,18 @@ pub trait DefinitionsStore: Sync {
         condition: WriteCondition<'_>,
     ) -> impl Future<Output = Result<String, StoreError>> + Send;
 
-    /// Copies a key of at most 5 GiB within the bucket, with these tags instead of its own; returns the ETag of the copy.
+    /// Copies a key of at most 5 GiB within the bucket while it has this ETag, with these tags instead of its own; returns the ETag of
+    /// the copy.
     ///
     /// # Errors
-    /// [`StoreError::NotFound`] when `from` is missing.
-    fn copy(&self, from: &str, to: &str, tags: &[Tag]) -> impl Future<Output = Result<String, StoreError>> + Send;
+    /// [`StoreError::NotFound`] when `from` is missing; [`StoreError::PreconditionFailed`] when it has another ETag.
+    fn copy(
+        &self,
+        from: &str,
+        etag: &str,
+        to: &str,
+        tags: &[Tag],
+    ) -> impl Future<Output = Result<String, StoreError>> + Send;
 
     /// Lists every key that begins with `prefix`, in order; at most `limit`, beyond which it is an error.
     ///

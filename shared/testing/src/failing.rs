@@ -184,8 +184,8 @@ impl<Port: DefinitionsStore> DefinitionsStore for Failing<'_, Port> {
         self.plan.call(self.port.write(key, bytes, tags, condition)).await
     }
 
-    async fn copy(&self, from: &str, to: &str, tags: &[Tag]) -> Result<String, StoreError> {
-        self.plan.call(self.port.copy(from, to, tags)).await
+    async fn copy(&self, from: &str, etag: &str, to: &str, tags: &[Tag]) -> Result<String, StoreError> {
+        self.plan.call(self.port.copy(from, etag, to, tags)).await
     }
 
     async fn list(&self, prefix: &str, limit: usize) -> Result<Vec<Listed>, StoreError> {

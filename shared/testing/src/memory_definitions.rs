@@ -77,8 +77,11 @@ impl DefinitionsStore for MemoryDefinitions {
         Ok(etag)
     }
 
-    async fn copy(&self, from: &str, to: &str, tags: &[Tag]) -> Result<String, StoreError> {
+    async fn copy(&self, from: &str, etag: &str, to: &str, tags: &[Tag]) -> Result<String, StoreError> {
         let stored = self.read(from, u64::MAX).await?;
+        if stored.etag != etag {
+            return Err(StoreError::PreconditionFailed(call(from)));
+        }
         self.write(to, stored.bytes, tags, WriteCondition::Always).await
     }
 

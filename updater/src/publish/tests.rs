@@ -133,3 +133,18 @@ async fn an_altered_body_is_never_used() {
         matches!(publisher.body(&entry).await, Err(PublishError::Published(PublishedError::Altered { key })) if key == entry.object_key)
     );
 }
+
+/// Attack: a body is damaged in the bucket, and its copy under the flat prefix is missing. Clients must not get it, and the run says so.
+#[tokio::test]
+async fn a_damaged_body_never_reaches_the_flat_prefix() {
+    let (store, topic) = (MemoryDefinitions::default(), MemoryTopic::default());
+    publish(&store, &topic, 1).await.unwrap();
+    let key = generation(1, 1).0.databases[0].object_key.clone();
+    store.write(&key, b"damaged".to_vec(), &[], WriteCondition::Always).await.unwrap();
+    store.remove("clamav_defs/daily.cvd").await.unwrap();
+    for _ in 0..2 {
+        let settled = publisher(&store, &topic).settle().await;
+        assert!(matches!(settled, Err(PublishError::Published(PublishedError::Altered { .. }))), "{settled:?}");
+        assert!(store.read("clamav_defs/daily.cvd", u64::MAX).await.is_err());
+    }
+}

@@ -112,8 +112,8 @@ impl DefinitionsStore for Racing {
         self.store.write(key, bytes, tags, condition).await
     }
 
-    async fn copy(&self, from: &str, to: &str, tags: &[Tag]) -> Result<String, StoreError> {
-        self.store.copy(from, to, tags).await
+    async fn copy(&self, from: &str, etag: &str, to: &str, tags: &[Tag]) -> Result<String, StoreError> {
+        self.store.copy(from, etag, to, tags).await
     }
 
     async fn list(&self, prefix: &str, limit: usize) -> Result<Vec<Listed>, StoreError> {

@@ -10,7 +10,7 @@ use crate::{
         Generation,
         manifest::{BodyEntry, CustomEntry, DatabaseEntry, Manifest, ManifestError, Pointer},
     },
-    port::{Call, DefinitionsStore, StoreError, WriteCondition},
+    port::{Call, DefinitionsStore, StoreError, Stored, WriteCondition},
 };
 
 /// Largest pointer or manifest that is read.
@@ -98,6 +98,14 @@ pub async fn read_manifest(store: &impl DefinitionsStore, pointer: &Pointer) -> 
 /// [`PublishedError`].
 pub async fn read_body(store: &impl DefinitionsStore, database: &DatabaseEntry) -> Result<Vec<u8>, PublishedError> {
     read_checked(store, &database.object_key, database.size, &database.sha256).await
+}
+
+/// Reads the body of a database and checks it; returns its ETag.
+///
+/// # Errors
+/// [`PublishedError`].
+pub async fn check_body(store: &impl DefinitionsStore, database: &DatabaseEntry) -> Result<String, PublishedError> {
+    Ok(read_stored(store, &database.object_key, database.size, &database.sha256).await?.etag)
 }
 
 /// Reads the body of a loose signature file that a manifest names.
@@ -252,6 +260,15 @@ async fn read_checked(
     limit: u64,
     sha256: &str,
 ) -> Result<Vec<u8>, PublishedError> {
-    let bytes = store.read(key, limit).await?.bytes;
-    if sha256_hex(&bytes) == sha256 { Ok(bytes) } else { Err(PublishedError::Altered { key: key.to_owned() }) }
+    Ok(read_stored(store, key, limit, sha256).await?.bytes)
+}
+
+async fn read_stored(
+    store: &impl DefinitionsStore,
+    key: &str,
+    limit: u64,
+    sha256: &str,
+) -> Result<Stored, PublishedError> {
+    let stored = store.read(key, limit).await?;
+    if sha256_hex(&stored.bytes) == sha256 { Ok(stored) } else { Err(PublishedError::Altered { key: key.to_owned() }) }
 }

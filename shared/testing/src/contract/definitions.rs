@@ -72,11 +72,14 @@ pub async fn definitions_are_listed_and_removed(store: &impl DefinitionsStore) {
 /// When a law is broken.
 pub async fn definitions_are_copied(store: &impl DefinitionsStore) {
     let (from, to) = ("contract/copy/a b+c", "contract/copy/to");
-    let missing = store.copy("contract/copy/missing", to, &[]).await;
+    let missing = store.copy("contract/copy/missing", "0a", to, &[]).await;
     assert!(matches!(missing, Err(StoreError::NotFound(_))), "{missing:?}");
     for bytes in [b"first".as_slice(), b"second"] {
-        store.write(from, bytes.into(), &[], WriteCondition::Always).await.expect("it can be written");
-        let etag = store.copy(from, to, &[Tag::new("md5", "a b")]).await.expect("it can be copied");
+        let written = store.write(from, bytes.into(), &[], WriteCondition::Always).await;
+        let written = written.expect("it can be written");
+        let other = store.copy(from, "0a", to, &[]).await;
+        assert!(matches!(other, Err(StoreError::PreconditionFailed(_))), "bytes of another ETag: {other:?}");
+        let etag = store.copy(from, &written, to, &[Tag::new("md5", "a b")]).await.expect("it can be copied");
         let copy = store.read(to, 99).await.expect("it can be read");
         assert_eq!((copy.bytes.as_slice(), copy.etag), (bytes, etag));
     }
