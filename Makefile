@@ -21,6 +21,15 @@ setup: ## Install what is missing on this machine (apt), or say what is
 build: setup ## Build every program
 	@cargo build --locked --workspace --all-features --bins
 
+.PHONY: package
+package: setup ## Pack the three functions into dist/ for this host's architecture (PROFILE=dev: unoptimized)
+	@cargo build --locked $(if $(filter dev,$(PROFILE)),,--release) --bins -p nacre-updater -p nacre-scanner -p nacre-rescanner -p nacre-engine
+	@dev/package
+
+.PHONY: package-check
+package-check: build ## Check that packing twice gives equal bytes, and that the gate refuses a package without a library
+	@PROFILE=dev dev/package --self-check
+
 .PHONY: demo
 demo: build ## Show the whole pipeline at work on a local AWS, then clean up
 	@$(TARGET)/debug/nacre-demo
