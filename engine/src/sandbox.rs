@@ -115,7 +115,8 @@ pub(crate) fn detach_from(zygote: Pid, kept: &[RawFd]) -> io::Result<()> {
         return Err(io::Error::other("the zygote has ended"));
     }
     // Attack: a compromised worker reads the next request, requests a scan of its own, or responds for another object. Neither the
-    // zygote's streams nor any other descriptor of it stay open. Its stderr would reach the client's log.
+    // zygote's streams nor any other descriptor of it stay open. Its stderr would reach the client's log. Where the system refuses
+    // Landlock and non-dumpable processes, `/proc/<zygote>/fd` stays open: SECURITY.md says so.
     let nothing = fcntl::open("/dev/null", OFlag::O_RDWR | OFlag::O_CLOEXEC, Mode::empty())?;
     unistd::dup2_stdin(&nothing)?;
     unistd::dup2_stdout(&nothing)?;

@@ -157,7 +157,8 @@ fn run_worker(
         };
         let name = file;
         let file = object::open(Path::new(&name)).map_err(|error| internal("cannot open the file", &error))?;
-        // Attack: a worker rewrites the object of another one, where no Landlock keeps it from it. An object without a name has no path.
+        // Attack: a worker opens the object of another one by its name. Where the system refuses Landlock and non-dumpable processes, it
+        // still reaches it through `/proc/<worker>/fd`.
         fs::remove_file(&name).map_err(|error| internal("cannot remove the file's name", &error))?;
         let bytes = file.metadata().map_err(|error| internal("cannot read the file's size", &error))?.len();
         let confined = sandbox.confine_worker(scratch, bytes, &limits, Duration::from_millis(deadline_ms));

@@ -1,4 +1,4 @@
-//! Messages as they must not be: told twice, late, out of order, in other words, or broken.
+//! Messages in disorder: repeated, late, out of order, in other envelopes, or malformed.
 
 use std::{sync::atomic::Ordering, time::Duration};
 
@@ -15,7 +15,7 @@ use crate::{
 /// Of a hundred written versions, about so many extra messages.
 const SHARE: usize = 60;
 
-/// Real messages that are kept to be told again later.
+/// Real messages that are kept to be sent again later.
 const MEMORY: usize = 3000;
 
 /// Batches of ten that are listened to between two looks at the backlog.
@@ -57,8 +57,8 @@ impl<'a> Gossip<'a> {
         Self { stack, queues, overheard, memory: Vec::new(), random, sent: Sent::default() }
     }
 
-    /// Tells until uploads are done and everything that is due is told.
-    pub(crate) async fn tell(mut self, progress: &Progress, uploaded: watch::Receiver<bool>) -> Sent {
+    /// Sends until uploads are done and everything that is due is sent.
+    pub(crate) async fn send_all(mut self, progress: &Progress, uploaded: watch::Receiver<bool>) -> Sent {
         loop {
             let ended = *uploaded.borrow();
             self.listen().await;
@@ -75,7 +75,7 @@ impl<'a> Gossip<'a> {
         }
     }
 
-    /// Takes in what was told since, or a part of it: whoever only listens never learns that the scanner is behind.
+    /// Receives what was published since, or a part of it.
     async fn listen(&mut self) {
         let sqs = self.stack.sqs();
         for _ in 0..HEARD_AT_ONCE {

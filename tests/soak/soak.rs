@@ -29,7 +29,7 @@ use crate::{
 /// Versions of the small form, which is a test like any other.
 const SMALL: usize = 150;
 
-/// Failures that are told; there may be thousands of one cause.
+/// Failures that are printed; there may be thousands of one cause.
 const TOLD: usize = 40;
 
 /// A number from the environment.
@@ -117,7 +117,7 @@ impl Drop for KeptLogs {
     }
 }
 
-/// Everything at once, until all is written, told and published.
+/// Everything at once, until all is written, sent and published.
 async fn trouble(world: &World, queues: &Queues<'_>, objects: usize, random: &mut Random) -> Mischief {
     let stack = &world.stack;
     let keys = plan(objects, random);
@@ -139,7 +139,7 @@ async fn trouble(world: &World, queues: &Queues<'_>, objects: usize, random: &mu
             world.mirror.put("daily.cvd", daily(2, true));
             assert_eq!(published(&world.update().await), 2);
         };
-        let (versions, sent, ()) = tokio::join!(uploading, gossip.tell(&progress, uploads_end), updating);
+        let (versions, sent, ()) = tokio::join!(uploading, gossip.send_all(&progress, uploads_end), updating);
         stop.send_replace(true);
         (versions, sent)
     };

@@ -113,6 +113,8 @@ fn a_worker_reaches_no_file_but_its_own() {
         format!("read /proc/{zygote}/maps"),
         format!("scribble /proc/{zygote}/mem"),
         format!("list /proc/{us}/fd"),
+        format!("append /proc/{zygote}/fd/0"),
+        format!("append /proc/{zygote}/fd/1"),
         "read /proc/self/environ".to_owned(),
         "unlimit".to_owned(),
         "link link".to_owned(),

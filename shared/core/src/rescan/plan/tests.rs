@@ -157,7 +157,7 @@ fn what_is_ignored_is_gone_and_what_is_no_longer_ignored_is_new() {
     assert_eq!(plan(&clean(), &change(&ignoring, &[signature])), RescanPlan::DeltaScan);
     // Whether a list reaches a signature depends on which is loaded first.
     assert_eq!(plan(&clean(), &change(&[], &ignoring)), RescanPlan::FullScan(FullScan::Context));
-    // What the name means, only a parser of rules could tell.
+    // Only a parser of rules could say what the name means.
     let rules = ("own.yar", "rule a { condition: true }");
     let unknown = change(&[rules], &[rules, ("own.ign2", "a")]);
     assert_eq!(plan(&clean(), &unknown), RescanPlan::FullScan(FullScan::Context));
@@ -288,7 +288,7 @@ fn a_record_is_renewed_while_all_that_may_be_concluded_from_it_later_is_as_true(
     assert!(!advanced(&clean(), &added("a.ndb", "B:1:*:00ff")), "it needs a scan");
     assert!(!advanced(&clean(), &Change::NotKept) && !advanced(&clean(), &Change::TooLarge));
     assert!(advanced(&infected(&["A", "B"]), &elsewhere));
-    // The record would tell of A for ever, and B's going would not be the end of the conviction.
+    // The record would name A for ever, and the removal of B would not end the conviction.
     let gone = removed("a.ndb", "A:0:*:00ff");
     let both = infected(&["A", "B"]);
     let plan = plan_rescan(&both, NOW, &engine(), &gone);
