@@ -11,7 +11,10 @@ use std::{
 };
 
 use clap::Args;
-use nacre_core::verdict::{Reason, Verdict};
+use nacre_core::{
+    targets::Targets,
+    verdict::{Reason, Verdict},
+};
 use nacre_engine_client::{
     EngineError, EnginePool, Examination, ExamineError, SandboxPolicy, program_beside_us,
     protocol::{Layer, Limits},
@@ -133,7 +136,7 @@ async fn scan_file(pool: &EnginePool, definitions: &Path, path: &Path) -> Result
         Ok(examination) => {
             let result = FileResult::unseen(path, &examination.verdict(size.get()));
             let Examination::Seen { report, .. } = examination else { return Ok(result) };
-            let targets = (0..16).filter(|target| report.targets & 1 << target != 0).collect();
+            let targets = Targets::from_bits(report.targets).iter().collect();
             Ok(FileResult { targets, layers: report.layers, ..result })
         }
         Err(ExamineError::Fetch(error)) => {

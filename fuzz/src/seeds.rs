@@ -7,7 +7,7 @@ use std::{fs, io, process::exit};
 
 use libfuzzer_sys::fuzz_target;
 use nacre_fuzz::seeds;
-use nacre_clamav::{builder::{CvdBuilder, certificates::SigningCertificates, eicar_signature}, cvd::Cvd, database::{ContainerKind, DatabaseName, DatabaseVersion}, signing::SigningKeys};
+use nacre_clamav::{builder::{CvdBuilder, certificates::SigningCertificates, eicar_signature}, cvd::Cvd, database::{ContainerKind, DatabaseName, DatabaseVersion, FunctionalityLevel}, signing::SigningKeys};
 use nacre_core::generation::{Generation, manifest::{DatabaseEntry, EngineProof, Manifest, Pointer}};
 
 /// What detached signatures of the seeds are over.
@@ -65,7 +65,7 @@ fn put_json(keys: &SigningKeys, cvd: &[u8], put: &impl Fn(&str, &str, &[u8]) -> 
     let verified = cvd.verify(&daily, &keys.trust_anchors(), nacre_fuzz::LIMITS).expect("what we signed");
     let proof = EngineProof {
         clamav_version: "1.4.6".into(),
-        functionality_level: 216,
+        functionality_level: FunctionalityLevel(216),
         signatures: 3,
         eicar: Vec::new(),
         expected_signatures: 3,

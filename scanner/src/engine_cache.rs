@@ -11,7 +11,7 @@ use nacre_core::{
     generation::{follower::PublishedDefinitions, manifest::Manifest},
     port::DefinitionsStore,
     rescan::{plan::RescanPlan, planner::RescanPlanner},
-    scan_record::{EngineVersion, RecordSummary, ScanRecord},
+    scan_record::{EngineVersion, FunctionalityLevel, RecordSummary, ScanRecord},
     telemetry::Metric,
 };
 use nacre_engine_client::{
@@ -188,7 +188,7 @@ impl EngineCache {
 }
 
 fn version(hello: Hello) -> EngineVersion {
-    EngineVersion { version: hello.clamav_version, functionality_level: hello.functionality_level }
+    EngineVersion { version: hello.clamav_version, functionality_level: FunctionalityLevel(hello.functionality_level) }
 }
 
 /// Memory that programs may still take, in bytes; `None` when the system does not say.

@@ -14,6 +14,7 @@ use nacre_core::{
     port::{DefinitionsStore, ObjectHead, ObjectStore, StoreError},
     rescan::conclude::conclude,
     scan_record::{EngineVersion, ScanRecord, recorded_layers},
+    targets::Targets,
     verdict::{Reason, Verdict, judge},
 };
 use nacre_engine_client::{
@@ -228,7 +229,7 @@ impl<Objects: ObjectStore, Definitions: DefinitionsStore> Inspector for EngineIn
 fn inspection(report: &Report, size: u64, unrar: bool) -> Inspection {
     Inspection {
         verdict: judge(report, size, unrar),
-        targets: report.targets,
+        targets: Targets::from_bits(report.targets),
         layers: recorded_layers(report),
         layer_count: report.layer_count,
     }

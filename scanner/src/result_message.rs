@@ -46,7 +46,13 @@ pub fn result_message(record: &ScanRecord, names: &TagNames, settings: &ResultSe
 
 #[cfg(test)]
 pub(crate) mod tests {
-    use nacre_core::{generation::Generation, object::ObjectId, scan_record::EngineVersion, verdict::Reason};
+    use nacre_core::{
+        generation::Generation,
+        object::ObjectId,
+        scan_record::{EngineVersion, FunctionalityLevel},
+        targets::Targets,
+        verdict::Reason,
+    };
     use serde_json::Value;
 
     use super::*;
@@ -69,8 +75,8 @@ pub(crate) mod tests {
             size: 1,
             verdict,
             generation: Generation(1),
-            engine: EngineVersion { version: "1.4.6".into(), functionality_level: 216 },
-            targets: 1,
+            engine: EngineVersion { version: "1.4.6".into(), functionality_level: FunctionalityLevel(216) },
+            targets: Targets::of(0),
             layers: None,
             layer_count: 0,
             scanned_at: chrono::DateTime::UNIX_EPOCH,

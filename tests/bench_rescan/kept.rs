@@ -8,6 +8,7 @@ use nacre_core::{
     object::ObjectId,
     port::RecordStore,
     scan_record::{EngineVersion, ScanRecord, layers_from_bytes, layers_to_bytes},
+    targets::Targets,
     verdict::Verdict,
 };
 use nacre_testing::memory_records::MemoryRecords;
@@ -39,7 +40,7 @@ pub(crate) fn keep(records: &MemoryRecords, path: &Path) -> Outcome<()> {
         verdict: record.verdict,
         generation: record.generation,
         engine: record.engine,
-        targets: record.targets,
+        targets: record.targets.bits(),
         layer_count: record.layer_count,
     });
     Ok(fs::write(path, serde_json::to_vec(&kept.collect::<Vec<_>>())?)?)
@@ -57,7 +58,7 @@ pub(crate) async fn restore(records: &MemoryRecords, path: &Path) -> Outcome<()>
             verdict: kept.verdict,
             generation: kept.generation,
             engine: kept.engine,
-            targets: kept.targets,
+            targets: Targets::from_bits(kept.targets),
             layers: layers.and_then(|bytes| layers_from_bytes(&bytes)),
             layer_count: kept.layer_count,
             scanned_at: DateTime::UNIX_EPOCH,

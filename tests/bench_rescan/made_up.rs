@@ -10,7 +10,8 @@ use nacre_core::{
     },
     object::ObjectId,
     port::{DefinitionsStore, WriteCondition},
-    scan_record::{EngineVersion, LayerDigest, RecordSummary, RecordView},
+    scan_record::{EngineVersion, FunctionalityLevel, LayerDigest, RecordSummary, RecordView},
+    targets::Targets,
     verdict::{Reason, Verdict},
 };
 use nacre_testing::memory_definitions::MemoryDefinitions;
@@ -25,12 +26,12 @@ use crate::{
 pub(crate) const ADDED: [(&str, u32); 4] = [("hsb", 200), ("mdb", 200), ("ndb", 80), ("ldb", 20)];
 
 /// Libclamav's MZ/PE matcher, that of normalised text, and that of everything, as bits.
-const PROGRAM: u16 = 1 << 1 | 1;
-const TEXT: u16 = 1 << 7 | 1;
+const PROGRAM: Targets = Targets::from_bits(1 << 1 | 1);
+const TEXT: Targets = Targets::from_bits(1 << 7 | 1);
 
 /// The engine of all records.
 pub(crate) fn engine() -> EngineVersion {
-    EngineVersion { version: "1.4.6".into(), functionality_level: 216 }
+    EngineVersion { version: "1.4.6".into(), functionality_level: FunctionalityLevel(216) }
 }
 
 /// Lines of so many signatures of a kind.

@@ -2,7 +2,7 @@
 
 use nacre_clamav::{
     builder::{CvdBuilder, eicar_signature},
-    digest::sha256_hex,
+    digest::Sha256Digest,
     signing::SigningKeys,
 };
 
@@ -55,12 +55,12 @@ impl Databases {
 
     fn next(&self) -> CvdBuilder {
         let member = latent_member();
-        let digest = sha256_hex(member.as_bytes());
+        let digest = Sha256Digest::of(member.as_bytes());
         self.version(101, &format!("{digest}:{}:{LATENT_SIGNATURE}:73\n", member.len()))
     }
 
     fn version(&self, version: u32, added: &str) -> CvdBuilder {
-        let known = format!("{}:4711:Nacre.Demo.Nothing:73\n", sha256_hex(b"nothing here"));
+        let known = format!("{}:4711:Nacre.Demo.Nothing:73\n", Sha256Digest::of(b"nothing here"));
         let daily = CvdBuilder::new("daily").version(version).built(self.now).member("daily.hsb", known + added);
         // As ClamAV's, it ignores signatures that were withdrawn.
         daily.member("daily.ign2", "Nacre.Demo.Withdrawn\n")

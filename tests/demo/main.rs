@@ -227,7 +227,11 @@ fn print_records(seen: &[Seen]) {
         let ScanRecord { object, generation, targets, layer_count, .. } = &seen.record;
         narrator::say(&format!("- {}: GET returns {}", object.key, seen.status));
         narrator::say(&format!("    tags   {}", tags.join(", ")));
-        narrator::say(&format!("    record generation {}, targets {targets:#06x}, {layer_count} layers", generation.0));
+        narrator::say(&format!(
+            "    record generation {}, targets {:#06x}, {layer_count} layers",
+            generation.0,
+            targets.bits()
+        ));
     }
 }
 

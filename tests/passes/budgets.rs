@@ -7,6 +7,7 @@ use nacre_core::{
     port::RecordStore,
     rescan::pass::{Budget, Cause, ObjectTotals, State},
     scan_record::ScanRecord,
+    targets::Targets,
 };
 
 use crate::world::World;
@@ -18,7 +19,8 @@ async fn world(segments: u32, daily_budget: Budget) -> World {
     for n in 0..30 {
         let written_at = Some(world.now - TimeDelta::days(if n < 15 { 10 } else { 100 }));
         let key = format!("{}/{n:02}", if n < 15 { "recent" } else { "old" });
-        let record = ScanRecord { targets: 2, size: 10, written_at, reported: true, ..record("uploads", &key) };
+        let record =
+            ScanRecord { targets: Targets::of(1), size: 10, written_at, reported: true, ..record("uploads", &key) };
         world.records.save(&ScanRecord { generation: Generation(1), ..record }).await.unwrap();
     }
     world.publish(2, &[1]).await;

@@ -8,6 +8,7 @@ use nacre_core::{
     port::{Page, RecordPages, Segment, StoreError, TableExtent, Topic, TopicMessage},
     rescan::pass::Cause,
     scan_record::{RecordSummary, ScanRecord},
+    targets::Targets,
 };
 use nacre_rescanner::{Ports, Rescanner, Services, segment::Limits};
 use nacre_testing::{
@@ -47,7 +48,7 @@ impl RecordPages for Endless {
         let page = after.unwrap_or(0);
         let record = |n: u64| {
             let key = format!("{page}/{n}/{}", "x".repeat(100));
-            RecordSummary::from(&ScanRecord { targets: 2, ..record("uploads", &key) })
+            RecordSummary::from(&ScanRecord { targets: Targets::of(1), ..record("uploads", &key) })
         };
         Ok(Page { records: (0..1000).map(record).collect(), unreadable: 0, next: Some(page + 1) })
     }

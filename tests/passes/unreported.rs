@@ -7,6 +7,7 @@ use nacre_core::{
     port::RecordStore,
     rescan::pass::{Budget, Cause},
     scan_record::ScanRecord,
+    targets::Targets,
     verdict::{Reason, Verdict},
 };
 
@@ -15,7 +16,7 @@ use crate::world::World;
 /// Records an object of target 1 whose message was given up on between record and tags, scanned so many minutes ago.
 async fn unreported(world: &World, key: &str, generation: u64, verdict: Verdict, minutes: i64) {
     let scanned_at = world.now - TimeDelta::minutes(minutes);
-    let record = ScanRecord { targets: 2, verdict, scanned_at, reported: false, ..record("uploads", key) };
+    let record = ScanRecord { targets: Targets::of(1), verdict, scanned_at, reported: false, ..record("uploads", key) };
     world.records.save(&ScanRecord { generation: Generation(generation), ..record }).await.unwrap();
 }
 
@@ -98,8 +99,13 @@ async fn no_budget_makes_an_unreported_rescan_wait() {
         let mut world = World::new(1);
         world.settings.daily_budget = Budget { objects: Some(3), bytes: None };
         let (scanned_at, written_at) = (world.now - TimeDelta::days(2), Some(world.now - TimeDelta::days(400)));
-        let mut older =
-            ScanRecord { targets: 2, scanned_at, written_at, reported: false, ..record("uploads", "older") };
+        let mut older = ScanRecord {
+            targets: Targets::of(1),
+            scanned_at,
+            written_at,
+            reported: false,
+            ..record("uploads", "older")
+        };
         older.engine.version = engine.into();
         world.records.save(&older).await.unwrap();
         for n in 0..10 {

@@ -21,6 +21,7 @@ use nacre_core::{
     rescan::pass::{Budget, Cause, PassId, Progress, SegmentReport, is_cancelled, read_pass, reports},
     retry::RetryPolicy,
     scan_record::ScanRecord,
+    targets::Targets,
 };
 use nacre_rescanner::{
     Handled, PassSettings, Ports, RescanError, Rescanner, Services,
@@ -103,7 +104,7 @@ impl World {
     /// Records an object of this target, scanned with this generation.
     pub(crate) async fn record(&self, key: &str, generation: u64, target: u8) {
         let scanned_at = self.now - TimeDelta::days(1);
-        let targets = 1 << target;
+        let targets = Targets::of(target);
         let generation = Generation(generation);
         let record = ScanRecord { generation, targets, scanned_at, reported: true, ..record("uploads", key) };
         self.records.save(&record).await.unwrap();

@@ -12,6 +12,7 @@ use nacre_core::{
         manifest::EngineProof,
     },
     port::{DefinitionsStore, StoreError},
+    scan_record::FunctionalityLevel,
     verdict::Verdict,
 };
 use nacre_engine_client::{EngineError, EnginePool, ExamineError, SandboxPolicy, protocol::Limits};
@@ -155,7 +156,7 @@ impl<Store: DefinitionsStore> DatabaseTest<'_, Store> {
         self.try_clean_files(&mut loaded_set).await?;
         Ok(EngineProof {
             clamav_version: hello.clamav_version,
-            functionality_level: hello.functionality_level,
+            functionality_level: FunctionalityLevel(hello.functionality_level),
             signatures: loaded.signatures,
             eicar: loaded.eicar,
             expected_signatures: expected,

@@ -57,7 +57,7 @@ impl<Store: DefinitionsStore> Flat<'_, Store> {
         let tags = [Tag::new("md5", &entry.md5)];
         let checked = check_body(self.store, entry).await?;
         let etag = self.store.copy(&entry.object_key, &checked, &self.key(&entry.file_name()), &tags).await?;
-        Ok(FlatFile { sha256: entry.sha256.clone(), etag, version: entry.version.0 })
+        Ok(FlatFile { sha256: entry.sha256, etag, version: entry.version.0 })
     }
 
     /// Writes a database, with the predecessor's `md5` tag; returns the state to remember.
@@ -67,7 +67,7 @@ impl<Store: DefinitionsStore> Flat<'_, Store> {
     pub async fn write(&self, entry: &DatabaseEntry, bytes: Vec<u8>) -> Result<FlatFile, StoreError> {
         let tags = [Tag::new("md5", &entry.md5)];
         let etag = self.store.write(&self.key(&entry.file_name()), bytes, &tags, WriteCondition::Always).await?;
-        Ok(FlatFile { sha256: entry.sha256.clone(), etag, version: entry.version.0 })
+        Ok(FlatFile { sha256: entry.sha256, etag, version: entry.version.0 })
     }
 
     /// Lists the files under the prefix.

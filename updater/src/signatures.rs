@@ -7,6 +7,7 @@ use nacre_clamav::{
     context::{self, is_context},
     cvd::{Cvd, HeaderError},
     delta::{Delta, SignatureFile, ignored},
+    digest::Sha256Digest,
     signature::Kind,
     unpacked::{UnpackError, Unpacked},
 };
@@ -116,12 +117,12 @@ pub async fn diff_signatures(
 ) -> Result<SignatureDiff, SignaturesError> {
     let mut diff = SignatureDiff::default();
     let previous: &[DatabaseEntry] = before.map_or(&[], |before| &before.databases);
-    let stays = |sha256: &str| previous.iter().any(|entry| entry.sha256 == sha256);
+    let stays = |sha256: Sha256Digest| previous.iter().any(|entry| entry.sha256 == sha256);
     // One database at a time where possible: unpacked, they are large.
     for part in parts {
         let mut known = before.iter().flat_map(|before| &before.contexts);
         let known = known.find(|context| context.of == part.entry.sha256);
-        let context = match known.filter(|_| stays(&part.entry.sha256)) {
+        let context = match known.filter(|_| stays(part.entry.sha256)) {
             Some(context) => Some(context.clone()),
             None => context_of(part, store, &mut diff).await?,
         };
@@ -158,7 +159,7 @@ async fn context_of(
     }
     let files = Source::Fresh(part).files(store).await?;
     let body = diff.body(context::pack(&files));
-    Ok(Some(ContextEntry { database: part.entry.name.clone(), of: part.entry.sha256.clone(), body }))
+    Ok(Some(ContextEntry { database: part.entry.name.clone(), of: part.entry.sha256, body }))
 }
 
 async fn delta(
@@ -169,8 +170,8 @@ async fn delta(
 ) -> Result<Delta, SignaturesError> {
     let old: Vec<Source<'_>> = before.databases.iter().map(Source::Published).collect();
     let new: Vec<Source<'_>> = parts.iter().map(Source::Fresh).collect();
-    let digests = |sources: &[Source<'_>]| -> BTreeSet<String> {
-        sources.iter().map(|source| source.entry().sha256.clone()).collect()
+    let digests = |sources: &[Source<'_>]| -> BTreeSet<Sha256Digest> {
+        sources.iter().map(|source| source.entry().sha256).collect()
     };
     let (digests_before, digests_now) = (digests(&old), digests(&new));
     let is_new = |source: &Source<'_>| {

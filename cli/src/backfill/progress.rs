@@ -1,7 +1,7 @@
 //! The progress of a backfill, kept in the definitions bucket: the next run continues there.
 
 use chrono::{DateTime, Utc};
-use nacre_clamav::digest::sha256_hex;
+use nacre_clamav::digest::Sha256Digest;
 use nacre_core::bucket_keys::BACKFILLS_PREFIX;
 use nacre_core::port::{DefinitionsStore, StoreError, WriteCondition};
 use serde::{Deserialize, Serialize};
@@ -60,7 +60,7 @@ impl Progress {
     }
 
     fn key(source: &str) -> String {
-        let digest = sha256_hex(source.as_bytes());
+        let digest = Sha256Digest::of(source.as_bytes()).to_string();
         format!("{BACKFILLS_PREFIX}{}.json", digest.get(..32).unwrap_or(&digest))
     }
 

@@ -14,6 +14,7 @@ use nacre_core::{
         published::{Published, Race},
     },
     port::{DefinitionsStore, WriteCondition},
+    scan_record::FunctionalityLevel,
 };
 use nacre_testing::memory_definitions::MemoryDefinitions;
 
@@ -43,7 +44,7 @@ pub(crate) async fn publish(store: &MemoryDefinitions, version: u32, hour: i64) 
     store.write(&entry.object_key, body, &[], WriteCondition::Always).await.unwrap();
     let proof = EngineProof {
         clamav_version: "1.4.6".into(),
-        functionality_level: 216,
+        functionality_level: FunctionalityLevel(216),
         signatures: 1,
         eicar: vec!["Eicar".into()],
         expected_signatures: 1,

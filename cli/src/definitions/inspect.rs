@@ -6,7 +6,7 @@ mod script;
 use std::{io, process::ExitCode};
 
 use clap::Args;
-use nacre_clamav::{cvd::count_signatures, digest::sha256_hex, trust_anchor::TrustAnchors};
+use nacre_clamav::{cvd::count_signatures, digest::Sha256Digest, trust_anchor::TrustAnchors};
 use nacre_core::telemetry::error_chain;
 use serde::Serialize;
 
@@ -56,7 +56,7 @@ async fn inspect(arguments: &Arguments) -> Result<(), InspectError> {
         FileKind::Cdiff => Content::Cdiff(Script::of(name, &file)),
         FileKind::Other => Content::Loose { lines: lines(&file), signatures: count_signatures(&file) },
     };
-    let report = Report { file: location.to_string(), size: file.len(), sha256: sha256_hex(&file), content };
+    let report = Report { file: location.to_string(), size: file.len(), sha256: Sha256Digest::of(&file), content };
     if *json {
         return Ok(print_json(&report)?);
     }
@@ -68,7 +68,7 @@ async fn inspect(arguments: &Arguments) -> Result<(), InspectError> {
 struct Report {
     file: String,
     size: usize,
-    sha256: String,
+    sha256: Sha256Digest,
     #[serde(flatten)]
     content: Content,
 }

@@ -7,6 +7,7 @@ use nacre_core::{
     object::ObjectId,
     port::ObjectHead,
     scan_record::{EngineVersion, LayerDigest, ScanRecord},
+    targets::Targets,
     verdict::Verdict,
 };
 
@@ -17,8 +18,8 @@ use super::ScanError;
 pub struct Inspection {
     /// The verdict.
     pub verdict: Verdict,
-    /// Bit set of the matcher targets that ran.
-    pub targets: u16,
+    /// The matcher targets that ran.
+    pub targets: Targets,
     /// The layers, when all were recorded.
     pub layers: Option<Vec<LayerDigest>>,
     /// Number of layers.
@@ -28,7 +29,7 @@ pub struct Inspection {
 impl Inspection {
     /// The verdict on bytes that were not scanned.
     pub fn not_scanned(verdict: Verdict) -> Self {
-        Self { verdict, targets: 0, layers: None, layer_count: 0 }
+        Self { verdict, targets: Targets::NONE, layers: None, layer_count: 0 }
     }
 }
 

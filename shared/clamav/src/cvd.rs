@@ -15,6 +15,7 @@ pub use header::{CvdHeader, HEADER_BYTES, HeaderError};
 use crate::{
     archive::{self, ArchiveError, ArchiveLimits},
     database::{ContainerKind, DatabaseName},
+    digest::Sha256Digest,
     digital_signature::SignatureError,
     info::{Info, InfoError},
     trust_anchor::TrustAnchors,
@@ -154,7 +155,7 @@ impl<'a> Cvd<'a> {
             kind: self.kind,
             size: self.file.len() as u64,
             md5: hex::encode(Md5::digest(self.file)),
-            sha256: hex::encode(Sha256::digest(self.file)),
+            sha256: Sha256Digest::of(self.file),
             header: self.header,
             members,
         })
@@ -197,7 +198,7 @@ impl<'a> Cvd<'a> {
             if name == info_name {
                 info = Some(kept);
             }
-            members.push(VerifiedMember { name, size, sha256: hex::encode(digest.finalize()) });
+            members.push(VerifiedMember { name, size, sha256: <[u8; 32]>::from(digest.finalize()).into() });
         }
         members.sort_by(|a, b| a.name.cmp(&b.name));
         if let Some([twice, _]) = members.array_windows().find(|[a, b]| a.name == b.name) {
@@ -253,8 +254,8 @@ pub struct VerifiedCvd {
     pub size: u64,
     /// MD5 of the whole file, lower-case hexadecimal.
     pub md5: String,
-    /// SHA-256 of the whole file, lower-case hexadecimal.
-    pub sha256: String,
+    /// SHA-256 of the whole file.
+    pub sha256: Sha256Digest,
     /// The signed members, by name; without `COPYING` and `.info`.
     pub members: Vec<VerifiedMember>,
 }
@@ -266,8 +267,8 @@ pub struct VerifiedMember {
     pub name: String,
     /// Bytes.
     pub size: u64,
-    /// SHA-256, lower-case hexadecimal.
-    pub sha256: String,
+    /// Its SHA-256.
+    pub sha256: Sha256Digest,
 }
 
 #[cfg(test)]

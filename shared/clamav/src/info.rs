@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 
 use crate::{
     cvd::{CvdHeader, HeaderError},
+    digest::Sha256Digest,
     digital_signature::{RsaPublicKey, SignatureError},
 };
 
@@ -21,18 +22,18 @@ pub struct Info<'a> {
     /// The header line; must agree with the container's own.
     pub header: CvdHeader,
     /// The members, by name.
-    pub members: BTreeMap<&'a str, InfoMember<'a>>,
+    pub members: BTreeMap<&'a str, InfoMember>,
     signed: &'a [u8],
     signature: &'a str,
 }
 
 /// What an `.info` says of one member.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct InfoMember<'a> {
+pub struct InfoMember {
     /// Bytes.
     pub size: u64,
-    /// SHA-256, lower-case hexadecimal.
-    pub sha256: &'a str,
+    /// Its SHA-256.
+    pub sha256: Sha256Digest,
 }
 
 /// Why a member is no `.info`.
@@ -78,7 +79,7 @@ pub struct Listing<'a> {
     /// The header line.
     pub header: CvdHeader,
     /// The members, by name.
-    pub members: BTreeMap<&'a str, InfoMember<'a>>,
+    pub members: BTreeMap<&'a str, InfoMember>,
 }
 
 impl<'a> Listing<'a> {
@@ -116,13 +117,12 @@ fn signature_at(text: &str) -> Option<usize> {
     text.find("\nDSIG:").map(|line_feed| line_feed + 1)
 }
 
-fn parse_line(line: &str) -> Option<(&str, InfoMember<'_>)> {
+fn parse_line(line: &str) -> Option<(&str, InfoMember)> {
     let (rest, sha256) = line.rsplit_once(':')?;
     let (name, size) = rest.rsplit_once(':')?;
-    let digest = sha256.len() == 64 && sha256.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
     let number = !size.is_empty() && size.bytes().all(|byte| byte.is_ascii_digit());
-    let size = size.parse().ok().filter(|_| number && digest && !name.is_empty())?;
-    Some((name, InfoMember { size, sha256 }))
+    let size = size.parse().ok().filter(|_| number && !name.is_empty())?;
+    Some((name, InfoMember { size, sha256: sha256.parse().ok()? }))
 }
 
 #[cfg(test)]
@@ -143,7 +143,7 @@ mod tests {
         let text = with(&format!("test.cfg:44:{digest}\ntest.hdb:113:{digest}\n"));
         let info = Info::parse(text.as_bytes()).unwrap();
         assert_eq!(info.members.keys().copied().collect::<Vec<_>>(), ["test.cfg", "test.hdb"]);
-        assert_eq!(info.members["test.hdb"], InfoMember { size: 113, sha256: &digest });
+        assert_eq!(info.members["test.hdb"], InfoMember { size: 113, sha256: digest.parse().unwrap() });
         assert_eq!((info.signed, info.signature), (&text.as_bytes()[..text.len() - 9], "abc"));
     }
 

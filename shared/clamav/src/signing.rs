@@ -12,7 +12,7 @@ use crate::{
     cdiff::to_signed_part,
     cvd::{COPYING, CvdHeader},
     database::{DatabaseName, DatabaseVersion},
-    digest::sha256_hex,
+    digest::Sha256Digest,
     digital_signature::{RsaPublicKey, encode, pss_encode},
     trust_anchor::{TrustAnchorError, TrustAnchors},
     unpacked::Unpacked,
@@ -173,7 +173,7 @@ impl SigningKeys {
 pub fn info_content(header: &CvdHeader, name: &DatabaseName, members: &Unpacked<'_>) -> String {
     let info_name = format!("{name}.info");
     let listed = members.members.iter().filter(|(member, _)| *member != COPYING && **member != info_name);
-    let line = |(member, bytes): (&String, _)| format!("{member}:{}:{}\n", <[u8]>::len(bytes), sha256_hex(bytes));
+    let line = |(member, bytes): (&String, _)| format!("{member}:{}:{}\n", <[u8]>::len(bytes), Sha256Digest::of(bytes));
     let lines: String = listed.map(|(member, bytes)| line((member, &**bytes))).collect();
     CvdHeader { md5: None, dsig: None, ..header.clone() }.to_line() + "\n" + &lines
 }

@@ -1,11 +1,13 @@
 //! Builds scan records and proofs of engines for tests.
 
 use chrono::DateTime;
+use nacre_clamav::database::FunctionalityLevel;
 
 use crate::{
     generation::{Generation, manifest::EngineProof},
     object::ObjectId,
     scan_record::{EngineVersion, ScanRecord},
+    targets::Targets,
     verdict::Verdict,
 };
 
@@ -17,8 +19,8 @@ pub fn record(bucket: &str, key: &str) -> ScanRecord {
         size: 1,
         verdict: Verdict::Clean,
         generation: Generation(1),
-        engine: EngineVersion { version: "1.4.6".into(), functionality_level: 216 },
-        targets: 1,
+        engine: EngineVersion { version: "1.4.6".into(), functionality_level: FunctionalityLevel(216) },
+        targets: Targets::of(0),
         layers: None,
         layer_count: 1,
         scanned_at: DateTime::UNIX_EPOCH,
@@ -33,7 +35,7 @@ pub fn record(bucket: &str, key: &str) -> ScanRecord {
 pub fn engine_proof() -> EngineProof {
     EngineProof {
         clamav_version: "1.4.6".into(),
-        functionality_level: 216,
+        functionality_level: FunctionalityLevel(216),
         signatures: 1,
         eicar: Vec::new(),
         expected_signatures: 1,

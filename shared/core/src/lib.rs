@@ -17,5 +17,6 @@ pub mod retry;
 pub mod scan_record;
 pub mod settings;
 pub mod tag_policy;
+pub mod targets;
 pub mod telemetry;
 pub mod verdict;

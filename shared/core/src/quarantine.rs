@@ -1,7 +1,7 @@
 //! Where infected objects are kept away from everybody, and what is remembered of where they came from.
 
 use chrono::{DateTime, Utc};
-use nacre_clamav::digest::sha256_hex;
+use nacre_clamav::digest::Sha256Digest;
 use serde::{Deserialize, Serialize};
 
 use crate::{generation::Generation, object::ObjectId, scan_record::ScanRecord};
@@ -29,8 +29,8 @@ pub struct QuarantinePlace {
 pub fn quarantined(bucket: &str, object: &ObjectId, etag: &str) -> QuarantinePlace {
     let version = object.version_id.as_deref().unwrap_or_default();
     // No part holds a NUL, so that no two objects are written alike.
-    let id = sha256_hex([&object.bucket, &object.key, version, etag].join("\0").as_bytes());
-    let id: String = id.chars().take(32).collect();
+    let id = Sha256Digest::of([&object.bucket, &object.key, version, etag].join("\0").as_bytes());
+    let id: String = id.to_string().chars().take(32).collect();
     place(bucket, &id)
 }
 

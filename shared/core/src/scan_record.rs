@@ -1,12 +1,14 @@
 //! The record of one scanned object version, and when one record may replace another.
 
 use chrono::{DateTime, TimeDelta, Utc};
+pub use nacre_clamav::database::FunctionalityLevel;
 use nacre_engine_protocol::Report;
 use serde::{Deserialize, Serialize};
 
 use crate::{
     generation::{Generation, manifest::EngineProof},
     object::{ObjectId, Sequencer},
+    targets::Targets,
     verdict::{Reason, Verdict},
 };
 
@@ -35,8 +37,8 @@ pub struct ScanRecord {
     pub generation: Generation,
     /// The engine that it was concluded with.
     pub engine: EngineVersion,
-    /// Bit set of the matcher targets that ran.
-    pub targets: u16,
+    /// The matcher targets that ran.
+    pub targets: Targets,
     /// Every layer that the engine scanned, and the derived contents that it matched on; `None` when there were too many, none was
     /// reported, or not all are known.
     pub layers: Option<Vec<LayerDigest>>,
@@ -62,7 +64,7 @@ pub struct EngineVersion {
     /// Such as `1.4.6`.
     pub version: String,
     /// Its functionality level, which decides the signatures that it loads.
-    pub functionality_level: u32,
+    pub functionality_level: FunctionalityLevel,
 }
 
 impl From<&EngineProof> for EngineVersion {
@@ -204,8 +206,8 @@ pub struct RecordView {
     pub verdict: Verdict,
     /// The engine.
     pub engine: EngineVersion,
-    /// Bit set of the matcher targets that ran.
-    pub targets: u16,
+    /// The matcher targets that ran.
+    pub targets: Targets,
     /// Every layer that the engine scanned; `None` when they are not recorded.
     pub layers: Option<Vec<LayerDigest>>,
 }
@@ -252,8 +254,8 @@ mod tests {
             size: 1,
             verdict,
             generation: Generation(generation),
-            engine: EngineVersion { version: "1.4.6".into(), functionality_level: 216 },
-            targets: 1,
+            engine: EngineVersion { version: "1.4.6".into(), functionality_level: FunctionalityLevel(216) },
+            targets: Targets::of(0),
             layers: None,
             layer_count: 0,
             scanned_at: DateTime::UNIX_EPOCH,

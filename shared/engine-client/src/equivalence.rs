@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use nacre_clamav::delta::Delta;
+use nacre_clamav::{database::FunctionalityLevel, delta::Delta};
 use nacre_core::{
     generation::Generation,
     object::ObjectId,
@@ -19,6 +19,7 @@ use nacre_core::{
         plan::{Change, RescanPlan, loaded_by, plan_rescan},
     },
     scan_record::{EngineVersion, RecordSummary, ScanRecord, recorded_layers},
+    targets::Targets,
     verdict::{Reason, Verdict, judge},
 };
 use nacre_engine_protocol::{Hello, Limits, Report};
@@ -211,7 +212,7 @@ pub async fn scan_in_full(pool: &EnginePool, set: &SignatureSet, path: &Path) ->
         verdict: Verdict::Clean,
         generation: OLD,
         engine: version_of(hello),
-        targets: 0,
+        targets: Targets::NONE,
         layers: None,
         layer_count: 0,
         scanned_at: chrono::DateTime::UNIX_EPOCH,
@@ -224,7 +225,7 @@ pub async fn scan_in_full(pool: &EnginePool, set: &SignatureSet, path: &Path) ->
         ScanOutcome::Scanned { report, unrar, size } => {
             record.size = size;
             record.verdict = judge(&report, size, unrar);
-            record.targets = report.targets;
+            record.targets = Targets::from_bits(report.targets);
             record.layers = recorded_layers(&report);
             record.layer_count = report.layer_count;
         }
@@ -234,7 +235,7 @@ pub async fn scan_in_full(pool: &EnginePool, set: &SignatureSet, path: &Path) ->
 }
 
 fn version_of(hello: Hello) -> EngineVersion {
-    EngineVersion { version: hello.clamav_version, functionality_level: hello.functionality_level }
+    EngineVersion { version: hello.clamav_version, functionality_level: FunctionalityLevel(hello.functionality_level) }
 }
 
 /// The result of one scan.

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, sync::Mutex};
 
 use chrono::{DateTime, Utc};
-use nacre_clamav::digest::sha256_hex;
+use nacre_clamav::digest::Sha256Digest;
 use nacre_core::{
     port::{Call, DefinitionsStore, Listed, StoreError, Stored, WriteCondition},
     tag_policy::Tag,
@@ -72,7 +72,7 @@ impl DefinitionsStore for MemoryDefinitions {
         if !holds {
             return Err(StoreError::PreconditionFailed(call(key)));
         }
-        let etag = sha256_hex(&bytes);
+        let etag = Sha256Digest::of(&bytes).to_string();
         keys.insert(key.to_owned(), (Stored { bytes, etag: etag.clone() }, tags.to_vec()));
         Ok(etag)
     }

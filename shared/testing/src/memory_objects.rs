@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, fs::OpenOptions, io::Write, os::unix::fs::OpenOptionsExt, path::Path, sync::Mutex};
 
 use chrono::{DateTime, TimeDelta, Utc};
-use nacre_clamav::digest::sha256_hex;
+use nacre_clamav::digest::Sha256Digest;
 use nacre_core::{
     object::{NULL_VERSION, ObjectId},
     port::{Call, ObjectHead, ObjectStore, StoreError},
@@ -122,7 +122,7 @@ impl ObjectStore for MemoryObjects {
         self.with(object, |version, bytes| {
             Ok(ObjectHead {
                 version_id: version.id.clone(),
-                etag: sha256_hex(&bytes),
+                etag: Sha256Digest::of(&bytes).to_string(),
                 size: bytes.len() as u64,
                 written_at: Some(version.written_at),
             })
@@ -132,7 +132,11 @@ impl ObjectStore for MemoryObjects {
     async fn download(&self, object: &ObjectId, head: &ObjectHead, path: &Path) -> Result<(), StoreError> {
         lock(&self.state).downloads += 1;
         let bytes = self.with(object, |_, bytes| {
-            if sha256_hex(&bytes) == head.etag { Ok(bytes) } else { Err(StoreError::PreconditionFailed(call(object))) }
+            if Sha256Digest::of(&bytes).to_string() == head.etag {
+                Ok(bytes)
+            } else {
+                Err(StoreError::PreconditionFailed(call(object)))
+            }
         })?;
         if bytes.len() as u64 != head.size {
             let message = format!("the body has {} of {} bytes", bytes.len(), head.size);
@@ -157,7 +161,11 @@ impl ObjectStore for MemoryObjects {
 
     async fn copy(&self, object: &ObjectId, etag: &str, to: &ObjectId) -> Result<(), StoreError> {
         let bytes = self.with(object, |_, bytes| {
-            if sha256_hex(&bytes) == etag { Ok(bytes) } else { Err(StoreError::PreconditionFailed(call(object))) }
+            if Sha256Digest::of(&bytes).to_string() == etag {
+                Ok(bytes)
+            } else {
+                Err(StoreError::PreconditionFailed(call(object)))
+            }
         })?;
         self.add(&to.bucket, &to.key, Some(bytes));
         Ok(())

@@ -1,11 +1,13 @@
 //! Scan records of every form.
 
 use chrono::DateTime;
+use nacre_clamav::database::FunctionalityLevel;
 use nacre_core::{
     builder::record,
     generation::Generation,
     object::ObjectId,
     scan_record::{EngineVersion, ScanRecord},
+    targets::Targets,
     verdict::Verdict,
 };
 
@@ -46,8 +48,8 @@ pub fn any_record() -> impl proptest::strategy::Strategy<Value = ScanRecord> {
                 size,
                 verdict,
                 generation: Generation(generation),
-                engine: EngineVersion { version: "1.4.6".into(), functionality_level: level },
-                targets,
+                engine: EngineVersion { version: "1.4.6".into(), functionality_level: FunctionalityLevel(level) },
+                targets: Targets::from_bits(targets),
                 layer_count: layers.as_ref().map_or(0, Vec::len) as u64,
                 layers,
                 scanned_at: DateTime::from_timestamp_millis(time).unwrap_or_default(),

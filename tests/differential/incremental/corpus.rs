@@ -1,5 +1,6 @@
 //! The files that sets are drawn from and tried on.
 
+use nacre_core::{scan_record::FunctionalityLevel, targets::Targets};
 use std::{
     fs,
     io::{Cursor, Write},
@@ -61,7 +62,7 @@ pub(super) struct Known {
 pub(super) struct Corpus {
     pub(super) files: Vec<Known>,
     /// Of the engine that saw them.
-    pub(super) functionality_level: u32,
+    pub(super) functionality_level: FunctionalityLevel,
 }
 
 impl Corpus {
@@ -90,7 +91,7 @@ impl Corpus {
             let fetch = async |to: &Path| fs::copy(&path, to).map(drop);
             let seen = pool.examine(&nothing, fetch, Limits::default(), || Duration::from_mins(10)).await.unwrap();
             let Examination::Seen { report, .. } = seen else { panic!("{} was not seen", path.display()) };
-            let targets = (0..15).filter(|target| report.targets & 1 << target != 0).collect();
+            let targets = Targets::from_bits(report.targets).iter().collect();
             let bytes = read(&path);
             let sections = sections(&bytes).unwrap_or_default();
             let layers = report.layers.into_iter().map(|layer| Digests {
@@ -103,7 +104,7 @@ impl Corpus {
             files.push(Known { path, sections, bytes, layers, layer_count: report.layer_count, targets });
         }
         pool.dismiss(&nothing);
-        Self { files, functionality_level: pool.hello().await.unwrap().functionality_level }
+        Self { files, functionality_level: FunctionalityLevel(pool.hello().await.unwrap().functionality_level) }
     }
 
     pub(super) fn paths(&self) -> impl Iterator<Item = PathBuf> {

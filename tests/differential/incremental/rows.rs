@@ -6,7 +6,8 @@ use nacre_core::{
         delta_summary::DeltaSummary,
         plan::{Change, FullScan, RescanPlan, Unaffected, loaded_by},
     },
-    scan_record::{EngineVersion, RecordSummary, RecordView},
+    scan_record::{EngineVersion, FunctionalityLevel, RecordSummary, RecordView},
+    targets::Targets,
 };
 use nacre_engine_client::{
     equivalence::{EquivalenceCheck, SignatureSet},
@@ -65,7 +66,7 @@ impl Broken {
                 check.plan(&record, change)
             }
             Self::Window => {
-                let level = check.engine().functionality_level + 1;
+                let level = FunctionalityLevel(check.engine().functionality_level.0 + 1);
                 let engine = EngineVersion { functionality_level: level, ..check.engine().clone() };
                 check.plan(record, &summary(&old.files, &new.files, &engine))
             }
@@ -138,7 +139,7 @@ fn added(corpus: &Corpus) -> Vec<Row> {
     let piece = hex::encode(&text.bytes[10..30]);
     let rule = format!("rule row {{ strings: $a = {{ {piece} }} condition: $a }}\n");
     let no_layers: fn(&mut RecordView) = |view| view.layers = Some(Vec::new());
-    let only_generic: fn(&mut RecordView) = |view| view.targets = 1;
+    let only_generic: fn(&mut RecordView) = |view| view.targets = Targets::of(0);
     let mut rows: Vec<Row> = Vec::new();
     let mut add = |name, file: &'static str, line: String, broken| {
         rows.push(Row { name, old: vec![], new: vec![(file, line)], is_its: is_delta, broken });
@@ -168,7 +169,7 @@ fn added(corpus: &Corpus) -> Vec<Row> {
     let logical = |more: &str| format!("Row;Engine:51-255,Target:0{more};0;{piece}\n");
     add("a logical signature", "row.ldb", logical(""), Broken::Blind(&["ldb"]));
     add("what is in a container", "row.ldb", logical(",Container:CL_TYPE_ZIP"), Broken::Blind(&["ldb"]));
-    let last = format!("Row;Engine:51-{},Target:0;0;{piece}\n", corpus.functionality_level);
+    let last = format!("Row;Engine:51-{},Target:0;0;{piece}\n", corpus.functionality_level.0);
     add("the last functionality level", "row.ldb", last, Broken::Window);
     let member = "Row:CL_TYPE_ZIP:*:^inner\\.zip$:*:*:*:*:*:*\n";
     add("metadata of archives", "row.cdb", member.into(), Broken::Blind(&["cdb"]));

@@ -2,6 +2,7 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 use nacre_clamav::database::{DatabaseName, DatabaseVersion};
+use nacre_core::scan_record::FunctionalityLevel;
 
 /// Longest record, in bytes: a string of a TXT record has no more.
 const MAX_BYTES: usize = 255;
@@ -28,7 +29,7 @@ pub struct DnsRecord {
     /// Whether users of an older `ClamAV` are to be informed of the newer.
     pub warns_of_old_versions: bool,
     /// The functionality level of the newest `ClamAV`.
-    pub functionality_level: Option<u32>,
+    pub functionality_level: Option<FunctionalityLevel>,
     main: Option<DatabaseVersion>,
     daily: Option<DatabaseVersion>,
     safebrowsing: Option<DatabaseVersion>,
@@ -72,7 +73,7 @@ impl DnsRecord {
             clamav_version: clamav_version.to_owned(),
             recorded_at: DateTime::from_timestamp(seconds, 0).ok_or(DnsRecordError::Time)?,
             warns_of_old_versions: field(4).is_some_and(|flag| flag != "0"),
-            functionality_level: field(5).and_then(number),
+            functionality_level: field(5).and_then(number).map(FunctionalityLevel),
             main: version(1),
             daily: version(2),
             safebrowsing: version(6),
@@ -123,7 +124,7 @@ mod tests {
     fn the_record_tells_each_databases_version() {
         let record = DnsRecord::parse(EXAMPLE).unwrap();
         assert_eq!(record.clamav_version, "0.103.1");
-        assert_eq!(record.functionality_level, Some(63));
+        assert_eq!(record.functionality_level, Some(FunctionalityLevel(63)));
         assert!(!record.warns_of_old_versions);
         let names = ["main", "daily", "safebrowsing", "bytecode", "valhalla"];
         let versions = names.map(|name| version(&record, name));
@@ -188,7 +189,7 @@ mod tests {
             let versions = ["main", "daily", "bytecode"].map(|name| version(&record, name));
             prop_assert_eq!(versions, [Some(main), Some(daily), Some(bytecode)]);
             prop_assert_eq!(record.recorded_at.timestamp(), time);
-            prop_assert_eq!(record.functionality_level, Some(flevel));
+            prop_assert_eq!(record.functionality_level, Some(FunctionalityLevel(flevel)));
         }
     }
 }

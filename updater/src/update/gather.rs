@@ -166,7 +166,7 @@ impl<Store: DefinitionsStore, Announcements: Topic> Updater<'_, Store, Announcem
             }
         }
         if let Some(manifest) = published.verified_by(&anchor) {
-            let identity = |entry: &CustomEntry| (entry.name.clone(), entry.sha256.clone());
+            let identity = |entry: &CustomEntry| (entry.name.clone(), entry.sha256);
             let same_custom = custom.iter().map(|part| identity(&part.entry)).eq(manifest.custom.iter().map(identity));
             if parts.is_empty() && same_custom && kept.len() == manifest.databases.len() {
                 return Ok(Next::Same { generation: manifest.generation, not_current });

@@ -4,12 +4,12 @@ use nacre_clamav::{
     archive::ArchiveLimits,
     cvd::{COPYING, Cvd, CvdHeader, VerifyError},
     database::ContainerKind,
-    digest::sha256_hex,
+    digest::Sha256Digest,
     info::Listing,
     trust_anchor::TrustAnchors,
     unpacked::Unpacked,
 };
-use nacre_core::telemetry::error_chain;
+use nacre_core::{scan_record::FunctionalityLevel, telemetry::error_chain};
 use serde::Serialize;
 
 use super::{
@@ -41,7 +41,7 @@ struct Header {
     time: String,
     version: u32,
     signatures: u32,
-    functionality_level: u32,
+    functionality_level: FunctionalityLevel,
     md5: Option<String>,
     dsig: Option<String>,
     builder: String,
@@ -60,7 +60,7 @@ struct Member {
     name: String,
     size: usize,
     lines: usize,
-    sha256: String,
+    sha256: Sha256Digest,
     info: Listed,
 }
 
@@ -124,9 +124,11 @@ impl Container {
 
     pub(super) fn lines(&self) -> Vec<String> {
         let mut lines = Vec::new();
-        if let Some(Header { version, signatures, functionality_level, builder, built, time, .. }) = &self.header {
+        if let Some(Header { version, signatures, functionality_level: level, builder, built, time, .. }) = &self.header
+        {
             lines.push(format!(
-                "  header   version {version}, {signatures} signatures, functionality level {functionality_level}"
+                "  header   version {version}, {signatures} signatures, functionality level {}",
+                level.0
             ));
             lines.push(format!("  built    {built} ({time}) by {builder}"));
         }
@@ -154,14 +156,14 @@ impl Header {
     fn of(header: CvdHeader) -> Self {
         let built = build_time(&header);
         let CvdHeader { time, version, signatures, functionality_level, md5, dsig, builder, stime } = header;
-        let (version, functionality_level) = (version.0, functionality_level.0);
+        let (version, functionality_level) = (version.0, functionality_level);
         Self { time, version, signatures, functionality_level, md5, dsig, builder, stime, built }
     }
 }
 
 impl Member {
     fn of(name: &str, bytes: &[u8], listing: Option<&Listing<'_>>) -> Self {
-        let sha256 = sha256_hex(bytes);
+        let sha256 = Sha256Digest::of(bytes);
         let listed = listing.and_then(|listing| listing.members.get(name));
         let info = match listed {
             _ if name == COPYING || extension(name) == "info" => Listed::NotNeeded,

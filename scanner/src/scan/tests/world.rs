@@ -1,5 +1,6 @@
 //! A world in memory, and a reader of objects in it.
 
+use nacre_core::{scan_record::FunctionalityLevel, targets::Targets};
 use std::marker::PhantomData;
 
 use super::*;
@@ -39,7 +40,7 @@ impl Inspector for Reader<'_> {
     }
 
     fn engine(&self) -> EngineVersion {
-        EngineVersion { version: "1.4.6".into(), functionality_level: 216 }
+        EngineVersion { version: "1.4.6".into(), functionality_level: FunctionalityLevel(216) }
     }
 
     async fn inspect(&mut self, object: &ObjectId, head: &ObjectHead) -> Result<Inspection, ScanError> {
@@ -53,7 +54,7 @@ impl Inspector for Reader<'_> {
         }
         let signatures = vec!["Test.Evil".to_owned()];
         let verdict = if infected { Verdict::Infected { signatures } } else { Verdict::Clean };
-        Ok(Inspection { verdict, targets: 1, layers: None, layer_count: 1 })
+        Ok(Inspection { verdict, targets: Targets::of(0), layers: None, layer_count: 1 })
     }
 
     async fn needs_scan(&mut self, _record: &ScanRecord, _head: &ObjectHead) -> Result<bool, ScanError> {

@@ -8,8 +8,10 @@ use nacre_core::{
     generation::Generation,
     object::{ObjectId, Sequencer},
     scan_record::{
-        EngineVersion, RECORD_FORMAT, RecordSummary, RecordView, ScanRecord, layers_from_bytes, layers_to_bytes,
+        EngineVersion, FunctionalityLevel, RECORD_FORMAT, RecordSummary, RecordView, ScanRecord, layers_from_bytes,
+        layers_to_bytes,
     },
+    targets::Targets,
     verdict::{Reason, Verdict},
 };
 use serde::{Deserialize, Serialize};
@@ -146,8 +148,8 @@ pub(super) fn item_of(record: &ScanRecord) -> Item {
         (attribute::REASON, record.verdict.reason().map(|reason| attribute::s(reason.name()))),
         (attribute::GENERATION, Some(attribute::n(record.generation.0))),
         (attribute::ENGINE, Some(attribute::s(&record.engine.version))),
-        (attribute::FUNCTIONALITY_LEVEL, Some(attribute::n(record.engine.functionality_level))),
-        (attribute::TARGETS, Some(attribute::n(record.targets))),
+        (attribute::FUNCTIONALITY_LEVEL, Some(attribute::n(record.engine.functionality_level.0))),
+        (attribute::TARGETS, Some(attribute::n(record.targets.bits()))),
         (attribute::LAYERS, layers),
         (attribute::LAYER_COUNT, Some(attribute::n(record.layer_count))),
         (attribute::SCANNED_AT, Some(instant(record.scanned_at))),
@@ -200,9 +202,11 @@ fn view_of(item: &Item) -> Option<RecordView> {
     };
     let engine = EngineVersion {
         version: attribute::text(item, attribute::ENGINE)?.to_owned(),
-        functionality_level: attribute::number(item, attribute::FUNCTIONALITY_LEVEL)?.try_into().ok()?,
+        functionality_level: FunctionalityLevel(
+            attribute::number(item, attribute::FUNCTIONALITY_LEVEL)?.try_into().ok()?,
+        ),
     };
-    let targets = attribute::number(item, attribute::TARGETS)?.try_into().ok()?;
+    let targets = Targets::from_bits(attribute::number(item, attribute::TARGETS)?.try_into().ok()?);
     Some(RecordView { verdict, engine, targets, layers })
 }
 

@@ -4,9 +4,9 @@ mod entries;
 
 use crate::bucket_keys::MANIFESTS_PREFIX;
 use chrono::{DateTime, Utc};
+use entries::body_object_key;
 pub use entries::{BodyEntry, ContextEntry, CustomEntry, DatabaseEntry};
-use entries::{body_object_key, is_sha256};
-use nacre_clamav::{archive::is_member_name, digest::sha256_hex};
+use nacre_clamav::{archive::is_member_name, database::FunctionalityLevel, digest::Sha256Digest};
 use serde::{
     Deserialize, Deserializer, Serialize,
     de::{DeserializeOwned, IgnoredAny},
@@ -59,7 +59,7 @@ pub struct EngineProof {
     /// libclamav's version.
     pub clamav_version: String,
     /// Its functionality level.
-    pub functionality_level: u32,
+    pub functionality_level: FunctionalityLevel,
     /// Signatures that it loaded.
     pub signatures: u64,
     /// What they found in the EICAR test file.
@@ -81,8 +81,8 @@ pub struct Pointer {
     pub generation: Generation,
     /// Where its manifest is.
     pub manifest_key: String,
-    /// SHA-256 of the manifest, lower-case hexadecimal.
-    pub manifest_sha256: String,
+    /// SHA-256 of the manifest.
+    pub manifest_sha256: Sha256Digest,
     /// Whether an operator wants this generation kept: the updater publishes no other until that is taken back.
     #[serde(default)]
     pub pinned: bool,
@@ -178,11 +178,8 @@ impl Manifest {
             return Err(ManifestError::Field("order of databases"));
         }
         for database in &manifest.databases {
-            if !is_sha256(&database.sha256) {
-                return Err(ManifestError::Field("SHA-256"));
-            }
             // An address of another form could point a reader at something that nobody verified.
-            if database.object_key != body_object_key(&database.sha256) {
+            if database.object_key != body_object_key(database.sha256) {
                 return Err(ManifestError::Field("object key"));
             }
         }
@@ -194,7 +191,7 @@ impl Manifest {
             if !is_member_name(&custom.name) {
                 return Err(ManifestError::Field("name of a loose file"));
             }
-            if !is_sha256(&custom.sha256) || custom.object_key != body_object_key(&custom.sha256) {
+            if custom.object_key != body_object_key(custom.sha256) {
                 return Err(ManifestError::Field("object key"));
             }
         }
@@ -217,7 +214,7 @@ impl Pointer {
     /// Points to a manifest of these bytes.
     pub fn to(generation: Generation, manifest: &[u8]) -> Self {
         let manifest_key = Manifest::object_key(generation);
-        Self { format: FORMAT, generation, manifest_key, manifest_sha256: sha256_hex(manifest), pinned: false }
+        Self { format: FORMAT, generation, manifest_key, manifest_sha256: Sha256Digest::of(manifest), pinned: false }
     }
 
     /// The same pointer, pinned or not.
@@ -235,7 +232,7 @@ impl Pointer {
         if pointer.manifest_key != Manifest::object_key(pointer.generation) {
             return Err(ManifestError::Field("manifest key"));
         }
-        if is_sha256(&pointer.manifest_sha256) { Ok(pointer) } else { Err(ManifestError::Field("SHA-256")) }
+        Ok(pointer)
     }
 
     /// Writes the pointer.

@@ -2,7 +2,7 @@
 //! the pointer, so that readers only ever see whole generations.
 
 use chrono::{DateTime, Utc};
-use nacre_clamav::digest::sha256_hex;
+use nacre_clamav::digest::Sha256Digest;
 
 use crate::{
     bucket_keys::{BODIES_PREFIX, POINTER_KEY},
@@ -88,7 +88,7 @@ pub async fn read_pointer(store: &impl DefinitionsStore, known: Option<&str>) ->
 /// [`PublishedError`].
 pub async fn read_manifest(store: &impl DefinitionsStore, pointer: &Pointer) -> Result<Manifest, PublishedError> {
     let key = &pointer.manifest_key;
-    let bytes = read_checked(store, key, MAX_JSON_BYTES, &pointer.manifest_sha256).await?;
+    let bytes = read_checked(store, key, MAX_JSON_BYTES, pointer.manifest_sha256).await?;
     Manifest::parse(&bytes).map_err(|source| PublishedError::Invalid { key: key.clone(), source })
 }
 
@@ -97,7 +97,7 @@ pub async fn read_manifest(store: &impl DefinitionsStore, pointer: &Pointer) -> 
 /// # Errors
 /// [`PublishedError`].
 pub async fn read_body(store: &impl DefinitionsStore, database: &DatabaseEntry) -> Result<Vec<u8>, PublishedError> {
-    read_checked(store, &database.object_key, database.size, &database.sha256).await
+    read_checked(store, &database.object_key, database.size, database.sha256).await
 }
 
 /// Reads the body of a database and checks it; returns its ETag.
@@ -105,7 +105,7 @@ pub async fn read_body(store: &impl DefinitionsStore, database: &DatabaseEntry) 
 /// # Errors
 /// [`PublishedError`].
 pub async fn check_body(store: &impl DefinitionsStore, database: &DatabaseEntry) -> Result<String, PublishedError> {
-    Ok(read_stored(store, &database.object_key, database.size, &database.sha256).await?.etag)
+    Ok(read_stored(store, &database.object_key, database.size, database.sha256).await?.etag)
 }
 
 /// Reads the body of a loose signature file that a manifest names.
@@ -113,7 +113,7 @@ pub async fn check_body(store: &impl DefinitionsStore, database: &DatabaseEntry)
 /// # Errors
 /// [`PublishedError`].
 pub async fn read_custom(store: &impl DefinitionsStore, custom: &CustomEntry) -> Result<Vec<u8>, PublishedError> {
-    read_checked(store, &custom.object_key, custom.size, &custom.sha256).await
+    read_checked(store, &custom.object_key, custom.size, custom.sha256).await
 }
 
 /// Reads a body that a manifest names by its digest alone.
@@ -121,7 +121,7 @@ pub async fn read_custom(store: &impl DefinitionsStore, custom: &CustomEntry) ->
 /// # Errors
 /// [`PublishedError`].
 pub async fn read_entry(store: &impl DefinitionsStore, entry: &BodyEntry) -> Result<Vec<u8>, PublishedError> {
-    read_checked(store, &entry.object_key, entry.size, &entry.sha256).await
+    read_checked(store, &entry.object_key, entry.size, entry.sha256).await
 }
 
 /// The published generation, and the ETag by which the pointer may be moved on.
@@ -258,7 +258,7 @@ async fn read_checked(
     store: &impl DefinitionsStore,
     key: &str,
     limit: u64,
-    sha256: &str,
+    sha256: Sha256Digest,
 ) -> Result<Vec<u8>, PublishedError> {
     Ok(read_stored(store, key, limit, sha256).await?.bytes)
 }
@@ -267,8 +267,12 @@ async fn read_stored(
     store: &impl DefinitionsStore,
     key: &str,
     limit: u64,
-    sha256: &str,
+    sha256: Sha256Digest,
 ) -> Result<Stored, PublishedError> {
     let stored = store.read(key, limit).await?;
-    if sha256_hex(&stored.bytes) == sha256 { Ok(stored) } else { Err(PublishedError::Altered { key: key.to_owned() }) }
+    if Sha256Digest::of(&stored.bytes) == sha256 {
+        Ok(stored)
+    } else {
+        Err(PublishedError::Altered { key: key.to_owned() })
+    }
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
+use nacre_clamav::digest::Sha256Digest;
 use serde::{Deserialize, Serialize};
 
 use crate::bucket_keys::UPDATER_STATE_KEY;
@@ -35,7 +36,7 @@ pub struct UpdaterState {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FlatFile {
     /// SHA-256 of its content.
-    pub sha256: String,
+    pub sha256: Sha256Digest,
     /// The ETag that it got: another one there means that another run wrote it since.
     pub etag: String,
     /// The database's version.

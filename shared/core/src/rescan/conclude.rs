@@ -83,7 +83,7 @@ pub fn conclude(record: &ScanRecord, report: &Report, unrar: bool, names: &Added
 
 fn has_same_layers(record: &ScanRecord, report: &Report) -> bool {
     let layers = recorded_layers(report);
-    record.targets == report.targets && record.layer_count == report.layer_count && record.layers == layers
+    record.targets.bits() == report.targets && record.layer_count == report.layer_count && record.layers == layers
 }
 
 #[cfg(test)]
@@ -93,6 +93,7 @@ mod tests {
     use nacre_engine_protocol::Layer;
 
     use super::*;
+    use crate::targets::Targets;
     use crate::{builder::record, scan_record::LayerDigest};
 
     fn file(official: bool, name: &str, text: &str) -> SignatureFile<'static> {
@@ -128,7 +129,8 @@ mod tests {
             sha256: "00".repeat(32),
         };
         let digest = LayerDigest { size: 10, md5: [0; 16], sha1: [0; 20], sha256: [0; 32] };
-        let record = ScanRecord { size: 10, targets: 1, layers: Some(vec![digest]), ..record("bucket", "key") };
+        let record =
+            ScanRecord { size: 10, targets: Targets::of(0), layers: Some(vec![digest]), ..record("bucket", "key") };
         let alerts = alerts.iter().map(|alert| (*alert).to_owned()).collect();
         (record, Report { alerts, targets: 1, layers: vec![layer], layer_count: 1, ..Report::default() })
     }
@@ -151,7 +153,7 @@ mod tests {
         let (known, report) = seen(&[]);
         assert_eq!(conclude(&known, &report, false, &names), Some(Verdict::Clean));
         let others = [
-            ScanRecord { targets: 3, ..known.clone() },
+            ScanRecord { targets: Targets::from_bits(3), ..known.clone() },
             ScanRecord { layers: None, ..known.clone() },
             ScanRecord { layer_count: 2, ..known.clone() },
             ScanRecord { size: 11, ..known.clone() },

@@ -3,15 +3,16 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use nacre_clamav::{
+    database::FunctionalityLevel,
     delta::{Count, Delta, DeltaLine},
     signature::{Concern, FileDigest, Kind, Signature, is_pua},
 };
 use serde::Serialize;
 
-use crate::scan_record::LayerDigest;
+use crate::{scan_record::LayerDigest, targets::Targets};
 
 /// Targets whose matchers run on HTML and mail, as bits.
-const PHISHING_TARGETS: u16 = 1 << 3 | 1 << 4;
+const PHISHING_TARGETS: Targets = Targets::from_bits(1 << 3 | 1 << 4);
 
 /// Prefixes of libclamav's names for matches of lines without a name.
 const PHISHING_NAMES: [&str; 2] = ["Heuristics.Phishing.", "Heuristics.Safebrowsing."];
@@ -26,7 +27,7 @@ const UNOFFICIAL: &str = ".UNOFFICIAL";
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LoadedBy {
     /// The engine's functionality level.
-    pub functionality_level: u32,
+    pub functionality_level: FunctionalityLevel,
     /// Whether it loads signatures of potentially unwanted applications.
     pub pua: bool,
 }
@@ -38,8 +39,8 @@ pub struct DeltaSummary {
     pub requires_full_scan: Option<String>,
     /// Whether something was added that any object may match.
     pub matches_any: bool,
-    /// Targets for which something was added, as bits.
-    pub targets: u16,
+    /// Targets for which something was added.
+    pub targets: Targets,
     /// Digests of files that were added, with their sizes; `None` for any.
     files: HashMap<FileDigest, Vec<Option<u64>>>,
     /// Digests of files that are trusted now and were not, or the other way.
@@ -97,7 +98,7 @@ impl DeltaSummary {
             self.requires_full_scan.get_or_insert_with(|| extension.clone());
             return;
         };
-        if !signature.levels.contains(&engine.functionality_level) {
+        if !signature.levels.contains(&engine.functionality_level.0) {
             return;
         }
         let is_context = matches!(signature.concern, Concern::Everything);
@@ -114,7 +115,7 @@ impl DeltaSummary {
         if count.effective > 0 {
             match signature.concern {
                 Concern::File { digest, size } => self.files.entry(digest).or_default().push(size),
-                Concern::Target(target) => self.targets |= 1_u16.checked_shl(target.into()).unwrap_or(u16::MAX),
+                Concern::Target(target) => self.targets |= Targets::of(target),
                 Concern::Phishing => self.targets |= PHISHING_TARGETS,
                 Concern::Any | Concern::Everything | Concern::Trust { .. } => self.matches_any = true,
             }
@@ -129,7 +130,7 @@ impl DeltaSummary {
 
     /// Whether anything was added that may match some object.
     pub fn adds(&self) -> bool {
-        self.matches_any || self.targets != 0 || !self.files.is_empty()
+        self.matches_any || !self.targets.is_empty() || !self.files.is_empty()
     }
 
     /// Whether rules of YARA changed.
@@ -138,12 +139,12 @@ impl DeltaSummary {
     }
 
     /// Whether something was added that may match an object with these targets and layers; `None` for layers that are not known.
-    pub fn may_match(&self, targets: u16, layers: Option<&[LayerDigest]>) -> bool {
-        if self.matches_any || self.targets & targets != 0 {
+    pub fn may_match(&self, targets: Targets, layers: Option<&[LayerDigest]>) -> bool {
+        if self.matches_any || self.targets.intersects(targets) {
             return true;
         }
         // It is not recorded which matchers ran on it.
-        if targets == 0 && self.adds() {
+        if targets.is_empty() && self.adds() {
             return true;
         }
         match layers {

@@ -6,7 +6,7 @@ use std::{
 };
 
 use chrono::{DateTime, Utc};
-use nacre_clamav::delta::Delta;
+use nacre_clamav::{delta::Delta, digest::Sha256Digest};
 
 use crate::{
     generation::{
@@ -42,7 +42,7 @@ pub enum Composed {
 pub struct RescanPlanner {
     manifest: Arc<Manifest>,
     engine: EngineVersion,
-    deltas: BTreeMap<String, Arc<Delta>>,
+    deltas: BTreeMap<Sha256Digest, Arc<Delta>>,
     changes: HashMap<Generation, Arc<Change>>,
 }
 
@@ -199,7 +199,7 @@ impl RescanPlanner {
         };
         let Ok(delta) = Delta::parse(&bytes) else { return Ok(None) };
         let delta = Arc::new(delta);
-        self.deltas.insert(entry.sha256.clone(), Arc::clone(&delta));
+        self.deltas.insert(entry.sha256, Arc::clone(&delta));
         Ok(Some(delta))
     }
 }

@@ -1,12 +1,14 @@
 //! What a store of scan records must do.
 
 use chrono::DateTime;
+use nacre_clamav::database::FunctionalityLevel;
 use nacre_core::{
     builder::record,
     generation::Generation,
     object::{ObjectId, Sequencer},
     port::{RecordLookup, RecordPages, RecordStore, Segment, StoreError},
     scan_record::{EngineVersion, LayerDigest, RecordSummary, ScanRecord},
+    targets::Targets,
     verdict::{Reason, Verdict},
 };
 
@@ -40,8 +42,8 @@ pub async fn records_come_back_as_they_were(store: &impl RecordStore, bucket: &s
                 size: u64::MAX,
                 written_at: DateTime::from_timestamp_millis(1_780_000_000_456),
                 generation: Generation(u64::MAX),
-                engine: EngineVersion { version: "1.5.0-rc".into(), functionality_level: u32::MAX },
-                targets: u16::MAX,
+                engine: EngineVersion { version: "1.5.0-rc".into(), functionality_level: FunctionalityLevel(u32::MAX) },
+                targets: Targets::ALL,
                 layers: Some(vec![layer; 256]),
                 layer_count: 256,
                 sequencer: sequencer("0055AED6DCD90281E5"),
@@ -102,7 +104,7 @@ pub async fn records_follow_their_order(store: &impl RecordStore, bucket: &str) 
     for round in 1..=5 {
         let newcomer = |level| ScanRecord {
             generation: Generation(round),
-            engine: EngineVersion { version: "1.4.6".into(), functionality_level: level },
+            engine: EngineVersion { version: "1.4.6".into(), functionality_level: FunctionalityLevel(level) },
             ..record(bucket, "race")
         };
         let (a, b, c) = (newcomer(1), newcomer(2), newcomer(3));

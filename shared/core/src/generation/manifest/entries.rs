@@ -5,7 +5,7 @@ use crate::generation::Generation;
 use nacre_clamav::{
     cvd::{VerifiedCvd, VerifiedMember},
     database::{ContainerKind, DatabaseName, DatabaseVersion, FunctionalityLevel},
-    digest::sha256_hex,
+    digest::Sha256Digest,
 };
 use serde::{Deserialize, Serialize};
 
@@ -31,8 +31,8 @@ pub struct DatabaseEntry {
     pub size: u64,
     /// MD5 of the whole file, lower-case hexadecimal: the predecessor's `md5` tag.
     pub md5: String,
-    /// SHA-256 of the whole file, lower-case hexadecimal.
-    pub sha256: String,
+    /// SHA-256 of the whole file.
+    pub sha256: Sha256Digest,
     /// Where its body is: always the address that its SHA-256 implies.
     pub object_key: String,
     /// Its signed members.
@@ -52,8 +52,8 @@ impl DatabaseEntry {
             builder: cvd.header.builder.clone(),
             size: cvd.size,
             md5: cvd.md5.clone(),
-            sha256: cvd.sha256.clone(),
-            object_key: body_object_key(&cvd.sha256),
+            sha256: cvd.sha256,
+            object_key: body_object_key(cvd.sha256),
             members: cvd.members.clone(),
         }
     }
@@ -82,8 +82,8 @@ pub struct CustomEntry {
     pub etag: Option<String>,
     /// Bytes.
     pub size: u64,
-    /// SHA-256, lower-case hexadecimal.
-    pub sha256: String,
+    /// Its SHA-256.
+    pub sha256: Sha256Digest,
     /// Where its body is: always the address that its SHA-256 implies.
     pub object_key: String,
 }
@@ -91,8 +91,8 @@ pub struct CustomEntry {
 impl CustomEntry {
     /// Describes a loose file that came from `source`.
     pub fn of(name: String, source: String, etag: Option<String>, bytes: &[u8]) -> Self {
-        let sha256 = sha256_hex(bytes);
-        let object_key = body_object_key(&sha256);
+        let sha256 = Sha256Digest::of(bytes);
+        let object_key = body_object_key(sha256);
         Self { name, source, etag, size: bytes.len() as u64, sha256, object_key }
     }
 }
@@ -103,8 +103,8 @@ impl CustomEntry {
 pub struct BodyEntry {
     /// Bytes.
     pub size: u64,
-    /// SHA-256, lower-case hexadecimal.
-    pub sha256: String,
+    /// Its SHA-256.
+    pub sha256: Sha256Digest,
     /// Where it is: always the address that its SHA-256 implies, for a delta with the generations that it is between.
     pub object_key: String,
 }
@@ -116,7 +116,7 @@ pub struct ContextEntry {
     /// The database.
     pub database: DatabaseName,
     /// Of the database's body that they are of, SHA-256.
-    pub of: String,
+    pub of: Sha256Digest,
     /// The archive.
     pub body: BodyEntry,
 }
@@ -124,37 +124,33 @@ pub struct ContextEntry {
 impl BodyEntry {
     /// Describes a body.
     pub fn of(bytes: &[u8]) -> Self {
-        let sha256 = sha256_hex(bytes);
-        let object_key = body_object_key(&sha256);
+        let sha256 = Sha256Digest::of(bytes);
+        let object_key = body_object_key(sha256);
         Self { size: bytes.len() as u64, sha256, object_key }
     }
 
     /// Describes the delta that leads to a generation from the one before.
     pub fn of_delta(to: Generation, bytes: &[u8]) -> Self {
         let body = Self::of(bytes);
-        Self { object_key: delta_object_key(to, &body.sha256), ..body }
+        Self { object_key: delta_object_key(to, body.sha256), ..body }
     }
 
     pub(super) fn is_addressed(&self) -> bool {
-        is_sha256(&self.sha256) && self.object_key == body_object_key(&self.sha256)
+        self.object_key == body_object_key(self.sha256)
     }
 
     /// Whether it is where the delta to this generation is.
     pub(in crate::generation) fn is_delta_to(&self, to: Generation) -> bool {
-        is_sha256(&self.sha256) && self.object_key == delta_object_key(to, &self.sha256)
+        self.object_key == delta_object_key(to, self.sha256)
     }
 }
 
 /// Key of the delta with this SHA-256 that leads to a generation.
-fn delta_object_key(to: Generation, sha256: &str) -> String {
+fn delta_object_key(to: Generation, sha256: Sha256Digest) -> String {
     format!("{DELTAS_PREFIX}{}-{}/{sha256}", to.0.saturating_sub(1), to.0)
 }
 
 /// Key of a body with this SHA-256.
-pub(super) fn body_object_key(sha256: &str) -> String {
+pub(super) fn body_object_key(sha256: Sha256Digest) -> String {
     format!("{BODIES_PREFIX}{sha256}")
-}
-
-pub(super) fn is_sha256(text: &str) -> bool {
-    text.len() == 64 && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
 }

@@ -5,9 +5,12 @@ use std::borrow::Cow;
 use proptest::prelude::*;
 
 use super::*;
-use nacre_clamav::delta::{Delta, SignatureFile};
+use nacre_clamav::{
+    database::FunctionalityLevel,
+    delta::{Delta, SignatureFile},
+};
 
-use crate::{builder::record, object::ObjectId};
+use crate::{builder::record, object::ObjectId, targets::Targets};
 
 const NOW: Generation = Generation(2);
 
@@ -15,12 +18,13 @@ const NOW: Generation = Generation(2);
 const LAYER: LayerDigest = LayerDigest { size: 68, md5: [1; 16], sha1: [2; 20], sha256: [3; 32] };
 
 fn engine() -> EngineVersion {
-    EngineVersion { version: "1.4.6".into(), functionality_level: 216 }
+    EngineVersion { version: "1.4.6".into(), functionality_level: FunctionalityLevel(216) }
 }
 
 fn of(verdict: Verdict) -> RecordSummary {
     let mut summary = RecordSummary::from(&record("bucket", "key"));
-    let view = RecordView { verdict, engine: engine(), targets: 1 << 1 | 1, layers: Some(vec![LAYER]) };
+    let view =
+        RecordView { verdict, engine: engine(), targets: Targets::from_bits(1 << 1 | 1), layers: Some(vec![LAYER]) };
     summary.view = Some(view);
     summary
 }
@@ -106,14 +110,14 @@ fn a_pattern_concerns_the_records_whose_matchers_ran() {
     ] {
         assert_eq!(plan(&clean(), &added(name, line)), expected, "{name}: {line}");
     }
-    let text = with(|view| view.targets = 1 << 7 | 1);
+    let text = with(|view| view.targets = Targets::from_bits(1 << 7 | 1));
     assert_eq!(plan(&text, &added("daily.mdb", "68:00112233445566778899aabbccddeeff:A")), NOTHING);
     for target in [3, 4] {
-        let page = with(|view| view.targets = 1 << target);
+        let page = with(|view| view.targets = Targets::of(target));
         assert_eq!(plan(&page, &added("daily.pdb", "H:example.com")), RescanPlan::DeltaScan);
         assert_eq!(plan(&page, &added("daily.gdb", "S:P:00")), RescanPlan::DeltaScan);
     }
-    let untold = with(|view| view.targets = 0);
+    let untold = with(|view| view.targets = Targets::NONE);
     assert_eq!(plan(&untold, &added("daily.ndb", "A:6:*:00ff")), RescanPlan::DeltaScan, "nobody knows what ran");
 }
 
@@ -227,9 +231,9 @@ fn what_could_not_be_scanned_follows_its_reason() {
 #[test]
 fn where_the_argument_has_a_gap_everything_is_looked_at_again() {
     let nothing = Change::Known(DeltaSummary::default());
-    let other = EngineVersion { version: "1.5.0".into(), functionality_level: 216 };
+    let other = EngineVersion { version: "1.5.0".into(), functionality_level: FunctionalityLevel(216) };
     assert_eq!(plan_rescan(&clean(), NOW, &other, &nothing), RescanPlan::FullScan(FullScan::Engine));
-    let other = EngineVersion { functionality_level: 220, ..engine() };
+    let other = EngineVersion { functionality_level: FunctionalityLevel(220), ..engine() };
     assert_eq!(plan_rescan(&clean(), NOW, &other, &nothing), RescanPlan::FullScan(FullScan::Engine));
     let unknown = RecordSummary { view: None, ..clean() };
     assert_eq!(plan(&unknown, &nothing), RescanPlan::FullScan(FullScan::UnknownRecord));
@@ -248,7 +252,7 @@ proptest! {
         let mut record = if is_infected { infected(&["S.1"]) } else { clean() };
         record.object = ObjectId::new("bucket", "key", None);
         let view = record.view.as_mut().expect("it has one");
-        view.targets = targets;
+        view.targets = Targets::from_bits(targets);
         if !has_layers {
             view.layers = None;
         }
