@@ -2,16 +2,11 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use nacre_clamav::database::DatabaseName;
-
-// The module alone: the updater around it would have to be instrumented with all of the AWS SDK.
-#[allow(dead_code, unreachable_pub, reason = "a part of another crate")]
-#[path = "../../updater/src/dns/record.rs"]
-mod record;
+use nacre_clamav::{database::DatabaseName, dns_record::DnsRecord};
 
 fuzz_target!(|data: &[u8]| {
     let Ok(text) = std::str::from_utf8(data) else { return };
-    let Ok(record) = record::DnsRecord::parse(text) else { return };
+    let Ok(record) = DnsRecord::parse(text) else { return };
     for name in ["main", "daily", "bytecode", "safebrowsing", "test"] {
         let version = record.version(&DatabaseName::new(name).expect("a name"));
         assert!(version.is_none_or(|version| version.0 > 0));

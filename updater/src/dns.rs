@@ -5,8 +5,6 @@
 //!
 //! Source: freshclam 1.4, `dnsquery` and `fc_dns_query_update_info`.
 
-mod record;
-
 use std::{net::SocketAddr, time::Duration};
 
 use hickory_resolver::{
@@ -21,7 +19,7 @@ use hickory_resolver::{
 };
 use tokio::time::timeout;
 
-pub use record::{DnsRecord, DnsRecordError};
+pub use nacre_clamav::dns_record::{DnsRecord, DnsRecordError};
 
 /// How long one attempt may take.
 const TIMEOUT: Duration = Duration::from_secs(5);

@@ -3,7 +3,6 @@
 //! A server is never trusted with our memory or our time: it may state any length, send for ever, or send nothing at all.
 //! Responses are read as they are: no compression is requested, so that lengths and ranges are of the file's own bytes.
 
-mod answer;
 mod error;
 
 use std::time::Duration;
@@ -11,13 +10,16 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use reqwest::{
     Certificate, Client, Response, StatusCode,
-    header::{ACCEPT, CONTENT_RANGE, ETAG, HeaderValue, IF_MODIFIED_SINCE, IF_NONE_MATCH, LAST_MODIFIED, RANGE},
+    header::{
+        ACCEPT, AsHeaderName, CONTENT_RANGE, ETAG, HeaderMap, HeaderValue, IF_MODIFIED_SINCE, IF_NONE_MATCH,
+        LAST_MODIFIED, RANGE,
+    },
     redirect,
 };
 use tokio::time::{Instant, sleep, timeout};
 
-use answer::{Part, http_date, http_date_text, text};
 pub use error::{HttpError, redacted};
+use nacre_core::http_answer::{Part, http_date, http_date_text};
 
 /// How many redirects are followed.
 const MAX_REDIRECTS: usize = 3;
@@ -339,6 +341,11 @@ fn jittered(longest: Duration) -> Duration {
 /// A count of bytes as HTTP counts them.
 fn bytes(count: usize) -> u64 {
     u64::try_from(count).unwrap_or(u64::MAX)
+}
+
+/// A header as text; none when it is not visible ASCII.
+fn text(headers: &HeaderMap, name: impl AsHeaderName) -> Option<&str> {
+    headers.get(name).and_then(|value| value.to_str().ok())
 }
 
 #[cfg(test)]

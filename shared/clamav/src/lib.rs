@@ -13,6 +13,7 @@ pub mod delta;
 pub mod detached_signature;
 pub mod digest;
 pub mod digital_signature;
+pub mod dns_record;
 pub mod ignored;
 pub mod info;
 pub mod signature;

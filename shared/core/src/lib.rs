@@ -9,6 +9,7 @@ pub mod builder;
 pub mod dialect;
 pub mod event;
 pub mod generation;
+pub mod http_answer;
 pub mod object;
 pub mod port;
 pub mod quarantine;

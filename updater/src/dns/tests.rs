@@ -115,7 +115,7 @@ async fn only_the_first_string_counts() {
 }
 
 #[tokio::test]
-async fn a_name_without_a_record_is_told_from_a_server_in_trouble() {
+async fn a_missing_record_and_a_failing_server_are_different_errors() {
     for none in [Reply::Code(ResponseCode::NXDomain), Reply::Code(ResponseCode::NoError)] {
         let server = Server::start(none.clone()).await;
         let error = server.look_up().await.unwrap_err();

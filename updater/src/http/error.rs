@@ -2,9 +2,13 @@
 
 use std::{error::Error, io, time::Duration};
 
-use reqwest::{StatusCode, Url, header::HeaderMap};
+use reqwest::{
+    StatusCode, Url,
+    header::{DATE, HeaderMap, RETRY_AFTER},
+};
 
-use super::answer::retry_after;
+use super::text;
+use nacre_core::http_answer::retry_after;
 
 /// Shortest part of a path that is taken for a token.
 const MIN_TOKEN_BYTES: usize = 32;
@@ -91,9 +95,11 @@ impl HttpError {
         let url = redacted(url);
         match status {
             StatusCode::NOT_FOUND | StatusCode::GONE => Self::Missing { url },
-            StatusCode::FORBIDDEN | StatusCode::TOO_MANY_REQUESTS => {
-                Self::CoolDown { url, status, retry_after: retry_after(headers) }
-            }
+            StatusCode::FORBIDDEN | StatusCode::TOO_MANY_REQUESTS => Self::CoolDown {
+                url,
+                status,
+                retry_after: text(headers, RETRY_AFTER).and_then(|value| retry_after(value, text(headers, DATE))),
+            },
             _ => Self::Status { url, status },
         }
     }

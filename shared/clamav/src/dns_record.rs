@@ -1,8 +1,8 @@
-//! The form of the TXT record.
+//! ClamAV's DNS record, which names the newest versions.
 
 use chrono::{DateTime, TimeDelta, Utc};
-use nacre_clamav::database::{DatabaseName, DatabaseVersion};
-use nacre_core::scan_record::FunctionalityLevel;
+
+use crate::database::{DatabaseName, DatabaseVersion, FunctionalityLevel};
 
 /// Longest record, in bytes: a string of a TXT record has no more.
 const MAX_BYTES: usize = 255;
@@ -121,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn the_record_tells_each_databases_version() {
+    fn the_record_has_each_databases_version() {
         let record = DnsRecord::parse(EXAMPLE).unwrap();
         assert_eq!(record.clamav_version, "0.103.1");
         assert_eq!(record.functionality_level, Some(FunctionalityLevel(63)));
