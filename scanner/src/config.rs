@@ -112,7 +112,7 @@ pub struct ResultSettings {
     pub publish_infected: bool,
     /// `NACRE_EVENT_BUS`: the EventBridge bus; unset puts nothing.
     pub event_bus: Option<String>,
-    /// `AV_SCAN_START_SNS_ARN`: the topic of messages that a scan starts; unset tells nobody.
+    /// `AV_SCAN_START_SNS_ARN`: the topic of messages that a scan starts; unset, none is sent.
     pub start_topic_arn: Option<String>,
     /// `AV_SCAN_START_METADATA`: the field that says so.
     pub start_field: String,

@@ -21,7 +21,7 @@ use nacre_core::{
     port::Clock, rescan::plan::RescanPlan, scan_record::ScanRecord, tag_policy::Tag, telemetry::error_chain,
     verdict::Verdict,
 };
-use nacre_stack::{Bundles, Mirror, Stack, StackError, StackOptions, get_status, install, programs_directory};
+use nacre_test_support::{Bundles, Mirror, Stack, StackError, StackOptions, get_status, install, programs_directory};
 use serde_json::{Value, json};
 
 use self::{

@@ -11,7 +11,7 @@ use nacre_core::{
     },
     scan_record::{RecordSummary, ScanRecord},
 };
-use nacre_stack::Stack;
+use nacre_test_support::Stack;
 
 /// Why the plans are not known.
 #[derive(Debug, thiserror::Error)]

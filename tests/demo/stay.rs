@@ -7,7 +7,7 @@ use std::{
     path::Path,
 };
 
-use nacre_stack::{Mirror, Stack};
+use nacre_test_support::{Mirror, Stack};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::{Arguments, DemoError, now, start, update};

@@ -26,7 +26,7 @@ use nacre_engine_client::{
     EngineError, EnginePool,
     equivalence::{Comparison, EquivalenceCheck, EquivalenceError, Scanned, SignatureSet, scan_in_full},
 };
-use nacre_stack::programs_directory;
+use nacre_test_support::programs_directory;
 use proptest::{
     prelude::*,
     test_runner::{Config, TestCaseError, TestRunner},

@@ -29,7 +29,7 @@ struct Case {
     script: Vec<u8>,
 }
 
-/// Files of short lines, which often look alike; some end without a line feed.
+/// Files of short lines, which are often alike; some end without a line feed.
 fn base() -> impl Strategy<Value = Files> {
     let line = prop_oneof![3 => "[a-c]{1,3}", 1 => "[a-c ]{0,3}", 1 => "#[a-c]?", 1 => "[a-c]\r"];
     let file = (prop::collection::vec(line, 0..7), prop::bool::weighted(0.05)).prop_map(|(lines, cut)| {
@@ -184,7 +184,7 @@ fn by_sigtool(case: &Case, directory: &Path) -> Option<Files> {
         .stdin(Stdio::null())
         .output()
         .unwrap();
-    // Once it has applied the script, it looks for an `.info` to compare the files with, which these have not.
+    // Once it has applied the script, it wants an `.info` to compare the files with, which these have not.
     let applied = String::from_utf8_lossy(&output.stderr).contains("verifydiff: Can't open");
     let files = fs::read_dir(scratch.path()).unwrap().map(|entry| {
         let entry = entry.unwrap();

@@ -15,7 +15,7 @@ use nacre_clamav::{
     signing::SigningKeys,
 };
 use nacre_core::generation::{engine_form::engine_form, manifest::DatabaseEntry};
-use nacre_stack::programs_directory;
+use nacre_test_support::programs_directory;
 use serde_json::Value;
 
 /// Debian's package `clamav-testfiles`.
@@ -27,7 +27,7 @@ const SYSTEM: [&str; 4] = ["/usr/bin", "/usr/share/doc", "/usr/share/perl5", "/u
 /// Most of them that are compared.
 const MAX_SYSTEM_FILES: usize = 2_000;
 
-/// Larger ones take both of us long and tell nothing more.
+/// Larger ones take both of us long and show nothing more.
 const MAX_SYSTEM_FILE: u64 = 1 << 20;
 
 /// Runs a tool of ClamAV's; `None`, saying so, when it is not installed.

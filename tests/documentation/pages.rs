@@ -7,7 +7,7 @@ use std::{
     process::Command,
 };
 
-use nacre_stack::programs_directory;
+use nacre_test_support::programs_directory;
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")

@@ -1,7 +1,7 @@
 //! What each answer is taken for, and what is sent to get it.
 
 use chrono::{DateTime, TimeDelta, Utc};
-use nacre_stack::{Behaviour, HostileMirror};
+use nacre_test_support::{Behaviour, HostileMirror};
 use nacre_updater::http::{Answer, Get, HttpClient, HttpError, HttpSettings};
 
 use crate::support::{FILE, LIMIT, body, file, get, settings};
@@ -63,7 +63,7 @@ async fn nothing_new_is_no_answer_to_one_who_has_nothing() {
 }
 
 #[tokio::test]
-async fn a_range_brings_just_the_beginning() {
+async fn a_range_request_returns_only_the_beginning() {
     let mirror = HostileMirror::start().await.unwrap();
     mirror.put(FILE, Behaviour::Bytes(file(100_000)));
     assert_eq!(body(get(&mirror, &Get::first(512)).await).bytes, file(512));

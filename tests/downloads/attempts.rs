@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use nacre_stack::{Behaviour, HostileMirror};
+use nacre_test_support::{Behaviour, HostileMirror};
 use nacre_updater::http::{Get, HttpClient, HttpError, HttpSettings};
 
 use crate::support::{FILE, LIMIT, body, file, get, impatient_settings, settings};

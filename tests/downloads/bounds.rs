@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use nacre_stack::{Behaviour, HostileMirror};
+use nacre_test_support::{Behaviour, HostileMirror};
 use nacre_updater::http::{Get, HttpClient, HttpError, HttpSettings};
 
 use crate::support::{FILE, LIMIT, body, file, get, impatient_settings, settings};
@@ -29,7 +29,7 @@ async fn a_file_may_have_the_limit_and_not_a_byte_more() {
 }
 
 #[tokio::test]
-async fn a_length_told_reserves_nothing() {
+async fn an_announced_length_reserves_nothing() {
     let mirror = HostileMirror::start().await.unwrap();
     // More than this machine has; if it were believed, the allocation would abort us.
     let announced = 1 << 50;
@@ -42,7 +42,7 @@ async fn a_length_told_reserves_nothing() {
 }
 
 #[tokio::test]
-async fn fewer_bytes_than_told_are_no_file() {
+async fn fewer_bytes_than_announced_are_no_file() {
     let mirror = HostileMirror::start().await.unwrap();
     for (behaviour, announced, came) in [
         (Behaviour::Truncated(file(1000)), 1000, 500),
@@ -64,7 +64,7 @@ async fn fewer_bytes_than_told_are_no_file() {
 }
 
 #[tokio::test]
-async fn more_bytes_than_told_are_not_taken() {
+async fn more_bytes_than_announced_are_not_taken() {
     let mirror = HostileMirror::start().await.unwrap();
     mirror.put(FILE, Behaviour::LyingLength { bytes: file(1000), announced: 10 });
     assert_eq!(body(get(&mirror, &Get::whole(LIMIT)).await).bytes, file(10));

@@ -2,7 +2,7 @@
 
 use std::{fs, path::Path, process::Output};
 
-use nacre_stack::{Behaviour, HostileMirror};
+use nacre_test_support::{Behaviour, HostileMirror};
 use tokio::process::Command;
 
 /// Debian's; a test without it says so and passes.

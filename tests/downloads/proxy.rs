@@ -2,7 +2,7 @@
 
 use std::{env, process::Stdio};
 
-use nacre_stack::{Behaviour, HostileMirror};
+use nacre_test_support::{Behaviour, HostileMirror};
 use nacre_updater::http::{Get, HttpClient, HttpSettings, Proxies};
 use tokio::process::Command;
 

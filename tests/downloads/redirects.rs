@@ -1,6 +1,6 @@
 //! Where a mirror may send its clients.
 
-use nacre_stack::{Behaviour, HostileMirror};
+use nacre_test_support::{Behaviour, HostileMirror};
 use nacre_updater::http::{Get, HttpClient, HttpError, HttpSettings};
 
 use crate::support::{FILE, LIMIT, body, file, get, settings};

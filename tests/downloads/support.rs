@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use nacre_stack::HostileMirror;
+use nacre_test_support::HostileMirror;
 use nacre_updater::http::{Answer, Fetched, Get, HttpClient, HttpError, HttpSettings, Proxies};
 
 /// What is requested, mostly.

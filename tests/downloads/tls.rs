@@ -1,6 +1,6 @@
 //! Whom the client believes.
 
-use nacre_stack::{Behaviour, HostileMirror};
+use nacre_test_support::{Behaviour, HostileMirror};
 use nacre_updater::http::{Get, HttpClient, HttpError, HttpSettings};
 
 use crate::support::{FILE, LIMIT, body, file, settings};

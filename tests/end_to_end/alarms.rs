@@ -5,7 +5,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use nacre_stack::Stack;
+use nacre_test_support::Stack;
 use serde_json::Value;
 
 use crate::{

@@ -6,10 +6,10 @@ use flate2::{Compression, write::GzEncoder};
 use md5::{Digest, Md5};
 use nacre_clamav::builder::eicar;
 use nacre_core::object::ObjectId;
-use nacre_stack::programs_directory;
+use nacre_test_support::programs_directory;
 use serde_json::{Value, json};
 
-use nacre_stack::deployed::{DEADLINE, World};
+use nacre_test_support::deployed::{DEADLINE, World};
 
 const BUCKET: &str = "here-before-us";
 
@@ -28,7 +28,7 @@ async fn nacre(world: &World, arguments: &[&str]) -> (Option<i32>, String) {
     (output.status.code(), String::from_utf8(output.stdout).unwrap() + &String::from_utf8(output.stderr).unwrap())
 }
 
-/// What `--json` tells, of a run that went to its end.
+/// What `--json` prints of a run that went to its end.
 async fn printed(world: &World, arguments: &[&str]) -> (u64, u64, u64) {
     let (code, printed) = nacre(world, &[arguments, &["--json"]].concat()).await;
     assert_eq!(code, Some(0), "{printed}");

@@ -15,7 +15,7 @@ use nacre_core::{
     port::{ObjectHead, ObjectStore, RecordPages, RecordStore, Segment, StoreError, TopicMessage},
     scan_record::RECORD_FORMAT,
 };
-use nacre_stack::Stack;
+use nacre_test_support::Stack;
 use nacre_testing::contract;
 use serde_json::{Value, json};
 

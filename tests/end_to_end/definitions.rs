@@ -9,7 +9,7 @@ use nacre_core::{
 };
 use serde_json::json;
 
-use nacre_stack::deployed::{DEADLINE, World, daily, daily_builder, main_database, published};
+use nacre_test_support::deployed::{DEADLINE, World, daily, daily_builder, main_database, published};
 
 /// The published generation and its manifest, checked against each other.
 async fn current(world: &World) -> (Pointer, Manifest) {

@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-use nacre_stack::{Bundles, Stack, StackOptions, install, programs_directory};
+use nacre_test_support::{Bundles, Stack, StackOptions, install, programs_directory};
 use tempfile::TempDir;
 
 /// A deployed stack whose functions end at once.

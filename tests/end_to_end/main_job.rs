@@ -2,9 +2,9 @@
 
 use nacre_clamav::{builder::eicar, signing::SigningKeys};
 use nacre_core::verdict::Verdict;
-use nacre_stack::{get_status, programs_directory};
+use nacre_test_support::{get_status, programs_directory};
 
-use nacre_stack::deployed::{DEADLINE, EVIL, World, daily, published};
+use nacre_test_support::deployed::{DEADLINE, EVIL, World, daily, published};
 
 #[tokio::test]
 async fn a_new_signature_finds_the_object_that_it_should_and_only_that() {

@@ -10,7 +10,7 @@ use nacre_clamav::{
 use nacre_core::port::{DefinitionsStore, WriteCondition};
 use serde_json::json;
 
-use nacre_stack::deployed::{World, daily_builder, main_database, published};
+use nacre_test_support::deployed::{World, daily_builder, main_database, published};
 
 /// Whom the bucket's policy lets read the flat prefix.
 const LOOPBACK: (&str, &str) = ("MirrorClients", "127.0.0.1/32");
@@ -21,13 +21,13 @@ fn flat_url(world: &World) -> String {
 
 /// Fetches a file as anybody would; answers the status and the body.
 async fn get(url: &str) -> (u16, Vec<u8>) {
-    let client = reqwest::Client::builder().no_proxy().timeout(nacre_stack::deployed::DEADLINE).build().unwrap();
+    let client = reqwest::Client::builder().no_proxy().timeout(nacre_test_support::deployed::DEADLINE).build().unwrap();
     let answer = client.get(url).send().await.unwrap();
     (answer.status().as_u16(), answer.bytes().await.unwrap().to_vec())
 }
 
 #[tokio::test]
-async fn anybody_who_is_let_reads_the_flat_prefix_and_is_told_what_is_missing() {
+async fn allowed_clients_read_the_flat_prefix_and_get_404_for_what_is_missing() {
     let world = World::ready(&[LOOPBACK]).await;
     let (older, newer) = (daily_builder(1, false), daily_builder(2, true));
     let cdiff = newer.cdiff_from(&older, SigningKeys::fixed());
@@ -90,7 +90,7 @@ impl Freshclam {
     /// Updates, and answers the version that is there after, and all that was printed.
     async fn update(&self) -> (u32, String) {
         let output = tokio::time::timeout(
-            nacre_stack::deployed::DEADLINE,
+            nacre_test_support::deployed::DEADLINE,
             tokio::process::Command::new("freshclam")
                 .args(["--verbose", "--stdout", "--no-warnings", "--update-db=test"])
                 .arg(format!("--config-file={}", self.home.path().join("freshclam.conf").display()))

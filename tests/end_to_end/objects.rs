@@ -11,7 +11,7 @@ use aws_sdk_sns::types::MessageAttributeValue;
 use aws_sdk_sqs::types::QueueAttributeName;
 use nacre_clamav::builder::eicar;
 use nacre_core::{object::ObjectId, scan_record::ScanRecord, verdict::Verdict};
-use nacre_stack::{
+use nacre_test_support::{
     Stack,
     deployed::{DEADLINE, EVIL, World},
     get_status, programs_directory,
@@ -114,7 +114,7 @@ async fn an_object_from_before_its_bucket_kept_versions_is_rescanned_as_itself()
     let enabled = VersioningConfiguration::builder().status(BucketVersioningStatus::Enabled).build();
     stack.s3().put_bucket_versioning().bucket(bucket).versioning_configuration(enabled).send().await.unwrap();
     stack.put("old.txt", "harmless\n").await.unwrap();
-    world.mirror.put("daily.cvd", nacre_stack::deployed::daily(2, true));
+    world.mirror.put("daily.cvd", nacre_test_support::deployed::daily(2, true));
     world.update().await;
     let old = ObjectId::new(bucket, "old.txt", Some("null".into()));
     let infected = |records: &[ScanRecord]| {
@@ -285,7 +285,7 @@ async fn awkward_keys_are_scanned_tagged_and_rescanned_under_their_own_names() {
     for object in &objects {
         assert_eq!(stack.await_settled(object, DEADLINE).await.unwrap().verdict, Verdict::Clean, "{object}");
     }
-    world.mirror.put("daily.cvd", nacre_stack::deployed::daily(2, true));
+    world.mirror.put("daily.cvd", nacre_test_support::deployed::daily(2, true));
     world.update().await;
     let rescanned = |records: &[ScanRecord]| {
         records.iter().filter(|record| record.reported && record.generation.0 == 2).count() == keys.len()

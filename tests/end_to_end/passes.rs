@@ -3,10 +3,10 @@
 use std::time::Instant;
 
 use nacre_core::rescan::pass::State;
-use nacre_stack::programs_directory;
+use nacre_test_support::programs_directory;
 use serde_json::Value;
 
-use nacre_stack::deployed::{DEADLINE, EVIL, World, daily, published};
+use nacre_test_support::deployed::{DEADLINE, EVIL, World, daily, published};
 
 /// Runs `nacre rescan`; answers its exit status and what it printed.
 async fn nacre(world: &World, arguments: &[&str]) -> (Option<i32>, String) {
@@ -20,7 +20,7 @@ async fn nacre(world: &World, arguments: &[&str]) -> (Option<i32>, String) {
     (output.status.code(), printed)
 }
 
-/// What `nacre rescan status` tells once the pass is done with.
+/// What `nacre rescan status` prints once the pass is done with.
 async fn finished(world: &World) -> Value {
     let started = Instant::now();
     loop {
@@ -37,7 +37,7 @@ async fn finished(world: &World) -> Value {
 }
 
 #[tokio::test]
-async fn a_pass_is_begun_by_an_announcement_or_by_hand_worked_in_segments_and_told() {
+async fn a_pass_is_started_by_an_announcement_or_by_hand_worked_in_segments_and_reported() {
     let world = World::ready(&[("RescanSegments", "3")]).await;
     let stack = &world.stack;
     for n in 0..6 {

@@ -1,7 +1,7 @@
 //! Queues of subscribers.
 
 use aws_sdk_sqs::types::QueueAttributeName;
-use nacre_stack::Stack;
+use nacre_test_support::Stack;
 use serde_json::json;
 
 /// A new queue that gets the messages of a topic, as they were published: its URL.

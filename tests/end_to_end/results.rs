@@ -3,7 +3,7 @@
 use aws_sdk_sqs::types::QueueAttributeName;
 use nacre_clamav::builder::eicar;
 use nacre_core::scan_record::ScanRecord;
-use nacre_stack::deployed::{DEADLINE, EVIL, World, daily};
+use nacre_test_support::deployed::{DEADLINE, EVIL, World, daily};
 use serde_json::{Value, json};
 
 use crate::queues::subscribed_queue;
@@ -60,7 +60,7 @@ async fn clean_results_of_scans_and_rescans_are_published_on_request() {
 }
 
 #[tokio::test]
-async fn results_and_beginnings_are_told_to_whom_they_are_wanted_by() {
+async fn results_and_scan_starts_are_published_where_configured() {
     let bus = "results-of-tests";
     let starts = "arn:aws:sns:eu-west-1:210987654321:starts";
     let dialects = ("ResultDialects", "predecessor,guardduty,cdk-serverless-clamscan");

@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use nacre_stack::programs_directory;
+use nacre_test_support::programs_directory;
 
 /// Runs a function's program with just these settings and answers what it said; it must not start.
 fn refusal(program: &str, settings: &[(&str, &str)]) -> String {

@@ -6,7 +6,7 @@ use std::{
     process::{Child, Command, Stdio},
 };
 
-use nacre_stack::programs_directory;
+use nacre_test_support::programs_directory;
 use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,

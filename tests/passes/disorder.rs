@@ -1,4 +1,4 @@
-//! Messages told twice and out of order, a throttled table, a topic that refuses, and a newer generation in the middle of it all.
+//! Messages sent twice and out of order, a throttled table, a topic that refuses, and a newer generation in the middle of it all.
 
 use std::marker::PhantomData;
 
@@ -6,6 +6,7 @@ use nacre_core::rescan::pass::{Cause, State};
 use nacre_rescanner::{Ports, Rescanner, Services};
 use nacre_testing::{
     failing::{Failing, Plan, When},
+    fixed_clock::FixedClock,
     memory_definitions::MemoryDefinitions,
     memory_queue::MemoryQueue,
     memory_records::MemoryRecords,
@@ -14,7 +15,7 @@ use nacre_testing::{
 
 use crate::{
     unreliable::{Dice, Unreliable},
-    world::{At, World, affected, deliver, is_done},
+    world::{World, affected, deliver, is_done},
 };
 
 /// The services of a world of which a table and a topic throttle.
@@ -25,7 +26,7 @@ impl<'a> Services for Disordered<'a> {
     type Records = Unreliable<'a, MemoryRecords>;
     type Triggers = Unreliable<'a, MemoryTopic>;
     type Queue = Failing<'a, MemoryQueue>;
-    type Clock = At;
+    type Clock = FixedClock;
 }
 
 /// Delivers what is in the queue in any order, some of it twice, until nothing is left; `between` happens before each delivery.
@@ -48,7 +49,7 @@ async fn worked(world: &World, dice: &Dice, mut between: impl AsyncFnMut(usize))
             records: Unreliable { port: &world.records, dice },
             triggers: Unreliable { port: &world.topic, dice },
             queue: Failing { port: &world.queue, plan: &plan },
-            clock: At(world.now),
+            clock: FixedClock(world.now),
         };
         let rescanner = Rescanner::new(ports, world.settings.clone());
         if !is_done(&deliver(&rescanner, &body).await.unwrap()) {

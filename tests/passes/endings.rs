@@ -38,7 +38,7 @@ async fn a_pass_that_was_overtaken_publishes_nothing_more() {
 }
 
 #[tokio::test]
-async fn a_message_that_is_none_of_ours_goes_back_for_people_to_look_at() {
+async fn a_foreign_message_goes_back_and_ends_in_the_dead_letter_queue() {
     let world = World::changed(1).await;
     assert!(!world.deliver("{}", &Plan::never()).await);
     assert!(!world.deliver("nonsense", &Plan::never()).await);

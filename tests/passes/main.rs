@@ -1,4 +1,4 @@
-//! Whole passes of the rescanner in a world in memory: killed, told twice, throttled, overtaken, bounded.
+//! Whole passes of the rescanner in a world in memory: killed, repeated, throttled, overtaken, bounded.
 
 mod budgets;
 mod disorder;

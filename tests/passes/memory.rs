@@ -13,11 +13,12 @@ use nacre_core::{
 use nacre_rescanner::{Ports, Rescanner, Services, segment::Limits};
 use nacre_testing::{
     failing::{Failing, Plan},
+    fixed_clock::FixedClock,
     memory_definitions::MemoryDefinitions,
     memory_queue::MemoryQueue,
 };
 
-use crate::world::{At, World};
+use crate::world::World;
 
 /// The services of a pass over a large table.
 struct Large<'a>(PhantomData<&'a World>);
@@ -27,7 +28,7 @@ impl<'a> Services for Large<'a> {
     type Records = Endless;
     type Triggers = Forgetful;
     type Queue = Failing<'a, MemoryQueue>;
-    type Clock = At;
+    type Clock = FixedClock;
 }
 
 /// Pages of a thousand records, each of which is affected.
@@ -101,7 +102,7 @@ async fn memory_does_not_grow_with_pages() {
         records: Endless,
         triggers: Forgetful,
         queue: Failing { port: &world.queue, plan: &plan },
-        clock: At(world.now),
+        clock: FixedClock(world.now),
     };
     let rescanner = Rescanner::new(ports, world.settings.clone());
     let (mut sizes, started) = (Vec::new(), Instant::now());

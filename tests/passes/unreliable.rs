@@ -7,7 +7,7 @@ use nacre_core::{
     port::{Call, Page, RecordPages, Segment, StoreError, TableExtent, Topic, TopicMessage},
     scan_record::RecordSummary,
 };
-use nacre_stack::Random;
+use nacre_test_support::Random;
 
 /// The random source of several ports at once.
 #[derive(Debug)]

@@ -17,7 +17,7 @@ use nacre_core::{
         history::{Step, StepKind},
         manifest::{BodyEntry, Manifest, Pointer},
     },
-    port::{Clock, DefinitionsStore, RecordStore, WriteCondition},
+    port::{DefinitionsStore, RecordStore, WriteCondition},
     rescan::pass::{Budget, Cause, PassId, Progress, SegmentReport, is_cancelled, read_pass, reports},
     retry::RetryPolicy,
     scan_record::ScanRecord,
@@ -30,6 +30,7 @@ use nacre_rescanner::{
 };
 use nacre_testing::{
     failing::{Failing, Plan},
+    fixed_clock::FixedClock,
     memory_definitions::MemoryDefinitions,
     memory_queue::MemoryQueue,
     memory_records::MemoryRecords,
@@ -46,16 +47,6 @@ pub(crate) const PAGES: u64 = 2;
 /// Most invocations of one pass.
 const MAX_DELIVERIES: usize = 5_000;
 
-/// A clock that stands still.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct At(pub(crate) DateTime<Utc>);
-
-impl Clock for At {
-    fn now(&self) -> DateTime<Utc> {
-        self.0
-    }
-}
-
 /// An invocation's rescanner: nothing of it outlives the invocation.
 pub(crate) type Cold<'a> = Rescanner<Fakes<'a>>;
 
@@ -67,7 +58,7 @@ impl<'a> Services for Fakes<'a> {
     type Records = Failing<'a, MemoryRecords>;
     type Triggers = Failing<'a, MemoryTopic>;
     type Queue = Failing<'a, MemoryQueue>;
-    type Clock = At;
+    type Clock = FixedClock;
 }
 
 pub(crate) struct World {
@@ -135,7 +126,7 @@ impl World {
             records: Failing { port: &self.records, plan },
             triggers: Failing { port: &self.topic, plan },
             queue: Failing { port: &self.queue, plan },
-            clock: At(self.now),
+            clock: FixedClock(self.now),
         };
         Rescanner::new(ports, self.settings.clone())
     }

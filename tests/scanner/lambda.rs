@@ -8,7 +8,7 @@ use std::{
 
 use nacre_core::verdict::Verdict;
 use nacre_engine_client::{EngineError, EnginePool, SandboxPolicy};
-use nacre_stack::programs_directory;
+use nacre_test_support::programs_directory;
 use tempfile::TempDir;
 
 /// A signature of these words.

@@ -1,4 +1,4 @@
-//! Rescans look at no more than they must, and conclude what a scan with everything would.
+//! Rescans scan no more than they must, and conclude what a scan with everything would.
 
 use nacre_core::{
     object::ObjectId,
@@ -33,7 +33,7 @@ async fn what_cannot_match_is_not_even_fetched() {
 }
 
 #[tokio::test]
-async fn what_was_added_is_looked_for_by_an_engine_that_knows_nothing_else() {
+async fn what_was_added_is_matched_by_an_engine_of_nothing_else() {
     let (world, object) = scanned("this is wicked anew").await;
     let innocent = world.objects.put("versioned", "innocent", "this is not");
     announce(&world.scanner(), &[&innocent]).await;

@@ -2,7 +2,7 @@
 
 use std::{
     collections::BTreeMap,
-    marker::PhantomData,
+    ops::Deref,
     path::Path,
     time::{Duration, Instant},
 };
@@ -11,7 +11,7 @@ use nacre_aws::SystemClock;
 use nacre_clamav::trust_anchor::TrustAnchors;
 use nacre_core::{
     builder::engine_proof,
-    event::{RescanKind, RescanTarget, RescanTrigger},
+    event::RescanTarget,
     generation::{
         Generation,
         manifest::{CustomEntry, Manifest},
@@ -22,55 +22,40 @@ use nacre_core::{
     scan_record::{RecordSummary, ScanRecord},
     tag_policy::Tag,
 };
-use nacre_scanner::{Function, Handled, Ports, Services, config::Config};
-use nacre_stack::programs_directory;
-use nacre_testing::{
-    failing::{Failing, Plan},
-    memory_definitions::MemoryDefinitions,
-    memory_objects::MemoryObjects,
-    memory_records::MemoryRecords,
-    memory_topic::{MemoryBus, MemoryTopic},
+use nacre_scanner::{Handled, config::Config};
+use nacre_test_support::{
+    messages::{rescans, sqs_event, uploads},
+    programs_directory,
+    scanner_world::{self, ScannerWorld},
 };
+use nacre_testing::{failing::Failing, memory_definitions::MemoryDefinitions, memory_objects::MemoryObjects};
 use nacre_updater::{custom::CustomPart, signatures::diff_signatures};
-use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::sync::watch;
 
-/// What a scanner works with, kept by the test.
+/// A scanner's world, with a definitions bucket and a directory for its files.
 pub(crate) struct World {
-    pub(crate) objects: MemoryObjects,
-    pub(crate) records: MemoryRecords,
-    pub(crate) results: MemoryTopic,
-    pub(crate) rescans: MemoryTopic,
+    pub(crate) services: ScannerWorld<MemoryObjects>,
     pub(crate) definitions: GatedDefinitions,
-    plan: Plan,
     scratch: TempDir,
 }
 
-/// The services of a world's function.
-pub(crate) struct Fakes<'a>(PhantomData<&'a World>);
+impl Deref for World {
+    type Target = ScannerWorld<MemoryObjects>;
 
-impl<'a> Services for Fakes<'a> {
-    type Objects = Failing<'a, MemoryObjects>;
-    type Records = Failing<'a, MemoryRecords>;
-    type Topic = Failing<'a, MemoryTopic>;
-    type Bus = MemoryBus;
-    type Definitions = Failing<'a, GatedDefinitions>;
-    type Clock = SystemClock;
+    fn deref(&self) -> &Self::Target {
+        &self.services
+    }
 }
 
 /// A scanner over a world.
-pub(crate) type Scanner<'a> = Function<Fakes<'a>>;
+pub(crate) type Scanner<'a> = scanner_world::Scanner<'a, MemoryObjects, Failing<'a, GatedDefinitions>>;
 
 impl World {
     pub(crate) fn new() -> Self {
         Self {
-            objects: MemoryObjects::default(),
-            records: MemoryRecords::default(),
-            results: MemoryTopic::default(),
-            rescans: MemoryTopic::default(),
+            services: ScannerWorld::new(MemoryObjects::default()),
             definitions: GatedDefinitions::new(),
-            plan: Plan::never(),
             scratch: tempfile::tempdir().unwrap(),
         }
     }
@@ -103,18 +88,8 @@ impl World {
         .into();
         settings.extend(more.iter().map(|(name, value)| (*name, (*value).to_owned())));
         let config = Config::from_vars(|name| settings.get(name).cloned()).unwrap();
-        let plan = &self.plan;
-        let ports = Ports::<Fakes<'_>> {
-            objects: Failing { port: &self.objects, plan },
-            records: Failing { port: &self.records, plan },
-            results: Some(Failing { port: &self.results, plan }),
-            starts: None,
-            rescans: Some(Failing { port: &self.rescans, plan }),
-            bus: None,
-            definitions: Failing { port: &self.definitions, plan },
-            clock: SystemClock,
-        };
-        Function::new(config, programs.join("nacre-engine"), ports).unwrap()
+        let definitions = Failing { port: &self.definitions, plan: &self.plan };
+        self.services.scanner(config, programs.join("nacre-engine"), definitions).unwrap()
     }
 
     /// Publishes loose signature files as the next generation.
@@ -157,40 +132,27 @@ pub(crate) fn signature(name: &str, text: &str) -> String {
     format!("{name}:0:*:{}\n", hex::encode(text))
 }
 
-/// Announces objects as SQS brings them, a message each.
+/// Delivers a message for each object, as S3 sends them.
 pub(crate) async fn announce(scanner: &Scanner<'_>, objects: &[&ObjectId]) -> Handled {
-    let record = |object: &ObjectId| {
-        json!({
-            "eventSource": "aws:s3", "eventName": "ObjectCreated:Put",
-            "s3": { "bucket": { "name": object.bucket }, "object": { "key": object.key, "versionId": object.version_id } },
-        })
-    };
-    let messages: Vec<Value> = objects
-        .iter()
-        .enumerate()
-        .map(|(number, object)| {
-            let body = json!({ "Records": [record(object)] }).to_string();
-            json!({ "eventSource": "aws:sqs", "messageId": number.to_string(), "body": body })
-        })
-        .collect();
-    let deadline = Instant::now() + Duration::from_mins(30);
-    scanner.handle(&json!({ "Records": messages }), deadline).await.unwrap()
+    let bodies = objects.iter().map(|object| uploads(std::slice::from_ref(*object)));
+    scanner.handle(&sqs_event(bodies), deadline()).await.unwrap()
 }
 
-/// Asks for recorded objects to be looked at again, as the rescanner does.
+/// Requests a rescan of recorded objects, as the rescanner does.
 pub(crate) async fn rescan(scanner: &Scanner<'_>, generation: Generation, records: &[&ScanRecord]) -> Handled {
-    let trigger = RescanTrigger { generation, kind: RescanKind::Delta, region: "eu-west-1", at: SystemClock.now() };
     let summaries: Vec<RecordSummary> = records.iter().map(|record| RecordSummary::from(*record)).collect();
-    deliver(scanner, &trigger.message(summaries.iter().map(RescanTarget::from))).await
+    deliver(scanner, &rescans(generation, summaries.iter().map(RescanTarget::from))).await
 }
 
-/// Brings a message as SQS does.
+/// Delivers a message as SQS does.
 pub(crate) async fn deliver(scanner: &Scanner<'_>, message: &TopicMessage) -> Handled {
-    let record = json!({ "eventSource": "aws:sqs", "messageId": "1", "body": message.body });
-    let deadline = Instant::now() + Duration::from_mins(30);
-    let handled = scanner.handle(&json!({ "Records": [record] }), deadline).await.unwrap();
+    let handled = scanner.handle(&sqs_event([message.body.clone()]), deadline()).await.unwrap();
     assert_eq!(handled.response["batchItemFailures"].as_array().map(Vec::len), Some(0));
     handled
+}
+
+fn deadline() -> Instant {
+    Instant::now() + Duration::from_mins(30)
 }
 
 /// A definitions bucket whose bodies may be held back.

@@ -14,7 +14,7 @@ use nacre_core::{
     tag_policy::{Tag, signature_value, timestamp_value},
     verdict::{Reason, Verdict},
 };
-use nacre_stack::Stack;
+use nacre_test_support::Stack;
 
 use crate::{kills::Scanners, upload::Version};
 
@@ -75,7 +75,7 @@ pub(crate) async fn departures(
 }
 
 fn wrong_record(version: &Version, record: &ScanRecord, generation: u64) -> Option<String> {
-    // What convicted it stands in the newer generation: nobody has looked again.
+    // What convicted it stands in the newer generation: it was not scanned again.
     let generation = if version.content.is_infected_from_the_first() { record.generation.0 } else { generation };
     let (found, expected) = (
         (&record.verdict, record.generation.0, record.size, record.etag.trim_matches('"'), record.reported),

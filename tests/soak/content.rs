@@ -5,7 +5,7 @@ use std::io::{Cursor, Write};
 use flate2::{Compression, write::GzEncoder};
 use nacre_clamav::builder::eicar;
 use nacre_core::verdict::{Reason, Verdict};
-use nacre_stack::{Random, deployed::EVIL};
+use nacre_test_support::{Random, deployed::EVIL};
 use zip::{CompressionMethod, ZipWriter, write::SimpleFileOptions};
 
 /// A kind of content.

@@ -3,7 +3,7 @@
 use std::{sync::atomic::Ordering, time::Duration};
 
 use aws_sdk_sqs::types::{DeleteMessageBatchRequestEntry, QueueAttributeName, SendMessageBatchRequestEntry};
-use nacre_stack::{Random, Stack};
+use nacre_test_support::{Random, Stack};
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
@@ -18,10 +18,10 @@ const SHARE: usize = 60;
 /// Real messages that are kept to be sent again later.
 const MEMORY: usize = 3000;
 
-/// Batches of ten that are listened to between two looks at the backlog.
+/// Batches of ten that are received between two counts of the backlog.
 const HEARD_AT_ONCE: u32 = 5;
 
-/// What was sent beyond what S3 tells.
+/// What was sent beyond S3's notifications.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Sent {
     /// Told again: as they were, late, or in other words.
@@ -30,7 +30,7 @@ pub(crate) struct Sent {
     pub(crate) malformed: usize,
 }
 
-/// Whoever listens to what S3 tells the scanner, and tells it again.
+/// Receives S3's notifications for the scanner, and sends them again.
 pub(crate) struct Gossip<'a> {
     stack: &'a Stack,
     queues: &'a Queues<'a>,

@@ -2,7 +2,7 @@
 
 use std::{fs, time::Duration};
 
-use nacre_stack::{ProcessInfo, Random, Stack};
+use nacre_test_support::{ProcessInfo, Random, Stack};
 use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,

@@ -1,4 +1,4 @@
-//! The scanner under everything at once: uploads, kills, messages told twice, late and broken, and new definitions in between.
+//! The scanner under everything at once: uploads, kills, messages sent twice, late and broken, and new definitions in between.
 //!
 //! `SOAK_OBJECTS` is the number of object versions, `SOAK_SEED` repeats a plan; the order in which processes meet is never the same.
 

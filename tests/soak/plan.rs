@@ -1,6 +1,6 @@
 //! What will be done to the scanned bucket, as a value: the same seed plans the same.
 
-use nacre_stack::Random;
+use nacre_test_support::Random;
 
 use crate::content::Content;
 
@@ -30,7 +30,7 @@ const LARGE_EVERY: usize = 2000;
 /// One thing that is done to a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Step {
-    /// A version is written; with foreign tags, as many as told.
+    /// A version is written; with foreign tags, of this number.
     Put { content: Content, salt: u64, tags: usize },
     /// The version that was written last is removed for good, so many milliseconds later.
     Remove { after_ms: u64 },

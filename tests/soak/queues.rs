@@ -1,9 +1,9 @@
-//! The functions' queues, looked at and looked after as an operator does.
+//! The functions' queues, watched and redriven as an operator does.
 
 use std::time::Duration;
 
 use aws_sdk_sqs::types::QueueAttributeName;
-use nacre_stack::Stack;
+use nacre_test_support::Stack;
 use tokio::time::{Instant, sleep};
 
 /// Each queue, and where its messages go that were given up on.

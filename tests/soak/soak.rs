@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use nacre_stack::{
+use nacre_test_support::{
     Random, Stack,
     deployed::{DEADLINE, World, daily, published},
     programs_directory,
@@ -47,7 +47,7 @@ struct Mischief {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn every_version_has_exactly_one_right_record_whatever_was_killed_and_told() {
+async fn every_version_has_exactly_one_right_record_whatever_was_killed_or_repeated() {
     let objects = number("SOAK_OBJECTS").map_or(SMALL, |objects| usize::try_from(objects).unwrap());
     let seed = number("SOAK_SEED").unwrap_or_else(|| RandomState::new().build_hasher().finish() >> 16);
     println!("soak of {objects} versions: SOAK_SEED={seed} repeats the plan");
@@ -147,7 +147,7 @@ async fn trouble(world: &World, queues: &Queues<'_>, objects: usize, random: &mu
     Mischief { versions, sent, kills }
 }
 
-/// Runs the rescanner's next pass: a scan that was under way while the last one looked is found by it. Returns how many records that
+/// Runs the rescanner's next pass: a scan that was under way during the last one is found by it. Returns how many records that
 /// took, and how many dead letters were redriven.
 async fn heal(world: &World, queues: &Queues<'_>, deadline: Duration) -> (u64, usize) {
     let pass = world.stack.rescan(deadline).await.expect("a pass is made");

@@ -7,7 +7,7 @@ use std::{
 
 use futures::{StreamExt, stream};
 use nacre_core::{object::ObjectId, tag_policy::Tag};
-use nacre_stack::Stack;
+use nacre_test_support::Stack;
 
 use crate::{
     content::Content,
@@ -38,7 +38,7 @@ pub(crate) struct Version {
 pub(crate) struct Progress {
     /// Versions written.
     pub(crate) written: AtomicUsize,
-    /// Messages that wait or are under way, when last looked at.
+    /// Messages that wait or are under way, when last counted.
     pub(crate) backlog: AtomicUsize,
 }
 

@@ -1,8 +1,8 @@
-//! A mirror that wants to be left alone is, for as long as it wants, whatever becomes of the process that it told so.
+//! A mirror that wants to be left alone is, for as long as it wants, whatever becomes of the process that it refused.
 
 use chrono::TimeDelta;
 use nacre_core::telemetry::error_chain;
-use nacre_stack::{Behaviour, HostileMirror};
+use nacre_test_support::{Behaviour, HostileMirror};
 use nacre_updater::update::Update;
 
 use crate::world::{START, World, whole};

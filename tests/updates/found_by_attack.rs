@@ -11,7 +11,7 @@ use nacre_core::{
     port::{DefinitionsStore, WriteCondition},
     telemetry::error_chain,
 };
-use nacre_stack::{Behaviour, HostileMirror};
+use nacre_test_support::{Behaviour, HostileMirror};
 use nacre_updater::{mirror::Mirror, report::metrics, update::Update};
 
 use crate::{
@@ -218,7 +218,7 @@ async fn a_future_build_does_not_hide_the_age() {
 }
 
 #[tokio::test]
-async fn tidying_spares_what_a_rollback_brings_back_meanwhile() {
+async fn tidying_spares_what_a_rollback_restores_meanwhile() {
     let mut world = World::with(1, &[("NACRE_KEEP_GENERATIONS", "2")]).await;
     for number in [3, 5] {
         world.pass(TimeDelta::days(3));
@@ -258,7 +258,7 @@ async fn conflict_409_on_a_body_is_not_taken_for_there() {
 }
 
 #[tokio::test]
-async fn stale_and_cooling_is_told_though_a_custom_file_changed() {
+async fn stale_and_cooling_is_reported_though_a_custom_file_changed() {
     let mut world = World::with(1, &[("NACRE_UPDATE_STALENESS_LIMIT_HOURS", "100")]).await;
     world.put("test.cvd", Behaviour::status(403));
     world.pass(TimeDelta::hours(400));

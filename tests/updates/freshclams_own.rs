@@ -4,7 +4,7 @@ use nacre_clamav::{
     database::ContainerKind::{Cld, Cvd},
     signing::SigningKeys,
 };
-use nacre_stack::Behaviour;
+use nacre_test_support::Behaviour;
 use nacre_updater::update::Update;
 
 use crate::world::{World, cdiff, held, version, whole};

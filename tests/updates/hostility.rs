@@ -6,7 +6,7 @@ use chrono::TimeDelta;
 use flate2::{Compression, write::GzEncoder};
 use nacre_clamav::{database::ContainerKind::Cvd, signing::SigningKeys};
 use nacre_core::telemetry::error_chain;
-use nacre_stack::Behaviour;
+use nacre_test_support::Behaviour;
 use nacre_updater::update::Update;
 
 use crate::world::{World, builder, cdiff, version, whole};

@@ -1,6 +1,6 @@
 //! A run that ends at any call to the outside leaves readers a whole generation, and the next run the rest.
 
-use nacre_stack::Behaviour;
+use nacre_test_support::Behaviour;
 use nacre_testing::failing::{Failing, Plan, When};
 use nacre_updater::update::Update;
 

@@ -4,7 +4,7 @@ use nacre_core::{
     port::{DefinitionsStore, WriteCondition},
     telemetry::error_chain,
 };
-use nacre_stack::Behaviour;
+use nacre_test_support::Behaviour;
 use nacre_updater::update::Update;
 
 use crate::world::{World, held};
@@ -34,7 +34,7 @@ async fn a_loose_file_makes_a_generation_and_its_removal_another() {
 
 #[tokio::test]
 async fn a_url_is_asked_again_by_its_etag_and_kept_while_it_does_not_answer() {
-    let feed = nacre_stack::HostileMirror::start().await.unwrap();
+    let feed = nacre_test_support::HostileMirror::start().await.unwrap();
     let url = format!("{}/feeds/phish.ndb?token=secret", feed.url());
     let world = World::new(&[("NACRE_CUSTOM_DATABASES", &url)]).await;
     feed.put("/feeds/phish.ndb", Behaviour::Bytes(b"Phish.A:0:*:70686973682061\n".to_vec()));

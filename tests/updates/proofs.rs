@@ -11,7 +11,7 @@ use nacre_core::{
     port::{DefinitionsStore, WriteCondition},
     telemetry::error_chain,
 };
-use nacre_stack::Behaviour;
+use nacre_test_support::Behaviour;
 use serde_json::Value;
 
 use crate::world::World;

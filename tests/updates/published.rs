@@ -14,7 +14,7 @@ use nacre_core::{
     },
     port::{DefinitionsStore, WriteCondition},
 };
-use nacre_stack::Behaviour;
+use nacre_test_support::Behaviour;
 use nacre_updater::update::Update;
 
 use crate::world::{World, cdiff, version, whole};
@@ -139,7 +139,7 @@ async fn a_pinned_generation_stays_until_it_is_unpinned() {
 }
 
 #[tokio::test]
-async fn an_elder_generation_comes_back_as_a_new_one() {
+async fn an_older_generation_is_restored_as_a_new_one() {
     let world = World::with(1, &[]).await;
     world.serve(3);
     world.run().await.unwrap();
@@ -149,7 +149,7 @@ async fn an_elder_generation_comes_back_as_a_new_one() {
     let restored: Manifest = world.manifest().await.unwrap();
     assert_eq!((restored.generation, restored.restores), (Generation(3), Some(Generation(1))));
     assert_eq!(world.published().await, (3, 1, nacre_clamav::database::ContainerKind::Cvd));
-    // The next run tells the world, and changes nothing else.
+    // The next run announces it, and changes nothing else.
     assert_eq!(world.run().await.unwrap(), Update::Pinned { generation: Generation(3) });
     assert_eq!(world.store.read("clamav_defs/test.cvd", 1 << 20).await.unwrap().bytes, whole(1));
     assert!(world.topic.messages().last().unwrap().subject.as_ref().unwrap().contains("generation 3 "));

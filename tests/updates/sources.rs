@@ -1,4 +1,4 @@
-//! Where databases come from: DNS tells what is new, private mirrors have CLDs, and a prefix may be filled by others.
+//! Where databases come from: DNS announces what is new, private mirrors have CLDs, and a prefix may be filled by others.
 
 use std::net::Ipv4Addr;
 
@@ -7,7 +7,7 @@ use nacre_clamav::{
     signing::SigningKeys,
 };
 use nacre_core::port::{DefinitionsStore, WriteCondition};
-use nacre_stack::Behaviour;
+use nacre_test_support::Behaviour;
 use nacre_updater::{dns::Dns, update::Update};
 use tokio::net::UdpSocket;
 
@@ -42,7 +42,7 @@ fn record(daily: u32, time: i64) -> String {
     format!("1.4.6:62:{daily}:{time}:0:90:49191:339")
 }
 
-/// A world of `daily` alone, since the record tells no other name of ours.
+/// A world of `daily` alone, since the record has no other name of ours.
 async fn daily_world() -> World {
     let world = World::new(&[("NACRE_DATABASES", "daily")]).await;
     world.put("daily.cvd", Behaviour::Bytes(builder("daily", 1).build(SigningKeys::fixed())));

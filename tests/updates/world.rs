@@ -16,7 +16,7 @@ use nacre_core::{
     },
     port::{DefinitionsStore, Topic},
 };
-use nacre_stack::{Behaviour, HostileMirror, programs_directory};
+use nacre_test_support::{Behaviour, HostileMirror, programs_directory};
 use nacre_testing::{memory_definitions::MemoryDefinitions, memory_topic::MemoryTopic};
 use nacre_updater::{
     config::Config,
@@ -113,7 +113,7 @@ impl World {
         self.put("test.cvd", Behaviour::Bytes(whole(number)));
     }
 
-    /// Lets the mirror's first bytes tell one version and the whole be another.
+    /// Lets the mirror's first bytes announce one version and the whole be another.
     pub(crate) fn advertise(&self, number: u32, served: Behaviour) {
         let header = whole(number)[..512].to_vec();
         self.put("test.cvd", Behaviour::Advertised { header, served: Box::new(served) });

@@ -1,6 +1,5 @@
 //! The laws of bringing an object to a settled record, under failures and races.
 
-use chrono::{DateTime, Utc};
 use nacre_core::{
     generation::Generation,
     port::{Call, Clock},
@@ -9,6 +8,7 @@ use nacre_core::{
 };
 use nacre_testing::{
     failing::{Failing, Plan, When},
+    fixed_clock::FixedClock,
     memory_definitions::MemoryDefinitions,
     memory_objects::MemoryObjects,
     memory_records::MemoryRecords,
@@ -21,7 +21,7 @@ use crate::result_message::tests::everything;
 mod unreported;
 mod world;
 
-use world::{Noon, Reader, World, upload};
+use world::{Reader, World, upload};
 
 #[tokio::test]
 async fn a_failure_anywhere_converges_at_the_next_delivery() {
@@ -211,7 +211,7 @@ impl ObjectStore for Sealed<'_> {
 }
 
 #[tokio::test]
-async fn an_object_of_which_nothing_can_be_told_never_keeps_its_uploaders_verdict() {
+async fn an_object_without_a_verdict_never_keeps_its_uploaders() {
     let world = World::default();
     let object = world.objects.put("plain", "key", "evil");
     world.objects.put_tags(&object, &[Tag::new("av-status", "CLEAN")]).await.unwrap();
@@ -223,7 +223,7 @@ async fn an_object_of_which_nothing_can_be_told_never_keeps_its_uploaders_verdic
 }
 
 #[tokio::test]
-async fn a_scan_that_begins_is_told_and_one_that_is_answered_by_a_record_is_not() {
+async fn a_scan_that_starts_is_published_and_one_answered_by_a_record_is_not() {
     let world = World::default();
     let object = world.objects.put("plain", "key", "good");
     let mut reader = Reader::new(&world.objects, 1);

@@ -2,6 +2,7 @@
 
 pub mod contract;
 pub mod failing;
+pub mod fixed_clock;
 pub mod memory_definitions;
 pub mod memory_objects;
 pub mod memory_queue;

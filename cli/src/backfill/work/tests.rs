@@ -1,6 +1,5 @@
 use std::{collections::BTreeSet, time::Duration};
 
-use chrono::{DateTime, Utc};
 use nacre_core::{
     builder::record,
     event::{Invocation, ObjectEvent},
@@ -10,6 +9,7 @@ use nacre_core::{
 };
 use nacre_testing::{
     failing::{Failing, Plan, When},
+    fixed_clock::FixedClock,
     memory_definitions::MemoryDefinitions,
     memory_records::MemoryRecords,
     memory_topic::MemoryTopic,
@@ -18,14 +18,6 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::backfill::source::AtHand;
-
-struct Still;
-
-impl Clock for Still {
-    fn now(&self) -> DateTime<Utc> {
-        DateTime::UNIX_EPOCH
-    }
-}
 
 #[derive(Default)]
 struct World {
@@ -54,7 +46,7 @@ impl World {
             definitions: &definitions,
             records: &Failing { port: &self.records, plan },
             triggers: &Failing { port: &self.topic, plan },
-            clock: Still,
+            clock: FixedClock::default(),
             generation: Generation(3),
             region: "eu-west-1".into(),
             rate: 1_000_000,
@@ -140,7 +132,7 @@ async fn the_rate_holds_over_pages_and_within_them() {
         definitions: &world.definitions,
         records: &world.records,
         triggers: &world.topic,
-        clock: Still,
+        clock: FixedClock::default(),
         generation: Generation(3),
         region: "eu-west-1".into(),
         rate: 20,

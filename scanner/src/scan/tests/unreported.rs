@@ -38,7 +38,7 @@ impl ObjectStore for NoTagging<'_> {
 /// What a pass plans for the only record, days later.
 fn planned_later(world: &World) -> RescanPlan {
     let record = world.records.records().pop().unwrap();
-    let (summary, later) = (RecordSummary::from(&record), Noon.now() + TimeDelta::days(3));
+    let (summary, later) = (RecordSummary::from(&record), FixedClock::default().now() + TimeDelta::days(3));
     plan_in_pass(&summary, record.generation, &record.engine, &Change::NotKept, later)
 }
 

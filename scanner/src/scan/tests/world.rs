@@ -5,15 +5,6 @@ use std::marker::PhantomData;
 
 use super::*;
 
-/// A clock that stands still.
-pub(super) struct Noon;
-
-impl Clock for Noon {
-    fn now(&self) -> DateTime<Utc> {
-        DateTime::from_timestamp(1_800_000_000, 0).unwrap()
-    }
-}
-
 /// Calls content that contains `evil` infected; may meddle with the object right after it has read it.
 pub(super) struct Reader<'a> {
     pub(super) objects: &'a MemoryObjects,
@@ -86,7 +77,7 @@ impl<'a, Objects: ObjectStore> Services for Fakes<'a, Objects> {
     type Topic = Failing<'a, MemoryTopic>;
     type Bus = Failing<'a, MemoryBus>;
     type Definitions = Failing<'a, MemoryDefinitions>;
-    type Clock = Noon;
+    type Clock = FixedClock;
 }
 
 impl World {
@@ -110,7 +101,7 @@ impl World {
             rescans: None,
             bus: Some(Failing { port: &self.bus, plan }),
             definitions: Failing { port: &self.definitions, plan },
-            clock: Noon,
+            clock: FixedClock::default(),
         };
         let (tags, results) = (&TagNames::default(), &everything());
         Scanner { ports: &ports, tags, results, infected: &self.infected }.scan(request, reader).await

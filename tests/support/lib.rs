@@ -1,0 +1,56 @@
+//! The local stack: the same template, packages, roles and policies as on AWS, deployed into `MiniStack` on loopback.
+//!
+//! `make demo` and the end-to-end tests use it alike: [`install`], then [`Mirror::start`], [`Bundles::from_directory`] and
+//! [`Stack::start`]. Whatever it starts dies with it, and with us.
+//!
+//! Where `MiniStack` 1.5.33 differs from AWS, and what is done about it here:
+//! - a role's session is known to `aws:PrincipalArn` by its STS name only: the template names both;
+//! - messages that a function failed stay invisible for the queue's whole visibility timeout, as on AWS, but there is no check
+//!   that it is longer than the function's timeout: [`StackOptions::parameters`] may set `QueueVisibilityTimeout` to seconds;
+//! - all environments of all functions share the machine's disk: the stack gives them a directory of its own as `ScratchPath`,
+//!   and each function must keep out of its siblings' way there;
+//! - memory and disk sizes are not enforced;
+//! - `PublishBatch` and `SendMessageBatch` want actions of their own names, where AWS goes by `sns:Publish` and `sqs:SendMessage`: the
+//!   rescanner's role is given them here;
+//! - an SNS subscription's own dead-letter queue is not honoured (a function's is);
+//! - a copy ignores the tags of its source, so a user may copy what the user may not read; the copy has the tags too;
+//! - alarms are kept and their actions done, but queues have no metrics: `alarms.rs` judges the alarms on queues;
+//! - five more are mended in `launch.py`: conditions on tags when tagging, wildcards of policies and line breaks in keys, ranges of
+//!   versions named by their id, tags of versions behind a delete marker, and numbers from parameters in event sources;
+//! - `SIGTERM` would leave functions running: it is stopped by `SIGINT`, and what is left then is killed.
+
+#![deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::print_stdout)]
+
+mod alarms;
+#[expect(clippy::missing_errors_doc, reason = "what fails ends the benchmark")]
+pub mod bench;
+mod bundle;
+mod deploy;
+#[expect(clippy::expect_used, clippy::missing_panics_doc, reason = "a test whose world cannot be made fails")]
+pub mod deployed;
+mod environment;
+mod error;
+mod hostile_mirror;
+mod identity;
+mod invocation;
+pub mod messages;
+mod ministack;
+mod mirror;
+mod observe;
+mod random;
+pub mod scanner_world;
+mod stack;
+mod supervised;
+#[cfg(test)]
+mod tests;
+
+pub use bundle::{Bundles, programs_directory};
+pub use environment::install;
+pub use error::StackError;
+pub use hostile_mirror::{Behaviour, HostileMirror, Request};
+pub use invocation::InvokeOutcome;
+pub use mirror::Mirror;
+pub use observe::get_status;
+pub use random::Random;
+pub use stack::{Stack, StackOptions};
+pub use supervised::ProcessInfo;

@@ -1,0 +1,176 @@
+//! The local stack, deployed and running.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+    sync::atomic::{AtomicUsize, Ordering},
+};
+
+use aws_config::SdkConfig;
+use serde_json::Value;
+
+use crate::{
+    bundle::Bundles,
+    deploy::{deploy, physical_name},
+    error::{StackError, system},
+    identity,
+    invocation::{self, InvokeOutcome},
+    ministack::MiniStack,
+    supervised::ProcessInfo,
+};
+
+/// What a stack is made of.
+#[derive(Clone, Debug)]
+pub struct StackOptions {
+    /// The Python that [`install`](crate::install) returned.
+    pub python: PathBuf,
+    /// The functions' packages.
+    pub bundles: Bundles,
+    /// Where definitions come from, such as [`Mirror::url`](crate::Mirror::url).
+    pub mirror: String,
+    /// The keys that definitions must be signed by, as JSON; empty means `ClamAV`'s own.
+    pub trust_anchors: String,
+    /// Further parameters of the template, which win over those above.
+    pub parameters: Vec<(String, String)>,
+    /// Directory for everything that the stack writes, its log included; made when missing, never removed.
+    pub scratch: PathBuf,
+}
+
+/// A deployed stack. All that it started is ended when it is stopped or dropped, or when this process ends in whatever way.
+#[derive(Debug)]
+pub struct Stack {
+    ministack: MiniStack,
+    sdk: SdkConfig,
+    outputs: BTreeMap<String, String>,
+    users: AtomicUsize,
+}
+
+impl Stack {
+    /// Starts `MiniStack` on a free port of loopback and deploys the template into it.
+    ///
+    /// # Errors
+    /// [`StackError`].
+    pub async fn start(options: StackOptions) -> Result<Self, StackError> {
+        let functions = options.scratch.join("functions");
+        fs::create_dir_all(&functions).map_err(system(format!("making {}", functions.display())))?;
+        // Functions run in a directory of their own.
+        let scratch = fs::canonicalize(&options.scratch).map_err(system("looking up the scratch directory"))?;
+        let ministack = MiniStack::start(&options.python, &scratch).await?;
+        let sdk = identity::operator(&ministack.endpoint).await;
+        let ours = [
+            ("DefinitionsMirror", options.mirror),
+            ("TrustAnchors", options.trust_anchors),
+            ("ScratchPath", scratch.join("functions").to_string_lossy().into_owned()),
+            // Each is a process with an engine of its own, on a machine that may have two processors.
+            ("ScanConcurrency", "2".to_owned()),
+            ("RescanConcurrency", "2".to_owned()),
+            ("PassConcurrency", "2".to_owned()),
+        ];
+        let ours = ours.map(|(name, value)| (name.to_owned(), value));
+        let parameters: Vec<_> = ours.into_iter().chain(options.parameters).collect();
+        let outputs = deploy(&sdk, &options.bundles, &parameters).await?;
+        let rescanner = physical_name(&sdk, "RescannerRole").await?;
+        let output = |name| outputs.get(name).map_or("", String::as_str);
+        identity::allow_batches(&sdk, &rescanner, output("RescanTrigger"), output("PassQueue")).await?;
+        Ok(Self { ministack, sdk, outputs, users: AtomicUsize::new(0) })
+    }
+
+    /// The environment in which programs of AWS's talk to this stack as the operator.
+    pub fn operator_environment(&self) -> [(&'static str, String); 4] {
+        identity::operator_environment(&self.ministack.endpoint)
+    }
+
+    /// The clients' configuration with the operator's credentials, whom policies do not bind.
+    pub fn sdk_config(&self) -> &SdkConfig {
+        &self.sdk
+    }
+
+    /// S3 as the operator.
+    pub fn s3(&self) -> aws_sdk_s3::Client {
+        aws_sdk_s3::Client::new(&self.sdk)
+    }
+
+    /// `DynamoDB` as the operator.
+    pub fn dynamodb(&self) -> aws_sdk_dynamodb::Client {
+        aws_sdk_dynamodb::Client::new(&self.sdk)
+    }
+
+    /// SNS as the operator.
+    pub fn sns(&self) -> aws_sdk_sns::Client {
+        aws_sdk_sns::Client::new(&self.sdk)
+    }
+
+    /// SQS as the operator.
+    pub fn sqs(&self) -> aws_sdk_sqs::Client {
+        aws_sdk_sqs::Client::new(&self.sdk)
+    }
+
+    /// Lambda as the operator.
+    pub fn lambda(&self) -> aws_sdk_lambda::Client {
+        aws_sdk_lambda::Client::new(&self.sdk)
+    }
+
+    /// An output of the template.
+    ///
+    /// # Panics
+    /// When the template has none of that name.
+    pub fn output(&self, name: &str) -> &str {
+        self.outputs.get(name).unwrap_or_else(|| panic!("infra/template.yaml has no output {name}"))
+    }
+
+    /// S3 as a new IAM user who may read, write and tag the scanned bucket's objects, and nothing else.
+    ///
+    /// # Errors
+    /// [`StackError::Call`].
+    pub async fn ordinary_user(&self) -> Result<aws_sdk_s3::Client, StackError> {
+        let name = format!("ordinary-{}", self.users.fetch_add(1, Ordering::Relaxed));
+        let user = identity::ordinary_user(&self.sdk, &name, self.output("ScannedBucket")).await?;
+        Ok(aws_sdk_s3::Client::new(&user))
+    }
+
+    /// Calls a function, named by its output's value, and waits for its answer.
+    ///
+    /// # Errors
+    /// [`StackError::Call`] when it could not be called; its own failure is an outcome.
+    pub async fn invoke(&self, function: &str, payload: Value) -> Result<InvokeOutcome, StackError> {
+        invocation::invoke(&self.sdk, function, &payload).await
+    }
+
+    /// Address of the local AWS.
+    pub fn endpoint(&self) -> &str {
+        &self.ministack.endpoint
+    }
+
+    /// For when something went wrong: a directory with `ministack.log` and a log of each function that ran.
+    pub fn logs(&self) -> &Path {
+        &self.ministack.logs
+    }
+
+    /// Where functions keep definitions and files while they work: one directory for all of them.
+    pub fn function_files(&self) -> PathBuf {
+        self.ministack.logs.with_file_name("functions")
+    }
+
+    /// Everything that the stack and its functions run at this moment.
+    pub fn processes(&self) -> Vec<ProcessInfo> {
+        self.ministack.processes()
+    }
+
+    /// The engines that functions run at this moment: process ids of the zygotes, not of their workers.
+    pub fn engine_processes(&self) -> Vec<i32> {
+        let processes = self.ministack.processes();
+        let is_engine = |process: &ProcessInfo| process.name == "nacre-engine";
+        let engines: Vec<_> = processes.iter().filter(|process| is_engine(process)).collect();
+        let is_worker = |process: &ProcessInfo| engines.iter().any(|engine| engine.id == process.parent);
+        engines.iter().filter(|engine| !is_worker(engine)).map(|engine| engine.id).collect()
+    }
+
+    /// Stops everything and waits until all of it is gone.
+    ///
+    /// # Errors
+    /// [`StackError::LeftRunning`] when something is not.
+    pub async fn stop(self) -> Result<(), StackError> {
+        self.ministack.stop().await
+    }
+}
