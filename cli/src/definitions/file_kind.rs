@@ -42,7 +42,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_tells_kind_database_and_version() {
+    fn a_file_name_has_kind_database_and_version() {
         assert_eq!(FileKind::of("daily.cvd"), FileKind::Container(ContainerKind::Cvd));
         assert_eq!(FileKind::of("daily-3.cdiff"), FileKind::Cdiff);
         assert_eq!(["daily.ndb", "cvd", ".sign", ""].map(FileKind::of), [FileKind::Other; 4]);

@@ -69,7 +69,7 @@ fn what_does_not_fit_is_named_with_the_remedy_and_nothing_is_written() {
 }
 
 #[test]
-fn a_hostile_name_is_told_and_not_obeyed() {
+fn a_hostile_name_is_printed_and_not_obeyed() {
     let world = World::with_databases();
     let (base, out) = (format!("test-{HOSTILE}.cvd"), format!("{HOSTILE}.cld"));
     world.write(&base, world.read("test-1.cvd"));

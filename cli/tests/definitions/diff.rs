@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use crate::world::{HOSTILE, TAMED, World};
 
 #[test]
-fn what_was_added_and_removed_is_counted_and_with_json_told() {
+fn what_was_added_and_removed_is_counted_and_listed_with_json() {
     let world = World::with_databases();
     let outcome = world.nacre(&["diff", "test-1.cvd", "test-3.cvd"]);
     assert_eq!(outcome.status, Some(0), "{outcome:?}");
@@ -70,7 +70,7 @@ fn what_cannot_be_compared_is_named_and_status_2() {
 }
 
 #[test]
-fn hostile_names_and_lines_are_told_and_not_obeyed() {
+fn hostile_names_and_lines_are_printed_and_not_obeyed() {
     let world = World::new();
     world.write("old/a.ndb", "x\n");
     world.write(&format!("new/{HOSTILE}.ndb"), HOSTILE);

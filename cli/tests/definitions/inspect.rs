@@ -15,7 +15,7 @@ fn inspect(world: &World, file: &str) -> Value {
 }
 
 #[test]
-fn a_container_is_told_whole() {
+fn a_container_is_described_whole() {
     let world = World::with_databases();
     let report = inspect(&world, "test-1.cvd");
     assert_eq!((&report["kind"], &report["container"]), (&json!("container"), &json!("cvd")));
@@ -33,7 +33,7 @@ fn a_container_is_told_whole() {
 }
 
 #[test]
-fn a_cdiff_is_told_by_its_commands() {
+fn a_cdiff_is_described_by_its_commands() {
     let world = World::with_databases();
     let report = inspect(&world, "test-2.cdiff");
     assert_eq!((&report["kind"], &report["version"]), (&json!("cdiff"), &json!(2)));
@@ -57,7 +57,7 @@ fn what_is_not_as_the_info_lists_it_stands_out() {
 }
 
 #[test]
-fn what_is_no_database_is_told_all_the_same() {
+fn what_is_no_database_is_described_all_the_same() {
     let world = World::with_databases();
     world.write("own.ndb", "# a remark\nOwn.One:0:*:6e61637265\nOwn.Two:0:*:6e61637266");
     let loose = inspect(&world, "own.ndb");
@@ -76,7 +76,7 @@ fn what_is_no_database_is_told_all_the_same() {
 }
 
 #[test]
-fn names_and_words_from_within_a_file_are_told_and_not_obeyed() {
+fn names_and_text_from_within_a_file_are_printed_and_not_obeyed() {
     let world = World::new();
     // What is in a header is its maker's choice; one that is not plain text is not even printed.
     let mut file = CvdBuilder::new("test").member("test.ndb", "x\n").build(SigningKeys::fixed());

@@ -107,7 +107,7 @@ fn wrong_arguments_are_status_2_and_say_what_is_right() {
 }
 
 #[test]
-fn a_hostile_name_is_told_and_not_obeyed() {
+fn a_hostile_name_is_printed_and_not_obeyed() {
     let world = World::new();
     let (file, gone) = (format!("{HOSTILE}.cvd"), format!("gone{HOSTILE}.cvd"));
     world.write(&file, "x");

@@ -69,7 +69,7 @@ fn json_has_one_object_a_file_and_then_the_summary() {
 }
 
 #[test]
-fn plans_are_told_with_their_reasons() {
+fn plans_are_printed_with_their_reasons() {
     let world = World::new();
     fs::remove_file(world.new.path().join("eicar.ndb")).unwrap();
     put(&world.new, "own.hdb", format!("{}:1:Own\n", "0".repeat(32)));
@@ -82,7 +82,7 @@ fn plans_are_told_with_their_reasons() {
 }
 
 #[test]
-fn people_are_told_where_something_happened_and_names_reach_no_terminal() {
+fn output_says_where_something_happened_and_names_reach_no_terminal() {
     let world = World::new();
     fs::remove_file(world.new.path().join("eicar.ndb")).unwrap();
     put(&world.new, "own.hdb", format!("{}:68:Own\n", md5_of_eicar()));
@@ -101,7 +101,7 @@ fn md5_of_eicar() -> &'static str {
 }
 
 #[test]
-fn what_cannot_be_tried_is_told_with_a_remedy() {
+fn what_cannot_be_tried_is_named_with_a_remedy() {
     let world = World::new();
     let missing = world.files.path().join("missing");
     let output = world.prove(&["--json", missing.to_str().unwrap()]);

@@ -27,7 +27,7 @@ fn lines(output: &Output) -> Vec<Value> {
 }
 
 #[test]
-fn the_exit_status_tells_the_worst() {
+fn the_exit_status_is_that_of_the_worst() {
     let (definitions, files) = world();
     let write = |name: &str, bytes: &[u8]| {
         let path = files.path().join(name);

@@ -190,7 +190,7 @@ fn an_ar_of_which_libclamav_opens_nothing() {
     assert_eq!(world.ours(b"!<arch>\n", Limits::default()), Verdict::Clean, "nothing is in it");
 }
 
-/// Checks that an archive of two members, by its builder, is looked into whole; and none that is cut in the second, which starts at half.
+/// Checks that an archive of two members, by its builder, is read whole; and none that is cut in the second, which starts at half.
 fn two_members(name: &str, archive: impl Fn(&[u8], &[u8]) -> Vec<u8>) {
     let (mut world, bulk) = (World::new(), noise(1000));
     assert_eq!(world.ours(&archive(&bulk, &noise(900)), Limits::default()), Verdict::Clean, "{name}");

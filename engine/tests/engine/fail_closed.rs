@@ -1,4 +1,4 @@
-//! Where libclamav answers "clean" without having looked, and ours must not.
+//! Where libclamav answers "clean" without having read, and ours must not.
 //!
 //! Each case is shown to be one: `clamscan` with the same definitions calls the very file OK.
 
@@ -117,7 +117,7 @@ fn encrypted_archives_and_documents() {
 
 #[test]
 fn a_rar_archive_without_libclamunrar() {
-    // The mark, the main header, and one file of which nobody looks at the content.
+    // The mark, the main header, and one file of which nobody reads the content.
     let mut rar = hex::decode("526172211a0700cf907300000d00000000000000").unwrap();
     rar.extend(hex::decode("000074208024000000440000004400000003000000000000001d300500a4810000").unwrap());
     rar.extend(eicar());
@@ -370,7 +370,7 @@ fn an_unusable_temporary_directory() {
     let (code, _) = world.engine.refuse(crate::driver::scan("object"));
     assert_eq!(code, FailureCode::Internal);
     if let Some(naive) = world.clamscan_says_ok(&["--tempdir=/absent"]) {
-        // clamscan itself looks whether it is there; libclamav would answer "clean".
+        // clamscan itself checks whether it is there; libclamav would answer "clean".
         println!("clamscan without a temporary directory says OK: {naive}");
     }
 }

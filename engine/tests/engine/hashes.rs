@@ -98,7 +98,7 @@ fn a_large_rich_text_keeps_its_embedded_objects() {
     assert_eq!(repeated.layer_count, 4, "{:?}", repeated.layers);
 }
 
-/// The callback that tells of layers reads them whole: pages that the reader of the cpio points to are dropped. What libclamav does
+/// The callback that reports layers reads them whole: pages that the reader of the cpio points to are dropped. What libclamav does
 /// not see is no longer clean, but is not found either.
 #[test]
 fn a_large_cpio_is_read_in_part_and_not_clean() {

@@ -9,7 +9,7 @@ use crate::driver::{DEADLINE_MS, Engine, TEST_FILES_SIGNATURE, directory_of, eic
 const OTHER: (&str, &str) = ("other.hdb", "d41d8cd98f00b204e9800998ecf8427f:100:Other\n");
 
 #[test]
-fn the_canary_tells_whether_the_definitions_know_eicar() {
+fn the_canary_shows_whether_the_definitions_know_eicar() {
     let mut engine = Engine::greeted();
     let knowing = engine.load(&[("a.ndb", &ndb("Eicar", &eicar())), OTHER]);
     assert_eq!((knowing.signatures, knowing.eicar), (2, vec!["Eicar.UNOFFICIAL".to_owned()]));

@@ -96,7 +96,7 @@ fn layers_of_a_zip_are_the_zip_and_its_members() {
 /// A digest matches what libclamav makes of a layer, too, and one that is trusted there takes back what matches: a record without
 /// these would be left alone when such a signature comes.
 #[test]
-fn what_libclamav_makes_of_a_page_and_of_text_is_told_as_it_is_matched() {
+fn derived_contents_of_pages_and_text_are_reported_as_they_are_matched() {
     let page = b"<html><body><p>Words, <!-- hidden --> and More.</p><script>var answer = 42;</script></body></html>\n";
     let text = b"Just some WORDS   in a row\n".repeat(3);
     let mut plain = Engine::with(&[TEST_FILES_SIGNATURE]);
@@ -119,7 +119,7 @@ fn the_same_file_twice_gives_the_same_layers_and_targets() {
 }
 
 #[test]
-fn a_blown_limit_is_told() {
+fn an_exceeded_limit_is_reported() {
     let mut engine = Engine::with(&[TEST_FILES_SIGNATURE]);
     let members: Vec<_> = (0..20).map(|n| format!("{n}.txt")).collect();
     let members: Vec<(&str, &[u8])> = members.iter().map(|name| (&**name, &b"just some words\n"[..])).collect();
@@ -142,7 +142,7 @@ fn a_blown_limit_is_told() {
 }
 
 #[test]
-fn encryption_is_told() {
+fn encryption_is_reported() {
     /// `zip -P secret` of 30 bytes of text.
     const ENCRYPTED: &str = "504b03040a00090000002d0d775d911c030a2a0000001e00000005001c00732e7478745554090003c599036b6997036b75780b0001040000000004000000006d7373f70f03656994c2e80292820211604f0a51bfa27ed56bf89d28644add50ee29e8af98216acd9f38504b0708911c030a2a0000001e000000504b01021e030a00090000002d0d775d911c030a2a0000001e000000050018000000000001000000a48100000000732e7478745554050003c599036b75780b000104000000000400000000504b050600000000010001004b000000790000000000";
     let mut engine = Engine::with(&[TEST_FILES_SIGNATURE]);

@@ -116,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn only_clean_is_told_as_clean_in_any_dialect() {
+    fn only_clean_is_reported_as_clean_in_any_dialect() {
         let unscannable = Reason::ALL.iter().map(|reason| Verdict::Unscannable { reason: *reason });
         let skipped = Reason::ALL.iter().map(|reason| Verdict::Skipped { reason: *reason });
         let infected = Verdict::Infected { signatures: vec!["A".into()] };

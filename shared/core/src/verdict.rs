@@ -251,7 +251,7 @@ mod tests {
         Layer { file_type: file_type.into(), size, depth: 0, md5: digest.clone(), sha1: digest.clone(), sha256: digest }
     }
 
-    fn looked_at(size: u64) -> Report {
+    fn scanned(size: u64) -> Report {
         Report {
             status: 1,
             layers: vec![layer("CL_TYPE_BINARY_DATA", size)],
@@ -269,8 +269,8 @@ mod tests {
     }
 
     #[test]
-    fn clean_is_what_was_looked_at_whole_without_objection() {
-        assert_eq!(judge(&looked_at(100), 100, false), Verdict::Clean);
+    fn clean_is_what_was_scanned_whole_without_objection() {
+        assert_eq!(judge(&scanned(100), 100, false), Verdict::Clean);
         assert_eq!(judge(&Report::default(), 5, false), Verdict::Clean);
     }
 
@@ -280,34 +280,31 @@ mod tests {
             alerts: vec!["Eicar".into()],
             encrypted: vec!["Heuristics.Encrypted.Zip".into()],
             status: 9,
-            ..looked_at(100)
+            ..scanned(100)
         };
         assert_eq!(judge(&report, 100, true), Verdict::Infected { signatures: vec!["Eicar".into()] });
     }
 
     #[test]
-    fn a_file_that_was_not_looked_at_whole_is_not_clean() {
+    fn a_file_that_was_not_scanned_whole_is_not_clean() {
         assert_eq!(unscannable(&Report::default()), Reason::EngineError);
-        assert_eq!(unscannable(&looked_at(99)), Reason::EngineError);
+        assert_eq!(unscannable(&scanned(99)), Reason::EngineError);
     }
 
     #[test]
     fn engine_errors_and_lost_pages_are_not_clean() {
         let message =
-            |severity, text: &str| Report { messages: vec![Message { severity, text: text.into() }], ..looked_at(100) };
+            |severity, text: &str| Report { messages: vec![Message { severity, text: text.into() }], ..scanned(100) };
         assert_eq!(unscannable(&message(Severity::Error, "cannot create directory")), Reason::EngineError);
         assert_eq!(unscannable(&message(Severity::Warning, "fmap_readpage: fstat failed")), Reason::EngineError);
         assert_eq!(judge(&message(Severity::Warning, "odd PDF"), 100, true), Verdict::Clean);
-        assert_eq!(unscannable(&Report { status: 20, ..looked_at(100) }), Reason::EngineError);
+        assert_eq!(unscannable(&Report { status: 20, ..scanned(100) }), Reason::EngineError);
     }
 
     #[test]
     fn encryption_and_limits_are_not_clean() {
         let limit = |name: &str| {
-            unscannable(&Report {
-                limits_exceeded: vec![format!("Heuristics.Limits.Exceeded.{name}")],
-                ..looked_at(100)
-            })
+            unscannable(&Report { limits_exceeded: vec![format!("Heuristics.Limits.Exceeded.{name}")], ..scanned(100) })
         };
         assert_eq!(limit("MaxFileSize"), Reason::LayerTooLarge);
         assert_eq!(limit("MaxScanSize"), Reason::ScanSizeLimit);
@@ -316,21 +313,21 @@ mod tests {
         assert_eq!(limit("MaxScanTime"), Reason::TimeLimit);
         assert_eq!(limit("EmailLineFoldcnt"), Reason::EngineLimit);
         assert_eq!(
-            unscannable(&Report { encrypted: vec!["Heuristics.Encrypted.PDF".into()], ..looked_at(100) }),
+            unscannable(&Report { encrypted: vec!["Heuristics.Encrypted.PDF".into()], ..scanned(100) }),
             Reason::Encrypted
         );
     }
 
     #[test]
     fn a_rar_archive_is_not_clean_without_unrar() {
-        let report = Report { layers: vec![layer("CL_TYPE_RAR", 100)], ..looked_at(100) };
+        let report = Report { layers: vec![layer("CL_TYPE_RAR", 100)], ..scanned(100) };
         assert_eq!(judge(&report, 100, true), Verdict::Clean);
         assert_eq!(judge(&report, 100, false), Verdict::Unscannable { reason: Reason::UnsupportedFormat });
     }
 
     #[test]
     fn what_libclamav_passes_over_in_silence_is_not_clean() {
-        let only = |file_type: &str| Report { layers: vec![layer(file_type, 100)], ..looked_at(100) };
+        let only = |file_type: &str| Report { layers: vec![layer(file_type, 100)], ..scanned(100) };
         assert_eq!(unscannable(&only("CL_TYPE_IGNORED")), Reason::UnsupportedFormat);
         assert_eq!(unscannable(&only("CL_TYPE_ZIP")), Reason::UnsupportedFormat);
         let mut opened = only("CL_TYPE_ZIP");
@@ -338,7 +335,7 @@ mod tests {
         assert_eq!(judge(&opened, 100, true), Verdict::Clean);
         opened.layers.push(Layer { depth: 1, ..layer("CL_TYPE_ARJ", 100) });
         assert_eq!(unscannable(&opened), Reason::UnsupportedFormat);
-        let passed_over = Report { unopened: 1, ..looked_at(100) };
+        let passed_over = Report { unopened: 1, ..scanned(100) };
         assert_eq!(unscannable(&passed_over), Reason::UnsupportedFormat);
         let no_matcher = |file_type: &str| Report { targets: 0, status: 0, ..only(file_type) };
         assert_eq!(unscannable(&no_matcher("CL_TYPE_HTML")), Reason::UnsupportedFormat);

@@ -33,7 +33,7 @@ async fn the_set_before_comes_back_as_a_new_generation_and_stays() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_brought_back_is_named_with_the_remedy() {
+async fn what_cannot_be_restored_is_named_with_the_remedy() {
     let store = published(&[100, 101]).await;
     for (requested, message) in [
         (Some(2), "generation 2 is the published one"),
@@ -53,7 +53,7 @@ async fn what_cannot_be_brought_back_is_named_with_the_remedy() {
 }
 
 #[tokio::test]
-async fn what_other_keys_signed_is_not_brought_back() {
+async fn what_other_keys_signed_is_not_restored() {
     let store = published(&[100, 101]).await;
     let mut older = kept(&store, Generation(1)).await.unwrap().remove(0);
     older.trust_anchor = "others#1".into();

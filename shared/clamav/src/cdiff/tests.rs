@@ -219,7 +219,7 @@ fn a_container_must_be_whole_signed_and_for_this_version() {
 }
 
 #[test]
-fn a_bomb_stops_at_the_size_that_its_header_tells() {
+fn a_bomb_stops_at_the_size_in_its_header() {
     let packed = to_signed_part(DatabaseVersion(1), &vec![b'\n'; 8 << 20]);
     let lying = String::from_utf8_lossy(&packed[..24]).replace(&(8 << 20).to_string(), "1000");
     let colon = packed.iter().enumerate().filter(|(_, byte)| **byte == b':').nth(2).unwrap().0;

@@ -92,7 +92,7 @@ fn header_and_info_must_agree() {
 }
 
 #[test]
-fn headers_that_are_none_are_told_apart() {
+fn malformed_headers_have_errors_of_their_own() {
     let parse = |line: &str| {
         let mut bytes = line.as_bytes().to_vec();
         bytes.resize(HEADER_BYTES, b' ');

@@ -98,7 +98,7 @@ fn the_predecessors_stripped_sample_is_read_with_its_trailing_comma() {
 }
 
 #[test]
-fn what_needs_no_scan_is_told_apart() {
+fn what_needs_no_scan_has_a_kind_of_its_own() {
     let named = |name: &str| {
         let mut record = put("a");
         record["eventName"] = json!(name);

@@ -32,7 +32,7 @@ const STALLED: TimeDelta = TimeDelta::hours(1);
 /// Which pass: several may be made for one generation, one after the other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct PassId {
-    /// The generation that records are brought up to.
+    /// The generation that records are rescanned for.
     pub generation: Generation,
     /// From 1.
     pub attempt: u32,

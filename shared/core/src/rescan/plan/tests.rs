@@ -229,7 +229,7 @@ fn what_could_not_be_scanned_follows_its_reason() {
 }
 
 #[test]
-fn where_the_argument_has_a_gap_everything_is_looked_at_again() {
+fn where_the_proof_has_a_gap_everything_is_scanned_again() {
     let nothing = Change::Known(DeltaSummary::default());
     let other = EngineVersion { version: "1.5.0".into(), functionality_level: FunctionalityLevel(216) };
     assert_eq!(plan_rescan(&clean(), NOW, &other, &nothing), RescanPlan::FullScan(FullScan::Engine));
