@@ -21,7 +21,7 @@ use nacre_core::{
     port::Clock, rescan::plan::RescanPlan, scan_record::ScanRecord, tag_policy::Tag, telemetry::error_chain,
     verdict::Verdict,
 };
-use nacre_test_support::{Bundles, Mirror, Stack, StackError, StackOptions, get_status, install, programs_directory};
+use nacre_test_support::{Mirror, Packages, Stack, StackError, StackOptions, get_status, install, programs_directory};
 use serde_json::{Value, json};
 
 use self::{
@@ -96,7 +96,7 @@ async fn start(arguments: &Arguments, mirror: &Mirror, databases: &Databases) ->
     let target = programs.parent().unwrap_or(&programs);
     let options = StackOptions {
         python: install(target, narrator::say).await?,
-        bundles: Bundles::from_directory(&programs)?,
+        packages: Packages::of_built_programs()?,
         mirror: mirror.url().to_owned(),
         trust_anchors: databases.trust_anchors(),
         parameters: vec![("Databases".into(), "main,daily".into())],

@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-use nacre_test_support::{Bundles, Stack, StackOptions, install, programs_directory};
+use nacre_test_support::{Packages, Stack, StackOptions, install, programs_directory};
 use tempfile::TempDir;
 
 /// A deployed stack whose functions end at once.
@@ -16,7 +16,7 @@ pub(crate) async fn idle_stack(parameters: &[(&str, &str)]) -> (Stack, TempDir) 
     let zip = zip.finish().unwrap().into_inner();
     let options = StackOptions {
         python,
-        bundles: Bundles { updater: zip.clone(), rescanner: zip.clone(), scanner: zip },
+        packages: Packages { updater: zip.clone(), rescanner: zip.clone(), scanner: zip },
         mirror: "http://127.0.0.1:9".into(),
         trust_anchors: String::new(),
         parameters: parameters.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect(),

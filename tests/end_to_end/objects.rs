@@ -54,7 +54,11 @@ fn is_object_in_an_engine(stack: &Stack) -> bool {
     let entries = |path: &Path| fs::read_dir(path).into_iter().flatten().flatten();
     let of_engine = |entry: &DirEntry| entry.file_name().to_string_lossy().starts_with("engine-");
     let holds_file = |entry: DirEntry| entries(&entry.path()).any(|inside| inside.path().is_file());
-    entries(&stack.function_files()).filter(of_engine).any(holds_file)
+    let environments = stack.environments(stack.output("ScannerFunction")).into_iter();
+    environments
+        .flat_map(|environment| entries(&environment.tmp()).collect::<Vec<_>>())
+        .filter(of_engine)
+        .any(holds_file)
 }
 
 /// How often the scanner's log has these words.
@@ -227,10 +231,10 @@ async fn under_lambdas_filter_the_scanner_says_what_is_missing_and_hides_its_cre
     let object = stack.put("first.txt", "harmless\n").await.unwrap();
     stack.await_settled(&object, DEADLINE).await.unwrap();
     assert!(logged(stack, "the system refuses layers of the engine's sandbox") > 0);
-    let functions: Vec<_> = stack.processes().into_iter().filter(|process| process.name == "nacre-scanner").collect();
+    let functions = stack.environments(stack.output("ScannerFunction"));
     assert!(!functions.is_empty());
     for function in functions {
-        let environment = fs::read(format!("/proc/{}/environ", function.id)).unwrap();
+        let environment = fs::read(format!("/proc/{}/environ", function.process)).unwrap();
         let value = |name: &str| -> Vec<u8> {
             let entries = environment.windows(name.len()).position(|window| window == name.as_bytes());
             let start = entries.unwrap_or_else(|| panic!("{name} is not in the environment")) + name.len();

@@ -1,4 +1,4 @@
-//! The engine where the system refuses `prctl` and `seccomp`, as AWS Lambda does.
+//! The packaged engine in a cell, where the system refuses `prctl` and `seccomp`, as AWS Lambda does.
 
 use std::{
     fs,
@@ -8,19 +8,33 @@ use std::{
 
 use nacre_core::verdict::Verdict;
 use nacre_engine_client::{EngineError, EnginePool, SandboxPolicy};
-use nacre_test_support::programs_directory;
+use nacre_test_support::{Packages, programs_directory, unpack};
 use tempfile::TempDir;
 
 /// A signature of these words.
 const SIGNATURE: &str = "Test.Words:0:*:736f6d65776f726473\n";
 
-/// A program that runs `program` under Lambda's filter.
-fn filtered(place: &Path, program: &Path) -> PathBuf {
-    let filter = programs_directory().unwrap().join("nacre-lambda-filter");
-    let script = place.join("filtered");
-    fs::write(&script, format!("#!/bin/sh\nexec {} {}\n", filter.display(), program.display())).unwrap();
+/// The scanner's package, unpacked as Lambda does, and the operator's program beside it.
+fn task() -> TempDir {
+    let task = tempfile::tempdir().unwrap();
+    unpack(&Packages::of_built_programs().unwrap().scanner, task.path()).unwrap();
+    fs::copy(programs_directory().unwrap().join("nacre"), task.path().join("nacre")).unwrap();
+    task
+}
+
+/// A program that runs the packaged engine in a cell that has the current directory and `definitions`.
+fn caged(task: &Path, place: &Path, definitions: &Path) -> PathBuf {
+    let (cell, task, definitions) = (cell(), task.display(), definitions.display());
+    let script = place.join("caged");
+    let cell = format!("{cell} --task {task} --bind \"$PWD\" --bind {definitions} --chdir \"$PWD\"");
+    let lines = format!("#!/bin/sh\nexec {cell} /var/task/nacre-engine\n");
+    fs::write(&script, lines).unwrap();
     fs::set_permissions(&script, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
     script
+}
+
+fn cell() -> String {
+    programs_directory().unwrap().join("nacre-lambda-cell").to_str().unwrap().to_owned()
 }
 
 fn definitions() -> TempDir {
@@ -29,15 +43,14 @@ fn definitions() -> TempDir {
     place
 }
 
-fn pool(place: &Path, policy: SandboxPolicy) -> EnginePool {
-    let engine = programs_directory().unwrap().join("nacre-engine");
-    EnginePool::new(filtered(place, &engine), place.to_owned()).with_policy(policy)
+fn pool(task: &Path, place: &Path, definitions: &Path, policy: SandboxPolicy) -> EnginePool {
+    EnginePool::new(caged(task, place, definitions), place.to_owned()).with_policy(policy)
 }
 
 #[tokio::test]
 async fn an_engine_scans_without_the_layers_that_are_refused_and_says_which() {
-    let (place, definitions) = (tempfile::tempdir().unwrap(), definitions());
-    let pool = pool(place.path(), SandboxPolicy::BestEffort);
+    let (task, place, definitions) = (task(), tempfile::tempdir().unwrap(), definitions());
+    let pool = pool(task.path(), place.path(), definitions.path(), SandboxPolicy::BestEffort);
     let (hello, _) = pool.ready(definitions.path()).await.unwrap();
     assert_eq!(hello.sandbox.missing(), ["no_new_privileges", "not_dumpable", "seccomp", "landlock"]);
     let limits = nacre_engine_client::protocol::Limits::default();
@@ -53,8 +66,9 @@ async fn an_engine_scans_without_the_layers_that_are_refused_and_says_which() {
 
 #[tokio::test]
 async fn a_required_sandbox_that_is_refused_is_named_with_its_layers() {
-    let (place, definitions) = (tempfile::tempdir().unwrap(), definitions());
-    let refused = pool(place.path(), SandboxPolicy::Required).ready(definitions.path()).await.unwrap_err();
+    let (task, place, definitions) = (task(), tempfile::tempdir().unwrap(), definitions());
+    let pool = pool(task.path(), place.path(), definitions.path(), SandboxPolicy::Required);
+    let refused = pool.ready(definitions.path()).await.unwrap_err();
     assert!(matches!(refused, EngineError::Sandbox { .. }), "{refused:?}");
     let message = refused.to_string();
     for part in ["no_new_privileges", "not_dumpable", "seccomp", "landlock", "NACRE_SANDBOX"] {
@@ -62,17 +76,21 @@ async fn a_required_sandbox_that_is_refused_is_named_with_its_layers() {
     }
 }
 
-/// `nacre scan` with the whole process under the filter.
+/// `nacre scan` as a whole in a cell.
 #[test]
-fn nacre_scan_gives_its_verdicts_under_the_filter() {
-    let (place, definitions) = (tempfile::tempdir().unwrap(), definitions());
+fn nacre_scan_gives_its_verdicts_in_a_cell() {
+    let (task, place, definitions) = (task(), tempfile::tempdir().unwrap(), definitions());
     for (name, content) in [("infected", "xx somewords xx\n"), ("clean", "xx other words xx\n")] {
         fs::write(place.path().join(name), content).unwrap();
     }
-    let programs = programs_directory().unwrap();
     let scan = |file: &str, policy: &str| -> Output {
-        Command::new(programs.join("nacre-lambda-filter"))
-            .arg(programs.join("nacre"))
+        Command::new(cell())
+            .env("LD_LIBRARY_PATH", "/var/task/lib")
+            .env("TMPDIR", "/tmp")
+            .args(["--task".as_ref(), task.path()])
+            .args(["--bind".as_ref(), place.path()])
+            .args(["--bind".as_ref(), definitions.path()])
+            .arg("/var/task/nacre")
             .args(["scan", "--sandbox", policy, "--definitions"])
             .arg(definitions.path())
             .arg(place.path().join(file))

@@ -14,9 +14,9 @@ use nacre_core::{
     tag_policy::{Tag, signature_value, timestamp_value},
     verdict::{Reason, Verdict},
 };
-use nacre_test_support::Stack;
+use nacre_test_support::{Environment, Stack};
 
-use crate::{kills::Scanners, upload::Version};
+use crate::upload::Version;
 
 /// Tags that are read at a time.
 const READERS: usize = 16;
@@ -138,43 +138,38 @@ async fn items(stack: &Stack) -> usize {
     }
 }
 
-/// What lies in the functions' scratch directory and should not, while nothing is scanned.
-#[derive(Debug, Default)]
-pub(crate) struct Litter {
-    /// In directories that somebody alive has claimed: objects, unpacked files, more directories than one of definitions and one of an
-    /// engine for each function.
-    pub(crate) claimed: Vec<String>,
-    /// Directories that nobody alive has claimed: killed functions leave theirs to be swept by the next one that starts.
-    pub(crate) unclaimed: Vec<String>,
-}
-
 /// Most engines that a function keeps: one with everything, and those with what was added since some generations.
 const MAX_ENGINES: usize = 5;
 
-/// Looks for litter.
-pub(crate) fn litter(functions: &Path, scanners: &Scanners) -> Litter {
-    let mut litter = Litter::default();
-    for (place, prefix) in [(functions.to_owned(), "engine-"), (functions.join("clamav_defs"), "nacre-")] {
-        let each = if prefix == "engine-" { MAX_ENGINES } else { 1 };
-        let (mut claimed, allowed) = (0, scanners.functions.len() * each);
-        for path in fs::read_dir(&place).into_iter().flatten().flatten().map(|entry| entry.path()) {
+/// What lies in the environments' `/tmp` and should not, while nothing is scanned: objects, unpacked files, directories that nobody
+/// has claimed, and more directories than one of definitions and one for each engine.
+pub(crate) fn litter(environments: &[Environment]) -> Vec<String> {
+    environments.iter().flat_map(|environment| litter_of(&environment.tmp())).collect()
+}
+
+fn litter_of(tmp: &Path) -> Vec<String> {
+    let mut litter = Vec::new();
+    let definitions = tmp.join("clamav_defs");
+    for (place, prefix, allowed) in [(tmp, "engine-", MAX_ENGINES), (&definitions, "nacre-", 1)] {
+        let mut claimed = 0;
+        for path in fs::read_dir(place).into_iter().flatten().flatten().map(|entry| entry.path()) {
             let lock = path.extension().is_some_and(|extension| extension == "lock");
-            if path == functions.join("clamav_defs") || (lock && path.with_extension("").exists()) {
+            if path == definitions || (lock && path.with_extension("").exists()) {
                 continue;
             }
             let ours = path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(prefix));
             let lock = fs::File::open(path.with_added_extension("lock"));
             if !ours || !lock.is_ok_and(|lock| lock.try_lock().is_err()) {
-                litter.unclaimed.push(format!("{}: nobody's", path.display()));
+                litter.push(format!("{}: nobody's", path.display()));
                 continue;
             }
             claimed += 1;
             if prefix == "engine-" {
-                litter.claimed.extend(files(&path).into_iter().map(|file| format!("{file}: no scan is under way")));
+                litter.extend(files(&path).into_iter().map(|file| format!("{file}: no scan is under way")));
             }
         }
         if claimed > allowed {
-            litter.claimed.push(format!("{}: {claimed} directories of {allowed} functions", place.display()));
+            litter.push(format!("{}: {claimed} directories", place.display()));
         }
     }
     litter

@@ -1,8 +1,8 @@
 //! Kills processes of the scanner at random: engines' workers, engines, whole functions. Never any that the stack did not start.
 
-use std::{fs, time::Duration};
+use std::time::Duration;
 
-use nacre_test_support::{ProcessInfo, Random, Stack};
+use nacre_test_support::{Random, Stack};
 use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
@@ -26,11 +26,8 @@ impl Scanners {
     /// Looks at what runs.
     pub(crate) fn of(stack: &Stack) -> Self {
         let processes = stack.processes();
-        let outputs = ["ScannerFunction", "RescanFunction"].map(|output| stack.output(output));
-        let named = |process: &&ProcessInfo| {
-            process.name.starts_with("nacre-") && outputs.iter().any(|function| is_function(process.id, function))
-        };
-        let functions: Vec<i32> = processes.iter().filter(named).map(|process| process.id).collect();
+        let environments = ["ScannerFunction", "RescanFunction"].map(|output| stack.environments(stack.output(output)));
+        let functions: Vec<i32> = environments.iter().flatten().map(|environment| environment.process).collect();
         let engines = processes.iter().filter(|process| process.name == "nacre-engine");
         let children = |parents: &[i32]| -> Vec<i32> {
             let of = engines.clone().filter(|process| parents.contains(&process.parent));
@@ -42,13 +39,6 @@ impl Scanners {
         let others = engines.clone().map(|process| process.id).filter(|id| !known(*id)).collect();
         Self { functions, engines: zygotes, workers, others }
     }
-}
-
-/// Whether a process is a warm environment of this function.
-fn is_function(process: i32, name: &str) -> bool {
-    let variables = fs::read(format!("/proc/{process}/environ")).unwrap_or_default();
-    let wanted = format!("AWS_LAMBDA_FUNCTION_NAME={name}");
-    variables.split(|byte| *byte == 0).any(|variable| variable == wanted.as_bytes())
 }
 
 /// How many of each kind were killed.

@@ -10,7 +10,7 @@ use std::{
 };
 
 use nacre_test_support::{
-    Random, Stack,
+    Environment, Random, Stack,
     deployed::{DEADLINE, World, daily, published},
     programs_directory,
 };
@@ -176,9 +176,10 @@ async fn leftovers(world: &World, queues: &Queues<'_>) -> Vec<String> {
             found.push(format!("{letters} has {depth} messages"));
         }
     }
-    let litter = || litter(&stack.function_files(), &Scanners::of(stack));
-    found.extend(litter().claimed);
-    // Killed functions leave their directories to the next one that starts: make sure that one does.
+    let all = || -> Vec<Environment> {
+        ["ScannerFunction", "RescanFunction"].iter().flat_map(|name| stack.environments(stack.output(name))).collect()
+    };
+    found.extend(litter(&all()));
     for function in Scanners::of(stack).functions {
         end(function);
     }
@@ -194,12 +195,7 @@ async fn leftovers(world: &World, queues: &Queues<'_>) -> Vec<String> {
     if tail.function_error.is_some() {
         found.push(format!("a fresh scanner fails: {tail:?}"));
     }
-    // It may still be loading.
-    let all = || [litter().claimed, litter().unclaimed].concat();
-    while !all().is_empty() && Instant::now() < deadline {
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
-    found.extend(all());
+    found.extend(litter(&all()));
     for function in ["ScannerFunction", "RescanFunction"] {
         let log = fs::read_to_string(stack.logs().join(format!("{}.log", stack.output(function)))).unwrap_or_default();
         found.extend(log.lines().filter(|line| line.contains("panicked")).map(str::to_owned));

@@ -11,9 +11,9 @@ use aws_sdk_s3::types::{BucketLocationConstraint, CreateBucketConfiguration};
 use sha2::{Digest, Sha256};
 
 use crate::{
-    bundle::Bundles,
     error::{StackError, call},
     ministack::REGION,
+    packages::Packages,
 };
 
 const TEMPLATE: &str = include_str!("../../infra/template.yaml");
@@ -28,11 +28,11 @@ const TIME_TO_DEPLOY: Duration = Duration::from_mins(10);
 /// [`StackError::Deployment`] with the resources that failed, [`StackError::Call`].
 pub(crate) async fn deploy(
     sdk: &SdkConfig,
-    bundles: &Bundles,
+    packages: &Packages,
     parameters: &[(String, String)],
 ) -> Result<BTreeMap<String, String>, StackError> {
-    let packages = upload(sdk, bundles).await?;
-    let parameters: BTreeMap<_, _> = packages.into_iter().chain(parameters.iter().cloned()).collect();
+    let uploaded = upload(sdk, packages).await?;
+    let parameters: BTreeMap<_, _> = uploaded.into_iter().chain(parameters.iter().cloned()).collect();
     let parameters = parameters
         .into_iter()
         .map(|(key, value)| Parameter::builder().parameter_key(key).parameter_value(value).build());
@@ -101,14 +101,14 @@ pub(crate) async fn create_bucket(client: &aws_sdk_s3::Client, name: &str) -> Re
 }
 
 /// Uploads the packages, each under a key that names its content, and returns the parameters that name them.
-async fn upload(sdk: &SdkConfig, bundles: &Bundles) -> Result<Vec<(String, String)>, StackError> {
+async fn upload(sdk: &SdkConfig, packages: &Packages) -> Result<Vec<(String, String)>, StackError> {
     let client = aws_sdk_s3::Client::new(sdk);
     create_bucket(&client, CODE_BUCKET).await?;
     let mut parameters = vec![("CodeBucket".to_owned(), CODE_BUCKET.to_owned())];
     for (parameter, package) in [
-        ("UpdaterCodeKey", &bundles.updater),
-        ("RescannerCodeKey", &bundles.rescanner),
-        ("ScannerCodeKey", &bundles.scanner),
+        ("UpdaterCodeKey", &packages.updater),
+        ("RescannerCodeKey", &packages.rescanner),
+        ("ScannerCodeKey", &packages.scanner),
     ] {
         let key = format!("{}.zip", hex::encode(Sha256::digest(package)));
         let put = client.put_object().bucket(CODE_BUCKET).key(&key).body(package.clone().into());

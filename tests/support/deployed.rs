@@ -9,7 +9,7 @@ use nacre_clamav::{
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::{Bundles, InvokeOutcome, Mirror, Stack, StackOptions, install, programs_directory};
+use crate::{InvokeOutcome, Mirror, Packages, Stack, StackOptions, install, programs_directory};
 
 /// Longest wait for a function to do its part.
 pub const DEADLINE: Duration = Duration::from_mins(10);
@@ -45,7 +45,7 @@ impl World {
         let parameters = defaults.iter().chain(parameters).map(|(name, value)| ((*name).into(), (*value).into()));
         let stack = Stack::start(StackOptions {
             python: install(target, |line| eprintln!("{line}")).await.expect("MiniStack is installed"),
-            bundles: Bundles::from_directory(&programs).expect("the programs are packaged"),
+            packages: Packages::of_built_programs().expect("the programs are packaged"),
             mirror: mirror.url().to_owned(),
             trust_anchors: SigningKeys::fixed().trust_anchors().to_json(),
             parameters: parameters.collect(),

@@ -35,14 +35,11 @@ pub enum StackError {
         #[source]
         source: io::Error,
     },
-    /// A package could not be written.
-    #[error("the package of {program} could not be written")]
+    /// The programs could not be packaged.
+    #[error("dev/package failed:\n{said}")]
     Package {
-        /// The function's program.
-        program: &'static str,
-        /// Why.
-        #[source]
-        source: zip::result::ZipError,
+        /// What it said.
+        said: String,
     },
     /// MiniStack ended or did not answer in time.
     #[error("MiniStack did not come up: see {log}\n{said}")]

@@ -1,6 +1,6 @@
 //! The local stack: the same template, packages, roles and policies as on AWS, deployed into `MiniStack` on loopback.
 //!
-//! `make demo` and the end-to-end tests use it alike: [`install`], then [`Mirror::start`], [`Bundles::from_directory`] and
+//! `make demo` and the end-to-end tests use it alike: [`install`], then [`Mirror::start`], [`Packages::of_built_programs`] and
 //! [`Stack::start`]. Whatever it starts dies with it, and with us.
 //!
 //! Where `MiniStack` 1.5.33 differs from AWS, and what is done about it here:
@@ -24,7 +24,6 @@
 mod alarms;
 #[expect(clippy::missing_errors_doc, reason = "what fails ends the benchmark")]
 pub mod bench;
-mod bundle;
 mod deploy;
 #[expect(clippy::expect_used, clippy::missing_panics_doc, reason = "a test whose world cannot be made fails")]
 pub mod deployed;
@@ -37,6 +36,7 @@ pub mod messages;
 mod ministack;
 mod mirror;
 mod observe;
+mod packages;
 mod random;
 pub mod scanner_world;
 mod stack;
@@ -44,13 +44,13 @@ mod supervised;
 #[cfg(test)]
 mod tests;
 
-pub use bundle::{Bundles, programs_directory};
 pub use environment::install;
 pub use error::StackError;
 pub use hostile_mirror::{Behaviour, HostileMirror, Request};
 pub use invocation::InvokeOutcome;
 pub use mirror::Mirror;
 pub use observe::get_status;
+pub use packages::{Packages, programs_directory, unpack};
 pub use random::Random;
-pub use stack::{Stack, StackOptions};
+pub use stack::{Environment, Stack, StackOptions};
 pub use supervised::ProcessInfo;

@@ -43,7 +43,7 @@ impl MiniStack {
     ///
     /// # Errors
     /// [`StackError::NotUp`], [`StackError::System`].
-    pub(crate) async fn start(python: &Path, scratch: &Path) -> Result<Self, StackError> {
+    pub(crate) async fn start(python: &Path, cell: &Path, scratch: &Path) -> Result<Self, StackError> {
         let (logs, temporary) = (scratch.join("logs"), scratch.join("tmp"));
         for directory in [&logs, &temporary] {
             fs::create_dir_all(directory).map_err(system(format!("making {}", directory.display())))?;
@@ -53,9 +53,9 @@ impl MiniStack {
             let port = free_port().map_err(system("looking for a free port"))?;
             let file = File::create(&log).map_err(system(format!("making {}", log.display())))?;
             let interpreter = python.to_string_lossy();
-            let command = [&*interpreter, "-c", include_str!("launch.py")];
+            let command = [&*interpreter, "-c", concat!(include_str!("cells.py"), "\n", include_str!("launch.py"))];
             let identity = format!("nacre-{}-{port}", std::process::id());
-            let environment = environment(port, &identity, &temporary, &logs);
+            let environment = environment(port, &identity, cell, &temporary, &logs);
             let supervised = Supervised::start(python, &command, &environment, scratch, file);
             let supervised = supervised.map_err(system("starting MiniStack"))?;
             let mut ministack = Self { supervised, endpoint: format!("http://127.0.0.1:{port}"), logs: logs.clone() };
@@ -96,11 +96,12 @@ impl MiniStack {
 }
 
 /// MiniStack's environment, and all that its functions inherit: nothing of ours, above all no credentials and no proxy.
-fn environment(port: u16, identity: &str, temporary: &Path, logs: &Path) -> Vec<(&'static str, String)> {
+fn environment(port: u16, identity: &str, cell: &Path, temporary: &Path, logs: &Path) -> Vec<(&'static str, String)> {
     // Programs are looked up where ours are.
     let path =
         env::var_os("PATH").map_or_else(|| "/usr/bin:/bin".to_owned(), |path| path.to_string_lossy().into_owned());
     let (temporary, logs) = (temporary.to_string_lossy().into_owned(), logs.to_string_lossy().into_owned());
+    let cell = cell.to_string_lossy().into_owned();
     let settings = [
         // Evaluates policies, gives functions their roles' credentials.
         ("AUTH", "true"),
@@ -121,6 +122,7 @@ fn environment(port: u16, identity: &str, temporary: &Path, logs: &Path) -> Vec<
         ("TMPDIR", &temporary),
         ("HOME", &temporary),
         ("FUNCTION_LOGS", &logs),
+        ("LAMBDA_CELL", &cell),
         ("PATH", &path),
     ];
     let settings = settings.map(|(name, value)| (name, value.to_owned()));

@@ -11,12 +11,12 @@ use aws_config::SdkConfig;
 use serde_json::Value;
 
 use crate::{
-    bundle::Bundles,
     deploy::{deploy, physical_name},
     error::{StackError, system},
     identity,
     invocation::{self, InvokeOutcome},
     ministack::MiniStack,
+    packages::{Packages, programs_directory},
     supervised::ProcessInfo,
 };
 
@@ -26,7 +26,7 @@ pub struct StackOptions {
     /// The Python that [`install`](crate::install) returned.
     pub python: PathBuf,
     /// The functions' packages.
-    pub bundles: Bundles,
+    pub packages: Packages,
     /// Where definitions come from, such as [`Mirror::url`](crate::Mirror::url).
     pub mirror: String,
     /// The keys that definitions must be signed by, as JSON; empty means `ClamAV`'s own.
@@ -35,6 +35,20 @@ pub struct StackOptions {
     pub parameters: Vec<(String, String)>,
     /// Directory for everything that the stack writes, its log included; made when missing, never removed.
     pub scratch: PathBuf,
+}
+
+/// A warm execution environment of a function.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Environment {
+    /// The function's process.
+    pub process: i32,
+}
+
+impl Environment {
+    /// Its `/tmp`, which ends with it.
+    pub fn tmp(&self) -> PathBuf {
+        PathBuf::from(format!("/proc/{}/root/tmp", self.process))
+    }
 }
 
 /// A deployed stack. All that it started is ended when it is stopped or dropped, or when this process ends in whatever way.
@@ -52,16 +66,14 @@ impl Stack {
     /// # Errors
     /// [`StackError`].
     pub async fn start(options: StackOptions) -> Result<Self, StackError> {
-        let functions = options.scratch.join("functions");
-        fs::create_dir_all(&functions).map_err(system(format!("making {}", functions.display())))?;
-        // Functions run in a directory of their own.
+        fs::create_dir_all(&options.scratch).map_err(system(format!("making {}", options.scratch.display())))?;
         let scratch = fs::canonicalize(&options.scratch).map_err(system("looking up the scratch directory"))?;
-        let ministack = MiniStack::start(&options.python, &scratch).await?;
+        let ministack =
+            MiniStack::start(&options.python, &programs_directory()?.join("nacre-lambda-cell"), &scratch).await?;
         let sdk = identity::operator(&ministack.endpoint).await;
         let ours = [
             ("DefinitionsMirror", options.mirror),
             ("TrustAnchors", options.trust_anchors),
-            ("ScratchPath", scratch.join("functions").to_string_lossy().into_owned()),
             // Each is a process with an engine of its own, on a machine that may have two processors.
             ("ScanConcurrency", "2".to_owned()),
             ("RescanConcurrency", "2".to_owned()),
@@ -69,7 +81,7 @@ impl Stack {
         ];
         let ours = ours.map(|(name, value)| (name.to_owned(), value));
         let parameters: Vec<_> = ours.into_iter().chain(options.parameters).collect();
-        let outputs = deploy(&sdk, &options.bundles, &parameters).await?;
+        let outputs = deploy(&sdk, &options.packages, &parameters).await?;
         let rescanner = physical_name(&sdk, "RescannerRole").await?;
         let output = |name| outputs.get(name).map_or("", String::as_str);
         identity::allow_batches(&sdk, &rescanner, output("RescanTrigger"), output("PassQueue")).await?;
@@ -147,9 +159,15 @@ impl Stack {
         &self.ministack.logs
     }
 
-    /// Where functions keep definitions and files while they work: one directory for all of them.
-    pub fn function_files(&self) -> PathBuf {
-        self.ministack.logs.with_file_name("functions")
+    /// The warm execution environments of a function, named by its output's value.
+    pub fn environments(&self, function: &str) -> Vec<Environment> {
+        let wanted = format!("AWS_LAMBDA_FUNCTION_NAME={function}");
+        let is_its = |process: &ProcessInfo| {
+            let variables = fs::read(format!("/proc/{}/environ", process.id)).unwrap_or_default();
+            process.name == "bootstrap" && variables.split(|byte| *byte == 0).any(|one| one == wanted.as_bytes())
+        };
+        let processes = self.ministack.processes().into_iter();
+        processes.filter(is_its).map(|process| Environment { process: process.id }).collect()
     }
 
     /// Everything that the stack and its functions run at this moment.

@@ -1,6 +1,10 @@
 //! The template's own promises, kept by the local stack with stand-ins for the functions.
 
-use std::{fs, time::Duration};
+use std::{
+    fs,
+    io::{Cursor, Write},
+    time::Duration,
+};
 
 use aws_sdk_s3::{
     Client,
@@ -9,31 +13,20 @@ use aws_sdk_s3::{
 use aws_sdk_sns::types::MessageAttributeValue;
 use serde_json::{Value, json};
 use tempfile::TempDir;
+use zip::{CompressionMethod, ZipWriter, write::SimpleFileOptions};
 
-use crate::{Bundles, Stack, StackOptions, bundle::package, install, programs_directory};
+use crate::{Packages, Stack, StackOptions, install, programs_directory};
 
-/// A function that writes down each event and answers with it.
-const STAND_IN: &str = r#"
-import http.client, json, os
-scratch = os.environ.get("NACRE_SCRATCH_PATH")
-while True:
-    api = http.client.HTTPConnection(os.environ["AWS_LAMBDA_RUNTIME_API"])
-    api.request("GET", "/2018-06-01/runtime/invocation/next")
-    answer = api.getresponse()
-    event, request = json.loads(answer.read()), answer.getheader("Lambda-Runtime-Aws-Request-Id")
-    if scratch:
-        with open(f"{scratch}/events", "a") as events:
-            events.write(json.dumps(event) + "\n")
-    print("stand-in was called", flush=True)
-    fail = [{"itemIdentifier": record["messageId"]} for record in event.get("Records", []) if "poison" in record.get("body", "")]
-    body = {"batchItemFailures": fail} if "Records" in event else event
-    api.request("POST", f"/2018-06-01/runtime/invocation/{request}/response", json.dumps(body))
-    api.getresponse().read()
-"#;
+/// What Rust's programs need besides glibc.
+#[cfg(target_arch = "x86_64")]
+const LIBGCC: &str = "/lib/x86_64-linux-gnu/libgcc_s.so.1";
+/// What Rust's programs need besides glibc.
+#[cfg(target_arch = "aarch64")]
+const LIBGCC: &str = "/lib/aarch64-linux-gnu/libgcc_s.so.1";
 
 struct Running {
     stack: Stack,
-    scratch: TempDir,
+    _scratch: TempDir,
 }
 
 impl Running {
@@ -46,24 +39,26 @@ impl Running {
         let programs = programs_directory().unwrap();
         let python = install(programs.parent().unwrap(), |_| ()).await.unwrap();
         let scratch = tempfile::tempdir().unwrap();
-        let bootstrap = format!("#!{}\n{STAND_IN}", fs::canonicalize("/usr/bin/python3").unwrap().display());
-        let zip = || package("stand-in", &[("bootstrap", bootstrap.as_bytes())]).unwrap();
+        let stand_in = fs::read(programs.join("nacre-stand-in")).unwrap();
+        let package = zipped(&[("bootstrap", &stand_in), ("lib/libgcc_s.so.1", &fs::read(LIBGCC).unwrap())]);
         let stack = Stack::start(StackOptions {
             python,
-            bundles: Bundles { updater: zip(), rescanner: zip(), scanner: zip() },
+            packages: Packages { updater: package.clone(), rescanner: package.clone(), scanner: package },
             mirror: "http://127.0.0.1:9".to_owned(),
             trust_anchors: String::new(),
             parameters: parameters.map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
             scratch: scratch.path().to_owned(),
         });
-        Self { stack: stack.await.unwrap(), scratch }
+        Self { stack: stack.await.unwrap(), _scratch: scratch }
     }
 
     /// Waits for an event that `wanted` picks from a queue of the scanner's.
     async fn scanner_event(&self, queue: &str, wanted: impl Fn(&Value) -> bool) -> Value {
         for _ in 0..6000 {
-            let events = fs::read_to_string(self.scratch.path().join("functions/events")).unwrap_or_default();
-            let events = events.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+            let logs = fs::read_dir(self.stack.logs()).unwrap();
+            let logs: String = logs.map(|log| fs::read_to_string(log.unwrap().path()).unwrap()).collect();
+            let events =
+                logs.lines().filter_map(|line| serde_json::from_str::<Value>(line.strip_prefix("event ")?).ok());
             let records =
                 events.flat_map(|mut event| event["Records"].as_array_mut().map(std::mem::take).unwrap_or_default());
             let of_queue = |record: &Value| record["eventSourceARN"].as_str().is_some_and(|arn| arn.contains(queue));
@@ -76,6 +71,17 @@ impl Running {
         }
         panic!("no such event came from {queue}: see {}", self.stack.logs().display());
     }
+}
+
+/// A package of these files.
+fn zipped(files: &[(&str, &[u8])]) -> Vec<u8> {
+    let mut zip = ZipWriter::new(Cursor::new(Vec::new()));
+    for (name, bytes) in files {
+        let stored = SimpleFileOptions::default().compression_method(CompressionMethod::Stored).unix_permissions(0o755);
+        zip.start_file(*name, stored).unwrap();
+        zip.write_all(bytes).unwrap();
+    }
+    zip.finish().unwrap().into_inner()
 }
 
 async fn tag(client: &Client, bucket: &str, key: &str, status: &str) -> u16 {

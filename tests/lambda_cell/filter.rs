@@ -1,19 +1,13 @@
-//! Runs a program under the system call filter of AWS Lambda: `nacre-lambda-filter PROGRAM ARGUMENT…`.
+//! The system call filter of AWS Lambda.
 //!
 //! Lambda's own filter answers `EPERM` to `prctl` and `seccomp`, and its kernel has no Landlock (`ENOSYS`). The other calls are those
-//! that a sandboxed function has no use for; refusing one more than Lambda does costs nothing here. Never shipped.
+//! that a sandboxed function has no use for; refusing one more than Lambda does costs nothing here.
 
-use std::{
-    collections::BTreeMap,
-    env::{self, consts::ARCH},
-    os::unix::process::CommandExt,
-    process::{Command, ExitCode},
-};
+use std::{collections::BTreeMap, env::consts::ARCH};
 
 use nix::libc::{self, c_long};
 use seccompiler::{
     BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter, SeccompRule,
-    apply_filter,
 };
 
 /// Answered with `ENOSYS`: the kernel has none.
@@ -49,30 +43,14 @@ const NAMESPACES: [i32; 7] = [
     libc::CLONE_NEWNET,
 ];
 
-fn main() -> ExitCode {
-    let mut arguments = env::args_os().skip(1);
-    let Some(program) = arguments.next() else {
-        eprintln!("usage: nacre-lambda-filter PROGRAM ARGUMENT…");
-        return ExitCode::from(2);
-    };
-    if let Err(error) = confine() {
-        eprintln!("nacre-lambda-filter: {error}");
-        return ExitCode::from(2);
-    }
-    let error = Command::new(&program).args(arguments).exec();
-    eprintln!("nacre-lambda-filter: cannot run {}: {error}", program.display());
-    ExitCode::from(2)
-}
-
-/// The filter that refuses `seccomp` comes last: no other could follow it.
-fn confine() -> Result<(), seccompiler::Error> {
-    apply_filter(&answered(&ABSENT, BTreeMap::new(), libc::ENOSYS)?)?;
+/// The filters, in the order in which they are to be put on: the one that refuses `seccomp` comes last, as no other could follow it.
+pub(crate) fn filters() -> Result<[BpfProgram; 2], seccompiler::Error> {
     let namespaces = NAMESPACES.iter().map(|flag| {
         let flag = u64::from(flag.unsigned_abs());
         SeccompRule::new(vec![SeccompCondition::new(0, SeccompCmpArgLen::Qword, SeccompCmpOp::MaskedEq(flag), flag)?])
     });
     let clone = BTreeMap::from([(libc::SYS_clone, namespaces.collect::<Result<_, _>>()?)]);
-    apply_filter(&answered(&REFUSED, clone, libc::EPERM)?)
+    Ok([answered(&ABSENT, BTreeMap::new(), libc::ENOSYS)?, answered(&REFUSED, clone, libc::EPERM)?])
 }
 
 /// A filter that answers these calls with an error, and allows all others.

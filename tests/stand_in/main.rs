@@ -1,0 +1,30 @@
+//! A function that prints each event and answers with it: it stands in for ours where the stack itself is tested.
+//!
+//! Of an event of SQS it fails the messages with `poison` in their bodies.
+
+use std::{
+    io::{self, Write},
+    process::ExitCode,
+};
+
+use lambda_runtime::{LambdaEvent, service_fn};
+use serde_json::{Value, json};
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    match lambda_runtime::run(service_fn(answer)).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            let _ = writeln!(io::stderr(), "{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn answer(event: LambdaEvent<Value>) -> Result<Value, lambda_runtime::Error> {
+    writeln!(io::stdout(), "stand-in was called\nevent {}", event.payload)?;
+    let Some(records) = event.payload["Records"].as_array() else { return Ok(event.payload) };
+    let poisoned = records.iter().filter(|record| record["body"].as_str().is_some_and(|body| body.contains("poison")));
+    let failed: Vec<_> = poisoned.map(|record| json!({ "itemIdentifier": record["messageId"] })).collect();
+    Ok(json!({ "batchItemFailures": failed }))
+}

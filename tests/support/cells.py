@@ -1,0 +1,126 @@
+"""Runs each execution environment in a cell as strict as AWS Lambda's, frozen between invocations. docs/lambda.md says what is imitated."""
+
+import os
+import signal
+import subprocess
+import time
+import types
+
+from ministack.core import lambda_runtime
+from ministack.services import lambda_svc
+
+CELL = os.environ.pop("LAMBDA_CELL")
+SECONDS_TO_ASK_FOR_MORE = 60.0
+
+# What Lambda sets, besides its names for the function, the region and the credentials.
+LAMBDA = {
+    "AWS_LAMBDA_INITIALIZATION_TYPE": "on-demand",
+    "LAMBDA_TASK_ROOT": "/var/task",
+    "LAMBDA_RUNTIME_DIR": "/var/runtime",
+    "LANG": "en_US.UTF-8",
+    "LD_LIBRARY_PATH": "/lib64:/usr/lib64:/var/runtime:/var/runtime/lib:/var/task:/var/task/lib:/opt/lib",
+    "PATH": "/usr/local/bin:/usr/bin/:/bin:/opt/bin",
+    "TZ": ":UTC",
+}
+
+
+class Environment(dict):
+    """A function's environment, and the configuration that bounds its cell."""
+
+
+environment_with_ours = lambda_svc._provided_worker_env
+
+
+def environment(config, code_dir, port):
+    given = environment_with_ours(config, code_dir, port)
+    # The emulator's own environment is not the function's, but for the address of the local AWS.
+    kept = lambda_svc._RESERVED_RUNTIME_ENV_VARS | set(lambda_svc._runtime_env_vars(config)) | {"AWS_ENDPOINT_URL"}
+    result = Environment({name: value for name, value in given.items() if name in kept} | LAMBDA)
+    result["AWS_LAMBDA_LOG_GROUP_NAME"] = f"/aws/lambda/{config['FunctionName']}"
+    result.config = config
+    return result
+
+
+def popen(command, *, env=None, **rest):
+    if not isinstance(env, Environment):
+        return subprocess.Popen(command, env=env, **rest)
+    bounds = {
+        "--task": os.path.dirname(command[0]),
+        "--memory-mib": env.config["MemorySize"],
+        "--tmp-mib": (env.config.get("EphemeralStorage") or {}).get("Size", 512),
+    }
+    options = [str(part) for option in bounds.items() for part in option]
+    return subprocess.Popen([CELL, *options, "/var/task/bootstrap"], env=dict(env), **rest)
+
+
+lambda_svc._provided_worker_env = environment
+lambda_runtime.subprocess = types.SimpleNamespace(**vars(subprocess) | {"Popen": popen})
+
+
+def inside(process):
+    """The processes of a cell: all under the one that keeps it."""
+    found, parents = [], [process]
+    while parents:
+        try:
+            parent = parents.pop()
+            for thread in os.listdir(f"/proc/{parent}/task"):
+                with open(f"/proc/{parent}/task/{thread}/children") as children:
+                    below = [int(child) for child in children.read().split()]
+                found += below
+                parents += below
+        except OSError:
+            continue
+    return found
+
+
+def runs(process):
+    try:
+        with open(f"/proc/{process}/stat", "rb") as stat:
+            return stat.read().rpartition(b")")[2].split()[0] not in (b"T", b"t", b"Z", b"X")
+    except OSError:
+        return False
+
+
+def send(processes, number):
+    for process in processes:
+        try:
+            os.kill(process, number)
+        except ProcessLookupError:
+            pass
+
+
+def freeze(keeper):
+    # A process may fork before its turn comes.
+    while running := [process for process in inside(keeper) if runs(process)]:
+        send(running, signal.SIGSTOP)
+        time.sleep(0.001)
+
+
+Worker = lambda_runtime.ProvidedWorker
+asks_for_first, invoke_thawed = Worker._mark_first_poll, Worker.invoke
+
+
+def asks_for_more(worker, generation):
+    current = asks_for_first(worker, generation)
+    worker.asked = getattr(worker, "asked", 0) + current
+    return current
+
+
+def invoke(worker, *arguments, **named):
+    if worker._proc is not None:
+        send(inside(worker._proc.pid), signal.SIGCONT)
+    asked = getattr(worker, "asked", 0)
+    cold = worker._proc is None or worker._proc.poll() is not None
+    try:
+        return invoke_thawed(worker, *arguments, **named)
+    finally:
+        # Lambda freezes an environment once its runtime asks for the next event; one that was started asked for this one, too.
+        wanted, deadline = asked + (2 if cold else 1), time.monotonic() + SECONDS_TO_ASK_FOR_MORE
+        while worker._proc is not None and worker._proc.poll() is None and time.monotonic() < deadline:
+            if worker.asked >= wanted:
+                freeze(worker._proc.pid)
+                break
+            time.sleep(0.002)
+
+
+Worker._mark_first_poll, Worker.invoke = asks_for_more, invoke
