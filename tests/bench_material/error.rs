@@ -1,6 +1,6 @@
 //! Why material could not be made.
 
-use std::{io, path::PathBuf};
+use std::io;
 
 use nacre_clamav::{cdiff::NoScript, database::InvalidDatabaseName};
 use nacre_core::settings::SettingError;
@@ -17,12 +17,6 @@ pub(crate) enum MaterialError {
         /// Why.
         #[source]
         source: io::Error,
-    },
-    /// ClamAV's libraries do not carry their keys as decimal text, each once.
-    #[error("{library} does not have ClamAV's key just once as text: its programs cannot be given another")]
-    NoKey {
-        /// Where it was looked for.
-        library: PathBuf,
     },
     /// A setting is no number.
     #[error("{name} is {value:?}: set it to a whole number of at least {least}")]

@@ -1,12 +1,10 @@
-//! What the benchmarks measure with: synthetic databases, a bucket to publish them in, ClamAV's libraries with other keys, and
-//! what processes take.
+//! What the benchmarks measure with: synthetic databases, a bucket to publish them in, and what processes take.
 //!
 //! Each benchmark includes it by its path: benchmarks are programs of their own, and no product needs any of this.
 
 mod databases;
 mod directory_store;
 mod error;
-mod patched;
 mod processes;
 mod settings;
 mod signatures;
@@ -15,7 +13,6 @@ mod update;
 pub(crate) use databases::Database;
 pub(crate) use directory_store::DirectoryDefinitions;
 pub(crate) use error::{MaterialError, system};
-pub(crate) use patched::{copy_libraries, script, with_libraries};
 pub(crate) use processes::{children, cpu_ms, milliseconds};
 pub(crate) use settings::{processor, whole_number};
 pub(crate) use signatures::{Random, append as append_signature, shares};

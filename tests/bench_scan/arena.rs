@@ -9,12 +9,16 @@ use chrono::{SubsecRound, TimeDelta};
 use nacre_aws::SystemClock;
 use nacre_clamav::signing::SigningKeys;
 use nacre_core::port::Clock;
-use nacre_stack::{Mirror, programs_directory};
+use nacre_stack::{
+    Mirror,
+    patched::{copy_libraries, with_libraries},
+    programs_directory,
+};
 
 use crate::{
     corpus::Corpus,
     error::{BenchError, system},
-    material::{Database, Run, copy_libraries, update, with_libraries},
+    material::{Database, Run, update},
 };
 
 /// Debian's; linked with both libraries that have ClamAV's keys.

@@ -35,8 +35,8 @@ pub(crate) enum BenchError {
     /// A message between our own processes is none.
     #[error("a report could not be read")]
     Report(#[from] serde_json::Error),
-    /// The mirror could not be started.
-    #[error("the mirror could not be started")]
+    /// The mirror, or ClamAV's libraries with other keys, could not be had.
+    #[error(transparent)]
     Mirror(#[from] StackError),
     /// The bench's own keys are none.
     #[error("the keys are none")]

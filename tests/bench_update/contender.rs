@@ -7,12 +7,15 @@ use std::{
 };
 
 use nacre_clamav::signing::SigningKeys;
-use nacre_stack::programs_directory;
+use nacre_stack::{
+    patched::{copy_libraries, script, with_libraries},
+    programs_directory,
+};
 
 use crate::{
     error::{BenchError, system},
     launch::Usage,
-    material::{Run, copy_libraries, script, with_libraries},
+    material::Run,
 };
 
 /// Where Debian has it.

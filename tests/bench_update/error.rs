@@ -36,8 +36,8 @@ pub(crate) enum BenchError {
     /// A message between our own processes is none.
     #[error("a report could not be read")]
     Report(#[from] serde_json::Error),
-    /// The mirror could not be started.
-    #[error("the mirror could not be started")]
+    /// The mirror, or ClamAV's libraries with other keys, could not be had.
+    #[error(transparent)]
     Mirror(#[from] StackError),
     /// A database has another name.
     #[error("a name is none")]

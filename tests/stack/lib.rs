@@ -34,6 +34,7 @@ mod invocation;
 mod ministack;
 mod mirror;
 mod observe;
+pub mod patched;
 mod random;
 mod stack;
 mod supervised;
