@@ -48,7 +48,7 @@ pub fn copy_libraries(program: &Path, to: &Path, own: &TrustAnchors) -> Result<(
 /// # Errors
 /// [`StackError::System`].
 pub fn with_libraries(program: &Path, libraries: &Path, to: &Path) -> Result<(), StackError> {
-    script(to, &format!("LD_LIBRARY_PATH='{}' exec '{}'", libraries.display(), program.display()))
+    script(to, &format!("LD_LIBRARY_PATH='{}' exec '{}' \"$@\"", libraries.display(), program.display()))
 }
 
 /// Writes a program of one command.
