@@ -86,7 +86,13 @@ impl Text {
     fn add(&mut self, name: &'static str, value: &str) -> Result<(), FreshclamError> {
         let is_plain = |byte: u8| byte.is_ascii_graphic() && byte != b'#' && byte != b'"';
         if value.is_empty() || value.len() > MAX_VALUE_BYTES || !value.bytes().all(is_plain) {
-            return Err(FreshclamError::Value { name });
+            let setting = match name {
+                "DatabaseDirectory" => "NACRE_SCRATCH_PATH",
+                "DNSDatabaseInfo" => "NACRE_DNS_DATABASE_INFO",
+                "ExtraDatabase" => "NACRE_DATABASES",
+                _ => "NACRE_DEFINITIONS_MIRROR",
+            };
+            return Err(FreshclamError::Value { setting, name });
         }
         self.0.extend([name, " ", value, "\n"]);
         Ok(())
@@ -161,11 +167,11 @@ mod tests {
             ["http://a\nOnUpdateExecute rm", "http://a b", "http://a#b", "http://\"a\"", "http://\u{e9}", "", &long]
         {
             let configuration = Configuration { mirrors: vec![address], ..configuration(&databases) };
-            assert!(
-                matches!(text(&configuration), Err(FreshclamError::Value { name: "DatabaseMirror" })),
-                "{address:?}"
-            );
+            let error = text(&configuration).unwrap_err().to_string();
+            assert!(error.starts_with("NACRE_DEFINITIONS_MIRROR cannot be given"), "{address:?}: {error}");
         }
+        let error = configuration(&databases).text(Path::new("/tmp/with blank"), 2).unwrap_err().to_string();
+        assert!(error.starts_with("NACRE_SCRATCH_PATH"), "{error}");
     }
 
     proptest! {

@@ -27,9 +27,13 @@ pub enum FreshclamError {
     )]
     NotFound,
     /// A value cannot be written into `freshclam.conf`.
-    #[error("{name} cannot be given to freshclam: its value must be short, in ASCII, without blanks, quotes and #")]
+    #[error(
+        "{setting} cannot be given to freshclam as its {name}: each value must be of ASCII without blanks, quotes and #, and short"
+    )]
     Value {
-        /// freshclam's name of the setting.
+        /// Our setting that it comes from.
+        setting: &'static str,
+        /// freshclam's name of it.
         name: &'static str,
     },
     /// The scratch disk failed.
