@@ -1,12 +1,12 @@
 //! A stock freshclam that takes databases with the tests' own keys: not one of its instructions is changed.
 
 use std::{
-    fs,
     path::{Path, PathBuf},
     sync::OnceLock,
 };
 
 use nacre_clamav::signing::SigningKeys;
+use nacre_engine_client::claimed_directory::ClaimedDirectory;
 use nacre_stack::patched::{copy_libraries, with_libraries};
 
 use crate::world::World;
@@ -14,28 +14,23 @@ use crate::world::World;
 /// Debian's; a test without it says so and passes.
 pub(super) const FRESHCLAM: &str = "/usr/bin/freshclam";
 
-/// The program with the tests' own keys; made once in a process.
+/// The program with the tests' own keys; made once in a process, whose keys they are.
 pub(super) fn with_own_keys() -> Option<PathBuf> {
-    static PROGRAM: OnceLock<Option<PathBuf>> = OnceLock::new();
-    PROGRAM.get_or_init(make).clone()
+    static DIRECTORY: OnceLock<Option<ClaimedDirectory>> = OnceLock::new();
+    Some(DIRECTORY.get_or_init(make).as_ref()?.path().join("freshclam"))
 }
 
-fn make() -> Option<PathBuf> {
+/// Statics are never dropped: the next process of tests removes what this one leaves.
+fn make() -> Option<ClaimedDirectory> {
     if !Path::new(FRESHCLAM).exists() {
         println!("skipped: there is no {FRESHCLAM} here");
         return None;
     }
-    let kept = Path::new(env!("CARGO_TARGET_TMPDIR")).join("freshclam-with-own-keys");
-    let new = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
-    copy_libraries(Path::new(FRESHCLAM), new.path(), &SigningKeys::fixed().trust_anchors()).unwrap();
-    with_libraries(Path::new(FRESHCLAM), &kept, &new.path().join("freshclam")).unwrap();
-    fs::create_dir_all(&kept).unwrap();
-    // Another process of tests may be using what is there: each file is replaced at once, by an equal one.
-    for entry in fs::read_dir(new.path()).unwrap() {
-        let path = entry.unwrap().path();
-        fs::rename(&path, kept.join(path.file_name().unwrap())).unwrap();
-    }
-    Some(kept.join("freshclam"))
+    let directory = ClaimedDirectory::new(Path::new(env!("CARGO_TARGET_TMPDIR")), "freshclam-with-own-keys-").unwrap();
+    let path = directory.path();
+    copy_libraries(Path::new(FRESHCLAM), path, &SigningKeys::fixed().trust_anchors()).unwrap();
+    with_libraries(Path::new(FRESHCLAM), path, &path.join("freshclam")).unwrap();
+    Some(directory)
 }
 
 impl World {
