@@ -150,6 +150,29 @@ async fn a_stock_freshclam_updates_fully_and_incrementally() {
     world.end().await;
 }
 
+#[tokio::test]
+async fn the_updater_itself_updates_by_a_stock_freshclam() {
+    let Some(data) = shared_data("freshclam") else { return };
+    let file = |name: &str| fs::read(data.join(name)).unwrap();
+    let parameters =
+        [("Fetcher", "freshclam"), ("PrivateMirror", "False"), ("TrustAnchors", ""), ("Databases", "test")];
+    let world = World::empty(&parameters).await;
+    let store = S3Definitions::new(world.stack.sdk_config(), world.stack.output("DefinitionsBucket"));
+    store.write("nacre/custom/eicar.ndb", eicar_signature().into(), &[], WriteCondition::Absent).await.unwrap();
+    world.mirror.put("test.cvd", file("test-1.cvd"));
+    assert_eq!(published(&world.update().await), 1);
+    world.mirror.put("test-2.cdiff", file("test-2.cdiff"));
+    world.mirror.put("test-3.cdiff", file("test-3.cdiff"));
+    world.mirror.put("test.cvd", file("test-3.cvd"));
+    assert_eq!(published(&world.update().await), 2);
+    assert_eq!((world.mirror.requests("test-2.cdiff"), world.mirror.requests("test-3.cdiff")), (1, 1));
+    // Our own client would have put them there.
+    assert!(store.read("clamav_defs/test-3.cdiff", 1 << 20).await.is_err());
+    let cld = store.read("clamav_defs/test.cld", 1 << 20).await.unwrap().bytes;
+    assert!(members(&cld).contains_key("test.info"));
+    world.end().await;
+}
+
 /// The members of a CLD, by name.
 fn members(cld: &[u8]) -> std::collections::BTreeMap<String, Vec<u8>> {
     use nacre_clamav::{archive::ArchiveLimits, cvd::Cvd, database::ContainerKind};

@@ -26,6 +26,12 @@ pub enum StackError {
         /// Where it should be.
         directory: PathBuf,
     },
+    /// A library of ClamAV's does not carry its keys as decimal text, each once.
+    #[error("{library} does not have ClamAV's key just once as text: its programs cannot be given another")]
+    NoKey {
+        /// Where it was looked for.
+        library: PathBuf,
+    },
     /// The operating system refused something.
     #[error("{doing} failed")]
     System {

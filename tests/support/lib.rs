@@ -37,6 +37,7 @@ mod ministack;
 mod mirror;
 mod observe;
 mod packages;
+pub mod patched;
 mod random;
 pub mod scanner_world;
 mod stack;

@@ -2,6 +2,7 @@
 
 mod cool_downs;
 mod found_by_attack;
+mod freshclam;
 mod freshclams_own;
 mod hostility;
 mod kills;

@@ -14,7 +14,7 @@ use tokio::net::UdpSocket;
 use crate::world::{World, builder, cdiff, held, version, whole};
 
 /// A name server that answers every question with this TXT record, and counts them.
-async fn name_server(record: String) -> (Dns, std::sync::Arc<std::sync::atomic::AtomicUsize>) {
+pub(crate) async fn name_server(record: String) -> (Dns, std::sync::Arc<std::sync::atomic::AtomicUsize>) {
     let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
     let dns = Dns::new("current.cvd.test", Some(socket.local_addr().unwrap())).unwrap();
     let asked = std::sync::Arc::new(std::sync::atomic::AtomicUsize::new(0));
@@ -38,7 +38,7 @@ async fn name_server(record: String) -> (Dns, std::sync::Arc<std::sync::atomic::
 }
 
 /// A record of these versions of `daily` at this time.
-fn record(daily: u32, time: i64) -> String {
+pub(crate) fn record(daily: u32, time: i64) -> String {
     format!("1.4.6:62:{daily}:{time}:0:90:49191:339")
 }
 

@@ -21,6 +21,8 @@ use nacre_testing::{memory_definitions::MemoryDefinitions, memory_topic::MemoryT
 use nacre_updater::{
     config::Config,
     dns::Dns,
+    fetcher::Fetcher,
+    freshclam::Freshclam,
     http::{HttpClient, HttpSettings, Proxies},
     state::{self, UpdaterState},
     update::{Update, UpdateError, Updater},
@@ -61,6 +63,8 @@ pub(crate) struct World {
     pub(crate) now: DateTime<Utc>,
     /// How long the mirror may keep silent. Minutes, unless it stalls for good: a busy machine may stall any other.
     pub(crate) stall_limit: Duration,
+    /// Runs where `NACRE_FETCHER` says so.
+    pub(crate) freshclam: Freshclam,
     settings: Vec<(String, String)>,
     scratch: tempfile::TempDir,
 }
@@ -88,6 +92,12 @@ impl World {
             topic: MemoryTopic::default(),
             now: START.parse().unwrap(),
             stall_limit: Duration::from_mins(5),
+            freshclam: Freshclam {
+                program: None,
+                environment: Vec::new(),
+                time_limit: Duration::from_mins(5),
+                attempts: 1,
+            },
             settings,
             scratch,
         }
@@ -162,7 +172,9 @@ impl World {
         })
         .unwrap();
         let engine = &engine();
-        let update = Updater { config, store, announcements, http, dns, engine, now: self.now }.run().await;
+        let freshclam = (config.fetcher == Fetcher::Freshclam).then_some(&self.freshclam);
+        let updater = Updater { config, store, announcements, http, dns, freshclam, engine, now: self.now };
+        let update = updater.run().await;
         let left: Vec<_> = std::fs::read_dir(self.scratch.path()).unwrap().map(|entry| entry.unwrap().path()).collect();
         assert!(left.is_empty(), "left in the scratch directory: {left:?}");
         update

@@ -11,19 +11,26 @@ use nacre_core::{
 
 use nacre_engine_client::SandboxPolicy;
 
-use crate::mirror::Mirror;
+use crate::{
+    fetcher::{Choice, Fetcher},
+    mirror::Mirror,
+};
 
 /// `ClamAV`'s own DNS record.
 const CLAMAV_RECORD: &str = "current.cvd.clamav.net";
+
+const UNUSED_AGENT: &str = "NACRE_USER_AGENT is not what freshclam calls itself: unset it, or set NACRE_FETCHER=native where \
+                            ClamAV has agreed to it";
 
 /// Every setting of the updater, as it is documented.
 pub const SETTINGS: &[Setting] = settings_table![
     "AV_DEFINITION_S3_BUCKET", "required", "definitions bucket";
     "AV_DEFINITION_S3_PREFIX", "`clamav_defs`", "flat prefix, as freshclam and the predecessor's scanner read it";
     "NACRE_DEFINITIONS_MIRROR", "`https://database.clamav.net`", "mirrors in the order of requests, separated by commas; `s3://` of the definitions bucket is one";
+    "NACRE_FETCHER", "`auto`", "`freshclam` (a stock one) or `native` (our own client) fetches the databases; `auto` is freshclam for ClamAV's own mirrors";
     "NACRE_PRIVATE_MIRROR", "`False`", "the mirrors may have CLDs, and have no cool-down";
     "NACRE_DNS_DATABASE_INFO", "`current.cvd.clamav.net` for ClamAV's mirrors, else `no`", "TXT record of the newest versions";
-    "NACRE_USER_AGENT", "`nacre/<version> (<installation>)`", "`User-Agent` of requests to mirrors";
+    "NACRE_USER_AGENT", "`nacre/<version> (<installation>)`", "`User-Agent` of our own client's requests";
     "NACRE_DATABASES", "`main,daily,bytecode`", "which databases, separated by commas";
     "NACRE_MAX_DATABASE_BYTES", "536870912", "most bytes of one database";
     "NACRE_CUSTOM_DATABASES", "none", "URLs of loose signature files, separated by commas";
@@ -53,6 +60,8 @@ pub struct Config {
     /// `NACRE_DEFINITIONS_MIRROR`: mirrors in the order of requests; `s3://<definitions bucket>/<prefix>` is a prefix that a stock
     /// cvdupdate or freshclam fills.
     pub mirrors: Vec<Mirror>,
+    /// `NACRE_FETCHER`: the program that fetches databases from the mirrors.
+    pub fetcher: Fetcher,
     /// `NACRE_PRIVATE_MIRROR`: whether the mirrors may have CLDs.
     pub private_mirror: bool,
     /// `NACRE_DNS_DATABASE_INFO`: the TXT record of the newest versions.
@@ -113,9 +122,13 @@ impl Config {
             // The versions of a private mirror, which may be CLDs, are read from the mirror itself, as freshclam does.
             None => (mirrors.iter().all(Mirror::is_clamav) && !private_mirror).then(|| CLAMAV_RECORD.to_owned()),
         };
-        let databases = settings.parsed("NACRE_DATABASES", database_names)?;
+        let databases = settings.parsed("NACRE_DATABASES", database_names)?.unwrap_or_default();
+        let fetcher = settings
+            .parsed("NACRE_FETCHER", |value| Choice::parse(value)?.fetcher(&mirrors, private_mirror, &databases))?;
         let size =
             |name| -> Result<usize, SettingError> { Ok(usize::try_from(settings.number(name)?).unwrap_or(usize::MAX)) };
+        let user_agent = settings.optional("NACRE_USER_AGENT");
+        let unused_agent = user_agent.is_some() && fetcher == Some(Fetcher::Freshclam);
         let check_detached = settings.parsed("NACRE_DETACHED_SIGNATURES", |value| match value {
             "check" => Ok(true),
             "ignore" => Ok(false),
@@ -127,10 +140,11 @@ impl Config {
         Ok(Self {
             flat_prefix: settings.text("AV_DEFINITION_S3_PREFIX")?.trim_matches('/').to_owned(),
             mirrors,
+            fetcher: fetcher.unwrap_or(Fetcher::Native),
             private_mirror,
             dns_record,
-            user_agent: settings.optional("NACRE_USER_AGENT"),
-            databases: databases.unwrap_or_default(),
+            user_agent,
+            databases,
             custom_urls: settings.parsed("NACRE_CUSTOM_DATABASES", urls)?.unwrap_or_default(),
             custom_prefix: folder(&settings.text("NACRE_CUSTOM_PREFIX")?),
             canary_prefix: folder(&settings.text("NACRE_CANARY_PREFIX")?),
@@ -149,7 +163,7 @@ impl Config {
             engine_path: settings.optional("NACRE_ENGINE_PATH").map(PathBuf::from),
             sandbox: settings.parsed("NACRE_SANDBOX", SandboxPolicy::from_str)?.unwrap_or_default(),
             scratch_path: settings.text("NACRE_SCRATCH_PATH")?.into(),
-            warnings: settings.warnings(),
+            warnings: settings.warnings().into_iter().chain(unused_agent.then(|| UNUSED_AGENT.to_owned())).collect(),
             definitions_bucket,
         })
     }
@@ -221,6 +235,15 @@ mod tests {
         let names: Vec<_> = config.databases.iter().map(DatabaseName::as_str).collect();
         assert_eq!(names, ["bytecode", "daily", "main"]);
         assert!(config.trust_anchors.is_clamav() && config.check_detached && config.writes_flat_prefix());
+        assert_eq!((config.fetcher, config.warnings.len()), (Fetcher::Freshclam, 0));
+    }
+
+    #[test]
+    fn an_agreement_on_an_agent_is_for_our_own_client() {
+        let agent = ("NACRE_USER_AGENT", "nacre, as agreed");
+        let warnings = |set: &[_]| config(set).unwrap().warnings;
+        assert!(warnings(&[agent])[0].contains("NACRE_FETCHER=native"));
+        assert_eq!(warnings(&[agent, ("NACRE_FETCHER", "native")]), [""; 0]);
     }
 
     #[test]
@@ -250,6 +273,7 @@ mod tests {
             ("NACRE_DEFINITIONS_MIRROR", "s3://another/prefix"),
             ("NACRE_CUSTOM_DATABASES", "https://a/x.ndb,x.ndb"),
             ("NACRE_DETACHED_SIGNATURES", "maybe"),
+            ("NACRE_FETCHER", "curl"),
             ("NACRE_KEEP_GENERATIONS", "0"),
             ("NACRE_DATABASES", "main,../daily"),
             ("NACRE_TRUST_ANCHORS", "{}"),

@@ -1,5 +1,6 @@
 //! Updates one database: executes the steps that [`crate::plan`] decides.
 
+mod adopted;
 mod cdiff_chain;
 mod error;
 mod full_download;
@@ -19,7 +20,8 @@ use nacre_clamav::{
 };
 use nacre_core::{generation::manifest::DatabaseEntry, port::DefinitionsStore, telemetry::error_chain};
 
-pub use error::DatabaseUpdateError;
+pub use adopted::Adopted;
+pub use error::{DatabaseUpdateError, UnusableResult};
 pub use full_download::FullDatabase;
 
 use crate::{
@@ -28,7 +30,7 @@ use crate::{
 };
 
 /// Most bytes of a `.sign` file; real ones have 9 KiB.
-const MAX_SIGN_BYTES: usize = 64 << 10;
+pub const MAX_SIGN_BYTES: usize = 64 << 10;
 
 /// A verified database on the scratch disk.
 #[derive(Debug)]
@@ -53,7 +55,7 @@ pub struct DatabaseUpdate {
 }
 
 impl DatabaseUpdate {
-    fn finished(mut self, database: &DatabaseName, reason: KeepReason) -> Self {
+    pub(crate) fn finished(mut self, database: &DatabaseName, reason: KeepReason) -> Self {
         self.not_current = match reason {
             KeepReason::Newest => None,
             KeepReason::Stale { served } => Some(format!("{database} {}", served.0)),

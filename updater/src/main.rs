@@ -3,6 +3,7 @@
 use std::{
     env,
     io::Write,
+    path::Path,
     process::ExitCode,
     time::{Duration, SystemTime},
 };
@@ -18,6 +19,8 @@ use nacre_engine_client::program_beside_us;
 use nacre_updater::{
     config::Config,
     dns::Dns,
+    fetcher::Fetcher,
+    freshclam::{self, Freshclam},
     http::{HttpClient, HttpSettings},
     report::metrics,
     state,
@@ -33,6 +36,9 @@ async fn main() -> ExitCode {
 
 /// What a run that ran out of time leaves for telling so.
 const CLOSING_TIME: Duration = Duration::from_secs(15);
+
+/// What freshclam leaves for the test and the publication of what it brings, unless that is more than half of the time.
+const PUBLISHING_TIME: Duration = Duration::from_mins(4);
 
 #[expect(clippy::disallowed_methods, reason = "the composition root reads the environment")]
 async fn function() -> Result<(), Error> {
@@ -62,11 +68,21 @@ async fn function() -> Result<(), Error> {
             None
         }
     };
+    let own_directory = env::current_exe()?.parent().map(Path::to_owned);
+    let stock = &Freshclam {
+        program: Freshclam::find(own_directory.as_deref(), env::var_os("PATH").as_deref()),
+        environment: freshclam::environment(|name| env::var(name).ok(), Path::is_file),
+        time_limit: Duration::MAX,
+        attempts: freshclam::ATTEMPTS,
+    };
     run(service_fn(move |event: LambdaEvent<Value>| async move {
-        let updater = Updater { config, store, announcements, http, dns, engine, now: SystemClock.now() };
         let left = event.context.deadline().duration_since(SystemTime::now()).unwrap_or_default();
+        let left = left.saturating_sub(CLOSING_TIME);
+        let stock = Freshclam { time_limit: left.saturating_sub(PUBLISHING_TIME).max(left / 2), ..stock.clone() };
+        let freshclam = (config.fetcher == Fetcher::Freshclam).then_some(&stock);
+        let updater = Updater { config, store, announcements, http, dns, freshclam, engine, now: SystemClock.now() };
         // A run that Lambda kills reports no reason.
-        let outcome = timeout(left.saturating_sub(CLOSING_TIME), Box::pin(updater.run())).await;
+        let outcome = timeout(left, Box::pin(updater.run())).await;
         let outcome = outcome.unwrap_or(Err(UpdateError::OutOfTime));
         let published = Published::read(store).await.ok();
         if let Some(line) =

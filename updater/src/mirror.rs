@@ -19,7 +19,7 @@ use crate::{
 };
 
 /// How long a mirror is left alone that answered 403 and did not say for how long; as freshclam.
-const FORBIDDEN_COOL_DOWN: TimeDelta = TimeDelta::hours(24);
+pub(crate) const FORBIDDEN_COOL_DOWN: TimeDelta = TimeDelta::hours(24);
 
 /// How long a mirror is left alone that answered 429 and did not say for how long; as freshclam.
 const TOO_MANY_COOL_DOWN: TimeDelta = TimeDelta::hours(4);
@@ -141,6 +141,15 @@ impl<'a, Store: DefinitionsStore> Mirrors<'a, Store> {
         let cool_downs = self.cool_downs();
         let until: Option<Vec<_>> = self.mirrors.iter().map(|mirror| cool_downs.get(&mirror.name()).copied()).collect();
         until?.into_iter().min()
+    }
+
+    /// Leaves all mirrors alone until then: freshclam does not tell them apart.
+    pub fn leave_alone(&self, until: DateTime<Utc>) {
+        let mut cool_downs = self.cool_downs.lock().unwrap_or_else(PoisonError::into_inner);
+        for mirror in self.mirrors {
+            tracing::warn!(mirror = mirror.name(), %until, "freshclam was told to leave the mirrors alone");
+            cool_downs.insert(mirror.name(), until);
+        }
     }
 
     /// What the mirrors have of a database. Of several mirrors, one that has more than `published` is enough.

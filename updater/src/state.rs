@@ -75,6 +75,15 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn what_an_earlier_updater_remembered_is_kept() {
+        let store = MemoryDefinitions::default();
+        let earlier = br#"{"installation": "one", "settled_generation": 7, "cool_downs": {}}"#;
+        store.write(UPDATER_STATE_KEY, earlier.to_vec(), &[], WriteCondition::Always).await.unwrap();
+        let state = load(&store).await.unwrap();
+        assert_eq!((state.installation.as_str(), state.settled_generation, state.freshclam_data), ("one", 7, None));
+    }
+
+    #[tokio::test]
     async fn a_spoilt_memory_is_as_good_as_none() {
         let store = MemoryDefinitions::default();
         store.write(UPDATER_STATE_KEY, b"nonsense".to_vec(), &[], WriteCondition::Always).await.unwrap();

@@ -1,6 +1,7 @@
 //! One run of the updater: check, download, test, publish.
 
 mod advance;
+mod by_freshclam;
 mod gather;
 mod next_set;
 mod whole_cvds;
@@ -22,6 +23,7 @@ use crate::{
     database_update::DatabaseUpdateError,
     dns::Dns,
     flat::Flat,
+    freshclam::{Freshclam, FreshclamError},
     http::HttpClient,
     mirror::Mirrors,
     publish::{PublishError, Publisher},
@@ -39,6 +41,9 @@ pub enum UpdateError {
     /// A database could not be updated.
     #[error(transparent)]
     Database(#[from] DatabaseUpdateError),
+    /// freshclam brought no databases.
+    #[error("freshclam brought no databases")]
+    Freshclam(#[from] FreshclamError),
     /// The mirrors want to be left alone, and what is published is too old to wait.
     #[error(
         "the definitions are {age}, and all mirrors are rate-limiting us until {until}: see docs/definitions.md for other sources"
@@ -135,6 +140,8 @@ pub struct Updater<'a, Store, Announcements> {
     pub http: &'a HttpClient,
     /// The DNS record of the newest versions, where there is one for these mirrors.
     pub dns: Option<&'a Dns>,
+    /// The stock freshclam that updates the databases; `None` where our own client does.
+    pub freshclam: Option<&'a Freshclam>,
     /// The engine program that proves sets.
     pub engine: &'a Path,
     /// The time of the run.

@@ -47,11 +47,13 @@ impl KeyPair {
         encode(&block.modpow(&self.private_exponent, &self.public.modulus))
     }
 
-    /// Signs content by PSS. A modulus of 2,047 bits has no room for some blocks: then the next salt is taken.
+    /// Signs content by PSS. A modulus of 2,047 bits has no room for some blocks, and ClamAV before 1.5 takes none that begins
+    /// with a zero (its pull request 1415): then the next salt is taken.
     fn sign_pss(&self, content: &[u8], salt: &[u8; 32]) -> String {
         let salts = (0_u32..).map(|turn| [salt.get(4..).unwrap_or_default(), &turn.to_be_bytes()].concat());
         let blocks = salts.map(|salt| pss_encode(content, &salt));
-        let block = blocks.into_iter().find(|block| *block < self.public.modulus);
+        let whole = |block: &BigUint| block.bits().div_ceil(8) == self.public.modulus.bits().div_ceil(8);
+        let block = blocks.into_iter().find(|block| *block < self.public.modulus && whole(block));
         self.sign(&block.unwrap_or_default())
     }
 }
@@ -147,15 +149,22 @@ impl SigningKeys {
         content + &format!("DSIG:{signature}\n")
     }
 
-    /// Packs members into a CVD with a signed header. `compression` is from 0 to 9.
+    /// Packs members into a CVD with a signed header. `compression` is from 0 to 9; another is taken where the payload's MD5
+    /// would begin with a zero, which ClamAV before 1.5 takes for unsigned.
     pub fn cvd<'m>(
         &self,
         header: &CvdHeader,
         members: impl Iterator<Item = (&'m str, &'m [u8])> + Clone,
         compression: u32,
     ) -> Vec<u8> {
-        let payload = to_tar_gz(members, compression);
-        let md5 = Md5::digest(&payload);
+        let packed = move |level| {
+            let payload = to_tar_gz(members.clone(), level);
+            (Md5::digest(&payload), payload)
+        };
+        let mut others = (1..=9).map(&packed).filter(|(md5, _)| has_no_zero_first(md5));
+        let wanted = Some(packed(compression)).filter(|(md5, _)| has_no_zero_first(md5));
+        // Where there is none, it is signed as it is: newer versions take it.
+        let (md5, payload) = wanted.or_else(|| others.next()).unwrap_or_else(|| packed(compression));
         let dsig = self.container.sign(&BigUint::from_bytes_be(&md5));
         let header = CvdHeader { md5: Some(hex::encode(md5)), dsig: Some(dsig), ..header.clone() };
         [header.to_bytes(), payload].concat()
@@ -169,6 +178,10 @@ impl SigningKeys {
     }
 }
 
+fn has_no_zero_first(digest: &[u8]) -> bool {
+    digest.first().is_some_and(|first| *first != 0)
+}
+
 /// Writes the content of an `.info`, which is what its signature is over: every member but `COPYING` and itself.
 pub fn info_content(header: &CvdHeader, name: &DatabaseName, members: &Unpacked<'_>) -> String {
     let info_name = format!("{name}.info");
@@ -176,4 +189,38 @@ pub fn info_content(header: &CvdHeader, name: &DatabaseName, members: &Unpacked<
     let line = |(member, bytes): (&String, _)| format!("{member}:{}:{}\n", <[u8]>::len(bytes), Sha256Digest::of(bytes));
     let lines: String = listed.map(|(member, bytes)| line((member, &**bytes))).collect();
     CvdHeader { md5: None, dsig: None, ..header.clone() }.to_line() + "\n" + &lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::digital_signature::decode;
+
+    #[test]
+    fn no_signature_begins_with_a_zero() {
+        let (keys, salt) = (SigningKeys::fixed(), [7; 32]);
+        let first_salt = [&[7; 28][..], &[0; 4]].concat();
+        // One in 128, by its first salt.
+        let content =
+            (0..100_000_u32).map(u32::to_be_bytes).find(|n| pss_encode(n, &first_salt).bits() <= 2040).unwrap();
+        let signature = keys.sign_info(&content, &salt);
+        let public = &keys.trust_anchors().info;
+        public.verify_pss(&content, &signature).unwrap();
+        assert!(decode(&signature).unwrap().modpow(&public.exponent, &public.modulus).bits() > 2040);
+    }
+
+    #[test]
+    fn no_container_has_a_digest_that_begins_with_a_zero() {
+        let keys = SigningKeys::fixed();
+        let packed_again = (0..2000_u32).filter(|n| {
+            let text = n.to_string();
+            let members = [("COPYING", text.as_bytes())];
+            let header = CvdHeader::parse_line("ClamAV-VDB:01 Jan 2026 00-00 +0000:1:1:90:X:X:test:1").unwrap();
+            let cvd = keys.cvd(&header, members.into_iter(), 6);
+            let digest = Md5::digest(&cvd[512..]);
+            assert!(has_no_zero_first(&digest), "{n}");
+            cvd[512..] != to_tar_gz(members.into_iter(), 6)
+        });
+        assert!(packed_again.count() > 0, "one in 256 was to be packed anew");
+    }
 }

@@ -89,7 +89,7 @@ pub const REFUSED: [RefusedSetting; 8] = [
     },
     RefusedSetting {
         variable: "FRESHCLAM_PATH",
-        reason: "no freshclam is run; NACRE_DEFINITIONS_MIRROR names where databases come from, so unset it",
+        reason: "the updater runs the freshclam that is beside it in its package, or else on PATH; NACRE_FETCHER says when, so unset it",
         may_be_false: false,
     },
     RefusedSetting {

@@ -14,7 +14,8 @@ use nacre_test_support::{Mirror, programs_directory};
 
 use crate::corpus::{context, new_signatures};
 use nacre_test_support::bench::Outcome;
-use nacre_test_support::bench::{Database, Run, copy_libraries, update, with_libraries};
+use nacre_test_support::bench::{Database, Run, update};
+use nacre_test_support::patched::{copy_libraries, with_libraries};
 
 /// Debian's; linked with both libraries that have ClamAV's keys.
 const FRESHCLAM: &str = "/usr/bin/freshclam";

@@ -12,7 +12,8 @@ use nacre_core::port::Clock;
 use nacre_test_support::{Mirror, programs_directory};
 
 use crate::corpus::Corpus;
-use nacre_test_support::bench::{BenchError, Database, Run, copy_libraries, system, update, with_libraries};
+use nacre_test_support::bench::{BenchError, Database, Run, system, update};
+use nacre_test_support::patched::{copy_libraries, with_libraries};
 
 /// Debian's; linked with both libraries that have ClamAV's keys.
 const FRESHCLAM: &str = "/usr/bin/freshclam";

@@ -10,7 +10,8 @@ use nacre_clamav::signing::SigningKeys;
 use nacre_test_support::programs_directory;
 
 use crate::launch::Usage;
-use nacre_test_support::bench::{BenchError, Run, copy_libraries, script, system, with_libraries};
+use nacre_test_support::bench::{BenchError, Run, system};
+use nacre_test_support::patched::{copy_libraries, script, with_libraries};
 
 /// Where Debian has it.
 const FRESHCLAM: &str = "/usr/bin/freshclam";

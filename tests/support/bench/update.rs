@@ -55,7 +55,8 @@ pub async fn update(run: Run) -> Result<(), BenchError> {
     let store = DirectoryDefinitions { root: run.bucket };
     let http = &HttpClient::new(HttpSettings { proxies: Proxies::None, ..HttpSettings::new("nacre/bench") })?;
     let (announcements, now) = (&MemoryTopic::default(), SystemClock.now());
-    let updater = Updater { config: &config, store: &store, announcements, http, dns: None, engine: &run.engine, now };
+    let (config, store, engine) = (&config, &store, run.engine.as_path());
+    let updater = Updater { config, store, announcements, http, dns: None, freshclam: None, engine, now };
     match Box::pin(updater.run()).await? {
         Update::Published { held, .. } if held.is_empty() => Ok(()),
         other => Err(format!("the update came to {other:?}").into()),

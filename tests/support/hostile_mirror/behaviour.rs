@@ -49,6 +49,13 @@ pub enum Behaviour {
     Silence,
     /// A connection reset.
     Reset,
+    /// One thing for clients whose `User-Agent` begins so, 403 for all others, as ClamAV's network does.
+    ForAgent {
+        /// How the agent begins, such as `ClamAV/`.
+        prefix: String,
+        /// What its requests are answered with.
+        served: Box<Behaviour>,
+    },
     /// The first for the first request for this file since it was put, the second for the second; the last repeats.
     Sequence(Vec<Behaviour>),
 }

@@ -70,6 +70,13 @@ impl<Stream: Wire> Connection<'_, Stream> {
                     return self.file(header, modified).await;
                 }
                 Behaviour::Advertised { served, .. } => served,
+                Behaviour::ForAgent { prefix, served } => {
+                    let agent = self.request.user_agent.as_deref().unwrap_or_default();
+                    if !agent.starts_with(prefix) {
+                        return self.bare(403, &[]).await;
+                    }
+                    served
+                }
                 _ => break,
             };
         }
@@ -106,7 +113,9 @@ impl<Stream: Wire> Connection<'_, Stream> {
             Behaviour::Silence => pending().await,
             Behaviour::Reset => self.stream.reset(),
             // Resolved above.
-            Behaviour::Sequence(_) | Behaviour::Advertised { .. } => self.bare(500, &[]).await,
+            Behaviour::Sequence(_) | Behaviour::Advertised { .. } | Behaviour::ForAgent { .. } => {
+                self.bare(500, &[]).await
+            }
         }
     }
 

@@ -193,7 +193,11 @@ impl<Store: DefinitionsStore> DatabaseUpdater<'_, Store> {
     }
 
     /// Packs what scripts made, and verifies it as if it had come from a mirror.
-    fn pack(&self, database: &DatabaseName, members: Unpacked<'_>) -> Result<(VerifiedCvd, Vec<u8>), UnusableResult> {
+    pub(super) fn pack(
+        &self,
+        database: &DatabaseName,
+        members: Unpacked<'_>,
+    ) -> Result<(VerifiedCvd, Vec<u8>), UnusableResult> {
         let cld = members.to_cld(database)?;
         // Before the check, which takes its own time: the members may be as large as the database.
         drop(members);

@@ -46,6 +46,15 @@ pub enum DatabaseUpdateError {
         #[source]
         source: DetachedError,
     },
+    /// The members of a CLD make no database of ours.
+    #[error("{file} cannot be packed anew")]
+    Repack {
+        /// The file, such as `daily.cld`.
+        file: String,
+        /// Why.
+        #[source]
+        source: UnusableResult,
+    },
     /// The published database could not be read to be patched.
     #[error("the published {database} could not be read")]
     Published {
@@ -86,9 +95,11 @@ pub(super) enum UnusableCdiff {
 
 /// Why members that scripts made are no database.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum UnusableResult {
+pub enum UnusableResult {
+    /// They cannot be packed.
     #[error("the patched members make no CLD")]
     Cld(#[from] CldError),
+    /// They are not the signed ones.
     #[error("the patched database is not what its makers signed")]
     Verify(#[from] VerifyError),
 }

@@ -64,26 +64,44 @@ impl<Store: DefinitionsStore> DatabaseUpdater<'_, Store> {
         let name = format!("{database}.{}", kind.extension());
         let not_fetched = |source| DatabaseUpdateError::Mirror { database: database.to_string(), source };
         let file = self.mirrors.fetch_from(mirror, &name, self.max_database_bytes).await.map_err(not_fetched)?;
-        let invalid = |version: String| {
-            let file = name.clone();
-            move |source| DatabaseUpdateError::Verify { file, version, source }
-        };
-        let cvd = Cvd::parse_as(kind, &file).map_err(|error| invalid("unknown".into())(error.into()))?;
-        let version = cvd.header().version;
-        let verified = cvd
-            .verify(database, self.trust_anchors, ArchiveLimits::default())
-            .map_err(invalid(version.0.to_string()))?;
+        let verified = self.verify_whole(database, kind, &file)?;
+        let version = verified.header.version;
         let mut signed_files = BTreeMap::new();
         if kind == ContainerKind::Cvd {
             let sign = format!("{database}-{}.cvd.sign", version.0);
             if let Some(signature) = self.mirrors.fetch_optional(&sign, MAX_SIGN_BYTES).await.map_err(not_fetched)? {
-                let checked = self.check_detached(&signature, &file);
-                // A signature that nobody here has verified is not passed on.
-                if checked.map_err(|source| DatabaseUpdateError::Detached { file: sign.clone(), source })? {
-                    signed_files.insert(sign, signature);
-                }
+                signed_files.extend(self.vouched_for(sign, signature, &file)?);
             }
         }
         Ok(FullDatabase { verified, file, signed_files })
+    }
+
+    /// Verifies a whole database as its makers signed it.
+    pub(super) fn verify_whole(
+        &self,
+        database: &DatabaseName,
+        kind: ContainerKind,
+        file: &[u8],
+    ) -> Result<VerifiedCvd, DatabaseUpdateError> {
+        let invalid = |version: String| {
+            let file = format!("{database}.{}", kind.extension());
+            move |source| DatabaseUpdateError::Verify { file, version, source }
+        };
+        let cvd = Cvd::parse_as(kind, file).map_err(|error| invalid("unknown".into())(error.into()))?;
+        let version = cvd.header().version;
+        cvd.verify(database, self.trust_anchors, ArchiveLimits::default()).map_err(invalid(version.0.to_string()))
+    }
+
+    /// A detached signature to pass on, by name; `None` when nobody here can verify it.
+    pub(super) fn vouched_for(
+        &self,
+        file: String,
+        signature: Vec<u8>,
+        content: &[u8],
+    ) -> Result<Option<(String, Vec<u8>)>, DatabaseUpdateError> {
+        match self.check_detached(&signature, content) {
+            Ok(vouched) => Ok(vouched.then_some((file, signature))),
+            Err(source) => Err(DatabaseUpdateError::Detached { file, source }),
+        }
     }
 }

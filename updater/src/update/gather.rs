@@ -37,12 +37,39 @@ impl<Store: DefinitionsStore, Announcements: Topic> Updater<'_, Store, Announcem
         published: &Published,
         scratch: &Path,
     ) -> Result<(BTreeMap<DatabaseName, DatabaseUpdate>, Option<DateTime<Utc>>), UpdateError> {
-        let (mut updates, mut cooling) = (BTreeMap::new(), mirrors.cooling());
+        let cooling = mirrors.cooling();
         if cooling.is_some() {
-            return Ok((updates, cooling));
+            return Ok((BTreeMap::new(), cooling));
         }
-        let announced = self.announced().await;
         let state = bucket.state().await?;
+        let (updates, cooling) = match self.freshclam {
+            Some(freshclam) => self.update_by_freshclam(freshclam, bucket, mirrors, published, &state, scratch).await?,
+            None => self.update_by_ourselves(mirrors, published, &state, scratch).await?,
+        };
+        let awaited: Vec<&str> =
+            updates.iter().filter(|(_, done)| done.cdiff_pending).map(|(name, _)| name.as_str()).collect();
+        let same = state.awaited.keys().map(String::as_str).eq(awaited.iter().copied());
+        if !same {
+            let remember = |state: &mut UpdaterState| {
+                state.awaited.retain(|name, _| awaited.contains(&name.as_str()));
+                for name in &awaited {
+                    state.awaited.entry((*name).to_owned()).or_insert(self.now);
+                }
+            };
+            bucket.remember(remember).await?;
+        }
+        Ok((updates, cooling))
+    }
+
+    async fn update_by_ourselves(
+        &self,
+        mirrors: &Mirrors<'_, Store>,
+        published: &Published,
+        state: &UpdaterState,
+        scratch: &Path,
+    ) -> Result<(BTreeMap<DatabaseName, DatabaseUpdate>, Option<DateTime<Utc>>), UpdateError> {
+        let (mut updates, mut cooling) = (BTreeMap::new(), None);
+        let announced = self.announced().await;
         let anchor = self.config.trust_anchors.identity();
         for name in &self.config.databases {
             let entry = published.entry(name.as_str(), &anchor);
@@ -66,23 +93,11 @@ impl<Store: DefinitionsStore, Announcements: Topic> Updater<'_, Store, Announcem
                 Err(error) => return Err(error.into()),
             }
         }
-        let awaited: Vec<&str> =
-            updates.iter().filter(|(_, done)| done.cdiff_pending).map(|(name, _)| name.as_str()).collect();
-        let same = state.awaited.keys().map(String::as_str).eq(awaited.iter().copied());
-        if !same {
-            let remember = |state: &mut UpdaterState| {
-                state.awaited.retain(|name, _| awaited.contains(&name.as_str()));
-                for name in &awaited {
-                    state.awaited.entry((*name).to_owned()).or_insert(self.now);
-                }
-            };
-            bucket.remember(remember).await?;
-        }
         Ok((updates, cooling))
     }
 
     /// The newest versions, by the DNS record; none where there is no record to rely on.
-    async fn announced(&self) -> BTreeMap<DatabaseName, DatabaseVersion> {
+    pub(super) async fn announced(&self) -> BTreeMap<DatabaseName, DatabaseVersion> {
         let Some(dns) = self.dns else { return BTreeMap::new() };
         match dns.look_up().await {
             Ok(record) if record.is_fresh(self.now) => {

@@ -25,6 +25,10 @@ impl<Store: DefinitionsStore, Announcements: Topic> Updater<'_, Store, Announcem
         scratch: &Path,
     ) -> Result<(), UpdateError> {
         let Some(flat) = bucket.flat.as_ref().filter(|flat| flat.keep_cvds) else { return Ok(()) };
+        // freshclam is told to take whole CVDs, which are published as they are; our own client is not served.
+        if self.freshclam.is_some() {
+            return Ok(());
+        }
         let Some(manifest) = bucket.published().await?.manifest else { return Ok(()) };
         let state = bucket.state().await?;
         for entry in manifest.databases.iter().filter(|entry| entry.kind == ContainerKind::Cld) {

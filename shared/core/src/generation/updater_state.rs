@@ -26,6 +26,9 @@ pub struct UpdaterState {
     pub cool_downs: BTreeMap<String, DateTime<Utc>>,
     /// Since when each database waits for a CDIFF that is announced.
     pub awaited: BTreeMap<String, DateTime<Utc>>,
+    /// freshclam's own data file, in base 64, by which it is the same client in each run.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub freshclam_data: Option<String>,
     /// When mirrors were last asked.
     pub last_check: Option<DateTime<Utc>>,
     /// When a run last ended well.

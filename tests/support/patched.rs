@@ -1,7 +1,7 @@
 //! ClamAV's libraries with another key.
 //!
 //! ClamAV's programs take databases by ClamAV alone, whose keys are in its libraries as decimal numbers. A private copy of these, in
-//! which the numbers are the bench's own, makes the stock programs take synthetic databases with not one instruction changed.
+//! which the numbers are our own, makes the stock programs take synthetic databases with not one instruction changed.
 
 use std::{
     fs,
@@ -12,15 +12,18 @@ use std::{
 
 use nacre_clamav::{digital_signature::RsaPublicKey, trust_anchor::TrustAnchors};
 
-use super::{BenchError, system};
+use crate::error::{StackError, system};
 
 /// Copies the libraries that `program` is linked with and that have ClamAV's keys, and puts these keys in their place.
-pub fn copy_libraries(program: &Path, to: &Path, own: &TrustAnchors) -> Result<(), BenchError> {
+///
+/// # Errors
+/// [`StackError::System`], and [`StackError::NoKey`] where a library does not have ClamAV's key once as text.
+pub fn copy_libraries(program: &Path, to: &Path, own: &TrustAnchors) -> Result<(), StackError> {
     let clamav = TrustAnchors::clamav();
     let libraries = libraries(program)?;
     let find = |name: &str| {
         let found = libraries.iter().find(|(file, _)| file.starts_with(name));
-        found.ok_or_else(|| no_key(Path::new(name)))
+        found.ok_or_else(|| StackError::NoKey { library: name.into() })
     };
     let replaced: [(&str, &[(&RsaPublicKey, &RsaPublicKey)]); 2] = [
         ("libclamav.so", &[(&clamav.container, &own.container), (&clamav.info, &own.info)]),
@@ -32,7 +35,7 @@ pub fn copy_libraries(program: &Path, to: &Path, own: &TrustAnchors) -> Result<(
         for (theirs, ours) in keys {
             for (theirs, ours) in [(&theirs.modulus, &ours.modulus), (&theirs.exponent, &ours.exponent)] {
                 let (theirs, ours) = (theirs.to_string(), ours.to_string());
-                replace(&mut bytes, &theirs, &ours).ok_or_else(|| no_key(library))?;
+                replace(&mut bytes, &theirs, &ours).ok_or_else(|| StackError::NoKey { library: library.clone() })?;
             }
         }
         fs::write(to.join(file), bytes).map_err(system("writing a library"))?;
@@ -40,25 +43,25 @@ pub fn copy_libraries(program: &Path, to: &Path, own: &TrustAnchors) -> Result<(
     Ok(())
 }
 
-/// ClamAV's libraries carry their keys as decimal text, each once.
-fn no_key(library: &Path) -> BenchError {
-    let library = library.display();
-    format!("{library} does not have ClamAV's key just once as text: its programs cannot be given another").into()
-}
-
 /// Writes a program that runs another with these libraries: an engine is started without an environment.
-pub fn with_libraries(program: &Path, libraries: &Path, to: &Path) -> Result<(), BenchError> {
-    script(to, &format!("LD_LIBRARY_PATH='{}' exec '{}'", libraries.display(), program.display()))
+///
+/// # Errors
+/// [`StackError::System`].
+pub fn with_libraries(program: &Path, libraries: &Path, to: &Path) -> Result<(), StackError> {
+    script(to, &format!("LD_LIBRARY_PATH='{}' exec '{}' \"$@\"", libraries.display(), program.display()))
 }
 
 /// Writes a program of one command.
-pub fn script(path: &Path, command: &str) -> Result<(), BenchError> {
+///
+/// # Errors
+/// [`StackError::System`].
+pub fn script(path: &Path, command: &str) -> Result<(), StackError> {
     fs::write(path, format!("#!/bin/sh\n{command}\n")).map_err(system("writing a script"))?;
     fs::set_permissions(path, fs::Permissions::from_mode(0o755)).map_err(system("writing a script"))
 }
 
 /// The libraries of a program: the names by which it asks for them, and where they are.
-fn libraries(program: &Path) -> Result<Vec<(String, PathBuf)>, BenchError> {
+fn libraries(program: &Path) -> Result<Vec<(String, PathBuf)>, StackError> {
     let listed = Command::new("ldd").arg(program).output().map_err(system("asking ldd for libraries"))?;
     let line = |line: &str| {
         let (name, rest) = line.trim().split_once(" => ")?;
