@@ -6,6 +6,7 @@ use chrono::TimeDelta;
 use nacre_clamav::trust_anchor::TrustAnchors;
 use nacre_core::{
     dialect::Dialect,
+    redelivery::Backoff,
     settings::{Setting, SettingError, Settings},
     settings_table,
     tag_policy::TagNames,
@@ -25,6 +26,7 @@ pub const SETTINGS: &[Setting] = settings_table![
     "NACRE_SCAN_PARALLELISM", "as many as processors", "objects that are scanned at once, 1 to 64";
     "NACRE_SCAN_STALENESS_LIMIT_HOURS", "168", "age of definitions beyond which nothing is CLEAN any more: `UNSCANNABLE`, `stale_definitions`";
     "NACRE_STALENESS_LIMIT_HOURS", "none", "former name of `NACRE_SCAN_STALENESS_LIMIT_HOURS`, accepted with a warning";
+    "NACRE_QUEUE_VISIBILITY_TIMEOUT_SECONDS", "5400", "visibility timeout of the queues; a message that failed never waits longer for its next attempt";
     "NACRE_FULL_SCANS", "`True`", "whether this function does full scans; `False` where its memory is only enough for delta scans";
     "NACRE_RESCAN_TOPIC_ARN", "none", "topic on which full scans are requested where `NACRE_FULL_SCANS` is `False`";
     "AWS_REGION", "none", "region in such requests; Lambda sets it";
@@ -75,6 +77,8 @@ pub struct Config {
     pub parallelism: usize,
     /// `NACRE_SCAN_STALENESS_LIMIT_HOURS`: age of definitions beyond which nothing is clean any more.
     pub staleness_limit: TimeDelta,
+    /// `NACRE_QUEUE_VISIBILITY_TIMEOUT_SECONDS`: how long a message that failed waits.
+    pub backoff: Backoff,
     /// `NACRE_FULL_SCANS`: whether this function does full scans.
     pub full_scans: bool,
     /// `NACRE_RESCAN_TOPIC_ARN`: the topic on which full scans are requested otherwise.
@@ -161,6 +165,10 @@ impl Config {
             scan_timeout,
             parallelism: parallelism.unwrap_or_else(processors),
             staleness_limit: TimeDelta::try_hours(i64::try_from(hours).unwrap_or(i64::MAX)).unwrap_or(TimeDelta::MAX),
+            backoff: Backoff {
+                first: Backoff::FIRST,
+                longest: u32::try_from(settings.number("NACRE_QUEUE_VISIBILITY_TIMEOUT_SECONDS")?).unwrap_or(u32::MAX),
+            },
             full_scans: settings.switch("NACRE_FULL_SCANS")?,
             rescan_topic: settings.optional("NACRE_RESCAN_TOPIC_ARN"),
             region: settings.optional("AWS_REGION").unwrap_or_default(),
@@ -245,6 +253,7 @@ mod tests {
             "NACRE_SCAN_PARALLELISM",
             "NACRE_SCAN_STALENESS_LIMIT_HOURS",
             "NACRE_STALENESS_LIMIT_HOURS",
+            "NACRE_QUEUE_VISIBILITY_TIMEOUT_SECONDS",
             "AV_DELETE_INFECTED_FILES",
             "LD_PATH",
         ] {

@@ -9,7 +9,9 @@ use std::{
 };
 
 use lambda_runtime::{Diagnostic, Error, LambdaEvent, run, service_fn, tracing};
-use nacre_aws::{DynamoRecords, EventBridgeBus, S3Definitions, S3Objects, SnsTopic, SystemClock, at_endpoint};
+use nacre_aws::{
+    DynamoRecords, EventBridgeBus, S3Definitions, S3Objects, SnsTopic, SqsDeliveries, SystemClock, at_endpoint,
+};
 use nacre_core::telemetry::{embedded_metrics, error_chain};
 use nacre_engine_client::program_beside_us;
 use nacre_scanner::{Function, Ports, Services, config::Config};
@@ -37,6 +39,7 @@ async fn function() -> Result<(), Error> {
         starts: topic(&config.results.start_topic_arn),
         rescans: topic(&config.rescan_topic),
         bus: config.results.event_bus.as_deref().map(|name| EventBridgeBus::new(&sdk, name)),
+        deliveries: Some(SqsDeliveries::new(&sdk)),
         definitions: S3Definitions::new(&sdk, &config.definitions_bucket),
         clock: SystemClock,
     };
@@ -74,6 +77,7 @@ impl Services for Aws {
     type Records = DynamoRecords;
     type Topic = SnsTopic;
     type Bus = EventBridgeBus;
+    type Deliveries = SqsDeliveries;
     type Definitions = S3Definitions;
     type Clock = SystemClock;
 }

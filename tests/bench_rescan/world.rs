@@ -18,6 +18,7 @@ use nacre_core::{
 use nacre_scanner::{Function, Ports, Services, config::Config};
 use nacre_testing::{
     failing::{Failing, Plan},
+    memory_deliveries::MemoryDeliveries,
     memory_objects::MemoryObjects,
     memory_records::MemoryRecords,
     memory_topic::{MemoryBus, MemoryTopic},
@@ -87,6 +88,7 @@ impl<'a> Services for Fakes<'a> {
     type Records = Failing<'a, MemoryRecords>;
     type Topic = Failing<'a, MemoryTopic>;
     type Bus = MemoryBus;
+    type Deliveries = MemoryDeliveries;
     type Definitions = DirectoryDefinitions;
     type Clock = SystemClock;
 }
@@ -118,6 +120,7 @@ impl World {
             starts: None,
             rescans: None,
             bus: None,
+            deliveries: None,
             definitions: run.store(),
             clock: SystemClock,
         };

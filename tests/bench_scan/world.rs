@@ -7,6 +7,7 @@ use nacre_core::verdict::Verdict;
 use nacre_scanner::{Function, Ports, Services, config::Config};
 use nacre_testing::{
     failing::{Failing, Plan},
+    memory_deliveries::MemoryDeliveries,
     memory_records::MemoryRecords,
     memory_topic::{MemoryBus, MemoryTopic},
 };
@@ -32,6 +33,7 @@ impl<'a> Services for Fakes<'a> {
     type Records = Failing<'a, MemoryRecords>;
     type Topic = Failing<'a, MemoryTopic>;
     type Bus = MemoryBus;
+    type Deliveries = MemoryDeliveries;
     type Definitions = DirectoryDefinitions;
     type Clock = SystemClock;
 }
@@ -57,6 +59,7 @@ impl World {
             starts: None,
             rescans: None,
             bus: None,
+            deliveries: None,
             definitions,
             clock: SystemClock,
         };

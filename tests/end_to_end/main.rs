@@ -11,5 +11,6 @@ mod objects;
 mod passes;
 mod queues;
 mod results;
+mod retries;
 mod settings;
 mod stay;

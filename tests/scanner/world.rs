@@ -27,6 +27,7 @@ use nacre_stack::programs_directory;
 use nacre_testing::{
     failing::{Failing, Plan},
     memory_definitions::MemoryDefinitions,
+    memory_deliveries::MemoryDeliveries,
     memory_objects::MemoryObjects,
     memory_records::MemoryRecords,
     memory_topic::{MemoryBus, MemoryTopic},
@@ -42,6 +43,7 @@ pub(crate) struct World {
     pub(crate) records: MemoryRecords,
     pub(crate) results: MemoryTopic,
     pub(crate) rescans: MemoryTopic,
+    pub(crate) deliveries: MemoryDeliveries,
     pub(crate) definitions: GatedDefinitions,
     plan: Plan,
     scratch: TempDir,
@@ -55,6 +57,7 @@ impl<'a> Services for Fakes<'a> {
     type Records = Failing<'a, MemoryRecords>;
     type Topic = Failing<'a, MemoryTopic>;
     type Bus = MemoryBus;
+    type Deliveries = Failing<'a, MemoryDeliveries>;
     type Definitions = Failing<'a, GatedDefinitions>;
     type Clock = SystemClock;
 }
@@ -69,6 +72,7 @@ impl World {
             records: MemoryRecords::default(),
             results: MemoryTopic::default(),
             rescans: MemoryTopic::default(),
+            deliveries: MemoryDeliveries::default(),
             definitions: GatedDefinitions::new(),
             plan: Plan::never(),
             scratch: tempfile::tempdir().unwrap(),
@@ -111,6 +115,7 @@ impl World {
             starts: None,
             rescans: Some(Failing { port: &self.rescans, plan }),
             bus: None,
+            deliveries: Some(Failing { port: &self.deliveries, plan }),
             definitions: Failing { port: &self.definitions, plan },
             clock: SystemClock,
         };

@@ -10,6 +10,7 @@ use nacre_core::{
 use nacre_testing::{
     failing::{Failing, Plan, When},
     memory_definitions::MemoryDefinitions,
+    memory_deliveries::MemoryDeliveries,
     memory_objects::MemoryObjects,
     memory_records::MemoryRecords,
     memory_topic::{MemoryBus, MemoryTopic},

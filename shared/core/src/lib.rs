@@ -12,6 +12,7 @@ pub mod generation;
 pub mod object;
 pub mod port;
 pub mod quarantine;
+pub mod redelivery;
 pub mod rescan;
 pub mod retry;
 pub mod scan_record;

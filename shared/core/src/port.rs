@@ -1,8 +1,11 @@
 //! The services that the core uses. Each port is small and in our terms; adapters are in `aws`, fakes in `testing`.
 
+mod queue;
+
 use std::{error::Error, fmt, future::Future, path::Path};
 
 use chrono::{DateTime, Utc};
+pub use queue::{Deliveries, Delivery, WorkQueue};
 use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{
@@ -289,15 +292,6 @@ pub trait Topic: Sync {
     /// # Errors
     /// The topic's, when a whole batch was refused.
     fn publish_all(&self, messages: &[TopicMessage]) -> impl Future<Output = Result<Vec<usize>, StoreError>> + Send;
-}
-
-/// A queue of our own messages, each delivered at least once.
-pub trait WorkQueue: Sync {
-    /// Sends any number of messages, each of at most 64 KiB.
-    ///
-    /// # Errors
-    /// The queue's, when it did not take all; it may have taken some.
-    fn send(&self, bodies: &[String]) -> impl Future<Output = Result<(), StoreError>> + Send;
 }
 
 /// When a key of the definitions bucket may be written.

@@ -84,6 +84,7 @@ impl<'a, Objects: ObjectStore> Services for Fakes<'a, Objects> {
     type Records = Failing<'a, MemoryRecords>;
     type Topic = Failing<'a, MemoryTopic>;
     type Bus = Failing<'a, MemoryBus>;
+    type Deliveries = MemoryDeliveries;
     type Definitions = Failing<'a, MemoryDefinitions>;
     type Clock = Noon;
 }
@@ -108,6 +109,7 @@ impl World {
             starts: Some(Failing { port: &self.starts, plan }),
             rescans: None,
             bus: Some(Failing { port: &self.bus, plan }),
+            deliveries: None,
             definitions: Failing { port: &self.definitions, plan },
             clock: Noon,
         };
