@@ -10,6 +10,7 @@ use nacre_core::{
     settings::{Setting, SettingError, Settings},
     settings_table,
     tag_policy::TagNames,
+    telemetry::MetricSource,
 };
 use nacre_engine_client::{SandboxPolicy, protocol::Limits};
 
@@ -49,6 +50,7 @@ pub const SETTINGS: &[Setting] = settings_table![
     "AV_DELETE_INFECTED_FILES", "`False`", "whether an infected version is deleted, after its result is published";
     "NACRE_QUARANTINE_BUCKET", "none", "bucket that infected versions are moved to; also where an infected object goes that cannot be tagged";
     "EVENT_SOURCE", "any", "accepted for compatibility: every envelope is recognised by its form";
+    "NACRE_STACK", "none", "CloudFormation stack, a dimension of every metric beside the function; without it the metrics of two stacks of one region are the same";
     "ENV", "none", "field `Environment` of every line of metrics";
     "S3_ENDPOINT", "as `AWS_ENDPOINT_URL_S3`", "endpoint of the scanned buckets' S3";
     "SNS_ENDPOINT", "as `AWS_ENDPOINT_URL_SNS`", "endpoint of SNS";
@@ -95,8 +97,8 @@ pub struct Config {
     pub results: ResultSettings,
     /// What is done with infected objects.
     pub infected: InfectedSettings,
-    /// `ENV`: a dimension of every metric.
-    pub environment: Option<String>,
+    /// `NACRE_STACK` and `ENV`: whose the metrics are.
+    pub metrics: MetricSource,
     /// `S3_ENDPOINT`: unset, as AWS's own variables say.
     pub s3_endpoint: Option<String>,
     /// `SNS_ENDPOINT`: unset, as AWS's own variables say.
@@ -187,7 +189,11 @@ impl Config {
                 delete: settings.switch("AV_DELETE_INFECTED_FILES")?,
                 quarantine_bucket: settings.optional("NACRE_QUARANTINE_BUCKET"),
             },
-            environment: settings.optional("ENV"),
+            metrics: MetricSource {
+                function: "scanner",
+                stack: settings.optional("NACRE_STACK"),
+                environment: settings.optional("ENV"),
+            },
             s3_endpoint: settings.optional("S3_ENDPOINT"),
             sns_endpoint: settings.optional("SNS_ENDPOINT"),
             warnings: settings.warnings(),

@@ -23,12 +23,13 @@ fn the_tables_rows_are_the_schedule_of_the_templates_queues() {
     assert_eq!((scans.len(), rescans.len()), (1, 2));
     assert!(rescans.iter().all(|rescan| *rescan == scans[0]), "{scans:?} {rescans:?}");
 
-    let (mut rows, mut since) = (String::new(), 0);
-    for attempt in 1..=scans[0] {
+    let mut since = 0;
+    let row = |attempt: u32| {
         let wait = backoff.longest_wait(attempt).as_secs();
         since += wait;
         let time = format!("{}:{:02}:{:02}", since / 3600, since / 60 % 60, since % 60);
-        rows += &format!("| {attempt} | {wait} | {time} |\n");
-    }
+        format!("| {attempt} | {wait} | {time} |\n")
+    };
+    let rows: String = (1..=scans[0]).map(row).collect();
     assert!(text("docs/retries.md").contains(&rows), "docs/retries.md should have these rows:\n{rows}");
 }
