@@ -31,17 +31,17 @@ while True:
     api.getresponse().read()
 "#;
 
-struct Running {
-    stack: Stack,
+pub(crate) struct Running {
+    pub(crate) stack: Stack,
     scratch: TempDir,
 }
 
 impl Running {
-    async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         Self::start_with(&[]).await
     }
 
-    async fn start_with(parameters: &[(&str, &str)]) -> Self {
+    pub(crate) async fn start_with(parameters: &[(&str, &str)]) -> Self {
         let parameters = [("QueueVisibilityTimeout", "1")].iter().chain(parameters);
         let programs = programs_directory().unwrap();
         let python = install(programs.parent().unwrap(), |_| ()).await.unwrap();
