@@ -210,6 +210,10 @@ impl<Objects: ObjectStore, Definitions: DefinitionsStore> Inspector for EngineIn
         let RescanNeed::Delta(engine) = self.plan(record, head).await? else { return Ok(None) };
         let (report, unrar) = match self.engine_scan(&engine.directory, &record.object, head).await {
             Ok(EngineScan::Finished { report, unrar }) => (report, unrar),
+            // Nobody else could read it, either.
+            Ok(EngineScan::NotScanned(reason @ Reason::Archived)) => {
+                return Ok(Some(Inspection::not_scanned(Verdict::Unscannable { reason })));
+            }
             // The added signatures do not load by themselves: the whole set was tested to.
             Ok(EngineScan::NotScanned(_)) | Err(ScanError::Ready(ReadyError::Engine(EngineError::Refused(_)))) => {
                 return Ok(None);

@@ -25,6 +25,8 @@ pub enum Metric {
     Forwarded,
     /// Messages answered by the record of an earlier scan.
     AlreadyScanned,
+    /// Rescans of objects that are archived by now, which keep the verdict of their last scan.
+    NotRescanned,
     /// Messages about objects that were removed before their scan.
     Gone,
     /// Messages acknowledged without a scan: test events, folder markers, tagging and foreign events.
@@ -72,6 +74,7 @@ impl Metric {
             Self::Unscanned => "Unscanned",
             Self::Forwarded => "Forwarded",
             Self::AlreadyScanned => "AlreadyScanned",
+            Self::NotRescanned => "NotRescanned",
             Self::Gone => "Gone",
             Self::Ignored => "Ignored",
             Self::Malformed => "Malformed",

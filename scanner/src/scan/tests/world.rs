@@ -46,7 +46,12 @@ impl Inspector for Reader<'_> {
         self.scans += 1;
         let scratch = tempfile::tempdir().unwrap();
         let path = scratch.path().join("object");
-        self.objects.download(object, head, &path).await.map_err(ScanError::Read)?;
+        match self.objects.download(object, head, &path).await {
+            Err(StoreError::Unreadable(obstacle, ..)) => {
+                return Ok(Inspection::not_scanned(Verdict::Unscannable { reason: reason_of(obstacle) }));
+            }
+            downloaded => downloaded.map_err(ScanError::Read)?,
+        }
         let infected = std::fs::read_to_string(path).unwrap().contains("evil");
         if let Some(meddle) = self.meddle.take() {
             meddle();
