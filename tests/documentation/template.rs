@@ -35,6 +35,29 @@ fn alarms_on_our_own_metrics_are_of_their_own_stack() {
     }
 }
 
+/// With `Retain`, a first deployment that fails leaves resources behind whose names a second one may need.
+#[test]
+fn what_outlives_its_stack_is_documented_and_does_not_outlive_a_failed_creation() {
+    let template = template();
+    let lines: Vec<&str> = template.lines().collect();
+    let kept = lines.iter().enumerate().filter(|(_, line)| line.trim_start().starts_with("DeletionPolicy:"));
+    let kept: Vec<&str> = kept
+        .map(|(number, line)| {
+            assert_eq!(line.trim(), "DeletionPolicy: RetainExceptOnCreate");
+            let name =
+                lines[..number].iter().rev().find(|line| !line.starts_with("   ") && !line.contains('#')).unwrap();
+            name.trim().trim_end_matches(':')
+        })
+        .collect();
+    let page = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/teardown.md")).unwrap();
+    let listed = page.lines().filter_map(|line| line.strip_prefix("| `")?.split_once('`')).map(|(name, _)| name);
+    let listed: Vec<&str> = listed.collect();
+    assert_eq!((kept.len(), listed.len()), (5, 5));
+    for name in kept {
+        assert!(listed.contains(&name), "{name} is not in docs/teardown.md");
+    }
+}
+
 /// A dead letter expires by the time at which its message was first sent (Amazon SQS Developer Guide, "Dead-letter queues"). With
 /// equal retention, a message that waited long vanishes soon after it was given up on.
 #[test]

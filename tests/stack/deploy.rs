@@ -17,7 +17,7 @@ use crate::{
 };
 
 const TEMPLATE: &str = include_str!("../../infra/template.yaml");
-const STACK_NAME: &str = "nacre";
+pub(crate) const STACK_NAME: &str = "nacre";
 const CODE_BUCKET: &str = "nacre-code";
 /// It takes a few seconds; a busy machine may take longer.
 const TIME_TO_DEPLOY: Duration = Duration::from_mins(10);

@@ -41,6 +41,8 @@ mod random;
 mod stack;
 mod supervised;
 #[cfg(test)]
+mod teardown;
+#[cfg(test)]
 mod tests;
 
 pub use bundle::{Bundles, programs_directory};

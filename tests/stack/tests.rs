@@ -78,14 +78,14 @@ impl Running {
     }
 }
 
-async fn tag(client: &Client, bucket: &str, key: &str, status: &str) -> u16 {
+pub(crate) async fn tag(client: &Client, bucket: &str, key: &str, status: &str) -> u16 {
     let tag = Tag::builder().key("av-status").value(status).build().unwrap();
     let tagging = Tagging::builder().tag_set(tag).build().unwrap();
     let answer = client.put_object_tagging().bucket(bucket).key(key).tagging(tagging).send().await;
     answer.map_or_else(|error| error.raw_response().unwrap().status().as_u16(), |_| 200)
 }
 
-async fn read(client: &Client, bucket: &str, key: &str) -> u16 {
+pub(crate) async fn read(client: &Client, bucket: &str, key: &str) -> u16 {
     let answer = client.get_object().bucket(bucket).key(key).send().await;
     answer.map_or_else(|error| error.raw_response().unwrap().status().as_u16(), |_| 200)
 }
