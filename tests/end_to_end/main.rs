@@ -9,6 +9,7 @@ mod main_job;
 mod mirror_to_others;
 mod objects;
 mod passes;
+mod quarantine;
 mod queues;
 mod results;
 mod retries;

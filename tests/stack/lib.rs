@@ -10,10 +10,11 @@
 //! - all environments of all functions share the machine's disk: the stack gives them a directory of its own as `ScratchPath`,
 //!   and each function must keep out of its siblings' way there;
 //! - memory and disk sizes are not enforced;
+//! - there is no TLS: `launch.py` lets policies take each call for one by TLS;
 //! - `PublishBatch` and `SendMessageBatch` want actions of their own names, where AWS goes by `sns:Publish` and `sqs:SendMessage`: the
 //!   rescanner's role is given them here;
 //! - an SNS subscription's own dead-letter queue is not honoured (a function's is);
-//! - a template's `BucketEncryption` has no effect;
+//! - a template's `BucketEncryption` and `LifecycleConfiguration` have no effect;
 //! - a copy does not look at the tags of its source, so a user may copy what the user may not read; the copy has the tags too;
 //! - alarms are kept and their actions done, but queues have no metrics: `alarms.rs` judges the alarms on queues;
 //! - five more are mended in `launch.py`: conditions on tags when tagging, wildcards of policies and line breaks in keys, ranges of

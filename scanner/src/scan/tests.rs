@@ -20,6 +20,7 @@ use super::*;
 use crate::result_message::tests::everything;
 
 mod archived;
+mod locked;
 mod unreported;
 mod world;
 

@@ -47,6 +47,9 @@ pub enum StoreError {
     /// The caller may not do this; the same call fails until someone changes a policy.
     #[error("{0}: access denied")]
     Denied(Call, #[source] Box<dyn Error + Send + Sync>),
+    /// The stored object may not be removed: S3 Object Lock, or MFA delete.
+    #[error("{0}: the object is locked")]
+    Locked(Call, #[source] Box<dyn Error + Send + Sync>),
     /// The stored object cannot be read as it is.
     #[error("{1}: not readable as it is stored")]
     Unreadable(Obstacle, Call, #[source] Box<dyn Error + Send + Sync>),

@@ -34,6 +34,7 @@ struct Version {
     tags: Vec<Tag>,
     written_at: DateTime<Utc>,
     archived: bool,
+    locked: bool,
 }
 
 impl Version {
@@ -86,6 +87,19 @@ impl MemoryObjects {
         self.with(object, archive).expect("the version is there");
     }
 
+    /// Locks a version, as S3 Object Lock does: it cannot be deleted.
+    ///
+    /// # Panics
+    /// When there is no such version.
+    #[expect(clippy::expect_used, reason = "a test names a version that it has written")]
+    pub fn lock(&self, object: &ObjectId) {
+        let lock = |version: &mut Version, _| {
+            version.locked = true;
+            Ok(())
+        };
+        self.with(object, lock).expect("the version is there");
+    }
+
     /// How often an object's bytes were read.
     pub fn downloads(&self) -> u64 {
         lock(&self.state).downloads
@@ -105,7 +119,7 @@ impl MemoryObjects {
         if id.is_none() {
             versions.clear();
         }
-        versions.push(Version { id: id.clone(), bytes, tags: Vec::new(), written_at, archived: false });
+        versions.push(Version { id: id.clone(), bytes, tags: Vec::new(), written_at, archived: false, locked: false });
         ObjectId::new(bucket, key, id)
     }
 
@@ -189,6 +203,9 @@ impl ObjectStore for MemoryObjects {
     async fn delete(&self, object: &ObjectId, etag: &str) -> Result<(), StoreError> {
         match self.head(object).await {
             Ok(head) if head.etag == etag => {
+                if self.with(object, |version, _| Ok(version.locked))? {
+                    return Err(StoreError::Locked(call(object), "protected by object lock".into()));
+                }
                 let version_id = object.version_id.clone().or(head.version_id);
                 self.delete_version(&ObjectId { version_id, ..object.clone() });
                 Ok(())
