@@ -25,6 +25,7 @@ pub const SETTINGS: &[Setting] = settings_table![
     "NACRE_TRUST_ANCHORS", "ClamAV's keys", "keys that definitions must be signed by, as JSON";
     "NACRE_SCAN_TIMEOUT_SECONDS", "120", "longest scan of one object";
     "NACRE_SCAN_PARALLELISM", "as many as processors", "objects that are scanned at once, 1 to 64";
+    "AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "none", "MB of the function, which Lambda sets: scans share what the engine leaves of it; without it each may take 2 GiB";
     "NACRE_SCAN_STALENESS_LIMIT_HOURS", "168", "age of definitions beyond which nothing is CLEAN any more: `UNSCANNABLE`, `stale_definitions`";
     "NACRE_STALENESS_LIMIT_HOURS", "none", "former name of `NACRE_SCAN_STALENESS_LIMIT_HOURS`, accepted with a warning";
     "NACRE_QUEUE_VISIBILITY_TIMEOUT_SECONDS", "5400", "visibility timeout of the queues; a message that failed never waits longer for its next attempt";
@@ -77,6 +78,8 @@ pub struct Config {
     pub scan_timeout: Duration,
     /// `NACRE_SCAN_PARALLELISM`: objects that are scanned at once.
     pub parallelism: usize,
+    /// `AWS_LAMBDA_FUNCTION_MEMORY_SIZE`: the function's memory, in bytes.
+    pub function_memory: Option<u64>,
     /// `NACRE_SCAN_STALENESS_LIMIT_HOURS`: age of definitions beyond which nothing is clean any more.
     pub staleness_limit: TimeDelta,
     /// `NACRE_QUEUE_VISIBILITY_TIMEOUT_SECONDS`: how long a message that failed waits.
@@ -166,6 +169,7 @@ impl Config {
                 .unwrap_or_else(TrustAnchors::clamav),
             scan_timeout,
             parallelism: parallelism.unwrap_or_else(processors),
+            function_memory: settings.positive("AWS_LAMBDA_FUNCTION_MEMORY_SIZE")?.map(|mb| mb.saturating_mul(1 << 20)),
             staleness_limit: TimeDelta::try_hours(i64::try_from(hours).unwrap_or(i64::MAX)).unwrap_or(TimeDelta::MAX),
             backoff: Backoff {
                 first: Backoff::FIRST,

@@ -296,6 +296,8 @@ impl<S: Services> Function<S> {
             objects: &self.ports.objects,
             engines,
             limits: self.config.limits,
+            function_memory: self.config.function_memory,
+            parallelism: self.config.parallelism,
             scan_timeout: self.config.scan_timeout,
             skip_larger_than: self.config.skip_larger_than,
             deadline,
