@@ -31,7 +31,7 @@ pub const SETTINGS: &[Setting] = settings_table![
     "NACRE_QUEUE_VISIBILITY_TIMEOUT_SECONDS", "5400", "visibility timeout of the queues; a message that failed never waits longer for its next attempt";
     "NACRE_FULL_SCANS", "`True`", "whether this function does full scans; `False` where its memory is only enough for delta scans";
     "NACRE_RESCAN_TOPIC_ARN", "none", "topic on which full scans are requested where `NACRE_FULL_SCANS` is `False`";
-    "AWS_REGION", "none", "region in such requests; Lambda sets it";
+    "AWS_REGION", "none", "region in such requests and in names of objects; Lambda sets it";
     "AV_SCAN_MAX_FILE_SIZE_BYTES", "none", "larger objects are `SKIPPED`; the predecessor's default was 25000000";
     "AV_STATUS_METADATA", "`av-status`", "key of the status: tag, field and attribute";
     "AV_SIGNATURE_METADATA", "`av-signature`", "key of the signature";
@@ -119,6 +119,8 @@ pub struct ResultSettings {
     pub publish_clean: bool,
     /// `AV_STATUS_SNS_PUBLISH_INFECTED`.
     pub publish_infected: bool,
+    /// `AWS_REGION`: the region that buckets are named in.
+    pub region: String,
     /// `NACRE_EVENT_BUS`: the EventBridge bus; unset puts nothing.
     pub event_bus: Option<String>,
     /// `AV_SCAN_START_SNS_ARN`: the topic of messages that a scan starts; unset tells nobody.
@@ -185,6 +187,7 @@ impl Config {
                 topic_arn: settings.optional("AV_STATUS_SNS_ARN"),
                 publish_clean: settings.switch("AV_STATUS_SNS_PUBLISH_CLEAN")?,
                 publish_infected: settings.switch("AV_STATUS_SNS_PUBLISH_INFECTED")?,
+                region: settings.optional("AWS_REGION").unwrap_or_default(),
                 event_bus: settings.optional("NACRE_EVENT_BUS"),
                 start_topic_arn: settings.optional("AV_SCAN_START_SNS_ARN"),
                 start_field: settings.text("AV_SCAN_START_METADATA")?,
@@ -239,6 +242,7 @@ mod tests {
             topic_arn: None,
             publish_clean: true,
             publish_infected: true,
+            region: String::new(),
             event_bus: None,
             start_topic_arn: None,
             start_field: "av-scan-start".into(),
