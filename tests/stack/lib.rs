@@ -14,7 +14,8 @@
 //! - `PublishBatch` and `SendMessageBatch` want actions of their own names, where AWS goes by `sns:Publish` and `sqs:SendMessage`: the
 //!   rescanner's role is given them here;
 //! - an SNS subscription's own dead-letter queue is not honoured (a function's is);
-//! - a template's `BucketEncryption` and `LifecycleConfiguration` have no effect;
+//! - a template's `BucketEncryption`, `LifecycleConfiguration`, `PermissionsBoundary` and `ReservedConcurrentExecutions` have no
+//!   effect;
 //! - a copy does not look at the tags of its source, so a user may copy what the user may not read; the copy has the tags too;
 //! - alarms are kept and their actions done, but queues have no metrics: `alarms.rs` judges the alarms on queues;
 //! - five more are mended in `launch.py`: conditions on tags when tagging, wildcards of policies and line breaks in keys, ranges of

@@ -47,3 +47,27 @@ async fn the_scanner_may_use_the_keys_that_it_is_given_each_for_its_purpose() {
     }
     running.stack.stop().await.unwrap();
 }
+
+#[tokio::test]
+async fn an_account_with_rules_of_its_own_may_place_roles_and_let_endpoints_read_the_mirror() {
+    let running = Running::start_with(&[
+        ("PermissionsBoundary", "arn:aws:iam::aws:policy/PowerUserAccess"),
+        ("RolePath", "/nacre/"),
+        ("UpdaterReservedConcurrency", "1"),
+        ("MirrorClientsVpce", "vpce-1"),
+    ])
+    .await;
+    let stack = &running.stack;
+    let iam = aws_sdk_iam::Client::new(stack.sdk_config());
+    for role in ["UpdaterRole", "RescannerRole", "ScannerRole"] {
+        let name = physical_name(stack.sdk_config(), role).await.unwrap();
+        let role = iam.get_role().role_name(name).send().await.unwrap().role.unwrap();
+        assert_eq!(role.path(), "/nacre/");
+    }
+    let policy = stack.s3().get_bucket_policy().bucket(stack.output("DefinitionsBucket")).send().await.unwrap();
+    let policy: Value = serde_json::from_str(policy.policy().unwrap()).unwrap();
+    let names: Vec<_> = policy["Statement"].as_array().unwrap().iter().map(|statement| &statement["Sid"]).collect();
+    let endpoints = ["MirrorClientsOfEndpointRead", "MirrorClientsOfEndpointAreToldWhatIsMissing"];
+    assert_eq!(names, ["DenyWithoutTls", endpoints[0], endpoints[1]]);
+    running.stack.stop().await.unwrap();
+}
