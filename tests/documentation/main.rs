@@ -11,6 +11,8 @@ mod crates;
 #[cfg(test)]
 mod pages;
 #[cfg(test)]
+mod policies;
+#[cfg(test)]
 mod retries;
 #[cfg(test)]
 mod scale;
