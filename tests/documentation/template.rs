@@ -58,6 +58,19 @@ fn what_outlives_its_stack_is_documented_and_does_not_outlive_a_failed_creation(
     }
 }
 
+/// Lambda refuses an event source whose queue brings a message back while a function may still work on it.
+#[test]
+fn no_visibility_timeout_can_be_shorter_than_its_functions_timeout() {
+    let template = template();
+    let number = |parameter: &str, property: &str| -> u64 {
+        let rest = template.split_once(&format!("\n  {parameter}:\n")).unwrap().1;
+        let rest = rest.split_once(&format!("    {property}: ")).unwrap().1;
+        rest.lines().next().unwrap().parse().unwrap()
+    };
+    assert!(number("QueueVisibilityTimeout", "MinValue") >= number("ScannerTimeout", "MaxValue"));
+    assert!(number("PassVisibilityTimeout", "MinValue") >= number("RescannerFunction", "  Timeout"));
+}
+
 /// A dead letter expires by the time at which its message was first sent (Amazon SQS Developer Guide, "Dead-letter queues"). With
 /// equal retention, a message that waited long vanishes soon after it was given up on.
 #[test]

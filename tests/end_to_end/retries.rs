@@ -6,7 +6,7 @@ use nacre_stack::deployed::{DEADLINE, World, daily, main_database, published};
 #[tokio::test]
 async fn an_upload_that_failed_is_scanned_long_before_its_queue_would_bring_it_back() {
     // Half a day, which no test waits.
-    let world = World::empty(&[("QueueVisibilityTimeout", "43200")]).await;
+    let world = World::empty(&[("LocalVisibilityTimeout", "43200")]).await;
     let object = world.stack.put("early.txt", "nothing to see here\n").await.unwrap();
     let log = world.stack.logs().join(format!("{}.log", world.stack.output("ScannerFunction")));
     let deadline = tokio::time::Instant::now() + DEADLINE;

@@ -6,7 +6,7 @@
 //! Where `MiniStack` 1.5.33 differs from AWS, and what is done about it here:
 //! - a role's session is known to `aws:PrincipalArn` by its STS name only: the template names both;
 //! - messages that a function failed stay invisible for the queue's whole visibility timeout, as on AWS, but there is no check
-//!   that it is longer than the function's timeout: [`StackOptions::parameters`] may set `QueueVisibilityTimeout` to seconds;
+//!   that it is longer than the function's timeout: [`StackOptions::parameters`] may set `LocalVisibilityTimeout` to seconds;
 //! - all environments of all functions share the machine's disk: the stack gives them a directory of its own as `ScratchPath`,
 //!   and each function must keep out of its siblings' way there;
 //! - memory and disk sizes are not enforced;

@@ -42,7 +42,7 @@ impl Running {
     }
 
     pub(crate) async fn start_with(parameters: &[(&str, &str)]) -> Self {
-        let parameters = [("QueueVisibilityTimeout", "1")].iter().chain(parameters);
+        let parameters = [("LocalVisibilityTimeout", "1")].iter().chain(parameters);
         let programs = programs_directory().unwrap();
         let python = install(programs.parent().unwrap(), |_| ()).await.unwrap();
         let scratch = tempfile::tempdir().unwrap();
