@@ -89,7 +89,7 @@ bench-rescan: setup ## Measure a rescan beside a full one and clamscan's (BENCH_
 	@cargo bench --locked --workspace --all-features --bench rescan
 
 .PHONY: lint
-lint: setup fmt-check clippy doc deny ## Run every check that runs no code of ours
+lint: setup fmt-check clippy doc deny template ## Run every check that runs no code of ours
 
 .PHONY: fmt
 fmt: ## Format the code
@@ -112,3 +112,7 @@ doc: ## Check the documentation, private items too
 .PHONY: deny
 deny: ## Check licences, versions, sources and advisories of the dependencies
 	@dev/deny
+
+.PHONY: template
+template: setup ## Check infra/template.yaml with cfn-lint
+	@dev/template

@@ -67,6 +67,12 @@ enum QuarantineError {
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    #[error("{key} cannot be removed from quarantine: that needs s3:DeleteObjectVersion")]
+    Remove {
+        key: String,
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
     #[error("{key} is not a valid provenance for this version of Nacre")]
     Provenance {
         key: String,
@@ -98,7 +104,7 @@ async fn execute(arguments: &Arguments) -> Result<(), QuarantineError> {
         Command::Release { id } => release(&client, &objects, bucket, id).await,
         Command::Delete { id } => {
             let provenance = find(&client, bucket, id).await?;
-            remove(&objects, bucket, id).await?;
+            remove(&client, bucket, id).await?;
             Ok(print(&format!("deleted: s3://{}/{}", provenance.bucket, provenance.key))?)
         }
     }
@@ -140,19 +146,31 @@ async fn release(client: &Client, objects: &S3Objects, bucket: &str, id: &str) -
         error => error.into(),
     })?;
     objects.copy(&from, &head.etag, &to).await?;
-    remove(objects, bucket, id).await?;
+    remove(client, bucket, id).await?;
     print(&format!("released: s3://{}/{}", to.bucket, to.key))?;
     Ok(print("it is scanned like any upload, and what still matches goes back to quarantine")?)
 }
 
-/// The bytes first: an entry without its bytes can be deleted again, bytes without an entry would be forgotten.
-async fn remove(objects: &S3Objects, bucket: &str, id: &str) -> Result<(), QuarantineError> {
+/// The bytes first: an entry without its bytes can be deleted again, bytes without an entry would be forgotten. Every version of both:
+/// the bucket may keep those that were written over.
+async fn remove(client: &Client, bucket: &str, id: &str) -> Result<(), QuarantineError> {
     let place = place(bucket, id);
     for object in [&place.content, &place.provenance] {
-        match objects.head(object).await {
-            Ok(head) => objects.delete(object, &head.etag).await?,
-            Err(StoreError::NotFound(_)) => {}
-            Err(error) => return Err(error.into()),
+        loop {
+            let list = client.list_object_versions().bucket(bucket).prefix(&object.key).send().await;
+            let page = list.map_err(|error| QuarantineError::List(error.into()))?;
+            let markers = page.delete_markers().iter().map(|marker| (marker.key(), marker.version_id()));
+            let versions = page.versions().iter().map(|version| (version.key(), version.version_id()));
+            for (_, version) in versions.chain(markers).filter(|(key, _)| *key == Some(&*object.key)) {
+                let delete = client.delete_object().bucket(bucket).key(&object.key);
+                let deleted = delete.set_version_id(version.map(str::to_owned)).send().await;
+                let failed = |source| QuarantineError::Remove { key: object.key.clone(), source };
+                deleted.map_err(|error| failed(error.into()))?;
+            }
+            // What is left of a truncated list is at the beginning of the next one.
+            if page.is_truncated() != Some(true) {
+                break;
+            }
         }
     }
     Ok(())

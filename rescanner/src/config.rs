@@ -4,6 +4,7 @@ use nacre_core::{
     rescan::pass::{Budget, MAX_SEGMENTS},
     settings::{Setting, SettingError, Settings},
     settings_table,
+    telemetry::MetricSource,
 };
 
 /// Every setting of the rescanner, as `docs/configuration.md` lists it.
@@ -15,6 +16,7 @@ pub const SETTINGS: &[Setting] = settings_table![
     "NACRE_RESCAN_SEGMENTS", "one for each 50,000 records", "segments that the table is read in, 1 to 256";
     "NACRE_RESCAN_OBJECTS_PER_DAY", "any number", "most objects that the passes of one day (UTC) request; the rest is left to the next pass";
     "NACRE_RESCAN_BYTES_PER_DAY", "any number", "most bytes of these objects; the last object of each segment may exceed it";
+    "NACRE_STACK", "none", "CloudFormation stack, a dimension of every metric beside the function; without it the metrics of two stacks of one region are the same";
     "AWS_REGION", "required", "region in rescan triggers; Lambda sets it";
 ];
 
@@ -33,6 +35,8 @@ pub struct Config {
     pub segments: Option<u32>,
     /// `NACRE_RESCAN_OBJECTS_PER_DAY` and `NACRE_RESCAN_BYTES_PER_DAY`, unlimited: the budget of the passes of a day.
     pub daily_budget: Budget,
+    /// `NACRE_STACK`: whose the metrics are.
+    pub metrics: MetricSource,
     /// `AWS_REGION`, which Lambda sets: the region in rescan triggers.
     pub region: String,
 }
@@ -62,6 +66,7 @@ impl Config {
             pass_queue_url: settings.required("NACRE_PASS_QUEUE_URL", "the URL of the queue of passes")?,
             segments,
             daily_budget,
+            metrics: MetricSource { function: "rescanner", stack: settings.optional("NACRE_STACK"), environment: None },
             region: settings.required("AWS_REGION", "the region of the scanned buckets")?,
         })
     }

@@ -9,7 +9,7 @@ use std::{
 
 use lambda_runtime::{Diagnostic, Error, LambdaEvent, run, service_fn};
 use nacre_aws::{DynamoRecords, S3Definitions, SnsTopic, SqsQueue, SystemClock};
-use nacre_core::{port::Clock, retry::RetryPolicy, telemetry::embedded_metrics};
+use nacre_core::{port::Clock, retry::RetryPolicy};
 use nacre_rescanner::{PassSettings, Ports, Rescanner, Services, config::Config, segment::Limits};
 use serde_json::Value;
 
@@ -47,14 +47,14 @@ async fn function() -> Result<(), Error> {
         queue: SqsQueue::new(&sdk, &config.pass_queue_url),
         clock: SystemClock,
     };
-    let Config { region, segments, daily_budget, .. } = config;
+    let Config { region, segments, daily_budget, metrics, .. } = config;
     let settings = PassSettings { region, segments, daily_budget, retry: RetryPolicy::default() };
-    let rescanner = &Rescanner::new(ports, settings);
+    let (rescanner, metrics) = (&Rescanner::new(ports, settings), &metrics);
     run(service_fn(move |event: LambdaEvent<Value>| async move {
         let limits = Limits { pages: MAX_PAGES_PER_MESSAGE, until: continuation_deadline(&event) };
         let handled = Box::pin(rescanner.handle(&event.payload, limits)).await.map_err(Diagnostic::from)?;
         let counts = handled.counts();
-        if let Some(line) = embedded_metrics("rescanner", None, rescanner.ports().clock.now(), &counts) {
+        if let Some(line) = metrics.line(rescanner.ports().clock.now(), &counts) {
             // CloudWatch reads metrics from the log stream; a closed one must not fail the invocation.
             let _ = writeln!(std::io::stdout(), "{line}");
         }

@@ -4,6 +4,7 @@
 
 use nacre_core::{
     dialect::{Dialect, clamscan_status, guardduty_status},
+    object::partition_of,
     port::BusEvent,
     scan_record::ScanRecord,
     tag_policy::{TagNames, signature_value, timestamp_value},
@@ -14,8 +15,9 @@ use serde_json::{Value, json};
 /// Most signatures that an event names: its size is bounded, and an uploader may make a file match any number.
 const MAX_SIGNATURES: usize = 100;
 
-/// The events that report a record.
-pub fn bus_events(record: &ScanRecord, names: &TagNames) -> Vec<BusEvent> {
+/// The events that report a record of a bucket in this region.
+pub fn bus_events(record: &ScanRecord, names: &TagNames, region: &str) -> Vec<BusEvent> {
+    let partition = partition_of(region);
     let event = |dialect: &Dialect| {
         let (source, detail_type, detail) = match dialect {
             Dialect::Predecessor => ("nacre.scanner", "Object Scan Result", ours(record, names)),
@@ -27,7 +29,7 @@ pub fn bus_events(record: &ScanRecord, names: &TagNames) -> Vec<BusEvent> {
                 ("lambda", "Lambda Function Invocation Result - Success", clamscan(record))
             }
         };
-        let resources = vec![format!("arn:aws:s3:::{}/{}", record.object.bucket, record.object.key)];
+        let resources = vec![format!("arn:{partition}:s3:::{}/{}", record.object.bucket, record.object.key)];
         BusEvent { source, detail_type, detail: detail.to_string(), resources }
     };
     names.dialects.iter().map(event).collect()
@@ -85,7 +87,9 @@ mod tests {
 
     fn details(verdict: Verdict) -> Vec<Value> {
         let names = TagNames { dialects: Dialect::ALL.to_vec(), ..TagNames::default() };
-        let events = bus_events(&record(verdict), &names);
+        let events = bus_events(&record(verdict), &names, "us-gov-west-1");
+        let resource = ["arn:aws-us-gov:s3:::uploads/a b.txt"];
+        assert!(events.iter().all(|event| event.resources == resource), "{events:?}");
         assert!(events.iter().all(|event| !event.source.starts_with("aws.")));
         events.iter().map(|event| serde_json::from_str(&event.detail).unwrap()).collect()
     }

@@ -6,9 +6,11 @@ use chrono::TimeDelta;
 use nacre_clamav::trust_anchor::TrustAnchors;
 use nacre_core::{
     dialect::Dialect,
+    redelivery::Backoff,
     settings::{Setting, SettingError, Settings},
     settings_table,
     tag_policy::TagNames,
+    telemetry::MetricSource,
 };
 use nacre_engine_client::{SandboxPolicy, protocol::Limits};
 
@@ -23,11 +25,13 @@ pub const SETTINGS: &[Setting] = settings_table![
     "NACRE_TRUST_ANCHORS", "ClamAV's keys", "keys that definitions must be signed by, as JSON";
     "NACRE_SCAN_TIMEOUT_SECONDS", "120", "longest scan of one object";
     "NACRE_SCAN_PARALLELISM", "as many as processors", "objects that are scanned at once, 1 to 64";
+    "AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "none", "MB of the function, which Lambda sets: scans share what the engine leaves of it; without it each may take 2 GiB";
     "NACRE_SCAN_STALENESS_LIMIT_HOURS", "168", "age of definitions beyond which nothing is CLEAN any more: `UNSCANNABLE`, `stale_definitions`";
     "NACRE_STALENESS_LIMIT_HOURS", "none", "former name of `NACRE_SCAN_STALENESS_LIMIT_HOURS`, accepted with a warning";
+    "NACRE_QUEUE_VISIBILITY_TIMEOUT_SECONDS", "5400", "visibility timeout of the queues; a message that failed never waits longer for its next attempt";
     "NACRE_FULL_SCANS", "`True`", "whether this function does full scans; `False` where its memory is only enough for delta scans";
     "NACRE_RESCAN_TOPIC_ARN", "none", "topic on which full scans are requested where `NACRE_FULL_SCANS` is `False`";
-    "AWS_REGION", "none", "region in such requests; Lambda sets it";
+    "AWS_REGION", "none", "region in such requests and in names of objects; Lambda sets it";
     "AV_SCAN_MAX_FILE_SIZE_BYTES", "none", "larger objects are `SKIPPED`; the predecessor's default was 25000000";
     "AV_STATUS_METADATA", "`av-status`", "key of the status: tag, field and attribute";
     "AV_SIGNATURE_METADATA", "`av-signature`", "key of the signature";
@@ -47,6 +51,7 @@ pub const SETTINGS: &[Setting] = settings_table![
     "AV_DELETE_INFECTED_FILES", "`False`", "whether an infected version is deleted, after its result is published";
     "NACRE_QUARANTINE_BUCKET", "none", "bucket that infected versions are moved to; also where an infected object goes that cannot be tagged";
     "EVENT_SOURCE", "any", "accepted for compatibility: every envelope is recognised by its form";
+    "NACRE_STACK", "none", "CloudFormation stack, a dimension of every metric beside the function; without it the metrics of two stacks of one region are the same";
     "ENV", "none", "field `Environment` of every line of metrics";
     "S3_ENDPOINT", "as `AWS_ENDPOINT_URL_S3`", "endpoint of the scanned buckets' S3";
     "SNS_ENDPOINT", "as `AWS_ENDPOINT_URL_SNS`", "endpoint of SNS";
@@ -73,8 +78,12 @@ pub struct Config {
     pub scan_timeout: Duration,
     /// `NACRE_SCAN_PARALLELISM`: objects that are scanned at once.
     pub parallelism: usize,
+    /// `AWS_LAMBDA_FUNCTION_MEMORY_SIZE`: the function's memory, in bytes.
+    pub function_memory: Option<u64>,
     /// `NACRE_SCAN_STALENESS_LIMIT_HOURS`: age of definitions beyond which nothing is clean any more.
     pub staleness_limit: TimeDelta,
+    /// `NACRE_QUEUE_VISIBILITY_TIMEOUT_SECONDS`: how long a message that failed waits.
+    pub backoff: Backoff,
     /// `NACRE_FULL_SCANS`: whether this function does full scans.
     pub full_scans: bool,
     /// `NACRE_RESCAN_TOPIC_ARN`: the topic on which full scans are requested otherwise.
@@ -91,8 +100,8 @@ pub struct Config {
     pub results: ResultSettings,
     /// What is done with infected objects.
     pub infected: InfectedSettings,
-    /// `ENV`: a dimension of every metric.
-    pub environment: Option<String>,
+    /// `NACRE_STACK` and `ENV`: whose the metrics are.
+    pub metrics: MetricSource,
     /// `S3_ENDPOINT`: unset, as AWS's own variables say.
     pub s3_endpoint: Option<String>,
     /// `SNS_ENDPOINT`: unset, as AWS's own variables say.
@@ -110,6 +119,8 @@ pub struct ResultSettings {
     pub publish_clean: bool,
     /// `AV_STATUS_SNS_PUBLISH_INFECTED`.
     pub publish_infected: bool,
+    /// `AWS_REGION`: the region that buckets are named in.
+    pub region: String,
     /// `NACRE_EVENT_BUS`: the EventBridge bus; unset puts nothing.
     pub event_bus: Option<String>,
     /// `AV_SCAN_START_SNS_ARN`: the topic of messages that a scan starts; unset, none is sent.
@@ -160,7 +171,12 @@ impl Config {
                 .unwrap_or_else(TrustAnchors::clamav),
             scan_timeout,
             parallelism: parallelism.unwrap_or_else(processors),
+            function_memory: settings.positive("AWS_LAMBDA_FUNCTION_MEMORY_SIZE")?.map(|mb| mb.saturating_mul(1 << 20)),
             staleness_limit: TimeDelta::try_hours(i64::try_from(hours).unwrap_or(i64::MAX)).unwrap_or(TimeDelta::MAX),
+            backoff: Backoff {
+                first: Backoff::FIRST,
+                longest: u32::try_from(settings.number("NACRE_QUEUE_VISIBILITY_TIMEOUT_SECONDS")?).unwrap_or(u32::MAX),
+            },
             full_scans: settings.switch("NACRE_FULL_SCANS")?,
             rescan_topic: settings.optional("NACRE_RESCAN_TOPIC_ARN"),
             region: settings.optional("AWS_REGION").unwrap_or_default(),
@@ -171,6 +187,7 @@ impl Config {
                 topic_arn: settings.optional("AV_STATUS_SNS_ARN"),
                 publish_clean: settings.switch("AV_STATUS_SNS_PUBLISH_CLEAN")?,
                 publish_infected: settings.switch("AV_STATUS_SNS_PUBLISH_INFECTED")?,
+                region: settings.optional("AWS_REGION").unwrap_or_default(),
                 event_bus: settings.optional("NACRE_EVENT_BUS"),
                 start_topic_arn: settings.optional("AV_SCAN_START_SNS_ARN"),
                 start_field: settings.text("AV_SCAN_START_METADATA")?,
@@ -179,7 +196,11 @@ impl Config {
                 delete: settings.switch("AV_DELETE_INFECTED_FILES")?,
                 quarantine_bucket: settings.optional("NACRE_QUARANTINE_BUCKET"),
             },
-            environment: settings.optional("ENV"),
+            metrics: MetricSource {
+                function: "scanner",
+                stack: settings.optional("NACRE_STACK"),
+                environment: settings.optional("ENV"),
+            },
             s3_endpoint: settings.optional("S3_ENDPOINT"),
             sns_endpoint: settings.optional("SNS_ENDPOINT"),
             warnings: settings.warnings(),
@@ -221,6 +242,7 @@ mod tests {
             topic_arn: None,
             publish_clean: true,
             publish_infected: true,
+            region: String::new(),
             event_bus: None,
             start_topic_arn: None,
             start_field: "av-scan-start".into(),
@@ -245,6 +267,7 @@ mod tests {
             "NACRE_SCAN_PARALLELISM",
             "NACRE_SCAN_STALENESS_LIMIT_HOURS",
             "NACRE_STALENESS_LIMIT_HOURS",
+            "NACRE_QUEUE_VISIBILITY_TIMEOUT_SECONDS",
             "AV_DELETE_INFECTED_FILES",
             "LD_PATH",
         ] {

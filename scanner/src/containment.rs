@@ -20,6 +20,8 @@ pub enum Contained {
     Deleted,
     /// Its version is in quarantine, and nowhere else.
     Quarantined,
+    /// Its version stays, for it is locked; in quarantine is a copy, where there is one.
+    Locked,
 }
 
 /// Contains the infected object of a record.
@@ -33,14 +35,21 @@ pub async fn contain(
 ) -> Result<Contained, StoreError> {
     let object = &record.object;
     if let Some(bucket) = &settings.quarantine_bucket {
-        move_away(objects, record, bucket).await?;
-        return Ok(Contained::Quarantined);
+        return unless_locked(move_away(objects, record, bucket).await, Contained::Quarantined);
     }
     if settings.delete {
-        objects.delete(object, &record.etag).await?;
-        return Ok(Contained::Deleted);
+        return unless_locked(objects.delete(object, &record.etag).await, Contained::Deleted);
     }
     Ok(Contained::InPlace)
+}
+
+/// Nobody can remove a locked version, so to try again would end as a dead letter: what is left is that nobody reads it.
+fn unless_locked(outcome: Result<(), StoreError>, contained: Contained) -> Result<Contained, StoreError> {
+    match outcome {
+        Ok(()) => Ok(contained),
+        Err(StoreError::Locked(..)) => Ok(Contained::Locked),
+        Err(error) => Err(error),
+    }
 }
 
 /// Moves a version to quarantine: its provenance first, then a copy, whose size is checked, and only then it is deleted.

@@ -4,7 +4,7 @@ use std::{
     collections::{BTreeMap, HashMap},
     path::PathBuf,
     sync::Arc,
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use chrono::Utc;
@@ -14,7 +14,7 @@ use nacre_core::{
     event::{Cause, Invocation, Message, ObjectEvent, RescanKind, RescanTarget, RescanTrigger, ScanRequest},
     generation::{Generation, manifest::Manifest},
     object::ObjectId,
-    port::{Clock, RecordStore, StoreError, Topic},
+    port::{Clock, Deliveries, RecordStore, StoreError, Topic},
     telemetry::{Metric, error_chain},
 };
 use nacre_engine_client::EnginePool;
@@ -86,6 +86,9 @@ pub enum EventError {
     #[error("the record of a removed object could not be removed")]
     Remove(#[source] StoreError),
 }
+
+/// How long to ask SQS to deliver a message sooner. It is of use only while the rest of the batch is not delayed by it.
+const TIME_TO_POSTPONE: Duration = Duration::from_secs(10);
 
 /// State that the messages of one invocation share.
 struct Batch {
@@ -194,7 +197,26 @@ impl<S: Services> Function<S> {
                 failures.push(error);
             }
         }
+        if !failures.is_empty() {
+            self.postpone(&message).await;
+        }
         (message, counts, failures)
+    }
+
+    /// Lets a message that failed come back after seconds. What goes wrong here is harmless: it comes back by its queue's visibility
+    /// timeout, as it does when the function is killed.
+    async fn postpone(&self, message: &Message) {
+        let (Some(queues), Some(id), Some(delivery)) = (&self.ports.deliveries, &message.id, &message.delivery) else {
+            return;
+        };
+        let wait = self.config.backoff.wait(id, delivery.receives);
+        let outcome = tokio::time::timeout(TIME_TO_POSTPONE, queues.postpone(delivery, wait)).await;
+        let cause = match outcome {
+            Ok(Ok(())) => return,
+            Ok(Err(error)) => error_chain(&error),
+            Err(_) => format!("SQS did not answer in {} s", TIME_TO_POSTPONE.as_secs()),
+        };
+        tracing::warn!(cause, receives = delivery.receives, "failed message waits for its queue's visibility timeout");
     }
 
     async fn handle_event(&self, event: &ObjectEvent, batch: &Batch, counts: &mut Counts) -> Result<(), EventError> {
@@ -274,6 +296,8 @@ impl<S: Services> Function<S> {
             objects: &self.ports.objects,
             engines,
             limits: self.config.limits,
+            function_memory: self.config.function_memory,
+            parallelism: self.config.parallelism,
             scan_timeout: self.config.scan_timeout,
             skip_larger_than: self.config.skip_larger_than,
             deadline,

@@ -26,6 +26,7 @@ use tokio::sync::OnceCell;
 use crate::{
     engine_cache::{EngineCache, Ready, ReadyError, RescanNeed},
     scan::{Inspection, Inspector, ScanError, reason_of},
+    worker_memory::worker_memory,
 };
 
 /// Time that a scan leaves to the rest of the invocation: tagging, recording, reporting.
@@ -39,6 +40,10 @@ pub struct EngineInspector<'a, Objects, Definitions> {
     pub(crate) engines: Engines<'a, Definitions>,
     /// The engine's bounds.
     pub limits: Limits,
+    /// The function's memory, in bytes, where it is known.
+    pub function_memory: Option<u64>,
+    /// Objects that are scanned at once.
+    pub parallelism: usize,
     /// Longest scan of one object.
     pub scan_timeout: Duration,
     /// Objects larger than this are skipped by the operator's choice.
@@ -144,7 +149,8 @@ impl<Objects: ObjectStore, Definitions: DefinitionsStore> EngineInspector<'_, Ob
         };
         let objects = self.objects;
         let fetch = async |path: &Path| objects.download(object, head, path).await;
-        match self.engines.cache().pool.examine(directory, fetch, self.limits, allowed).await {
+        let limits = Limits { max_memory: self.worker_memory(directory).await, ..self.limits };
+        match self.engines.cache().pool.examine(directory, fetch, limits, allowed).await {
             Ok(Examination::Seen { report, unrar }) => Ok(EngineScan::Finished { report, unrar }),
             // Cut short by the invocation, not by the object: a fresh invocation has more time.
             Ok(Examination::TimedOut) if cut_short.get() => Err(ScanError::OutOfTime),
@@ -157,6 +163,12 @@ impl<Objects: ObjectStore, Definitions: DefinitionsStore> EngineInspector<'_, Ob
             Err(ExamineError::Fetch(error)) => Err(ScanError::Read(error)),
             Err(ExamineError::Engine(error)) => Err(ScanError::Ready(error.into())),
         }
+    }
+
+    /// The memory of one worker of the engine that has loaded this directory.
+    async fn worker_memory(&self, directory: &Path) -> u64 {
+        let engine = self.engines.cache().pool.memory(directory).await;
+        worker_memory(self.function_memory, engine, self.parallelism, self.limits.max_memory)
     }
 
     /// The scan that a recorded object needs, provided that its bytes are the same.
@@ -211,6 +223,10 @@ impl<Objects: ObjectStore, Definitions: DefinitionsStore> Inspector for EngineIn
         let RescanNeed::Delta(engine) = self.plan(record, head).await? else { return Ok(None) };
         let (report, unrar) = match self.engine_scan(&engine.directory, &record.object, head).await {
             Ok(EngineScan::Finished { report, unrar }) => (report, unrar),
+            // Nobody else could read it, either.
+            Ok(EngineScan::NotScanned(reason @ Reason::Archived)) => {
+                return Ok(Some(Inspection::not_scanned(Verdict::Unscannable { reason })));
+            }
             // The added signatures do not load by themselves: the whole set was tested to.
             Ok(EngineScan::NotScanned(_)) | Err(ScanError::Ready(ReadyError::Engine(EngineError::Refused(_)))) => {
                 return Ok(None);

@@ -13,6 +13,7 @@ mod ports;
 pub mod reports;
 pub mod result_message;
 pub mod scan;
+mod worker_memory;
 
 pub use engine_cache::ReadyError;
 pub use handler::{EventError, Function, HandleError, Handled};

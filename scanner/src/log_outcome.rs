@@ -46,6 +46,10 @@ pub(crate) fn log_outcome(request: &ScanRequest, outcome: &Outcome) -> &'static 
             log!(info, Some(verdict), "object already scanned");
             &[Metric::AlreadyScanned]
         }
+        Outcome::NotRescanned(verdict) => {
+            log!(warn, Some(verdict), "object not rescanned: it is archived, and keeps the verdict of its last scan");
+            &[Metric::NotRescanned]
+        }
         Outcome::Gone => {
             log!(info, None, "object gone");
             &[Metric::Gone]

@@ -9,8 +9,10 @@ use std::{
 };
 
 use lambda_runtime::{Diagnostic, Error, LambdaEvent, run, service_fn, tracing};
-use nacre_aws::{DynamoRecords, EventBridgeBus, S3Definitions, S3Objects, SnsTopic, SystemClock, at_endpoint};
-use nacre_core::telemetry::{embedded_metrics, error_chain};
+use nacre_aws::{
+    DynamoRecords, EventBridgeBus, S3Definitions, S3Objects, SnsTopic, SqsDeliveries, SystemClock, at_endpoint,
+};
+use nacre_core::telemetry::error_chain;
 use nacre_engine_client::program_beside_us;
 use nacre_scanner::{Function, Ports, Services, config::Config};
 use serde_json::Value;
@@ -37,10 +39,11 @@ async fn function() -> Result<(), Error> {
         starts: topic(&config.results.start_topic_arn),
         rescans: topic(&config.rescan_topic),
         bus: config.results.event_bus.as_deref().map(|name| EventBridgeBus::new(&sdk, name)),
+        deliveries: Some(SqsDeliveries::new(&sdk)),
         definitions: S3Definitions::new(&sdk, &config.definitions_bucket),
         clock: SystemClock,
     };
-    let environment = config.environment.clone();
+    let metrics = config.metrics.clone();
     let function = Arc::new(Function::new(config, engine, ports)?);
     let warming = tokio::spawn({
         let function = Arc::clone(&function);
@@ -54,10 +57,10 @@ async fn function() -> Result<(), Error> {
     // If it takes longer, the first message waits for the rest.
     let _ = tokio::time::timeout(INIT_TIME, warming).await;
     let function = &function;
-    let environment = environment.as_deref();
+    let metrics = &metrics;
     run(service_fn(move |event: LambdaEvent<Value>| async move {
         let handled = Box::pin(function.handle(&event.payload, deadline(&event))).await.map_err(Diagnostic::from)?;
-        if let Some(line) = embedded_metrics("scanner", environment, function.now(), &handled.counts) {
+        if let Some(line) = metrics.line(function.now(), &handled.counts) {
             // CloudWatch reads metrics from the log stream; a closed one must not fail the invocation.
             let _ = writeln!(std::io::stdout(), "{line}");
         }
@@ -74,6 +77,7 @@ impl Services for Aws {
     type Records = DynamoRecords;
     type Topic = SnsTopic;
     type Bus = EventBridgeBus;
+    type Deliveries = SqsDeliveries;
     type Definitions = S3Definitions;
     type Clock = SystemClock;
 }

@@ -47,7 +47,7 @@ impl<S: Services> Reports<'_, S> {
             topic.publish(&message).await?;
         }
         match &self.ports.bus {
-            Some(bus) => bus.put(&bus_events(record, self.tags)).await,
+            Some(bus) => bus.put(&bus_events(record, self.tags, &self.settings.region)).await,
             None => Ok(()),
         }
     }

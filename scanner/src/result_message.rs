@@ -62,6 +62,7 @@ pub(crate) mod tests {
             topic_arn: None,
             publish_clean: true,
             publish_infected: true,
+            region: "eu-west-1".into(),
             event_bus: None,
             start_topic_arn: None,
             start_field: "av-scan-start".into(),

@@ -35,6 +35,8 @@ pub enum Outcome {
     Scanned(Verdict),
     /// Scanned and settled: clean now, and infected before.
     Cleared,
+    /// A rescan of what is archived by now: the verdict of its last scan stands.
+    NotRescanned(Verdict),
     /// Only a full scan can decide, and one was requested.
     Forwarded,
     /// The record of an earlier scan of these bytes is valid under these definitions.
@@ -103,6 +105,8 @@ enum Scan {
     Recorded(Box<ScanRecord>),
     /// The existing record is valid.
     Valid,
+    /// The bytes cannot be read any more, and the existing record stays the last that is known of them.
+    Archived,
     /// The bytes changed in the meantime, or a newer record was written.
     Overtaken,
 }
@@ -137,16 +141,18 @@ impl<S: Services> Scanner<'_, S> {
                 Some(record) if is_valid(record) => Scan::Valid,
                 _ => self.record_scan(request, &object, &head, recorded.as_ref(), inspector).await?,
             };
+            let archived = matches!(scanned, Scan::Archived);
             let (record, scanned) = match (scanned, recorded) {
                 (Scan::Recorded(record), _) => (*record, true),
-                (Scan::Valid, Some(record)) => (record, false),
-                (Scan::Overtaken | Scan::Valid, _) => continue,
+                (Scan::Valid | Scan::Archived, Some(record)) => (record, false),
+                (Scan::Overtaken | Scan::Valid | Scan::Archived, _) => continue,
             };
             match self.settle(&record).await? {
                 Settled::Done if scanned && was_infected && record.verdict == Verdict::Clean => {
                     return Ok(Outcome::Cleared);
                 }
                 Settled::Done if scanned => return Ok(Outcome::Scanned(record.verdict)),
+                Settled::Done if archived => return Ok(Outcome::NotRescanned(record.verdict)),
                 Settled::Done => return Ok(Outcome::AlreadyScanned(record.verdict)),
                 Settled::Gone => return Ok(Outcome::Gone),
                 Settled::Overtaken => {}
@@ -181,6 +187,11 @@ impl<S: Services> Scanner<'_, S> {
                 let previous = previous
                     .filter(|previous| matches!(request.cause, Cause::Definitions(_)) && previous.etag == head.etag);
                 match self.inspect(object, head, previous, inspector).await {
+                    // S3 never changes archived bytes, so what was concluded of them stands, by the definitions of then: the record
+                    // keeps its generation. An object that is restored is announced, and scanned as an upload is.
+                    Ok(Some(inspection)) if is_archived(&inspection) && previous.is_some_and(has_scan) => {
+                        return Ok(Scan::Archived);
+                    }
                     Ok(Some(inspection)) => inspection,
                     Ok(None) => return Ok(Scan::Valid),
                     Err(ScanError::Read(StoreError::PreconditionFailed(_) | StoreError::NotFound(_))) => {
@@ -246,6 +257,15 @@ impl<S: Services> Scanner<'_, S> {
     fn reports(&self) -> Reports<'_, S> {
         Reports { ports: self.ports, tags: self.tags, settings: self.results }
     }
+}
+
+fn is_archived(inspection: &Inspection) -> bool {
+    inspection.verdict == Verdict::Unscannable { reason: Reason::Archived }
+}
+
+/// Whether a record is of a scan, and not of a failure to make one.
+fn has_scan(record: &ScanRecord) -> bool {
+    !record.is_transient_failure()
 }
 
 /// Why an object is not scanned that cannot be read as it is stored.

@@ -11,6 +11,10 @@ mod crates;
 #[cfg(test)]
 mod pages;
 #[cfg(test)]
+mod policies;
+#[cfg(test)]
+mod retries;
+#[cfg(test)]
 mod scale;
 #[cfg(test)]
 mod template;

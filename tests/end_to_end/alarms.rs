@@ -72,7 +72,7 @@ async fn each_dead_letter_queue_sounds_its_alarm_until_it_is_empty() {
 async fn an_object_that_waits_too_long_for_its_scan_sounds_an_alarm() {
     let limit = DELAY_LIMIT.as_secs().to_string();
     // A message that the function is given before its event source is turned off is back after a second.
-    let parameters = [("ScanDelayLimitSeconds", &*limit), ("QueueVisibilityTimeout", "1")];
+    let parameters = [("ScanDelayLimitSeconds", &*limit), ("LocalVisibilityTimeout", "1")];
     let (stack, events, _scratch) = alarmed_stack(&parameters).await;
     let (queue, lambda) = (stack.output("ScanQueue"), stack.lambda());
     let sources = lambda.list_event_source_mappings().event_source_arn(queue_arn(&stack, queue).await);

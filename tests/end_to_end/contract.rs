@@ -7,19 +7,19 @@ use aws_sdk_s3::types::{
     BucketLocationConstraint, BucketVersioningStatus, CreateBucketConfiguration, StorageClass, VersioningConfiguration,
 };
 use aws_sdk_sqs::types::QueueAttributeName;
-use nacre_aws::{DynamoRecords, S3Definitions, S3Objects, SnsTopic, SqsQueue};
+use nacre_aws::{DynamoRecords, S3Definitions, S3Objects, SnsTopic, SqsDeliveries, SqsQueue};
 use nacre_core::{
     builder::record,
     generation::Generation,
     object::ObjectId,
-    port::{ObjectHead, ObjectStore, RecordPages, RecordStore, Segment, StoreError, TopicMessage},
+    port::{Delivery, ObjectHead, ObjectStore, RecordPages, RecordStore, Segment, StoreError, TopicMessage},
     scan_record::RECORD_FORMAT,
 };
 use nacre_test_support::Stack;
 use nacre_testing::contract;
 use serde_json::{Value, json};
 
-use crate::idle::idle_stack;
+use crate::{idle::idle_stack, queues::queue_arn};
 
 async fn bucket(stack: &Stack, name: &str, versioned: bool) -> String {
     // Names are MiniStack-wide.
@@ -216,6 +216,26 @@ async fn queues_in_sqs_keep_the_contract() {
     received.sort();
     sent.sort();
     assert_eq!(received, sent);
+    stack.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn deliveries_of_sqs_keep_the_contract() {
+    let (stack, _scratch) = idle_stack(&[]).await;
+    let sqs = stack.sqs();
+    // Without our call the message would stay away longer than any test waits.
+    let create = sqs.create_queue().queue_name("postponed").attributes(QueueAttributeName::VisibilityTimeout, "43200");
+    let url = create.send().await.unwrap().queue_url().unwrap().to_owned();
+    sqs.send_message().queue_url(&url).message_body("failed").send().await.unwrap();
+    let receive = sqs.receive_message().queue_url(&url).wait_time_seconds(20);
+    let first = receive.clone().send().await.unwrap().messages.unwrap().remove(0);
+    let receipt = first.receipt_handle().unwrap().to_owned();
+    let delivery = Delivery { queue_arn: queue_arn(&stack, &url).await, receipt, receives: 1 };
+    let deliveries = SqsDeliveries::new(stack.sdk_config());
+    contract::only_a_delivery_can_be_postponed(&deliveries, &delivery, Duration::from_secs(1)).await;
+    let second = receive.send().await.unwrap().messages.unwrap().remove(0);
+    assert_eq!(second.message_id(), first.message_id());
+    assert_ne!(second.receipt_handle(), Some(&*delivery.receipt));
     stack.stop().await.unwrap();
 }
 

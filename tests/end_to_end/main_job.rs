@@ -22,7 +22,9 @@ async fn a_new_signature_finds_the_object_that_it_should_and_only_that() {
     assert_eq!(stack.tag(&latent, "av-status").await.unwrap().as_deref(), Some("CLEAN"));
 
     world.mirror.put("daily.cvd", daily(2, true));
-    assert_eq!(published(&world.update().await), 2);
+    let updated = world.update().await;
+    assert_eq!(published(&updated), 2);
+    assert!(updated.logs.contains(r#""Stack":"nacre""#), "metrics are of their stack: {}", updated.logs);
     let records = stack.await_records(DEADLINE, |records| {
         records.iter().filter(|record| record.generation.0 == 2 && record.reported).count() == 2
     });

@@ -14,7 +14,7 @@ use nacre_core::{object::ObjectId, scan_record::ScanRecord, verdict::Verdict};
 use nacre_test_support::{
     Stack,
     deployed::{DEADLINE, EVIL, World},
-    get_status, programs_directory,
+    get_status,
 };
 use nix::{
     sys::signal::{Signal, kill},
@@ -68,7 +68,7 @@ fn logged(stack: &Stack, words: &str) -> usize {
 }
 
 /// Waits until everything that was announced is done with.
-async fn await_quiet(stack: &Stack) {
+pub(crate) async fn await_quiet(stack: &Stack) {
     let deadline = tokio::time::Instant::now() + DEADLINE;
     while depth(stack, "ScanQueue").await > 0 {
         assert!(tokio::time::Instant::now() < deadline, "the scan queue does not empty");
@@ -298,60 +298,5 @@ async fn awkward_keys_are_scanned_tagged_and_rescanned_under_their_own_names() {
     for object in &objects {
         assert_eq!(stack.tag(object, "av-status").await.unwrap().as_deref(), Some("INFECTED"), "{object}");
     }
-    world.end().await;
-}
-
-#[tokio::test]
-async fn an_infected_object_is_moved_to_quarantine_and_what_is_clean_stays() {
-    let world = World::ready(&[("InfectedObjects", "quarantine"), ("ResultDialects", "predecessor,guardduty")]).await;
-    let (stack, s3) = (&world.stack, world.stack.s3());
-    let clean = stack.put("clean.txt", "harmless\n").await.unwrap();
-    let settled = stack.await_settled(&clean, DEADLINE).await.unwrap();
-    assert_eq!(settled.verdict, Verdict::Clean);
-    assert_eq!(stack.tag(&clean, "GuardDutyMalwareScanStatus").await.unwrap().as_deref(), Some("NO_THREATS_FOUND"));
-
-    stack.put("a b/../eicar.com", eicar()).await.unwrap();
-    let quarantine = stack.output("QuarantineBucket");
-    let deadline = tokio::time::Instant::now() + DEADLINE;
-    let there = loop {
-        let listed = s3.list_objects_v2().bucket(quarantine).send().await.unwrap();
-        let remaining = s3.list_objects_v2().bucket(stack.scanned_bucket()).send().await.unwrap();
-        let keys: Vec<String> = listed.contents().iter().filter_map(|object| object.key().map(str::to_owned)).collect();
-        if keys.len() == 2 && remaining.key_count() == Some(1) {
-            break keys;
-        }
-        assert!(tokio::time::Instant::now() < deadline, "{keys:?}");
-        tokio::time::sleep(Duration::from_millis(200)).await;
-    };
-    let provenance = there.iter().find(|key| key.ends_with("/provenance.json")).unwrap();
-    let stored = s3.get_object().bucket(quarantine).key(provenance).send().await.unwrap();
-    let printed: Value = serde_json::from_slice(&stored.body.collect().await.unwrap().to_vec()).unwrap();
-    assert_eq!((&printed["key"], &printed["bucket"]), (&json!("a b/../eicar.com"), &json!(stack.scanned_bucket())));
-    let content = provenance.replace("provenance.json", "content");
-    let stored = s3.get_object().bucket(quarantine).key(content).send().await.unwrap();
-    assert_eq!(stored.body.collect().await.unwrap().to_vec(), eicar());
-    await_quiet(stack).await;
-
-    // What is released is scanned like any upload: what still matches does not stay.
-    let nacre = async |arguments: &[&str]| {
-        let mut command = tokio::process::Command::new(programs_directory().unwrap().join("nacre"));
-        command.arg("quarantine").args(arguments).env_clear().envs(stack.operator_environment());
-        let output = command.env("NACRE_QUARANTINE_BUCKET", quarantine).kill_on_drop(true).output().await.unwrap();
-        let printed = String::from_utf8(output.stdout).unwrap() + &String::from_utf8(output.stderr).unwrap();
-        (output.status.code(), printed)
-    };
-    let id = provenance.split('/').nth(1).unwrap();
-    let (code, printed) = nacre(&["list"]).await;
-    assert!(code == Some(0) && printed.starts_with(id) && printed.contains("Eicar-Test-Signature"), "{printed}");
-    let (code, printed) = nacre(&["release", id]).await;
-    assert!(code == Some(0) && printed.contains("released: s3://"), "{printed}");
-    let deadline = tokio::time::Instant::now() + DEADLINE;
-    while s3.list_objects_v2().bucket(quarantine).send().await.unwrap().key_count() != Some(2) {
-        assert!(tokio::time::Instant::now() < deadline, "what still matches stays where it is");
-        tokio::time::sleep(Duration::from_millis(200)).await;
-    }
-    await_quiet(stack).await;
-    let (code, printed) = nacre(&["delete", "../../etc"]).await;
-    assert!(code == Some(2) && printed.contains("32 hexadecimal digits"), "{printed}");
     world.end().await;
 }

@@ -2,5 +2,6 @@
 
 mod lambda;
 mod newer_definitions;
+mod redeliveries;
 mod rescans;
 mod world;

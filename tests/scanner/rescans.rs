@@ -52,6 +52,23 @@ async fn what_was_added_is_matched_by_an_engine_of_nothing_else() {
 }
 
 #[tokio::test]
+async fn what_is_archived_is_neither_downgraded_nor_handed_on() {
+    let (world, object) = scanned("this is harmless").await;
+    let own = signature("Test.Old", "wicked of old");
+    let generation = world.publish(&[("own.ndb", &format!("{own}{}", signature("Test.New", "harmless")))]).await;
+    let before = world.record(&object);
+    world.objects.set_archived(&object, true);
+    let handled = rescan(&world.rescanner(), generation, &[&before]).await;
+    assert_eq!(handled.counts, [(Metric::NotRescanned, 1)]);
+    assert_eq!((world.record(&object), world.rescans.messages()), (before.clone(), vec![]));
+    assert_eq!(world.status(&object).await.as_deref(), Some("CLEAN"));
+    // Restored, it can be read again.
+    world.objects.set_archived(&object, false);
+    rescan(&world.rescanner(), generation, &[&before]).await;
+    assert_eq!(world.status(&object).await.as_deref(), Some("INFECTED"));
+}
+
+#[tokio::test]
 async fn what_was_convicted_by_what_is_gone_is_cleared_by_a_scan_with_everything() {
     let (world, object) = scanned("this is wicked of old").await;
     assert_eq!(world.status(&object).await.as_deref(), Some("INFECTED"));

@@ -17,7 +17,7 @@ use crate::{
 };
 
 const TEMPLATE: &str = include_str!("../../infra/template.yaml");
-const STACK_NAME: &str = "nacre";
+pub(crate) const STACK_NAME: &str = "nacre";
 const CODE_BUCKET: &str = "nacre-code";
 /// It takes a few seconds; a busy machine may take longer.
 const TIME_TO_DEPLOY: Duration = Duration::from_mins(10);
@@ -32,13 +32,14 @@ pub(crate) async fn deploy(
     parameters: &[(String, String)],
 ) -> Result<BTreeMap<String, String>, StackError> {
     let uploaded = upload(sdk, packages).await?;
+    let template = upload_template(sdk).await?;
     let parameters: BTreeMap<_, _> = uploaded.into_iter().chain(parameters.iter().cloned()).collect();
     let parameters = parameters
         .into_iter()
         .map(|(key, value)| Parameter::builder().parameter_key(key).parameter_value(value).build());
 
     let client = aws_sdk_cloudformation::Client::new(sdk);
-    let create = client.create_stack().stack_name(STACK_NAME).template_body(TEMPLATE);
+    let create = client.create_stack().stack_name(STACK_NAME).template_url(template);
     let create = create.set_parameters(Some(parameters.collect()));
     let create = create.capabilities(Capability::CapabilityIam).capabilities(Capability::CapabilityAutoExpand);
     create.send().await.map_err(call("creating the stack"))?;
@@ -116,6 +117,13 @@ async fn upload(sdk: &SdkConfig, packages: &Packages) -> Result<Vec<(String, Str
         parameters.push((parameter.to_owned(), key));
     }
     Ok(parameters)
+}
+
+/// Uploads the template beside the packages, and returns its URL: in a call itself, CloudFormation takes no more than 51,200 bytes.
+async fn upload_template(sdk: &SdkConfig) -> Result<String, StackError> {
+    let put = aws_sdk_s3::Client::new(sdk).put_object().bucket(CODE_BUCKET).key("template.yaml");
+    put.body(TEMPLATE.as_bytes().to_vec().into()).send().await.map_err(call("uploading the template"))?;
+    Ok(format!("{}/{CODE_BUCKET}/template.yaml", sdk.endpoint_url().unwrap_or_default()))
 }
 
 fn outputs(stack: &Stack) -> BTreeMap<String, String> {

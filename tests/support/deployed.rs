@@ -38,8 +38,7 @@ impl World {
         let defaults = [
             ("Databases", "main,daily"),
             ("PrivateMirror", "True"),
-            ("QueueVisibilityTimeout", "5"),
-            ("PassVisibilityTimeout", "5"),
+            ("LocalVisibilityTimeout", "5"),
             ("ScanStalenessLimitHours", "10000000"),
         ];
         let parameters = defaults.iter().chain(parameters).map(|(name, value)| ((*name).into(), (*value).into()));

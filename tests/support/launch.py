@@ -1,6 +1,6 @@
-"""Starts MiniStack 1.5.33 with five departures from AWS mended and the functions' logs kept in files.
+"""Starts MiniStack 1.5.33 with five departures from AWS mended, calls that count as made by TLS, and the functions' logs kept in files.
 
-All six fail loudly should a newer MiniStack not have their place.
+All seven fail loudly should a newer MiniStack not have their place.
 """
 
 import functools
@@ -36,6 +36,16 @@ def fnmatch_compile(pattern, ignore_case):
 
 
 iam_evaluator._fnmatch_compile = fnmatch_compile
+
+# Its calls have no TLS, and leave no machine. A policy that refuses calls without it would refuse all.
+key_of_condition = iam_evaluator._resolve_condition_key
+
+
+def resolve_condition_key(key, context):
+    return "true" if key.lower() == "aws:securetransport" else key_of_condition(key, context)
+
+
+iam_evaluator._resolve_condition_key = resolve_condition_key
 
 # A range of a version named by its id is answered by that range, as one of the latest version is.
 get_whole_versions = s3._get_object

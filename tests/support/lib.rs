@@ -6,13 +6,16 @@
 //! Where `MiniStack` 1.5.33 differs from AWS, and what is done about it here:
 //! - a role's session is known to `aws:PrincipalArn` by its STS name only: the template names both;
 //! - messages that a function failed stay invisible for the queue's whole visibility timeout, as on AWS, but there is no check
-//!   that it is longer than the function's timeout: [`StackOptions::parameters`] may set `QueueVisibilityTimeout` to seconds;
+//!   that it is longer than the function's timeout: [`StackOptions::parameters`] may set `LocalVisibilityTimeout` to seconds;
 //! - all environments of all functions share the machine's disk: the stack gives them a directory of its own as `ScratchPath`,
 //!   and each function must keep out of its siblings' way there;
 //! - memory and disk sizes are not enforced;
+//! - there is no TLS: `launch.py` lets policies take each call for one by TLS;
 //! - `PublishBatch` and `SendMessageBatch` want actions of their own names, where AWS goes by `sns:Publish` and `sqs:SendMessage`: the
 //!   rescanner's role is given them here;
 //! - an SNS subscription's own dead-letter queue is not honoured (a function's is);
+//! - a template's `BucketEncryption`, `LifecycleConfiguration`, `PermissionsBoundary` and `ReservedConcurrentExecutions` have no
+//!   effect;
 //! - a copy ignores the tags of its source, so a user may copy what the user may not read; the copy has the tags too;
 //! - alarms are kept and their actions done, but queues have no metrics: `alarms.rs` judges the alarms on queues;
 //! - five more are mended in `launch.py`: conditions on tags when tagging, wildcards of policies and line breaks in keys, ranges of
@@ -38,10 +41,14 @@ mod mirror;
 mod observe;
 mod packages;
 pub mod patched;
+#[cfg(test)]
+mod policies;
 mod random;
 pub mod scanner_world;
 mod stack;
 mod supervised;
+#[cfg(test)]
+mod teardown;
 #[cfg(test)]
 mod tests;
 

@@ -7,6 +7,7 @@ use nacre_core::port::{DefinitionsStore, ObjectStore};
 use nacre_scanner::{Function, Ports, Services, config::Config, local_definitions::DefinitionsError};
 use nacre_testing::{
     failing::{Failing, Plan},
+    memory_deliveries::MemoryDeliveries,
     memory_records::MemoryRecords,
     memory_topic::{MemoryBus, MemoryTopic},
 };
@@ -21,6 +22,8 @@ pub struct ScannerWorld<Objects> {
     pub results: MemoryTopic,
     /// The topic of rescans that others are to do.
     pub rescans: MemoryTopic,
+    /// The messages that come back sooner.
+    pub deliveries: MemoryDeliveries,
     /// Which of its calls fails.
     pub plan: Plan,
 }
@@ -37,6 +40,7 @@ where
     type Records = Failing<'a, MemoryRecords>;
     type Topic = Failing<'a, MemoryTopic>;
     type Bus = MemoryBus;
+    type Deliveries = Failing<'a, MemoryDeliveries>;
     type Definitions = Definitions;
     type Clock = SystemClock;
 }
@@ -48,7 +52,8 @@ impl<Objects: ObjectStore + Sync> ScannerWorld<Objects> {
     /// Nothing recorded, and no call fails.
     pub fn new(objects: Objects) -> Self {
         let (records, results, rescans) = <(MemoryRecords, MemoryTopic, MemoryTopic)>::default();
-        Self { objects, records, results, rescans, plan: Plan::never() }
+        let deliveries = MemoryDeliveries::default();
+        Self { objects, records, results, rescans, deliveries, plan: Plan::never() }
     }
 
     /// A function with these settings, this engine program and these definitions.
@@ -69,6 +74,7 @@ impl<Objects: ObjectStore + Sync> ScannerWorld<Objects> {
             starts: None,
             rescans: Some(Failing { port: &self.rescans, plan }),
             bus: None,
+            deliveries: Some(Failing { port: &self.deliveries, plan }),
             definitions,
             clock: SystemClock,
         };

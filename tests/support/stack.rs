@@ -136,8 +136,16 @@ impl Stack {
     /// # Errors
     /// [`StackError::Call`].
     pub async fn ordinary_user(&self) -> Result<aws_sdk_s3::Client, StackError> {
+        self.user_of(self.output("ScannedBucket")).await
+    }
+
+    /// S3 as a new IAM user who may do the same in another bucket.
+    ///
+    /// # Errors
+    /// [`StackError::Call`].
+    pub async fn user_of(&self, bucket: &str) -> Result<aws_sdk_s3::Client, StackError> {
         let name = format!("ordinary-{}", self.users.fetch_add(1, Ordering::Relaxed));
-        let user = identity::ordinary_user(&self.sdk, &name, self.output("ScannedBucket")).await?;
+        let user = identity::ordinary_user(&self.sdk, &name, bucket).await?;
         Ok(aws_sdk_s3::Client::new(&user))
     }
 

@@ -7,6 +7,7 @@ use nacre_clamav::{database::DatabaseName, trust_anchor::TrustAnchors};
 use nacre_core::{
     settings::{Setting, SettingError, Settings},
     settings_table,
+    telemetry::MetricSource,
 };
 
 use nacre_engine_client::SandboxPolicy;
@@ -48,6 +49,7 @@ pub const SETTINGS: &[Setting] = settings_table![
     "NACRE_ENGINE_PATH", "`nacre-engine` beside the program", "the engine";
     "NACRE_SANDBOX", "`best-effort`", "`required` refuses an engine where the system refuses a layer of its sandbox, as AWS Lambda does";
     "NACRE_SCRATCH_PATH", "`/tmp`", "where sets are tested";
+    "NACRE_STACK", "none", "CloudFormation stack, a dimension of every metric beside the function; without it the metrics of two stacks of one region are the same";
 ];
 
 /// The updater's settings, read once at cold start.
@@ -100,6 +102,8 @@ pub struct Config {
     pub sandbox: SandboxPolicy,
     /// `NACRE_SCRATCH_PATH`: where definitions are tested.
     pub scratch_path: PathBuf,
+    /// `NACRE_STACK`: whose the metrics are.
+    pub metrics: MetricSource,
     /// Settings that are accepted and should be changed, for the log.
     pub warnings: Vec<String>,
 }
@@ -163,6 +167,7 @@ impl Config {
             engine_path: settings.optional("NACRE_ENGINE_PATH").map(PathBuf::from),
             sandbox: settings.parsed("NACRE_SANDBOX", SandboxPolicy::from_str)?.unwrap_or_default(),
             scratch_path: settings.text("NACRE_SCRATCH_PATH")?.into(),
+            metrics: MetricSource { function: "updater", stack: settings.optional("NACRE_STACK"), environment: None },
             warnings: settings.warnings().into_iter().chain(unused_agent.then(|| UNUSED_AGENT.to_owned())).collect(),
             definitions_bucket,
         })

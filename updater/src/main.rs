@@ -10,11 +10,7 @@ use std::{
 
 use lambda_runtime::{Diagnostic, Error, LambdaEvent, run, service_fn, tracing};
 use nacre_aws::{S3Definitions, SnsTopic, SystemClock};
-use nacre_core::{
-    generation::published::Published,
-    port::Clock,
-    telemetry::{embedded_metrics, error_chain},
-};
+use nacre_core::{generation::published::Published, port::Clock, telemetry::error_chain};
 use nacre_engine_client::program_beside_us;
 use nacre_updater::{
     config::Config,
@@ -85,9 +81,7 @@ async fn function() -> Result<(), Error> {
         let outcome = timeout(left, Box::pin(updater.run())).await;
         let outcome = outcome.unwrap_or(Err(UpdateError::OutOfTime));
         let published = Published::read(store).await.ok();
-        if let Some(line) =
-            embedded_metrics("updater", None, updater.now, &metrics(&outcome, published.as_ref(), updater.now))
-        {
+        if let Some(line) = config.metrics.line(updater.now, &metrics(&outcome, published.as_ref(), updater.now)) {
             // CloudWatch reads metrics from the log stream; a closed one must not fail the invocation.
             let _ = writeln!(std::io::stdout(), "{line}");
         }

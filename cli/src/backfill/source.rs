@@ -6,10 +6,13 @@ use std::{
 };
 
 use aws_config::SdkConfig;
-use aws_sdk_s3::{Client, types::ObjectVersion};
+use aws_sdk_s3::{
+    Client,
+    types::{EncodingType, ObjectVersion},
+};
 use flate2::read::MultiGzDecoder;
 use md5::{Digest, Md5};
-use nacre_core::object::ObjectId;
+use nacre_core::object::{ObjectId, form_decoded};
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -80,12 +83,19 @@ impl Listing {
     }
 
     /// A record is of a version, so versions are listed; where a bucket keeps none, each object is one, named `null`.
-    fn candidate(&self, version: &ObjectVersion) -> Option<Candidate> {
-        let object = ObjectId::new(&self.bucket, version.key()?, version.version_id().map(str::to_owned));
+    fn candidate(&self, version: &ObjectVersion, encoded: bool) -> Option<Candidate> {
+        let key = plain(version.key()?, encoded);
+        let object = ObjectId::new(&self.bucket, &key, version.version_id().map(str::to_owned));
         let etag = version.e_tag().map(|etag| etag.trim_matches('"').to_owned());
         let size = version.size().and_then(|size| u64::try_from(size).ok()).unwrap_or_default();
         (version.is_latest() == Some(true)).then_some(Candidate { object, etag, size })
     }
+}
+
+/// A key of a listing, as it is. Listed plainly, a control character in one key would end the backfill: XML cannot hold it.
+/// Keys are UTF-8 by S3's definition, so each can be decoded.
+fn plain(key: &str, encoded: bool) -> String {
+    Some(key).filter(|_| encoded).and_then(form_decoded).unwrap_or_else(|| key.to_owned())
 }
 
 impl Source for Listing {
@@ -96,14 +106,15 @@ impl Source for Listing {
             Some(Cursor::Inventory { .. }) => return Err(SourceError::Cursor),
         };
         let request = self.client.list_object_versions().bucket(&self.bucket).prefix(&self.prefix);
-        let request = request.set_key_marker(key).set_version_id_marker(version_id);
+        let request = request.set_key_marker(key).set_version_id_marker(version_id).encoding_type(EncodingType::Url);
         let listed = request.send().await.map_err(|error| SourceError::List(self.bucket.clone(), error.into()))?;
-        let candidates = listed.versions().iter().filter_map(|version| self.candidate(version)).collect();
-        let next =
-            listed.next_key_marker().filter(|_| listed.is_truncated() == Some(true)).map(|key| Cursor::Listing {
-                key: key.to_owned(),
-                version_id: listed.next_version_id_marker().filter(|id| !id.is_empty()).map(str::to_owned),
-            });
+        let encoded = listed.encoding_type() == Some(&EncodingType::Url);
+        let candidates = listed.versions().iter().filter_map(|version| self.candidate(version, encoded)).collect();
+        let next = listed.next_key_marker().filter(|_| listed.is_truncated() == Some(true));
+        let next = next.map(|key| Cursor::Listing {
+            key: plain(key, encoded),
+            version_id: listed.next_version_id_marker().filter(|id| !id.is_empty()).map(str::to_owned),
+        });
         Ok(Page { candidates, next })
     }
 }

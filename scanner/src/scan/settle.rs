@@ -38,7 +38,8 @@ impl<S: Services> Scanner<'_, S> {
             // message fails, and with a quarantine bucket the object does not stay where it can be read.
             Err(error) if is_infected && error.is_permanent() => {
                 return match (self.publish(record).await?, self.infected.quarantine_bucket.is_some()) {
-                    (Settled::Done, true) => self.contain_and_mark(record).await,
+                    // A locked object stays, and its tags are all that would keep readers from it.
+                    (Settled::Done, true) => self.contain_and_mark(record, || Err(error)).await,
                     // Not reported while it has no tags, so that passes request it until it has.
                     (Settled::Done, false) => Err(error),
                     (other, _) => Ok(other),
@@ -47,29 +48,41 @@ impl<S: Services> Scanner<'_, S> {
             Err(error) => return Err(error),
         };
         if !tagged && record.reported {
-            return if is_infected { self.contain(record).await } else { Ok(Settled::Done) };
+            return if is_infected { self.contain_again(record).await } else { Ok(Settled::Done) };
         }
         if !self.is_current(record).await? {
             return Ok(Settled::Overtaken);
         }
         match self.publish(record).await? {
-            Settled::Done if is_infected => self.contain_and_mark(record).await,
+            Settled::Done if is_infected => self.contain_and_mark(record, || Ok(())).await,
             Settled::Done => marked(self.ports.records.mark_reported(record).await),
             other => Ok(other),
         }
     }
 
-    /// Contains an infected object, and only then marks its record: an object that was not contained is requested again.
-    async fn contain_and_mark(&self, record: &ScanRecord) -> Result<Settled, ScanError> {
+    /// Contains an infected object, and only then marks its record: an object that was not contained is requested again. `if_locked`
+    /// says whether a locked object, which stays, counts as contained.
+    async fn contain_and_mark(
+        &self,
+        record: &ScanRecord,
+        if_locked: impl FnOnce() -> Result<(), ScanError>,
+    ) -> Result<Settled, ScanError> {
         match self.contain(record).await? {
-            Settled::Done => marked(self.ports.records.mark_reported(record).await),
-            other => Ok(other),
+            None => return Ok(Settled::Overtaken),
+            Some(Contained::Locked) => if_locked()?,
+            Some(_) => {}
         }
+        marked(self.ports.records.mark_reported(record).await)
     }
 
-    async fn contain(&self, record: &ScanRecord) -> Result<Settled, ScanError> {
+    async fn contain_again(&self, record: &ScanRecord) -> Result<Settled, ScanError> {
+        Ok(self.contain(record).await?.map_or(Settled::Overtaken, |_| Settled::Done))
+    }
+
+    /// Contains an infected object; `None` when the object has other bytes by now.
+    async fn contain(&self, record: &ScanRecord) -> Result<Option<Contained>, ScanError> {
         match contain(&self.ports.objects, record, self.infected).await {
-            Ok(Contained::InPlace) => Ok(Settled::Done),
+            Ok(Contained::InPlace) => Ok(Some(Contained::InPlace)),
             Ok(contained) => {
                 tracing::warn!(
                     s3.bucket = record.object.bucket,
@@ -78,9 +91,9 @@ impl<S: Services> Scanner<'_, S> {
                     outcome = ?contained,
                     "infected object contained"
                 );
-                Ok(Settled::Done)
+                Ok(Some(contained))
             }
-            Err(StoreError::PreconditionFailed(_)) => Ok(Settled::Overtaken),
+            Err(StoreError::PreconditionFailed(_)) => Ok(None),
             Err(error) => Err(ScanError::Contain(error)),
         }
     }

@@ -10,6 +10,7 @@ use nacre_testing::{
     failing::{Failing, Plan, When},
     fixed_clock::FixedClock,
     memory_definitions::MemoryDefinitions,
+    memory_deliveries::MemoryDeliveries,
     memory_objects::MemoryObjects,
     memory_records::MemoryRecords,
     memory_topic::{MemoryBus, MemoryTopic},
@@ -18,6 +19,8 @@ use nacre_testing::{
 use super::*;
 use crate::result_message::tests::everything;
 
+mod archived;
+mod locked;
 mod unreported;
 mod world;
 

@@ -4,9 +4,10 @@ use aws_config::SdkConfig;
 use aws_sdk_s3::{
     Client,
     primitives::ByteStream,
-    types::{Object, TaggingDirective},
+    types::{EncodingType, Object, TaggingDirective},
 };
 use nacre_core::{
+    object::form_decoded,
     port::{Call, DefinitionsStore, Listed, StoreError, Stored, WriteCondition},
     tag_policy::Tag,
 };
@@ -108,14 +109,18 @@ impl DefinitionsStore for S3Definitions {
 
     async fn list(&self, prefix: &str, limit: usize) -> Result<Vec<Listed>, StoreError> {
         let call = self.call("ListObjectsV2", prefix);
-        let request = self.client.list_objects_v2().bucket(&self.bucket).prefix(prefix);
+        // Plain, a control character in one key would make the whole answer XML that cannot be read.
+        let request =
+            self.client.list_objects_v2().bucket(&self.bucket).prefix(prefix).encoding_type(EncodingType::Url);
         let (mut pages, mut found) = (request.into_paginator().send(), Vec::new());
         while let Some(page) = pages.next().await {
-            for object in page.map_err(failed(call.clone()))?.contents() {
+            let page = page.map_err(failed(call.clone()))?;
+            let encoded = page.encoding_type() == Some(&EncodingType::Url);
+            for object in page.contents() {
                 if found.len() == limit {
                     return Err(unexpected(&call, format!("there are more than {limit} keys under {prefix}")));
                 }
-                found.push(listed(object, &call)?);
+                found.push(listed(object, encoded, &call)?);
             }
         }
         Ok(found)
@@ -130,11 +135,12 @@ impl DefinitionsStore for S3Definitions {
     }
 }
 
-fn listed(object: &Object, call: &Call) -> Result<Listed, StoreError> {
+fn listed(object: &Object, encoded: bool, call: &Call) -> Result<Listed, StoreError> {
     let missing = |what: &str| unexpected(call, format!("a listed object has no {what}"));
     let modified = object.last_modified().and_then(instant);
+    let key = object.key().and_then(|key| if encoded { form_decoded(key) } else { Some(key.to_owned()) });
     Ok(Listed {
-        key: object.key().ok_or_else(|| missing("key"))?.to_owned(),
+        key: key.ok_or_else(|| missing("key"))?,
         size: object.size().and_then(|size| u64::try_from(size).ok()).ok_or_else(|| missing("size"))?,
         etag: object.e_tag().map(bare_etag).ok_or_else(|| missing("ETag"))?,
         modified: modified.ok_or_else(|| missing("time"))?,

@@ -40,6 +40,8 @@ where
     let customer_key = code == "InvalidRequest" && says("Encryption");
     // S3 reports a key that may not be used like an object that may not be read.
     let key_denied = status == Some(403) && says("kms:");
+    // Neither has a code of its own.
+    let locked = status == Some(403) && (says("protected by object lock") || says("Mfa Authentication"));
     let unsent = matches!(error, SdkError::ConstructionFailure(_));
     let boxed: Box<dyn Error + Send + Sync> = Box::new(error);
     match (status, code.as_str()) {
@@ -53,6 +55,7 @@ where
         // S3 answers 405 for a version that is a delete marker.
         (Some(404 | 405), _) => StoreError::NotFound(call),
         (Some(412), _) => StoreError::PreconditionFailed(call),
+        _ if locked => StoreError::Locked(call, boxed),
         (Some(401 | 403), _) | (_, "AccessDeniedException") => StoreError::Denied(call, boxed),
         (Some(409 | 429 | 500..), _) => StoreError::Unavailable(call, boxed),
         (None, _) if !unsent => StoreError::Unavailable(call, boxed),
@@ -91,6 +94,7 @@ mod tests {
             StoreError::NotFound(_) => "not found",
             StoreError::PreconditionFailed(_) => "lost",
             StoreError::Denied(..) => "denied",
+            StoreError::Locked(..) => "locked",
             StoreError::Unreadable(Obstacle::Archived, ..) => "archived",
             StoreError::Unreadable(Obstacle::CustomerKey, ..) => "customer key",
             StoreError::Unreadable(Obstacle::KeyUnusable, ..) => "key unusable",
@@ -134,6 +138,12 @@ mod tests {
             "User: arn:aws:sts::1:assumed-role/scanner is not authorized to perform: kms:Decrypt on this resource";
         assert!(matches!(answered(403, "AccessDenied", text), StoreError::Unreadable(Obstacle::KeyUnusable, ..)));
         assert!(matches!(answered(400, "InvalidRequest", "Missing header"), StoreError::Unexpected(..)));
+        for text in [
+            "Access Denied because object protected by object lock.",
+            "Mfa Authentication must be used for this request",
+        ] {
+            assert!(matches!(answered(403, "AccessDenied", text), StoreError::Locked(..)), "{text}");
+        }
     }
 
     #[test]

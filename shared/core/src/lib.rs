@@ -13,6 +13,7 @@ pub mod http_answer;
 pub mod object;
 pub mod port;
 pub mod quarantine;
+pub mod redelivery;
 pub mod rescan;
 pub mod retry;
 pub mod scan_record;

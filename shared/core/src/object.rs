@@ -2,6 +2,7 @@
 
 use std::{cmp::Ordering, fmt};
 
+use percent_encoding::percent_decode_str;
 use serde::{Deserialize, Serialize};
 
 /// The version id of an object that was written while its bucket kept no versions.
@@ -109,6 +110,29 @@ impl From<Sequencer> for String {
     fn from(sequencer: Sequencer) -> Self {
         sequencer.0
     }
+}
+
+/// Decodes a key as S3's notifications encode it, and its listings where they are asked to; exactly once: `+` is a space, `%2B` a
+/// plus. `None` when it is empty, or not text.
+pub fn form_decoded(key: &str) -> Option<String> {
+    let spaced = key.replace('+', " ");
+    percent_decode_str(&spaced).decode_utf8().ok().filter(|key| !key.is_empty()).map(Into::into)
+}
+
+/// The partition of a region, as ARNs begin with it.
+///
+/// Source: IAM user guide, "Amazon Resource Names".
+pub fn partition_of(region: &str) -> &'static str {
+    let partitions = [
+        ("cn-", "aws-cn"),
+        ("us-gov-", "aws-us-gov"),
+        ("us-iso-", "aws-iso"),
+        ("us-isob-", "aws-iso-b"),
+        ("eu-isoe-", "aws-iso-e"),
+        ("us-isof-", "aws-iso-f"),
+        ("eusc-", "aws-eusc"),
+    ];
+    partitions.into_iter().find(|(prefix, _)| region.starts_with(prefix)).map_or("aws", |(_, partition)| partition)
 }
 
 #[cfg(test)]

@@ -1,8 +1,11 @@
 //! The services that the core uses. Each port is small and in our terms; adapters are in `aws`, fakes in `testing`.
 
+mod queue;
+
 use std::{error::Error, fmt, future::Future, path::Path};
 
 use chrono::{DateTime, Utc};
+pub use queue::{Deliveries, Delivery, WorkQueue};
 use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{
@@ -44,6 +47,9 @@ pub enum StoreError {
     /// The caller may not do this; the same call fails until someone changes a policy.
     #[error("{0}: access denied")]
     Denied(Call, #[source] Box<dyn Error + Send + Sync>),
+    /// The stored object may not be removed: S3 Object Lock, or MFA delete.
+    #[error("{0}: the object is locked")]
+    Locked(Call, #[source] Box<dyn Error + Send + Sync>),
     /// The stored object cannot be read as it is.
     #[error("{1}: not readable as it is stored")]
     Unreadable(Obstacle, Call, #[source] Box<dyn Error + Send + Sync>),
@@ -289,15 +295,6 @@ pub trait Topic: Sync {
     /// # Errors
     /// The topic's, when a whole batch was refused.
     fn publish_all(&self, messages: &[TopicMessage]) -> impl Future<Output = Result<Vec<usize>, StoreError>> + Send;
-}
-
-/// A queue of our own messages, each delivered at least once.
-pub trait WorkQueue: Sync {
-    /// Sends any number of messages, each of at most 64 KiB.
-    ///
-    /// # Errors
-    /// The queue's, when it did not take all; it may have taken some.
-    fn send(&self, bodies: &[String]) -> impl Future<Output = Result<(), StoreError>> + Send;
 }
 
 /// When a key of the definitions bucket may be written.

@@ -25,6 +25,8 @@ pub enum Metric {
     Forwarded,
     /// Messages answered by the record of an earlier scan.
     AlreadyScanned,
+    /// Rescans of objects that are archived by now, which keep the verdict of their last scan.
+    NotRescanned,
     /// Messages about objects that were removed before their scan.
     Gone,
     /// Messages acknowledged without a scan: test events, folder markers, tagging and foreign events.
@@ -72,6 +74,7 @@ impl Metric {
             Self::Unscanned => "Unscanned",
             Self::Forwarded => "Forwarded",
             Self::AlreadyScanned => "AlreadyScanned",
+            Self::NotRescanned => "NotRescanned",
             Self::Gone => "Gone",
             Self::Ignored => "Ignored",
             Self::Malformed => "Malformed",
@@ -107,31 +110,44 @@ impl Metric {
     }
 }
 
-/// One line of CloudWatch's embedded metric format for these counts; `None` when there are none.
-///
-/// An `environment` is a field of the line, not a dimension: alarms name functions.
-///
-/// Source: CloudWatch user guide, "Specification: Embedded metric format".
-pub fn embedded_metrics(
-    function: &str,
-    environment: Option<&str>,
-    at: DateTime<Utc>,
-    counts: &[(Metric, u64)],
-) -> Option<String> {
-    if counts.is_empty() {
-        return None;
+/// Whose metrics they are.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct MetricSource {
+    /// The function: `scanner`, `rescanner`, `updater`.
+    pub function: &'static str,
+    /// The stack, a dimension beside the function: without it, the metrics of two stacks of one account and region are the same, and
+    /// one hides or raises the alarms of the other.
+    pub stack: Option<String>,
+    /// A field of the line, not a dimension: alarms name functions and stacks.
+    pub environment: Option<String>,
+}
+
+impl MetricSource {
+    /// One line of CloudWatch's embedded metric format for these counts; `None` when there are none.
+    ///
+    /// Source: CloudWatch user guide, "Specification: Embedded metric format".
+    pub fn line(&self, at: DateTime<Utc>, counts: &[(Metric, u64)]) -> Option<String> {
+        if counts.is_empty() {
+            return None;
+        }
+        let metrics: Vec<_> =
+            counts.iter().map(|(metric, _)| json!({ "Name": metric.name(), "Unit": metric.unit() })).collect();
+        let function = ("Function", Some(self.function));
+        let dimensions: Vec<_> = [function, ("Stack", self.stack.as_deref())]
+            .into_iter()
+            .filter_map(|(name, value)| value.map(|_| name))
+            .collect();
+        let directive = json!({
+            "Timestamp": at.timestamp_millis(),
+            "CloudWatchMetrics": [{ "Namespace": NAMESPACE, "Dimensions": [dimensions], "Metrics": metrics }],
+        });
+        let fields = [function, ("Stack", self.stack.as_deref()), ("Environment", self.environment.as_deref())];
+        let fields = fields.into_iter().filter_map(|(name, value)| Some((name.to_owned(), json!(value?))));
+        let values = counts.iter().map(|(metric, count)| (metric.name().to_owned(), json!(count)));
+        let line: Map<String, Value> =
+            [("_aws".to_owned(), directive)].into_iter().chain(fields).chain(values).collect();
+        Some(Value::Object(line).to_string())
     }
-    let metrics: Vec<_> =
-        counts.iter().map(|(metric, _)| json!({ "Name": metric.name(), "Unit": metric.unit() })).collect();
-    let directive = json!({
-        "Timestamp": at.timestamp_millis(),
-        "CloudWatchMetrics": [{ "Namespace": NAMESPACE, "Dimensions": [["Function"]], "Metrics": metrics }],
-    });
-    let head = [("_aws".to_owned(), directive), ("Function".to_owned(), json!(function))];
-    let head = head.into_iter().chain(environment.map(|name| ("Environment".to_owned(), json!(name))));
-    let values = counts.iter().map(|(metric, count)| (metric.name().to_owned(), json!(count)));
-    let line: Map<String, Value> = head.chain(values).collect();
-    Some(Value::Object(line).to_string())
 }
 
 /// An error and all its causes, in one line: Display of our errors has only their own layer.
@@ -165,17 +181,20 @@ mod tests {
 
     #[test]
     fn counts_are_in_the_embedded_metric_format() {
-        let line = embedded_metrics(
-            "scanner",
-            Some("prod"),
-            DateTime::UNIX_EPOCH,
-            &[(Metric::Scanned, 3), (Metric::Infected, 1)],
-        )
-        .unwrap();
-        let line: Value = serde_json::from_str(&line).unwrap();
-        assert_eq!((&line["Scanned"], &line["Infected"], &line["Function"]), (&json!(3), &json!(1), &json!("scanner")));
-        assert_eq!(line["_aws"]["CloudWatchMetrics"][0]["Metrics"][1], json!({ "Name": "Infected", "Unit": "Count" }));
-        assert_eq!(line["Environment"], "prod");
-        assert_eq!(embedded_metrics("scanner", None, DateTime::UNIX_EPOCH, &[]), None);
+        let counts = [(Metric::Scanned, 3), (Metric::Infected, 1)];
+        for (stack, dimensions) in [(None, json!([["Function"]])), (Some("nacre"), json!([["Function", "Stack"]]))] {
+            let source =
+                MetricSource { function: "scanner", stack: stack.map(str::to_owned), environment: Some("prod".into()) };
+            let line: Value = serde_json::from_str(&source.line(DateTime::UNIX_EPOCH, &counts).unwrap()).unwrap();
+            let directive = &line["_aws"]["CloudWatchMetrics"][0];
+            assert_eq!((&line["Scanned"], &line["Infected"]), (&json!(3), &json!(1)));
+            assert_eq!((&line["Function"], &line["Environment"]), (&json!("scanner"), &json!("prod")));
+            assert_eq!(
+                (&directive["Dimensions"], line.get("Stack")),
+                (&dimensions, stack.map(|name| json!(name)).as_ref())
+            );
+            assert_eq!(directive["Metrics"][1], json!({ "Name": "Infected", "Unit": "Count" }));
+            assert_eq!(source.line(DateTime::UNIX_EPOCH, &[]), None);
+        }
     }
 }

@@ -4,6 +4,7 @@
 #![expect(clippy::expect_used, reason = "a broken law is to panic")]
 
 mod definitions;
+mod deliveries;
 mod objects;
 mod queue;
 mod records;
@@ -12,6 +13,7 @@ mod topic;
 pub use definitions::{
     definitions_are_copied, definitions_are_listed_and_removed, definitions_are_written_on_condition,
 };
+pub use deliveries::only_a_delivery_can_be_postponed;
 pub use objects::{
     AWKWARD_KEYS, Versions, awkward_keys_are_found, objects_are_exact, overwritten_objects_are_not_deleted,
 };
@@ -27,10 +29,10 @@ pub use topic::topics_take_any_number;
 mod tests {
     use super::*;
     use crate::{
-        memory_definitions::MemoryDefinitions, memory_objects::MemoryObjects, memory_queue::MemoryQueue,
-        memory_records::MemoryRecords, memory_topic::MemoryTopic,
+        memory_definitions::MemoryDefinitions, memory_deliveries::MemoryDeliveries, memory_objects::MemoryObjects,
+        memory_queue::MemoryQueue, memory_records::MemoryRecords, memory_topic::MemoryTopic,
     };
-    use nacre_core::object::ObjectId;
+    use nacre_core::{object::ObjectId, port::Delivery};
 
     #[tokio::test]
     async fn objects_in_memory_keep_the_contract() {
@@ -71,5 +73,10 @@ mod tests {
         let queue = MemoryQueue::default();
         let sent = queues_take_any_number(&queue, 25).await;
         assert_eq!(queue.take(), sent);
+        let deliveries = MemoryDeliveries::default();
+        let delivery = Delivery { queue_arn: "arn".into(), receipt: "receipt".into(), receives: 1 };
+        let wait = std::time::Duration::from_secs(7);
+        only_a_delivery_can_be_postponed(&deliveries, &delivery, wait).await;
+        assert_eq!(deliveries.take(), [(delivery, wait)]);
     }
 }

@@ -3,14 +3,16 @@
 use std::{
     path::Path,
     sync::atomic::{AtomicU64, Ordering},
+    time::Duration,
 };
 
 use nacre_core::{
     generation::Generation,
     object::{ObjectId, Sequencer},
     port::{
-        BusEvent, Call, DefinitionsStore, EventBus, Listed, ObjectHead, ObjectStore, Page, RecordLookup, RecordPages,
-        RecordStore, Segment, StoreError, Stored, TableExtent, Topic, TopicMessage, WorkQueue, WriteCondition,
+        BusEvent, Call, DefinitionsStore, Deliveries, Delivery, EventBus, Listed, ObjectHead, ObjectStore, Page,
+        RecordLookup, RecordPages, RecordStore, Segment, StoreError, Stored, TableExtent, Topic, TopicMessage,
+        WorkQueue, WriteCondition,
     },
     scan_record::{RecordSummary, ScanRecord},
     tag_policy::Tag,
@@ -162,6 +164,12 @@ impl<Port: Topic> Topic for Failing<'_, Port> {
 impl<Port: WorkQueue> WorkQueue for Failing<'_, Port> {
     async fn send(&self, bodies: &[String]) -> Result<(), StoreError> {
         self.plan.call(self.port.send(bodies)).await
+    }
+}
+
+impl<Port: Deliveries> Deliveries for Failing<'_, Port> {
+    async fn postpone(&self, delivery: &Delivery, wait: Duration) -> Result<(), StoreError> {
+        self.plan.call(self.port.postpone(delivery, wait)).await
     }
 }
 

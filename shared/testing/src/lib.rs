@@ -4,6 +4,7 @@ pub mod contract;
 pub mod failing;
 pub mod fixed_clock;
 pub mod memory_definitions;
+pub mod memory_deliveries;
 pub mod memory_objects;
 pub mod memory_queue;
 pub mod memory_records;

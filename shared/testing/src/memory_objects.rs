@@ -6,7 +6,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use nacre_clamav::digest::Sha256Digest;
 use nacre_core::{
     object::{NULL_VERSION, ObjectId},
-    port::{Call, ObjectHead, ObjectStore, StoreError},
+    port::{Call, ObjectHead, ObjectStore, Obstacle, StoreError},
     tag_policy::Tag,
 };
 
@@ -33,6 +33,8 @@ struct Version {
     bytes: Option<Vec<u8>>,
     tags: Vec<Tag>,
     written_at: DateTime<Utc>,
+    archived: bool,
+    locked: bool,
 }
 
 impl Version {
@@ -72,6 +74,32 @@ impl MemoryObjects {
         }
     }
 
+    /// Moves a version to an archive tier, where its bytes cannot be read, or restores it.
+    ///
+    /// # Panics
+    /// When there is no such version.
+    #[expect(clippy::expect_used, reason = "a test names a version that it has written")]
+    pub fn set_archived(&self, object: &ObjectId, archived: bool) {
+        let archive = |version: &mut Version, _| {
+            version.archived = archived;
+            Ok(())
+        };
+        self.with(object, archive).expect("the version is there");
+    }
+
+    /// Locks a version, as S3 Object Lock does: it cannot be deleted.
+    ///
+    /// # Panics
+    /// When there is no such version.
+    #[expect(clippy::expect_used, reason = "a test names a version that it has written")]
+    pub fn lock(&self, object: &ObjectId) {
+        let lock = |version: &mut Version, _| {
+            version.locked = true;
+            Ok(())
+        };
+        self.with(object, lock).expect("the version is there");
+    }
+
     /// How often an object's bytes were read.
     pub fn downloads(&self) -> u64 {
         lock(&self.state).downloads
@@ -91,7 +119,7 @@ impl MemoryObjects {
         if id.is_none() {
             versions.clear();
         }
-        versions.push(Version { id: id.clone(), bytes, tags: Vec::new(), written_at });
+        versions.push(Version { id: id.clone(), bytes, tags: Vec::new(), written_at, archived: false, locked: false });
         ObjectId::new(bucket, key, id)
     }
 
@@ -131,12 +159,12 @@ impl ObjectStore for MemoryObjects {
 
     async fn download(&self, object: &ObjectId, head: &ObjectHead, path: &Path) -> Result<(), StoreError> {
         lock(&self.state).downloads += 1;
-        let bytes = self.with(object, |_, bytes| {
-            if Sha256Digest::of(&bytes).to_string() == head.etag {
-                Ok(bytes)
-            } else {
-                Err(StoreError::PreconditionFailed(call(object)))
+        let bytes = self.with(object, |version, bytes| match Sha256Digest::of(&bytes).to_string() == head.etag {
+            true if version.archived => {
+                Err(StoreError::Unreadable(Obstacle::Archived, call(object), "in an archive tier".into()))
             }
+            true => Ok(bytes),
+            false => Err(StoreError::PreconditionFailed(call(object))),
         })?;
         if bytes.len() as u64 != head.size {
             let message = format!("the body has {} of {} bytes", bytes.len(), head.size);
@@ -179,6 +207,9 @@ impl ObjectStore for MemoryObjects {
     async fn delete(&self, object: &ObjectId, etag: &str) -> Result<(), StoreError> {
         match self.head(object).await {
             Ok(head) if head.etag == etag => {
+                if self.with(object, |version, _| Ok(version.locked))? {
+                    return Err(StoreError::Locked(call(object), "protected by object lock".into()));
+                }
                 let version_id = object.version_id.clone().or(head.version_id);
                 self.delete_version(&ObjectId { version_id, ..object.clone() });
                 Ok(())

@@ -38,7 +38,12 @@ impl Inspector for Reader<'_> {
         self.scans += 1;
         let scratch = tempfile::tempdir().unwrap();
         let path = scratch.path().join("object");
-        self.objects.download(object, head, &path).await.map_err(ScanError::Read)?;
+        match self.objects.download(object, head, &path).await {
+            Err(StoreError::Unreadable(obstacle, ..)) => {
+                return Ok(Inspection::not_scanned(Verdict::Unscannable { reason: reason_of(obstacle) }));
+            }
+            downloaded => downloaded.map_err(ScanError::Read)?,
+        }
         let infected = std::fs::read_to_string(path).unwrap().contains("evil");
         if let Some(meddle) = self.meddle.take() {
             meddle();
@@ -76,6 +81,7 @@ impl<'a, Objects: ObjectStore> Services for Fakes<'a, Objects> {
     type Records = Failing<'a, MemoryRecords>;
     type Topic = Failing<'a, MemoryTopic>;
     type Bus = Failing<'a, MemoryBus>;
+    type Deliveries = MemoryDeliveries;
     type Definitions = Failing<'a, MemoryDefinitions>;
     type Clock = FixedClock;
 }
@@ -100,6 +106,7 @@ impl World {
             starts: Some(Failing { port: &self.starts, plan }),
             rescans: None,
             bus: Some(Failing { port: &self.bus, plan }),
+            deliveries: None,
             definitions: Failing { port: &self.definitions, plan },
             clock: FixedClock::default(),
         };

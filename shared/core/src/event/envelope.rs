@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use super::{EventError, Ignored, ObjectEvent, s3};
+use crate::port::Delivery;
 
 /// Deepest nesting of envelopes that is followed: a Lambda payload of SQS messages of SNS notifications of S3 events is 3.
 const MAX_DEPTH: usize = 4;
@@ -19,6 +20,8 @@ pub struct Invocation {
 pub struct Message {
     /// The id by which the response names this message to SQS as failed; `None` when the invocation can only fail as a whole.
     pub id: Option<String>,
+    /// How it came, where a queue says so.
+    pub delivery: Option<Delivery>,
     /// What its records say, in their order; never empty.
     pub events: Vec<ObjectEvent>,
 }
@@ -29,7 +32,7 @@ impl Invocation {
         let queued = records(payload).filter(|records| records.iter().all(|record| source(record) == Some("aws:sqs")));
         let messages = match queued {
             Some(records) => records.iter().map(Message::of_queue).collect(),
-            None => vec![Message { id: None, events: read_value(payload, 1) }],
+            None => vec![Message { id: None, delivery: None, events: read_value(payload, 1) }],
         };
         Self { messages }
     }
@@ -41,8 +44,15 @@ impl Message {
             Some(body) => read_text(body, 1),
             None => vec![ObjectEvent::Malformed(EventError::Missing("message body"))],
         };
-        Self { id: record.get("messageId").and_then(Value::as_str).map(str::to_owned), events }
+        let id = record.get("messageId").and_then(Value::as_str).map(str::to_owned);
+        Self { id, delivery: read_delivery(record), events }
     }
+}
+
+fn read_delivery(record: &Value) -> Option<Delivery> {
+    let text = |at: &Value, name: &str| at.get(name).and_then(Value::as_str).map(str::to_owned);
+    let receives = text(record.get("attributes")?, "ApproximateReceiveCount")?.parse().ok()?;
+    Some(Delivery { queue_arn: text(record, "eventSourceARN")?, receipt: text(record, "receiptHandle")?, receives })
 }
 
 /// Reads a body or an envelope's content.

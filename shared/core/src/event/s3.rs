@@ -1,12 +1,11 @@
 //! One record of an S3 notification, and S3's event on EventBridge.
 
-use percent_encoding::percent_decode_str;
 use serde_json::Value;
 
 use super::{Cause, EventError, Ignored, ObjectEvent, ScanRequest};
 use crate::{
     generation::Generation,
-    object::{ObjectId, Sequencer},
+    object::{ObjectId, Sequencer, form_decoded},
 };
 
 /// The kind of an event, by its name.
@@ -96,10 +95,4 @@ fn kind_of_event(name: &str) -> EventKind {
         ("ObjectRemoved" | "LifecycleExpiration", "Delete") => EventKind::Removed,
         _ => EventKind::Other,
     }
-}
-
-/// Decodes a key as S3's notifications encode it, exactly once: `+` is a space, `%2B` a plus.
-fn form_decoded(key: &str) -> Option<String> {
-    let spaced = key.replace('+', " ");
-    percent_decode_str(&spaced).decode_utf8().ok().filter(|key| !key.is_empty()).map(Into::into)
 }

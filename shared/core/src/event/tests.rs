@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::scan_record::RecordSummary;
+use crate::{port::Delivery, scan_record::RecordSummary};
 
 fn put(key: &str) -> Value {
     json!({
@@ -26,7 +26,10 @@ fn sns_envelope(message: &Value) -> Value {
 }
 
 fn sqs(id: &str, body: &str) -> Value {
-    json!({ "messageId": id, "eventSource": "aws:sqs", "body": body, "receiptHandle": "…" })
+    json!({
+        "messageId": id, "eventSource": "aws:sqs", "eventSourceARN": "arn:aws:sqs:eu-west-1:1:q", "body": body,
+        "receiptHandle": "receipt", "attributes": { "ApproximateReceiveCount": "3" },
+    })
 }
 
 /// The events of an invocation with one message.
@@ -61,6 +64,22 @@ fn every_record_of_every_message_is_read() {
     let read = Invocation::read(&json!({ "Records": [sqs("1", &body), sqs("2", &body)] }));
     assert_eq!(read.messages.iter().map(|message| message.id.as_deref()).collect::<Vec<_>>(), [Some("1"), Some("2")]);
     assert!(read.messages.iter().all(|message| message.events == [scan("a"), scan("b")]));
+}
+
+#[test]
+fn a_message_has_its_delivery_where_its_queue_says_all_of_it() {
+    let delivery = |record: Value| Invocation::read(&json!({ "Records": [record] })).messages.remove(0).delivery;
+    let expected = Delivery { queue_arn: "arn:aws:sqs:eu-west-1:1:q".into(), receipt: "receipt".into(), receives: 3 };
+    assert_eq!(delivery(sqs("1", "{}")), Some(expected));
+    for missing in ["eventSourceARN", "receiptHandle", "attributes"] {
+        let mut record = sqs("1", "{}");
+        record.as_object_mut().unwrap().remove(missing);
+        assert_eq!(delivery(record), None, "{missing}");
+    }
+    let mut record = sqs("1", "{}");
+    record["attributes"]["ApproximateReceiveCount"] = json!("many");
+    assert_eq!(delivery(record), None);
+    assert_eq!(Invocation::read(&put("a")).messages.remove(0).delivery, None);
 }
 
 #[test]
