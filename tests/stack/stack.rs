@@ -62,6 +62,8 @@ impl Stack {
             ("DefinitionsMirror", options.mirror),
             ("TrustAnchors", options.trust_anchors),
             ("ScratchPath", scratch.join("functions").to_string_lossy().into_owned()),
+            // A test's mirror is filled once the stack is there, and each says itself when the updater is to look.
+            ("StartFirstUpdate", "False".to_owned()),
             // Each is a process with an engine of its own, on a machine that may have two processors.
             ("ScanConcurrency", "2".to_owned()),
             ("RescanConcurrency", "2".to_owned()),
