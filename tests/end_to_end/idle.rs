@@ -19,6 +19,7 @@ pub(crate) async fn idle_stack(parameters: &[(&str, &str)]) -> (Stack, TempDir) 
         bundles: Bundles { updater: zip.clone(), rescanner: zip.clone(), scanner: zip },
         mirror: "http://127.0.0.1:9".into(),
         trust_anchors: String::new(),
+        deployer: None,
         parameters: parameters.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect(),
         scratch: scratch.path().to_owned(),
     };

@@ -1,7 +1,7 @@
 //! The local stack: the same template, packages, roles and policies as on AWS, deployed into `MiniStack` on loopback.
 //!
 //! `make demo` and the end-to-end tests use it alike: [`install`], then [`Mirror::start`], [`Bundles::from_directory`] and
-//! [`Stack::start`]. Whatever it starts dies with it, and with us.
+//! [`Stack::start`]. The demo deploys by `nacre deploy`; most tests deploy the same template by calls of their own. Whatever it starts dies with it, and with us.
 //!
 //! Where `MiniStack` 1.5.33 differs from AWS, and what is done about it here:
 //! - a role's session is known to `aws:PrincipalArn` by its STS name only: the template names both;
@@ -14,6 +14,7 @@
 //!   rescanner's role is given them here;
 //! - an SNS subscription's own dead-letter queue is not honoured (a function's is);
 //! - a copy does not look at the tags of its source, so a user may copy what the user may not read; the copy has the tags too;
+//! - a change set does not list a resource that a condition adds or takes out;
 //! - alarms are kept and their actions done, but queues have no metrics: `alarms.rs` judges the alarms on queues;
 //! - five more are mended in `launch.py`: conditions on tags when tagging, wildcards of policies and line breaks in keys, ranges of
 //!   versions named by their id, tags of versions behind a delete marker, and numbers from parameters in event sources;
@@ -23,6 +24,7 @@
 
 mod alarms;
 mod bundle;
+mod command;
 mod deploy;
 #[expect(clippy::expect_used, clippy::missing_panics_doc, reason = "a test whose world cannot be made fails")]
 pub mod deployed;

@@ -12,6 +12,7 @@ use serde_json::Value;
 
 use crate::{
     bundle::Bundles,
+    command::{PACKAGES, deploy_by_command},
     deploy::{deploy, physical_name},
     error::{StackError, system},
     identity,
@@ -33,6 +34,9 @@ pub struct StackOptions {
     pub trust_anchors: String,
     /// Further parameters of the template, which win over those above.
     pub parameters: Vec<(String, String)>,
+    /// The program `nacre`, to deploy with its `deploy`: then the stack has definitions when it is there. Without, the template is
+    /// deployed by calls of our own and no update is run.
+    pub deployer: Option<PathBuf>,
     /// Directory for everything that the stack writes, its log included; made when missing, never removed.
     pub scratch: PathBuf,
 }
@@ -62,16 +66,21 @@ impl Stack {
             ("DefinitionsMirror", options.mirror),
             ("TrustAnchors", options.trust_anchors),
             ("ScratchPath", scratch.join("functions").to_string_lossy().into_owned()),
-            // A test's mirror is filled once the stack is there, and each says itself when the updater is to look.
-            ("StartFirstUpdate", "False".to_owned()),
             // Each is a process with an engine of its own, on a machine that may have two processors.
             ("ScanConcurrency", "2".to_owned()),
             ("RescanConcurrency", "2".to_owned()),
             ("PassConcurrency", "2".to_owned()),
         ];
         let ours = ours.map(|(name, value)| (name.to_owned(), value));
-        let parameters: Vec<_> = ours.into_iter().chain(options.parameters).collect();
-        let outputs = deploy(&sdk, &options.bundles, &parameters).await?;
+        let mut parameters: Vec<_> = ours.into_iter().chain(options.parameters).collect();
+        let outputs = if let Some(program) = &options.deployer {
+            let administrator = identity::administrator(&sdk, &ministack.endpoint, "deployer").await?;
+            deploy_by_command(program, &administrator, &options.bundles, &parameters, &scratch).await?
+        } else {
+            // A test's mirror is filled once the stack is there, and each says itself when the updater is to look.
+            parameters.push(("StartFirstUpdate".to_owned(), "False".to_owned()));
+            deploy(&sdk, &options.bundles, &parameters).await?
+        };
         let rescanner = physical_name(&sdk, "RescannerRole").await?;
         let output = |name| outputs.get(name).map_or("", String::as_str);
         identity::allow_batches(&sdk, &rescanner, output("RescanTrigger"), output("PassQueue")).await?;
@@ -81,6 +90,15 @@ impl Stack {
     /// The environment in which programs of AWS's talk to this stack as the operator.
     pub fn operator_environment(&self) -> [(&'static str, String); 4] {
         identity::operator_environment(&self.ministack.endpoint)
+    }
+
+    /// The environment in which programs are a new IAM user who may do all that no policy denies.
+    ///
+    /// # Errors
+    /// [`StackError::Call`].
+    pub async fn administrator_environment(&self) -> Result<[(&'static str, String); 4], StackError> {
+        let name = format!("administrator-{}", self.users.fetch_add(1, Ordering::Relaxed));
+        identity::administrator(&self.sdk, &self.ministack.endpoint, &name).await
     }
 
     /// The clients' configuration with the operator's credentials, whom policies do not bind.
@@ -152,6 +170,11 @@ impl Stack {
     /// Where functions keep definitions and files while they work: one directory for all of them.
     pub fn function_files(&self) -> PathBuf {
         self.ministack.logs.with_file_name("functions")
+    }
+
+    /// The packages that the stack was deployed of, when `nacre deploy` deployed it.
+    pub fn packages(&self) -> PathBuf {
+        self.ministack.logs.with_file_name(PACKAGES)
     }
 
     /// Everything that the stack and its functions run at this moment.

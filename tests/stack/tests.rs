@@ -53,6 +53,7 @@ impl Running {
             bundles: Bundles { updater: zip(), rescanner: zip(), scanner: zip() },
             mirror: "http://127.0.0.1:9".to_owned(),
             trust_anchors: String::new(),
+            deployer: None,
             parameters: parameters.map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
             scratch: scratch.path().to_owned(),
         });
