@@ -1,8 +1,13 @@
 //! A stack from `nacre deploy` to `nacre destroy`, with nothing left but what the account lists.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, fs};
 
-use nacre_stack::{deployed::World, programs_directory};
+use aws_sdk_s3::types::{Event, NotificationConfiguration, TopicConfiguration};
+use nacre_stack::{
+    Bundles,
+    deployed::{World, daily, main_database},
+    programs_directory,
+};
 use serde_json::{Value, json};
 
 /// Runs `nacre` as an administrator; answers its exit status, its JSON, and all that it printed.
@@ -108,4 +113,93 @@ async fn destroy(world: &World) {
     let tables = stack.dynamodb().list_tables().send().await.unwrap();
     assert_eq!(tables.table_names(), [] as [String; 0]);
     assert!(bucket_exists(world, "somebody-elses").await);
+}
+
+/// A stack beside that of the world: its own calls deployed that one, so the packages are written here.
+async fn deploy_another(world: &World, name: &str, arguments: &[&str]) -> (Option<i32>, Value, String) {
+    let programs = programs_directory().unwrap();
+    let packages = tempfile::tempdir().unwrap();
+    Bundles::from_directory(&programs).unwrap().write(packages.path()).unwrap();
+    let scratch = format!("ScratchPath={}", world.stack.function_files().display());
+    let packages = packages.path().to_str().unwrap();
+    let common = ["deploy", "--stack", name, "--packages", packages, "--parameter", &scratch];
+    nacre(world, &[&common[..], arguments].concat()).await
+}
+
+#[tokio::test]
+async fn a_failed_update_is_reported_and_a_failed_creation_is_repeated() {
+    let world = World::empty(&[]).await;
+    let nowhere = ["--parameter", "DefinitionsMirror=http://127.0.0.1:9"];
+    let (code, report, printed) = deploy_another(&world, "silent", &nowhere).await;
+    assert_eq!(
+        (code, &report["outcome"], &report["self_test"]),
+        (Some(1), &json!("created"), &Value::Null),
+        "{printed}"
+    );
+    assert!(report["findings"][0].as_str().unwrap().starts_with("no definitions are published"), "{printed}");
+    let own = report["outputs"]["FirstUpdate"].as_str().unwrap();
+    assert!(own.starts_with("failed, and is tried again on schedule: ") && own.contains("127.0.0.1:9"), "{own}");
+
+    // No function is there to run the first update.
+    let broken = world.stack.function_files().with_file_name("broken.yaml");
+    let template = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../infra/template.yaml")).unwrap();
+    let nobody = "ServiceToken: arn:aws:lambda:eu-west-1:210987654321:function:nobody";
+    let template = template.replace("ServiceToken: !GetAtt UpdaterFunction.Arn", nobody);
+    fs::write(&broken, template).unwrap();
+    let (code, _, printed) = deploy_another(&world, "again", &["--template", broken.to_str().unwrap()]).await;
+    assert!(
+        code == Some(2) && printed.contains("CloudFormation took it back") && printed.contains("FirstUpdate"),
+        "{printed}"
+    );
+    let (code, _, printed) = deploy_another(&world, "again", &["--dry-run"]).await;
+    assert!(code == Some(2) && printed.contains("could not be created the last time"), "{printed}");
+    let (code, report, printed) = deploy_another(&world, "again", &["--parameter", "StartFirstUpdate=False"]).await;
+    assert_eq!((code, &report["outcome"]), (Some(0), &json!("created")), "{printed}");
+    let buckets = world.stack.s3().list_buckets().send().await.unwrap();
+    let of_this = buckets.buckets().iter().filter(|bucket| bucket.name().unwrap().starts_with("again-")).count();
+    assert_eq!(of_this, 2, "the creation that failed left nothing: {buckets:?}");
+    world.end().await;
+}
+
+#[tokio::test]
+async fn a_bucket_that_exists_is_scanned_once_it_has_what_the_stack_asks_for() {
+    let world = World::empty(&[]).await;
+    world.mirror.put("main.cvd", main_database());
+    world.mirror.put("daily.cvd", daily(1, false));
+    let s3 = world.stack.s3();
+    world.stack.create_bucket("given").await.unwrap();
+    let updater =
+        world.stack.lambda().get_function_configuration().function_name(world.stack.output("UpdaterFunction"));
+    let settings = updater.send().await.unwrap().environment.unwrap().variables.unwrap();
+    let parameters = [
+        format!("DefinitionsMirror={}", world.mirror.url()),
+        format!("TrustAnchors={}", settings["NACRE_TRUST_ANCHORS"]),
+        "Databases=main,daily".to_owned(),
+        "PrivateMirror=True".to_owned(),
+        "ScanStalenessLimitHours=10000000".to_owned(),
+        "InfectedObjects=delete".to_owned(),
+    ];
+    let parameters = parameters.iter().flat_map(|parameter| ["--parameter", parameter]).collect::<Vec<_>>();
+    let (code, report, printed) =
+        deploy_another(&world, "given", &[&["--bucket", "given"], &parameters[..]].concat()).await;
+    assert_eq!((code, &report["generation"]), (Some(1), &json!(1)), "{printed}");
+    assert!(report["findings"][0].as_str().unwrap().starts_with("nothing in given is scanned"), "{printed}");
+
+    let topic = TopicConfiguration::builder().topic_arn(report["outputs"]["ScannerTrigger"].as_str().unwrap());
+    let topic = topic.events(Event::S3ObjectCreated).events(Event::S3ObjectRemoved).build().unwrap();
+    let notification = NotificationConfiguration::builder().topic_configurations(topic).build();
+    let put = s3.put_bucket_notification_configuration().bucket("given").notification_configuration(notification);
+    put.send().await.unwrap();
+    let policy = report["outputs"]["ScannedBucketPolicy"].as_str().unwrap();
+    s3.put_bucket_policy().bucket("given").policy(policy).send().await.unwrap();
+    let (code, report, printed) = deploy_another(&world, "given", &[]).await;
+    assert_eq!((code, &report["self_test"]["infected"]["status"]), (Some(0), &json!(404)), "deleted: {printed}");
+
+    let (code, account, printed) = nacre(&world, &["destroy", "--stack", "given", "--yes"]).await;
+    let kept: BTreeSet<_> = ["CodeBucket", "DefinitionsBucket", "ScanRecords"].map(str::to_owned).into();
+    assert_eq!((code, names(&account["kept"])), (Some(0), kept), "{printed}");
+    let (code, _, printed) = nacre(&world, &["destroy", "--stack", "given", "--yes", "--remove-data", "given"]).await;
+    assert_eq!(code, Some(2), "the stack did not make it: {printed}");
+    assert!(bucket_exists(&world, "given").await);
+    world.end().await;
 }
