@@ -5,6 +5,7 @@ mod change_set;
 mod generation;
 mod packages;
 mod plan;
+mod probe;
 mod report;
 mod self_test;
 
@@ -21,6 +22,7 @@ use generation::{GenerationError, publish, published};
 use nacre_aws::{S3Definitions, sdk_config};
 use packages::{Package, PackageError, architecture};
 use plan::{Choice, LambdaLimits, PlanError, parameters, warnings};
+use probe::{ProbeError, probe};
 use report::{Outcome, Report};
 use self_test::{Place, SelfTestError};
 use tokio::signal::unix::{SignalKind, signal};
@@ -67,6 +69,9 @@ pub(crate) struct Arguments {
     /// Go on where a bucket or table would be replaced or taken out of the stack, and its data left behind
     #[arg(long)]
     leave_data_behind: bool,
+    /// Only deploy a function that reports what Lambda allows here, print its report, and remove it: docs/probe.md
+    #[arg(long, conflicts_with_all = ["bucket", "dry_run", "leave_data_behind", "no_self_test", "parameters", "template"])]
+    probe: bool,
     /// Do not scan EICAR and a clean file
     #[arg(long)]
     no_self_test: bool,
@@ -118,6 +123,8 @@ enum DeployError {
     Generation(#[from] GenerationError),
     #[error(transparent)]
     SelfTest(#[from] SelfTestError),
+    #[error(transparent)]
+    Probe(#[from] ProbeError),
     #[error("interrupts cannot be listened to")]
     Interrupts(#[source] io::Error),
     #[error("the result cannot be written")]
@@ -156,6 +163,11 @@ async fn execute(arguments: &Arguments) -> Result<bool, DeployError> {
     let account = caller.account().unwrap_or_default().to_owned();
     say(&format!("account {account}, region {region}, as {}", caller.arn().unwrap_or("?")));
 
+    let bucket = arguments.artifacts.clone().unwrap_or_else(|| default_bucket(&account, &region));
+    let artifacts = Artifacts::new(&sdk, bucket.clone(), &account, &region);
+    if arguments.probe {
+        return probe(arguments, &sdk, bucket, &artifacts).await.map(|()| true);
+    }
     let packages = packages::read(&arguments.packages)?;
     let text = match &arguments.template {
         Some(path) => fs::read_to_string(path).map_err(|error| DeployError::Template(path.clone(), error))?,
@@ -166,8 +178,6 @@ async fn execute(arguments: &Arguments) -> Result<bool, DeployError> {
 
     let stacks = Stacks::new(&sdk);
     let existing = settled(&stacks, &arguments.stack, arguments.dry_run).await?;
-    let bucket = arguments.artifacts.clone().unwrap_or_else(|| default_bucket(&account, &region));
-    let artifacts = Artifacts::new(&sdk, bucket.clone(), &account, &region);
     let is_large = text.len() > MAX_TEMPLATE_IN_CALL;
     if is_large || !arguments.dry_run {
         artifacts.prepare().await?;

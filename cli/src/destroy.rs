@@ -16,7 +16,7 @@ use serde_json::json;
 use crate::{
     deploy::default_bucket,
     output::{conclude, print, print_json},
-    stack::{Ended, Situation, StackError, Stacks, parameters, parse_name, situation},
+    stack::{Ended, Situation, StackError, Stacks, parameters, parse_name_or_arn, situation},
 };
 
 /// Delete a stack of Nacre, and say what stays and why.
@@ -28,7 +28,7 @@ use crate::{
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
     /// Name of the stack, or ARN of one that was deleted
-    #[arg(long, value_name = "NAME", default_value = "nacre", value_parser = parse_name)]
+    #[arg(long, value_name = "NAME", default_value = "nacre", value_parser = parse_name_or_arn)]
     stack: String,
     /// Do it
     #[arg(long)]

@@ -225,14 +225,19 @@ pub(crate) fn spinner() -> ProgressBar {
     bar
 }
 
-/// A name as `CloudFormation` has them, or the ARN of a stack.
+/// A name as `CloudFormation` has them.
 pub(crate) fn parse_name(name: &str) -> Result<String, String> {
-    let is_arn = name.starts_with("arn:") && name.contains(":stack/");
     let mut characters = name.chars();
     let is_name = characters.next().is_some_and(|first| first.is_ascii_alphabetic())
         && characters.all(|c| c.is_ascii_alphanumeric() || c == '-')
         && name.len() <= 128;
-    if is_arn || is_name { Ok(name.to_owned()) } else { Err("a stack's name has letters, digits and hyphens".into()) }
+    if is_name { Ok(name.to_owned()) } else { Err("a stack's name has letters, digits and hyphens".into()) }
+}
+
+/// A name, or the ARN of a stack.
+pub(crate) fn parse_name_or_arn(name: &str) -> Result<String, String> {
+    let is_arn = name.starts_with("arn:") && name.contains(":stack/");
+    if is_arn { Ok(name.to_owned()) } else { parse_name(name) }
 }
 
 fn resource_of(event: &StackEvent) -> Resource {
@@ -278,11 +283,11 @@ mod tests {
 
     #[test]
     fn names_are_cloudformations() {
-        assert!(
-            parse_name("nacre-2").is_ok() && parse_name("arn:aws:cloudformation:eu-west-1:1:stack/nacre/1").is_ok()
-        );
+        assert!(parse_name("nacre-2").is_ok() && parse_name_or_arn("nacre-2").is_ok());
+        let arn = "arn:aws:cloudformation:eu-west-1:1:stack/nacre/1";
+        assert!(parse_name_or_arn(arn).is_ok() && parse_name(arn).is_err());
         for bad in ["", "2nacre", "na_cre", "nacre/x", "-", "arn:aws:s3:::bucket"] {
-            assert!(parse_name(bad).is_err(), "{bad}");
+            assert!(parse_name_or_arn(bad).is_err(), "{bad}");
         }
     }
 }

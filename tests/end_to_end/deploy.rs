@@ -6,7 +6,7 @@ use aws_sdk_s3::types::{Event, NotificationConfiguration, TopicConfiguration};
 use nacre_stack::{
     Bundles,
     deployed::{World, daily, main_database},
-    programs_directory,
+    probe_package, programs_directory,
 };
 use serde_json::{Value, json};
 
@@ -201,5 +201,28 @@ async fn a_bucket_that_exists_is_scanned_once_it_has_what_the_stack_asks_for() {
     let (code, _, printed) = nacre(&world, &["destroy", "--stack", "given", "--yes", "--remove-data", "given"]).await;
     assert_eq!(code, Some(2), "the stack did not make it: {printed}");
     assert!(bucket_exists(&world, "given").await);
+    world.end().await;
+}
+
+/// The local stack's functions run under the system call filter of AWS Lambda, so the answers are known.
+#[tokio::test]
+async fn the_probe_reports_what_is_refused_and_leaves_nothing() {
+    let world = World::empty(&[]).await;
+    let packages = tempfile::tempdir().unwrap();
+    fs::write(packages.path().join("probe.zip"), probe_package(&programs_directory().unwrap()).unwrap()).unwrap();
+    let probe = ["deploy", "--probe", "--packages", packages.path().to_str().unwrap()];
+    let (code, report, printed) = nacre(&world, &probe).await;
+    assert_eq!(code, Some(0), "{printed}");
+    for refused in ["prctl PR_SET_NO_NEW_PRIVS", "ptrace PTRACE_TRACEME", "seccomp filter", "unshare CLONE_NEWUSER"] {
+        assert!(report["calls"][refused].as_str().unwrap().starts_with("refused: "), "{refused}: {printed}");
+    }
+    assert_eq!(
+        (&report["calls"]["flock in /tmp"], &report["directories"]["/tmp"]),
+        (&json!("allowed"), &json!("writable"))
+    );
+    assert!(report["facts"]["kernel"].as_str().unwrap().starts_with("Linux"), "{printed}");
+    assert!(report["environment"].as_array().unwrap().contains(&json!("AWS_LAMBDA_FUNCTION_NAME")), "{printed}");
+    let stacks = aws_sdk_cloudformation::Client::new(world.stack.sdk_config());
+    assert!(stacks.describe_stacks().stack_name("nacre-probe").send().await.is_err(), "it is deleted");
     world.end().await;
 }

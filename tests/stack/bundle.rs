@@ -28,28 +28,37 @@ impl Bundles {
     /// # Errors
     /// [`StackError::NotBuilt`], [`StackError::System`], [`StackError::Package`].
     pub fn from_directory(directory: &Path) -> Result<Self, StackError> {
-        let read = |program: &'static str| {
-            let path = directory.join(program);
-            if !path.is_file() {
-                return Err(StackError::NotBuilt { program, directory: directory.to_owned() });
-            }
-            fs::read(&path).map_err(system(format!("reading {}", path.display())))
-        };
-        let engine = read("nacre-engine")?;
-        let filter = read(FILTER)?;
-        let bundle = |program: &'static str, engine: Option<&[u8]>| {
-            let bytes = read(program)?;
-            let bootstrap = format!("#!/bin/sh\nhere=$(dirname \"$0\")\nexec \"$here/{FILTER}\" \"$here/{program}\"\n");
-            let files = [("bootstrap", bootstrap.as_bytes()), (program, &bytes), (FILTER, &filter)];
-            let files: Vec<_> = files.into_iter().chain(engine.map(|engine| ("nacre-engine", engine))).collect();
-            package(program, &files)
-        };
         Ok(Self {
-            updater: bundle("nacre-updater", Some(&engine))?,
-            rescanner: bundle("nacre-rescanner", None)?,
-            scanner: bundle("nacre-scanner", Some(&engine))?,
+            updater: bundle(directory, "nacre-updater", true)?,
+            rescanner: bundle(directory, "nacre-rescanner", false)?,
+            scanner: bundle(directory, "nacre-scanner", true)?,
         })
     }
+}
+
+/// The package of the probe, for `nacre deploy --probe`.
+///
+/// # Errors
+/// Those of [`Bundles::from_directory`].
+pub fn probe_package(directory: &Path) -> Result<Vec<u8>, StackError> {
+    bundle(directory, "nacre-probe", false)
+}
+
+/// One package.
+fn bundle(directory: &Path, program: &'static str, with_engine: bool) -> Result<Vec<u8>, StackError> {
+    let read = |program: &'static str| {
+        let path = directory.join(program);
+        if !path.is_file() {
+            return Err(StackError::NotBuilt { program, directory: directory.to_owned() });
+        }
+        fs::read(&path).map_err(system(format!("reading {}", path.display())))
+    };
+    let engine = if with_engine { Some(read("nacre-engine")?) } else { None };
+    let (bytes, filter) = (read(program)?, read(FILTER)?);
+    let bootstrap = format!("#!/bin/sh\nhere=$(dirname \"$0\")\nexec \"$here/{FILTER}\" \"$here/{program}\"\n");
+    let files = [("bootstrap", bootstrap.as_bytes()), (program, &bytes), (FILTER, &filter)];
+    let engine = engine.iter().map(|engine| ("nacre-engine", engine.as_slice()));
+    package(program, &files.into_iter().chain(engine).collect::<Vec<_>>())
 }
 
 /// Refuses what Lambda refuses: see `tests/lambda_filter`.

@@ -42,7 +42,7 @@ mod supervised;
 #[cfg(test)]
 mod tests;
 
-pub use bundle::{Bundles, programs_directory};
+pub use bundle::{Bundles, probe_package, programs_directory};
 pub use environment::install;
 pub use error::StackError;
 pub use hostile_mirror::{Behaviour, HostileMirror, Request};

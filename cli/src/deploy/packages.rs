@@ -52,25 +52,29 @@ pub(crate) struct Package {
     architecture: Option<&'static str>,
 }
 
-/// Reads the packages in a directory, and checks them against its SHA256SUMS where there is one.
+/// Reads the functions' packages in a directory, and checks them against its SHA256SUMS where there is one.
 pub(crate) fn read(directory: &Path) -> Result<Vec<Package>, PackageError> {
+    PACKAGES.into_iter().map(|package| read_one(directory, package)).collect()
+}
+
+/// Reads one package, and checks it against the directory's SHA256SUMS where that names it.
+pub(crate) fn read_one(
+    directory: &Path,
+    (file, parameter): (&'static str, &'static str),
+) -> Result<Package, PackageError> {
     let sums = match fs::read_to_string(directory.join("SHA256SUMS")) {
         Ok(sums) => parse_sums(&sums),
         Err(error) if error.kind() == io::ErrorKind::NotFound => BTreeMap::new(),
         Err(source) => return Err(PackageError::Read { path: directory.join("SHA256SUMS"), source }),
     };
-    let packages = PACKAGES.map(|(file, parameter)| {
-        let path = directory.join(file);
-        let bytes = fs::read(&path).map_err(|source| PackageError::Read { path: path.clone(), source })?;
-        let digest = sha256_hex(&bytes);
-        if sums.get(file).is_some_and(|sum| *sum != digest) {
-            return Err(PackageError::Digest(path));
-        }
-        let (unpacked, architecture) =
-            contents(&bytes).map_err(|source| PackageError::Zip { path: path.clone(), source })?;
-        Ok(Package { parameter, key: format!("nacre/packages/{digest}.zip"), bytes, unpacked, architecture })
-    });
-    packages.into_iter().collect()
+    let path = directory.join(file);
+    let bytes = fs::read(&path).map_err(|source| PackageError::Read { path: path.clone(), source })?;
+    let digest = sha256_hex(&bytes);
+    if sums.get(file).is_some_and(|sum| *sum != digest) {
+        return Err(PackageError::Digest(path));
+    }
+    let (unpacked, architecture) = contents(&bytes).map_err(|source| PackageError::Zip { path, source })?;
+    Ok(Package { parameter, key: format!("nacre/packages/{digest}.zip"), bytes, unpacked, architecture })
 }
 
 /// The processor that all packages are for; `None` when none of them says.
