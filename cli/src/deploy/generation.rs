@@ -4,14 +4,14 @@ use std::{error::Error, time::Duration};
 
 use aws_config::SdkConfig;
 use aws_sdk_lambda::{primitives::Blob, types::InvocationType};
-use nacre_aws::{S3Definitions, SystemClock};
+use nacre_aws::S3Definitions;
 use nacre_core::{
     generation::{
         Generation,
         published::{PointerRead, PublishedError, read_pointer},
         updater_state::UpdaterState,
     },
-    port::{Clock, StoreError},
+    port::StoreError,
 };
 use tokio::time::{Instant, sleep};
 
@@ -53,7 +53,11 @@ pub(crate) async fn publish(
     if let Some(generation) = published(store).await? {
         return Ok(Some(generation));
     }
-    let begun = SystemClock.now();
+    let last_check = || async {
+        let (memory, _) = UpdaterState::read(store).await.map_err(GenerationError::Memory)?;
+        Ok::<_, GenerationError>(memory.last_check)
+    };
+    let before = last_check().await?;
     let request = aws_sdk_lambda::Client::new(sdk).invoke().function_name(function);
     let request = request.invocation_type(InvocationType::Event).payload(Blob::new("{}"));
     request.send().await.map_err(|error| GenerationError::Invoke(function.to_owned(), error.into()))?;
@@ -63,9 +67,8 @@ pub(crate) async fn publish(
     let mut has_ended = false;
     while !has_ended && Instant::now() < deadline {
         sleep(INTERVAL).await;
-        let (memory, _) = UpdaterState::read(store).await.map_err(GenerationError::Memory)?;
-        // Both clocks are AWS's or ours; one that is minutes off costs the wait, not the result.
-        has_ended = memory.last_check.is_some_and(|check| check >= begun);
+        // Written when a run ends. Read first, so that what that run published is seen.
+        has_ended = last_check().await? != before;
         if let Some(generation) = published(store).await? {
             bar.finish_and_clear();
             return Ok(Some(generation));
