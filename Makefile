@@ -22,8 +22,8 @@ build: setup ## Build every program
 	@cargo build --locked --workspace --all-features --bins
 
 .PHONY: package
-package: setup ## Pack the three functions into dist/ for this host's architecture (PROFILE=dev: unoptimized)
-	@cargo build --locked $(if $(filter dev,$(PROFILE)),,--release) --bins -p nacre-updater -p nacre-scanner -p nacre-rescanner -p nacre-engine
+package: setup ## Pack the three functions and the probe into dist/ for this host's architecture (PROFILE=dev: unoptimized)
+	@cargo build --locked $(if $(filter dev,$(PROFILE)),,--release) --bins -p nacre-updater -p nacre-scanner -p nacre-rescanner -p nacre-probe -p nacre-engine
 	@dev/package
 
 .PHONY: package-check

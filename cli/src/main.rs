@@ -3,12 +3,15 @@
 mod args;
 mod backfill;
 mod definitions;
+mod deploy;
+mod destroy;
 mod output;
 mod printable;
 mod prove;
 mod quarantine;
 mod rescan;
 mod scan;
+mod stack;
 
 use std::process::ExitCode;
 
@@ -30,6 +33,8 @@ enum Command {
     Prove(prove::Arguments),
     Rescan(rescan::Arguments),
     Backfill(backfill::Arguments),
+    Deploy(deploy::Arguments),
+    Destroy(destroy::Arguments),
 }
 
 #[tokio::main]
@@ -40,6 +45,8 @@ async fn main() -> ExitCode {
         Command::Quarantine(arguments) => quarantine::run(&arguments).await,
         Command::Prove(arguments) => prove::run(&arguments).await,
         Command::Backfill(arguments) => backfill::run(&arguments).await,
+        Command::Deploy(arguments) => deploy::run(&arguments).await,
+        Command::Destroy(arguments) => destroy::run(&arguments).await,
         Command::Rescan(arguments) => rescan::run(&arguments).await,
     }
 }

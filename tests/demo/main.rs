@@ -75,7 +75,7 @@ async fn main() -> ExitCode {
 async fn run(arguments: &Arguments) -> Result<(), DemoError> {
     let mut narrator = Narrator::new();
     let corpus = corpus::gather()?;
-    narrator.step("A local AWS starts, and the product's own template is deployed into it");
+    narrator.step("A local AWS starts; `nacre deploy` deploys into it and has EICAR and a clean file scanned");
     let databases = Databases::new(now());
     let mirror = Mirror::start().await?;
     let stack = start(arguments, &mirror, &databases).await?;
@@ -99,6 +99,7 @@ async fn start(arguments: &Arguments, mirror: &Mirror, databases: &Databases) ->
         packages: Packages::of_built_programs()?,
         mirror: mirror.url().to_owned(),
         trust_anchors: databases.trust_anchors(),
+        deployer: Some(programs.join("nacre")),
         parameters: vec![("Databases".into(), "main,daily".into())],
         scratch: arguments.directory.clone(),
     };
@@ -113,7 +114,8 @@ async fn show(
     databases: &Databases,
     corpus: Corpus,
 ) -> Result<Summary, DemoError> {
-    narrator.step("The update runs as its schedule runs it, and publishes the first generation of definitions");
+    narrator.step("The stack itself ran the first update; the next one, as its schedule runs it, finds nothing newer");
+    narrator::say(stack.output("FirstUpdate"));
     let generation_before = update(stack).await?;
 
     narrator.step(&format!("{} files are uploaded; S3's notifications drive the scanner", corpus.len()));
@@ -202,9 +204,11 @@ async fn update(stack: &Stack) -> Result<u64, DemoError> {
         return Err(not_observed(format!("the updater failed: {}", outcome.payload)));
     }
     let generation = outcome.payload.get("generation").and_then(Value::as_u64);
-    let databases = outcome.payload.get("databases").cloned().unwrap_or_default();
     let generation = generation.ok_or_else(|| not_observed("the updater returned no generation"))?;
-    narrator::say(&format!("generation {generation}: {databases} fetched, verified, proven by the engine, published"));
+    narrator::say(&match outcome.payload.get("databases") {
+        Some(new) => format!("generation {generation}: {new} fetched, verified, proven by the engine, published"),
+        None => format!("generation {generation} is up to date"),
+    });
     Ok(generation)
 }
 

@@ -10,8 +10,11 @@ use std::{
 use nacre_test_support::{Mirror, Stack};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use super::{Arguments, DemoError, now, start, update};
-use crate::{definitions::Databases, narrator::Narrator};
+use super::{Arguments, DemoError, now, start};
+use crate::{
+    definitions::Databases,
+    narrator::{self, Narrator},
+};
 
 /// Outputs of the template as settings: those that `nacre` reads, and the bucket to upload to.
 const SETTINGS: [(&str, &str); 5] = [
@@ -22,13 +25,13 @@ const SETTINGS: [(&str, &str); 5] = [
     ("SCANNED_BUCKET", "ScannedBucket"),
 ];
 
-/// Starts the stack, publishes definitions, and waits for an interrupt or SIGTERM. Whenever that comes, all of it is stopped.
+/// Starts the stack, which publishes definitions, and waits for an interrupt or SIGTERM. Whenever that comes, all of it is stopped.
 pub(super) async fn stay(arguments: &Arguments) -> Result<(), DemoError> {
     let (mut interrupts, mut terminations) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
     let mut narrator = Narrator::new();
     let databases = Databases::new(now());
     let mirror = Mirror::start().await?;
-    narrator.step("A local AWS starts, and the product's own template is deployed into it");
+    narrator.step("A local AWS starts, and `nacre deploy` deploys into it");
     let stack = tokio::select! {
         started = Box::pin(start(arguments, &mirror, &databases)) => started?,
         // What has started by then ends as it is dropped.
@@ -55,8 +58,7 @@ pub(super) async fn stay(arguments: &Arguments) -> Result<(), DemoError> {
 async fn serve(narrator: &mut Narrator, stack: &Stack, file: &Path) -> Result<(), DemoError> {
     let exports = exports(stack);
     fs::write(file, &exports)?;
-    narrator.step("The update runs as its schedule runs it, and publishes the first generation of definitions");
-    update(stack).await?;
+    narrator::say(stack.output("FirstUpdate"));
     narrator.step(&format!("It runs until Ctrl-C. In another terminal: . {}", file.display()));
     write!(stdout(), "\n{exports}")?;
     stdout().flush()?;

@@ -16,9 +16,10 @@ pub(crate) async fn idle_stack(parameters: &[(&str, &str)]) -> (Stack, TempDir) 
     let zip = zip.finish().unwrap().into_inner();
     let options = StackOptions {
         python,
-        packages: Packages { updater: zip.clone(), rescanner: zip.clone(), scanner: zip },
+        packages: Packages { updater: zip.clone(), rescanner: zip.clone(), scanner: zip.clone(), probe: zip },
         mirror: "http://127.0.0.1:9".into(),
         trust_anchors: String::new(),
+        deployer: None,
         parameters: parameters.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect(),
         scratch: scratch.path().to_owned(),
     };

@@ -4,6 +4,7 @@ mod alarms;
 mod backfill;
 mod contract;
 mod definitions;
+mod deploy;
 mod idle;
 mod main_job;
 mod mirror_to_others;

@@ -1,6 +1,6 @@
 //! A stack with definitions, ready to scan: the world of the end-to-end tests and of the soak.
 
-use std::time::Duration;
+use std::{path::PathBuf, time::Duration};
 
 use nacre_clamav::{
     builder::{CvdBuilder, eicar_signature},
@@ -30,11 +30,23 @@ pub struct World {
 impl World {
     /// A deployed stack, nothing published yet.
     pub async fn empty(parameters: &[(&str, &str)]) -> Self {
+        Self::start(parameters, None, Mirror::start().await.expect("a mirror")).await
+    }
+
+    /// A stack that `nacre deploy` deployed, from a mirror that knows EICAR.
+    pub async fn by_command(parameters: &[(&str, &str)]) -> Self {
+        let programs = programs_directory().expect("the programs are built");
+        let mirror = Mirror::start().await.expect("a mirror");
+        mirror.put("main.cvd", main_database());
+        mirror.put("daily.cvd", daily(1, false));
+        Self::start(parameters, Some(programs.join("nacre")), mirror).await
+    }
+
+    async fn start(parameters: &[(&str, &str)], deployer: Option<PathBuf>, mirror: Mirror) -> Self {
         let programs = programs_directory().expect("the programs are built");
         let target = programs.parent().expect("it is in the target directory");
         // Under `target`, so that what a failing test leaves is found there.
         let scratch = tempfile::Builder::new().prefix("end-to-end-").tempdir_in(target).expect("a directory");
-        let mirror = Mirror::start().await.expect("a mirror");
         let defaults = [
             ("Databases", "main,daily"),
             ("PrivateMirror", "True"),
@@ -47,6 +59,7 @@ impl World {
             packages: Packages::of_built_programs().expect("the programs are packaged"),
             mirror: mirror.url().to_owned(),
             trust_anchors: SigningKeys::fixed().trust_anchors().to_json(),
+            deployer,
             parameters: parameters.collect(),
             scratch: scratch.path().to_owned(),
         });

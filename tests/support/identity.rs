@@ -52,6 +52,32 @@ pub(crate) async fn ordinary_user(operator: &SdkConfig, name: &str, bucket: &str
     Ok(operator.clone().into_builder().credentials_provider(credentials(&id, &secret)).build())
 }
 
+/// Makes an IAM user who may do everything that no policy denies, as an operator's own user may, and returns the environment in which
+/// programs are this user.
+///
+/// # Errors
+/// [`StackError::Call`].
+pub(crate) async fn administrator(
+    operator: &SdkConfig,
+    endpoint: &str,
+    name: &str,
+) -> Result<[(&'static str, String); 4], StackError> {
+    let iam = aws_sdk_iam::Client::new(operator);
+    iam.create_user().user_name(name).send().await.map_err(call("making an administrator"))?;
+    let policy =
+        json!({ "Version": "2012-10-17", "Statement": [{ "Effect": "Allow", "Action": "*", "Resource": "*" }] });
+    let put = iam.put_user_policy().user_name(name).policy_name("everything").policy_document(policy.to_string());
+    put.send().await.map_err(call("giving the administrator a policy"))?;
+    let created = iam.create_access_key().user_name(name).send().await.map_err(call("making an access key"))?;
+    let (id, secret) = created.access_key().map(key_pair).unwrap_or_default();
+    Ok([
+        ("AWS_ENDPOINT_URL", endpoint.to_owned()),
+        ("AWS_REGION", REGION.to_owned()),
+        ("AWS_ACCESS_KEY_ID", id),
+        ("AWS_SECRET_ACCESS_KEY", secret),
+    ])
+}
+
 /// Lets a function's role publish on a topic and send to a queue in batches. AWS judges both by `sns:Publish` and `sqs:SendMessage`, which
 /// the template grants; MiniStack asks for actions of their own, which AWS does not have.
 ///

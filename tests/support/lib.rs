@@ -1,7 +1,8 @@
 //! The local stack: the same template, packages, roles and policies as on AWS, deployed into `MiniStack` on loopback.
 //!
 //! `make demo` and the end-to-end tests use it alike: [`install`], then [`Mirror::start`], [`Packages::of_built_programs`] and
-//! [`Stack::start`]. Whatever it starts dies with it, and with us.
+//! [`Stack::start`]. The demo deploys by `nacre deploy`; most tests deploy the same template by calls of their own. Whatever it starts
+//! dies with it, and with us.
 //!
 //! Where `MiniStack` 1.5.33 differs from AWS, and what is done about it here:
 //! - a role's session is known to `aws:PrincipalArn` by its STS name only: the template names both;
@@ -17,6 +18,7 @@
 //! - a template's `BucketEncryption`, `LifecycleConfiguration`, `PermissionsBoundary` and `ReservedConcurrentExecutions` have no
 //!   effect;
 //! - a copy ignores the tags of its source, so a user may copy what the user may not read; the copy has the tags too;
+//! - a change set does not list a resource that a condition adds or takes out;
 //! - alarms are kept and their actions done, but queues have no metrics: `alarms.rs` judges the alarms on queues;
 //! - five more are mended in `launch.py`: conditions on tags when tagging, wildcards of policies and line breaks in keys, ranges of
 //!   versions named by their id, tags of versions behind a delete marker, and numbers from parameters in event sources;
@@ -27,6 +29,7 @@
 mod alarms;
 #[expect(clippy::missing_errors_doc, reason = "what fails ends the benchmark")]
 pub mod bench;
+mod command;
 mod deploy;
 #[expect(clippy::expect_used, clippy::missing_panics_doc, reason = "a test whose world cannot be made fails")]
 pub mod deployed;

@@ -20,13 +20,15 @@ pub struct Packages {
     pub rescanner: Vec<u8>,
     /// The scanner's.
     pub scanner: Vec<u8>,
+    /// That of `nacre deploy --probe`.
+    pub probe: Vec<u8>,
 }
 
 /// What packages are made of.
-const PROGRAMS: [&str; 4] = ["nacre-updater", "nacre-rescanner", "nacre-scanner", "nacre-engine"];
+const PROGRAMS: [&str; 5] = ["nacre-updater", "nacre-rescanner", "nacre-scanner", "nacre-probe", "nacre-engine"];
 
 /// The packages by their functions.
-const FUNCTIONS: [&str; 3] = ["updater", "rescanner", "scanner"];
+const FUNCTIONS: [&str; 4] = ["updater", "rescanner", "scanner", "probe"];
 
 impl Packages {
     /// Packages the programs that were built, unless they were packaged before. It takes half a minute.
@@ -47,7 +49,21 @@ impl Packages {
             let path = directory.join(function).with_extension("zip");
             fs::read(&path).map_err(system(format!("reading {}", path.display())))
         };
-        Ok(Self { updater: read("updater")?, rescanner: read("rescanner")?, scanner: read("scanner")? })
+        let (updater, rescanner, scanner) = (read("updater")?, read("rescanner")?, read("scanner")?);
+        Ok(Self { updater, rescanner, scanner, probe: read("probe")? })
+    }
+
+    /// Writes the packages as `make package` does, for `nacre deploy --packages`.
+    ///
+    /// # Errors
+    /// [`StackError::System`].
+    pub fn write(&self, directory: &Path) -> Result<(), StackError> {
+        fs::create_dir_all(directory).map_err(system(format!("making {}", directory.display())))?;
+        for (name, bytes) in FUNCTIONS.iter().zip([&self.updater, &self.rescanner, &self.scanner, &self.probe]) {
+            let path = directory.join(name).with_extension("zip");
+            fs::write(&path, bytes).map_err(system(format!("writing {}", path.display())))?;
+        }
+        Ok(())
     }
 }
 

@@ -11,6 +11,7 @@ use aws_config::SdkConfig;
 use serde_json::Value;
 
 use crate::{
+    command::{PACKAGES, deploy_by_command},
     deploy::{deploy, physical_name},
     error::{StackError, system},
     identity,
@@ -33,6 +34,9 @@ pub struct StackOptions {
     pub trust_anchors: String,
     /// Further parameters of the template, which win over those above.
     pub parameters: Vec<(String, String)>,
+    /// The program `nacre`, to deploy with its `deploy`: then the stack has definitions when it is there. Without, the template is
+    /// deployed by calls of our own and no update is run.
+    pub deployer: Option<PathBuf>,
     /// Directory for everything that the stack writes, its log included; made when missing, never removed.
     pub scratch: PathBuf,
 }
@@ -80,8 +84,15 @@ impl Stack {
             ("PassConcurrency", "2".to_owned()),
         ];
         let ours = ours.map(|(name, value)| (name.to_owned(), value));
-        let parameters: Vec<_> = ours.into_iter().chain(options.parameters).collect();
-        let outputs = deploy(&sdk, &options.packages, &parameters).await?;
+        let mut parameters: Vec<_> = ours.into_iter().chain(options.parameters).collect();
+        let outputs = if let Some(program) = &options.deployer {
+            let administrator = identity::administrator(&sdk, &ministack.endpoint, "deployer").await?;
+            deploy_by_command(program, &administrator, &options.packages, &parameters, &scratch).await?
+        } else {
+            // A test's mirror is filled once the stack is there, and each says itself when the updater is to look.
+            parameters.push(("StartFirstUpdate".to_owned(), "False".to_owned()));
+            deploy(&sdk, &options.packages, &parameters).await?
+        };
         let rescanner = physical_name(&sdk, "RescannerRole").await?;
         let output = |name| outputs.get(name).map_or("", String::as_str);
         identity::allow_batches(&sdk, &rescanner, output("RescanTrigger"), output("PassQueue")).await?;
@@ -91,6 +102,15 @@ impl Stack {
     /// The environment in which programs of AWS's talk to this stack as the operator.
     pub fn operator_environment(&self) -> [(&'static str, String); 4] {
         identity::operator_environment(&self.ministack.endpoint)
+    }
+
+    /// The environment in which programs are a new IAM user who may do all that no policy denies.
+    ///
+    /// # Errors
+    /// [`StackError::Call`].
+    pub async fn administrator_environment(&self) -> Result<[(&'static str, String); 4], StackError> {
+        let name = format!("administrator-{}", self.users.fetch_add(1, Ordering::Relaxed));
+        identity::administrator(&self.sdk, &self.ministack.endpoint, &name).await
     }
 
     /// The clients' configuration with the operator's credentials, whom policies do not bind.
@@ -176,6 +196,11 @@ impl Stack {
         };
         let processes = self.ministack.processes().into_iter();
         processes.filter(is_its).map(|process| Environment { process: process.id }).collect()
+    }
+
+    /// The packages that the stack was deployed of, when `nacre deploy` deployed it.
+    pub fn packages(&self) -> PathBuf {
+        self.ministack.logs.with_file_name(PACKAGES)
     }
 
     /// Everything that the stack and its functions run at this moment.

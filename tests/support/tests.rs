@@ -43,9 +43,15 @@ impl Running {
         let package = zipped(&[("bootstrap", &stand_in), ("lib/libgcc_s.so.1", &fs::read(LIBGCC).unwrap())]);
         let stack = Stack::start(StackOptions {
             python,
-            packages: Packages { updater: package.clone(), rescanner: package.clone(), scanner: package },
+            packages: Packages {
+                updater: package.clone(),
+                rescanner: package.clone(),
+                scanner: package.clone(),
+                probe: package,
+            },
             mirror: "http://127.0.0.1:9".to_owned(),
             trust_anchors: String::new(),
+            deployer: None,
             parameters: parameters.map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
             scratch: scratch.path().to_owned(),
         });

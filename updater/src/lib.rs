@@ -17,6 +17,7 @@ pub mod publish;
 pub mod report;
 pub mod retention;
 pub mod signatures;
+pub mod stack_request;
 pub mod state;
 pub mod update;
 

@@ -10,7 +10,11 @@ use std::{
 
 use lambda_runtime::{Diagnostic, Error, LambdaEvent, run, service_fn, tracing};
 use nacre_aws::{S3Definitions, SnsTopic, SystemClock};
-use nacre_core::{generation::published::Published, port::Clock, telemetry::error_chain};
+use nacre_core::{
+    generation::published::Published,
+    port::{Clock, StoreError},
+    telemetry::error_chain,
+};
 use nacre_engine_client::program_beside_us;
 use nacre_updater::{
     config::Config,
@@ -19,11 +23,12 @@ use nacre_updater::{
     freshclam::{self, Freshclam},
     http::{HttpClient, HttpSettings},
     report::metrics,
+    stack_request::{ANSWERING_TIME, StackRequest},
     state,
-    update::{UpdateError, Updater},
+    update::{Update, UpdateError, Updater},
 };
 use serde_json::{Value, json};
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -35,6 +40,8 @@ const CLOSING_TIME: Duration = Duration::from_secs(15);
 
 /// What freshclam leaves for the test and the publication of what it brings, unless that is more than half of the time.
 const PUBLISHING_TIME: Duration = Duration::from_mins(4);
+/// How long IAM may take until a new role's policy is known. A stack's own request comes seconds after the role.
+const WAITS_FOR_PERMISSION: [u64; 4] = [2, 4, 8, 16];
 
 #[expect(clippy::disallowed_methods, reason = "the composition root reads the environment")]
 async fn function() -> Result<(), Error> {
@@ -52,7 +59,8 @@ async fn function() -> Result<(), Error> {
     let sdk = nacre_aws::function_config().await;
     let store = &S3Definitions::new(&sdk, &config.definitions_bucket);
     let announcements = &SnsTopic::new(&sdk, &config.topic_arn);
-    let installation = state::load(store).await?.installation;
+    let installation = installation(store).await?;
+    let endpoint = &env::var("AWS_ENDPOINT_URL").ok();
     let honest = || format!("nacre/{} ({installation})", env!("CARGO_PKG_VERSION"));
     let http = &HttpClient::new(HttpSettings::new(config.user_agent.clone().unwrap_or_else(honest)))?;
     let dns = &config.dns_record.as_deref().map(|record| Dns::new(record, None)).transpose();
@@ -72,8 +80,14 @@ async fn function() -> Result<(), Error> {
         attempts: freshclam::ATTEMPTS,
     };
     run(service_fn(move |event: LambdaEvent<Value>| async move {
+        let request = StackRequest::parse(&event.payload);
+        if let Some(request) = request.as_ref().filter(|request| request.is_deletion()) {
+            answer(request, None, endpoint.as_deref()).await;
+            return Ok(Value::Null);
+        }
+        let reserve = if request.is_some() { ANSWERING_TIME + CLOSING_TIME } else { CLOSING_TIME };
         let left = event.context.deadline().duration_since(SystemTime::now()).unwrap_or_default();
-        let left = left.saturating_sub(CLOSING_TIME);
+        let left = left.saturating_sub(reserve);
         let stock = Freshclam { time_limit: left.saturating_sub(PUBLISHING_TIME).max(left / 2), ..stock.clone() };
         let freshclam = (config.fetcher == Fetcher::Freshclam).then_some(&stock);
         let updater = Updater { config, store, announcements, http, dns, freshclam, engine, now: SystemClock.now() };
@@ -84,6 +98,9 @@ async fn function() -> Result<(), Error> {
         if let Some(line) = config.metrics.line(updater.now, &metrics(&outcome, published.as_ref(), updater.now)) {
             // CloudWatch reads metrics from the log stream; a closed one must not fail the invocation.
             let _ = writeln!(std::io::stdout(), "{line}");
+        }
+        if let Some(request) = &request {
+            answer(request, Some(&outcome), endpoint.as_deref()).await;
         }
         match outcome {
             Ok(update) => {
@@ -97,4 +114,22 @@ async fn function() -> Result<(), Error> {
         }
     }))
     .await
+}
+
+/// The installation's identity, which is the first thing that the bucket is needed for.
+async fn installation(store: &S3Definitions) -> Result<String, StoreError> {
+    for wait in WAITS_FOR_PERMISSION {
+        match state::load(store).await {
+            Err(StoreError::Denied(..)) => sleep(Duration::from_secs(wait)).await,
+            loaded => return Ok(loaded?.installation),
+        }
+    }
+    Ok(state::load(store).await?.installation)
+}
+
+/// Answers a stack. Where that fails, the stack fails too, once its time is over; the log has the cause.
+async fn answer(request: &StackRequest, update: Option<&Result<Update, UpdateError>>, endpoint: Option<&str>) {
+    if let Err(error) = request.send(request.answer(update), endpoint).await {
+        tracing::error!(cause = error_chain(&error), "the stack was not answered, and will fail");
+    }
 }

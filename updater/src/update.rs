@@ -127,6 +127,18 @@ pub enum Update {
     },
 }
 
+impl Update {
+    /// The published generation.
+    pub fn generation(&self) -> Generation {
+        match self {
+            Self::Published { generation, .. }
+            | Self::UpToDate { generation, .. }
+            | Self::CoolingDown { generation, .. }
+            | Self::Pinned { generation } => *generation,
+        }
+    }
+}
+
 /// What a run works with.
 #[derive(Debug)]
 pub struct Updater<'a, Store, Announcements> {

@@ -1,0 +1,378 @@
+//! `nacre deploy`: packages into a bucket, a stack through CloudFormation, and a proof that it works.
+
+mod artifacts;
+mod change_set;
+mod generation;
+mod packages;
+mod plan;
+mod probe;
+mod report;
+mod self_test;
+
+use std::{collections::BTreeMap, error::Error, fs, io, path::PathBuf, process::ExitCode};
+
+pub(crate) use artifacts::default_bucket;
+use artifacts::{ArtifactError, Artifacts};
+use aws_config::SdkConfig;
+use aws_sdk_cloudformation::types::{Stack, StackStatus};
+use aws_sdk_lambda::types::AccountLimit;
+use change_set::{ChangeSetError, MAX_TEMPLATE_IN_CALL, Template, TemplateParameters};
+use clap::Args;
+use generation::{GenerationError, publish, published};
+use nacre_aws::{S3Definitions, sdk_config};
+use packages::{Package, PackageError, architecture};
+use plan::{Choice, LambdaLimits, PlanError, parameters, warnings};
+use probe::{ProbeError, probe};
+use report::{Outcome, Report};
+use self_test::{Place, SelfTestError};
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::{
+    output::{FINDING, INTERRUPTED, failed},
+    printable::printable,
+    stack::{self, Ended, Situation, StackError, Stacks, outputs, parse_name, situation},
+};
+
+/// The template of the version that this program is.
+const TEMPLATE: &str = include_str!("../../infra/template.yaml");
+
+/// Deploy Nacre, or bring a stack of it up to date, and show that it works.
+///
+/// Uploads the packages, shows what will change, changes it, waits for definitions, and has EICAR and a clean file scanned under
+/// `nacre-self-test/`, which it removes again. What is done already is left alone: run it again after whatever stopped it.
+///
+/// Exit status: 0 when the stack works, 1 when it is deployed and does not work yet, 2 when it is not deployed, 130 when interrupted.
+#[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of the command line")]
+pub(crate) struct Arguments {
+    /// Name of the stack
+    #[arg(long, value_name = "NAME", default_value = "nacre", value_parser = parse_name)]
+    stack: String,
+    /// Existing bucket to scan; without, the stack makes one
+    #[arg(long, value_name = "NAME")]
+    bucket: Option<String>,
+    /// A parameter of the template; others keep their values
+    #[arg(long = "parameter", value_name = "NAME=VALUE", value_parser = parse_parameter)]
+    parameters: Vec<(String, String)>,
+    /// Directory of the packages, as `make package` writes it
+    #[arg(long, value_name = "DIR", default_value = "dist")]
+    packages: PathBuf,
+    /// Bucket that the packages go to; made when missing
+    #[arg(long, value_name = "NAME", help = "Bucket that the packages go to [default: nacre-packages-ACCOUNT-REGION]")]
+    artifacts: Option<String>,
+    /// Template to deploy rather than this program's own
+    #[arg(long, value_name = "FILE")]
+    template: Option<PathBuf>,
+    /// Only show what would change
+    #[arg(long)]
+    dry_run: bool,
+    /// Go on where a bucket or table would be replaced or taken out of the stack, and its data left behind
+    #[arg(long)]
+    leave_data_behind: bool,
+    /// Only deploy a function that reports what Lambda allows here, print its report, and remove it: docs/probe.md
+    #[arg(long, conflicts_with_all = ["bucket", "dry_run", "leave_data_behind", "no_self_test", "parameters", "template"])]
+    probe: bool,
+    /// Do not scan EICAR and a clean file
+    #[arg(long)]
+    no_self_test: bool,
+    /// Print the result as one JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+/// Why nothing was deployed, or not to the end.
+#[derive(Debug, thiserror::Error)]
+enum DeployError {
+    #[error("no AWS region is set: set AWS_REGION")]
+    NoRegion,
+    #[error("AWS does not know who is calling: set credentials, as the AWS CLI takes them")]
+    Identity(#[source] Box<dyn Error + Send + Sync>),
+    #[error("Lambda's limits cannot be read: check that the credentials may call lambda:GetAccountSettings")]
+    Limits(#[source] Box<dyn Error + Send + Sync>),
+    #[error("the template {0} cannot be read")]
+    Template(PathBuf, #[source] io::Error),
+    #[error(
+        "the bucket {0} cannot be scanned by a stack in {1}: it is in another region, or these credentials may not see it"
+    )]
+    Bucket(String, String),
+    #[error(transparent)]
+    Package(#[from] PackageError),
+    #[error(transparent)]
+    Artifact(#[from] ArtifactError),
+    #[error(transparent)]
+    Plan(#[from] PlanError),
+    #[error(transparent)]
+    ChangeSet(#[from] ChangeSetError),
+    #[error(transparent)]
+    Stack(#[from] StackError),
+    #[error("the stack {0} is {1}: see its events in the console, and continue or delete it there first")]
+    Stuck(String, String),
+    #[error(
+        "the stack {0} could not be created the last time: without --dry-run its remains are deleted, and it is created anew"
+    )]
+    Dead(String),
+    #[error(
+        "these would be replaced or taken out of the stack, and their data left behind unused: {0}. Give --leave-data-behind if that is what you want"
+    )]
+    StrandsData(String),
+    #[error(
+        "the stack {name} is {status}: CloudFormation took it back. Remove the cause and run this again: {failures}"
+    )]
+    RolledBack { name: String, status: String, failures: String },
+    #[error(transparent)]
+    Generation(#[from] GenerationError),
+    #[error(transparent)]
+    SelfTest(#[from] SelfTestError),
+    #[error(transparent)]
+    Probe(#[from] ProbeError),
+    #[error("interrupts cannot be listened to")]
+    Interrupts(#[source] io::Error),
+    #[error("the result cannot be written")]
+    Output(#[from] io::Error),
+}
+
+/// Runs the command.
+pub(crate) async fn run(arguments: &Arguments) -> ExitCode {
+    let done = match signal(SignalKind::interrupt()) {
+        Ok(mut interrupts) => tokio::select! {
+            done = Box::pin(execute(arguments)) => done,
+            _ = interrupts.recv() => {
+                eprintln!("nacre deploy: interrupted; what CloudFormation has begun goes on. Run again to continue");
+                return ExitCode::from(INTERRUPTED);
+            }
+        },
+        Err(error) => Err(DeployError::Interrupts(error)),
+    };
+    match done {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::from(FINDING),
+        Err(error) => failed("deploy", &error),
+    }
+}
+
+/// Tells how far it is, on standard error: standard output has the result only.
+fn say(line: &str) {
+    eprintln!("{}", printable(line));
+}
+
+async fn execute(arguments: &Arguments) -> Result<bool, DeployError> {
+    let sdk = sdk_config().await;
+    let region = sdk.region().ok_or(DeployError::NoRegion)?.to_string();
+    let caller = aws_sdk_sts::Client::new(&sdk).get_caller_identity().send().await;
+    let caller = caller.map_err(|error| DeployError::Identity(error.into()))?;
+    let account = caller.account().unwrap_or_default().to_owned();
+    say(&format!("account {account}, region {region}, as {}", caller.arn().unwrap_or("?")));
+
+    let bucket = arguments.artifacts.clone().unwrap_or_else(|| default_bucket(&account, &region));
+    let artifacts = Artifacts::new(&sdk, bucket.clone(), &account, &region);
+    if arguments.probe {
+        return probe(arguments, &sdk, bucket, &artifacts).await.map(|()| true);
+    }
+    let packages = packages::read(&arguments.packages)?;
+    let text = match &arguments.template {
+        Some(path) => fs::read_to_string(path).map_err(|error| DeployError::Template(path.clone(), error))?,
+        None => TEMPLATE.to_owned(),
+    };
+    check_bucket(arguments, &sdk, &region).await?;
+    let limits = limits(&sdk).await?;
+
+    let stacks = Stacks::new(&sdk);
+    let existing = settled(&stacks, &arguments.stack, arguments.dry_run).await?;
+    let is_large = text.len() > MAX_TEMPLATE_IN_CALL;
+    if is_large || !arguments.dry_run {
+        artifacts.prepare().await?;
+    }
+    let template =
+        if is_large { Template::Address(artifacts.upload_template(&text).await?) } else { Template::Text(text) };
+    let declared = stacks.parameters_of(&template).await?;
+    let planned = plan_parameters(arguments, &packages, bucket, existing.as_ref(), &declared)?;
+    let warnings = warnings(&packages, limits, &values(existing.as_ref(), &declared, &planned));
+    for warning in &warnings {
+        say(&format!("warning: {warning}"));
+    }
+    if !arguments.dry_run {
+        let uploaded = artifacts.upload(&packages).await?;
+        say(&format!("{uploaded} of {} packages uploaded, the others were there", packages.len()));
+    }
+
+    let report = change(arguments, &stacks, &template, &planned, existing.is_none()).await?;
+    let report = Report { warnings, ..report };
+    let report = if arguments.dry_run { report } else { prove(arguments, &sdk, &stacks, report).await? };
+    report.print(arguments.json)?;
+    Ok(report.findings.is_empty())
+}
+
+/// The stack when nothing is under way any more; `None` when it has to be made.
+async fn settled(stacks: &Stacks, name: &str, dry_run: bool) -> Result<Option<Stack>, DeployError> {
+    loop {
+        let found = stacks.describe(name).await?;
+        let status = found.as_ref().and_then(Stack::stack_status).cloned();
+        let id = found.as_ref().and_then(Stack::stack_id).unwrap_or(name).to_owned();
+        match situation(status.as_ref()) {
+            Situation::Absent => return Ok(None),
+            Situation::Ready => return Ok(found),
+            Situation::Stuck => {
+                return Err(DeployError::Stuck(name.to_owned(), status.map_or_else(String::new, |it| it.to_string())));
+            }
+            Situation::Busy => {
+                say("an operation on the stack is under way, and waited for");
+                stacks.follow(&id, "waiting", stacks.newest_event(&id).await?).await?;
+            }
+            Situation::Dead if dry_run => return Err(DeployError::Dead(name.to_owned())),
+            Situation::Dead => {
+                say("the stack could not be created the last time; its remains are deleted");
+                let after = stacks.newest_event(&id).await?;
+                stacks.delete(&id).await?;
+                stacks.follow(&id, "deleting", after).await?;
+            }
+        }
+    }
+}
+
+/// What a given bucket must be, seen before anything is changed.
+async fn check_bucket(arguments: &Arguments, sdk: &SdkConfig, region: &str) -> Result<(), DeployError> {
+    let Some(bucket) = &arguments.bucket else { return Ok(()) };
+    let head = aws_sdk_s3::Client::new(sdk).head_bucket().bucket(bucket).send().await;
+    let refused = || DeployError::Bucket(bucket.clone(), region.to_owned());
+    let head = head.map_err(|_| refused())?;
+    // S3 publishes to topics of its own region only.
+    if head.bucket_region().is_some_and(|its| its != region) { Err(refused()) } else { Ok(()) }
+}
+
+async fn limits(sdk: &SdkConfig) -> Result<LambdaLimits, DeployError> {
+    let settings = aws_sdk_lambda::Client::new(sdk).get_account_settings().send().await;
+    let settings = settings.map_err(|error| DeployError::Limits(error.into()))?;
+    let unreserved = settings.account_limit().and_then(AccountLimit::unreserved_concurrent_executions);
+    Ok(LambdaLimits { concurrency: u64::try_from(unreserved.unwrap_or_default()).unwrap_or_default() })
+}
+
+fn plan_parameters(
+    arguments: &Arguments,
+    packages: &[Package],
+    bucket: String,
+    existing: Option<&Stack>,
+    declared: &TemplateParameters,
+) -> Result<BTreeMap<String, Choice>, DeployError> {
+    let mut ours: BTreeMap<_, _> =
+        packages.iter().map(|package| (package.parameter.to_owned(), package.key.clone())).collect();
+    ours.insert("CodeBucket".into(), bucket);
+    if let Some(architecture) = architecture(packages)? {
+        ours.insert("Architecture".into(), architecture.to_owned());
+    }
+    if let Some(bucket) = &arguments.bucket {
+        ours.insert("ScannedBucketName".into(), bucket.clone());
+    }
+    let has = existing.map(stack::parameters).unwrap_or_default();
+    Ok(parameters(&declared.names, &has, ours, &arguments.parameters)?)
+}
+
+/// The values that the parameters will have.
+fn values(
+    existing: Option<&Stack>,
+    declared: &TemplateParameters,
+    planned: &BTreeMap<String, Choice>,
+) -> BTreeMap<String, String> {
+    let mut values = declared.defaults.clone();
+    values.extend(existing.map(stack::parameters).unwrap_or_default());
+    values.extend(planned.iter().filter_map(|(name, choice)| match choice {
+        Choice::Value(value) => Some((name.clone(), value.clone())),
+        Choice::Previous => None,
+    }));
+    values
+}
+
+/// Shows the changes and makes them.
+async fn change(
+    arguments: &Arguments,
+    stacks: &Stacks,
+    template: &Template,
+    planned: &BTreeMap<String, Choice>,
+    creates: bool,
+) -> Result<Report, DeployError> {
+    let name = &arguments.stack;
+    let Some(change_set) = stacks.change_set(name, template, planned, creates).await? else {
+        say("there is nothing to change");
+        return Ok(Report::new(name, Outcome::Unchanged, Vec::new()));
+    };
+    for change in &change_set.changes {
+        say(&change.in_words());
+    }
+    let changes = change_set.changes.clone();
+    let strands: Vec<_> =
+        changes.iter().filter(|change| change.strands_data()).map(|change| change.resource.clone()).collect();
+    let refuses = !strands.is_empty() && !arguments.leave_data_behind;
+    if refuses || arguments.dry_run {
+        stacks.discard(&change_set.id, &change_set.stack, creates).await?;
+        return if refuses {
+            Err(DeployError::StrandsData(strands.join(", ")))
+        } else {
+            Ok(Report::new(name, Outcome::Planned, changes))
+        };
+    }
+    let after = stacks.newest_event(&change_set.stack).await?;
+    stacks.execute(&change_set).await?;
+    let verb = if creates { "creating" } else { "updating" };
+    say(&format!("{verb} the stack {name}; an interrupted run is continued by another"));
+    let Ended { status, failures } = stacks.follow(&change_set.stack, verb, after).await?;
+    match status {
+        StackStatus::CreateComplete => Ok(Report::new(name, Outcome::Created, changes)),
+        StackStatus::UpdateComplete => Ok(Report::new(name, Outcome::Updated, changes)),
+        status => Err(DeployError::RolledBack {
+            name: name.clone(),
+            status: status.to_string(),
+            failures: failures.join("; "),
+        }),
+    }
+}
+
+/// Waits for definitions, and has both files scanned.
+async fn prove(arguments: &Arguments, sdk: &SdkConfig, stacks: &Stacks, report: Report) -> Result<Report, DeployError> {
+    let stack = stacks.describe(&arguments.stack).await?;
+    let stack = stack.ok_or_else(|| StackError::Vanished(arguments.stack.clone()))?;
+    let (outputs, values) = (outputs(&stack), stack::parameters(&stack));
+    let is = |name: &str, value: &str| values.get(name).is_some_and(|is| is == value);
+    let output = |name: &str| outputs.get(name).map(String::as_str).unwrap_or_default();
+    let store = S3Definitions::new(sdk, output("DefinitionsBucket"));
+    let generation = if is("StartFirstUpdate", "False") {
+        published(&store).await.map_err(GenerationError::Published)?
+    } else {
+        publish(sdk, &store, output("UpdaterFunction")).await?
+    };
+    let has_notification = !outputs.contains_key("ScannedBucketNotification") || is_notified(sdk, &outputs).await;
+    let takes_away = !is("InfectedObjects", "tag");
+    let place = Place::of(sdk, &outputs, takes_away);
+    let place = place.filter(|_| generation.is_some() && has_notification && !arguments.no_self_test);
+    let self_test = match place {
+        Some(place) => Some(place.test().await?),
+        None => None,
+    };
+    let mut findings = Vec::new();
+    if generation.is_none() && !is("StartFirstUpdate", "False") {
+        let finding = "no definitions are published, so nothing is scanned: see the log of UpdaterFunction";
+        findings.push(finding.to_owned());
+    }
+    if !has_notification {
+        findings
+            .push(format!("nothing in {} is scanned: its events do not come to the stack", output("ScannedBucket")));
+    }
+    findings.extend(self_test.iter().flat_map(|test| test.findings(takes_away)));
+    let next = report::next_steps(&outputs, &values, generation.is_some(), has_notification);
+    Ok(Report { outputs, generation: generation.map(|it| it.0), self_test, findings, next, ..report })
+}
+
+/// Whether a given bucket tells the stack of its objects.
+async fn is_notified(sdk: &SdkConfig, outputs: &BTreeMap<String, String>) -> bool {
+    let (Some(bucket), Some(topic)) = (outputs.get("ScannedBucket"), outputs.get("ScannerTrigger")) else {
+        return false;
+    };
+    let request = aws_sdk_s3::Client::new(sdk).get_bucket_notification_configuration().bucket(bucket);
+    let has = request.send().await;
+    has.is_ok_and(|has| has.topic_configurations().iter().any(|configured| configured.topic_arn() == topic))
+}
+
+fn parse_parameter(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
+        _ => Err("a parameter is given as NAME=VALUE".into()),
+    }
+}

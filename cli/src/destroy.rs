@@ -1,0 +1,184 @@
+//! `nacre destroy`: deletes a stack, and accounts for what stays.
+
+mod kept;
+mod removal;
+
+use std::{error::Error, io, process::ExitCode};
+
+use aws_config::Region;
+use aws_sdk_cloudformation::types::{Stack, StackStatus};
+use clap::Args;
+use kept::{Kept, NotKept, kept, named, without_orphans};
+use nacre_aws::sdk_config;
+use removal::{RemovalError, Remover};
+use serde_json::json;
+
+use crate::{
+    deploy::default_bucket,
+    output::{conclude, print, print_json},
+    stack::{Ended, Situation, StackError, Stacks, parameters, parse_name_or_arn, situation},
+};
+
+/// Delete a stack of Nacre, and say what stays and why.
+///
+/// Without --yes it only says so. Objects, definitions, scan records and quarantine stay, whatever becomes of the stack: each is
+/// removed only when --remove-data names it, also after the stack is gone.
+///
+/// Exit status: 0 when it was done, or shown; 2 when not.
+#[derive(Debug, Args)]
+pub(crate) struct Arguments {
+    /// Name of the stack, or ARN of one that was deleted
+    #[arg(long, value_name = "NAME", default_value = "nacre", value_parser = parse_name_or_arn)]
+    stack: String,
+    /// Do it
+    #[arg(long)]
+    yes: bool,
+    /// Remove this bucket or table too, with every version of every object in it; one that this command shows
+    #[arg(long, value_name = "NAME")]
+    remove_data: Vec<String>,
+    /// Print the result as one JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+/// Why a stack was not deleted, or not all that was named was removed.
+#[derive(Debug, thiserror::Error)]
+enum DestroyError {
+    #[error("AWS does not know who is calling: set credentials, as the AWS CLI takes them")]
+    Identity(#[source] Box<dyn Error + Send + Sync>),
+    #[error(
+        "there is no stack {0} in this region, and none was deleted in the last 90 days: check --stack and AWS_REGION"
+    )]
+    NoStack(String),
+    #[error("nothing was done")]
+    NotKept(#[from] NotKept),
+    #[error(transparent)]
+    Stack(#[from] StackError),
+    #[error(
+        "the stack is {status}, and nothing of its data was removed. Remove the cause and run this again: {failures}"
+    )]
+    NotDeleted { status: String, failures: String },
+    #[error(transparent)]
+    Removal(#[from] RemovalError),
+    #[error("the result cannot be written")]
+    Output(#[from] io::Error),
+}
+
+/// Runs the command. An interrupt ends it as it ends any program: what was begun goes on, and another run continues.
+pub(crate) async fn run(arguments: &Arguments) -> ExitCode {
+    conclude("destroy", execute(arguments).await)
+}
+
+async fn execute(arguments: &Arguments) -> Result<(), DestroyError> {
+    let sdk = sdk_config().await;
+    let caller = aws_sdk_sts::Client::new(&sdk).get_caller_identity().send().await;
+    let caller = caller.map_err(|error| DestroyError::Identity(error.into()))?;
+    let caller = caller.account().unwrap_or_default().to_owned();
+    let own_packages = default_bucket(&caller, sdk.region().map(Region::as_ref).unwrap_or_default());
+    let remover = Remover::new(&sdk, caller);
+    let stacks = Stacks::new(&sdk);
+    let (stack, exists) = find(&stacks, &arguments.stack).await?;
+    let id = stack.stack_id().unwrap_or(&arguments.stack);
+    let packages =
+        parameters(&stack).remove("CodeBucket").map(|bucket| Kept::packages(&bucket, bucket == own_packages));
+    let account = async |resources: &[_]| {
+        let mut there = Vec::new();
+        for kept in kept(resources).into_iter().chain(packages.clone()) {
+            if remover.exists(&kept).await? {
+                there.push(kept);
+            }
+        }
+        Ok::<_, RemovalError>(without_orphans(there))
+    };
+    let stays = account(&if exists { stacks.resources(id).await? } else { stacks.left_by_deletion(id).await? }).await?;
+    let to_remove = named(&stays, &arguments.remove_data)?;
+    if !arguments.yes {
+        return show(arguments, &stays, &to_remove, exists);
+    }
+    if exists {
+        delete(&stacks, id).await?;
+    }
+    let mut gone = Vec::new();
+    for kept in to_remove {
+        eprintln!("removing {}", kept.name);
+        remover.remove(&kept).await?;
+        gone.push(kept.name);
+    }
+    // What CloudFormation says that it left, as far as it is still there.
+    let mut left = account(&stacks.left_by_deletion(id).await?).await?;
+    // A table goes a moment after it was deleted.
+    left.retain(|kept| !gone.contains(&kept.name));
+    report(arguments, exists, &left, &gone)
+}
+
+/// The stack, and whether it is there: one that was deleted is found, too, for what it left.
+async fn find(stacks: &Stacks, name: &str) -> Result<(Stack, bool), DestroyError> {
+    let absent = || DestroyError::NoStack(name.to_owned());
+    loop {
+        let found = match stacks.describe(name).await? {
+            Some(stack) => Some(stack),
+            None => match stacks.newest_deleted(name).await? {
+                Some(id) => stacks.describe(&id).await?,
+                None => None,
+            },
+        };
+        let stack = found.ok_or_else(absent)?;
+        let id = stack.stack_id().unwrap_or(name).to_owned();
+        if situation(stack.stack_status()) != Situation::Busy {
+            let exists = stack.stack_status() != Some(&StackStatus::DeleteComplete);
+            return Ok((stack, exists));
+        }
+        eprintln!("an operation on the stack is under way, and waited for");
+        stacks.follow(&id, "waiting", stacks.newest_event(&id).await?).await?;
+    }
+}
+
+async fn delete(stacks: &Stacks, id: &str) -> Result<(), DestroyError> {
+    let after = stacks.newest_event(id).await?;
+    stacks.delete(id).await?;
+    let Ended { status, failures } = stacks.follow(id, "deleting", after).await?;
+    if status == StackStatus::DeleteComplete {
+        return Ok(());
+    }
+    Err(DestroyError::NotDeleted { status: status.to_string(), failures: failures.join("; ") })
+}
+
+/// What would be done.
+fn show(arguments: &Arguments, stays: &[Kept], to_remove: &[Kept], exists: bool) -> Result<(), DestroyError> {
+    if arguments.json {
+        let names: Vec<_> = to_remove.iter().map(|kept| &kept.name).collect();
+        let shown = json!({ "stack": arguments.stack, "deleted": false, "kept": stays, "would_remove": names });
+        return Ok(print_json(&shown)?);
+    }
+    if exists {
+        print(&format!("the stack {} would be deleted, and all that is in it but this:", arguments.stack))?;
+    } else {
+        print(&format!("the stack {} is deleted, and left this:", arguments.stack))?;
+    }
+    for kept in stays {
+        let removed = if to_remove.contains(kept) { "WOULD BE REMOVED, with every version in it: " } else { "stays: " };
+        print(&format!("{removed}{}", kept.in_words()))?;
+    }
+    Ok(print("nothing was done: give --yes to do it, and --remove-data NAME for each thing to be removed too")?)
+}
+
+/// What was done.
+fn report(arguments: &Arguments, exists: bool, left: &[Kept], removed: &[String]) -> Result<(), DestroyError> {
+    let name = &arguments.stack;
+    if arguments.json {
+        return Ok(print_json(&json!({ "stack": name, "deleted": true, "kept": left, "removed": removed }))?);
+    }
+    if exists {
+        print(&format!("the stack {name} is deleted"))?;
+    }
+    for name in removed {
+        print(&format!("removed: {name}"))?;
+    }
+    for kept in left {
+        print(&format!("stays: {}", kept.in_words()))?;
+    }
+    if left.is_empty() {
+        return Ok(print("nothing of it is left")?);
+    }
+    Ok(print(&format!("to remove something of it: nacre destroy --stack {name} --yes --remove-data NAME"))?)
+}

@@ -1,0 +1,225 @@
+//! A stack from `nacre deploy` to `nacre destroy`, with nothing left but what the account lists.
+
+use std::{collections::BTreeSet, fs};
+
+use aws_sdk_s3::types::{Event, NotificationConfiguration, TopicConfiguration};
+use nacre_test_support::{
+    Packages,
+    deployed::{World, daily, main_database},
+    programs_directory,
+};
+use serde_json::{Value, json};
+
+/// Runs `nacre` as an administrator; answers its exit status, its JSON, and all that it printed.
+async fn nacre(world: &World, arguments: &[&str]) -> (Option<i32>, Value, String) {
+    let environment = world.stack.administrator_environment().await.unwrap();
+    let mut command = tokio::process::Command::new(programs_directory().unwrap().join("nacre"));
+    command.args(arguments).arg("--json").env_clear().envs(environment);
+    let output = command.kill_on_drop(true).output().await.unwrap();
+    let json = serde_json::from_slice(&output.stdout).unwrap_or_default();
+    let printed = String::from_utf8(output.stdout).unwrap() + &String::from_utf8(output.stderr).unwrap();
+    (output.status.code(), json, printed)
+}
+
+async fn deploy(world: &World, arguments: &[&str]) -> (Option<i32>, Value, String) {
+    let packages = world.stack.packages();
+    let packages = packages.to_str().unwrap();
+    nacre(world, &[&["deploy", "--packages", packages], arguments].concat()).await
+}
+
+fn names(kept: &Value) -> BTreeSet<String> {
+    kept.as_array().unwrap().iter().map(|kept| kept["resource"].as_str().unwrap().to_owned()).collect()
+}
+
+async fn bucket_exists(world: &World, name: &str) -> bool {
+    world.stack.s3().head_bucket().bucket(name).send().await.is_ok()
+}
+
+async fn has_function(world: &World, name: &str) -> bool {
+    world.stack.lambda().get_function().function_name(name).send().await.is_ok()
+}
+
+#[tokio::test]
+async fn a_stack_is_deployed_updated_in_place_and_destroyed_with_an_account_of_what_is_left() {
+    let world = World::by_command(&[]).await;
+    let stack = &world.stack;
+    assert!(stack.output("FirstUpdate").starts_with("published generation 1: "), "{}", stack.output("FirstUpdate"));
+
+    // Again: nothing changes, and it is shown to work.
+    let (code, report, printed) = deploy(&world, &[]).await;
+    assert_eq!(code, Some(0), "{printed}");
+    assert_eq!((&report["outcome"], &report["generation"]), (&json!("unchanged"), &json!(1)), "{printed}");
+    let test = json!({
+        "infected": { "verdict": "INFECTED", "status": 403 }, "clean": { "verdict": "CLEAN", "status": 200 }, "left": [],
+    });
+    assert_eq!(report["self_test"], test, "{printed}");
+    let versions = stack.s3().list_object_versions().bucket(stack.scanned_bucket()).send().await.unwrap();
+    assert!(versions.versions().is_empty() && versions.delete_markers().is_empty(), "{versions:?}");
+    assert_eq!(stack.records().await.unwrap(), []);
+
+    // One parameter, first only shown, then in place; the others keep their values.
+    let change = ["--parameter", "StalenessLimitHours=48"];
+    let (code, report, printed) = deploy(&world, &[&change[..], &["--dry-run"]].concat()).await;
+    assert_eq!((code, &report["outcome"]), (Some(0), &json!("planned")), "{printed}");
+    assert!(report["changes"].as_array().is_some_and(|changes| !changes.is_empty()), "{printed}");
+    let (code, report, printed) = deploy(&world, &[&change[..], &["--no-self-test"]].concat()).await;
+    assert_eq!((code, &report["outcome"]), (Some(0), &json!("updated")), "{printed}");
+    assert!(report["changes"].as_array().unwrap().iter().all(|change| change["replaced"] == false), "{printed}");
+    assert_eq!(report["outputs"]["ScannedBucket"], stack.output("ScannedBucket"));
+    let environment = stack.lambda().get_function_configuration().function_name(stack.output("UpdaterFunction"));
+    let environment = environment.send().await.unwrap().environment.unwrap().variables.unwrap();
+    assert_eq!(environment["NACRE_UPDATE_STALENESS_LIMIT_HOURS"], "48");
+    assert_eq!(environment["NACRE_DEFINITIONS_MIRROR"], world.mirror.url());
+    let (code, _, printed) = deploy(&world, &["--parameter", "StalenesLimitHours=48"]).await;
+    assert!(code == Some(2) && printed.contains("no parameter StalenesLimitHours"), "{printed}");
+
+    destroy(&world).await;
+    world.end().await;
+}
+
+async fn destroy(world: &World) {
+    let stack = &world.stack;
+    stack.put("kept.txt", "an object of the operator's\n").await.unwrap();
+    let [scanned, definitions, records, updater] =
+        ["ScannedBucket", "DefinitionsBucket", "ScanRecords", "UpdaterFunction"].map(|name| stack.output(name));
+    let kept = ["CodeBucket", "DefinitionsBucket", "ScanRecords", "ScannedBucket", "ScannedBucketPolicy"];
+    let kept: BTreeSet<_> = kept.map(str::to_owned).into();
+
+    // Neither without --yes, nor when something is named that the stack did not make.
+    let (code, account, printed) = nacre(world, &["destroy"]).await;
+    assert_eq!((code, names(&account["kept"])), (Some(0), kept.clone()), "{printed}");
+    stack.create_bucket("somebody-elses").await.unwrap();
+    let (code, _, printed) = nacre(world, &["destroy", "--yes", "--remove-data", "somebody-elses"]).await;
+    assert!(code == Some(2) && printed.contains("somebody-elses is nothing that"), "{printed}");
+    assert!(has_function(world, updater).await);
+
+    let (code, account, printed) = nacre(world, &["destroy", "--yes", "--remove-data", definitions]).await;
+    assert_eq!((code, &account["removed"]), (Some(0), &json!([definitions])), "{printed}");
+    let rest: BTreeSet<_> = kept.iter().filter(|name| *name != "DefinitionsBucket").cloned().collect();
+    assert_eq!(names(&account["kept"]), rest, "{printed}");
+    assert!(!has_function(world, updater).await && !bucket_exists(world, definitions).await);
+    let objects = stack.s3().list_objects_v2().bucket(scanned).send().await.unwrap();
+    assert_eq!(objects.contents().len(), 1, "the operator's objects are none of our business");
+
+    // The stack is gone, and the account of it is not.
+    let packages = account["kept"].as_array().unwrap().iter().find(|kept| kept["resource"] == "CodeBucket").unwrap();
+    let packages = packages["name"].as_str().unwrap();
+    let named = ["--remove-data", scanned, "--remove-data", records, "--remove-data", packages];
+    let (code, account, printed) = nacre(world, &[&["destroy", "--yes"], &named[..]].concat()).await;
+    assert_eq!((code, &account["kept"]), (Some(0), &json!([])), "{printed}");
+    for bucket in [scanned, packages] {
+        assert!(!bucket_exists(world, bucket).await, "{bucket}");
+    }
+    let tables = stack.dynamodb().list_tables().send().await.unwrap();
+    assert_eq!(tables.table_names(), [] as [String; 0]);
+    assert!(bucket_exists(world, "somebody-elses").await);
+}
+
+/// A stack beside that of the world: its own calls deployed that one, so the packages are written here.
+async fn deploy_another(world: &World, name: &str, arguments: &[&str]) -> (Option<i32>, Value, String) {
+    let packages = tempfile::tempdir().unwrap();
+    Packages::of_built_programs().unwrap().write(packages.path()).unwrap();
+    let common = ["deploy", "--stack", name, "--packages", packages.path().to_str().unwrap()];
+    nacre(world, &[&common[..], arguments].concat()).await
+}
+
+#[tokio::test]
+async fn a_failed_update_is_reported_and_a_failed_creation_is_repeated() {
+    let world = World::empty(&[]).await;
+    let nowhere = ["--parameter", "DefinitionsMirror=http://127.0.0.1:9"];
+    let (code, report, printed) = deploy_another(&world, "silent", &nowhere).await;
+    assert_eq!(
+        (code, &report["outcome"], &report["self_test"]),
+        (Some(1), &json!("created"), &Value::Null),
+        "{printed}"
+    );
+    assert!(report["findings"][0].as_str().unwrap().starts_with("no definitions are published"), "{printed}");
+    let own = report["outputs"]["FirstUpdate"].as_str().unwrap();
+    assert!(own.starts_with("failed, and is tried again on schedule: ") && own.contains("127.0.0.1:9"), "{own}");
+
+    // No function is there to run the first update.
+    let broken = world.stack.logs().with_file_name("broken.yaml");
+    let template = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../infra/template.yaml")).unwrap();
+    let nobody = "ServiceToken: arn:aws:lambda:eu-west-1:210987654321:function:nobody";
+    let template = template.replace("ServiceToken: !GetAtt UpdaterFunction.Arn", nobody);
+    fs::write(&broken, template).unwrap();
+    let (code, _, printed) = deploy_another(&world, "again", &["--template", broken.to_str().unwrap()]).await;
+    assert!(
+        code == Some(2) && printed.contains("CloudFormation took it back") && printed.contains("FirstUpdate"),
+        "{printed}"
+    );
+    let (code, _, printed) = deploy_another(&world, "again", &["--dry-run"]).await;
+    assert!(code == Some(2) && printed.contains("could not be created the last time"), "{printed}");
+    let (code, report, printed) = deploy_another(&world, "again", &["--parameter", "StartFirstUpdate=False"]).await;
+    assert_eq!((code, &report["outcome"]), (Some(0), &json!("created")), "{printed}");
+    let buckets = world.stack.s3().list_buckets().send().await.unwrap();
+    let of_this = buckets.buckets().iter().filter(|bucket| bucket.name().unwrap().starts_with("again-")).count();
+    assert_eq!(of_this, 2, "the creation that failed left nothing: {buckets:?}");
+    world.end().await;
+}
+
+#[tokio::test]
+async fn a_bucket_that_exists_is_scanned_once_it_has_what_the_stack_asks_for() {
+    let world = World::empty(&[]).await;
+    world.mirror.put("main.cvd", main_database());
+    world.mirror.put("daily.cvd", daily(1, false));
+    let s3 = world.stack.s3();
+    world.stack.create_bucket("given").await.unwrap();
+    let updater =
+        world.stack.lambda().get_function_configuration().function_name(world.stack.output("UpdaterFunction"));
+    let settings = updater.send().await.unwrap().environment.unwrap().variables.unwrap();
+    let parameters = [
+        format!("DefinitionsMirror={}", world.mirror.url()),
+        format!("TrustAnchors={}", settings["NACRE_TRUST_ANCHORS"]),
+        "Databases=main,daily".to_owned(),
+        "PrivateMirror=True".to_owned(),
+        "ScanStalenessLimitHours=10000000".to_owned(),
+        "InfectedObjects=delete".to_owned(),
+    ];
+    let parameters = parameters.iter().flat_map(|parameter| ["--parameter", parameter]).collect::<Vec<_>>();
+    let (code, report, printed) =
+        deploy_another(&world, "given", &[&["--bucket", "given"], &parameters[..]].concat()).await;
+    assert_eq!((code, &report["generation"]), (Some(1), &json!(1)), "{printed}");
+    assert!(report["findings"][0].as_str().unwrap().starts_with("nothing in given is scanned"), "{printed}");
+
+    let topic = TopicConfiguration::builder().topic_arn(report["outputs"]["ScannerTrigger"].as_str().unwrap());
+    let topic = topic.events(Event::S3ObjectCreated).events(Event::S3ObjectRemoved).build().unwrap();
+    let notification = NotificationConfiguration::builder().topic_configurations(topic).build();
+    let put = s3.put_bucket_notification_configuration().bucket("given").notification_configuration(notification);
+    put.send().await.unwrap();
+    let policy = report["outputs"]["ScannedBucketPolicy"].as_str().unwrap();
+    s3.put_bucket_policy().bucket("given").policy(policy).send().await.unwrap();
+    let (code, report, printed) = deploy_another(&world, "given", &[]).await;
+    assert_eq!((code, &report["self_test"]["infected"]["status"]), (Some(0), &json!(404)), "deleted: {printed}");
+
+    let (code, account, printed) = nacre(&world, &["destroy", "--stack", "given", "--yes"]).await;
+    let kept: BTreeSet<_> = ["CodeBucket", "DefinitionsBucket", "ScanRecords"].map(str::to_owned).into();
+    assert_eq!((code, names(&account["kept"])), (Some(0), kept), "{printed}");
+    let (code, _, printed) = nacre(&world, &["destroy", "--stack", "given", "--yes", "--remove-data", "given"]).await;
+    assert_eq!(code, Some(2), "the stack did not make it: {printed}");
+    assert!(bucket_exists(&world, "given").await);
+    world.end().await;
+}
+
+/// The local stack's functions run under the system call filter of AWS Lambda, so the answers are known.
+#[tokio::test]
+async fn the_probe_reports_what_is_refused_and_leaves_nothing() {
+    let world = World::empty(&[]).await;
+    let packages = tempfile::tempdir().unwrap();
+    Packages::of_built_programs().unwrap().write(packages.path()).unwrap();
+    let probe = ["deploy", "--probe", "--packages", packages.path().to_str().unwrap()];
+    let (code, report, printed) = nacre(&world, &probe).await;
+    assert_eq!(code, Some(0), "{printed}");
+    for refused in ["prctl PR_SET_NO_NEW_PRIVS", "ptrace PTRACE_TRACEME", "seccomp filter", "unshare CLONE_NEWUSER"] {
+        assert!(report["calls"][refused].as_str().unwrap().starts_with("refused: "), "{refused}: {printed}");
+    }
+    assert_eq!(
+        (&report["calls"]["flock in /tmp"], &report["directories"]["/tmp"]),
+        (&json!("allowed"), &json!("writable"))
+    );
+    assert!(report["facts"]["kernel"].as_str().unwrap().starts_with("Linux"), "{printed}");
+    assert!(report["environment"].as_array().unwrap().contains(&json!("AWS_LAMBDA_FUNCTION_NAME")), "{printed}");
+    let stacks = aws_sdk_cloudformation::Client::new(world.stack.sdk_config());
+    assert!(stacks.describe_stacks().stack_name("nacre-probe").send().await.is_err(), "it is deleted");
+    world.end().await;
+}
