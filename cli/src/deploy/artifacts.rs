@@ -8,7 +8,7 @@ use aws_sdk_s3::{
     error::SdkError,
     types::{BucketLocationConstraint, CreateBucketConfiguration, PublicAccessBlockConfiguration},
 };
-use nacre_clamav::digest::sha256_hex;
+use nacre_clamav::digest::Sha256Digest;
 
 use super::packages::Package;
 
@@ -102,7 +102,7 @@ impl Artifacts {
 
     /// Uploads a template and answers its address.
     pub(crate) async fn upload_template(&self, template: &str) -> Result<String, ArtifactError> {
-        let key = format!("nacre/templates/{}.yaml", sha256_hex(template.as_bytes()));
+        let key = format!("nacre/templates/{}.yaml", Sha256Digest::of(template.as_bytes()));
         self.put(&key, template.as_bytes()).await?;
         let (bucket, region) = (&self.bucket, &self.region);
         let domain = if region.starts_with("cn-") { "amazonaws.com.cn" } else { "amazonaws.com" };

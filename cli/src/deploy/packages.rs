@@ -7,7 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use nacre_clamav::digest::sha256_hex;
+use nacre_clamav::digest::Sha256Digest;
 use zip::ZipArchive;
 
 /// Each package, and the parameter of the template that names its key.
@@ -69,7 +69,7 @@ pub(crate) fn read_one(
     };
     let path = directory.join(file);
     let bytes = fs::read(&path).map_err(|source| PackageError::Read { path: path.clone(), source })?;
-    let digest = sha256_hex(&bytes);
+    let digest = Sha256Digest::of(&bytes).to_string();
     if sums.get(file).is_some_and(|sum| *sum != digest) {
         return Err(PackageError::Digest(path));
     }
@@ -144,10 +144,10 @@ mod tests {
     fn packages_are_named_by_their_content_and_say_their_processor() {
         let directory = written(["aarch64"; 3]);
         let packages = read(directory.path()).unwrap();
-        let expected = format!("nacre/packages/{}.zip", sha256_hex(&package("aarch64")));
+        let expected = format!("nacre/packages/{}.zip", Sha256Digest::of(&package("aarch64")));
         assert!(packages.iter().all(|package| package.key == expected && package.unpacked > 9));
         assert_eq!(architecture(&packages).unwrap(), Some("arm64"));
-        let sums = format!("{}  updater.zip\n", sha256_hex(&package("aarch64")));
+        let sums = format!("{}  updater.zip\n", Sha256Digest::of(&package("aarch64")));
         fs::write(directory.path().join("SHA256SUMS"), sums).unwrap();
         assert!(read(directory.path()).is_ok());
     }
