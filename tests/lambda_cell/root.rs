@@ -1,6 +1,6 @@
 //! The root directory of `provided.al2023`, as far as a program may count on it.
 
-use std::{io, path::Path, process::Command};
+use std::{fs, io, path::Path, process::Command};
 
 use crate::inherited;
 
@@ -11,7 +11,8 @@ const GLIBC: (&str, &str) = ("/lib/x86_64-linux-gnu", "/lib64/ld-linux-x86-64.so
 #[cfg(target_arch = "aarch64")]
 const GLIBC: (&str, &str) = ("/lib/aarch64-linux-gnu", "/lib/ld-linux-aarch64.so.1");
 
-/// glibc's own libraries. Nothing else is there: no libgcc, no libstdc++, no ICU, no tables of character sets, no shell.
+/// glibc's own libraries. Nothing else is there but a shell, which AWS's own tutorial of custom
+/// runtimes counts on: no libgcc, no libstdc++, no ICU, no tables of character sets.
 const LIBRARIES: [&str; 11] = [
     "libc.so.6",
     "libm.so.6",
@@ -52,6 +53,7 @@ pub(crate) fn arguments(bwrap: &mut Command) -> io::Result<()> {
     if loader.starts_with("/lib/") {
         bwrap.args(["--symlink", &format!("/usr/lib64/{}", loader.trim_start_matches("/lib/")), loader]);
     }
+    bwrap.arg("--ro-bind").arg(fs::canonicalize("/bin/sh")?).args(["/usr/bin/sh", "--symlink", "usr/bin", "/bin"]);
     for (path, content) in ETC {
         bwrap.args(["--ro-bind-data", &inherited(content.as_bytes())?.to_string(), path]);
     }

@@ -33,6 +33,7 @@ const ATTEMPTS: u32 = 3;
 #[derive(Debug)]
 pub(crate) struct MiniStack {
     supervised: Supervised,
+    cell: PathBuf,
     pub(crate) endpoint: String,
     /// A directory: `ministack.log`, and a log of each function that ran.
     pub(crate) logs: PathBuf,
@@ -58,7 +59,12 @@ impl MiniStack {
             let environment = environment(port, &identity, cell, &temporary, &logs);
             let supervised = Supervised::start(python, &command, &environment, scratch, file);
             let supervised = supervised.map_err(system("starting MiniStack"))?;
-            let mut ministack = Self { supervised, endpoint: format!("http://127.0.0.1:{port}"), logs: logs.clone() };
+            let mut ministack = Self {
+                supervised,
+                cell: cell.to_owned(),
+                endpoint: format!("http://127.0.0.1:{port}"),
+                logs: logs.clone(),
+            };
             if ministack.wait_until_up(port, &identity).await {
                 return Ok(ministack);
             }
@@ -91,6 +97,9 @@ impl MiniStack {
     /// [`StackError::LeftRunning`].
     pub(crate) async fn stop(mut self) -> Result<(), StackError> {
         let stopped = tokio::task::spawn_blocking(move || self.supervised.stop()).await;
+        // Cells that were killed leave their control groups, without which none is left to clean up after them.
+        let swept = tokio::process::Command::new(self.cell).arg("--sweep").status().await;
+        swept.map_err(system("removing control groups"))?;
         if matches!(stopped, Ok(Ok(()))) { Ok(()) } else { Err(StackError::LeftRunning) }
     }
 }
