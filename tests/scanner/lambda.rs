@@ -76,6 +76,17 @@ async fn a_required_sandbox_that_is_refused_is_named_with_its_layers() {
     }
 }
 
+/// Nothing in the cell stands in for what the package should carry.
+#[tokio::test]
+async fn a_package_that_lacks_a_library_does_not_start_and_names_it() {
+    let (task, place, definitions) = (task(), tempfile::tempdir().unwrap(), definitions());
+    fs::remove_file(task.path().join("lib/libmspack.so.0")).unwrap();
+    let output = Command::new(caged(task.path(), place.path(), definitions.path())).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(127), "{said}");
+    assert!(said.contains("libmspack.so.0: cannot open shared object file"), "{said}");
+}
+
 /// `nacre scan` as a whole in a cell.
 #[test]
 fn nacre_scan_gives_its_verdicts_in_a_cell() {

@@ -1,10 +1,12 @@
 //! A function that prints each event and answers with it: it stands in for ours where the stack itself is tested.
 //!
-//! Of an event of SQS it fails the messages with `poison` in their bodies.
+//! Of an event of SQS it fails the messages with `poison` in their bodies. Its initialisation takes as many seconds as the file
+//! `slow-init` beside it says.
 
 use std::{
     io::{self, Write},
     process::ExitCode,
+    time::Duration,
 };
 
 use lambda_runtime::{LambdaEvent, service_fn};
@@ -12,6 +14,11 @@ use serde_json::{Value, json};
 
 #[tokio::main]
 async fn main() -> ExitCode {
+    let slow = std::fs::read_to_string("slow-init").ok().and_then(|text| text.trim().parse().ok());
+    if let Some(seconds) = slow {
+        let _ = writeln!(io::stdout(), "stand-in begins");
+        tokio::time::sleep(Duration::from_secs(seconds)).await;
+    }
     match lambda_runtime::run(service_fn(answer)).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

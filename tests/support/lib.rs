@@ -8,9 +8,7 @@
 //! - a role's session is known to `aws:PrincipalArn` by its STS name only: the template names both;
 //! - messages that a function failed stay invisible for the queue's whole visibility timeout, as on AWS, but there is no check
 //!   that it is longer than the function's timeout: [`StackOptions::parameters`] may set `LocalVisibilityTimeout` to seconds;
-//! - all environments of all functions share the machine's disk: the stack gives them a directory of its own as `ScratchPath`,
-//!   and each function must keep out of its siblings' way there;
-//! - memory and disk sizes are not enforced;
+//! - it runs functions as they are, with its own environment: `cells.py` runs each in a cell as strict as Lambda's (docs/lambda.md);
 //! - there is no TLS: `launch.py` lets policies take each call for one by TLS;
 //! - `PublishBatch` and `SendMessageBatch` want actions of their own names, where AWS goes by `sns:Publish` and `sqs:SendMessage`: the
 //!   rescanner's role is given them here;

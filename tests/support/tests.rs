@@ -35,12 +35,16 @@ impl Running {
     }
 
     pub(crate) async fn start_with(parameters: &[(&str, &str)]) -> Self {
+        Self::start_as(parameters, None).await
+    }
+
+    /// A stack whose functions take so many seconds to initialise.
+    async fn start_as(parameters: &[(&str, &str)], slow_init: Option<u32>) -> Self {
         let parameters = [("LocalVisibilityTimeout", "1")].iter().chain(parameters);
         let programs = programs_directory().unwrap();
         let python = install(programs.parent().unwrap(), |_| ()).await.unwrap();
         let scratch = tempfile::tempdir().unwrap();
-        let stand_in = fs::read(programs.join("nacre-stand-in")).unwrap();
-        let package = zipped(&[("bootstrap", &stand_in), ("lib/libgcc_s.so.1", &fs::read(LIBGCC).unwrap())]);
+        let package = stand_in(slow_init);
         let stack = Stack::start(StackOptions {
             python,
             packages: Packages {
@@ -77,6 +81,20 @@ impl Running {
         }
         panic!("no such event came from {queue}: see {}", self.stack.logs().display());
     }
+}
+
+/// The package of a stand-in.
+fn stand_in(slow_init: Option<u32>) -> Vec<u8> {
+    let program = fs::read(programs_directory().unwrap().join("nacre-stand-in")).unwrap();
+    let libgcc = fs::read(LIBGCC).unwrap();
+    let slow_init = slow_init.map(|seconds| seconds.to_string().into_bytes());
+    let slow_init = slow_init.iter().map(|seconds| ("slow-init", seconds.as_slice()));
+    zipped(
+        &[("bootstrap", program.as_slice()), ("lib/libgcc_s.so.1", &libgcc)]
+            .into_iter()
+            .chain(slow_init)
+            .collect::<Vec<_>>(),
+    )
 }
 
 /// A package of these files.
@@ -200,5 +218,41 @@ async fn a_function_answers_and_its_log_is_kept() {
     let log = stack.logs().join(format!("{}.log", stack.output("UpdaterFunction")));
     assert!(fs::read_to_string(&log).unwrap().contains("stand-in was called"), "{}", log.display());
     assert_eq!(stack.engine_processes(), Vec::<i32>::new());
+    running.stack.stop().await.unwrap();
+}
+
+/// The state of a process in `/proc`, such as `S`, or `T` when it is stopped.
+fn state(process: i32) -> char {
+    let stat = fs::read_to_string(format!("/proc/{process}/stat")).unwrap();
+    stat.rsplit_once(") ").unwrap().1.chars().next().unwrap()
+}
+
+#[tokio::test]
+async fn an_environment_is_frozen_between_invocations_and_goes_on_in_the_next() {
+    let running = Running::start().await;
+    let stack = &running.stack;
+    let function = stack.output("UpdaterFunction");
+    let mut environments = Vec::new();
+    for number in 0..3 {
+        let outcome = stack.invoke(function, json!({ "n": number })).await.unwrap();
+        assert_eq!((outcome.function_error, outcome.payload), (None, json!({ "n": number })));
+        let [environment] = stack.environments(function)[..] else { panic!("one environment is enough") };
+        assert_eq!(state(environment.process), 'T', "it is stopped");
+        environments.push(environment);
+    }
+    environments.dedup();
+    assert_eq!(environments.len(), 1, "it is the same one");
+    running.stack.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn an_initialisation_of_more_than_ten_seconds_is_ended_and_begun_anew_by_the_invocation() {
+    let running = Running::start_as(&[], Some(11)).await;
+    let stack = &running.stack;
+    let function = stack.output("UpdaterFunction");
+    let outcome = stack.invoke(function, json!({ "n": 1 })).await.unwrap();
+    assert_eq!((outcome.function_error, outcome.payload), (None, json!({ "n": 1 })));
+    let log = fs::read_to_string(stack.logs().join("ministack.log")).unwrap();
+    assert!(log.contains(&format!("Lambda {function}: init exceeded 10s; re-running it")), "{log}");
     running.stack.stop().await.unwrap();
 }
