@@ -89,7 +89,7 @@ bench-rescan: setup ## Measure a rescan beside a full one and clamscan's (BENCH_
 	@cargo bench --locked --workspace --all-features --bench rescan
 
 .PHONY: lint
-lint: setup fmt-check clippy doc deny template ## Run every check that runs no code of ours
+lint: setup fmt-check clippy doc deny template shell ## Run every check that runs no code of ours
 
 .PHONY: fmt
 fmt: ## Format the code
@@ -112,6 +112,10 @@ doc: ## Check the documentation, private items too
 .PHONY: deny
 deny: ## Check licences, versions, sources and advisories of the dependencies
 	@dev/deny
+
+.PHONY: shell
+shell: setup ## Check the shell scripts with shellcheck
+	@shellcheck dev/check dev/deny dev/fuzz dev/install dev/package dev/package-libraries dev/template .ci/run
 
 .PHONY: template
 template: setup ## Check infra/template.yaml with cfn-lint
