@@ -5,7 +5,7 @@ use serde::Serialize;
 use crate::stack::Resource;
 
 /// Every resource that the template retains, with the reason. A test compares the names with the template's.
-const REASONS: [(&str, &str); 5] = [
+const REASONS: [(&str, &str); 6] = [
     ("ScannedBucket", "your objects; its notifications go to a topic that is gone, and nothing scans what is uploaded"),
     (
         "ScannedBucketPolicy",
@@ -15,6 +15,7 @@ const REASONS: [(&str, &str); 5] = [
     ("DefinitionsBucket", "the definitions that the scan records name, and the signatures of your own"),
     ("ScanRecords", "the verdict on every object version. Once deleted it can be restored from its backup for 35 days"),
     ("QuarantineBucket", "infected objects, for analysis and to restore false positives"),
+    ("QuarantineBucketPolicy", "goes with QuarantineBucket: without it all of the account could read the malware"),
 ];
 
 /// What is not retained, though its type says so, because there is nothing to it.
