@@ -1,8 +1,8 @@
 //! Objects under the conditions that they really meet: overwritten, deleted, oddly named, announced twice, refused a tag.
 
 use std::{
-    fs::{self, DirEntry},
-    path::Path,
+    fs,
+    io::{Cursor, Write},
     time::Duration,
 };
 
@@ -12,7 +12,7 @@ use aws_sdk_sqs::types::QueueAttributeName;
 use nacre_clamav::builder::eicar;
 use nacre_core::{object::ObjectId, scan_record::ScanRecord, verdict::Verdict};
 use nacre_test_support::{
-    Stack,
+    ProcessInfo, Random, Stack,
     deployed::{DEADLINE, EVIL, World},
     get_status,
 };
@@ -21,6 +21,7 @@ use nix::{
     unistd::Pid,
 };
 use serde_json::{Value, json};
+use zip::{CompressionMethod, ZipWriter, write::SimpleFileOptions};
 
 use crate::queues::subscribed_queue;
 
@@ -49,16 +50,23 @@ async fn await_true(expected: &str, condition: impl Fn() -> bool) {
     }
 }
 
-/// Whether an engine's private directory holds a file: an object that is scanned, or about to be.
-fn is_object_in_an_engine(stack: &Stack) -> bool {
-    let entries = |path: &Path| fs::read_dir(path).into_iter().flatten().flatten();
-    let of_engine = |entry: &DirEntry| entry.file_name().to_string_lossy().starts_with("engine-");
-    let holds_file = |entry: DirEntry| entries(&entry.path()).any(|inside| inside.path().is_file());
-    let environments = stack.environments(stack.output("ScannerFunction")).into_iter();
-    environments
-        .flat_map(|environment| entries(&environment.tmp()).collect::<Vec<_>>())
-        .filter(of_engine)
-        .any(holds_file)
+/// A zip that takes an engine seconds to scan, and has EICAR behind all that.
+fn slow_zip() -> Vec<u8> {
+    let mut random = Random::new(1);
+    let noise: Vec<u8> = (0..6 << 20).flat_map(|_| random.next().to_le_bytes()).collect();
+    let mut zip = ZipWriter::new(Cursor::new(Vec::new()));
+    for (name, content) in [("noise", noise.as_slice()), ("eicar.com", eicar().as_slice())] {
+        let stored = SimpleFileOptions::default().compression_method(CompressionMethod::Stored);
+        zip.start_file(name, stored).unwrap();
+        zip.write_all(content).unwrap();
+    }
+    zip.finish().unwrap().into_inner()
+}
+
+/// The processes of these engines.
+fn workers(stack: &Stack, engines: &[i32]) -> Vec<i32> {
+    let is_worker = |process: &ProcessInfo| process.name == "nacre-engine" && engines.contains(&process.parent);
+    stack.processes().iter().filter(|process| is_worker(process)).map(|process| process.id).collect()
 }
 
 /// How often the scanner's log has these words.
@@ -205,18 +213,17 @@ async fn an_engine_killed_mid_scan_costs_no_object_its_verdict() {
     let stack = &world.stack;
     let first = stack.put("first.txt", "harmless\n").await.unwrap();
     stack.await_settled(&first, DEADLINE).await.unwrap();
-    // Stopped, the warm engines take the next request and never answer it: then they are in the middle of a scan.
     let warm = stack.engine_processes();
     assert!(!warm.is_empty());
-    for engine in &warm {
-        kill(Pid::from_raw(*engine), Signal::SIGSTOP).unwrap();
-    }
-    let second = stack.put("second.txt", eicar()).await.unwrap();
-    await_true("the object is in an engine's directory", || is_object_in_an_engine(stack)).await;
-    assert_eq!(stack.record(&second).await.unwrap(), None, "a stopped engine has no verdict");
+    // Engines keep a process of their own that scans nothing.
+    let idle = workers(stack, &warm);
+    let second = stack.put("second.zip", slow_zip()).await.unwrap();
+    let scans = || workers(stack, &warm).into_iter().any(|worker| !idle.contains(&worker));
+    await_true("an engine is in the middle of a scan", scans).await;
     for engine in &warm {
         kill(Pid::from_raw(*engine), Signal::SIGKILL).unwrap();
     }
+    await_true("the scanner has seen its engine die", || logged(stack, "engine died over a file") == 1).await;
     let settled = stack.await_settled(&second, DEADLINE).await.unwrap();
     assert!(matches!(settled.verdict, Verdict::Infected { .. }), "{settled:?}");
     world.end().await;
