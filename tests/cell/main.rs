@@ -1,9 +1,6 @@
 //! The cell that imitates AWS Lambda, tried from inside by a shell. What it refuses of system calls and what a function finds there is
 //! asked by the probe: `tests/end_to_end/deploy.rs`. That functions are frozen and begun anew: `tests/support/cells/tests.rs`.
 
-#![deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::print_stdout)]
-#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::print_stdout))]
-
 use std::process::{Command, Output};
 
 use nacre_test_support::programs_directory;
@@ -50,23 +47,23 @@ fn only_tmp_can_be_written_and_only_as_much_as_it_has() {
     assert_eq!(printed(&in_cell(&[], script)), "wrote /tmp\n");
     let fill = "x=0123456789abcdef; i=0; while [ $i -lt 12 ]; do x=$x$x; i=$((i + 1)); done
         i=0; while [ $i -lt 40 ]; do echo $x || exit 3; i=$((i + 1)); done >/tmp/file";
-    let full = in_cell(&["--tmp-mib", "1"], fill);
-    assert_eq!(full.status.code(), Some(3), "{}", printed(&full));
+    let refused = in_cell(&["--tmp-mib", "1"], fill);
+    assert_eq!(refused.status.code(), Some(3), "{}", printed(&refused));
     assert!(in_cell(&["--tmp-mib", "4"], fill).status.success());
 }
 
 #[test]
 fn there_is_glibc_and_a_shell_and_nothing_else() {
     let script = "for file in /usr/bin/* /usr/lib64/*; do echo $file; done";
-    let found = printed(&in_cell(&[], script));
-    for file in found.lines() {
+    let listed = printed(&in_cell(&[], script));
+    for file in listed.lines() {
         let name = file.rsplit('/').next().unwrap();
         let glibc =
             ["ld-linux-", "libc.", "libm.", "libmvec.", "libdl.", "librt.", "libpthread.", "libresolv.", "libutil."];
         let also = ["libanl.", "libnss_", "sh"];
         assert!(glibc.iter().chain(&also).any(|known| name.starts_with(known)), "{file}");
     }
-    assert!(found.contains("/usr/lib64/libc.so.6"), "{found}");
+    assert!(listed.contains("/usr/lib64/libc.so.6"), "{listed}");
     let output =
         in_cell(&[], "test -s /etc/pki/tls/certs/ca-bundle.crt && test -s /etc/ssl/certs/ca-bundle.crt; echo $?");
     assert_eq!(printed(&output), "0\n");
