@@ -206,6 +206,7 @@ async fn execute(arguments: &Arguments) -> Result<bool, DeployError> {
 async fn settled(stacks: &Stacks, name: &str, dry_run: bool) -> Result<Option<Stack>, DeployError> {
     loop {
         let found = stacks.describe(name).await?;
+        found.as_ref().map_or(Ok(()), stack::check_is_ours)?;
         let status = found.as_ref().and_then(Stack::stack_status).cloned();
         let id = found.as_ref().and_then(Stack::stack_id).unwrap_or(name).to_owned();
         match situation(status.as_ref()) {

@@ -16,7 +16,7 @@ use serde_json::json;
 use crate::{
     deploy::default_bucket,
     output::{conclude, print, print_json},
-    stack::{Ended, Situation, StackError, Stacks, parameters, parse_name_or_arn, situation},
+    stack::{Ended, Situation, StackError, Stacks, check_is_ours, parameters, parse_name_or_arn, situation},
 };
 
 /// Delete a stack of Nacre, and say what stays and why.
@@ -123,6 +123,7 @@ async fn find(stacks: &Stacks, name: &str) -> Result<(Stack, bool), DestroyError
             },
         };
         let stack = found.ok_or_else(absent)?;
+        check_is_ours(&stack)?;
         let id = stack.stack_id().unwrap_or(name).to_owned();
         if situation(stack.stack_status()) != Situation::Busy {
             let exists = stack.stack_status() != Some(&StackStatus::DeleteComplete);

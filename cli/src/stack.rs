@@ -26,6 +26,8 @@ pub(crate) enum StackError {
     },
     #[error("the stack {0} vanished while it was looked at: run this again")]
     Vanished(String),
+    #[error("the stack {0} is not one of Nacre's: its description is not that of our template. Choose another --stack")]
+    Foreign(String),
 }
 
 /// What a stack's state means for whoever wants to deploy or delete it.
@@ -60,6 +62,22 @@ pub(crate) fn situation(status: Option<&StackStatus>) -> Situation {
         Some(status) if status.as_str().ends_with("_IN_PROGRESS") => Situation::Busy,
         Some(_) => Situation::Stuck,
     }
+}
+
+/// What the descriptions of our templates begin with.
+const OURS: &str = "Nacre: ";
+
+/// That a stack was made of one of our templates: nothing is done to any other.
+///
+/// # Errors
+/// [`StackError::Foreign`].
+pub(crate) fn check_is_ours(stack: &Stack) -> Result<(), StackError> {
+    // A stack of nothing but a change set has no description.
+    let is_nothing = situation(stack.stack_status()) == Situation::Absent;
+    if is_nothing || stack.description().is_some_and(|description| description.starts_with(OURS)) {
+        return Ok(());
+    }
+    Err(StackError::Foreign(stack.stack_name().unwrap_or_default().to_owned()))
 }
 
 /// How an operation ended.

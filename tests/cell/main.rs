@@ -1,5 +1,5 @@
 //! The cell that imitates AWS Lambda, tried from inside by a shell. What it refuses of system calls and what a function finds there is
-//! asked by the probe: `tests/end_to_end/deploy.rs`. That functions are frozen and begun anew: `tests/support/cells/tests.rs`.
+//! asked by the probe: `tests/end_to_end/deploy.rs`. That functions are frozen and begun anew: `tests/support/tests.rs`.
 
 use std::process::{Command, Output};
 

@@ -237,7 +237,10 @@ async fn under_lambdas_filter_the_scanner_says_what_is_missing_and_hides_its_cre
     let stack = &world.stack;
     let object = stack.put("first.txt", "harmless\n").await.unwrap();
     stack.await_settled(&object, DEADLINE).await.unwrap();
-    assert!(logged(stack, "the system refuses layers of the engine's sandbox") > 0);
+    await_true("the scanner names the layers", || {
+        logged(stack, "the system refuses layers of the engine's sandbox") > 0
+    })
+    .await;
     let functions = stack.environments(stack.output("ScannerFunction"));
     assert!(!functions.is_empty());
     for function in functions {

@@ -11,11 +11,17 @@ use seccompiler::{
 };
 
 /// Answered with `ENOSYS`: the kernel has none.
-const ABSENT: [c_long; 3] =
-    [libc::SYS_landlock_create_ruleset, libc::SYS_landlock_add_rule, libc::SYS_landlock_restrict_self];
+///
+/// `clone3` has its flags in memory, where no filter sees those of namespaces: programs fall back to `clone`.
+const ABSENT: [c_long; 4] = [
+    libc::SYS_landlock_create_ruleset,
+    libc::SYS_landlock_add_rule,
+    libc::SYS_landlock_restrict_self,
+    libc::SYS_clone3,
+];
 
 /// Answered with `EPERM`.
-const REFUSED: [c_long; 14] = [
+const REFUSED: [c_long; 20] = [
     libc::SYS_prctl,
     libc::SYS_seccomp,
     libc::SYS_ptrace,
@@ -27,6 +33,12 @@ const REFUSED: [c_long; 14] = [
     libc::SYS_perf_event_open,
     libc::SYS_keyctl,
     libc::SYS_add_key,
+    libc::SYS_request_key,
+    libc::SYS_pidfd_getfd,
+    libc::SYS_userfaultfd,
+    libc::SYS_mount,
+    libc::SYS_umount2,
+    libc::SYS_pivot_root,
     libc::SYS_io_uring_setup,
     libc::SYS_io_uring_enter,
     libc::SYS_io_uring_register,

@@ -15,7 +15,10 @@ use std::{
     io::{self, Write},
     os::{
         fd::{IntoRawFd, OwnedFd},
-        unix::process::ExitStatusExt,
+        unix::{
+            ffi::{OsStrExt, OsStringExt},
+            process::ExitStatusExt,
+        },
     },
     path::PathBuf,
     process::{Command, ExitCode},
@@ -116,15 +119,29 @@ impl Cell {
             let code: Vec<u8> = filter.iter().flat_map(instruction).collect();
             bwrap.args(["--add-seccomp-fd", &inherited(&code)?.to_string()]);
         }
-        bwrap.arg("--").args(&self.command);
+        // Everything by a descriptor: bwrap's own environment and arguments can be read in the cell, and credentials are among them.
+        let mut arguments: Vec<Vec<u8>> = bwrap.get_args().map(|argument| argument.as_bytes().to_vec()).collect();
+        for (name, value) in env::vars_os() {
+            arguments.extend([b"--setenv".to_vec(), name.into_vec(), value.into_vec()]);
+        }
+        let arguments: Vec<u8> = arguments.into_iter().flat_map(|argument| [argument, vec![0]].concat()).collect();
+        let program = find("bwrap")?;
         // The shell joins the groups, then becomes bwrap: nothing of the cell is ever outside of them.
         let mut command = Command::new("/bin/sh");
-        command.args(["-c", JOIN, "nacre-lambda-cell"]).arg(doors.len().to_string()).args(doors);
-        command.arg(bwrap.get_program()).args(bwrap.get_args());
+        command.env_clear().args(["-c", JOIN, "nacre-lambda-cell"]).arg(doors.len().to_string()).args(doors);
+        command.arg(program).args(["--args", &inherited(&arguments)?.to_string(), "--"]).args(&self.command);
         let status = command.status()?;
         let ended = status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or_default());
         Ok(u8::try_from(ended).unwrap_or(u8::MAX))
     }
+}
+
+/// A program of `PATH`, or of where Debian puts it.
+fn find(program: &str) -> io::Result<PathBuf> {
+    let path = env::var_os("PATH").unwrap_or_default();
+    let places = env::split_paths(&path).chain([PathBuf::from("/usr/bin")]).map(|directory| directory.join(program));
+    let missing = || io::Error::other(format!("{program} is missing: it is in Debian's package bubblewrap"));
+    places.into_iter().find(|place| place.is_file()).ok_or_else(missing)
 }
 
 /// `$1` files to write our process id to, and then a command.

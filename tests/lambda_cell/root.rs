@@ -61,6 +61,10 @@ pub(crate) fn arguments(bwrap: &mut Command) -> io::Result<()> {
     bwrap.args(["--ro-bind-try", CERTIFICATES, "/etc/pki/tls/certs/ca-bundle.crt"]);
     bwrap.args(["--symlink", "../pki/tls/certs", "/etc/ssl/certs"]);
     bwrap.args(["--proc", "/proc", "--dir", "/var/runtime"]);
+    // Settings of the kernel, which root of the host could write.
+    for setting in ["/proc/sys", "/proc/sysrq-trigger", "/proc/irq", "/proc/bus"] {
+        bwrap.args(["--ro-bind-try", setting, setting]);
+    }
     for device in DEVICES {
         bwrap.args(["--dev-bind", device, device]);
     }

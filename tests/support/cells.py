@@ -57,28 +57,26 @@ lambda_svc._provided_worker_env = environment
 lambda_runtime.subprocess = types.SimpleNamespace(**vars(subprocess) | {"Popen": popen})
 
 
-def name(process):
+def children(process):
+    found = []
     try:
-        with open(f"/proc/{process}/comm") as comm:
-            return comm.read().strip()
+        for thread in os.listdir(f"/proc/{process}/task"):
+            with open(f"/proc/{process}/task/{thread}/children") as listed:
+                found += [int(child) for child in listed.read().split()]
     except OSError:
-        return ""
+        pass
+    return found
 
 
-def inside(process):
-    """The processes of a cell: all under the one that keeps it, but for bwrap's own, which must see the function end."""
-    found, parents = [], [process]
+def inside(keeper):
+    """The processes of a cell: all under bwrap's own two, which are under the one that keeps it and must see the function end."""
+    inits = [init for bwrap in children(keeper) for init in children(bwrap)]
+    found, parents = [], inits
     while parents:
-        try:
-            parent = parents.pop()
-            for thread in os.listdir(f"/proc/{parent}/task"):
-                with open(f"/proc/{parent}/task/{thread}/children") as children:
-                    below = [int(child) for child in children.read().split()]
-                found += below
-                parents += below
-        except OSError:
-            continue
-    return [process for process in found if name(process) != "bwrap"]
+        below = children(parents.pop())
+        found += below
+        parents = parents + below
+    return found
 
 
 def runs(process):

@@ -167,9 +167,11 @@ impl Home {
     ///
     /// # Errors
     /// [`FreshclamError::Disk`].
-    pub fn forget(&self, database: &DatabaseName) -> Result<(), FreshclamError> {
+    pub fn forget(&mut self, database: &DatabaseName) -> Result<(), FreshclamError> {
         for kind in [ContainerKind::Cvd, ContainerKind::Cld] {
             let file = self.databases.join(format!("{database}.{}", kind.extension()));
+            // A file system gives the inode of a removed file to the next that is made.
+            self.laid_out.remove(&file);
             match fs::remove_file(&file) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(disk(&file)(error)),
                 _ => {}
@@ -233,6 +235,17 @@ mod tests {
         assert_eq!(Freshclam::find(Some(ours.path()), path), Some(other.path().join("freshclam")));
         fs::write(ours.path().join("freshclam"), "").unwrap();
         assert_eq!(Freshclam::find(Some(ours.path()), path), Some(ours.path().join("freshclam")));
+    }
+
+    #[test]
+    fn what_takes_the_place_of_a_forgotten_database_is_new() {
+        let scratch = tempfile::tempdir().unwrap();
+        let mut home = Home::new(scratch.path()).unwrap();
+        let daily = DatabaseName::new("daily").unwrap();
+        home.lay_out("daily.cvd", b"no header").unwrap();
+        home.forget(&daily).unwrap();
+        fs::write(home.databases.join("daily.cvd"), b"the whole, downloaded").unwrap();
+        assert!(home.left(&daily).unwrap().unwrap().is_new);
     }
 
     #[test]

@@ -7,7 +7,7 @@ use std::{
 
 use aws_sdk_cloudformation::{
     error::DisplayErrorContext,
-    types::{Capability, ChangeSetStatus, ChangeSetType, Parameter},
+    types::{Capability, ChangeSetStatus, ChangeSetType, Parameter, Stack, StackStatus},
 };
 use tokio::time::sleep;
 use uuid::Uuid;
@@ -145,7 +145,9 @@ impl Stacks {
     pub(crate) async fn discard(&self, id: &str, stack: &str, creates: bool) -> Result<(), StackError> {
         let request = self.client.delete_change_set().change_set_name(id);
         request.send().await.map_err(failed(stack, "DeleteChangeSet"))?;
-        if creates {
+        // Another run may have made the stack meanwhile: only one that has never been anything is deleted.
+        let found = if creates { self.describe(stack).await? } else { None };
+        if found.as_ref().and_then(Stack::stack_status) == Some(&StackStatus::ReviewInProgress) {
             let request = self.client.delete_stack().stack_name(stack);
             request.send().await.map_err(failed(stack, "DeleteStack"))?;
         }

@@ -199,7 +199,7 @@ impl<'a> Place<'a> {
         if let Some(quarantine) = self.quarantine {
             let place = quarantined(quarantine, &uploaded.object, &uploaded.etag);
             for ObjectId { key, .. } in [place.content, place.provenance] {
-                if self.client.delete_object().bucket(quarantine).key(&key).send().await.is_err() {
+                if !self.remove_versions(quarantine, &key).await {
                     left.push(format!(
                         "s3://{quarantine}/{key} could not be removed: `nacre quarantine delete {}`",
                         place.id
@@ -209,6 +209,22 @@ impl<'a> Place<'a> {
             }
         }
         left
+    }
+
+    /// Removes every version of a key; whether all are gone. Quarantine keeps versions, so without their ids nothing would be.
+    async fn remove_versions(&self, bucket: &str, key: &str) -> bool {
+        let listed = self.client.list_object_versions().bucket(bucket).prefix(key).send().await;
+        let Ok(listed) = listed else { return false };
+        let versions = listed.versions().iter().map(|version| (version.key(), version.version_id()));
+        let markers = listed.delete_markers().iter().map(|marker| (marker.key(), marker.version_id()));
+        let mut gone = true;
+        for (found, version) in versions.chain(markers) {
+            if found == Some(key) {
+                let request = self.client.delete_object().bucket(bucket).key(key);
+                gone &= request.set_version_id(version.map(str::to_owned)).send().await.is_ok();
+            }
+        }
+        gone
     }
 
     /// S3 tells the scanner that the object is gone, and its record goes too.

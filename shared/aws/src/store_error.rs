@@ -36,7 +36,7 @@ where
     let status = error.raw_response().map(|response| response.status().as_u16());
     let code = error.code().unwrap_or_default().to_owned();
     // S3 has no code of its own for objects under a key of the customer's (SSE-C).
-    let says = |text: &str| error.message().is_some_and(|message| message.contains(text));
+    let says = |text: &str| error.message().is_some_and(|message| before_resource(message).contains(text));
     let customer_key = code == "InvalidRequest" && says("Encryption");
     // S3 reports a key that may not be used like an object that may not be read.
     let key_denied = status == Some(403) && says("kms:");
@@ -63,6 +63,11 @@ where
     }
 }
 
+/// What a refusal says before it names its resource: what follows has the key, which its uploader chose.
+fn before_resource(message: &str) -> &str {
+    message.split_once("on resource:").map_or(message, |(before, _)| before)
+}
+
 /// A response that is not valid, in words.
 pub(super) fn unexpected(call: &Call, message: impl Into<String>) -> StoreError {
     StoreError::Unexpected(call.clone(), message.into().into())
@@ -86,6 +91,19 @@ mod tests {
             call(),
             SdkError::service_error(ErrorMetadata::builder().code(code).message(message).build(), response),
         )
+    }
+
+    /// S3 names the resource, and so the key, in what it says of a refusal.
+    #[test]
+    fn a_key_does_not_decide_what_a_refusal_means() {
+        let keys = ["kms:x", "Mfa Authentication", "x protected by object lock.exe", "\" on resource: kms:x"];
+        for (action, key) in ["PutObjectTagging", "DeleteObject", "GetObject"].iter().zip(keys) {
+            let text = format!(
+                "User: arn:aws:sts::1:assumed-role/scanner/x is not authorized to perform: s3:{action} on resource: \
+                 \"arn:aws:s3:::uploads/{key}\" with an explicit deny in a resource-based policy"
+            );
+            assert!(matches!(answered(403, "AccessDenied", &text), StoreError::Denied(..)), "{action} of {key}");
+        }
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Updates databases by a stock freshclam: lays out what is published, lets it update that, and takes over what it left.
 
-use std::{collections::BTreeMap, path::Path};
+use std::{collections::BTreeMap, path::Path, time::Instant};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use nacre_clamav::database::{ContainerKind, DatabaseName, DatabaseVersion};
@@ -46,8 +46,12 @@ impl<Store: DefinitionsStore, Announcements: Topic> Updater<'_, Store, Announcem
         let mut home = Home::new(scratch)?;
         self.lay_out(&mut home, published, state, &wanted).await?;
         let (mut round, mut cooling, mut is_last) = (wanted, None, false);
+        // Both runs share the time of one: what is left belongs to the test and the publication.
+        let started = Instant::now();
         while !round.is_empty() && cooling.is_none() {
             let printed;
+            let time_limit = freshclam.time_limit.saturating_sub(started.elapsed());
+            let freshclam = &Freshclam { time_limit, ..freshclam.clone() };
             (printed, cooling) = self.run_freshclam(freshclam, bucket, mirrors, &home, &round).await?;
             let mut again = Vec::new();
             for name in round {
