@@ -26,7 +26,7 @@ pub(crate) enum StackError {
     },
     #[error("the stack {0} vanished while it was looked at: run this again")]
     Vanished(String),
-    #[error("the stack {0} is not one of Nacre's: its description is not that of our template. Choose another --stack")]
+    #[error("the stack {0} is not one of Nacre's: it has none of our template's parameters. Choose another --stack")]
     Foreign(String),
 }
 
@@ -64,17 +64,17 @@ pub(crate) fn situation(status: Option<&StackStatus>) -> Situation {
     }
 }
 
-/// What the descriptions of our templates begin with.
-const OURS: &str = "Nacre: ";
+/// Parameters that only our templates have, of a stack and of the probe's.
+const OURS: [&str; 2] = ["ScannerCodeKey", "ProbeCodeKey"];
 
 /// That a stack was made of one of our templates: nothing is done to any other.
 ///
 /// # Errors
 /// [`StackError::Foreign`].
 pub(crate) fn check_is_ours(stack: &Stack) -> Result<(), StackError> {
-    // A stack of nothing but a change set has no description.
-    let is_nothing = situation(stack.stack_status()) == Situation::Absent;
-    if is_nothing || stack.description().is_some_and(|description| description.starts_with(OURS)) {
+    // One of nothing but a change set was made of nothing yet.
+    let is_nothing = stack.stack_status() == Some(&StackStatus::ReviewInProgress);
+    if is_nothing || stack.parameters().iter().any(|has| has.parameter_key().is_some_and(|key| OURS.contains(&key))) {
         return Ok(());
     }
     Err(StackError::Foreign(stack.stack_name().unwrap_or_default().to_owned()))
@@ -276,7 +276,25 @@ pub(crate) fn failed<E: Error + Send + Sync + 'static>(
 
 #[cfg(test)]
 mod tests {
+    use aws_sdk_cloudformation::types::Parameter;
+
     use super::*;
+
+    #[test]
+    fn only_stacks_of_our_templates_are_ours() {
+        let stack = |parameter: &str, status: StackStatus| {
+            let parameter = Parameter::builder().parameter_key(parameter).parameter_value("x").build();
+            Stack::builder().stack_name("orders").stack_status(status).parameters(parameter).build()
+        };
+        for (parameter, status, ours) in [
+            ("ScannerCodeKey", StackStatus::CreateComplete, true),
+            ("ProbeCodeKey", StackStatus::RollbackComplete, true),
+            ("OrdersCodeKey", StackStatus::CreateComplete, false),
+            ("OrdersCodeKey", StackStatus::ReviewInProgress, true),
+        ] {
+            assert_eq!(check_is_ours(&stack(parameter, status)).is_ok(), ours, "{parameter}");
+        }
+    }
 
     #[test]
     fn every_state_has_its_meaning() {
