@@ -20,11 +20,11 @@ use nacre_core::{
 use progress::{Progress, ProgressError, Tally};
 use serde_json::json;
 use source::{Cursor, Inventory, Listing, Source, SourceError};
-use tokio::signal::unix::{SignalKind, signal};
 use work::{Backfill, WorkError};
 
 use crate::{
     args::{BucketArgument, TableArgument},
+    interrupt::until_interrupt,
     output::{INTERRUPTED, conclude, print, print_json},
     printable::printable,
 };
@@ -114,14 +114,12 @@ enum BackfillError {
 
 /// Runs the command.
 pub(crate) async fn run(arguments: &Arguments) -> ExitCode {
-    let done = match signal(SignalKind::interrupt()) {
-        Ok(mut interrupts) => tokio::select! {
-            done = Box::pin(execute(arguments)) => done,
-            _ = interrupts.recv() => {
-                eprintln!("nacre backfill: interrupted; run again, it continues with the page that was under way");
-                return ExitCode::from(INTERRUPTED);
-            }
-        },
+    let done = match until_interrupt(Box::pin(execute(arguments))).await {
+        Ok(Some(done)) => done,
+        Ok(None) => {
+            eprintln!("nacre backfill: interrupted; run again, it continues with the page that was under way");
+            return ExitCode::from(INTERRUPTED);
+        }
         Err(error) => Err(BackfillError::Interrupts(error)),
     };
     conclude("backfill", done)

@@ -25,9 +25,9 @@ use plan::{Choice, LambdaLimits, PlanError, parameters, warnings};
 use probe::{ProbeError, probe};
 use report::{Outcome, Report};
 use self_test::{Place, SelfTestError};
-use tokio::signal::unix::{SignalKind, signal};
 
 use crate::{
+    interrupt::until_interrupt,
     output::{FINDING, INTERRUPTED, failed},
     printable::printable,
     stack::{self, Ended, Situation, StackError, Stacks, outputs, parse_name, situation},
@@ -133,14 +133,12 @@ enum DeployError {
 
 /// Runs the command.
 pub(crate) async fn run(arguments: &Arguments) -> ExitCode {
-    let done = match signal(SignalKind::interrupt()) {
-        Ok(mut interrupts) => tokio::select! {
-            done = Box::pin(execute(arguments)) => done,
-            _ = interrupts.recv() => {
-                eprintln!("nacre deploy: interrupted; what CloudFormation has begun goes on. Run again to continue");
-                return ExitCode::from(INTERRUPTED);
-            }
-        },
+    let done = match until_interrupt(Box::pin(execute(arguments))).await {
+        Ok(Some(done)) => done,
+        Ok(None) => {
+            eprintln!("nacre deploy: interrupted; what CloudFormation has begun goes on. Run again to continue");
+            return ExitCode::from(INTERRUPTED);
+        }
         Err(error) => Err(DeployError::Interrupts(error)),
     };
     match done {
@@ -361,7 +359,7 @@ async fn prove(arguments: &Arguments, sdk: &SdkConfig, stacks: &Stacks, report: 
     Ok(Report { outputs, generation: generation.map(|it| it.0), self_test, findings, next, ..report })
 }
 
-/// Whether a given bucket tells the stack of its objects.
+/// Whether a given bucket notifies the stack of its objects.
 async fn is_notified(sdk: &SdkConfig, outputs: &BTreeMap<String, String>) -> bool {
     let (Some(bucket), Some(topic)) = (outputs.get("ScannedBucket"), outputs.get("ScannerTrigger")) else {
         return false;

@@ -5,6 +5,7 @@ mod backfill;
 mod definitions;
 mod deploy;
 mod destroy;
+mod interrupt;
 mod output;
 mod printable;
 mod prove;

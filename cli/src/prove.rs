@@ -24,9 +24,10 @@ use nacre_engine_client::{
 use serde_json::{Value, json};
 
 use crate::{
+    interrupt::until_interrupt,
     output::{ERROR, FINDING, INTERRUPTED, failed},
     printable::printable,
-    scan::{Found, files_under, interrupts},
+    scan::{Found, files_under},
 };
 
 /// Test on your own files that an incremental rescan has the verdict of a full one.
@@ -81,12 +82,9 @@ enum Error {
 
 /// Runs the command.
 pub(crate) async fn run(arguments: &Arguments) -> ExitCode {
-    let proven = match interrupts() {
-        Ok(mut interrupts) => tokio::select! {
-            proven = prove_all(arguments) => proven,
-            // Dropping it ends the engines and removes their files.
-            _ = interrupts.recv() => return ExitCode::from(INTERRUPTED),
-        },
+    let proven = match until_interrupt(prove_all(arguments)).await {
+        Ok(Some(proven)) => proven,
+        Ok(None) => return ExitCode::from(INTERRUPTED),
         Err(error) => Err(Error::Interrupts(error)),
     };
     match proven {

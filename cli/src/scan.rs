@@ -20,10 +20,10 @@ use nacre_engine_client::{
     protocol::{Layer, Limits},
 };
 use serde::Serialize;
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use walkdir::WalkDir;
 
 use crate::{
+    interrupt::until_interrupt,
     output::{ERROR, FINDING, INTERRUPTED, failed},
     printable::printable,
 };
@@ -71,12 +71,9 @@ enum ScanError {
 
 /// Runs the command.
 pub(crate) async fn run(arguments: &Arguments) -> ExitCode {
-    let scanned = match interrupts() {
-        Ok(mut interrupts) => tokio::select! {
-            scanned = scan_all(arguments) => scanned,
-            // Dropping the scan ends the engine and removes its copies.
-            _ = interrupts.recv() => return ExitCode::from(INTERRUPTED),
-        },
+    let scanned = match until_interrupt(scan_all(arguments)).await {
+        Ok(Some(scanned)) => scanned,
+        Ok(None) => return ExitCode::from(INTERRUPTED),
         Err(error) => Err(ScanError::Interrupts(error)),
     };
     match scanned {
@@ -85,11 +82,6 @@ pub(crate) async fn run(arguments: &Arguments) -> ExitCode {
         Ok(_) => ExitCode::SUCCESS,
         Err(error) => failed("scan", &error),
     }
-}
-
-/// Listens from now on: an interrupt must not end the process before it has removed its files.
-pub(crate) fn interrupts() -> io::Result<Signal> {
-    signal(SignalKind::interrupt())
 }
 
 async fn scan_all(arguments: &Arguments) -> Result<Tally, ScanError> {

@@ -52,7 +52,7 @@ pub(crate) struct Kills {
 /// Of so many rounds one is a function's: its messages wait for the queue's whole visibility timeout.
 const FUNCTION_EVERY: u32 = 25;
 
-/// Kills one process after the other until told to stop.
+/// Kills one process after the other until it is to stop.
 pub(crate) async fn rage(stack: &Stack, mut random: Random, mut stop: watch::Receiver<bool>) -> Kills {
     let (mut kills, mut round) = (Kills::default(), 0);
     while !*stop.borrow_and_update() {

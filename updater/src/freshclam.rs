@@ -6,8 +6,8 @@ mod configuration;
 mod data_file;
 mod environment;
 mod error;
+mod output;
 mod process;
-mod words;
 
 use std::{
     collections::BTreeMap,
@@ -29,7 +29,7 @@ pub(crate) use configuration::is_known;
 pub use data_file::DataFile;
 pub use environment::environment;
 pub use error::FreshclamError;
-pub use words::announced_version;
+pub use output::announced_version;
 
 use error::{disk, failure};
 use process::{Ended, Limits};

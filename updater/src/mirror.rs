@@ -147,7 +147,7 @@ impl<'a, Store: DefinitionsStore> Mirrors<'a, Store> {
     pub fn leave_alone(&self, until: DateTime<Utc>) {
         let mut cool_downs = self.cool_downs.lock().unwrap_or_else(PoisonError::into_inner);
         for mirror in self.mirrors {
-            tracing::warn!(mirror = mirror.name(), %until, "freshclam was told to leave the mirrors alone");
+            tracing::warn!(mirror = mirror.name(), %until, "freshclam was asked to leave the mirrors alone");
             cool_downs.insert(mirror.name(), until);
         }
     }

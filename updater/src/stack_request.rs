@@ -47,7 +47,7 @@ pub struct StackRequest {
     response_url: String,
 }
 
-/// Why a stack was not answered; it fails when its own patience ends.
+/// Why a stack was not answered; it fails when its own time is over.
 #[derive(Debug, thiserror::Error)]
 pub enum AnswerError {
     /// Whoever may invoke the function could otherwise have it send requests inside the network that it is in.

@@ -41,8 +41,8 @@ pub enum UpdateError {
     /// A database could not be updated.
     #[error(transparent)]
     Database(#[from] DatabaseUpdateError),
-    /// freshclam brought no databases.
-    #[error("freshclam brought no databases")]
+    /// freshclam downloaded no databases.
+    #[error("freshclam downloaded no databases")]
     Freshclam(#[from] FreshclamError),
     /// The mirrors want to be left alone, and what is published is too old to wait.
     #[error(

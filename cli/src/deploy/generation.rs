@@ -21,7 +21,7 @@ use crate::stack::spinner;
 const INTERVAL: Duration = Duration::from_secs(2);
 
 /// The updater's timeout, and what Lambda takes besides.
-const PATIENCE: Duration = Duration::from_mins(16);
+const TIME_LIMIT: Duration = Duration::from_mins(16);
 
 /// Why it is not known whether anything is published.
 #[derive(Debug, thiserror::Error)]
@@ -63,7 +63,7 @@ pub(crate) async fn publish(
     request.send().await.map_err(|error| GenerationError::Invoke(function.to_owned(), error.into()))?;
     let bar = spinner();
     bar.set_message("the updater fetches definitions, tests them and publishes them");
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + TIME_LIMIT;
     let mut has_ended = false;
     while !has_ended && Instant::now() < deadline {
         sleep(INTERVAL).await;

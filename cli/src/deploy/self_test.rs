@@ -19,10 +19,10 @@ const PREFIX: &str = "nacre-self-test/";
 const INTERVAL: Duration = Duration::from_secs(1);
 
 /// For a verdict: the first scan loads all definitions, and a failed one comes back after minutes.
-const PATIENCE: Duration = Duration::from_mins(15);
+const TIME_LIMIT: Duration = Duration::from_mins(15);
 
 /// For the record of a removed object to go.
-const PATIENCE_FOR_RECORDS: Duration = Duration::from_mins(5);
+const TIME_LIMIT_OF_RECORDS: Duration = Duration::from_mins(5);
 
 /// The test file of EICAR, in two halves: whole, scanners would take this program for it.
 const EICAR: [&str; 2] = [r"X5O!P%@AP[4\PZX54(P^)7CC)7}$EICAR-STANDARD-", "ANTIVIRUS-TEST-FILE!$H+H*"];
@@ -130,7 +130,7 @@ impl<'a> Place<'a> {
         let clean = format!("a clean file of nacre deploy, {run}\n");
         let clean = self.put(&format!("{PREFIX}{run}/clean.txt"), clean).await?;
         uploaded.push(clean.clone());
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + TIME_LIMIT;
         Ok((self.see(&infected, deadline).await?, self.see(&clean, deadline).await?))
     }
 
@@ -227,9 +227,9 @@ impl<'a> Place<'a> {
         gone
     }
 
-    /// S3 tells the scanner that the object is gone, and its record goes too.
+    /// S3 notifies the scanner that the object is gone, and its record goes too.
     async fn await_no_record(&self, uploaded: &Uploaded) -> Option<String> {
-        let deadline = Instant::now() + PATIENCE_FOR_RECORDS;
+        let deadline = Instant::now() + TIME_LIMIT_OF_RECORDS;
         loop {
             match self.records.load(&uploaded.object).await {
                 Ok(Some(_)) if Instant::now() < deadline => sleep(INTERVAL).await,

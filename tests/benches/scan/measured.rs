@@ -67,7 +67,7 @@ pub(crate) fn fastest(
 /// When a verdict is wrong.
 pub(crate) fn agree(contender: &str, objects: u64, found: &Verdicts, expected: &Verdicts) -> Result<(), BenchError> {
     if found.len() as u64 != objects {
-        return Err(format!("{contender} tells of {} files, not of {objects}", found.len()).into());
+        return Err(format!("{contender} reports {} files, not of {objects}", found.len()).into());
     }
     for (file, names) in found {
         if expected.get(file) != Some(names) {

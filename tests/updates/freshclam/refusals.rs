@@ -31,16 +31,16 @@ async fn a_403_is_a_day_and_a_429_what_it_says_and_neither_is_forgotten() {
         // freshclam reads the system's clock.
         world.now = SystemClock.now();
         world.put("test.cvd", behaviour.clone());
-        let told = until(&world.run().await.unwrap());
-        assert!(told >= world.now + least - TimeDelta::seconds(1), "{behaviour:?}: {told}");
-        assert_eq!(data(&world).await.retry_after(), Some(told));
-        assert_eq!(world.state().await.cool_downs.into_values().collect::<Vec<_>>(), [told]);
+        let cooling = until(&world.run().await.unwrap());
+        assert!(cooling >= world.now + least - TimeDelta::seconds(1), "{behaviour:?}: {cooling}");
+        assert_eq!(data(&world).await.retry_after(), Some(cooling));
+        assert_eq!(world.state().await.cool_downs.into_values().collect::<Vec<_>>(), [cooling]);
 
         // Nobody is asked, also when only freshclam remembers.
         let asked = world.mirror.requests().len();
-        assert_eq!(until(&world.run().await.unwrap()), told);
+        assert_eq!(until(&world.run().await.unwrap()), cooling);
         state::change(&world.store, |state| state.cool_downs.clear()).await.unwrap();
-        assert_eq!(until(&world.run().await.unwrap()), told);
+        assert_eq!(until(&world.run().await.unwrap()), cooling);
         assert_eq!(world.mirror.requests().len(), asked, "{behaviour:?}");
 
         // Once it is over, they are.
@@ -61,10 +61,10 @@ async fn no_mirror_silences_us_for_more_than_seven_days() {
     world.now = SystemClock.now();
     let headers = vec![("Retry-After".to_owned(), "2000000000".to_owned())];
     world.put("test.cvd", Behaviour::Status { code: 429, headers });
-    let told = until(&world.run().await.unwrap());
+    let cooling = until(&world.run().await.unwrap());
     // In whole seconds.
-    assert!(told <= world.now + TimeDelta::days(7) && told > world.now + TimeDelta::days(6), "{told}");
-    assert_eq!(data(&world).await.retry_after(), Some(told));
+    assert!(cooling <= world.now + TimeDelta::days(7) && cooling > world.now + TimeDelta::days(6), "{cooling}");
+    assert_eq!(data(&world).await.retry_after(), Some(cooling));
 }
 
 #[tokio::test]

@@ -6,10 +6,10 @@ use nacre_clamav::database::DatabaseName;
 
 use super::FreshclamError;
 
-/// The databases that freshclam updates unless it is told not to.
+/// The databases that freshclam updates unless they are excluded.
 const STANDARD: [&str; 3] = ["daily", "main", "bytecode"];
 
-/// The databases that freshclam updates when it is told to; any other name it refuses.
+/// The databases that freshclam updates when they are named; any other name it refuses.
 const OPTIONAL: [&str; 3] = ["safebrowsing", "test", "valhalla"];
 
 /// Most bytes of a value: freshclam reads lines of at most 1023 bytes, and takes the rest for the next.

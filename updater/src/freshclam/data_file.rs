@@ -55,7 +55,7 @@ impl DataFile {
         DateTime::from_timestamp(i64::from_le_bytes(*seconds), 0).filter(|time| *time > DateTime::UNIX_EPOCH)
     }
 
-    /// The same, leaving mirrors alone no longer than until `latest`: freshclam does so for years if a mirror tells it to.
+    /// The same, leaving mirrors alone no longer than until `latest`: freshclam does so for years if a mirror says so.
     #[must_use]
     pub fn until_at_most(mut self, latest: DateTime<Utc>) -> Self {
         let seconds = self.version_1().and_then(|bytes| bytes.get(RETRY_AFTER..)?.first_chunk());
@@ -107,9 +107,9 @@ mod tests {
     #[test]
     fn no_mirror_silences_it_for_longer_than_wanted() {
         let week = at(1_000_000);
-        for (told, kept) in [(999_999, Some(at(999_999))), (1_000_001, Some(week)), (i64::MAX, Some(week)), (0, None)] {
-            let data = DataFile::parse(written(1, told)).unwrap().until_at_most(week);
-            assert_eq!((data.retry_after(), data.uuid(), data.as_bytes().len()), (kept, Some(WHO), 90), "{told}");
+        for (wait, kept) in [(999_999, Some(at(999_999))), (1_000_001, Some(week)), (i64::MAX, Some(week)), (0, None)] {
+            let data = DataFile::parse(written(1, wait)).unwrap().until_at_most(week);
+            assert_eq!((data.retry_after(), data.uuid(), data.as_bytes().len()), (kept, Some(WHO), 90), "{wait}");
         }
     }
 

@@ -1,4 +1,4 @@
-//! Why freshclam brought nothing, by how it ended.
+//! Why freshclam downloaded nothing, by how it ended.
 
 use std::{
     io,
@@ -7,8 +7,8 @@ use std::{
 };
 
 use super::{
+    output::last_lines,
     process::{Ended, Limits},
-    words::last_words,
 };
 
 /// The signal of a file that outgrew its limit, on the processors that we run on.
@@ -17,7 +17,7 @@ const FILE_TOO_LARGE: i32 = 25;
 /// libcurl's `CURLE_WRITE_ERROR`, as freshclam prints it.
 const WRITE_CUT_SHORT: &str = "Download failed (23)";
 
-/// Why freshclam brought no databases.
+/// Why freshclam downloaded no databases.
 #[derive(Debug, thiserror::Error)]
 pub enum FreshclamError {
     /// There is no such program.
@@ -59,7 +59,7 @@ pub enum FreshclamError {
     TooSlow {
         /// How long it had.
         limit: Duration,
-        /// Its last words.
+        /// The last lines of its output.
         said: String,
     },
     /// It was sent more than is taken, or than there is room for.
@@ -71,7 +71,7 @@ pub enum FreshclamError {
     /// The mirrors do not want to be asked, and it did not say for how long.
     #[error("freshclam was refused ({said})")]
     Refused {
-        /// Its last words.
+        /// The last lines of its output.
         said: String,
     },
     /// It failed otherwise.
@@ -79,7 +79,7 @@ pub enum FreshclamError {
     Failed {
         /// What its exit status means, or how it was ended.
         reason: String,
-        /// Its last words.
+        /// The last lines of its output.
         said: String,
     },
 }
@@ -91,7 +91,7 @@ pub(super) fn disk(path: &Path) -> impl FnOnce(io::Error) -> FreshclamError {
 
 /// The error of a run that did not end well. Pure.
 pub(super) fn failure(ended: Ended, limits: Limits, printed: &str) -> FreshclamError {
-    let said = last_words(printed);
+    let said = last_lines(printed);
     match ended {
         Ended::OutOfTime => FreshclamError::TooSlow { limit: limits.time, said },
         Ended::Signalled(FILE_TOO_LARGE) => FreshclamError::TooLarge { limit: limits.file_bytes },

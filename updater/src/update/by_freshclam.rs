@@ -92,10 +92,10 @@ impl<Store: DefinitionsStore, Announcements: Topic> Updater<'_, Store, Announcem
             let remember = |state: &mut UpdaterState| state.freshclam_data = Some(text.clone());
             bucket.remember(remember).await?;
         }
-        let told = data.and_then(|data| data.retry_after()).filter(|until| *until > self.now);
+        let until = data.and_then(|data| data.retry_after()).filter(|until| *until > self.now);
         let cooling = match &run {
-            Err(FreshclamError::Refused { .. }) => told.or(Some(self.now + FORBIDDEN_COOL_DOWN)),
-            _ => told,
+            Err(FreshclamError::Refused { .. }) => until.or(Some(self.now + FORBIDDEN_COOL_DOWN)),
+            _ => until,
         };
         let Some(until) = cooling else { return Ok((run?, None)) };
         mirrors.leave_alone(until);

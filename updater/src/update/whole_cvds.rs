@@ -25,7 +25,7 @@ impl<Store: DefinitionsStore, Announcements: Topic> Updater<'_, Store, Announcem
         scratch: &Path,
     ) -> Result<(), UpdateError> {
         let Some(flat) = bucket.flat.as_ref().filter(|flat| flat.keep_cvds) else { return Ok(()) };
-        // freshclam is told to take whole CVDs, which are published as they are; our own client is not served.
+        // freshclam is configured to take whole CVDs, which are published as they are; our own client is not served.
         if self.freshclam.is_some() {
             return Ok(());
         }

@@ -1,4 +1,4 @@
-//! What freshclam printed: for people, and to know what it was told of. Mirrors have a hand in it. Pure.
+//! What freshclam printed: for people, and for the versions that it saw announced. Mirrors have a hand in it. Pure.
 
 use nacre_clamav::database::{DatabaseName, DatabaseVersion};
 
@@ -11,7 +11,7 @@ const LINES: usize = 6;
 const LINE_CHARACTERS: usize = 300;
 
 /// The last lines, in one: nothing in it ends a line of a log, and addresses are without their secrets.
-pub(super) fn last_words(printed: &str) -> String {
+pub(super) fn last_lines(printed: &str) -> String {
     let lines: Vec<&str> = printed.split(['\n', '\r']).map(str::trim).filter(|line| !line.is_empty()).collect();
     let last = lines.get(lines.len().saturating_sub(LINES)..).unwrap_or_default();
     let shown = last.iter().map(|line| escaped(&without_secrets(line)));
@@ -19,7 +19,7 @@ pub(super) fn last_words(printed: &str) -> String {
     if shown.is_empty() { "it printed nothing".to_owned() } else { shown }
 }
 
-/// The version of a database that the mirrors or the DNS record told freshclam of, where it is newer than the one that was there.
+/// The version of a database that the mirrors or the DNS record announced to freshclam, where it is newer than the one that was there.
 pub fn announced_version(printed: &str, database: &DatabaseName) -> Option<DatabaseVersion> {
     let version = |line: &str| {
         let rest = line.strip_prefix(database.as_str())?.strip_prefix(" database available for ")?;
@@ -72,11 +72,11 @@ mod tests {
     #[test]
     fn only_the_last_lines_are_told_and_no_secrets() {
         let printed = (1..=9).map(|n| format!("line {n}\n")).collect::<Vec<_>>().concat();
-        assert_eq!(last_words(&printed), "line 4; line 5; line 6; line 7; line 8; line 9");
+        assert_eq!(last_lines(&printed), "line 4; line 5; line 6; line 7; line 8; line 9");
         let printed = "Giving up on http://user:secret@127.0.0.1:8377...\r\nGET HTTPS://m/a?key=secret failed\n";
-        assert_eq!(last_words(printed), "Giving up on http://127.0.0.1:8377/...; GET https://m/a failed");
-        assert_eq!(last_words("a\u{1b}[2Jb\u{202e}c"), "a\\u{1b}[2Jb\\u{202e}c");
-        assert_eq!(last_words(" \n"), "it printed nothing");
+        assert_eq!(last_lines(printed), "Giving up on http://127.0.0.1:8377/...; GET https://m/a failed");
+        assert_eq!(last_lines("a\u{1b}[2Jb\u{202e}c"), "a\\u{1b}[2Jb\\u{202e}c");
+        assert_eq!(last_lines(" \n"), "it printed nothing");
     }
 
     #[test]
@@ -93,15 +93,15 @@ mod tests {
     proptest! {
         #[test]
         fn nothing_printed_breaks_a_log_or_panics(printed in "(\\PC|[\\x00-\\x1f]|https?://u:hidden@){0,40}") {
-            let told = last_words(&printed);
-            prop_assert!(!told.contains(char::is_control), "{:?}", told);
+            let shown = last_lines(&printed);
+            prop_assert!(!shown.contains(char::is_control), "{:?}", shown);
             announced_version(&printed, &DatabaseName::new("daily").unwrap());
         }
 
         #[test]
         fn no_password_is_told(before in "[ -~]{0,30} ", path in "[a-z0-9./]{0,20}", after in "[ -~]{0,30}") {
-            let told = last_words(&format!("{before}http://user:hunter2hunter2@mirror/{path} {after}"));
-            prop_assert!(!told.contains("hunter2"), "{}", told);
+            let shown = last_lines(&format!("{before}http://user:hunter2hunter2@mirror/{path} {after}"));
+            prop_assert!(!shown.contains("hunter2"), "{}", shown);
         }
     }
 }
