@@ -1,10 +1,13 @@
-//! The only unsafe code of the workspace: libclamav's C interface, and the three system calls that std does not offer.
+//! The only unsafe code of the workspace: the C interfaces of libclamav and, in its folder, libarchive, and the three system calls that
+//! std does not offer.
 //!
 //! Everything that leaves this file is safe to call. Declarations: `clamav.h` of ClamAV 1.4 (soname 12), whose numbers
 //! 1.5 keeps. Callbacks find the running scan through [`observation`], never through libclamav's context
 //! pointer: some messages arrive without one.
 
 #![expect(unsafe_code, reason = "calls into libclamav, and fork")]
+
+pub(crate) mod libarchive;
 
 use std::{
     ffi::{CStr, c_char, c_int, c_longlong, c_uint, c_ulong, c_void},
@@ -91,7 +94,7 @@ unsafe extern "C" {
 }
 
 /// libclamav's return code (`cl_error_t`).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Code(pub(crate) u32);
 
 impl Code {

@@ -15,6 +15,7 @@ mod observation;
 mod probes;
 mod proof;
 mod sandbox;
+mod second_reader;
 mod worker;
 mod worker_pool;
 mod zygote;

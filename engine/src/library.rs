@@ -1,9 +1,12 @@
 //! The safe engine: definitions loaded and compiled once, files scanned with them.
 
 use std::{
+    collections::BTreeMap,
     ffi::{CStr, CString},
     fs::{self, File},
     io::{self, BufReader, Read, Seek},
+    mem,
+    ops::Range,
     path::Path,
     time::{Duration, Instant},
 };
@@ -15,8 +18,9 @@ use crate::{
     archive::unopened,
     ffi::{Code, Engine, Field, Library},
     huge_pages,
-    observation::{Observation, observe, record},
+    observation::{Observation, observe, observe_more, record},
     probes::{self, Probes},
+    second_reader::SecondReader,
 };
 
 /// Most messages of libclamav quoted in the text of a failure.
@@ -42,6 +46,8 @@ pub(crate) struct ScanObservation {
     pub(crate) report: Report,
     /// Whether the canary's own signature alerted.
     pub(crate) canary: bool,
+    /// Number of contents that only the second reader got out.
+    pub(crate) found: usize,
 }
 
 impl LoadedEngine {
@@ -94,38 +100,99 @@ impl LoadedEngine {
         self.configure(limits, scratch)?;
 
         let started = Instant::now();
-        let ((code, bytes_scanned), seen) = observe(|| {
-            record(|observation| observation.derived.is_object(file));
+        let (scanned, mut seen) = observe(|| {
+            record(|observation| {
+                observation.derived.is_object(file);
+                observation.reader = Some(SecondReader::new(scratch, limits, started));
+            });
             self.engine.scan(file)
         });
+        let mut sum = Sum::default();
+        sum.add(scanned);
+        self.scan_found(&mut seen, &mut sum, limits, scratch, started)?;
         if seen.incomplete {
             let message = "not every report of libclamav could be recorded".to_owned();
             return Err(Failure { code: FailureCode::WorkerDied, message });
         }
-        let unopened = unopened(&seen.layers, &seen.indexes, |bound| gzip_length(file, bound));
+        if let Some(reader) = seen.reader.take() {
+            // libclamav's own name says more.
+            let is_told = seen.alerts.iter().any(|alert| alert.starts_with("Heuristics.Encrypted."));
+            let encrypted = reader.encrypted.filter(|_| !is_told);
+            seen.alerts.extend([reader.limit_exceeded, encrypted].into_iter().flatten().map(str::to_owned));
+        }
+        let found = seen.found.len();
+        let order = found_in_place(seen.layers.len(), &seen.found);
+        let layers = in_order(seen.layers, &order);
+        let indexes = in_order(seen.indexes, &order);
+        let unopened = sum.unopened + unopened(&layers, &indexes, |bound| gzip_length(file, bound));
+        let read_whole = indexes.iter().zip(0..).filter(|(index, _)| index.read_whole).map(|(_, at)| at).collect();
         let alerts = self.probes.sort(seen.alerts);
         // Probes alone make libclamav return CL_VIRUS.
         let only_probes = alerts.targets != 0
             && alerts.signatures.is_empty()
             && alerts.limits_exceeded.is_empty()
             && alerts.encrypted.is_empty();
-        let status = if code == Code::VIRUS && only_probes { Code::SUCCESS } else { code };
+        let status = if sum.code == Code::VIRUS && only_probes { Code::SUCCESS } else { sum.code };
         let report = Report {
             status: status.0,
             alerts: alerts.signatures,
             limits_exceeded: alerts.limits_exceeded,
             encrypted: alerts.encrypted,
             targets: alerts.targets,
-            layers: seen.layers,
+            layers,
             layer_count: seen.layer_count,
             derived: seen.derived.found,
             unread: seen.derived.unread,
             unopened,
+            read_whole,
             messages: seen.messages,
-            bytes_scanned,
+            bytes_scanned: sum.bytes,
             duration_ms: milliseconds(started.elapsed()),
         };
-        Ok(ScanObservation { report, canary: alerts.canary })
+        Ok(ScanObservation { report, canary: alerts.canary, found })
+    }
+
+    /// Scans what the second reader got out and libclamav did not show, each as a layer, within what is left of the limits.
+    fn scan_found(
+        &mut self,
+        seen: &mut Observation,
+        sum: &mut Sum,
+        limits: &Limits,
+        scratch: &Path,
+        started: Instant,
+    ) -> Result<(), Failure> {
+        loop {
+            // An object that has met a limit is not scanned whole, whatever else is in it.
+            if seen.alerts.iter().any(|alert| alert.starts_with("Heuristics.Limits.")) {
+                return Ok(());
+            }
+            let Some(reader) = seen.reader.as_mut().filter(|reader| reader.limit_exceeded.is_none()) else {
+                return Ok(());
+            };
+            let Some(found) = reader.take() else { return Ok(()) };
+            let (parent, sha256) = (found.parent, hex::encode(found.sha256));
+            match rest_of(limits, found.parent.1 + 1, seen.layer_count, sum.bytes, started) {
+                Ok(rest) => self.configure(&rest, scratch)?,
+                Err(name) => {
+                    reader.limit_exceeded = Some(name);
+                    return Ok(());
+                }
+            }
+            let file = found.open(scratch).map_err(|error| internal("cannot keep what was unpacked", &error))?;
+            let first = seen.layers.len();
+            let (scanned, now_seen) = observe_more(mem::take(seen), || {
+                record(|observation| {
+                    observation.derived.is_object(&file);
+                    observation.begin_found(parent);
+                });
+                self.engine.scan(&file)
+            });
+            *seen = now_seen;
+            sum.add(scanned);
+            // What libclamav did not even show was not scanned.
+            let is_shown = seen.layers.get(first).is_some_and(|layer| layer.sha256 == sha256);
+            sum.unopened += u64::from(!is_shown);
+        }
     }
 
     fn configure(&mut self, limits: &Limits, scratch: &Path) -> Result<(), Failure> {
@@ -155,6 +222,67 @@ impl LoadedEngine {
     }
 }
 
+/// The results of all scans of one object.
+#[derive(Debug, Default)]
+struct Sum {
+    code: Code,
+    bytes: u64,
+    unopened: u64,
+}
+
+impl Sum {
+    fn add(&mut self, (code, bytes): (Code, u64)) {
+        // A failure outweighs a match here: the match is among the alerts.
+        self.code = self.code.max(code);
+        self.bytes = self.bytes.saturating_add(bytes);
+    }
+}
+
+/// What is left of the limits for a layer at `depth`; the name of the limit when nothing is.
+fn rest_of(limits: &Limits, depth: u32, layers: u64, bytes: u64, started: Instant) -> Result<Limits, &'static str> {
+    let left = |limit: u64, used: u64, name| limit.checked_sub(used).filter(|left| *left > 0).ok_or(name);
+    let left32 =
+        |limit: u32, used, name| left(limit.into(), used, name).map(|left| u32::try_from(left).unwrap_or(limit));
+    Ok(Limits {
+        max_scan_size: left(limits.max_scan_size, bytes, "Heuristics.Limits.Exceeded.MaxScanSize")?,
+        max_files: left32(limits.max_files, layers, "Heuristics.Limits.Exceeded.MaxFiles")?,
+        max_recursion: left32(limits.max_recursion, depth.into(), "Heuristics.Limits.Exceeded.MaxRecursion")?,
+        max_scan_time_ms: left32(
+            limits.max_scan_time_ms,
+            milliseconds(started.elapsed()),
+            "Heuristics.Limits.Exceeded.MaxScanTime",
+        )?,
+        ..*limits
+    })
+}
+
+/// The order in which layers that the second reader found follow the layer that they came out of. `found` has the first layer of each
+/// scan of such content, and the layer around it.
+fn found_in_place(layers: usize, found: &[(usize, usize)]) -> Vec<usize> {
+    let ends = found.iter().skip(1).map(|(first, _)| *first).chain([layers]);
+    let mut inside: BTreeMap<usize, Vec<Range<usize>>> = BTreeMap::new();
+    for ((first, around), end) in found.iter().zip(ends) {
+        inside.entry(*around).or_default().push(*first..end);
+    }
+    let mut order = Vec::with_capacity(layers);
+    let mut open = vec![0..found.first().map_or(layers, |(first, _)| *first)];
+    while let Some(range) = open.last_mut() {
+        match range.next() {
+            None => drop(open.pop()),
+            Some(layer) => {
+                order.push(layer);
+                open.extend(inside.remove(&layer).into_iter().flatten().rev());
+            }
+        }
+    }
+    order
+}
+
+fn in_order<T>(items: Vec<T>, order: &[usize]) -> Vec<T> {
+    let mut items: Vec<_> = items.into_iter().map(Some).collect();
+    order.iter().filter_map(|at| items.get_mut(*at).and_then(Option::take)).collect()
+}
+
 /// Unpacks a gzip file up to a byte past `bound`; `None` when it is damaged.
 fn gzip_length(file: &File, bound: u64) -> Option<u64> {
     let mut file = file;
@@ -181,4 +309,17 @@ fn load_failed(what: &str, seen: &Observation) -> Failure {
 
 fn c_path(path: &Path) -> Result<CString, Failure> {
     CString::new(path.as_os_str().as_encoded_bytes()).map_err(|error| internal("path", &error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_found_follows_the_layer_around_it() {
+        // 0 and 1 by libclamav; 2 and 3 found in 1; 4 found in 2; 5 found in 0.
+        assert_eq!(found_in_place(6, &[(2, 1), (4, 2), (5, 0)]), [0, 5, 1, 2, 4, 3]);
+        assert_eq!(found_in_place(3, &[]), [0, 1, 2]);
+        assert_eq!(in_order(vec!['a', 'b', 'c'], &[2, 0, 1]), ['c', 'a', 'b']);
+    }
 }

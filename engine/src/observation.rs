@@ -20,6 +20,7 @@ use crate::{
     archive::{ArchiveIndex, index},
     derived::Derived,
     probes::is_generic_probe,
+    second_reader::SecondReader,
 };
 
 /// Most names of matching signatures kept: a file with every known pattern in it must not drown its own verdict.
@@ -42,6 +43,12 @@ pub(crate) struct Observation {
     pub(crate) layers: Vec<Layer>,
     /// The archive index of each layer.
     pub(crate) indexes: Vec<ArchiveIndex>,
+    /// Of each scan of content that the second reader found: its first layer, and the layer that it came out of.
+    pub(crate) found: Vec<(usize, usize)>,
+    /// Depth of the running scan's first layer.
+    depth: u32,
+    /// Reads the layers as well; none while definitions are loaded.
+    pub(crate) reader: Option<SecondReader>,
     /// Number of layers, those past the cap included.
     pub(crate) layer_count: u64,
     /// Other content that libclamav matched on.
@@ -54,7 +61,12 @@ pub(crate) struct Observation {
 
 /// Runs `work` and returns its result and what libclamav reported meanwhile.
 pub(crate) fn observe<T>(work: impl FnOnce() -> T) -> (T, Observation) {
-    CURRENT.set(Some(Observation::default()));
+    observe_more(Observation::default(), work)
+}
+
+/// Runs `work`, and adds what libclamav reports meanwhile to an earlier observation.
+pub(crate) fn observe_more<T>(earlier: Observation, work: impl FnOnce() -> T) -> (T, Observation) {
+    CURRENT.set(Some(earlier));
     let done = work();
     (done, CURRENT.take().unwrap_or_default())
 }
@@ -89,7 +101,7 @@ impl Observation {
         }
     }
 
-    /// Records a layer. Content that libclamav could not read leaves the observation incomplete.
+    /// Records a layer, and has the second reader read it. Content that libclamav could not read leaves the observation incomplete.
     pub(crate) fn layer(&mut self, file_type: &[u8], content: Option<&[u8]>, depth: u32) {
         self.layer_count += 1;
         let Some(content) = content else {
@@ -100,9 +112,15 @@ impl Observation {
         if self.layers.len() >= MAX_LAYERS {
             return;
         }
-        self.indexes.push(index(content));
+        let depth = depth.saturating_add(self.depth);
         let sha256 = Sha256::digest(content);
         self.derived.is_layer(sha256.into());
+        let mut index = index(content);
+        if let Some(reader) = &mut self.reader {
+            reader.is_shown(sha256.into());
+            index.add(reader.read(content, self.layers.len(), depth));
+        }
+        self.indexes.push(index);
         self.layers.push(Layer {
             file_type: String::from_utf8_lossy(file_type).into_owned(),
             size: content.len() as u64,
@@ -111,6 +129,12 @@ impl Observation {
             sha1: hex::encode(Sha1::digest(content)),
             sha256: hex::encode(sha256),
         });
+    }
+
+    /// Has the layers that follow counted as what the second reader found in an earlier one.
+    pub(crate) fn begin_found(&mut self, (layer, depth): (usize, u32)) {
+        self.found.push((self.layers.len(), layer));
+        self.depth = depth + 1;
     }
 
     /// Records a message of severity `CL_MSG_WARN` (64) or `CL_MSG_ERROR` (128); drops lesser ones.

@@ -39,6 +39,10 @@ pub(crate) fn prove(
         Ok(observation) if !observation.canary => {
             Outcome::Failed(canary_failed("its own signature did not match".into()))
         }
+        // The second reader must not hide that libclamav opens no archives.
+        Ok(observation) if observation.found > 0 => {
+            Outcome::Failed(canary_failed("libclamav did not unpack its archive".into()))
+        }
         Ok(observation) => Outcome::Scanned(observation.report),
         Err(failure) => Outcome::Failed(failure),
     };

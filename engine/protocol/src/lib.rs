@@ -12,7 +12,7 @@ pub use sandbox::{Landlock, Sandbox};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 /// Version of this protocol; the two sides must agree exactly.
-pub const PROTOCOL_VERSION: u32 = 2;
+pub const PROTOCOL_VERSION: u32 = 3;
 
 /// Longest accepted line, in bytes, its line feed included. Stops a compromised worker from filling its reader's memory.
 pub const MAX_LINE_BYTES: usize = 4 << 20;
@@ -171,7 +171,8 @@ pub struct Report {
     pub alerts: Vec<String>,
     /// Limits that were exceeded, by libclamav's names (`Heuristics.Limits.Exceeded.MaxFiles`, …).
     pub limits_exceeded: Vec<String>,
-    /// Encryption that hid content, by libclamav's names (`Heuristics.Encrypted.Zip`, …).
+    /// Encryption that hid content, by libclamav's names (`Heuristics.Encrypted.Zip`, …); `Heuristics.Encrypted.Archive` when only the
+    /// second reader met it.
     pub encrypted: Vec<String>,
     /// Bit set of the matcher targets (0 to 14) that ran.
     pub targets: u16,
@@ -186,9 +187,12 @@ pub struct Report {
     /// Number of matches on content that could not be read or listed.
     #[serde(default)]
     pub unread: u64,
-    /// Number of archive parts that are no layers: members with a compression method that libclamav does not know, members that it
+    /// Number of archive parts that are no layers: members with a compression method that neither reader knows, members that both
     /// skipped, and missing ends of archives.
     pub unopened: u64,
+    /// Which of the layers, by their place in the list, are archives of which the second reader got out all that is in them. Ascending.
+    #[serde(default)]
+    pub read_whole: Vec<u32>,
     /// libclamav's messages of severity warning and above, at most 100.
     pub messages: Vec<Message>,
     /// Bytes scanned over all layers, as libclamav counts them.

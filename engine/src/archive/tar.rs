@@ -72,6 +72,11 @@ fn walk(mut content: &[u8], marked: bool, index: &mut ArchiveIndex) -> Result<()
     require(is_zero(content))
 }
 
+/// Whether the magic number or the first header's checksum says that `content` is a tar.
+pub(crate) fn is_tar(content: &[u8]) -> bool {
+    is_marked(content) || content.first_chunk().is_some_and(is_header)
+}
+
 fn is_marked(header: &[u8]) -> bool {
     header.get(257..).is_some_and(|mark| mark.starts_with(b"ustar"))
 }

@@ -76,7 +76,7 @@ fn a_tar_of_which_libclamav_sees_less_than_an_unpacker() {
         ("a type passed over", [&bulk[..], &entry(b"a", b'A', data)[..], &end].concat()),
         ("another format's mark", [&entry(b"\xC7\x71", b'0', b"just some words")[..], &eicar, &end].concat()),
     ] {
-        world.guard(name, &content, Limits::default(), &[], Reason::UnsupportedFormat);
+        world.find_or_guard(name, &content);
     }
 }
 
@@ -139,7 +139,7 @@ fn a_sparse_tar_holds_other_files_than_libclamav_sees() {
             let sparse = fs::read(tree.path().join("a.tar")).unwrap();
             assert!(sparse.len() < content.len(), "nothing sparse about it");
             let shown = world.engine.scan(&sparse).layers;
-            assert!(shown.iter().all(|layer| layer.size != (1 << 20) + 4096), "libclamav has put the holes back");
+            assert!(shown.iter().any(|layer| layer.size == (1 << 20) + 4096), "the second reader puts the holes back");
             world.guard(format, &sparse, Limits::default(), &[], Reason::UnsupportedFormat);
         }
     }
@@ -185,7 +185,7 @@ fn an_ar_of_which_libclamav_opens_nothing() {
         ("ar", member("eicar.com/", &eicar())),
     ] {
         let content = [b"!<arch>\n", &members[..]].concat();
-        world.guard(name, &content, Limits::default(), &[], Reason::UnsupportedFormat);
+        world.find(name, &content);
     }
     assert_eq!(world.ours(b"!<arch>\n", Limits::default()), Verdict::Clean, "nothing is in it");
 }

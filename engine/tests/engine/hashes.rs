@@ -98,20 +98,21 @@ fn a_large_rich_text_keeps_its_embedded_objects() {
     assert_eq!(repeated.layer_count, 4, "{:?}", repeated.layers);
 }
 
-/// The callback that reports layers reads them whole: pages that the reader of the cpio points to are dropped. What libclamav does
-/// not see is no longer clean, but is not found either.
+/// The callback that reports layers reads them whole: pages that libclamav's reader of the cpio points to are dropped. What it then does
+/// not see, the second reader does.
 #[test]
-fn a_large_cpio_is_read_in_part_and_not_clean() {
+fn a_large_cpio_is_read_whole() {
     let members = members();
     let mut pair = Pair::with(&[("a.hdb", &known(&members))]);
     let all = members.each_ref().map(Vec::as_slice);
+    pair.scan(&cpio(&all));
+    let expected = pair.clamscan().unwrap_or_default();
     let (report, _) = pair.scan(&cpio(&all));
-    let expected = pair.clamscan().unwrap_or_else(|| report.alerts.clone());
-    assert!(!report.alerts.is_empty() && report.alerts.iter().all(|alert| expected.contains(alert)), "{report:?}");
+    assert!(!report.alerts.is_empty() && expected.iter().all(|alert| report.alerts.contains(alert)), "{report:?}");
     let (_, verdict) = pair.scan(&cpio(&[all[1], all[3], all[4]]));
-    assert_ne!(verdict, Verdict::Clean);
+    assert!(matches!(verdict, Verdict::Infected { .. }), "{verdict:?}");
     let (_, verdict) = pair.scan(&cpio(&[all[1], all[3], b"a few words at its end\n"]));
-    assert_eq!(verdict, Verdict::Unscannable { reason: Reason::UnsupportedFormat });
+    assert_eq!(verdict, Verdict::Clean);
 }
 
 /// Text of a page is matched on in lower case and without hash: only the raw text has the capitals, so that the page is not re-typed again.

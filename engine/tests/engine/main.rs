@@ -20,3 +20,4 @@ mod hostility;
 mod loading;
 mod sandbox;
 mod scanning;
+mod second_reader;

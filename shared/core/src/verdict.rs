@@ -180,11 +180,9 @@ fn objection(report: &Report, size: u64, unrar: bool) -> Option<Reason> {
     {
         return Some(Reason::EngineError);
     }
-    let unopened = |layers: &[Layer]| layers.first().is_some_and(|layer| !is_unpacked(layer, layers.get(1), unrar));
-    if (0..report.layers.len()).any(|at| unopened(report.layers.get(at..).unwrap_or_default())) {
-        return Some(Reason::UnsupportedFormat);
-    }
-    if report.unopened > 0 {
+    let read_whole = |at: usize| u32::try_from(at).is_ok_and(|at| report.read_whole.binary_search(&at).is_ok());
+    let is_unpacked = |(at, layer)| is_unpacked(layer, report.layers.get(at + 1), unrar, read_whole(at));
+    if !report.layers.iter().enumerate().all(is_unpacked) || report.unopened > 0 {
         return Some(Reason::UnsupportedFormat);
     }
     // An unusable temporary directory makes libclamav return "clean" without a scan.
@@ -213,11 +211,18 @@ const ARCHIVES: [&str; 9] = [
 /// An archive of this size or less may well be empty.
 const EMPTY_ARCHIVE_BYTES: u64 = 64;
 
-/// Whether libclamav unpacked a layer. It silently skips formats that it ignores, over archives whose
+/// Whether libclamav or the second reader unpacked a layer. libclamav silently skips formats that it ignores, over archives whose
 /// packing it does not know or finds damaged, and over RAR archives without libclamunrar.
-fn is_unpacked(layer: &Layer, next: Option<&Layer>, unrar: bool) -> bool {
+fn is_unpacked(layer: &Layer, next: Option<&Layer>, unrar: bool, read_whole: bool) -> bool {
     let file_type = layer.file_type.as_str();
-    if file_type == "CL_TYPE_IGNORED" || (!unrar && file_type.starts_with("CL_TYPE_RAR")) {
+    // No matcher ran on it, whatever is inside.
+    if file_type == "CL_TYPE_IGNORED" {
+        return false;
+    }
+    if read_whole {
+        return true;
+    }
+    if !unrar && file_type.starts_with("CL_TYPE_RAR") {
         return false;
     }
     let opened = next.is_some_and(|next| next.depth > layer.depth);
@@ -323,6 +328,8 @@ mod tests {
         let report = Report { layers: vec![layer("CL_TYPE_RAR", 100)], ..scanned(100) };
         assert_eq!(judge(&report, 100, true), Verdict::Clean);
         assert_eq!(judge(&report, 100, false), Verdict::Unscannable { reason: Reason::UnsupportedFormat });
+        let read = Report { read_whole: vec![0], ..report };
+        assert_eq!(judge(&read, 100, false), Verdict::Clean, "the second reader got out all that is in it");
     }
 
     #[test]

@@ -1,0 +1,234 @@
+//! The directory of a zip: what it lists, and which bytes of the file that leaves to nothing.
+//!
+//! Source: PKWARE's APPNOTE.
+
+use std::ops::Range;
+
+use super::{ArchiveIndex, NEVER_SHOWN_BYTES, number16, number32, number64};
+
+/// Length of the end record, greatest length of its comment, lengths of an entry of the directory and of a local header.
+const END: usize = 22;
+const COMMENT: usize = 0xFFFF;
+const ENTRY: usize = 46;
+const LOCAL: usize = 30;
+/// Flag of an encrypted member, and of one whose sizes follow its data.
+const ENCRYPTED: u16 = 1;
+const SIZES_FOLLOW: u16 = 8;
+/// Flags on which both headers of a member must agree: encryption, strong encryption, masked headers.
+const READING_FLAGS: u16 = ENCRYPTED | 0x40 | 0x2000;
+
+/// A member, as the directory lists it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Member {
+    flags: u16,
+    method: u16,
+    packed: u64,
+    size: u64,
+    offset: u64,
+}
+
+/// A directory before an end record.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Directory {
+    members: Vec<Member>,
+    /// Where it starts, and where its end record ends, without the comment.
+    start: usize,
+    pub(crate) end: usize,
+    /// What the members' offsets count from.
+    base: usize,
+}
+
+/// The places of end records that an unpacker may go by, the last first.
+pub(crate) fn end_records(content: &[u8]) -> impl Iterator<Item = usize> {
+    let from = content.len().saturating_sub(END + COMMENT);
+    let tail = content.get(from..).unwrap_or_default();
+    tail.windows(4).enumerate().rev().filter(|(_, mark)| *mark == b"PK\x05\x06").map(move |(at, _)| from + at)
+}
+
+/// Index of the zip that ends with the last end record; `None` when the directory is missing or truncated.
+pub(super) fn index(content: &[u8]) -> Option<ArchiveIndex> {
+    let end = end_records(content).next()?;
+    let comment = usize::from(number16(content, end + 20)?);
+    content.get(..end + END + comment)?;
+    let directory = Directory::read(content, end)?;
+    let mut index = ArchiveIndex::default();
+    for member in &directory.members {
+        // libclamav reports encryption itself.
+        if member.flags & ENCRYPTED == 0 && member.packed > 0 && member.size > NEVER_SHOWN_BYTES {
+            index.members.push(member.size);
+        }
+    }
+    index.unaccounted = u64::from(directory.overlaps(content));
+    index.unaccounted += directory.members.iter().filter(|member| !directory.agrees(content, member)).count() as u64;
+    Some(index)
+}
+
+impl Directory {
+    /// Reads the directory before the end record at `end`: by its size, as unpackers do, whatever number of entries is stated.
+    pub(crate) fn read(content: &[u8], end: usize) -> Option<Self> {
+        let (mut size, mut offset) = (u64::from(number32(content, end + 12)?), u64::from(number32(content, end + 16)?));
+        let mut directory_end = end as u64;
+        // Zip64: a second end record before a locator holds the numbers.
+        if number16(content, end + 10)? == 0xFFFF || size == 0xFFFF_FFFF || offset == 0xFFFF_FFFF {
+            let locator = end.checked_sub(20)?;
+            if content.get(locator..)?.starts_with(b"PK\x06\x07") {
+                let stated = usize::try_from(number64(content, locator + 8)?).ok()?;
+                // Behind a prefix the stated place is wrong: it stands right before its locator, unless it is extended.
+                let from = [Some(stated), locator.checked_sub(56)].into_iter().flatten();
+                let is_record = |from: &usize| content.get(*from..).is_some_and(|rest| rest.starts_with(b"PK\x06\x06"));
+                let from = from.into_iter().find(is_record)?;
+                (size, offset) = (number64(content, from + 40)?, number64(content, from + 48)?);
+                directory_end = from as u64;
+            }
+        }
+        let start = usize::try_from(directory_end.checked_sub(size)?).ok()?;
+        let base = usize::try_from((start as u64).checked_sub(offset)?).ok()?;
+        let mut directory = Self { members: Vec::new(), start, end: end + END, base };
+        let mut at = start;
+        while (at as u64) < directory_end {
+            let (member, next) = member(content, at)?;
+            directory.members.push(member);
+            at = next;
+        }
+        Some(directory)
+    }
+
+    /// Whether it lists nothing.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.members.is_empty()
+    }
+
+    /// The bytes outside of the listed members, the directory and its end record.
+    pub(crate) fn gaps(&self, content: &[u8]) -> Vec<Range<usize>> {
+        let mut covered: Vec<Range<usize>> =
+            self.members.iter().filter_map(|member| self.place(content, member)).collect();
+        covered.push(self.start..self.end);
+        covered.sort_by_key(|range| range.start);
+        let (mut gaps, mut at) = (Vec::new(), 0);
+        for range in covered.into_iter().chain([content.len()..content.len()]) {
+            if range.start > at {
+                gaps.push(at..range.start);
+            }
+            at = at.max(range.end);
+        }
+        gaps
+    }
+
+    /// Whether members share bytes, as those of a bomb do.
+    fn overlaps(&self, content: &[u8]) -> bool {
+        let mut places: Vec<_> = self.members.iter().filter_map(|member| self.place(content, member)).collect();
+        places.sort_by_key(|place| place.start);
+        places.windows(2).any(|pair| matches!(pair, [first, second] if first.end > second.start))
+    }
+
+    /// The bytes of a member, its local header included.
+    fn place(&self, content: &[u8], member: &Member) -> Option<Range<usize>> {
+        let at = self.local(content, member)?;
+        let [name, extra] = [26, 28].map(|field| number16(content, at + field).map(usize::from));
+        let data = at + LOCAL + name? + extra?;
+        let end = data.checked_add(usize::try_from(member.packed).ok()?)?;
+        (end <= content.len()).then_some(at..end)
+    }
+
+    /// Where the local header of a member is.
+    fn local(&self, content: &[u8], member: &Member) -> Option<usize> {
+        let at = self.base.checked_add(usize::try_from(member.offset).ok()?)?;
+        content.get(at..)?.starts_with(b"PK\x03\x04").then_some(at)
+    }
+
+    /// Whether the local header says the same of a member as the directory. Attack: unpackers go by one of the two, libclamav by the
+    /// other.
+    fn agrees(&self, content: &[u8], member: &Member) -> bool {
+        let Some(at) = self.local(content, member) else { return false };
+        let [flags, method] = [6, 8].map(|field| number16(content, at + field));
+        let [packed, size] = [18, 22].map(|field| number32(content, at + field).map(u64::from));
+        let (Some(flags), Some(method), Some(packed), Some(size)) = (flags, method, packed, size) else { return false };
+        // A number of zip64 is in the extra field, and one that follows the data is 0 here, or right already.
+        let agrees =
+            |here: u64, there: u64| here == there || here == 0xFFFF_FFFF || here == 0 && flags & SIZES_FOLLOW != 0;
+        let same = flags & READING_FLAGS == member.flags & READING_FLAGS && method == member.method;
+        same && agrees(packed, member.packed) && agrees(size, member.size)
+    }
+}
+
+/// Reads an entry of the directory, and says where the next one is.
+fn member(content: &[u8], at: usize) -> Option<(Member, usize)> {
+    content.get(at..)?.starts_with(b"PK\x01\x02").then_some(())?;
+    let [flags, method] = [8, 10].map(|field| number16(content, at + field));
+    let [packed, size, offset] = [20, 24, 42].map(|field| number32(content, at + field));
+    let [name, extra, comment] = [28, 30, 32].map(|field| number16(content, at + field).map(usize::from));
+    let (extra_at, extra) = (at + ENTRY + name?, extra?);
+    // The numbers of zip64 that do not fit follow one another in this order.
+    let mut large = zip64(content.get(extra_at..extra_at + extra)?);
+    let mut widened = |number: u32| {
+        let number = u64::from(number);
+        if number == 0xFFFF_FFFF { large.next().unwrap_or(number) } else { number }
+    };
+    let (size, packed, offset) = (widened(size?), widened(packed?), widened(offset?));
+    Some((Member { flags: flags?, method: method?, packed, size, offset }, extra_at + extra + comment?))
+}
+
+/// The numbers of the extra field 1.
+fn zip64(mut extra: &[u8]) -> impl Iterator<Item = u64> {
+    let mut field = &[][..];
+    while let (Some(id), Some(length)) = (number16(extra, 0), number16(extra, 2)) {
+        let (data, rest) = extra.get(4..).unwrap_or_default().split_at_checked(length.into()).unwrap_or_default();
+        if id == 1 {
+            field = data;
+            break;
+        }
+        extra = rest;
+    }
+    field.as_chunks().0.iter().map(|number| u64::from_le_bytes(*number))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Cursor, Write};
+
+    use ::zip::{CompressionMethod, ZipWriter, write::SimpleFileOptions};
+
+    use super::*;
+
+    fn archive() -> Vec<u8> {
+        let mut archive = ZipWriter::new(Cursor::new(Vec::new()));
+        let options = SimpleFileOptions::default().compression_method(CompressionMethod::Stored);
+        for name in ["one", "two"] {
+            archive.start_file(name, options).unwrap();
+            archive.write_all(b"content of a member").unwrap();
+        }
+        archive.finish().unwrap().into_inner()
+    }
+
+    fn directory(content: &[u8]) -> Directory {
+        Directory::read(content, end_records(content).next().unwrap()).unwrap()
+    }
+
+    #[test]
+    fn only_what_no_entry_covers_is_a_gap() {
+        let whole = archive();
+        assert_eq!(directory(&whole).gaps(&whole), []);
+        let behind = [b"prefix", &whole[..], b"and more"].concat();
+        assert_eq!(directory(&behind).gaps(&behind), [0..6, 6 + whole.len()..behind.len()]);
+        // A directory that lists only the second member: the first is in the gap.
+        let entry = whole.windows(4).position(|mark| mark == b"PK\x01\x02").unwrap();
+        let second = whole.windows(4).rposition(|mark| mark == b"PK\x01\x02").unwrap();
+        let mut partial = [&whole[..entry], &whole[second..]].concat();
+        let end = end_records(&partial).next().unwrap();
+        let size = u32::try_from(second - entry).unwrap();
+        partial[end + 12..end + 16].copy_from_slice(&size.to_le_bytes());
+        let first = whole.windows(4).skip(1).position(|mark| mark == b"PK\x03\x04").unwrap() + 1;
+        assert_eq!(directory(&partial).gaps(&partial), [0..first]);
+    }
+
+    #[test]
+    fn headers_that_disagree_are_unaccounted() {
+        let whole = archive();
+        assert_eq!(index(&whole).unwrap().unaccounted, 0);
+        for field in [6, 8, 18] {
+            let mut other = whole.clone();
+            other[field] ^= 1;
+            assert_eq!(index(&other).unwrap().unaccounted, 1, "{field}");
+        }
+    }
+}

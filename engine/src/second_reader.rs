@@ -1,0 +1,236 @@
+//! The second reader: libarchive reads what libclamav was shown, and what it gets out and libclamav did not show is scanned, too.
+//!
+//! libclamav passes in silence over what it does not open: packings that it does not know, members that its own reading of an archive
+//! does not reach, archives behind a prefix. Each layer is read here as well while it is shown. What comes out waits until libclamav has
+//! shown the same bytes, or has finished; then what is left is scanned as a layer of its own, within what is left of the limits.
+//! What an archive lists and nobody gets out makes it unopened.
+
+mod contents;
+mod marks;
+
+use std::time::{Duration, Instant};
+
+use nacre_engine_protocol::Limits;
+
+pub(crate) use self::contents::Found;
+use self::contents::{Contents, Taken};
+use crate::{
+    archive::{NEVER_SHOWN_BYTES, zip},
+    ffi::libarchive::{Packing, Reader},
+};
+
+/// Most marks inside one layer that are tried, and most end records of a zip.
+const MAX_MARKS: usize = 4096;
+const MAX_END_RECORDS: usize = 16;
+
+/// What became of one layer.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Reading {
+    /// It is an archive or a packed stream, and all that is in it came out.
+    pub(crate) whole: bool,
+    /// Number of parts that did not.
+    pub(crate) unopened: u64,
+    /// Sizes of members that did not come out here: libclamav may open them.
+    pub(crate) promised: Vec<u64>,
+}
+
+/// The second reader of one object.
+#[derive(Debug)]
+pub(crate) struct SecondReader {
+    contents: Contents,
+    deadline: Instant,
+    /// Limits that were exceeded, and encryption that hid content, by names like libclamav's.
+    pub(crate) limit_exceeded: Option<&'static str>,
+    pub(crate) encrypted: Option<&'static str>,
+}
+
+/// How the reading of one archive ended.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Outcome {
+    /// Entries with content that came out whole.
+    read: u64,
+    /// Entries that did not come out and name no size, or headers that cannot be read.
+    broken: u64,
+    /// Bytes of the archive that were consumed.
+    consumed: usize,
+    /// libarchive does not take it for what its mark says.
+    refused: bool,
+}
+
+impl SecondReader {
+    /// A reader that keeps what it gets out in the directory `scratch`.
+    pub(crate) fn new(scratch: &std::path::Path, limits: &Limits, started: Instant) -> Self {
+        Self {
+            contents: Contents::new(scratch, limits),
+            deadline: started + Duration::from_millis(limits.max_scan_time_ms.into()),
+            limit_exceeded: None,
+            encrypted: None,
+        }
+    }
+
+    /// Remembers that libclamav has shown content of this SHA-256.
+    pub(crate) fn is_shown(&mut self, sha256: [u8; 32]) {
+        self.contents.is_shown(sha256);
+    }
+
+    /// The next content that libclamav has not shown.
+    pub(crate) fn take(&mut self) -> Option<Found> {
+        self.contents.take()
+    }
+
+    /// Reads a layer; `layer` and `depth` are its own.
+    pub(crate) fn read(&mut self, content: &[u8], layer: usize, depth: u32) -> Reading {
+        if content.len() as u64 <= NEVER_SHOWN_BYTES || self.limit_exceeded.is_some() {
+            return Reading::default();
+        }
+        self.contents.parent = (layer, depth);
+        let mut reading = Reading::default();
+        let mut is_archive = false;
+        let content = content.get(marks::skippable(content)..).unwrap_or(content);
+        for packing in marks::at_start(content) {
+            let outcome = self.unpack(content, packing, &mut reading);
+            let is_weak = marks::is_weak(packing);
+            // libarchive refuses a stream as well whose very beginning is damaged.
+            let damaged = outcome.refused && packing.is_stream() && !is_weak;
+            if outcome.refused && !damaged || is_weak && outcome.read == 0 && outcome.broken > 0 {
+                continue;
+            }
+            is_archive = true;
+            reading.unopened += if is_weak { 0 } else { outcome.broken + u64::from(damaged) };
+            if packing.is_stream() {
+                reading.unopened += self.streams_in_a_row(content, outcome.consumed, &mut reading);
+            }
+        }
+        let gaps = self.zip(content, &mut reading);
+        let is_zip = gaps.is_some();
+        let gaps = gaps.unwrap_or_else(|| if is_archive { Vec::new() } else { vec![1..content.len()] });
+        let tail = content.starts_with(b"PK\x03\x04") && !is_zip;
+        if tail {
+            self.search(content, 0, &mut reading);
+        }
+        for gap in gaps {
+            let within = content.get(..gap.end).unwrap_or_default();
+            self.search(within, gap.start, &mut reading);
+        }
+        reading.whole = (is_archive || is_zip) && reading.unopened == 0 && reading.promised.is_empty();
+        reading
+    }
+
+    /// Reads a zip by each directory that an unpacker may go by. Returns what the last one leaves to nothing; `None` when there is none.
+    fn zip(&mut self, content: &[u8], reading: &mut Reading) -> Option<Vec<std::ops::Range<usize>>> {
+        let mut gaps = None;
+        for (at, end) in zip::end_records(content).enumerate() {
+            if at >= MAX_END_RECORDS {
+                reading.unopened += 1;
+                break;
+            }
+            let Some(directory) = zip::Directory::read(content, end) else { continue };
+            // libarchive searches a shorter tail for the end record than others: nothing may follow it here.
+            let until = content.get(..directory.end).unwrap_or_default();
+            let outcome = self.unpack(until, Packing::ZipDirectory, reading);
+            if !directory.is_empty() && !outcome.refused {
+                reading.unopened += outcome.broken;
+            }
+            gaps.get_or_insert_with(|| directory.gaps(content));
+        }
+        gaps
+    }
+
+    /// Reads what stands in `content` from `from` on, wherever a mark is.
+    fn search(&mut self, content: &[u8], from: usize, reading: &mut Reading) {
+        let (mut from, mut tried) = (from, 0);
+        while let Some((at, packing)) = marks::next_inside(content, from) {
+            tried += 1;
+            if tried > MAX_MARKS {
+                reading.unopened += 1;
+                return;
+            }
+            if self.limit_exceeded.is_some() {
+                return;
+            }
+            let inner = content.get(at..).unwrap_or_default();
+            let mut inside = Reading::default();
+            let outcome = self.unpack(inner, packing, &mut inside);
+            // Chance makes marks, too: only where something came out is the rest missed.
+            if outcome.read > 0 {
+                reading.unopened += outcome.broken;
+                reading.promised.append(&mut inside.promised);
+            }
+            // What was read is not read again from its middle.
+            let consumed = if outcome.read > 0 && is_sequential(packing) { outcome.consumed } else { 0 };
+            from = at + consumed.max(1);
+        }
+    }
+
+    /// Reads the packed streams after one that ended at `end`, which may be padded.
+    fn streams_in_a_row(&mut self, content: &[u8], mut end: usize, reading: &mut Reading) -> u64 {
+        let mut broken = 0;
+        for _ in 0..MAX_MARKS {
+            let rest = content.get(end..).unwrap_or_default();
+            let Some(padding) = rest.iter().position(|byte| *byte != 0) else { return broken };
+            let rest = rest.get(padding..).unwrap_or_default();
+            let skipped = marks::skippable(rest);
+            let next = rest.get(skipped..).unwrap_or_default();
+            let Some((at, packing)) = marks::next_inside(next, 0) else { return broken };
+            let outcome = self.unpack(next.get(at..).unwrap_or_default(), packing, reading);
+            broken += if outcome.read > 0 { outcome.broken } else { 0 };
+            end += padding + skipped + at + outcome.consumed.max(1);
+        }
+        broken + 1
+    }
+
+    /// Takes out all that is in `content`.
+    fn unpack(&mut self, content: &[u8], packing: Packing, reading: &mut Reading) -> Outcome {
+        let mut outcome = Outcome::default();
+        let Some(mut reader) = Reader::open(content, packing) else { return Outcome { refused: true, ..outcome } };
+        let mut entries = 0_u64;
+        loop {
+            let entry = match reader.next() {
+                Ok(Some(entry)) => entry,
+                Ok(None) => break,
+                Err(_) if self.is_locked(&reader) => break,
+                // Between members of a zip, and behind the last one, other bytes may stand.
+                Err(_) if packing == Packing::ZipStream && entries > 0 => break,
+                Err(broken) => {
+                    outcome.broken += 1;
+                    if broken.goes_on { continue } else { break }
+                }
+            };
+            entries += 1;
+            if entry.is_encrypted {
+                self.encrypted = Some("Heuristics.Encrypted.Archive");
+                continue;
+            }
+            match self.contents.receive(&mut reader, self.deadline) {
+                Taken::Whole(size) => outcome.read += u64::from(size > 0),
+                Taken::Part => match entry.size {
+                    // libclamav may have opened it, and then shows a layer of this size.
+                    Some(size) if size > NEVER_SHOWN_BYTES && !packing.is_stream() => reading.promised.push(size),
+                    _ => outcome.broken += 1,
+                },
+                Taken::Limit(name) => {
+                    self.limit_exceeded = Some(name);
+                    break;
+                }
+            }
+        }
+        // A tar of nothing: other files start with zeros, too.
+        outcome.refused |= entries == 0 && outcome.broken == 0 && packing == Packing::Tar;
+        outcome.consumed = reader.consumed();
+        outcome
+    }
+
+    /// Whether headers are unreadable because they are encrypted.
+    fn is_locked(&mut self, reader: &Reader<'_>) -> bool {
+        let locked = reader.met_encryption();
+        if locked {
+            self.encrypted = Some("Heuristics.Encrypted.Archive");
+        }
+        locked
+    }
+}
+
+/// Whether an archive is read from front to back, so that what was consumed is what was read.
+fn is_sequential(packing: Packing) -> bool {
+    packing.is_stream() || packing == Packing::ZipStream
+}

@@ -1,0 +1,219 @@
+//! The marks by which packed content is told: at the start of content, and behind any prefix.
+//!
+//! Sources: RFC 1952 and 8878, the file formats of xz, bzip2, lzip, lz4, 7-Zip, RAR, Microsoft's cabinets and LHA, POSIX' tar and cpio,
+//! ECMA-119, PKWARE's APPNOTE, RPM's file format, ISO 28500.
+
+use crate::{archive::is_tar, ffi::libarchive::Packing};
+
+/// Length of a zip's local header without its name.
+pub(crate) const ZIP_LOCAL: usize = 30;
+/// Longest name in a zip that is taken for one: false marks name absurd lengths.
+const ZIP_NAME: usize = 1024;
+/// Where the first volume descriptor of an ISO 9660 image is, and its mark.
+const ISO_MARK: (usize, &[u8]) = (32_769, b"CD001");
+
+/// Whether bytes that look like this packing are often something else: then only what comes out of it counts.
+pub(super) fn is_weak(packing: Packing) -> bool {
+    matches!(packing, Packing::Compress | Packing::Lzma | Packing::Cpio | Packing::Lha | Packing::Warc)
+}
+
+/// What content is packed as by its own first bytes, apart from zip.
+pub(super) fn at_start(content: &[u8]) -> Vec<Packing> {
+    let mut found: Vec<Packing> = stream(content).into_iter().collect();
+    found.extend(archive(content));
+    let starts = |marks: &[&[u8]]| marks.iter().any(|mark| content.starts_with(mark));
+    if starts(&[b"!<arch>\n"]) {
+        found.push(Packing::Ar);
+    }
+    if starts(&[b"070701", b"070702", b"070707", b"\xC7\x71", b"\x71\xC7"]) {
+        found.push(Packing::Cpio);
+    }
+    if content.get(ISO_MARK.0..).is_some_and(|rest| rest.starts_with(ISO_MARK.1)) {
+        found.extend([Packing::Iso, Packing::IsoPlain]);
+    }
+    if is_tar(content) {
+        found.push(Packing::Tar);
+    }
+    if starts(&[b"WARC/"]) {
+        found.push(Packing::Warc);
+    }
+    found
+}
+
+/// The packed stream that content begins with.
+pub(super) fn stream(content: &[u8]) -> Option<Packing> {
+    Some(match content {
+        [0x1F, 0x8B, 8, ..] => Packing::Gzip,
+        // A block, or the end.
+        [b'B', b'Z', b'h', b'1'..=b'9', 0x31, 0x41, 0x59, ..]
+        | [b'B', b'Z', b'h', b'1'..=b'9', 0x17, 0x72, 0x45, ..] => Packing::Bzip2,
+        [0xFD, b'7', b'z', b'X', b'Z', 0, ..] => Packing::Xz,
+        [0x28, 0xB5, 0x2F, 0xFD, ..] => Packing::Zstd,
+        [0x04, 0x22, 0x4D, 0x18, ..] | [0x02, 0x21, 0x4C, 0x18, ..] => Packing::Lz4,
+        [b'L', b'Z', b'I', b'P', 0 | 1, ..] => Packing::Lzip,
+        [0xED, 0xAB, 0xEE, 0xDB, ..] => Packing::Rpm,
+        [0x1F, 0x9D, ..] => Packing::Compress,
+        // The properties, a dictionary of 2ⁿ or 2ⁿ + 2ⁿ⁻¹ bytes, and a size.
+        [0..225, dictionary @ .., _, _, _, _, _, _, _, _, _] if content.len() > 13 => {
+            let dictionary = u32::from_le_bytes(*dictionary.first_chunk()?);
+            let is_usual =
+                dictionary.count_ones() == 1 || dictionary.count_ones() == 2 && dictionary & dictionary << 1 != 0;
+            let size = content.get(5..13)?;
+            let is_size = size == [0xFF; 8] || size.ends_with(&[0; 3]);
+            (dictionary >= 1 << 12 && is_usual && is_size && content.get(13) == Some(&0)).then_some(Packing::Lzma)?
+        }
+        _ => return None,
+    })
+}
+
+/// Bytes of zstd's and lz4's skippable frames that content begins with.
+pub(super) fn skippable(content: &[u8]) -> usize {
+    let mut at: usize = 0;
+    while let Some([0x50..=0x5F, 0x2A, 0x4D, 0x18, a, b, c, d]) = content.get(at..).and_then(|rest| rest.first_chunk())
+    {
+        at = at.saturating_add(8).saturating_add(u32::from_le_bytes([*a, *b, *c, *d]) as usize);
+    }
+    if at > content.len() { 0 } else { at }
+}
+
+/// The archive that content begins with, of those that also stand behind a prefix.
+fn archive(content: &[u8]) -> Option<Packing> {
+    Some(match content {
+        [b'7', b'z', 0xBC, 0xAF, 0x27, 0x1C, 0, ..] => Packing::SevenZip,
+        [b'R', b'a', b'r', b'!', 0x1A, 7, 0, ..] => Packing::Rar4,
+        [b'R', b'a', b'r', b'!', 0x1A, 7, 1, 0, ..] => Packing::Rar5,
+        [b'M', b'S', b'C', b'F', 0, 0, 0, 0, ..] if content.get(24..26) == Some(&[3, 1]) => Packing::Cab,
+        [_, _, b'-', b'l', b'h', b'0'..=b'7' | b'd', b'-', ..]
+        | [_, _, b'-', b'l', b'z', b's' | b'4' | b'5', b'-', ..]
+            if content.get(20).is_some_and(|level| *level <= 3) =>
+        {
+            Packing::Lha
+        }
+        _ => return None,
+    })
+}
+
+/// What stands at a place within content, whose mark must be strong enough not to occur by chance.
+fn inside_at(content: &[u8]) -> Option<Packing> {
+    let packing = match archive(content) {
+        Some(Packing::SevenZip) if !seven_zip_fits(content) => None,
+        Some(Packing::Cab) if !cab_fits(content) => None,
+        Some(Packing::Lha) if !lha_fits(content) => None,
+        found => found,
+    };
+    packing.or_else(|| match content {
+        // No reserved flag, a level that programs write, a known system.
+        [0x1F, 0x8B, 8, 0..=0x1F, _, _, _, _, 0 | 2 | 4, 0..=13 | 255, ..] => Some(Packing::Gzip),
+        [b'B', b'Z', b'h', b'1'..=b'9', 0x31, 0x41, 0x59, 0x26, 0x53, 0x59, ..] => Some(Packing::Bzip2),
+        [0xFD, b'7', b'z', b'X', b'Z', 0, 0, 0..=15, ..] => Some(Packing::Xz),
+        // Neither a reserved nor an unused bit.
+        [0x28, 0xB5, 0x2F, 0xFD, descriptor, ..] if descriptor & 0x18 == 0 => Some(Packing::Zstd),
+        [0x04, 0x22, 0x4D, 0x18, 0x40..=0x7F, 0x40 | 0x50 | 0x60 | 0x70, ..] => Some(Packing::Lz4),
+        [b'L', b'Z', b'I', b'P', 1, 12..=253, ..] => Some(Packing::Lzip),
+        _ if is_zip_local(content) => Some(Packing::ZipStream),
+        _ => None,
+    })
+}
+
+/// The first mark in `content` from `from` on, and what it is of.
+pub(super) fn next_inside(content: &[u8], from: usize) -> Option<(usize, Packing)> {
+    // LHA's mark is its third byte.
+    const FIRST: [u8; 10] = [b'7', b'R', b'M', b'P', b'B', b'L', 0x1F, 0xFD, 0x28, 0x04];
+    const IS_FIRST: [bool; 256] = {
+        let (mut table, mut at) = ([false; 256], 0);
+        while at < FIRST.len() {
+            #[expect(clippy::indexing_slicing, reason = "within both, and at compile time")]
+            {
+                table[FIRST[at] as usize] = true;
+            }
+            at += 1;
+        }
+        table
+    };
+    let mut pairs = content.get(from..)?.windows(4).enumerate();
+    pairs.find_map(|(at, next)| {
+        let [first, _, third, fourth] = next else { return None };
+        let is_lha = *third == b'-' && *fourth == b'l';
+        if !is_lha && !IS_FIRST.get(usize::from(*first)).copied().unwrap_or_default() {
+            return None;
+        }
+        let at = from + at;
+        inside_at(content.get(at..)?).map(|packing| (at, packing))
+    })
+}
+
+/// Whether a zip's local header stands here whose fields make sense.
+pub(super) fn is_zip_local(content: &[u8]) -> bool {
+    let Some(header) = content.first_chunk::<ZIP_LOCAL>() else { return false };
+    let [b'P', b'K', 3, 4, version, _, _, _, method, 0, .., name_low, name_high, _, _] = header else { return false };
+    let name = usize::from(u16::from_le_bytes([*name_low, *name_high]));
+    let text = content.get(ZIP_LOCAL..).and_then(|rest| rest.get(..name));
+    let is_text = text.is_some_and(|text| text.iter().all(|byte| *byte >= b' '));
+    *version <= 63 && (1..=ZIP_NAME).contains(&name) && is_text && *method <= 99
+}
+
+/// Whether the header after the mark has the checksum that it names.
+fn seven_zip_fits(content: &[u8]) -> bool {
+    let stated = content.get(8..).and_then(|rest| rest.first_chunk()).map(|sum| u32::from_le_bytes(*sum));
+    content.get(12..32).is_some_and(|header| {
+        let mut sum = flate2::Crc::new();
+        sum.update(header);
+        Some(sum.sum()) == stated
+    })
+}
+
+fn cab_fits(content: &[u8]) -> bool {
+    let size = content.get(8..).and_then(|rest| rest.first_chunk()).map(|size| u32::from_le_bytes(*size));
+    size.is_some_and(|size| (36..=content.len()).contains(&(size as usize)))
+}
+
+/// Whether the header's own sum is right (levels 0 and 1) or its length is plausible (2 and 3).
+fn lha_fits(content: &[u8]) -> bool {
+    let Some(header) = content.first_chunk::<22>() else { return false };
+    let [length, sum, .., level, _] = header;
+    match level {
+        0 | 1 => content
+            .get(2..)
+            .and_then(|rest| rest.get(..usize::from(*length)))
+            .is_some_and(|rest| rest.iter().fold(0, |sum: u8, byte| sum.wrapping_add(*byte)) == *sum),
+        _ => true,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn a_mark_is_found_behind_any_prefix_and_its_look_alike_is_not() {
+        let rar = b"Rar!\x1A\x07\x01\x00rest";
+        for prefix in [&b"x"[..], b"Rar!", b"\x1F\x8B\x08\xFF----------", b"--l", &[0; 1000]] {
+            let content = [prefix, rar].concat();
+            assert_eq!(next_inside(&content, 0), Some((prefix.len(), Packing::Rar5)));
+            assert_eq!(next_inside(&content, prefix.len() + 1), None);
+        }
+        assert_eq!(next_inside(b"7z\xBC\xAF\x27\x1C\0\x04 with a wrong sum behind it", 0), None);
+    }
+
+    #[test]
+    fn frames_to_skip_end_within_the_content() {
+        let frame = b"\x50\x2A\x4D\x18\x02\0\0\0ab";
+        assert_eq!(skippable(&[&frame[..], frame, b"rest"].concat()), 20);
+        assert_eq!(skippable(&frame[..9]), 0);
+    }
+
+    const MARKS: [&[u8]; 4] = [b"PK\x03\x04", b"7z\xBC\xAF\x27\x1C\0", b"\0\0-lh5-", b"\x5D\0\0"];
+
+    proptest! {
+        #[test]
+        fn no_bytes_panic_it(mark in prop::sample::select(&MARKS[..]), bytes: Vec<u8>) {
+            let content = [mark, &bytes].concat();
+            at_start(&content);
+            skippable(&content);
+            next_inside(&content, 0);
+            next_inside(&bytes, 0);
+        }
+    }
+}
