@@ -265,7 +265,7 @@ fn found_in_place(layers: usize, found: &[(usize, usize)]) -> Vec<usize> {
         inside.entry(*around).or_default().push(*first..end);
     }
     let mut order = Vec::with_capacity(layers);
-    let mut open = vec![0..found.first().map_or(layers, |(first, _)| *first)];
+    let mut open: Vec<_> = std::iter::once(0..found.first().map_or(layers, |(first, _)| *first)).collect();
     while let Some(range) = open.last_mut() {
         match range.next() {
             None => drop(open.pop()),

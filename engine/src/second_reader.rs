@@ -103,9 +103,9 @@ impl SecondReader {
         }
         let gaps = self.zip(content, &mut reading);
         let is_zip = gaps.is_some();
-        let gaps = gaps.unwrap_or_else(|| if is_archive { Vec::new() } else { vec![1..content.len()] });
-        let tail = content.starts_with(b"PK\x03\x04") && !is_zip;
-        if tail {
+        let gaps = gaps.unwrap_or_else(|| (!is_archive).then_some(1..content.len()).into_iter().collect());
+        // A zip without an end: what is left of it.
+        if content.starts_with(b"PK\x03\x04") && !is_zip {
             self.search(content, 0, &mut reading);
         }
         for gap in gaps {
@@ -193,7 +193,10 @@ impl SecondReader {
                 Err(_) if packing == Packing::ZipStream && entries > 0 => break,
                 Err(broken) => {
                     outcome.broken += 1;
-                    if broken.goes_on { continue } else { break }
+                    if broken.goes_on {
+                        continue;
+                    }
+                    break;
                 }
             };
             entries += 1;

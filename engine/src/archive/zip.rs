@@ -105,7 +105,7 @@ impl Directory {
         covered.push(self.start..self.end);
         covered.sort_by_key(|range| range.start);
         let (mut gaps, mut at) = (Vec::new(), 0);
-        for range in covered.into_iter().chain([content.len()..content.len()]) {
+        for range in covered.into_iter().chain(std::iter::once(content.len()..content.len())) {
             if range.start > at {
                 gaps.push(at..range.start);
             }
@@ -218,7 +218,8 @@ mod tests {
         let size = u32::try_from(second - entry).unwrap();
         partial[end + 12..end + 16].copy_from_slice(&size.to_le_bytes());
         let first = whole.windows(4).skip(1).position(|mark| mark == b"PK\x03\x04").unwrap() + 1;
-        assert_eq!(directory(&partial).gaps(&partial), [0..first]);
+        let gaps = directory(&partial).gaps(&partial);
+        assert_eq!((gaps.len(), gaps.first()), (1, Some(&(0..first))));
     }
 
     #[test]

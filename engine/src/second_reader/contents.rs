@@ -19,7 +19,7 @@ use crate::{archive::NEVER_SHOWN_BYTES, ffi::libarchive::Reader};
 const SMALL: u64 = 256 << 10;
 const MEMORY: u64 = 64 << 20;
 /// Zeros for holes.
-const ZEROS: [u8; 64 << 10] = [0; 64 << 10];
+static ZEROS: [u8; 64 << 10] = [0; 64 << 10];
 
 /// Content that libclamav did not show.
 #[derive(Debug)]

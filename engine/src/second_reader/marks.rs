@@ -57,7 +57,7 @@ pub(super) fn stream(content: &[u8]) -> Option<Packing> {
         [0..225, dictionary @ .., _, _, _, _, _, _, _, _, _] if content.len() > 13 => {
             let dictionary = u32::from_le_bytes(*dictionary.first_chunk()?);
             let is_usual =
-                dictionary.count_ones() == 1 || dictionary.count_ones() == 2 && dictionary & dictionary << 1 != 0;
+                dictionary.is_power_of_two() || dictionary.count_ones() == 2 && dictionary & dictionary << 1 != 0;
             let size = content.get(5..13)?;
             let is_size = size == [0xFF; 8] || size.ends_with(&[0; 3]);
             (dictionary >= 1 << 12 && is_usual && is_size && content.get(13) == Some(&0)).then_some(Packing::Lzma)?
@@ -117,30 +117,39 @@ fn inside_at(content: &[u8]) -> Option<Packing> {
 
 /// The first mark in `content` from `from` on, and what it is of.
 pub(super) fn next_inside(content: &[u8], from: usize) -> Option<(usize, Packing)> {
-    // LHA's mark is its third byte.
-    const FIRST: [u8; 10] = [b'7', b'R', b'M', b'P', b'B', b'L', 0x1F, 0xFD, 0x28, 0x04];
-    const IS_FIRST: [bool; 256] = {
-        let (mut table, mut at) = ([false; 256], 0);
-        while at < FIRST.len() {
-            #[expect(clippy::indexing_slicing, reason = "within both, and at compile time")]
-            {
-                table[FIRST[at] as usize] = true;
-            }
-            at += 1;
+    let mut at = from;
+    loop {
+        let rest = content.get(at..)?;
+        at += rest.iter().position(|byte| IS_FIRST.get(usize::from(*byte)) == Some(&true))?;
+        let next = content.get(at..at + 2)?;
+        // The mark of LHA starts two bytes into its header.
+        let start = if next == b"-l" { at.checked_sub(2).filter(|start| *start >= from) } else { Some(at) };
+        if MARKS.iter().any(|mark| mark == next)
+            && let Some(start) = start
+            && let Some(packing) = inside_at(content.get(start..)?)
+        {
+            return Some((start, packing));
         }
-        table
-    };
-    let mut pairs = content.get(from..)?.windows(4).enumerate();
-    pairs.find_map(|(at, next)| {
-        let [first, _, third, fourth] = next else { return None };
-        let is_lha = *third == b'-' && *fourth == b'l';
-        if !is_lha && !IS_FIRST.get(usize::from(*first)).copied().unwrap_or_default() {
-            return None;
-        }
-        let at = from + at;
-        inside_at(content.get(at..)?).map(|packing| (at, packing))
-    })
+        at += 1;
+    }
 }
+
+/// The first two bytes of each mark.
+const MARKS: [[u8; 2]; 11] =
+    [*b"7z", *b"Ra", *b"MS", *b"PK", *b"BZ", *b"LZ", *b"-l", *b"\x1F\x8B", *b"\xFD7", *b"\x28\xB5", *b"\x04\x22"];
+
+/// Whether a mark starts with this byte.
+const IS_FIRST: [bool; 256] = {
+    let (mut table, mut at) = ([false; 256], 0);
+    while at < MARKS.len() {
+        #[expect(clippy::indexing_slicing, reason = "within both, and at compile time")]
+        {
+            table[MARKS[at][0] as usize] = true;
+        }
+        at += 1;
+    }
+    table
+};
 
 /// Whether a zip's local header stands here whose fields make sense.
 pub(super) fn is_zip_local(content: &[u8]) -> bool {
@@ -204,11 +213,11 @@ mod tests {
         assert_eq!(skippable(&frame[..9]), 0);
     }
 
-    const MARKS: [&[u8]; 4] = [b"PK\x03\x04", b"7z\xBC\xAF\x27\x1C\0", b"\0\0-lh5-", b"\x5D\0\0"];
+    const STARTS: [&[u8]; 4] = [b"PK\x03\x04", b"7z\xBC\xAF\x27\x1C\0", b"\0\0-lh5-", b"\x5D\0\0"];
 
     proptest! {
         #[test]
-        fn no_bytes_panic_it(mark in prop::sample::select(&MARKS[..]), bytes: Vec<u8>) {
+        fn no_bytes_panic_it(mark in prop::sample::select(&STARTS[..]), bytes: Vec<u8>) {
             let content = [mark, &bytes].concat();
             at_start(&content);
             skippable(&content);

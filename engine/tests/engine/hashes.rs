@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use nacre_core::verdict::{Reason, Verdict, judge};
+use nacre_core::verdict::{Verdict, judge};
 use nacre_engine_protocol::{Limits, Report};
 use tempfile::TempDir;
 
