@@ -81,6 +81,7 @@ fn reports_keep_their_names() {
         derived: vec![Digests { size: 6, md5: "m".into(), sha1: "s".into(), sha256: "t".into() }],
         unread: 7,
         unopened: 8,
+        read_whole: vec![0],
         messages: vec![
             Message { severity: Severity::Warning, text: "w".into() },
             Message { severity: Severity::Error, text: "e".into() },
@@ -94,7 +95,7 @@ fn reports_keep_their_names() {
             "encrypted": ["E"], "targets": 2,
             "layers": [{"file_type": "T", "size": 3, "depth": 4, "md5": "m", "sha1": "s", "sha256": "t"}],
             "layer_count": 5, "derived": [{"size": 6, "md5": "m", "sha1": "s", "sha256": "t"}],
-            "unread": 7, "unopened": 8,
+            "unread": 7, "unopened": 8, "read_whole": [0],
             "messages": [{"severity": "warning", "text": "w"}, {"severity": "error", "text": "e"}],
             "bytes_scanned": 9, "duration_ms": 10}),
     );
