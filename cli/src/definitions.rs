@@ -3,6 +3,7 @@
 mod apply;
 mod bucket;
 mod build;
+mod check;
 mod diff;
 mod file_kind;
 #[cfg(test)]
@@ -35,6 +36,7 @@ pub(crate) struct Arguments {
 #[derive(Debug, Subcommand)]
 enum Command {
     Verify(verify::Arguments),
+    Check(check::Arguments),
     Inspect(inspect::Arguments),
     Apply(apply::Arguments),
     Diff(diff::Arguments),
@@ -50,6 +52,7 @@ enum Command {
 pub(crate) async fn run(arguments: &Arguments) -> ExitCode {
     match &arguments.command {
         Command::Verify(arguments) => verify::run(arguments).await,
+        Command::Check(arguments) => check::run(arguments).await,
         Command::Inspect(arguments) => inspect::run(arguments).await,
         Command::Apply(arguments) => apply::run(arguments).await,
         Command::Diff(arguments) => diff::run(arguments).await,

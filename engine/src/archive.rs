@@ -5,7 +5,7 @@
 //! follows from it. Sources: PKWARE's APPNOTE, RFC 1952, the file formats of xz, bzip2, 7-Zip and Microsoft's cabinets,
 //! help files and `compress.exe`.
 
-mod arj;
+pub(crate) mod arj;
 mod cpio;
 mod lha;
 mod tar;

@@ -2,11 +2,12 @@
 
 use std::{
     collections::BTreeMap,
-    ffi::{CStr, CString},
+    ffi::{CStr, CString, OsStr},
     fs::{self, File},
     io::{self, BufReader, Read, Seek},
     mem,
     ops::Range,
+    os::unix::ffi::OsStrExt,
     path::Path,
     time::{Duration, Instant},
 };
@@ -17,7 +18,7 @@ use nacre_engine_protocol::{Failure, FailureCode, Limits, Message, Report};
 use crate::{
     archive::unopened,
     ffi::{Code, Engine, Field, Library},
-    huge_pages,
+    file_types, huge_pages,
     observation::{Observation, observe, observe_more, record},
     probes::{self, Probes},
     second_reader::SecondReader,
@@ -37,6 +38,8 @@ pub(crate) struct LoadedEngine {
     pub(crate) load_time: Duration,
     /// Time to compile them, and to lay them out in huge pages.
     pub(crate) compile_time: Duration,
+    /// What libclamav said while it loaded them.
+    pub(crate) messages: Vec<Message>,
 }
 
 /// The result of one scan.
@@ -65,7 +68,7 @@ impl LoadedEngine {
         let started = Instant::now();
         let (loaded, seen) = observe(|| engine.load(directory));
         let signatures = loaded.map_err(|code| load_failed(&format!("cannot load the definitions: {code}"), &seen))?;
-        let load_time = started.elapsed();
+        let (load_time, messages) = (started.elapsed(), seen.messages.clone());
         if signatures == 0 {
             return Err(load_failed("the definitions hold no signature", &seen));
         }
@@ -74,11 +77,18 @@ impl LoadedEngine {
         if loaded? != probes::SIGNATURES {
             return Err(load_failed("not every probe was loaded", &seen));
         }
+        let place = Path::new(OsStr::from_bytes(directory.to_bytes()));
+        if file_types::brings_types(place).map_err(|error| internal("cannot read the definitions", &error))? {
+            let types = scratch.join("types.ftm");
+            fs::write(&types, file_types::TYPES).map_err(|error| internal("cannot write the file types", &error))?;
+            let (loaded, _) = observe(|| engine.load(&c_path(&types)?).map_err(|code| internal("file types", &code)));
+            loaded?;
+        }
         let started = Instant::now();
         let (compiled, seen) = observe(|| engine.compile());
         compiled.map_err(|code| load_failed(&format!("cannot compile the definitions: {code}"), &seen))?;
         huge_pages::lay_out();
-        Ok(Self { engine, probes, signatures, load_time, compile_time: started.elapsed() })
+        Ok(Self { engine, probes, signatures, load_time, compile_time: started.elapsed(), messages })
     }
 
     /// Returns the bytes that only the canary's signature finds.
@@ -121,18 +131,21 @@ impl LoadedEngine {
             seen.alerts.extend([reader.limit_exceeded, encrypted].into_iter().flatten().map(str::to_owned));
         }
         let found = seen.found.len();
+        seen.marks.conclude(&seen.layers, &seen.found);
         let order = found_in_place(seen.layers.len(), &seen.found);
         let layers = in_order(seen.layers, &order);
         let indexes = in_order(seen.indexes, &order);
         let unopened = sum.unopened + unopened(&layers, &indexes, |bound| gzip_length(file, bound));
+        let empty = (0..).zip(&order).filter(|(_, at)| seen.marks.empty.contains(at)).map(|(at, _)| at).collect();
         let read_whole = indexes.iter().zip(0..).filter(|(index, _)| index.read_whole).map(|(_, at)| at).collect();
-        let alerts = self.probes.sort(seen.alerts);
+        let mut alerts = self.probes.sort(seen.alerts);
         // Probes alone make libclamav return CL_VIRUS.
         let only_probes = alerts.targets != 0
             && alerts.signatures.is_empty()
             && alerts.limits_exceeded.is_empty()
             && alerts.encrypted.is_empty();
         let status = if sum.code == Code::VIRUS && only_probes { Code::SUCCESS } else { sum.code };
+        alerts.encrypted.extend(seen.marks.encrypted.into_iter().map(str::to_owned));
         let report = Report {
             status: status.0,
             alerts: alerts.signatures,
@@ -145,6 +158,8 @@ impl LoadedEngine {
             unread: seen.derived.unread,
             unopened,
             read_whole,
+            containers: seen.marks.containers.into_iter().map(str::to_owned).collect(),
+            empty,
             messages: seen.messages,
             bytes_scanned: sum.bytes,
             duration_ms: milliseconds(started.elapsed()),

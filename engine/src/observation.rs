@@ -19,6 +19,7 @@ use sha2::Sha256;
 use crate::{
     archive::{ArchiveIndex, index},
     derived::Derived,
+    marks::Marks,
     probes::is_generic_probe,
     second_reader::SecondReader,
 };
@@ -49,6 +50,8 @@ pub(crate) struct Observation {
     depth: u32,
     /// Reads the layers as well; none while definitions are loaded.
     pub(crate) reader: Option<SecondReader>,
+    /// What the layers' own bytes tell.
+    pub(crate) marks: Marks,
     /// Number of layers, those past the cap included.
     pub(crate) layer_count: u64,
     /// Other content that libclamav matched on.
@@ -120,6 +123,7 @@ impl Observation {
             reader.is_shown(sha256.into());
             index.add(reader.read(content, self.layers.len(), depth));
         }
+        self.marks.inspect(self.layers.len(), file_type, content, index.read_whole);
         self.indexes.push(index);
         self.layers.push(Layer {
             file_type: String::from_utf8_lossy(file_type).into_owned(),

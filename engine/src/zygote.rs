@@ -200,6 +200,7 @@ impl Zygote {
             load_ms: milliseconds(engine.load_time),
             compile_ms: milliseconds(engine.compile_time),
             canary_ms: milliseconds(canary_time),
+            messages: engine.messages.clone(),
         };
         self.engines.insert(self.last_engine, engine);
         Ok(Outcome::Loaded(loaded))

@@ -64,6 +64,22 @@ async fn a_loose_file_that_does_not_load_is_rejected_with_the_set() {
 }
 
 #[tokio::test]
+async fn a_loose_file_that_loads_in_part_is_rejected_with_its_name_and_line() {
+    for (name, content, says) in [
+        ("x.yar", &b"rule a { condition: true }\nimport \"pe\"\nrule r { condition: pe.is_dll() }\n"[..], "line 3"),
+        ("x.ldb", b"A;Engine:500-600,Target:0;0;00112233\n", "line 1: it is for functionality levels 500 to 600"),
+        ("x.ndb", b"A:0:*:00112233\nField.\xFCml:0:*:00112233\n", "line 2: the name is not in UTF-8"),
+        ("local.ign2", b"\xEF\xBB\xBFSome.Name\n", "byte order mark"),
+    ] {
+        let world = World::with(1, &[]).await;
+        put(&world, &format!("nacre/custom/{name}"), content).await;
+        let error = error_chain(&world.run().await.unwrap_err());
+        assert!(error.contains(&format!("nacre/custom/{name}: ")) && error.contains(says), "{error}");
+        assert_eq!(world.published().await.0, 1);
+    }
+}
+
+#[tokio::test]
 async fn an_allow_list_answers_a_false_positive() {
     let world = World::with(1, &[]).await;
     // A signature that finds a clean document of the operator's.

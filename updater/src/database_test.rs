@@ -15,7 +15,11 @@ use nacre_core::{
     scan_record::FunctionalityLevel,
     verdict::Verdict,
 };
-use nacre_engine_client::{EngineError, EnginePool, ExamineError, SandboxPolicy, protocol::Limits};
+use nacre_engine_client::{
+    EngineClient, EngineError, EnginePool, ExamineError, SandboxPolicy,
+    loose_file::{self, TrialError},
+    protocol::Limits,
+};
 
 use crate::{
     clean_corpus::{documents, eicar_containers},
@@ -73,6 +77,14 @@ pub enum DatabaseTestError {
 /// What is wrong with a set.
 #[derive(Debug, thiserror::Error)]
 pub enum Rejection {
+    /// A loose file of which libclamav loads less than it holds.
+    #[error("{file}: {faults}: mend the file, and try it with `nacre definitions check`, or remove it")]
+    Loose {
+        /// Where it came from.
+        file: String,
+        /// What is wrong with it, line by line.
+        faults: String,
+    },
     /// The engine refused it.
     #[error("the engine does not load the databases")]
     NotLoaded(#[source] EngineError),
@@ -134,6 +146,7 @@ impl<Store: DefinitionsStore> DatabaseTest<'_, Store> {
         for part in custom {
             fs::write(directory.path().join(&part.entry.name), &part.bytes).map_err(DatabaseTestError::Disk)?;
         }
+        self.try_loose_files(custom).await?;
         let pool = EnginePool::new(self.program.to_owned(), self.scratch.to_owned()).with_policy(self.sandbox);
         let (hello, loaded) = match pool.ready(directory.path()).await {
             Ok(ready) => ready,
@@ -162,6 +175,26 @@ impl<Store: DefinitionsStore> DatabaseTest<'_, Store> {
             expected_signatures: expected,
             clean_files: loaded_set.clean_files,
         })
+    }
+
+    /// Each loose file is loaded alone: libclamav says nothing in a set of which file it has passed over a part.
+    async fn try_loose_files(&self, custom: &[CustomPart]) -> Result<(), DatabaseTestError> {
+        if custom.is_empty() {
+            return Ok(());
+        }
+        let engine = EngineClient::start(self.program, self.scratch, 1).await.map_err(DatabaseTestError::Engine)?;
+        for part in custom {
+            let found = loose_file::faults(&engine, self.scratch, &part.entry.name, &part.bytes).await;
+            let faults: Vec<_> = match found {
+                Ok(faults) => faults.iter().map(ToString::to_string).collect(),
+                Err(TrialError::Disk(error)) => return Err(DatabaseTestError::Disk(error)),
+                Err(TrialError::Engine(error)) => return Err(DatabaseTestError::Engine(error)),
+            };
+            if !faults.is_empty() {
+                return Err(Rejection::Loose { file: part.entry.source.clone(), faults: faults.join("; ") }.into());
+            }
+        }
+        Ok(())
     }
 
     async fn try_clean_files(&self, loaded_set: &mut LoadedSet<'_>) -> Result<(), DatabaseTestError> {

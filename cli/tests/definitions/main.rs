@@ -11,6 +11,7 @@
 mod apply;
 mod buckets;
 mod build;
+mod check;
 mod diff;
 mod freshclams_data;
 mod inspect;

@@ -160,6 +160,10 @@ pub struct Loaded {
     pub compile_ms: u64,
     /// Milliseconds to scan the canary.
     pub canary_ms: u64,
+    /// libclamav's messages of severity warning and above while it loaded the signatures, at most 100: it passes over what it cannot
+    /// read, and loads the rest.
+    #[serde(default)]
+    pub messages: Vec<Message>,
 }
 
 /// What the engine found in one file. The client decides the verdict.
@@ -171,8 +175,8 @@ pub struct Report {
     pub alerts: Vec<String>,
     /// Limits that were exceeded, by libclamav's names (`Heuristics.Limits.Exceeded.MaxFiles`, …).
     pub limits_exceeded: Vec<String>,
-    /// Encryption that hid content, by libclamav's names (`Heuristics.Encrypted.Zip`, …); `Heuristics.Encrypted.Archive` when only the
-    /// second reader met it.
+    /// Encryption that hid content, by libclamav's names (`Heuristics.Encrypted.Zip`, …), or by the engine's own where libclamav reports
+    /// nothing (`Nacre.Encrypted.Age`, …); `Heuristics.Encrypted.Archive` when only the second reader met it.
     pub encrypted: Vec<String>,
     /// Bit set of the matcher targets (0 to 14) that ran.
     pub targets: u16,
@@ -193,6 +197,12 @@ pub struct Report {
     /// Which of the layers, by their place in the list, are archives of which the second reader got out all that is in them. Ascending.
     #[serde(default)]
     pub read_whole: Vec<u32>,
+    /// Containers among the layers that nothing opens, by their names (`squashfs`, `a volume of a zip`, …), each once, sorted.
+    #[serde(default)]
+    pub containers: Vec<String>,
+    /// Indexes of the layers that are archives without content: of folders, empty files, and files too small to be layers.
+    #[serde(default)]
+    pub empty: Vec<u32>,
     /// libclamav's messages of severity warning and above, at most 100.
     pub messages: Vec<Message>,
     /// Bytes scanned over all layers, as libclamav counts them.

@@ -51,11 +51,19 @@ fn responses_keep_their_names() {
                 "unrar": true, "sandbox": {"no_new_privileges": true, "not_dumpable": true, "seccomp": true, "landlock": name}}),
         );
     }
-    let loaded = Loaded { engine: 1, signatures: 2, eicar: vec!["E".into()], load_ms: 3, compile_ms: 4, canary_ms: 5 };
+    let loaded = Loaded {
+        engine: 1,
+        signatures: 2,
+        eicar: vec!["E".into()],
+        load_ms: 3,
+        compile_ms: 4,
+        canary_ms: 5,
+        messages: Vec::new(),
+    };
     assert_response(
         Outcome::Loaded(loaded),
         json!({"id": 7, "outcome": "loaded", "engine": 1, "signatures": 2, "eicar": ["E"], "load_ms": 3,
-            "compile_ms": 4, "canary_ms": 5}),
+            "compile_ms": 4, "canary_ms": 5, "messages": [{"severity": "warning", "text": "w"}]}),
     );
     assert_response(Outcome::Cancelled, json!({"id": 7, "outcome": "cancelled"}));
     assert_response(Outcome::Unloaded, json!({"id": 7, "outcome": "unloaded"}));
@@ -82,6 +90,8 @@ fn reports_keep_their_names() {
         unread: 7,
         unopened: 8,
         read_whole: vec![0],
+        containers: vec!["C".into()],
+        empty: vec![0],
         messages: vec![
             Message { severity: Severity::Warning, text: "w".into() },
             Message { severity: Severity::Error, text: "e".into() },
@@ -95,7 +105,7 @@ fn reports_keep_their_names() {
             "encrypted": ["E"], "targets": 2,
             "layers": [{"file_type": "T", "size": 3, "depth": 4, "md5": "m", "sha1": "s", "sha256": "t"}],
             "layer_count": 5, "derived": [{"size": 6, "md5": "m", "sha1": "s", "sha256": "t"}],
-            "unread": 7, "unopened": 8, "read_whole": [0],
+            "unread": 7, "unopened": 8, "read_whole": [0], "containers": ["C"], "empty": [0],
             "messages": [{"severity": "warning", "text": "w"}, {"severity": "error", "text": "e"}],
             "bytes_scanned": 9, "duration_ms": 10}),
     );

@@ -4,6 +4,34 @@
 
 use super::{ArchiveIndex, Truncated, number16, number32};
 
+/// Flags of a member: its content is encrypted, of which libclamav tells nothing; and it goes on in the next volume.
+const ENCRYPTED: u8 = 1;
+const CONTINUED: u8 = 4;
+/// Most members whose flags are looked at.
+const MAX_MEMBERS: usize = 100_000;
+
+/// Whether a member is encrypted.
+pub(crate) fn is_encrypted(content: &[u8]) -> bool {
+    has_flag(content, ENCRYPTED)
+}
+
+/// Whether a member goes on in another volume.
+pub(crate) fn is_volume(content: &[u8]) -> bool {
+    has_flag(content, CONTINUED)
+}
+
+fn has_flag(content: &[u8], flag: u8) -> bool {
+    let mut members = split_header(content).map(|(_, members)| members);
+    for _ in 0..MAX_MEMBERS {
+        let Some((header, rest)) = members.and_then(split_header) else { return false };
+        if header.get(4).is_some_and(|flags| flags & flag != 0) {
+            return true;
+        }
+        members = number32(header, 12).and_then(|packed| rest.get(packed as usize..));
+    }
+    false
+}
+
 /// Records the members up to the end mark.
 pub(super) fn walk(content: &[u8], index: &mut ArchiveIndex) -> Result<(), Truncated> {
     let (_, mut content) = split_header(content).ok_or(Truncated)?;
@@ -15,9 +43,7 @@ pub(super) fn walk(content: &[u8], index: &mut ArchiveIndex) -> Result<(), Trunc
         let packed = number32(header, 12).ok_or(Truncated)?;
         let size = number32(header, 16).ok_or(Truncated)?;
         content = rest.get(packed as usize..).ok_or(Truncated)?;
-        // libclamav reports encryption itself.
-        let encrypted = header.get(4).ok_or(Truncated)? & 1 != 0;
-        if !encrypted {
+        if header.get(4).ok_or(Truncated)? & ENCRYPTED == 0 {
             index.expect_member(size.into());
         }
     }
@@ -39,4 +65,26 @@ fn split_header(content: &[u8]) -> Option<(&[u8], &[u8])> {
         }
         rest = rest.get(2 + extension + 4..)?;
     }
+}
+
+/// Whether the archive holds no member of more than `size` bytes, of more than `packed` packed bytes, or that is encrypted, and nothing
+/// follows its end.
+pub(crate) fn holds_nothing(content: &[u8], size: u32, packed: u32) -> bool {
+    let mut members = split_header(content).map(|(_, members)| members);
+    for _ in 0..MAX_MEMBERS {
+        let Some(at) = members else { return false };
+        let Some((header, rest)) = split_header(at) else { return false };
+        if header.is_empty() {
+            return at.len() == 4;
+        }
+        let (Some(its_packed), Some(its_size)) = (number32(header, 12), number32(header, 16)) else { return false };
+        if its_packed > packed
+            || its_size > size
+            || header.get(4).is_none_or(|flags| flags & (ENCRYPTED | CONTINUED) != 0)
+        {
+            return false;
+        }
+        members = rest.get(its_packed as usize..);
+    }
+    false
 }

@@ -18,6 +18,7 @@ mod hashes;
 mod hostile_corpus;
 mod hostility;
 mod loading;
+mod marks;
 mod sandbox;
 mod scanning;
 mod second_reader;

@@ -180,9 +180,15 @@ fn objection(report: &Report, size: u64, unrar: bool) -> Option<Reason> {
     {
         return Some(Reason::EngineError);
     }
-    let read_whole = |at: usize| u32::try_from(at).is_ok_and(|at| report.read_whole.binary_search(&at).is_ok());
-    let is_unpacked = |(at, layer)| is_unpacked(layer, report.layers.get(at + 1), unrar, read_whole(at));
-    if !report.layers.iter().enumerate().all(is_unpacked) || report.unopened > 0 {
+    let is_listed = |list: &[u32], at: usize| u32::try_from(at).is_ok_and(|at| list.binary_search(&at).is_ok());
+    let is_unpacked = |(at, layer)| {
+        is_listed(&report.empty, at)
+            || is_unpacked(layer, report.layers.get(at + 1), unrar, is_listed(&report.read_whole, at))
+    };
+    if !report.layers.iter().enumerate().all(is_unpacked) || report.unopened > 0 || !report.containers.is_empty() {
+        return Some(Reason::UnsupportedFormat);
+    }
+    if report.messages.iter().any(|message| refuses(&message.text)) {
         return Some(Reason::UnsupportedFormat);
     }
     // An unusable temporary directory makes libclamav return "clean" without a scan.
@@ -232,6 +238,11 @@ fn is_unpacked(layer: &Layer, next: Option<&Layer>, unrar: bool, read_whole: boo
 /// libclamav only warns when it could not read part of a file, and then calls the file clean.
 fn lost_a_page(message: &str) -> bool {
     message.contains("fmap_readpage")
+}
+
+/// libclamav only warns of mail that it refuses, such as a piece of one: "message cannot be scanned".
+fn refuses(message: &str) -> bool {
+    message.contains("cannot be scanned")
 }
 
 fn limit_reason(alert: &str) -> Reason {
@@ -342,6 +353,12 @@ mod tests {
         assert_eq!(judge(&opened, 100, true), Verdict::Clean);
         opened.layers.push(Layer { depth: 1, ..layer("CL_TYPE_ARJ", 100) });
         assert_eq!(unscannable(&opened), Reason::UnsupportedFormat);
+        assert_eq!(judge(&Report { empty: vec![0], ..only("CL_TYPE_ZIP") }, 100, true), Verdict::Clean);
+        assert_eq!(unscannable(&Report { empty: vec![1], ..only("CL_TYPE_ZIP") }), Reason::UnsupportedFormat);
+        assert_eq!(unscannable(&Report { containers: vec!["VHD".into()], ..scanned(100) }), Reason::UnsupportedFormat);
+        let text = "Partial message received from MUA/MTA - message cannot be scanned".to_owned();
+        let refused = Report { messages: vec![Message { severity: Severity::Warning, text }], ..scanned(100) };
+        assert_eq!(unscannable(&refused), Reason::UnsupportedFormat);
         let passed_over = Report { unopened: 1, ..scanned(100) };
         assert_eq!(unscannable(&passed_over), Reason::UnsupportedFormat);
         let no_matcher = |file_type: &str| Report { targets: 0, status: 0, ..only(file_type) };

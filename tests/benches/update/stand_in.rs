@@ -34,6 +34,7 @@ pub(crate) fn stand_in() -> Result<(), LineError> {
                 load_ms: 0,
                 compile_ms: 0,
                 canary_ms: 0,
+                messages: Vec::new(),
             }),
             Command::Scan { .. } => {
                 scans += 1;

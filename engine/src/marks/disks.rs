@@ -1,0 +1,139 @@
+//! Images of disks and file systems. libclamav opens some partition tables, and no file system but those of optical discs.
+//!
+//! Sources: the formats' own documents; Linux's headers of its file systems.
+
+use super::{
+    bytes::{has, le16, le32},
+    containers::{Container, Mark},
+};
+
+pub(super) const IMAGES: &[Container] = &[
+    ("squashfs", Mark::Is(is_squashfs)),
+    ("cramfs", Mark::At(16, b"Compressed ROMFS")),
+    ("romfs", Mark::At(0, b"-rom1fs-")),
+    ("EROFS", Mark::Is(|content| has(content, 1024, b"\xE2\xE1\xF5\xE0") && content.len() > 4096)),
+    ("ext", Mark::Is(is_ext)),
+    ("XFS", Mark::At(0, b"XFSB\0\0")),
+    ("btrfs", Mark::At(0x1_0040, b"_BHRfS_M")),
+    ("APFS", Mark::At(32, b"NXSB")),
+    ("NTFS", Mark::Is(|content| has(content, 3, b"NTFS    ") && is_boot_sector(content))),
+    ("exFAT", Mark::Is(|content| has(content, 3, b"EXFAT   ") && is_boot_sector(content))),
+    ("FAT", Mark::Is(is_fat)),
+    ("partitions (MBR)", Mark::Is(has_partitions)),
+    ("partitions (GPT)", Mark::At(512, b"EFI PART\0\0\x01\0")),
+    ("UDF", Mark::Is(is_udf)),
+    ("VHD", Mark::At(0, b"conectix")),
+    ("VHD", Mark::Is(|content| content.len() > 512 && has(content, content.len() - 512, b"conectix"))),
+    ("VHDX", Mark::At(0, b"vhdxfile")),
+    ("VMDK", Mark::Is(|content| has(content, 0, b"KDMV") && le32(content, 4).is_some_and(|version| version <= 3))),
+    ("VMDK", Mark::At(0, b"COWD\x01\0\0\0")),
+    ("VDI", Mark::At(0x40, b"\x7F\x10\xDA\xBE")),
+    ("QED", Mark::At(0, b"QED\0")),
+    ("QCOW2", Mark::At(0, b"QFI\xFB\0\0\0")),
+    ("Parallels disk", Mark::At(0, b"WithoutFreeSpace")),
+    ("Parallels disk", Mark::At(0, b"WithouFreSpacExt")),
+    ("Android sparse image", Mark::At(0, b"\x3A\xFF\x26\xED\x01\0")),
+];
+
+/// A sector of an image that is longer than it: boot sectors are files of boot loaders as well.
+fn is_boot_sector(content: &[u8]) -> bool {
+    has(content, 510, b"\x55\xAA") && content.len() > 4096
+}
+
+fn is_squashfs(content: &[u8]) -> bool {
+    let little = has(content, 0, b"hsqs") && le16(content, 28).is_some_and(|version| (1..=4).contains(&version));
+    let big = has(content, 0, b"sqsh") && content.get(28) == Some(&0);
+    little || big
+}
+
+/// The mark is two bytes: counts, the size of blocks, the state and the revision must be possible as well.
+fn is_ext(content: &[u8]) -> bool {
+    let number = |at: usize| le32(content, 1024 + at).unwrap_or_default();
+    has(content, 1024 + 56, b"\x53\xEF")
+        && number(0) > 0
+        && number(4) > 0
+        && number(24) <= 6
+        && number(76) <= 1
+        && number(72) <= 4
+        && le16(content, 1024 + 58).is_some_and(|state| state <= 7)
+}
+
+/// By its parameter block, as readers take it; labels in it mean nothing.
+fn is_fat(content: &[u8]) -> bool {
+    let jumps = matches!(content, [0xEB, _, 0x90, ..] | [0xE9, ..]);
+    let per_sector = le16(content, 11).is_some_and(|bytes| [512, 1024, 2048, 4096].contains(&bytes));
+    let per_cluster = content.get(13).is_some_and(|sectors| sectors.is_power_of_two());
+    let reserved = le16(content, 14).is_some_and(|sectors| sectors > 0);
+    let tables = content.get(16).is_some_and(|tables| (1..=2).contains(tables));
+    let media = content.get(21).is_some_and(|media| *media == 0xF0 || *media >= 0xF8);
+    jumps && per_sector && per_cluster && reserved && tables && media && is_boot_sector(content)
+}
+
+/// Four entries that are possible, and one of which begins within the image. Images of optical discs have such a table to be bootable
+/// from elsewhere, too: they are read as discs.
+fn has_partitions(content: &[u8]) -> bool {
+    let entries = || (0..4).map(|n| content.get(446 + 16 * n..).and_then(<[u8]>::first_chunk::<16>));
+    let is_possible = |entry: Option<&[u8; 16]>| entry.is_some_and(|entry| matches!(entry[0], 0 | 0x80));
+    let is_within = |entry: Option<&[u8; 16]>| {
+        entry.is_some_and(|entry| {
+            let start = le32(entry, 8).unwrap_or_default();
+            let size = le32(entry, 12).unwrap_or_default();
+            entry[4] != 0 && start > 0 && size > 0 && u64::from(start) * 512 < content.len() as u64
+        })
+    };
+    is_boot_sector(content)
+        && entries().all(is_possible)
+        && entries().any(is_within)
+        && !has(content, 0x8001, b"CD001")
+        && !has(content, 0, b"MZ")
+}
+
+/// Descriptors of UDF, alone or beside those of ISO 9660, where its tree may hold other files than theirs.
+fn is_udf(content: &[u8]) -> bool {
+    let descriptors = (16..64).map(|sector| sector * 2048 + 1);
+    (has(content, 0x8001, b"BEA01") || has(content, 0x8001, b"CD001"))
+        && descriptors.into_iter().any(|at| has(content, at, b"NSR02\x01") || has(content, at, b"NSR03\x01"))
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::marks::containers::container;
+
+    fn with(length: usize, parts: &[(usize, &[u8])]) -> Vec<u8> {
+        let mut content = vec![0; length];
+        for (at, part) in parts {
+            content[*at..at + part.len()].copy_from_slice(part);
+        }
+        content
+    }
+
+    #[test]
+    fn images_are_told_by_their_marks() {
+        let fat: [(usize, &[u8]); 3] = [
+            (0, b"\xEB\x3C\x90mkfs.fat\0\x02\x04\x01\0\x02\0\x02\0\x08\xF8\x08\0"),
+            (510, b"\x55\xAA"),
+            (54, b"FAT12   "),
+        ];
+        let entry = [0x80, 0, 0, 0, 0x83, 0, 0, 0, 1, 0, 0, 0, 8, 0, 0, 0];
+        let ext = [&[16, 0, 0, 0, 64, 0, 0, 0][..], &[0; 16], &[0; 32], &[0x53, 0xEF, 1, 0]].concat();
+        for (name, content) in [
+            ("FAT", with(20_000, &fat)),
+            ("NTFS", with(20_000, &[(3, b"NTFS    "), (510, b"\x55\xAA")])),
+            ("partitions (MBR)", with(20_000, &[(446, &entry), (510, b"\x55\xAA")])),
+            ("ext", with(20_000, &[(1024, &ext)])),
+            ("UDF", with(70_000, &[(0x8001, b"BEA01"), (0x8801, b"NSR03\x01")])),
+            ("VHD", with(20_000, &[(20_000 - 512, b"conectix")])),
+            ("squashfs", with(200, &[(0, b"hsqs"), (28, b"\x04\0")])),
+        ] {
+            assert_eq!(container(&content, false), Some(name));
+        }
+        for content in [
+            with(512, &fat),
+            with(20_000, &[(510, b"\x55\xAA")]),
+            with(70_000, &[(446, &entry), (510, b"\x55\xAA"), (0x8001, b"CD001")]),
+            with(20_000, &[(1080, b"\x53\xEF")]),
+        ] {
+            assert_eq!(container(&content, false), None);
+        }
+    }
+}

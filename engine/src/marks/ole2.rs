@@ -1,0 +1,145 @@
+//! Compound files (OLE2): the streams of their directory, and how each begins.
+//!
+//! Source: [MS-CFB].
+
+use super::bytes::{array, le16, le32, le64};
+
+/// Most entries of a directory that are read, and most sectors that a chain is followed for.
+const MAX_ENTRIES: usize = 20_000;
+const MAX_CHAIN: usize = 1 << 16;
+/// Entry of the directory, in bytes.
+const ENTRY: usize = 128;
+/// Sector numbers from here on are marks, such as the end of a chain.
+const NO_SECTOR: u32 = 0xFFFF_FFFA;
+/// Sectors of the FAT that the header names; a DIFAT names the others.
+const FAT_SECTORS_IN_HEADER: usize = 109;
+/// Types of entries.
+const STREAM: u8 = 2;
+const ROOT: u8 = 5;
+
+/// A compound file with its directory.
+pub(super) struct CompoundFile<'a> {
+    content: &'a [u8],
+    sector_bytes: usize,
+    /// Where the FAT's sectors are, in their order.
+    fat: Vec<u32>,
+    mini_fat: Vec<u32>,
+    mini_stream: Vec<u32>,
+    mini_cutoff: u64,
+    /// Names are without their end.
+    pub(super) streams: Vec<Stream>,
+}
+
+/// A stream of the directory.
+pub(super) struct Stream {
+    pub(super) name: String,
+    first: u32,
+    size: u64,
+}
+
+impl<'a> CompoundFile<'a> {
+    /// Reads the directory; `None` for what is no compound file. Of a damaged one, what can be read.
+    pub(super) fn parse(content: &'a [u8]) -> Option<Self> {
+        content.starts_with(b"\xD0\xCF\x11\xE0\xA1\xB1\x1A\xE1").then_some(())?;
+        let shift = le16(content, 30).filter(|shift| (7..=16).contains(shift))?;
+        let mut file = Self {
+            content,
+            sector_bytes: 1 << shift,
+            fat: Vec::new(),
+            mini_fat: Vec::new(),
+            mini_stream: Vec::new(),
+            mini_cutoff: le32(content, 56)?.into(),
+            streams: Vec::new(),
+        };
+        file.fat = file.fat_sectors();
+        file.mini_fat = file.chain(le32(content, 60)?);
+        for sector in file.chain(le32(content, 48)?) {
+            for entry in file.sector(sector).chunks_exact(ENTRY) {
+                file.add(entry);
+            }
+        }
+        Some(file)
+    }
+
+    fn add(&mut self, entry: &[u8]) {
+        let (Some(length), Some(first), Some(size)) = (le16(entry, 64), le32(entry, 116), le64(entry, 120)) else {
+            return;
+        };
+        match entry.get(66) {
+            Some(&ROOT) if self.mini_stream.is_empty() => self.mini_stream = self.chain(first),
+            Some(&STREAM) if self.streams.len() < MAX_ENTRIES => {
+                let units = usize::from(length / 2).saturating_sub(1).min(31);
+                let name: Vec<u16> = (0..units).filter_map(|at| le16(entry, at * 2)).collect();
+                // Version 3 leaves the upper half undefined.
+                let size = if self.sector_bytes == 512 { size & 0xFFFF_FFFF } else { size };
+                self.streams.push(Stream { name: String::from_utf16_lossy(&name), first, size });
+            }
+            _ => {}
+        }
+    }
+
+    /// The first bytes of a stream, at most `length`.
+    pub(super) fn start(&self, stream: &Stream, length: usize) -> Vec<u8> {
+        let length = length.min(usize::try_from(stream.size).unwrap_or(usize::MAX));
+        let mut start = Vec::new();
+        let mut at = stream.first;
+        let mini = stream.size < self.mini_cutoff;
+        while start.len() < length && at < NO_SECTOR {
+            let part = if mini { self.mini_sector(at) } else { self.sector(at) };
+            if part.is_empty() {
+                break;
+            }
+            start.extend_from_slice(part);
+            at = if mini { self.next_in(&self.mini_fat, at) } else { self.next_in(&self.fat, at) };
+        }
+        start.truncate(length);
+        start
+    }
+
+    /// A sector; empty when it is past the end, where the last one may be cut.
+    fn sector(&self, number: u32) -> &'a [u8] {
+        let from = (number as usize).saturating_add(1).saturating_mul(self.sector_bytes);
+        let to = from.saturating_add(self.sector_bytes).min(self.content.len());
+        self.content.get(from..to).unwrap_or_default()
+    }
+
+    fn mini_sector(&self, number: u32) -> &'a [u8] {
+        let from = (number as usize).saturating_mul(64);
+        let sector = self.mini_stream.get(from / self.sector_bytes).map_or(&[][..], |sector| self.sector(*sector));
+        let within = from % self.sector_bytes;
+        sector.get(within..(within + 64).min(sector.len())).unwrap_or_default()
+    }
+
+    /// The sector after `number` by a table that lies in these sectors.
+    fn next_in(&self, table: &[u32], number: u32) -> u32 {
+        let (per_sector, number) = (self.sector_bytes / 4, number as usize);
+        let sector = table.get(number / per_sector).map_or(&[][..], |sector| self.sector(*sector));
+        le32(sector, number % per_sector * 4).unwrap_or(NO_SECTOR)
+    }
+
+    /// The sectors of a chain. Attack: a chain that ends in itself.
+    fn chain(&self, first: u32) -> Vec<u32> {
+        let mut chain = Vec::new();
+        let mut at = first;
+        while at < NO_SECTOR && chain.len() < MAX_CHAIN && !self.sector(at).is_empty() {
+            chain.push(at);
+            at = self.next_in(&self.fat, at);
+        }
+        chain
+    }
+
+    fn fat_sectors(&self) -> Vec<u32> {
+        let in_header = (0..FAT_SECTORS_IN_HEADER).filter_map(|at| le32(self.content, 76 + at * 4));
+        let mut fat: Vec<u32> = in_header.take_while(|sector| *sector < NO_SECTOR).collect();
+        let mut difat = le32(self.content, 68).unwrap_or(NO_SECTOR);
+        while difat < NO_SECTOR && fat.len() < MAX_CHAIN {
+            let sector = self.sector(difat);
+            let Some((next, numbers)) = sector.split_last_chunk::<4>().map(|(numbers, next)| (next, numbers)) else {
+                break;
+            };
+            fat.extend(numbers.chunks_exact(4).filter_map(|number| array(number, 0).map(u32::from_le_bytes)));
+            difat = u32::from_le_bytes(*next);
+        }
+        fat
+    }
+}
