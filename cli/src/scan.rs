@@ -129,7 +129,8 @@ async fn scan_file(pool: &EnginePool, definitions: &Path, path: &Path) -> Result
             let result = FileResult::unseen(path, &examination.verdict(size.get()));
             let Examination::Seen { report, .. } = examination else { return Ok(result) };
             let targets = Targets::from_bits(report.targets).iter().collect();
-            Ok(FileResult { targets, layers: report.layers, ..result })
+            let unread = [report.encrypted, report.containers].concat();
+            Ok(FileResult { targets, layers: report.layers, unread, ..result })
         }
         Err(ExamineError::Fetch(error)) => {
             Ok(FileResult::unseen(path, &Verdict::Unscannable { reason: reason_of(&error) }))
@@ -186,6 +187,8 @@ struct FileResult {
     verdict: &'static str,
     signatures: Vec<String>,
     reason: Option<&'static str>,
+    /// Names of the encryption and of the containers that hid content.
+    unread: Vec<String>,
     targets: Vec<u8>,
     layers: Vec<Layer>,
 }
@@ -197,6 +200,7 @@ impl FileResult {
             verdict: verdict.name(),
             signatures: verdict.signatures().to_vec(),
             reason: verdict.reason().map(Reason::name),
+            unread: Vec::new(),
             targets: Vec::new(),
             layers: Vec::new(),
         }
@@ -209,6 +213,9 @@ impl fmt::Display for FileResult {
         write!(f, "{}: {}", printable(&self.path), self.verdict.to_uppercase())?;
         for detail in self.signatures.iter().map(String::as_str).chain(self.reason) {
             write!(f, " {detail}")?;
+        }
+        if self.reason.is_some() && !self.unread.is_empty() {
+            write!(f, " [{}]", printable(&self.unread.join(", ")))?;
         }
         if !self.layers.is_empty() {
             let targets: Vec<_> = self.targets.iter().map(u8::to_string).collect();

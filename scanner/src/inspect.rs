@@ -8,6 +8,7 @@ use std::{
 };
 
 use chrono::{DateTime, TimeDelta, Utc};
+use lambda_runtime::tracing;
 use nacre_core::{
     generation::{Generation, manifest::Manifest},
     object::ObjectId,
@@ -114,6 +115,20 @@ impl<'a, Definitions: DefinitionsStore> Engines<'a, Definitions> {
     }
 }
 
+/// Logs the names of what hid content: the verdict's reason says only of which kind it was.
+fn log_unread(object: &ObjectId, report: &Report) {
+    if !report.encrypted.is_empty() || !report.containers.is_empty() {
+        tracing::info!(
+            s3.bucket = object.bucket,
+            s3.key = object.key,
+            s3.version_id = object.version_id,
+            encrypted = report.encrypted.join(", "),
+            containers = report.containers.join(", "),
+            "content not read"
+        );
+    }
+}
+
 /// The result of one scan by an engine.
 enum EngineScan {
     Finished { report: Report, unrar: bool },
@@ -151,7 +166,10 @@ impl<Objects: ObjectStore, Definitions: DefinitionsStore> EngineInspector<'_, Ob
         let fetch = async |path: &Path| objects.download(object, head, path).await;
         let limits = Limits { max_memory: self.worker_memory(directory).await, ..self.limits };
         match self.engines.cache().pool.examine(directory, fetch, limits, allowed).await {
-            Ok(Examination::Seen { report, unrar }) => Ok(EngineScan::Finished { report, unrar }),
+            Ok(Examination::Seen { report, unrar }) => {
+                log_unread(object, &report);
+                Ok(EngineScan::Finished { report, unrar })
+            }
             // Cut short by the invocation, not by the object: a fresh invocation has more time.
             Ok(Examination::TimedOut) if cut_short.get() => Err(ScanError::OutOfTime),
             Ok(Examination::TimedOut) => Ok(EngineScan::NotScanned(Reason::TimeLimit)),

@@ -18,3 +18,5 @@ mod retries;
 mod scale;
 #[cfg(test)]
 mod template;
+#[cfg(test)]
+mod verdicts;

@@ -52,7 +52,7 @@ fn json_has_one_object_a_line_with_every_field() {
     let results = lines(&nacre_scan(definitions.path(), &["--json", files.path().to_str().unwrap()]));
     let [clean, infected] = &results[..] else { panic!("{results:?}") };
     let fields: Vec<&String> = clean.as_object().unwrap().keys().collect();
-    assert_eq!(fields, ["layers", "path", "reason", "signatures", "targets", "verdict"]);
+    assert_eq!(fields, ["layers", "path", "reason", "signatures", "targets", "unread", "verdict"]);
     assert_eq!((&clean["verdict"], &clean["reason"]), (&"clean".into(), &Value::Null));
     assert!(clean["targets"].as_array().unwrap().contains(&7.into()), "a text file is seen as text: {clean}");
     assert_eq!(clean["layers"][0]["size"], 15);
