@@ -15,6 +15,7 @@ mod odf;
 mod office;
 mod ole2;
 mod openpgp;
+mod pdf;
 mod streams;
 mod volumes;
 
@@ -44,6 +45,13 @@ impl Marks {
         self.containers.extend(containers::container(content, read_whole));
         if empty::holds_nothing(content) {
             self.empty.insert(at);
+        }
+        let pdf = pdf::Pdf::of(content);
+        if pdf.packed {
+            self.containers.insert("a stream of a PDF that stays packed");
+        }
+        if pdf.encrypted {
+            self.encrypted.insert("Nacre.Encrypted.PDF");
         }
         let mail = mail::Mail::of(content);
         self.encrypted.extend(mail.encrypted);

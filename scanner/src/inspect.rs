@@ -130,6 +130,7 @@ fn log_unread(object: &ObjectId, report: &Report) {
 }
 
 /// The result of one scan by an engine.
+#[expect(clippy::large_enum_variant, reason = "one at a time, and nearly always the largest")]
 enum EngineScan {
     Finished { report: Report, unrar: bool },
     NotScanned(Reason),

@@ -83,6 +83,32 @@ fn the_report_names_the_container() {
 }
 
 #[test]
+fn streams_of_a_pdf_that_libclamav_leaves_as_they_are() {
+    let pdf = |dictionary: &str, content: &[u8], trailer: &str| {
+        let object = format!("<</Length {} {dictionary}>>", content.len());
+        let start = format!("%PDF-1.7\n1 0 obj\n<</Type /Catalog>>\nendobj\n2 0 obj\n{object}\nstream\n");
+        let end = format!("\nendstream\nendobj\ntrailer\n<</Root 1 0 R {trailer}>>\nstartxref\n9\n%%EOF\n");
+        [start.as_bytes(), content, end.as_bytes()].concat()
+    };
+    let packed = |content: &[u8]| {
+        let mut zlib = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::default());
+        zlib.write_all(content).unwrap();
+        zlib.finish().unwrap()
+    };
+    let mut world = World::new();
+    let found = world.ours(&pdf("/Filter /FlateDecode", &packed(&eicar()), ""), Limits::default());
+    assert!(matches!(found, Verdict::Infected { .. }), "{found:?}");
+    assert_eq!(world.ours(&pdf("/Filter /FlateDecode", &packed(b"words"), ""), Limits::default()), Verdict::Clean);
+    let row = [b"\0", &eicar()[..]].concat();
+    let predicted = pdf("/Filter /FlateDecode /DecodeParms <</Predictor 12 /Columns 68>>", &packed(&row), "");
+    world.guard("a predictor", &predicted, Limits::default(), &[], Reason::UnsupportedFormat);
+    let referred = pdf("/Filter 7 0 R", &packed(&eicar()), "");
+    world.guard("a filter by reference", &referred, Limits::default(), &[], Reason::UnsupportedFormat);
+    let locked = pdf("", &noise(68), "/Encrypt 9 0 R");
+    assert_eq!(world.ours(&locked, Limits::default()), Verdict::Unscannable { reason: Reason::Encrypted });
+}
+
+#[test]
 fn keys_signatures_and_certificates_are_clean() {
     const GPG: &str = "gpg --batch --quiet --passphrase '' --pinentry-mode loopback";
     let (mut world, directory) = (World::new(), tempfile::tempdir().unwrap());

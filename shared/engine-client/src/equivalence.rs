@@ -239,6 +239,7 @@ fn version_of(hello: Hello) -> EngineVersion {
 }
 
 /// The result of one scan.
+#[expect(clippy::large_enum_variant, reason = "one at a time, and nearly always the largest")]
 enum ScanOutcome {
     Scanned { report: Report, unrar: bool, size: u64 },
     Unscannable(Reason),

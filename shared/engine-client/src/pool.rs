@@ -78,6 +78,7 @@ struct Running {
 
 /// The result of examining a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::large_enum_variant, reason = "one at a time, and nearly always the largest")]
 pub enum Examination {
     /// The scan finished.
     Seen {

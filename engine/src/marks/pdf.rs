@@ -1,0 +1,179 @@
+//! PDF: streams that libclamav 1.4 scans as they are packed.
+//!
+//! It undoes no predictor and no `Crypt` filter, follows no reference to a filter, and under an owner password decrypts only streams
+//! that have a filter. Streams stand in the file itself, each behind its dictionary, which is never encrypted. Images and the tables of
+//! the file are left out: predictors are common there, and nothing is hidden in what they decode to.
+//!
+//! Source: ISO 32000-1, sections 7.3.8, 7.4, 7.6.
+
+use memchr::memmem;
+
+/// Most streams that are looked at, and the longest dictionary.
+const MAX_STREAMS: usize = 100_000;
+const MAX_DICTIONARY: usize = 8 << 10;
+/// Most bytes of dictionaries. Attack: thousands of streams that share a dictionary.
+const MAX_READ: usize = 64 << 20;
+/// Where a PDF may begin, as readers take it.
+const MAX_BEGIN: usize = 1024;
+
+/// What the streams tell.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Pdf {
+    /// A stream stays encrypted.
+    pub(super) encrypted: bool,
+    /// A stream stays packed.
+    pub(super) packed: bool,
+}
+
+impl Pdf {
+    /// Reads the dictionaries of `content`; nothing of what is no PDF.
+    pub(super) fn of(content: &[u8]) -> Self {
+        let mut pdf = Self::default();
+        if memmem::find(content.get(..content.len().min(MAX_BEGIN)).unwrap_or_default(), b"%PDF-").is_none() {
+            return pdf;
+        }
+        let is_locked = memmem::find_iter(content, b"/Encrypt").any(|at| begins_value(content, at + 8));
+        let clear_metadata = memmem::find(content, b"/EncryptMetadata false").is_some();
+        let mut read = 0;
+        for at in memmem::find_iter(content, b"stream").take(2 * MAX_STREAMS) {
+            if at.checked_sub(3).and_then(|from| content.get(from..at)) == Some(b"end") {
+                continue;
+            }
+            let before = content.get(at.saturating_sub(MAX_DICTIONARY)..at).unwrap_or_default();
+            let from = match memmem::rfind(before, b"obj") {
+                Some(from) => from,
+                // Attack: a dictionary that was made long. Without its end it is a word in something else.
+                None if before.trim_ascii_end().ends_with(b">>") => 0,
+                None => continue,
+            };
+            let text = before.get(from..).unwrap_or_default();
+            read += text.len();
+            if read > MAX_READ {
+                pdf.packed = true;
+                break;
+            }
+            let dictionary = Dictionary::read(text);
+            if dictionary.has("/XRef") {
+                continue;
+            }
+            pdf.packed |= dictionary.stays_packed();
+            let is_metadata = dictionary.has("/Metadata") && clear_metadata;
+            pdf.encrypted |= is_locked && !is_metadata && !dictionary.has("/Filter") && dictionary.has("/Length");
+        }
+        pdf
+    }
+}
+
+/// Whether a reference or a dictionary follows a key.
+fn begins_value(content: &[u8], at: usize) -> bool {
+    let rest = content.get(at..).unwrap_or_default().trim_ascii_start();
+    rest.first().is_some_and(|first| *first == b'<' || first.is_ascii_digit())
+}
+
+/// The words of a dictionary.
+struct Dictionary(Vec<String>);
+
+impl Dictionary {
+    fn read(text: &[u8]) -> Self {
+        let mut words = Vec::new();
+        let mut rest = text;
+        while let Some((first, after)) = rest.split_first() {
+            let is_end = |byte: &u8| byte.is_ascii_whitespace() || b"/<>[]()%".contains(byte);
+            let end = after.iter().position(is_end).unwrap_or(after.len());
+            if first.is_ascii_whitespace() {
+                rest = after;
+            } else if b"<>[]()%".contains(first) {
+                words.push(char::from(*first).to_string());
+                rest = after;
+            } else {
+                let (word, after) = rest.split_at_checked(end + 1).unwrap_or((rest, &[]));
+                words.push(unescaped(word));
+                rest = after;
+            }
+        }
+        Self(words)
+    }
+
+    fn has(&self, word: &str) -> bool {
+        self.0.iter().any(|it| it == word)
+    }
+
+    /// The words behind a key, where it stands.
+    fn after<'a>(&'a self, keys: &'a [&str]) -> impl Iterator<Item = &'a [String]> {
+        let places = self.0.iter().enumerate().filter(|(_, word)| keys.contains(&word.as_str()));
+        places.map(|(at, _)| self.0.get(at + 1..).unwrap_or_default())
+    }
+
+    fn stays_packed(&self) -> bool {
+        let is_image = self.after(&["/Subtype"]).any(|value| value.first().is_some_and(|it| it == "/Image"));
+        if is_image {
+            return false;
+        }
+        let is_reference = |value: &[String]| {
+            let value = value.strip_prefix(&["[".to_owned()]).unwrap_or(value);
+            matches!(value, [number, generation, mark, ..]
+                if mark == "R" && [number, generation].iter().all(|it| it.bytes().all(|byte| byte.is_ascii_digit())))
+        };
+        let predicts = |value: &[String]| value.first().is_some_and(|number| number != "1");
+        self.has("/Crypt")
+            || self.after(&["/Filter", "/DecodeParms"]).any(is_reference)
+            || self.after(&["/Predictor"]).any(predicts)
+    }
+}
+
+/// A word with its escapes (`#41`) undone.
+fn unescaped(word: &[u8]) -> String {
+    let (mut text, mut rest) = (Vec::new(), word);
+    while let Some((first, after)) = rest.split_first() {
+        let escaped = after.first_chunk::<2>().filter(|_| *first == b'#').and_then(|digits| {
+            let digits = std::str::from_utf8(digits).ok()?;
+            u8::from_str_radix(digits, 16).ok()
+        });
+        text.push(escaped.unwrap_or(*first));
+        rest = if escaped.is_some() { after.get(2..).unwrap_or_default() } else { after };
+    }
+    String::from_utf8_lossy(&text).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn read(dictionary: &str, trailer: &str) -> (bool, bool) {
+        let text =
+            format!("%PDF-1.7\n1 0 obj\n<<{dictionary}>>\nstream\nwords\nendstream\nendobj\ntrailer <<{trailer}>>\n");
+        let Pdf { encrypted, packed } = Pdf::of(text.as_bytes());
+        (encrypted, packed)
+    }
+
+    #[test]
+    fn streams_that_stay_packed_or_encrypted_are_told() {
+        let locked = "/Root 1 0 R /Encrypt 3 0 R";
+        for (dictionary, trailer, expected) in [
+            ("/Length 5", "", (false, false)),
+            ("/Length 5 /Filter /FlateDecode", "", (false, false)),
+            ("/Length 5 /Filter /FlateDecode /DecodeParms <</Predictor 12 /Columns 4>>", "", (false, true)),
+            ("/Length 5/Filter/FlateDecode/DecodeParms<</Predic#74or 2>>", "", (false, true)),
+            ("/Length 5 /Filter /FlateDecode /DecodeParms <</Predictor 1>>", "", (false, false)),
+            ("/Type /XRef /Length 5 /Filter /FlateDecode /DecodeParms <</Predictor 12>>", locked, (false, false)),
+            ("/Subtype /Image /Length 5 /Filter /FlateDecode /DecodeParms <</Predictor 15>>", "", (false, false)),
+            ("/Length 5 /Filter [/Crypt /FlateDecode]", "", (false, true)),
+            ("/Length 5 /Filter 7 0 R", "", (false, true)),
+            ("/Length 5 /Filter [7 0 R]", "", (false, true)),
+            ("/Length 7 0 R /Filter /FlateDecode", locked, (false, false)),
+            ("/Length 5", locked, (true, false)),
+            ("/Type /Metadata /Length 5", "/Encrypt <</EncryptMetadata false>>", (false, false)),
+        ] {
+            assert_eq!(read(dictionary, trailer), expected, "{dictionary}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_panic_it(bytes: Vec<u8>) {
+            Pdf::of(&[b"%PDF-1.7 1 0 obj<</Filter ", &bytes[..], b">>stream"].concat());
+        }
+    }
+}
