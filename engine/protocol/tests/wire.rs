@@ -58,7 +58,7 @@ fn responses_keep_their_names() {
         load_ms: 3,
         compile_ms: 4,
         canary_ms: 5,
-        messages: Vec::new(),
+        messages: vec![Message { severity: Severity::Warning, text: "w".into() }],
     };
     assert_response(
         Outcome::Loaded(loaded),
