@@ -24,12 +24,26 @@ use crate::second_reader::Reading;
 pub(crate) struct ArchiveIndex {
     /// Parts that libclamav cannot have scanned: the end is missing, or it does not know the compression method.
     pub(crate) unaccounted: u64,
-    /// Sizes of the members that libclamav must report as layers. It stops at a too large or damaged member without a message.
-    pub(crate) members: Vec<u64>,
+    /// The members that libclamav must report as layers. It stops at a too large or damaged member without a message.
+    pub(crate) members: Vec<Member>,
     /// For gzip, the unpacked size modulo 2³².
     pub(crate) gzip_size: Option<u32>,
     /// The second reader got out all that is in it.
     pub(crate) read_whole: bool,
+}
+
+/// A member that must become a layer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Member {
+    pub(crate) size: u64,
+    /// CRC-32 of its content, where the archive says it. Attack: a layer of the same size that stands for another member.
+    pub(crate) crc32: Option<u32>,
+}
+
+impl From<u64> for Member {
+    fn from(size: u64) -> Self {
+        Self { size, crc32: None }
+    }
 }
 
 /// An archive ends too early, or its index cannot be read with certainty.
@@ -43,7 +57,7 @@ fn require(condition: bool) -> Result<(), Truncated> {
 
 impl ArchiveIndex {
     /// Adds what the second reader made of the archive.
-    pub(crate) fn add(&mut self, mut reading: Reading) {
+    pub(crate) fn add(&mut self, reading: Reading) {
         self.unaccounted += reading.unopened;
         self.read_whole = reading.whole;
         if reading.whole {
@@ -51,14 +65,14 @@ impl ArchiveIndex {
             self.members.clear();
             self.gzip_size = None;
         } else if self.members.is_empty() {
-            self.members.append(&mut reading.promised);
+            self.members.extend(reading.promised.into_iter().map(Member::from));
         }
     }
 
     /// Records a member of `size` bytes, unless it is too small to be a layer. Keeps at most one more than [`MAX_LAYERS`].
     fn expect_member(&mut self, size: u64) {
         if size > NEVER_SHOWN_BYTES && self.members.len() <= MAX_LAYERS {
-            self.members.push(size);
+            self.members.push(size.into());
         }
     }
 }
@@ -109,11 +123,12 @@ fn index_by_magic(content: &[u8]) -> ArchiveIndex {
     ArchiveIndex { unaccounted: u64::from(!whole), ..index }
 }
 
-/// Counts the members that `indexes` declare and `layers` lack. `gzip_length` unpacks the outermost layer, if it is gzip, up to the
+/// Counts the members that `indexes` declare and `layers` lack. `sums` has the CRC-32 of each layer. `gzip_length` unpacks the outermost layer, if it is gzip, up to the
 /// given size and returns its length.
 pub(crate) fn unopened(
     layers: &[Layer],
     indexes: &[ArchiveIndex],
+    sums: &[u32],
     gzip_length: impl FnOnce(u64) -> Option<u64>,
 ) -> u64 {
     let (mut unopened, mut gzip_length) = (0, Some(gzip_length));
@@ -126,9 +141,11 @@ pub(crate) fn unopened(
         unopened += index.unaccounted;
         let after = layers.get(at + 1..).unwrap_or_default();
         let inside = after.iter().take_while(|inner| inner.depth > layer.depth);
+        let sums_after = sums.get(at + 1..).unwrap_or_default();
         // Past their cap layers are not listed.
         if layers.len() < MAX_LAYERS {
-            let shown = inside.clone().filter(|inner| inner.depth == layer.depth + 1).map(|inner| inner.size);
+            let shown = inside.clone().zip(sums_after).filter(|(inner, _)| inner.depth == layer.depth + 1);
+            let shown = shown.map(|(inner, sum)| (inner.size, *sum));
             unopened += missing(&index.members, shown);
         }
         let Some(size) = index.gzip_size else { continue };
@@ -146,20 +163,31 @@ fn enclosing<'l>(before: &'l [Layer], layer: &Layer) -> Option<&'l Layer> {
     before.iter().rfind(|outer| outer.depth < layer.depth)
 }
 
-/// Counts the sizes among `expected` that have no counterpart among `shown`.
-fn missing(expected: &[u64], shown: impl Iterator<Item = u64>) -> u64 {
-    let mut open = BTreeMap::<u64, u64>::new();
-    for size in shown {
-        *open.entry(size).or_default() += 1;
+/// Counts those among `expected` that have no counterpart among `shown`, which has sizes and CRC-32.
+fn missing(expected: &[Member], shown: impl Iterator<Item = (u64, u32)>) -> u64 {
+    let mut open = BTreeMap::<u64, BTreeMap<u32, u64>>::new();
+    for (size, crc32) in shown {
+        *open.entry(size).or_default().entry(crc32).or_default() += 1;
     }
-    let unmatched = expected.iter().filter(|size| match open.get_mut(size) {
-        Some(left @ 1..) => {
-            *left -= 1;
-            false
+    let mut take = |size: u64, crc32: Option<u32>| {
+        let Some(sums) = open.get_mut(&size) else { return false };
+        let Some(crc32) = crc32.or_else(|| sums.first_key_value().map(|(sum, _)| *sum)) else { return false };
+        let Some(left) = sums.get_mut(&crc32) else { return false };
+        *left -= 1;
+        if *left == 0 {
+            sums.remove(&crc32);
         }
-        _ => true,
-    });
-    unmatched.count() as u64
+        true
+    };
+    // Those that are known better choose first.
+    let (exact, by_size): (Vec<&Member>, Vec<&Member>) = expected.iter().partition(|member| member.crc32.is_some());
+    exact.into_iter().chain(by_size).filter(|member| !take(member.size, member.crc32)).count() as u64
+}
+
+pub(crate) fn crc32(content: &[u8]) -> u32 {
+    let mut sum = flate2::Crc::new();
+    sum.update(content);
+    sum.sum()
 }
 
 fn is_zero(bytes: &[u8]) -> bool {
@@ -199,7 +227,9 @@ mod tests {
 
     #[test]
     fn a_zip_counts_its_members_save_those_never_shown() {
-        let members = ArchiveIndex { members: vec![12, 13], ..ArchiveIndex::default() };
+        let members = [&b"first member"[..], b"second member"]
+            .map(|content| Member { size: content.len() as u64, crc32: Some(crc32(content)) });
+        let members = ArchiveIndex { members: members.to_vec(), ..ArchiveIndex::default() };
         assert_eq!(index(&archive(&[b"first member", b"second member", b"tiny", b""])), members);
         assert_eq!(index(&archive(&[])), ArchiveIndex::default());
     }
@@ -214,9 +244,22 @@ mod tests {
 
     #[test]
     fn expected_members_must_be_shown_in_their_size() {
-        assert_eq!(missing(&[10, 10, 20], [20, 10, 10, 5].into_iter()), 0);
-        assert_eq!(missing(&[10, 10, 20], [10, 20].into_iter()), 1);
-        assert_eq!(missing(&[300], [50].into_iter()), 1);
+        let missing = |expected: &[u64], shown: &[u64]| {
+            let expected: Vec<Member> = expected.iter().map(|size| Member::from(*size)).collect();
+            missing(&expected, shown.iter().map(|size| (*size, 0)))
+        };
+        assert_eq!(missing(&[10, 10, 20], &[20, 10, 10, 5]), 0);
+        assert_eq!(missing(&[10, 10, 20], &[10, 20]), 1);
+        assert_eq!(missing(&[300], &[50]), 1);
+    }
+
+    #[test]
+    fn a_member_of_the_same_size_does_not_stand_for_another() {
+        let member = |size, crc32| Member { size, crc32 };
+        let expected = [member(10, None), member(10, Some(7))];
+        assert_eq!(missing(&expected, [(10, 7), (10, 8)].into_iter()), 0);
+        assert_eq!(missing(&expected, [(10, 8), (10, 9)].into_iter()), 1);
+        assert_eq!(missing(&expected, [(10, 7)].into_iter()), 1);
     }
 
     const MARKS: [&[u8]; 9] = [

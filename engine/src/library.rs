@@ -135,7 +135,8 @@ impl LoadedEngine {
         let order = found_in_place(seen.layers.len(), &seen.found);
         let layers = in_order(seen.layers, &order);
         let indexes = in_order(seen.indexes, &order);
-        let unopened = sum.unopened + unopened(&layers, &indexes, |bound| gzip_length(file, bound));
+        let sums = in_order(seen.sums, &order);
+        let unopened = sum.unopened + unopened(&layers, &indexes, &sums, |bound| gzip_length(file, bound));
         let empty = (0..).zip(&order).filter(|(_, at)| seen.marks.empty.contains(at)).map(|(at, _)| at).collect();
         let read_whole = indexes.iter().zip(0..).filter(|(index, _)| index.read_whole).map(|(_, at)| at).collect();
         let mut alerts = self.probes.sort(seen.alerts);

@@ -17,7 +17,7 @@ use sha1::Sha1;
 use sha2::Sha256;
 
 use crate::{
-    archive::{ArchiveIndex, index},
+    archive::{ArchiveIndex, crc32, index},
     derived::Derived,
     marks::Marks,
     probes::is_generic_probe,
@@ -44,6 +44,8 @@ pub(crate) struct Observation {
     pub(crate) layers: Vec<Layer>,
     /// The archive index of each layer.
     pub(crate) indexes: Vec<ArchiveIndex>,
+    /// The CRC-32 of each layer.
+    pub(crate) sums: Vec<u32>,
     /// Of each scan of content that the second reader found: its first layer, and the layer that it came out of.
     pub(crate) found: Vec<(usize, usize)>,
     /// Depth of the running scan's first layer.
@@ -125,6 +127,7 @@ impl Observation {
         }
         self.marks.inspect(self.layers.len(), file_type, content, index.read_whole);
         self.indexes.push(index);
+        self.sums.push(crc32(content));
         self.layers.push(Layer {
             file_type: String::from_utf8_lossy(file_type).into_owned(),
             size: content.len() as u64,

@@ -8,8 +8,12 @@
 mod contents;
 mod marks;
 
-use std::time::{Duration, Instant};
+use std::{
+    iter,
+    time::{Duration, Instant},
+};
 
+use flate2::read::ZlibDecoder;
 use nacre_engine_protocol::Limits;
 
 pub(crate) use self::contents::Found;
@@ -32,6 +36,8 @@ pub(crate) struct Reading {
     pub(crate) unopened: u64,
     /// Sizes of members that did not come out here: libclamav may open them.
     pub(crate) promised: Vec<u64>,
+    /// A zip of which libclamav shows all, if it shows what the directory lists.
+    plain: bool,
 }
 
 /// The second reader of one object.
@@ -87,6 +93,7 @@ impl SecondReader {
         let mut reading = Reading::default();
         let mut is_archive = false;
         let content = content.get(marks::skippable(content)..).unwrap_or(content);
+        let mut end = 0;
         for packing in marks::at_start(content) {
             let outcome = self.unpack(content, packing, &mut reading);
             let is_weak = marks::is_weak(packing);
@@ -99,11 +106,20 @@ impl SecondReader {
             reading.unopened += if is_weak { 0 } else { outcome.broken + u64::from(damaged) };
             if packing.is_stream() {
                 reading.unopened += self.streams_in_a_row(content, outcome.consumed, &mut reading);
+                end = content.len();
+            } else {
+                end = end.max(marks::end_of_archive(content, packing).unwrap_or(outcome.consumed));
             }
+        }
+        if !is_archive && let Some(taken) = self.zlib(content) {
+            (is_archive, end) = (true, content.len());
+            reading.unopened += u64::from(taken == Taken::Part);
         }
         let gaps = self.zip(content, &mut reading);
         let is_zip = gaps.is_some();
-        let gaps = gaps.unwrap_or_else(|| (!is_archive).then_some(1..content.len()).into_iter().collect());
+        // What follows the end of an archive that is read by another mark is not in it.
+        let from = if is_archive { end } else { 1 };
+        let gaps = gaps.unwrap_or_else(|| iter::once(from.min(content.len())..content.len()).collect());
         // A zip without an end: what is left of it.
         if content.starts_with(b"PK\x03\x04") && !is_zip {
             self.search(content, 0, &mut reading);
@@ -112,7 +128,8 @@ impl SecondReader {
             let within = content.get(..gap.end).unwrap_or_default();
             self.search(within, gap.start, &mut reading);
         }
-        reading.whole = (is_archive || is_zip) && reading.unopened == 0 && reading.promised.is_empty();
+        let all_came_out = reading.unopened == 0 && reading.promised.is_empty() && !reading.plain;
+        reading.whole = (is_archive || is_zip) && all_came_out;
         reading
     }
 
@@ -125,6 +142,10 @@ impl SecondReader {
                 break;
             }
             let Some(directory) = zip::Directory::read(content, end) else { continue };
+            if at == 0 && directory.is_plain(content) {
+                reading.plain = true;
+                return Some(iter::once(directory.end..content.len()).collect());
+            }
             // libarchive searches a shorter tail for the end record than others: nothing may follow it here.
             let until = content.get(..directory.end).unwrap_or_default();
             let outcome = self.unpack(until, Packing::ZipDirectory, reading);
@@ -139,6 +160,7 @@ impl SecondReader {
     /// Reads what stands in `content` from `from` on, wherever a mark is.
     fn search(&mut self, content: &[u8], from: usize, reading: &mut Reading) {
         let (mut from, mut tried) = (from, 0);
+        let is_compound = content.starts_with(b"\xD0\xCF\x11\xE0\xA1\xB1\x1A\xE1");
         while let Some((at, packing)) = marks::next_inside(content, from) {
             tried += 1;
             if tried > MAX_MARKS {
@@ -151,15 +173,32 @@ impl SecondReader {
             let inner = content.get(at..).unwrap_or_default();
             let mut inside = Reading::default();
             let outcome = self.unpack(inner, packing, &mut inside);
-            // Chance makes marks, too: only where something came out is the rest missed.
-            if outcome.read > 0 {
-                reading.unopened += outcome.broken;
+            // Chance makes marks, too: only where something came out, or the header's own sum is right, is the rest missed. The streams
+            // of a compound file are pieces: libclamav shows each of them whole.
+            if (outcome.read > 0 || marks::is_certain(inner, packing)) && !is_compound {
+                reading.unopened += outcome.broken + u64::from(outcome.refused);
                 reading.promised.append(&mut inside.promised);
             }
             // What was read is not read again from its middle.
             let consumed = if outcome.read > 0 && is_sequential(packing) { outcome.consumed } else { 0 };
             from = at + consumed.max(1);
         }
+    }
+
+    /// Takes out what a zlib stream holds that is all of the content; `None` when it is none: its mark is a few bits.
+    fn zlib(&mut self, content: &[u8]) -> Option<Taken> {
+        let &[method, flags, ..] = content else { return None };
+        let is_marked =
+            method & 0x8F == 8 && u16::from_be_bytes([method, flags]).is_multiple_of(31) && flags & 0x20 == 0;
+        is_marked.then_some(())?;
+        let mut stream = ZlibDecoder::new(content);
+        let taken = self.contents.receive_stream(&mut stream, self.deadline);
+        match taken {
+            Taken::Limit(name) => self.limit_exceeded = Some(name),
+            Taken::Part => return None,
+            Taken::Whole(_) => {}
+        }
+        (stream.total_in() == content.len() as u64).then_some(taken)
     }
 
     /// Reads the packed streams after one that ended at `end`, which may be padded.

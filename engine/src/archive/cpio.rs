@@ -126,7 +126,7 @@ mod tests {
     }
 
     fn whole(members: &[u64]) -> ArchiveIndex {
-        ArchiveIndex { members: members.to_vec(), ..ArchiveIndex::default() }
+        ArchiveIndex { members: members.iter().map(|size| (*size).into()).collect(), ..ArchiveIndex::default() }
     }
 
     #[test]

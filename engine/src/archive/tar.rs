@@ -166,7 +166,7 @@ mod tests {
     }
 
     fn whole(members: &[u64]) -> ArchiveIndex {
-        ArchiveIndex { members: members.to_vec(), ..ArchiveIndex::default() }
+        ArchiveIndex { members: members.iter().map(|size| (*size).into()).collect(), ..ArchiveIndex::default() }
     }
 
     fn is_lost(content: &[u8]) -> bool {

@@ -2,7 +2,7 @@
 //!
 //! Source: PKWARE's APPNOTE.
 
-use std::ops::Range;
+use std::{collections::HashSet, ops::Range};
 
 use super::{ArchiveIndex, NEVER_SHOWN_BYTES, number16, number32, number64};
 
@@ -17,11 +17,15 @@ const SIZES_FOLLOW: u16 = 8;
 /// Flags on which both headers of a member must agree: encryption, strong encryption, masked headers.
 const READING_FLAGS: u16 = ENCRYPTED | 0x40 | 0x2000;
 
+/// Compression methods that libclamav knows whole: none, deflate and its variant of 64 KiB, bzip2.
+const METHODS_OF_LIBCLAMAV: [u16; 4] = [0, 8, 9, 12];
+
 /// A member, as the directory lists it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Member {
     flags: u16,
     method: u16,
+    crc32: u32,
     packed: u64,
     size: u64,
     offset: u64,
@@ -55,7 +59,7 @@ pub(super) fn index(content: &[u8]) -> Option<ArchiveIndex> {
     for member in &directory.members {
         // libclamav reports encryption itself.
         if member.flags & ENCRYPTED == 0 && member.packed > 0 && member.size > NEVER_SHOWN_BYTES {
-            index.members.push(member.size);
+            index.members.push(super::Member { size: member.size, crc32: Some(member.crc32) });
         }
     }
     index.unaccounted = u64::from(directory.overlaps(content));
@@ -96,6 +100,36 @@ impl Directory {
     /// Whether it lists nothing.
     pub(crate) fn is_empty(&self) -> bool {
         self.members.is_empty()
+    }
+
+    /// Whether every reader reads the same of it, libclamav among them: it begins with its first member and ends with its end record,
+    /// nothing is between, both headers of each member agree, and nothing in it needs more than the oldest readers know. What libclamav
+    /// shows is then all there is, if it is what the directory's sizes and sums say.
+    pub(crate) fn is_plain(&self, content: &[u8]) -> bool {
+        let knows = |member: &Member| {
+            METHODS_OF_LIBCLAMAV.contains(&member.method)
+                && member.flags & READING_FLAGS == 0
+                && (member.packed > 0 || member.size == 0)
+                && [member.packed, member.size, member.offset].iter().all(|number| *number < 0xFFFF_FFFF)
+        };
+        let comment = number16(content, self.end - 2).map(usize::from);
+        let follows = content.get(self.end..).unwrap_or_default();
+        self.base == 0
+            && comment == Some(follows.len())
+            && self.members.iter().all(|member| knows(member) && self.agrees(content, member))
+            && !self.overlaps(content)
+            && self.has_only_descriptors_between(content)
+    }
+
+    /// Whether the gaps hold no more than the sizes that follow members' data.
+    fn has_only_descriptors_between(&self, content: &[u8]) -> bool {
+        let described = self.members.iter().filter(|member| member.flags & SIZES_FOLLOW != 0);
+        let ends: HashSet<usize> =
+            described.filter_map(|member| self.place(content, member)).map(|place| place.end).collect();
+        self.gaps(content.get(..self.end).unwrap_or_default()).iter().all(|gap| {
+            let is_marked = content.get(gap.start..).is_some_and(|rest| rest.starts_with(b"PK\x07\x08"));
+            ends.contains(&gap.start) && (gap.len() == 12 || gap.len() == 16 && is_marked)
+        })
     }
 
     /// The bytes outside of the listed members, the directory and its end record.
@@ -155,7 +189,7 @@ impl Directory {
 fn member(content: &[u8], at: usize) -> Option<(Member, usize)> {
     content.get(at..)?.starts_with(b"PK\x01\x02").then_some(())?;
     let [flags, method] = [8, 10].map(|field| number16(content, at + field));
-    let [packed, size, offset] = [20, 24, 42].map(|field| number32(content, at + field));
+    let [crc32, packed, size, offset] = [16, 20, 24, 42].map(|field| number32(content, at + field));
     let [name, extra, comment] = [28, 30, 32].map(|field| number16(content, at + field).map(usize::from));
     let (extra_at, extra) = (at + ENTRY + name?, extra?);
     // The numbers of zip64 that do not fit follow one another in this order.
@@ -165,7 +199,8 @@ fn member(content: &[u8], at: usize) -> Option<(Member, usize)> {
         if number == 0xFFFF_FFFF { large.next().unwrap_or(number) } else { number }
     };
     let (size, packed, offset) = (widened(size?), widened(packed?), widened(offset?));
-    Some((Member { flags: flags?, method: method?, packed, size, offset }, extra_at + extra + comment?))
+    let member = Member { flags: flags?, method: method?, crc32: crc32?, packed, size, offset };
+    Some((member, extra_at + extra + comment?))
 }
 
 /// The numbers of the extra field 1.

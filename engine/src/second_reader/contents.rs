@@ -5,7 +5,7 @@
 use std::{
     collections::{HashMap, HashSet, VecDeque},
     fs::{self, File, OpenOptions},
-    io::{self, Write},
+    io::{self, Read, Write},
     path::{Path, PathBuf},
     time::Instant,
 };
@@ -111,37 +111,68 @@ impl Contents {
 
     /// Takes the content of the reader's entry.
     pub(super) fn receive(&mut self, reader: &mut Reader<'_>, deadline: Instant) -> Taken {
-        self.last += 1;
-        let mut writing = Writing {
-            path: self.scratch.join(format!("second-{}", self.last)),
-            memory: Vec::new(),
-            room: SMALL.min(MEMORY.saturating_sub(self.in_memory)),
-            file: None,
-            sha256: Sha256::new(),
-            size: 0,
-        };
+        let mut writing = self.begin();
         let taken = loop {
             let (at, piece) = match reader.read() {
                 Ok(Some(piece)) => piece,
                 Ok(None) => break Taken::Whole(writing.size),
                 Err(_) => break Taken::Part,
             };
-            let end = at.saturating_add(piece.len() as u64).max(writing.size);
-            if end > self.limits.max_file_size {
-                break Taken::Limit("Heuristics.Limits.Exceeded.MaxFileSize");
-            }
-            self.bytes += end - writing.size;
-            if self.bytes > self.limits.max_scan_size {
-                break Taken::Limit("Heuristics.Limits.Exceeded.MaxScanSize");
-            }
-            if Instant::now() > deadline {
-                break Taken::Limit("Heuristics.Limits.Exceeded.MaxScanTime");
-            }
-            // Without a file of it, it could not be scanned.
-            if writing.take(at, piece).is_err() {
-                break Taken::Part;
+            if let Some(stop) = self.take_piece(&mut writing, at, piece, deadline) {
+                break stop;
             }
         };
+        self.end(writing, taken)
+    }
+
+    /// Takes all that a stream gives.
+    pub(super) fn receive_stream(&mut self, stream: &mut impl Read, deadline: Instant) -> Taken {
+        let mut writing = self.begin();
+        let mut buffer = vec![0; ZEROS.len()];
+        let taken = loop {
+            let at = writing.size;
+            let piece = match stream.read(&mut buffer) {
+                Ok(0) => break Taken::Whole(at),
+                Ok(length) => buffer.get(..length).unwrap_or_default(),
+                Err(_) => break Taken::Part,
+            };
+            if let Some(stop) = self.take_piece(&mut writing, at, piece, deadline) {
+                break stop;
+            }
+        };
+        self.end(writing, taken)
+    }
+
+    fn begin(&mut self) -> Writing {
+        self.last += 1;
+        Writing {
+            path: self.scratch.join(format!("second-{}", self.last)),
+            memory: Vec::new(),
+            room: SMALL.min(MEMORY.saturating_sub(self.in_memory)),
+            file: None,
+            sha256: Sha256::new(),
+            size: 0,
+        }
+    }
+
+    /// Takes a piece that belongs at `at`; says why no more may be taken.
+    fn take_piece(&mut self, writing: &mut Writing, at: u64, piece: &[u8], deadline: Instant) -> Option<Taken> {
+        let end = at.saturating_add(piece.len() as u64).max(writing.size);
+        if end > self.limits.max_file_size {
+            return Some(Taken::Limit("Heuristics.Limits.Exceeded.MaxFileSize"));
+        }
+        self.bytes += end - writing.size;
+        if self.bytes > self.limits.max_scan_size {
+            return Some(Taken::Limit("Heuristics.Limits.Exceeded.MaxScanSize"));
+        }
+        if Instant::now() > deadline {
+            return Some(Taken::Limit("Heuristics.Limits.Exceeded.MaxScanTime"));
+        }
+        // Without a file of it, it could not be scanned.
+        writing.take(at, piece).is_err().then_some(Taken::Part)
+    }
+
+    fn end(&mut self, writing: Writing, taken: Taken) -> Taken {
         match self.keep(writing) {
             Ok(()) => taken,
             Err(name) => Taken::Limit(name),

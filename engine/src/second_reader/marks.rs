@@ -3,7 +3,10 @@
 //! Sources: RFC 1952 and 8878, the file formats of xz, bzip2, lzip, lz4, 7-Zip, RAR, Microsoft's cabinets and LHA, POSIX' tar and cpio,
 //! ECMA-119, PKWARE's APPNOTE, RPM's file format, ISO 28500.
 
-use crate::{archive::is_tar, ffi::libarchive::Packing};
+use crate::{
+    archive::{crc32, is_tar},
+    ffi::libarchive::Packing,
+};
 
 /// Length of a zip's local header without its name.
 pub(crate) const ZIP_LOCAL: usize = 30;
@@ -161,14 +164,73 @@ pub(super) fn is_zip_local(content: &[u8]) -> bool {
     *version <= 63 && (1..=ZIP_NAME).contains(&name) && is_text && *method <= 99
 }
 
+/// Whether an archive's or a stream's header at this place has a checksum that is right: chance makes no such.
+pub(super) fn is_certain(content: &[u8], packing: Packing) -> bool {
+    match packing {
+        Packing::SevenZip => seven_zip_fits(content),
+        Packing::Cab => cab_fits(content) && content.get(4..8) == Some(&[0; 4]) && content.get(12..16) == Some(&[0; 4]),
+        Packing::Rar4 => {
+            // The sum of the main header, its type, flags and length.
+            let Some(&[sum_low, sum_high, 0x73, _, _, length, 0]) =
+                content.get(7..).and_then(|rest| rest.first_chunk())
+            else {
+                return false;
+            };
+            let header = content.get(9..7 + usize::from(length).max(2));
+            header.is_some_and(|header| crc32(header) & 0xFFFF == u32::from(u16::from_le_bytes([sum_low, sum_high])))
+        }
+        Packing::Rar5 => {
+            // The sum, a length in one byte, which no program writes longer here, and the header.
+            let Some(&[a, b, c, d, length @ 0..0x80]) = content.get(8..).and_then(|rest| rest.first_chunk()) else {
+                return false;
+            };
+            let header = content.get(12..13 + usize::from(length));
+            header.is_some_and(|header| crc32(header) == u32::from_le_bytes([a, b, c, d]))
+        }
+        Packing::Xz => {
+            let stated = content.get(8..).and_then(|rest| rest.first_chunk()).map(|sum| u32::from_le_bytes(*sum));
+            content.get(6..8).is_some_and(|flags| Some(crc32(flags)) == stated)
+        }
+        Packing::ZipStream => zip_member_fits(content),
+        _ => false,
+    }
+}
+
+/// Whether a local header is of a method that exists, and its data is there.
+fn zip_member_fits(content: &[u8]) -> bool {
+    let number = |at: usize| content.get(at..).and_then(|rest| rest.first_chunk()).map(|two| u16::from_le_bytes(*two));
+    let packed = content.get(18..).and_then(|rest| rest.first_chunk()).map(|four| u32::from_le_bytes(*four));
+    let (Some(flags), Some(method), Some(packed), Some(name), Some(extra)) =
+        (number(6), number(8), packed, number(26), number(28))
+    else {
+        return false;
+    };
+    let exists = matches!(method, 0..=10 | 12 | 14 | 16 | 18..=20 | 93..=99);
+    let end = ZIP_LOCAL + usize::from(name) + usize::from(extra);
+    let is_there = packed > 0 && end.saturating_add(packed as usize) <= content.len();
+    exists && (is_there || flags & 8 != 0 && end < content.len())
+}
+
+/// Where an archive ends by what its own header says; `None` where no header says it.
+pub(super) fn end_of_archive(content: &[u8], packing: Packing) -> Option<usize> {
+    let number32 = |at: usize| content.get(at..)?.first_chunk().map(|four| u32::from_le_bytes(*four) as usize);
+    let number64 = |at: usize| {
+        let number = content.get(at..)?.first_chunk().map(|eight| u64::from_le_bytes(*eight));
+        usize::try_from(number?).ok()
+    };
+    match packing {
+        Packing::SevenZip => number64(12)?.checked_add(number64(20)?)?.checked_add(32),
+        Packing::Cab => number32(8),
+        // The number of sectors is after the descriptor's mark.
+        Packing::Iso | Packing::IsoPlain => number32(ISO_MARK.0 + 79)?.checked_mul(2048),
+        _ => None,
+    }
+}
+
 /// Whether the header after the mark has the checksum that it names.
 fn seven_zip_fits(content: &[u8]) -> bool {
     let stated = content.get(8..).and_then(|rest| rest.first_chunk()).map(|sum| u32::from_le_bytes(*sum));
-    content.get(12..32).is_some_and(|header| {
-        let mut sum = flate2::Crc::new();
-        sum.update(header);
-        Some(sum.sum()) == stated
-    })
+    content.get(12..32).is_some_and(|header| Some(crc32(header)) == stated)
 }
 
 fn cab_fits(content: &[u8]) -> bool {
