@@ -17,4 +17,6 @@ mod retries;
 #[cfg(test)]
 mod scale;
 #[cfg(test)]
+mod statements;
+#[cfg(test)]
 mod template;
