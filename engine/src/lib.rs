@@ -10,6 +10,7 @@ mod ffi;
 mod huge_pages;
 mod library;
 mod lines;
+mod load_order;
 mod object;
 mod observation;
 mod probes;

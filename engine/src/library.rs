@@ -1,9 +1,10 @@
 //! The safe engine: definitions loaded and compiled once, files scanned with them.
 
 use std::{
-    ffi::{CStr, CString},
+    ffi::{CStr, CString, OsStr},
     fs::{self, File},
-    io::{self, BufReader, Read, Seek},
+    io::{self, BufReader, ErrorKind, Read, Seek},
+    os::unix::ffi::OsStrExt,
     path::Path,
     time::{Duration, Instant},
 };
@@ -14,7 +15,7 @@ use nacre_engine_protocol::{Failure, FailureCode, Limits, Message, Report};
 use crate::{
     archive::unopened,
     ffi::{Code, Engine, Field, Library},
-    huge_pages,
+    huge_pages, load_order,
     observation::{Observation, observe, record},
     probes::{self, Probes},
 };
@@ -45,7 +46,7 @@ pub(crate) struct ScanObservation {
 }
 
 impl LoadedEngine {
-    /// Loads every database of `directory`, then the probes, and compiles them. libclamav may write to `scratch`.
+    /// Loads every database of `directory`, one by one, then the probes, and compiles them. libclamav may write to `scratch`.
     ///
     /// # Errors
     /// [`FailureCode::LoadFailed`] with libclamav's messages; [`FailureCode::Internal`] when the probes cannot be made.
@@ -57,11 +58,20 @@ impl LoadedEngine {
         engine.set_text(Field::TemporaryDirectory, &c_path(scratch)?).map_err(|code| internal("tmpdir", &code))?;
 
         let started = Instant::now();
-        let (loaded, seen) = observe(|| engine.load(directory));
-        let signatures = loaded.map_err(|code| load_failed(&format!("cannot load the definitions: {code}"), &seen))?;
+        let files = load_order::files(Path::new(OsStr::from_bytes(directory.to_bytes())));
+        let files = files.and_then(|files| if files.is_empty() { Err(ErrorKind::NotFound.into()) } else { Ok(files) });
+        let files = files.map_err(|error| {
+            load_failed(&format!("no database can be read there: {error}"), &Observation::default())
+        })?;
+        let mut signatures = 0;
+        for file in files {
+            let file = c_path(&file)?;
+            let (loaded, seen) = observe(|| engine.load(&file));
+            signatures += loaded.map_err(|code| load_failed(&format!("cannot load the definitions: {code}"), &seen))?;
+        }
         let load_time = started.elapsed();
         if signatures == 0 {
-            return Err(load_failed("the definitions hold no signature", &seen));
+            return Err(load_failed("the definitions hold no signature", &Observation::default()));
         }
         // After the definitions: nothing in them may depend on what we add.
         let (loaded, seen) = observe(|| engine.load(&c_path(&probes_file)?).map_err(|code| internal("probes", &code)));
@@ -115,7 +125,8 @@ impl LoadedEngine {
             alerts: alerts.signatures,
             limits_exceeded: alerts.limits_exceeded,
             encrypted: alerts.encrypted,
-            targets: alerts.targets,
+            // The probes are silent on a program that its certificate makes trusted, until that expires.
+            targets: alerts.targets | seen.programs,
             layers: seen.layers,
             layer_count: seen.layer_count,
             derived: seen.derived.found,
