@@ -11,6 +11,7 @@ use std::{
 
 use clap::Args;
 use futures::{StreamExt, TryStreamExt, stream};
+use nacre_clamav::yara::repeated_rules;
 use nacre_core::{
     rescan::plan::{Change, RescanPlan},
     telemetry::error_chain,
@@ -103,6 +104,9 @@ async fn prove_all(arguments: &Arguments) -> Result<Summary, Error> {
     let mut output = io::stdout().lock();
     if !arguments.json {
         print_change(&mut output, &check)?;
+    }
+    for repeated in repeated_rules(&new.files) {
+        eprintln!("nacre prove: {}", printable(&repeated.to_string()));
     }
     let mut summary = Summary::default();
     let (mut files, mut unread) = (Vec::new(), 0);

@@ -11,6 +11,7 @@ mod file_types;
 mod huge_pages;
 mod library;
 mod lines;
+mod load_order;
 mod marks;
 mod object;
 mod observation;

@@ -4,7 +4,7 @@ use std::{
     collections::BTreeMap,
     ffi::{CStr, CString, OsStr},
     fs::{self, File},
-    io::{self, BufReader, Read, Seek},
+    io::{self, BufReader, ErrorKind, Read, Seek},
     mem,
     ops::Range,
     os::unix::ffi::OsStrExt,
@@ -18,7 +18,7 @@ use nacre_engine_protocol::{Failure, FailureCode, Limits, Message, Report};
 use crate::{
     archive::unopened,
     ffi::{Code, Engine, Field, Library},
-    file_types, huge_pages,
+    file_types, huge_pages, load_order,
     observation::{Observation, observe, observe_more, record},
     probes::{self, Probes},
     second_reader::SecondReader,
@@ -54,7 +54,7 @@ pub(crate) struct ScanObservation {
 }
 
 impl LoadedEngine {
-    /// Loads every database of `directory`, then the probes, and compiles them. libclamav may write to `scratch`.
+    /// Loads every database of `directory`, one by one, then the probes, and compiles them. libclamav may write to `scratch`.
     ///
     /// # Errors
     /// [`FailureCode::LoadFailed`] with libclamav's messages; [`FailureCode::Internal`] when the probes cannot be made.
@@ -66,11 +66,21 @@ impl LoadedEngine {
         engine.set_text(Field::TemporaryDirectory, &c_path(scratch)?).map_err(|code| internal("tmpdir", &code))?;
 
         let started = Instant::now();
-        let (loaded, seen) = observe(|| engine.load(directory));
-        let signatures = loaded.map_err(|code| load_failed(&format!("cannot load the definitions: {code}"), &seen))?;
-        let (load_time, messages) = (started.elapsed(), seen.messages.clone());
+        let files = load_order::files(Path::new(OsStr::from_bytes(directory.to_bytes())));
+        let files = files.and_then(|files| if files.is_empty() { Err(ErrorKind::NotFound.into()) } else { Ok(files) });
+        let files = files.map_err(|error| {
+            load_failed(&format!("no database can be read there: {error}"), &Observation::default())
+        })?;
+        let (mut signatures, mut messages) = (0, Vec::new());
+        for file in files {
+            let file = c_path(&file)?;
+            let (loaded, seen) = observe(|| engine.load(&file));
+            signatures += loaded.map_err(|code| load_failed(&format!("cannot load the definitions: {code}"), &seen))?;
+            messages.extend(seen.messages);
+        }
+        let load_time = started.elapsed();
         if signatures == 0 {
-            return Err(load_failed("the definitions hold no signature", &seen));
+            return Err(load_failed("the definitions hold no signature", &Observation::default()));
         }
         // After the definitions: nothing in them may depend on what we add.
         let (loaded, seen) = observe(|| engine.load(&c_path(&probes_file)?).map_err(|code| internal("probes", &code)));
@@ -158,7 +168,8 @@ impl LoadedEngine {
             alerts: alerts.signatures,
             limits_exceeded: alerts.limits_exceeded,
             encrypted: alerts.encrypted,
-            targets: alerts.targets,
+            // The probes are silent on a program that its certificate makes trusted, until that expires.
+            targets: alerts.targets | seen.programs,
             layers,
             layer_count: seen.layer_count,
             derived: seen.derived.found,

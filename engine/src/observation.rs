@@ -31,6 +31,10 @@ const MAX_MESSAGES: usize = 100;
 /// Longest kept text of a message, in bytes.
 const MAX_MESSAGE_BYTES: usize = 500;
 
+/// libclamav's type of programs of Windows, and the bit of its matcher's target.
+const PROGRAM: &[u8] = b"CL_TYPE_MSEXE";
+const PROGRAM_TARGET: u16 = 1 << 1;
+
 thread_local! {
     static CURRENT: RefCell<Option<Observation>> = const { RefCell::new(None) };
 }
@@ -56,6 +60,8 @@ pub(crate) struct Observation {
     pub(crate) marks: Marks,
     /// Number of layers, those past the cap included.
     pub(crate) layer_count: u64,
+    /// The bit of the target of programs of Windows, where a layer is one.
+    pub(crate) programs: u16,
     /// Other content that libclamav matched on.
     pub(crate) derived: Derived,
     /// Messages of severity warning and above, at most a hundred.
@@ -109,6 +115,9 @@ impl Observation {
     /// Records a layer, and has the second reader read it. Content that libclamav could not read leaves the observation incomplete.
     pub(crate) fn layer(&mut self, file_type: &[u8], content: Option<&[u8]>, depth: u32) {
         self.layer_count += 1;
+        if file_type == PROGRAM {
+            self.programs = PROGRAM_TARGET;
+        }
         let Some(content) = content else {
             self.incomplete = true;
             return;

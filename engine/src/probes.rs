@@ -1,6 +1,6 @@
 //! Our own signatures in every engine: one that is always true per matcher target, and the canary's.
 //!
-//! A probe `Name;Engine:51-255,Target:N;0=0;<16 bytes>` holds as long as its bytes do *not* occur, so it alerts exactly
+//! A probe `Name;Engine:51-255,Target:N;0=0;<4096 bytes>` holds as long as its bytes do *not* occur, so it alerts exactly
 //! when target N's matcher ran. Name and bytes are random per load: an uploader who knew the bytes could put them into
 //! a file and switch the probe off, and an `.ign2` in the definitions could name a fixed name.
 //!
@@ -15,8 +15,13 @@ pub(crate) const TARGETS: u16 = 15;
 const TEXT: u16 = 7;
 /// Number of signatures that [`Probes::signatures`] holds.
 pub(crate) const SIGNATURES: u32 = TARGETS as u32 + 1;
-/// Bytes of a probe's pattern.
+/// Bytes of the canary's pattern, and of that at the end of text.
 const PATTERN_BYTES: usize = 16;
+/// Bytes of the pattern of each target's probe: as long as the longest that a line of 8,190 bytes can hold.
+///
+/// libclamav reads a file in windows of 128 KiB, which overlap by the longest pattern of the matcher, and counts a match in the overlap
+/// twice. With this pattern all windows overlap alike, so that no signature's count depends on which others are loaded.
+const OVERLAP_BYTES: usize = 4096;
 /// What libclamav appends to names of signatures that Cisco did not sign.
 const UNOFFICIAL: &str = ".UNOFFICIAL";
 
@@ -53,12 +58,16 @@ impl Probes {
         getrandom::fill(&mut nonce)?;
         let prefix = format!("Nacre.{}.", hex::encode(nonce));
         let mut signatures = String::new();
-        let mut pattern = [0; PATTERN_BYTES];
+        let (mut pattern, mut overlap) = ([0; PATTERN_BYTES], [0; OVERLAP_BYTES]);
         for target in 0..TARGETS {
             getrandom::fill(&mut pattern)?;
-            let pattern = hex::encode(pattern);
-            let offset = if target == TEXT { "EOF-32:" } else { "" };
-            writeln!(signatures, "{prefix}Target.{target};Engine:51-255,Target:{target};0=0;{offset}{pattern}").ok();
+            getrandom::fill(&mut overlap)?;
+            let (pattern, overlap) = (hex::encode(pattern), hex::encode(overlap));
+            let (expression, patterns) = match target {
+                TEXT => ("(0=0)&(1=0)", format!("{overlap};EOF-32:{pattern}")),
+                _ => ("0=0", overlap),
+            };
+            writeln!(signatures, "{prefix}Target.{target};Engine:51-255,Target:{target};{expression};{patterns}").ok();
         }
         getrandom::fill(&mut pattern)?;
         writeln!(signatures, "{prefix}Canary;Engine:51-255,Target:0;0;{}", hex::encode(pattern)).ok();

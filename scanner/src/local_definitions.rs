@@ -9,7 +9,8 @@ use std::{
 
 use chrono::{DateTime, Utc};
 use nacre_clamav::{
-    context::{self, is_bytecode, is_context},
+    context::{self, is_bytecode, may_have_part},
+    database::DatabaseName,
     delta::{Delta, SignatureFile},
     trust_anchor::TrustAnchors,
     unpacked::UnpackError,
@@ -155,21 +156,22 @@ impl LocalDisk {
         delta: &Delta,
     ) -> Result<PathBuf, DefinitionsError> {
         let mut newer = Vec::new();
-        for context in &manifest.contexts {
+        let with_bytecode = |database: &&DatabaseEntry| database.members.iter().any(|member| is_bytecode(&member.name));
+        let is_whole =
+            |name: &DatabaseName| manifest.databases.iter().any(|entry| entry.name == *name && with_bytecode(&entry));
+        for context in manifest.contexts.iter().filter(|context| !is_whole(&context.database)) {
             let packed = read_entry(store, &context.body).await?;
-            let files = context::unpack(&packed);
+            let files = context::unpack(&packed, &format!("{}.cvd", context.database));
             newer.extend(
                 files.map_err(|source| DefinitionsError::Context { key: context.body.object_key.clone(), source })?,
             );
         }
         // Of other files, which may be large, a delta engine loads the added lines only.
-        let needed = |custom: &&CustomEntry| is_context(&custom.name);
+        let needed = |custom: &&CustomEntry| may_have_part(&custom.name);
         for custom in manifest.custom.iter().filter(needed) {
-            let (name, bytes) = (custom.name.clone(), read_custom(store, custom).await?.into());
-            newer.push(SignatureFile { official: false, name, bytes });
+            newer.push(SignatureFile::loose(custom.name.clone(), read_custom(store, custom).await?));
         }
         let mut files = delta_files(delta, newer);
-        let with_bytecode = |database: &&DatabaseEntry| database.members.iter().any(|member| is_bytecode(&member.name));
         for database in manifest.databases.iter().filter(with_bytecode) {
             let body = read_body(store, database).await?;
             let (name, bytes) = self.formed(database, &body)?;

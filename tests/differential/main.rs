@@ -1,5 +1,6 @@
 //! Our programs beside ClamAV's own.
 
+mod cases;
 mod incremental;
 mod scripts;
 mod verdicts;

@@ -106,7 +106,7 @@ impl World {
         let mut manifest = Manifest::new(Generation(generation), self.now, "clamav".into(), Vec::new(), engine_proof());
         for (to, target) in (2..).zip(targets) {
             let line = format!("Added.{to}:{target}:*:{to:08x}\n").into_bytes();
-            let file = SignatureFile { official: true, name: "daily.ndb".into(), bytes: line.into() };
+            let file = SignatureFile::member("daily.cvd", true, "daily.ndb", line);
             let bytes = Delta::between(&[], &[file]).to_bytes();
             let delta = BodyEntry::of_delta(Generation(to), &bytes);
             self.definitions.write(&delta.object_key, bytes, &[], WriteCondition::Always).await.unwrap();

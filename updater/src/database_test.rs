@@ -6,6 +6,10 @@ use std::{
     time::Duration,
 };
 
+use nacre_clamav::{
+    delta::SignatureFile,
+    yara::{RepeatedRule, repeated_rules},
+};
 use nacre_core::{
     generation::{
         engine_form::{EngineFormError, engine_form},
@@ -147,6 +151,7 @@ impl<Store: DefinitionsStore> DatabaseTest<'_, Store> {
             fs::write(directory.path().join(&part.entry.name), &part.bytes).map_err(DatabaseTestError::Disk)?;
         }
         self.try_loose_files(custom).await?;
+        warn_of_repeated_rules(custom);
         let pool = EnginePool::new(self.program.to_owned(), self.scratch.to_owned()).with_policy(self.sandbox);
         let (hello, loaded) = match pool.ready(directory.path()).await {
             Ok(ready) => ready,
@@ -219,6 +224,20 @@ impl<Store: DefinitionsStore> DatabaseTest<'_, Store> {
         let file = fs::read(&part.path).map_err(DatabaseTestError::Disk)?;
         let (name, bytes) = engine_form(&part.entry, &file, false)?;
         fs::write(directory.join(name), bytes).map_err(DatabaseTestError::Disk)
+    }
+}
+
+/// Says which rules are not used since another has their name: libclamav only warns, and reads such a file no further.
+fn warn_of_repeated_rules(custom: &[CustomPart]) {
+    let files: Vec<SignatureFile<'_>> =
+        custom.iter().map(|part| SignatureFile::loose(part.entry.name.as_str(), part.bytes.as_slice())).collect();
+    for RepeatedRule { name, used, skipped } in repeated_rules(&files) {
+        tracing::warn!(
+            rule = name,
+            used_file = used,
+            skipped_file = skipped,
+            "a YARA rule has a name that another rule has: it and the rest of its file are not used; rename it"
+        );
     }
 }
 

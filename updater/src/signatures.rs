@@ -4,12 +4,12 @@ use std::{collections::BTreeSet, fs};
 
 use nacre_clamav::{
     archive::ArchiveLimits,
-    context::{self, is_context},
+    context::{self, may_have_part},
     cvd::{Cvd, HeaderError},
     delta::{Delta, SignatureFile, ignored},
     digest::Sha256Digest,
-    signature::Kind,
-    unpacked::{UnpackError, Unpacked},
+    signature::is_ignoring,
+    unpacked::{UnpackError, members_in_order},
 };
 use nacre_core::{
     generation::{
@@ -81,7 +81,7 @@ impl Source<'_> {
     }
 
     fn ignores(&self) -> bool {
-        self.entry().members.iter().any(|member| Kind::of(&member.name) == Kind::Ignore)
+        self.entry().members.iter().any(|member| is_ignoring(&member.name))
     }
 
     async fn files(&self, store: &impl DefinitionsStore) -> Result<Vec<SignatureFile<'static>>, SignaturesError> {
@@ -92,12 +92,10 @@ impl Source<'_> {
             Self::Fresh(part) => fs::read(&part.path).map_err(|error| SignaturesError::Disk(name.clone(), error))?,
         };
         let cvd = Cvd::parse_as(entry.kind, &body).map_err(|error| SignaturesError::Header(name.clone(), error))?;
-        let unpacked = cvd.unpack(ArchiveLimits::default()).map_err(|error| SignaturesError::Unpack(name, error))?;
-        let Unpacked { members } = unpacked;
-        let owned = |(name, bytes): (String, std::borrow::Cow<'_, [u8]>)| SignatureFile {
-            official: true,
-            name,
-            bytes: bytes.into_owned().into(),
+        let members = members_in_order(cvd.payload(), ArchiveLimits::default())
+            .map_err(|error| SignaturesError::Unpack(name.clone(), error))?;
+        let owned = |(member, bytes): (String, std::borrow::Cow<'_, [u8]>)| {
+            SignatureFile::member(name.clone(), true, member, bytes.into_owned())
         };
         Ok(members.into_iter().map(owned).collect())
     }
@@ -154,7 +152,7 @@ async fn context_of(
     store: &impl DefinitionsStore,
     diff: &mut SignatureDiff,
 ) -> Result<Option<ContextEntry>, SignaturesError> {
-    if !part.entry.members.iter().any(|member| is_context(&member.name)) {
+    if !part.entry.members.iter().any(|member| may_have_part(&member.name)) {
         return Ok(None);
     }
     let files = Source::Fresh(part).files(store).await?;
@@ -180,12 +178,10 @@ async fn delta(
     };
     let (mut files_before, mut files_now) = (Vec::new(), Vec::new());
     for entry in &before.custom {
-        let bytes = read_custom(store, entry).await?.into();
-        files_before.push(SignatureFile { official: false, name: entry.name.clone(), bytes });
+        files_before.push(SignatureFile::loose(entry.name.clone(), read_custom(store, entry).await?));
     }
     for part in custom {
-        let bytes = part.bytes.clone().into();
-        files_now.push(SignatureFile { official: false, name: part.entry.name.clone(), bytes });
+        files_now.push(SignatureFile::loose(part.entry.name.clone(), part.bytes.clone()));
     }
     for (sources, files) in [(&old, &mut files_before), (&new, &mut files_now)] {
         for source in sources.iter().filter(|source| is_new(source) || source.ignores()) {

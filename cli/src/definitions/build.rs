@@ -174,11 +174,8 @@ fn signed(
     mut unpacked: Unpacked<'_>,
 ) -> Result<Vec<u8>, BuildError> {
     let info = keys.info(header, name, &unpacked).into_bytes();
-    let info_name = format!("{name}.info");
-    let copying = unpacked.members.remove(COPYING).unwrap_or_default();
-    let first = [(COPYING, &*copying), (info_name.as_str(), info.as_slice())];
-    let rest = unpacked.members.iter().map(|(member, bytes)| (member.as_str(), &**bytes));
-    let file = keys.cvd(header, first.into_iter().chain(rest), 9);
+    unpacked.members.insert(format!("{name}.info"), info.into());
+    let file = keys.cvd(header, unpacked.in_order(name).into_iter(), 9);
     Cvd::parse(&file)?.verify(name, &keys.trust_anchors(), ArchiveLimits::default())?;
     Ok(file)
 }

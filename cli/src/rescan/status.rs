@@ -102,6 +102,7 @@ fn full(why: FullScan) -> &'static str {
         FullScan::DeltaNotKept => "a delta since their generation is not kept any more",
         FullScan::DeltaTooLarge => "too much changed for a delta scan",
         FullScan::Context => "a file that changes how signatures work was changed",
+        FullScan::Ambiguous => "several signatures of one digest were added",
         FullScan::Trust => "the trust in a part of them changed",
         FullScan::SignatureRemoved => "the signatures that convicted them were removed or changed",
         FullScan::RetryTransient => "the reason why they could not be scanned may have passed",

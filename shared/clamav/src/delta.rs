@@ -3,35 +3,63 @@
 //! A delta counts lines: how many more of each the newer set has, or fewer. Deltas therefore compose by addition, a signature that
 //! was added and taken back vanishes, and the delta from the newer set to the older is the same one with its signs turned.
 
+mod ignoring;
 mod lines;
 mod text;
+mod twins;
 
 use std::{
     borrow::Cow,
     collections::{BTreeMap, BTreeSet, btree_map::Entry as MapEntry},
 };
 
-use lines::{Line, uneven_lines};
+use ignoring::Ignoring;
+pub use ignoring::ignored;
+use lines::{Line, Uneven, extension_of, uneven_lines};
 use sha2::{Digest, Sha256};
 pub use text::DeltaError;
+use twins::reordered;
 
 use crate::{
     ignored::Ignored,
+    load_order::in_load_order,
     signature::{Kind, Signature},
 };
 
 /// One file of a set: a member of a database, or a loose file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SignatureFile<'a> {
-    /// Whether it is a member of a database, and not the operator's own.
+    /// Whether it is of a signed database, and not the operator's own.
     pub official: bool,
+    /// File name of the database whose member it is, such as `daily.cvd`; `None` for a loose file.
+    pub container: Option<String>,
     /// Its name, such as `daily.ndb`.
     pub name: String,
     pub bytes: Cow<'a, [u8]>,
 }
 
-impl SignatureFile<'_> {
-    /// The file with those of its lines alone that have one of these names; opaque kinds stay as they are.
+impl<'a> SignatureFile<'a> {
+    /// A loose file.
+    pub fn loose(name: impl Into<String>, bytes: impl Into<Cow<'a, [u8]>>) -> Self {
+        Self { official: false, container: None, name: name.into(), bytes: bytes.into() }
+    }
+
+    /// A member of a database. Members must stand in a set as they stand in their database.
+    pub fn member(
+        container: impl Into<String>,
+        official: bool,
+        name: impl Into<String>,
+        bytes: impl Into<Cow<'a, [u8]>>,
+    ) -> Self {
+        Self { official, container: Some(container.into()), name: name.into(), bytes: bytes.into() }
+    }
+
+    /// The database whose member it is, whatever the kind of its file.
+    pub fn database(&self) -> Option<&str> {
+        self.container.as_deref().map(|file| file.rsplit_once('.').map_or(file, |(stem, _)| stem))
+    }
+
+    /// The file with those of its lines alone that one of these ignored names means; opaque kinds stay as they are.
     #[must_use]
     pub fn named(self, names: &BTreeSet<&[u8]>) -> SignatureFile<'static> {
         let kind = Kind::of(&self.name);
@@ -41,12 +69,12 @@ impl SignatureFile<'_> {
         }
         for line in Line::all(&self) {
             let name = Signature::parse(kind, line.bytes).and_then(|signature| signature.name);
-            if name.is_some_and(|name| names.contains(name)) {
+            if name.is_some_and(|name| Ignored::is_meant(names, name)) {
                 bytes.extend_from_slice(line.bytes);
                 bytes.push(b'\n');
             }
         }
-        SignatureFile { official: self.official, name: self.name, bytes: bytes.into() }
+        SignatureFile { official: self.official, container: self.container, name: self.name, bytes: bytes.into() }
     }
 }
 
@@ -77,83 +105,60 @@ pub struct Delta {
     lines: BTreeMap<DeltaLine, Count>,
 }
 
-/// Extension under which a delta keeps names that are ignored only in one of the sets, where the named signature is unknown.
-const UNKNOWN_NAME: &str = "ign2";
+/// Extension of marks that say that everything is concerned.
+const EVERYTHING: &str = "ign2";
+
+/// What the extension of marks for digests begins with, of which another line may now be reported than before.
+const MOVED: &str = "moved-";
+
+impl DeltaLine {
+    /// The extension of the file of a digest that changed its place among others; `None` for lines that are counted.
+    pub fn moved(&self) -> Option<&str> {
+        self.extension.strip_prefix(MOVED)
+    }
+
+    fn everything(line: &[u8]) -> Self {
+        Self { official: false, extension: EVERYTHING.to_owned(), line: line.to_vec() }
+    }
+
+    /// Whether it says that something happened on the way, which nothing later takes back.
+    fn is_mark(&self) -> bool {
+        self.extension == EVERYTHING || self.moved().is_some()
+    }
+}
+
+/// The count of a mark.
+const ONCE: Count = Count { raw: 1, effective: 1 };
 
 impl Delta {
     /// What leads from `old` to `new`. Files that are in both may be left out of both, unless the two sets ignore different names
-    /// ([`ignored`]); `ign2` files never may.
+    /// ([`ignored`]); `ign` and `ign2` files never may.
     pub fn between(old: &[SignatureFile<'_>], new: &[SignatureFile<'_>]) -> Self {
-        let (ignored_before, ignored_now) = (ignored(old), ignored(new));
+        let (old, new) = (in_load_order(old), in_load_order(new));
+        let (before, now) = (Ignoring::of(&old), Ignoring::of(&new));
         let mut delta = Self::default();
-        for (line, more) in uneven_lines(old, new) {
-            let covered = |ignored: &Ignored| {
-                let signature = Signature::parse(Kind::of(line.extension), line.bytes);
-                signature.and_then(|signature| signature.name).is_some_and(|name| ignored.covers(name, line.bytes))
-            };
+        let Uneven { counts, moved } = uneven_lines(&old, &new);
+        for (line, more) in counts {
+            let name = line.name();
             // Lines whose being ignored changed are counted below.
-            let effective = if covered(&ignored_before) || covered(&ignored_now) { 0 } else { more };
-            delta.add(line.to_owned(), Count { raw: more, effective });
+            let covered = name.is_some_and(|name| before.all.covers(name) || now.all.covers(name));
+            delta.add(line.to_owned(), Count { raw: more, effective: if covered { 0 } else { more } });
+        }
+        for line in moved.into_iter().chain(reordered(&old, &new)) {
+            let DeltaLine { official, extension, line } = line.to_owned();
+            delta.add(DeltaLine { official, extension: format!("{MOVED}{extension}"), line }, ONCE);
         }
         for (file, sign) in old.iter().map(|file| (file, -1)).chain(new.iter().map(|file| (file, 1))) {
             if Kind::of(&file.name).is_opaque() {
                 delta.add(whole(file), Count { raw: sign, effective: sign });
             }
         }
-        delta.count_ignored((old, &ignored_before), (new, &ignored_now));
-        if !(ignored_before.is_empty() && ignored_now.is_empty()) {
-            let covered =
-                |name: &[u8], line: &[u8]| ignored_before.covers(name, line) || ignored_now.covers(name, line);
-            delta.count_moved(&places(old, covered), &places(new, covered));
-        }
+        before.changes(&now, &old, &new, &mut delta);
         delta
     }
 
-    /// Counts what moved to another file of that which ignores, and of that which is ignored: whether the one reaches the other depends
-    /// on the order in which libclamav loads their files. The differential test found it.
-    fn count_moved(&mut self, before: &Places<'_>, now: &Places<'_>) {
-        for (line, files) in now {
-            if before.get(line).is_some_and(|older| older != files) {
-                let line = DeltaLine { official: false, extension: UNKNOWN_NAME.to_owned(), line: line.to_vec() };
-                self.add(line, Count { raw: 1, effective: 1 });
-            }
-        }
-    }
-
-    /// Counts the lines whose being ignored changed.
-    fn count_ignored(
-        &mut self,
-        (old, before): (&[SignatureFile<'_>], &Ignored),
-        (new, now): (&[SignatureFile<'_>], &Ignored),
-    ) {
-        let names = before.differing(now);
-        if names.is_empty() {
-            return;
-        }
-        let mut unknown = names.clone();
-        for (files, ignored, sign) in [(old, before, -1), (new, now, 1)] {
-            for line in files.iter().flat_map(Line::all) {
-                let signature = Signature::parse(Kind::of(line.extension), line.bytes);
-                let Some(name) = signature.and_then(|signature| signature.name).filter(|name| names.contains(name))
-                else {
-                    continue;
-                };
-                unknown.remove(name);
-                if !ignored.covers(name, line.bytes) {
-                    self.add(line.to_owned(), Count { raw: 0, effective: sign });
-                }
-            }
-        }
-        // A rule of a kind that only its own parser understands may have that name.
-        if old.iter().chain(new).any(|file| Kind::of(&file.name).is_opaque()) {
-            for name in unknown {
-                let line = DeltaLine { official: false, extension: UNKNOWN_NAME.to_owned(), line: name.to_vec() };
-                self.add(line, Count { raw: 1, effective: 1 });
-            }
-        }
-    }
-
     fn add(&mut self, line: DeltaLine, count: Count) {
+        let is_mark = line.is_mark();
         match self.lines.entry(line) {
             MapEntry::Vacant(entry) => {
                 if count != Count::default() {
@@ -162,7 +167,12 @@ impl Delta {
             }
             MapEntry::Occupied(mut entry) => {
                 let sum = entry.get_mut();
-                *sum = Count { raw: sum.raw + count.raw, effective: sum.effective + count.effective };
+                // What was marked on the way there is not taken back by the way back.
+                *sum = if is_mark {
+                    ONCE
+                } else {
+                    Count { raw: sum.raw + count.raw, effective: sum.effective + count.effective }
+                };
                 if *sum == Count::default() {
                     entry.remove();
                 }
@@ -182,7 +192,7 @@ impl Delta {
     /// What leads back.
     #[must_use]
     pub fn reversed(mut self) -> Self {
-        for count in self.lines.values_mut() {
+        for (_, count) in self.lines.iter_mut().filter(|(line, _)| !line.is_mark()) {
             *count = Count { raw: -count.raw, effective: -count.effective };
         }
         self
@@ -227,44 +237,15 @@ impl Delta {
     }
 }
 
-/// The files that lines are in, sorted.
-type Places<'a> = BTreeMap<&'a [u8], Vec<&'a str>>;
-
-/// Where the lines are that ignore others, or that others ignore.
-fn places<'a>(files: &'a [SignatureFile<'_>], covered: impl Fn(&[u8], &[u8]) -> bool) -> Places<'a> {
-    let mut places = Places::new();
-    for file in files {
-        if Kind::of(&file.name) == Kind::Ignore {
-            for line in file.bytes.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
-                places.entry(line).or_default().push(&file.name);
-            }
-        }
-        for line in Line::all(file) {
-            let name = Signature::parse(Kind::of(line.extension), line.bytes).and_then(|signature| signature.name);
-            if name.is_some_and(|name| covered(name, line.bytes)) {
-                places.entry(line.bytes).or_default().push(&file.name);
-            }
-        }
-    }
-    for files in places.values_mut() {
-        files.sort_unstable();
-    }
-    places
-}
-
-/// The names that the `ign2` files of a set take out of use.
-pub fn ignored(files: &[SignatureFile<'_>]) -> Ignored {
-    let mut ignored = Ignored::default();
-    for file in files.iter().filter(|file| Kind::of(&file.name) == Kind::Ignore) {
-        ignored.extend(&file.bytes);
-    }
-    ignored
-}
-
 /// An opaque file as a line.
 fn whole(file: &SignatureFile<'_>) -> DeltaLine {
-    let extension = file.name.rsplit_once('.').map_or(file.name.as_str(), |(_, extension)| extension).to_owned();
-    let line = format!("{} {}", file.name, hex::encode(Sha256::digest(&file.bytes))).into_bytes();
+    let extension = match extension_of(&file.name) {
+        "" => file.name.clone(),
+        extension => extension.to_ascii_lowercase(),
+    };
+    // Which of two files of the same name and content is loaded first is not seen by these alone.
+    let database = file.database().map(|database| format!("{database}/")).unwrap_or_default();
+    let line = format!("{database}{} {}", file.name, hex::encode(Sha256::digest(&file.bytes))).into_bytes();
     DeltaLine { official: file.official, extension, line }
 }
 

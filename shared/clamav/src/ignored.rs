@@ -1,50 +1,134 @@
-//! Signatures that `ign2` files take out of use.
+//! Signatures that `ign` and `ign2` files take out of use.
+//!
+//! Source: `cli_loadign`, `cli_chkign` and `cli_signorm` in libclamav 1.4 (`readdb.c`).
 
 use std::collections::BTreeSet;
 
-use md5::{Digest, Md5};
+use crate::{signature::MAX_LINE, split::fields};
 
-use crate::split::field;
+/// Least bytes of a name, which libclamav pads with blanks.
+const LEAST_NAME: usize = 3;
 
-/// Names of signatures that are not loaded, and of lines that are not loaded under a name.
+/// Least bytes of a name whose `.UNOFFICIAL` libclamav cuts off.
+const LEAST_UNOFFICIAL: usize = 12;
+
+/// Suffix of libclamav's names for signatures that are not from a signed database.
+const UNOFFICIAL: &[u8] = b".UNOFFICIAL";
+
+/// What the `ign` and `ign2` files of a set say.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Ignored {
+    /// Names that a line may mean, as libclamav compares them.
     names: BTreeSet<Vec<u8>>,
-    /// Name, and MD5 of the line.
-    lines: BTreeSet<(Vec<u8>, [u8; 16])>,
+    /// Whether a line is there that is more than a name.
+    complex: bool,
 }
 
 impl Ignored {
-    /// Takes the lines of an `ign2` file in: `name[:MD5 of the line]`.
+    /// Takes the lines of a file in.
     pub fn extend(&mut self, file: &[u8]) {
-        for line in file.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii_end) {
-            let name = field(line, b':', 0).unwrap_or_default().to_vec();
-            let mut md5 = [0; 16];
-            match field(line, b':', 1) {
-                _ if name.is_empty() || name.starts_with(b"#") => {}
-                Some(digest) if hex::decode_to_slice(digest, &mut md5).is_ok() => drop(self.lines.insert((name, md5))),
-                // Whatever else it means: if more counts as ignored, more is scanned, since a change counts both ways.
-                _ => drop(self.names.insert(name)),
+        for line in file.split(|byte| *byte == b'\n') {
+            if line.starts_with(b"#") && line.len() <= MAX_LINE {
+                continue;
             }
+            let line = without_line_end(line);
+            // `name:MD5`, `database:number:name`, and what C ends or splits elsewhere. A name with an MD5 also changes what the lines
+            // after it mean: libclamav does not forget the MD5.
+            self.complex |= line.contains(&b':') || line.contains(&0) || line.len() > MAX_LINE;
+            self.names.extend(fields(line, b':').filter(|name| !name.is_empty()).map(padded));
         }
     }
 
-    /// Whether a line with this name is not loaded.
-    pub fn covers(&self, name: &[u8], line: &[u8]) -> bool {
-        let digest = || <[u8; 16]>::from(Md5::digest(line.trim_ascii_end()));
-        self.names.contains(name)
-            || (self.lines.iter().any(|(of, _)| of == name) && self.lines.contains(&(name.to_vec(), digest())))
+    /// Whether a signature of this name may not be loaded. More may be covered than is ignored: what `name:MD5` says of a name
+    /// counts for all of its signatures.
+    pub fn covers(&self, name: &[u8]) -> bool {
+        !self.names.is_empty() && self.names.contains(&normalized(name))
+    }
+
+    /// Whether one of these names, as [`Self::differing`] returns them, means a signature of this name.
+    pub fn is_meant(names: &BTreeSet<&[u8]>, name: &[u8]) -> bool {
+        names.contains(normalized(name).as_slice())
     }
 
     /// Whether nothing is ignored.
     pub fn is_empty(&self) -> bool {
-        self.names.is_empty() && self.lines.is_empty()
+        self.names.is_empty()
     }
 
-    /// Names of which this list says something else than the other.
+    /// Whether a line is there that is more than a name.
+    pub fn is_complex(&self) -> bool {
+        self.complex
+    }
+
+    /// Names that are only in one of the two.
     pub fn differing<'a>(&'a self, other: &'a Self) -> BTreeSet<&'a [u8]> {
-        let names = self.names.symmetric_difference(&other.names).map(Vec::as_slice);
-        let lines = self.lines.symmetric_difference(&other.lines).map(|(name, _)| name.as_slice());
-        names.chain(lines).collect()
+        self.names.symmetric_difference(&other.names).map(Vec::as_slice).collect()
+    }
+}
+
+/// A line without the end that libclamav takes off (`cli_chomp`).
+pub(crate) fn without_line_end(mut line: &[u8]) -> &[u8] {
+    while let [rest @ .., b'\r' | b'\n'] = line {
+        line = rest;
+    }
+    line
+}
+
+/// A signature's name as libclamav compares it with those that are ignored.
+pub(crate) fn normalized(name: &[u8]) -> Vec<u8> {
+    let cut = match name {
+        [.., b'}'] if name.len() > LEAST_NAME => memchr::memmem::find(name, b".{"),
+        _ if name.len() >= LEAST_UNOFFICIAL => name.strip_suffix(UNOFFICIAL).map(<[u8]>::len),
+        _ => None,
+    };
+    padded(cut.and_then(|end| name.get(..end)).unwrap_or(name))
+}
+
+fn padded(name: &[u8]) -> Vec<u8> {
+    let mut name = name.to_vec();
+    name.resize(name.len().max(LEAST_NAME), b' ');
+    name
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(text: &str) -> Ignored {
+        let mut ignored = Ignored::default();
+        ignored.extend(text.as_bytes());
+        ignored
+    }
+
+    #[test]
+    fn names_are_compared_as_libclamav_does() {
+        for (line, name, covered) in [
+            ("Win.Test.A", "Win.Test.A", true),
+            ("Win.Test.A\r", "Win.Test.A", true),
+            ("Win.Test.A", "Win.Test.A.UNOFFICIAL", true),
+            ("Win.Test.A", "Win.Test.A.{Engine-1}", true),
+            ("Win.Test.A", "Win.Test.A.{Engine-1}.UNOFFICIAL", false),
+            ("Win.Test.A.UNOFFICIAL", "Win.Test.A.UNOFFICIAL", false),
+            ("Win.Test.A ", "Win.Test.A", false),
+            ("Win.Test", "Win.Test.A", false),
+            (".UNOFFICIAL", ".UNOFFICIAL", true),
+            ("A", "A", true),
+            ("A", "A.UNOFFICIAL", true),
+            ("A", "A  ", true),
+            ("# Win.Test.A", "# Win.Test.A", false),
+        ] {
+            assert_eq!(of(line).covers(name.as_bytes()), covered, "{line:?} {name:?}");
+            assert!(!of(line).is_complex());
+        }
+    }
+
+    #[test]
+    fn whatever_is_more_than_a_name_is_complex_and_means_every_name_in_it() {
+        for line in ["A.B:d41d8cd98f00b204e9800998ecf8427e", "own.ndb:1:A.B", "A.B:", "A.B\0C"] {
+            assert!(of(line).is_complex(), "{line}");
+        }
+        assert!(of("A.B:d41d8cd98f00b204e9800998ecf8427e").covers(b"A.B"));
+        assert!(of("own.ndb:1:A.B").covers(b"A.B"));
+        assert!(of(&format!("#{}", "x".repeat(MAX_LINE))).is_complex(), "libclamav takes its end for a line");
     }
 }

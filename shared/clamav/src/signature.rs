@@ -6,7 +6,14 @@
 
 use std::ops::RangeInclusive;
 
-use crate::split::{field, fields};
+use crate::{
+    ignored::without_line_end,
+    split::{field, fields},
+};
+
+/// Most bytes of a line that libclamav reads whole from a loose file of any kind: its buffer has 8,192 (`FILEBUFF`). What is longer
+/// it takes for two lines, even a comment.
+pub const MAX_LINE: usize = 8190;
 
 /// What a member of a database, or a loose file, holds; by its extension.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,9 +36,10 @@ pub enum Kind {
     Phishing,
     /// Names of signatures that are not to be used: `ign2`.
     Ignore,
-    /// Steers how the engine scans: `ftm cfg crb pwdb idb wdb ign sdb`, line by line.
+    /// Steers how the engine scans: `wdb`, line by line.
     Context,
-    /// Steers how the engine scans, or is a program: `cat cbc`, the file as a whole.
+    /// Steers how the engine scans, and the order of its lines matters, or is a program: `cfg crb ftm idb ign pwdb sdb cat cbc`, the
+    /// file as a whole.
     OpaqueContext,
     /// Rules that only their own parser understands: `yar yara`, the file as a whole.
     Yara,
@@ -49,7 +57,7 @@ impl Kind {
 
     /// The kind of signatures in files with an extension, which is given without its dot.
     pub fn of_extension(extension: &str) -> Self {
-        match extension {
+        match extension.to_ascii_lowercase().as_str() {
             "hdb" | "hsb" | "hdu" | "hsu" => Self::FileHash,
             "mdb" | "msb" | "mdu" | "msu" | "imp" => Self::ProgramHash,
             "fp" | "sfp" => Self::TrustHash,
@@ -59,12 +67,12 @@ impl Kind {
             "db" => Self::LegacyBody,
             "pdb" | "gdb" => Self::Phishing,
             "ign2" => Self::Ignore,
+            "wdb" => Self::Context,
             // One signature of `sdb` makes libclamav 1.4 scan the raw bytes of every file in another order, so that others match
             // or do not: the differential test found it.
-            "ftm" | "cfg" | "crb" | "pwdb" | "idb" | "wdb" | "ign" | "sdb" => Self::Context,
-            "cat" | "cbc" => Self::OpaqueContext,
+            "cfg" | "crb" | "ftm" | "idb" | "ign" | "pwdb" | "sdb" | "cat" | "cbc" => Self::OpaqueContext,
             "yar" | "yara" => Self::Yara,
-            "info" | "COPYING" => Self::Nothing,
+            "info" | "copying" => Self::Nothing,
             _ => Self::Unknown,
         }
     }
@@ -80,10 +88,16 @@ impl Kind {
     }
 }
 
+/// Whether a file names signatures that are not to be used: libclamav reads `ign` as it reads `ign2`.
+pub fn is_ignoring(file_name: &str) -> bool {
+    Kind::of(file_name) == Kind::Ignore
+        || file_name.rsplit_once('.').is_some_and(|(_, extension)| extension.eq_ignore_ascii_case("ign"))
+}
+
 /// Whether files with this extension are loaded only where potentially unwanted applications are detected.
 pub fn is_pua(file_name: &str) -> bool {
     let extension = file_name.rsplit_once('.').map_or(file_name, |(_, extension)| extension);
-    matches!(extension, "hdu" | "hsu" | "mdu" | "msu" | "ndu" | "ldu")
+    matches!(extension.to_ascii_lowercase().as_str(), "hdu" | "hsu" | "mdu" | "msu" | "ndu" | "ldu")
 }
 
 /// A digest of a file.
@@ -156,7 +170,11 @@ impl<'a> Signature<'a> {
     /// Reads a line of a kind that is not opaque, without its line feed. `None` for lines that hold no signature: comments and empty
     /// ones.
     pub fn parse(kind: Kind, line: &'a [u8]) -> Option<Self> {
-        let line = line.trim_ascii_end();
+        let line = without_line_end(line);
+        // C ends a line at its first NUL.
+        if line.len() > MAX_LINE || line.contains(&0) {
+            return Some(Self::everything(None));
+        }
         if line.is_empty() || line.starts_with(b"#") {
             return None;
         }
@@ -180,6 +198,15 @@ impl<'a> Signature<'a> {
 
     fn everything(name: Option<&'a [u8]>) -> Self {
         Self::new(name, Concern::Everything, ALL_LEVELS)
+    }
+}
+
+/// The digest in a line of [`Kind::FileHash`] or [`Kind::ProgramHash`], as it is written.
+pub fn hash_digest(kind: Kind, line: &[u8]) -> Option<&[u8]> {
+    match kind {
+        Kind::FileHash => field(line, b':', 0),
+        Kind::ProgramHash => field(line, b':', 1),
+        _ => None,
     }
 }
 

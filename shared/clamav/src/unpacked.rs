@@ -1,11 +1,15 @@
 //! A database's members, unpacked: what scripts change and CLDs are made of.
 
-use std::{borrow::Cow, collections::BTreeMap};
+use std::{
+    borrow::Cow,
+    collections::{BTreeMap, BTreeSet},
+};
 
 use crate::{
     archive::{self, ArchiveError, ArchiveLimits},
     cvd::{COPYING, CvdHeader, HeaderError},
     database::DatabaseName,
+    load_order::member_rank,
 };
 
 /// The members of one database by name, `COPYING` and `.info` among them.
@@ -37,32 +41,44 @@ pub enum CldError {
     Header(#[from] HeaderError),
 }
 
+/// Unpacks a container's payload; its members keep their order.
+pub fn members_in_order(payload: &[u8], limits: ArchiveLimits) -> Result<Vec<(String, Cow<'_, [u8]>)>, UnpackError> {
+    let (mut members, mut names) = (Vec::new(), BTreeSet::new());
+    for member in archive::members(payload, limits) {
+        let member = member?;
+        if !names.insert(member.name.clone()) {
+            return Err(UnpackError::Twice(member.name));
+        }
+        members.push((member.name, member.bytes));
+    }
+    Ok(members)
+}
+
 impl<'a> Unpacked<'a> {
     /// Unpacks a container's payload.
     pub fn of(payload: &'a [u8], limits: ArchiveLimits) -> Result<Self, UnpackError> {
-        let mut unpacked = Self::default();
-        for member in archive::members(payload, limits) {
-            let member = member?;
-            if unpacked.members.insert(member.name.clone(), member.bytes).is_some() {
-                return Err(UnpackError::Twice(member.name));
-            }
-        }
-        Ok(unpacked)
+        Ok(Self { members: members_in_order(payload, limits)?.into_iter().collect() })
     }
 
-    /// Writes the members, not compressed, after a header, in ClamAV's order: `COPYING`, `.info`, `.cfg`, then the rest, here by
-    /// name.
-    pub fn after(&self, header: &CvdHeader, name: &DatabaseName) -> Vec<u8> {
+    /// The members in the order of ClamAV's own containers: `COPYING`, `.info`, then by [`member_rank`], and by name.
+    ///
+    /// An `ign2` reaches only what is loaded after it: in another order it would not silence what it silences in ClamAV's CVD.
+    pub fn in_order(&self, name: &DatabaseName) -> Vec<(&str, &[u8])> {
+        let info = format!("{name}.info");
         let rank = |member: &str| match member {
             COPYING => 0,
-            _ if member == format!("{name}.info") => 1,
-            _ if member == format!("{name}.cfg") => 2,
-            _ => 3,
+            _ if member == info => 1,
+            _ => 2 + member_rank(member),
         };
         let mut members: Vec<(&str, &[u8])> =
             self.members.iter().map(|(name, bytes)| (name.as_str(), &**bytes)).collect();
         members.sort_by_key(|(name, _)| rank(name));
-        archive::after(&header.to_bytes(), members.into_iter())
+        members
+    }
+
+    /// Writes the members, not compressed, after a header, in ClamAV's order.
+    pub fn after(&self, header: &CvdHeader, name: &DatabaseName) -> Vec<u8> {
+        archive::after(&header.to_bytes(), self.in_order(name).into_iter())
     }
 
     /// Writes the members as a CLD: the header is the first line of `.info`, the content not compressed. Nothing is verified

@@ -54,10 +54,9 @@ pub(crate) async fn history(store: &MemoryDefinitions, published: u64) -> Outcom
     let mut manifest = Manifest::new(Generation(published), DateTime::UNIX_EPOCH, "clamav".into(), Vec::new(), proof);
     for to in 2..=published {
         let mut random = Random::new(to);
-        let files = ADDED.map(|(kind, count)| SignatureFile {
-            official: true,
-            name: format!("daily.{kind}"),
-            bytes: lines(kind, &format!("day{to}"), count, &mut random).into(),
+        let files = ADDED.map(|(kind, count)| {
+            let text = lines(kind, &format!("day{to}"), count, &mut random);
+            SignatureFile::member("daily.cvd", true, format!("daily.{kind}"), text)
         });
         let bytes = Delta::between(&[], &files).to_bytes();
         let delta = BodyEntry::of_delta(Generation(to), &bytes);

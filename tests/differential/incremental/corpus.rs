@@ -137,6 +137,7 @@ fn made() -> Vec<(&'static str, Vec<u8>)> {
     let script =
         b"#!/bin/sh\n# Says Hello   to everybody.\nexport GREETING='Hello,   World'\necho \"$GREETING\"\nexit 0\n";
     vec![
+        ("windows", windows()),
         ("many.zip", zip(&many)),
         ("secret.zip", encrypted(zip(&[("secret.txt", &text)]))),
         ("hello.sh", script.to_vec()),
@@ -159,6 +160,16 @@ fn made() -> Vec<(&'static str, Vec<u8>)> {
                 .concat(),
         ),
     ]
+}
+
+/// A file of three of the windows in which libclamav reads, with a pattern of two parts before the end of the first two: in the part by
+/// which windows overlap, and before it.
+fn windows() -> Vec<u8> {
+    let mut file: Vec<u8> = (0..300_000_u32).map(|n| n.wrapping_mul(2_654_435_761).to_be_bytes()[1] | 0x80).collect();
+    for at in [131_032, 250_000] {
+        file[at..at + 19].copy_from_slice(b"MARKALPHA..MARKBETA");
+    }
+    file
 }
 
 /// An archive whose one file is marked as encrypted.

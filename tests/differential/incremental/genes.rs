@@ -8,6 +8,7 @@ use nacre_clamav::{
 };
 use nacre_core::generation::{engine_form::engine_form, manifest::DatabaseEntry};
 use proptest::prelude::*;
+use sha2::Sha256;
 
 use super::corpus::{Corpus, Known};
 
@@ -76,8 +77,25 @@ pub(super) enum Gene {
         gene: usize,
         line: bool,
     },
-    /// What steers the engine, and matters to no file here.
+    /// What steers the engine, and matters to few files here.
     Context {
+        kind: u8,
+    },
+    /// Another signature of the digest, or the rule, of another gene.
+    Twin {
+        gene: usize,
+    },
+    /// How often a pattern of several parts occurs in the file of several windows.
+    Counted {
+        count: u8,
+        handler: bool,
+    },
+    /// A pattern of this length, which is nowhere, and by which windows may overlap.
+    Long {
+        length: usize,
+    },
+    /// A comparison of bytes, a regular expression, the look of an image, or a macro.
+    Special {
         kind: u8,
     },
 }
@@ -102,8 +120,17 @@ impl Gene {
             1 => Just(Self::AllowedUrl),
             6 => (file, 0_usize..40, 0_u8..3, any::<bool>()).prop_map(|(file, layer, size, sha)| Self::Trust { file, layer, size, sha }),
             6 => (0_usize..14, any::<bool>()).prop_map(|(gene, line)| Self::Ignore { gene, line }),
-            1 => (0_u8..4).prop_map(|kind| Self::Context { kind }),
+            2 => (0_u8..8).prop_map(|kind| Self::Context { kind }),
+            3 => (0_usize..14).prop_map(|gene| Self::Twin { gene }),
+            3 => (0_u8..6, prop::bool::weighted(0.2)).prop_map(|(count, handler)| Self::Counted { count, handler }),
+            2 => (17_usize..6000).prop_map(|length| Self::Long { length }),
+            3 => (0_u8..6).prop_map(|kind| Self::Special { kind }),
         ]
+    }
+
+    /// The gene as another signature of the same; others have none.
+    fn as_twin(&self) -> bool {
+        matches!(self, Self::Hash { .. } | Self::Section { .. } | Self::Rule { .. } | Self::Body { .. })
     }
 
     /// The extension of its file, and its line; `None` when the corpus has nothing for it.
@@ -202,9 +229,43 @@ impl Gene {
                 (extension, format!("{digest}:{size}:{name}{level}"))
             }
             Self::Ignore { gene, .. } => ("ign2", format!("G.{gene}")),
+            // Written by those who know the other genes.
+            Self::Twin { .. } => return None,
+            Self::Counted { count, handler } => {
+                let count = ["0>1", "0=1", "0=2", "0>0,2", "0<2&1", "0=0&1"].get(usize::from(count)).copied()?;
+                let handler = if handler { ",HandlerType:CL_TYPE_HTML" } else { "" };
+                let (alpha, beta) = (hex::encode("MARKALPHA"), hex::encode("MARKBETA"));
+                ("ldb", format!("{name};Engine:81-255,Target:0{handler};{count};{alpha}{{-5}}{beta};{alpha}"))
+            }
+            Self::Long { length } => {
+                let bytes: Vec<u8> = (0..length).map(|at| (at * 31 + number * 7 + at / 3) as u8 | 0x80).collect();
+                ("ldb", format!("{name};Engine:81-255,Target:{};0;{}", number % 2 * 7, hex::encode(bytes)))
+            }
+            Self::Special { kind } => match kind {
+                0 => ("ldb", format!("{name};Engine:81-255,Target:0;0&1;{};0(>>4#hb1#>0)", hex::encode("MARKALPHA"))),
+                1 => ("ldb", format!("{name};Engine:81-255,Target:0;0;0/MARK[A-Z]{{5}}/g")),
+                2 => ("ldb", format!("{name};Engine:150-255,Target:0;0;fuzzy_img#af2ad01ed42993c7#0")),
+                3 => ("ndb", format!("{name}:0:$12:{}", hex::encode("MARKALPHA"))),
+                4 => ("ldb", format!("{name};Engine:81-255,Target:0;0&1;{};${{0-99}}12$", hex::encode("MARKALPHA"))),
+                _ => (
+                    "ldb",
+                    format!(
+                        "{name};Engine:81-255,Target:0,Intermediates:CL_TYPE_ZIP>CL_TYPE_TEXT_ASCII;0;{}",
+                        hex::encode("plain text")
+                    ),
+                ),
+            },
             Self::Context { kind } => match kind {
                 0 => ("pwdb", format!("{name};Engine:51-255;0;secret{number}")),
                 1 => ("idb", format!("{name}:group{number}:group2:{}", icon(number))),
+                2 => (
+                    "cfg",
+                    ["DOCUMENT:0x0", "DOCUMENT:0xffffffff", "ARCHIVE:0xffffffff", "MAIL:0xffffffff"][number % 4].into(),
+                ),
+                3 => ("ftm", format!("0:0:2321{:02x}:A script:CL_TYPE_ANY:CL_TYPE_SCRIPT", 0x2f - number % 2)),
+                4 => ("crb", format!("{name};1;{};;{};010001;1;0;0;;", "ab".repeat(20), "c5".repeat(128))),
+                5 => ("ign", format!("G.{}", number % 7)),
+                6 => ("gdb", format!("S:{}:{}", ["P", "F"][number % 2], url_hash(number % 2 == 0))),
                 _ => ("wdb", format!("X:http\\:\\/\\/a{number}\\.example\\.org:http\\:\\/\\/b\\.example\\.org")),
             },
         })
@@ -225,6 +286,12 @@ fn section_line(
     let (extension, digest) = if sha { ("msb", sha256) } else { ("mdb", md5) };
     let (size, level) = if any_size { ("*".to_owned(), ":73") } else { (size.to_string(), "") };
     Some((extension, format!("{size}:{digest}:{name}{level}")))
+}
+
+/// The digest of a URL in the phishing mail, as a list of dangerous ones has it: whole, or its start.
+fn url_hash(start: bool) -> String {
+    let digest = hex::encode(Sha256::digest(b"evil.example.net/"));
+    if start { digest[..8].to_owned() } else { digest }
 }
 
 /// The hash of an icon that nothing here has.
@@ -266,6 +333,9 @@ pub(super) enum Place {
     Loose,
     /// Loose, and under another name.
     Renamed,
+    /// Loose, in files that are loaded before the others, or after them.
+    Early,
+    Late,
     Daily,
     Main,
 }
@@ -276,6 +346,8 @@ impl Place {
             4 => Just(Self::Absent),
             4 => Just(Self::Loose),
             1 => Just(Self::Renamed),
+            1 => Just(Self::Early),
+            1 => Just(Self::Late),
             3 => Just(Self::Daily),
             1 => Just(Self::Main),
         ]
@@ -286,7 +358,19 @@ impl Place {
 pub(super) fn write_set(directory: &Path, genes: &[(&Gene, Place)], corpus: &Corpus) {
     let mut files = BTreeMap::<(Place, &str), String>::new();
     for (number, (gene, place)) in genes.iter().enumerate() {
-        let Some((extension, mut line)) = gene.line(number, corpus) else { continue };
+        let twin = match gene {
+            Gene::Twin { gene } => genes.get(*gene).filter(|(other, _)| other.as_twin()).and_then(|(other, _)| {
+                let (extension, line) = other.line(*gene, corpus)?;
+                // A rule's twin has its name, and another condition; what else is one has another name.
+                let line = match extension {
+                    "yar" => line.replace("condition: $a", "condition: not $a"),
+                    _ => line.replace(&format!("G.{gene}"), &format!("T.{number}")),
+                };
+                Some((extension, line))
+            }),
+            _ => gene.line(number, corpus),
+        };
+        let Some((extension, mut line)) = twin else { continue };
         if let Gene::Ignore { gene, line: true } = gene
             && let Some((_, ignored)) = genes.get(*gene).and_then(|(other, _)| other.line(*gene, corpus))
         {
@@ -299,7 +383,8 @@ pub(super) fn write_set(directory: &Path, genes: &[(&Gene, Place)], corpus: &Cor
                 Place::Loose
             }
             // libclamav takes no rules from a database.
-            _ if extension == "yar" => Place::Loose,
+            Place::Daily if extension == "yar" => Place::Early,
+            Place::Main if extension == "yar" => Place::Late,
             place => *place,
         };
         let file = files.entry((place, extension)).or_default();
@@ -308,8 +393,14 @@ pub(super) fn write_set(directory: &Path, genes: &[(&Gene, Place)], corpus: &Cor
     }
     let always = "Always:0:*:00112233445566778899aabbccddeeff00112233\n";
     files.entry((Place::Loose, "ndb")).or_default().push_str(always);
-    for ((_, extension), text) in files.iter().filter(|((place, _), _)| *place == Place::Loose) {
-        fs::write(directory.join(format!("own.{extension}")), text).unwrap();
+    for ((place, extension), text) in &files {
+        let name = match place {
+            Place::Early => "a",
+            Place::Loose => "own",
+            Place::Late => "z",
+            _ => continue,
+        };
+        fs::write(directory.join(format!("{name}.{extension}")), text).unwrap();
     }
     for (place, name) in [(Place::Daily, "daily"), (Place::Main, "main")] {
         let members: Vec<(String, &str)> = files
@@ -318,22 +409,23 @@ pub(super) fn write_set(directory: &Path, genes: &[(&Gene, Place)], corpus: &Cor
             .map(|((_, extension), text)| (format!("{name}.{extension}"), text.as_str()))
             .collect();
         if !members.is_empty() {
-            write_database(directory, name, &members);
+            write_database(directory, name, &members, genes.len() % 2 == 0);
         }
     }
 }
 
-/// Writes an unsigned database, as an engine gets one that others than ClamAV signed.
-fn write_database(directory: &Path, name: &str, members: &[(String, &str)]) {
+/// Writes an unsigned database, as an engine gets one that others than ClamAV signed; `patched` says whether from a CLD.
+fn write_database(directory: &Path, name: &str, members: &[(String, &str)], patched: bool) {
     let keys = SigningKeys::fixed();
     let builder = members.iter().fold(CvdBuilder::new(name), |builder, (member, text)| builder.member(member, *text));
     let file = builder.build(keys);
     let name = DatabaseName::new(name).unwrap();
     let verified = Cvd::parse(&file).unwrap().verify(&name, &keys.trust_anchors(), ArchiveLimits::default()).unwrap();
+    let file = if patched { builder.build_cld(keys) } else { file };
     let (name, bytes) = engine_form(&DatabaseEntry::of(&verified), &file, false).unwrap();
     fs::write(directory.join(name), bytes).unwrap();
 }
 
-pub(super) fn md5_hex(bytes: &[u8]) -> String {
+pub(crate) fn md5_hex(bytes: &[u8]) -> String {
     hex::encode(Md5::digest(bytes))
 }

@@ -105,8 +105,7 @@ impl Database {
 
     /// Packs the version as its makers do.
     pub fn cvd(&self, keys: &SigningKeys) -> Vec<u8> {
-        let members = self.members.members.iter().map(|(name, bytes)| (name.as_str(), &**bytes));
-        keys.cvd(&self.header(), members, COMPRESSION)
+        keys.cvd(&self.header(), self.members.in_order(&self.name).into_iter(), COMPRESSION)
     }
 
     /// Number of signatures.

@@ -1,9 +1,12 @@
 //! Lines that two sets do not have equally often.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use super::{DeltaLine, SignatureFile};
-use crate::signature::Kind;
+use super::{DeltaLine, SignatureFile, twins::has_digests};
+use crate::{
+    ignored::without_line_end,
+    signature::{Kind, MAX_LINE, Signature},
+};
 
 /// How far ahead a line is searched in the other file before both are put aside.
 const LOOK_AHEAD: usize = 64;
@@ -21,12 +24,17 @@ impl<'a> Line<'a> {
     pub(super) fn all(file: &'a SignatureFile<'_>) -> impl Iterator<Item = Self> {
         let kind = Kind::of(&file.name);
         let bytes: &[u8] = if is_compared(kind) { &file.bytes } else { &[] };
-        let extension = file.name.rsplit_once('.').map_or("", |(_, extension)| extension);
+        let extension = extension_of(&file.name);
         Lines(bytes).filter(|line| !is_blank(line)).map(|bytes| Self { official: file.official, extension, bytes })
     }
 
+    /// The name of its signature.
+    pub(super) fn name(&self) -> Option<&'a [u8]> {
+        Signature::parse(Kind::of_extension(self.extension), self.bytes)?.name
+    }
+
     pub(super) fn to_owned(self) -> DeltaLine {
-        DeltaLine { official: self.official, extension: self.extension.to_owned(), line: self.bytes.to_vec() }
+        DeltaLine { official: self.official, extension: self.extension.to_ascii_lowercase(), line: self.bytes.to_vec() }
     }
 }
 
@@ -54,22 +62,42 @@ fn is_compared(kind: Kind) -> bool {
 }
 
 fn is_blank(line: &[u8]) -> bool {
-    line.starts_with(b"#") || line.trim_ascii_end().is_empty()
+    // libclamav takes the end of a longer comment for a line.
+    (line.starts_with(b"#") && line.len() <= MAX_LINE) || without_line_end(line).is_empty()
+}
+
+/// The extension of a file.
+pub(super) fn extension_of(name: &str) -> &str {
+    name.rsplit_once('.').map_or("", |(_, extension)| extension)
+}
+
+/// What [`uneven_lines`] returns.
+#[derive(Debug, Default)]
+pub(super) struct Uneven<'a> {
+    /// Lines that the two sets do not have equally often, and how many more the newer has.
+    pub(super) counts: BTreeMap<Line<'a>, i64>,
+    /// Digests that went from one loose file to another.
+    pub(super) moved: BTreeSet<Line<'a>>,
 }
 
 /// The lines that the two sets do not have equally often, and how many more the newer has.
 ///
 /// Databases change little from one version to the next, and keep their order: most lines meet their like at once.
-pub(super) fn uneven_lines<'a>(old: &'a [SignatureFile<'_>], new: &'a [SignatureFile<'_>]) -> BTreeMap<Line<'a>, i64> {
-    let mut uneven: BTreeMap<Line<'a>, i64> = BTreeMap::new();
+pub(super) fn uneven_lines<'a>(old: &[&'a SignatureFile<'_>], new: &[&'a SignatureFile<'_>]) -> Uneven<'a> {
+    let mut uneven = Uneven::default();
     let mut put_aside = |line: Line<'a>, more: i64| {
-        let count = uneven.entry(line).or_insert(0);
+        let count = uneven.counts.entry(line).or_insert(0);
         *count += more;
         if *count == 0 {
-            uneven.remove(&line);
+            uneven.counts.remove(&line);
         }
     };
     let (before, now) = (by_name(old), by_name(new));
+    let mut loose = (BTreeSet::new(), BTreeSet::new());
+    let alone = |files: &[&'a SignatureFile<'_>], of: &mut BTreeSet<Line<'a>>| {
+        let files = files.iter().filter(|file| file.container.is_none() && has_digests(Kind::of(&file.name)));
+        of.extend(files.flat_map(|file| Line::all(file)));
+    };
     for (name, files) in &before {
         match (files.as_slice(), now.get(name).map(Vec::as_slice)) {
             ([file], Some([twin])) if file.bytes == twin.bytes => {}
@@ -79,20 +107,24 @@ pub(super) fn uneven_lines<'a>(old: &'a [SignatureFile<'_>], new: &'a [Signature
                 files.iter().copied().flat_map(Line::all).for_each(|line| put_aside(line, -1));
                 let twins = twins.unwrap_or_default();
                 twins.iter().copied().flat_map(Line::all).for_each(|line| put_aside(line, 1));
+                alone(files, &mut loose.0);
+                alone(twins, &mut loose.1);
             }
         }
     }
     for (_, files) in now.iter().filter(|(name, _)| !before.contains_key(*name)) {
         files.iter().copied().flat_map(Line::all).for_each(|line| put_aside(line, 1));
+        alone(files, &mut loose.1);
     }
+    uneven.moved = loose.0.intersection(&loose.1).copied().collect();
     uneven
 }
 
 /// Files by origin and name; databases may have members of the same name.
-fn by_name<'a, 'f>(files: &'a [SignatureFile<'f>]) -> BTreeMap<(bool, &'a str), Vec<&'a SignatureFile<'f>>> {
+fn by_name<'a, 'f>(files: &[&'a SignatureFile<'f>]) -> BTreeMap<(bool, &'a str), Vec<&'a SignatureFile<'f>>> {
     let mut by_name: BTreeMap<_, Vec<_>> = BTreeMap::new();
     for file in files {
-        by_name.entry((file.official, file.name.as_str())).or_default().push(file);
+        by_name.entry((file.official, file.name.as_str())).or_default().push(*file);
     }
     by_name
 }

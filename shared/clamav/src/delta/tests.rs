@@ -5,7 +5,10 @@ use proptest::prelude::*;
 use super::*;
 
 fn file(official: bool, name: &str, text: impl Into<Vec<u8>>) -> SignatureFile<'static> {
-    SignatureFile { official, name: name.to_owned(), bytes: Cow::Owned(text.into()) }
+    match official {
+        true => SignatureFile::member("daily.cvd", true, name, text.into()),
+        false => SignatureFile::loose(name, text.into()),
+    }
 }
 
 /// A set of few lines, so that they meet again, and of every way to be compared.
@@ -44,7 +47,7 @@ fn in_use(set: &[SignatureFile<'_>]) -> BTreeMap<DeltaLine, i64> {
     let mut counts = BTreeMap::new();
     for line in set.iter().flat_map(Line::all) {
         let name = Signature::parse(Kind::of(line.extension), line.bytes).and_then(|signature| signature.name);
-        if !name.is_some_and(|name| ignored.covers(name, line.bytes)) {
+        if !name.is_some_and(|name| ignored.covers(name)) {
             *counts.entry(line.to_owned()).or_insert(0) += 1;
         }
     }
@@ -66,9 +69,9 @@ proptest! {
 
     #[test]
     fn deltas_compose(a in any_set(), b in any_set(), c in any_set(), d in any_set()) {
-        // Unknown names count each time that they change.
+        // Marks stay, whatever comes after them.
         let known = |delta: Delta| Delta {
-            lines: delta.lines.into_iter().filter(|(line, _)| line.extension != UNKNOWN_NAME).collect(),
+            lines: delta.lines.into_iter().filter(|(line, _)| !line.is_mark()).collect(),
         };
         let between = |old: &Vec<_>, new: &Vec<_>| known(Delta::between(old, new));
         let (ab, bc, cd) = (between(&a, &b), between(&b, &c), between(&c, &d));
@@ -118,13 +121,80 @@ fn a_signature_that_is_no_longer_ignored_counts_as_added() {
 }
 
 #[test]
-fn what_is_ignored_and_moves_to_another_file_concerns_everything() {
-    let ignoring = file(true, "daily.ign2", "S.1\n");
-    let line = "S.1:0:*:00ff\n";
-    let old = [ignoring.clone(), file(true, "daily.ndb", line)];
-    let new = [ignoring, file(true, "main.ndb", line)];
-    let delta = Delta::between(&old, &new);
-    assert!(delta.lines().any(|(line, _)| line.extension == UNKNOWN_NAME));
-    let quiet = |set: &[SignatureFile<'static>]| set[1..].to_vec();
-    assert!(Delta::between(&quiet(&old), &quiet(&new)).is_empty(), "where nothing is ignored, lines may move");
+fn what_is_ignored_and_moves_to_where_that_does_not_reach_concerns_everything() {
+    let (line, main) = ("S.1:0:*:00ff\n", |name: &str, text: &'static str| {
+        SignatureFile::member("main.cvd", true, name, text.as_bytes())
+    });
+    let daily = SignatureFile::member("daily.cvd", true, "daily.ndb", line.as_bytes());
+    let ignoring = main("main.ign2", "S.1\n");
+    let reached = [ignoring.clone(), main("main.ndb", line)];
+    let early = [main("main.ndb", line), ignoring.clone()];
+    let elsewhere = [ignoring, daily.clone()];
+    for (old, new) in [(&reached, &elsewhere), (&elsewhere, &reached), (&reached, &early), (&early, &reached)] {
+        assert!(concerns_everything(&Delta::between(old, new)));
+        let quiet = |set: &[SignatureFile<'static>]| -> Vec<_> {
+            set.iter().filter(|file| Kind::of(&file.name) != Kind::Ignore).cloned().collect()
+        };
+        assert!(Delta::between(&quiet(old), &quiet(new)).is_empty(), "where nothing is ignored, lines may move");
+    }
+    let daily_ignores = SignatureFile::member("daily.cld", true, "daily.ign2", b"S.1\n".as_slice());
+    let patched = SignatureFile::member("daily.cld", true, "daily.ndb", line.as_bytes());
+    let whole = [SignatureFile { container: Some("daily.cvd".into()), ..daily_ignores.clone() }, daily];
+    assert!(Delta::between(&whole, &[daily_ignores, patched]).is_empty(), "a CVD may become a CLD");
+}
+
+fn concerns_everything(delta: &Delta) -> bool {
+    delta.lines().any(|(line, _)| line.extension == EVERYTHING)
+}
+
+#[test]
+fn a_list_of_more_than_names_that_changes_concerns_everything() {
+    let signatures = || SignatureFile::loose("own.ndb", b"Win.Test.A:0:*:00ff\nOther:0:*:01ff\n".as_slice());
+    let with = |ign2: &str| [signatures(), SignatureFile::loose("own.ign2", ign2.as_bytes().to_vec())];
+    let md5 = "d41d8cd98f00b204e9800998ecf8427e";
+    for (old, new) in [
+        ("Win.Test.A\n".to_owned(), format!("Other:{md5}\nWin.Test.A\n")),
+        ("Gone\nown.ndb:1:Win.Test.A\n".to_owned(), "Gone\n".to_owned()),
+        (format!("Win.Test.A:{md5}\nOther\n"), format!("Other\nWin.Test.A:{md5}\n")),
+    ] {
+        assert!(concerns_everything(&Delta::between(&with(&old), &with(&new))), "{old:?} {new:?}");
+        assert!(concerns_everything(&Delta::between(&with(&new), &with(&old))), "{new:?} {old:?}");
+        assert!(Delta::between(&with(&new), &with(&new)).is_empty());
+    }
+    let plain = Delta::between(&with("Win.Test.A\n"), &with("Other\nWin.Test.A\n"));
+    assert!(!concerns_everything(&plain) && !plain.is_empty(), "a name alone says what it means");
+    let unofficial = || SignatureFile::loose("own.ndb", b"Win.Test.A.UNOFFICIAL:0:*:00ff\n".as_slice());
+    let ignoring = [unofficial(), SignatureFile::loose("own.ign2", b"Win.Test.A\n".as_slice())];
+    assert_eq!(
+        Delta::between(&ignoring, &[unofficial()]).added_files().len(),
+        1,
+        "names are compared as libclamav does"
+    );
+}
+
+#[test]
+fn files_whose_order_matters_are_compared_as_a_whole() {
+    for kind in ["cfg", "crb", "ftm", "idb", "pwdb", "sdb"] {
+        let of = |text: &str| [SignatureFile::loose(format!("own.{kind}"), text.as_bytes().to_vec())];
+        assert!(!Delta::between(&of("A\nB\n"), &of("B\nA\n")).is_empty(), "{kind}");
+    }
+}
+
+#[test]
+fn digests_that_several_lines_have_are_marked_where_their_order_changes() {
+    let (digest, other) = ("a".repeat(32), "b".repeat(32));
+    let line = |digest: &str, name: &str| format!("{digest}:68:{name}\n");
+    let file = |name: &str, lines: &[String]| SignatureFile::loose(name, lines.concat().into_bytes());
+    let (a, b, c) = (line(&digest, "A"), line(&digest, "B"), line(&other, "C"));
+    let moved = |old: &[SignatureFile<'_>], new: &[SignatureFile<'_>]| -> usize {
+        Delta::between(old, new).lines().filter(|(line, _)| line.moved() == Some("hdb")).count()
+    };
+    let one = |lines: &[&String]| [file("own.hdb", &lines.iter().map(|line| (*line).clone()).collect::<Vec<_>>())];
+    assert_eq!(moved(&one(&[&a, &b]), &one(&[&b, &a])), 2);
+    assert_eq!(moved(&one(&[&a, &c, &b]), &one(&[&a, &b])), 0, "what is left is in its order");
+    assert_eq!(moved(&one(&[&a, &c]), &one(&[&c, &a])), 0, "each digest has one line");
+    let (first, last) = ([file("a.hdb", &[a.clone()])], [file("z.hdb", &[a.clone()])]);
+    assert_eq!(moved(&first, &last), 1, "another may be in a file that was left out");
+    let there = Delta::between(&one(&[&a, &b]), &one(&[&b, &a]));
+    assert!(!there.clone().then(&there.reversed()).is_empty(), "the way back does not take a mark back");
 }

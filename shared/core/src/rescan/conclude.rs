@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use nacre_clamav::{
-    context::is_bytecode,
+    context::{self, is_bytecode},
     delta::{Delta, SignatureFile},
     signature::Kind,
 };
@@ -17,31 +17,50 @@ use crate::{
 /// Suffix of libclamav's names for signatures that are not from a signed database.
 const UNOFFICIAL: &str = ".UNOFFICIAL";
 
-/// Returns the files that a delta engine loads, by name: the lines that the delta added, and the whole context of the newer set, whose
-/// files `newer` has. Containers with bytecode are not among them: they are loaded unchanged.
+/// The name of a file with a signature that no content has: libclamav takes no set without one, and all that was added may be gone.
+const NO_SIGNATURE: &str = "added-none.hsb";
+
+/// Returns the files that a delta engine loads, by name: the lines that the delta added, and the context of the newer set, whose files
+/// `newer` has. The context of each database is a database of its own, which is loaded in the place of the whole. Those with bytecode
+/// are not among them: they are loaded unchanged.
 pub fn delta_files<'a>(delta: &Delta, newer: impl IntoIterator<Item = SignatureFile<'a>>) -> BTreeMap<String, Vec<u8>> {
     let rules_changed = delta.lines().any(|(line, _)| Kind::of_extension(&line.extension) == Kind::Yara);
     let mut files = delta.added_files();
+    files.insert(NO_SIGNATURE.to_owned(), format!("{}:1:Nacre.None\n", "0".repeat(64)).into_bytes());
+    let (mut databases, mut whole) = (BTreeMap::<String, Vec<SignatureFile<'a>>>::new(), BTreeSet::new());
     for file in newer {
-        let kind = Kind::of(&file.name);
-        let needed = match kind {
-            Kind::Yara => rules_changed,
+        let database = file.database().map(str::to_owned);
+        if is_bytecode(&file.name) {
             // Runs only from its signed container.
-            Kind::OpaqueContext => !is_bytecode(&file.name),
-            _ => kind.is_context(),
-        };
-        if needed {
-            files.insert(free_name(&files, &file.name), file.bytes.into_owned());
+            whole.extend(database);
+            continue;
+        }
+        let Some(part) = context::part(&file) else { continue };
+        if Kind::of(&file.name) == Kind::Yara && !rules_changed && !may_have_long_strings(&file.bytes) {
+            continue;
+        }
+        match database {
+            Some(database) => databases.entry(database).or_default().push(part),
+            None => drop(files.insert(part.name, part.bytes.into_owned())),
+        }
+    }
+    for (database, parts) in databases.iter().filter(|(database, _)| !whole.contains(*database)) {
+        match context::to_cud(database, parts) {
+            Some((name, bytes)) => drop(files.insert(name, bytes)),
+            // A name that no database has: loose files are better than none.
+            None => files.extend(parts.iter().map(|part| (part.name.clone(), part.bytes.to_vec()))),
         }
     }
     files
 }
 
-/// The name, or one like it that is not taken.
-fn free_name(files: &BTreeMap<String, Vec<u8>>, name: &str) -> String {
-    let names = (0_u32..).map(|n| if n == 0 { name.to_owned() } else { format!("{n}-{name}") });
-    names.into_iter().find(|name| !files.contains_key(name)).unwrap_or_else(|| name.to_owned())
+/// Whether a string in these rules may be longer than an engine's probes: by the longest one libclamav lets its windows overlap.
+fn may_have_long_strings(rules: &[u8]) -> bool {
+    rules.split(|byte| matches!(byte, b'"' | b'{' | b'}')).any(|piece| piece.len() > LONGEST_STRING)
 }
+
+/// Bytes of a text in a rule of which each may count twice.
+const LONGEST_STRING: usize = 2000;
 
 /// Names of added signatures as a full engine reports them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -88,8 +107,6 @@ fn has_same_layers(record: &ScanRecord, report: &Report) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::borrow::Cow;
-
     use nacre_engine_protocol::Layer;
 
     use super::*;
@@ -97,7 +114,10 @@ mod tests {
     use crate::{builder::record, scan_record::LayerDigest};
 
     fn file(official: bool, name: &str, text: &str) -> SignatureFile<'static> {
-        SignatureFile { official, name: name.into(), bytes: Cow::Owned(text.into()) }
+        match official {
+            true => SignatureFile::member("daily.cvd", true, name, text.as_bytes().to_vec()),
+            false => SignatureFile::loose(name, text.as_bytes().to_vec()),
+        }
     }
 
     #[test]
@@ -108,12 +128,13 @@ mod tests {
             file(true, "daily.fp", "T\n"),
             file(false, "daily.fp", "U\n"),
             file(false, "own.yar", "rule a { condition: true }"),
-            file(true, "1.cbc", "code"),
+            SignatureFile::member("bytecode.cvd", true, "1.cbc", b"code".as_slice()),
+            SignatureFile::member("bytecode.cvd", true, "bytecode.ign2", b"A\n".as_slice()),
         ];
         let unchanged_rules = [old.as_slice(), &new[3..]].concat();
         let files = delta_files(&Delta::between(&unchanged_rules, &new), new.iter().cloned());
         let names: Vec<&str> = files.keys().map(String::as_str).collect();
-        assert_eq!(names, ["1-daily.fp", "added.ndb", "daily.fp"]);
+        assert_eq!(names, ["added-none.hsb", "added.ndb", "daily.cud", "daily.fp"]);
         assert_eq!(files["added.ndb"], b"B:0:*:01\n");
         let files = delta_files(&Delta::between(&old, &new), new);
         assert!(files.contains_key("own.yar"), "rules are loaded together");

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use nacre_clamav::{
     database::FunctionalityLevel,
     delta::{Count, Delta, DeltaLine},
-    signature::{Concern, FileDigest, Kind, Signature, is_pua},
+    signature::{Concern, FileDigest, Kind, Signature, hash_digest, is_pua},
 };
 use serde::Serialize;
 
@@ -13,6 +13,9 @@ use crate::{scan_record::LayerDigest, targets::Targets};
 
 /// Targets whose matchers run on HTML and mail, as bits.
 const PHISHING_TARGETS: Targets = Targets::from_bits(1 << 3 | 1 << 4);
+
+/// The target whose matcher runs on programs of Windows, as bits.
+const PROGRAM_TARGETS: Targets = Targets::from_bits(1 << 1);
 
 /// Prefixes of libclamav's names for matches of lines without a name.
 const PHISHING_NAMES: [&str; 2] = ["Heuristics.Phishing.", "Heuristics.Safebrowsing."];
@@ -47,7 +50,14 @@ pub struct DeltaSummary {
     trust: HashSet<FileDigest>,
     /// Whether something is not trusted any more.
     pub revokes_trust: bool,
-    /// Names of signatures that were removed or changed.
+    /// Digests of files of which libclamav may report another name now than before.
+    renamed: HashSet<FileDigest>,
+    /// Whether it may report another name for a part of a program.
+    renames_programs: bool,
+    /// Digests of parts of programs that were added, and whether one was added twice: libclamav reports the last one of a set.
+    programs: HashSet<Vec<u8>>,
+    repeats_programs: bool,
+    /// Names of signatures that were removed or changed, in the form of [`plain_name`].
     removed: HashSet<String>,
     /// Prefixes of names of which any may have been removed.
     removed_prefixes: BTreeSet<&'static str>,
@@ -74,10 +84,27 @@ impl DeltaSummary {
         summary
     }
 
-    fn take(&mut self, DeltaLine { extension, line, .. }: &DeltaLine, count: Count, engine: LoadedBy) {
+    /// Takes the mark of a digest that changed its place among others in.
+    fn take_moved(&mut self, extension: &str, line: &[u8], engine: LoadedBy) {
         let file_name = format!("x.{extension}");
         if is_pua(&file_name) && !engine.pua {
             return;
+        }
+        match Signature::parse(Kind::of(&file_name), line).map(|signature| signature.concern) {
+            Some(Concern::File { digest, .. }) => drop(self.renamed.insert(digest)),
+            Some(Concern::Target(_)) => self.renames_programs = true,
+            _ => drop(self.requires_full_scan.get_or_insert_with(|| extension.to_owned())),
+        }
+    }
+
+    fn take(&mut self, delta_line: &DeltaLine, count: Count, engine: LoadedBy) {
+        let (line_moved, DeltaLine { extension, line, .. }) = (delta_line.moved(), delta_line);
+        let file_name = format!("x.{extension}");
+        if is_pua(&file_name) && !engine.pua {
+            return;
+        }
+        if let Some(extension) = line_moved {
+            return self.take_moved(extension, line, engine);
         }
         let kind = Kind::of(&file_name);
         let changed = self.counts.entry(extension.clone()).or_default();
@@ -87,9 +114,9 @@ impl DeltaSummary {
             std::cmp::Ordering::Equal => {}
         }
         if kind == Kind::Yara {
-            // A rule may refer to others: they are loaded together, and match any object. Where rules were only removed, nothing more
-            // matches, and there may be nothing to load.
-            self.matches_any |= count.effective > 0;
+            // A rule may refer to others: they are loaded together, and match any object. Of two rules of a name libclamav loads the
+            // first, and nothing after it of the second one's file: where one is gone, more may match.
+            self.matches_any = true;
             self.removed_prefixes.insert(RULE_NAMES);
             return;
         }
@@ -114,14 +141,24 @@ impl DeltaSummary {
         }
         if count.effective > 0 {
             match signature.concern {
-                Concern::File { digest, size } => self.files.entry(digest).or_default().push(size),
-                Concern::Target(target) => self.targets |= Targets::of(target),
+                Concern::File { digest, size } => {
+                    self.files.entry(digest).or_default().push(size);
+                    self.renamed.insert(digest);
+                }
+                Concern::Target(target) => {
+                    self.targets |= Targets::of(target);
+                    if kind == Kind::ProgramHash {
+                        self.renames_programs = true;
+                        let digest = hash_digest(kind, line).unwrap_or_default().to_ascii_lowercase();
+                        self.repeats_programs |= !self.programs.insert(digest);
+                    }
+                }
                 Concern::Phishing => self.targets |= PHISHING_TARGETS,
                 Concern::Any | Concern::Everything | Concern::Trust { .. } => self.matches_any = true,
             }
         }
         if count.effective < 0 || count.raw < 0 {
-            self.removed.extend(signature.name.map(|name| String::from_utf8_lossy(name).into_owned()));
+            self.removed.extend(signature.name.map(|name| plain_name(&String::from_utf8_lossy(name)).to_owned()));
             if signature.concern == Concern::Phishing {
                 self.removed_prefixes.extend(PHISHING_NAMES);
             }
@@ -172,11 +209,48 @@ impl DeltaSummary {
         }
     }
 
+    /// Whether an object with these targets and layers has a digest that was added more than once: which of the names a full engine
+    /// reports depends on the order in which it has them.
+    pub fn is_ambiguous(&self, targets: Targets, layers: Option<&[LayerDigest]>) -> bool {
+        let of_layer = |layer: &LayerDigest, digest: &FileDigest| {
+            let sizes = self.files.get(digest).map(Vec::as_slice).unwrap_or_default();
+            sizes.iter().filter(|size| size.is_none_or(|size| size == layer.size)).count() > 1
+        };
+        let of_layers = layers.is_some_and(|layers| {
+            layers.iter().any(|layer| digests(layer).iter().any(|digest| of_layer(layer, digest)))
+        });
+        of_layers || (self.repeats_programs && targets.intersects(PROGRAM_TARGETS))
+    }
+
+    /// Whether libclamav may report another name than before for a digest of an object with these targets and layers; `None` for
+    /// layers that are not known.
+    pub fn renames(&self, targets: Targets, layers: Option<&[LayerDigest]>) -> bool {
+        if self.renames_programs && targets.intersects(PROGRAM_TARGETS) {
+            return true;
+        }
+        match layers {
+            _ if self.renamed.is_empty() => false,
+            None => true,
+            Some(layers) => {
+                layers.iter().any(|layer| digests(layer).iter().any(|digest| self.renamed.contains(digest)))
+            }
+        }
+    }
+
     /// Whether the signatures of a name, as records have it, are unchanged.
     pub fn is_unchanged(&self, name: &str) -> bool {
-        let name = name.strip_suffix(UNOFFICIAL).unwrap_or(name);
-        !self.removed.contains(name) && !self.removed_prefixes.iter().any(|prefix| name.starts_with(prefix))
+        !self.removed.contains(plain_name(name)) && !self.removed_prefixes.iter().any(|prefix| name.starts_with(prefix))
     }
+}
+
+/// A signature's name without what libclamav cuts off, or adds, where it reports it, so that a line's name and an alert's are the
+/// same. Two names may become one: more is scanned then.
+fn plain_name(name: &str) -> &str {
+    let mut plain = name.find(" (Clam)").and_then(|end| name.get(..end)).unwrap_or(name).trim();
+    while let Some(shorter) = plain.strip_suffix(UNOFFICIAL) {
+        plain = shorter.trim_end();
+    }
+    plain
 }
 
 fn digests(layer: &LayerDigest) -> [FileDigest; 3] {

@@ -36,7 +36,7 @@ pub enum RescanPlan {
 pub enum Unaffected {
     /// Nothing that was added can match it.
     NothingMatches,
-    /// A signature that convicted it is unchanged.
+    /// A signature that convicted it is unchanged, and what is reported of its digests.
     StillInfected,
     /// It is not scanned, whatever the definitions: too large, archived, or encrypted with its owner's key.
     #[serde(rename = "unseen")]
@@ -57,6 +57,8 @@ pub enum FullScan {
     DeltaTooLarge,
     /// It changed how signatures work.
     Context,
+    /// Several signatures of one digest were added: only all of them together show which name is reported.
+    Ambiguous,
     /// It changed whether a part of the object is trusted.
     Trust,
     /// The signatures that convicted it were removed or changed.
@@ -141,7 +143,9 @@ pub fn plan_in_pass(
 fn by_verdict(view: &RecordView, delta: &DeltaSummary) -> RescanPlan {
     let layers: Option<&[LayerDigest]> = view.layers.as_deref();
     match &view.verdict {
-        Verdict::Infected { signatures } if signatures.iter().any(|name| delta.is_unchanged(name)) => {
+        Verdict::Infected { signatures }
+            if signatures.iter().any(|name| delta.is_unchanged(name)) && !delta.renames(view.targets, layers) =>
+        {
             RescanPlan::Unaffected(Unaffected::StillInfected)
         }
         Verdict::Infected { .. } => RescanPlan::FullScan(FullScan::SignatureRemoved),
@@ -149,6 +153,7 @@ fn by_verdict(view: &RecordView, delta: &DeltaSummary) -> RescanPlan {
             RescanPlan::FullScan(FullScan::RetryTransient)
         }
         _ if !delta.may_match(view.targets, layers) => RescanPlan::Unaffected(Unaffected::NothingMatches),
+        Verdict::Clean if delta.is_ambiguous(view.targets, layers) => RescanPlan::FullScan(FullScan::Ambiguous),
         Verdict::Clean => RescanPlan::DeltaScan,
         Verdict::Unscannable { .. } | Verdict::Skipped { .. } => RescanPlan::FullScan(FullScan::Unscannable),
     }

@@ -1,6 +1,7 @@
 //! The signatures of a directory, as libclamav takes them from there.
 
 use std::{
+    borrow::Cow,
     fs, io,
     path::{Path, PathBuf},
 };
@@ -12,7 +13,7 @@ use nacre_clamav::{
     database::ContainerKind,
     delta::SignatureFile,
     signature::Kind,
-    unpacked::{UnpackError, Unpacked},
+    unpacked::{UnpackError, members_in_order},
 };
 
 /// The signatures of a directory of databases and loose files.
@@ -64,32 +65,33 @@ impl SignatureSet {
 
     fn take(&mut self, path: &Path, bytes: Vec<u8>) -> Result<(), SetError> {
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let kind = match path.extension().and_then(|extension| extension.to_str()) {
-            Some("cvd" | "cud") => ContainerKind::Cvd,
-            Some("cld") => ContainerKind::Cld,
-            _ => {
-                self.files.push(SignatureFile { official: false, name, bytes: bytes.into() });
+        // Signatures of an unsigned database are named as those of loose files.
+        let (kind, official) = match ContainerKind::of_file(&name.to_ascii_lowercase()) {
+            Some(ContainerKind::Cud) => (ContainerKind::Cvd, false),
+            Some(kind) => (kind, true),
+            None => {
+                self.files.push(SignatureFile::loose(name, bytes));
                 return Ok(());
             }
         };
-        // Signatures of an unsigned database are named as those of loose files.
-        let official = path.extension().is_none_or(|extension| extension != "cud");
         let cvd = Cvd::parse_as(kind, &bytes).map_err(|error| SetError::Header(path.to_owned(), error))?;
-        let unpacked = cvd.unpack(ArchiveLimits::default());
-        let Unpacked { members } = unpacked.map_err(|error| SetError::Unpack(path.to_owned(), error))?;
-        if members.keys().any(|name| is_bytecode(name)) {
+        let members = members_in_order(cvd.payload(), ArchiveLimits::default());
+        let members = members.map_err(|error| SetError::Unpack(path.to_owned(), error))?;
+        if members.iter().any(|(name, _)| is_bytecode(name)) {
             self.bytecode.push(path.to_owned());
         }
-        let owned =
-            members.into_iter().map(|(name, bytes)| SignatureFile { official, name, bytes: bytes.into_owned().into() });
-        self.files.extend(owned);
+        let owned = |(member, bytes): (String, Cow<'_, [u8]>)| {
+            SignatureFile::member(name.clone(), official, member, bytes.into_owned())
+        };
+        self.files.extend(members.into_iter().map(owned));
         Ok(())
     }
 }
 
 /// Whether libclamav loads a file of this name from a directory: not what freshclam keeps beside its databases.
 fn is_loaded(path: &Path) -> bool {
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    // libclamav takes upper case for lower case here.
+    let name = path.file_name().unwrap_or_default().to_string_lossy().to_ascii_lowercase();
     let loose = !matches!(Kind::of(&name), Kind::Unknown | Kind::Nothing) || name.ends_with(".ioc");
     name.contains('.') && (loose || ContainerKind::of_file(&name).is_some())
 }

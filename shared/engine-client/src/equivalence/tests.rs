@@ -10,15 +10,15 @@ fn a_set_is_what_libclamav_would_load() {
     let put = |name: &str, bytes: &[u8]| fs::write(directory.path().join(name), bytes).unwrap();
     put("own.cud", &CvdBuilder::new("own").member("own.ndb", "A:0:*:00ff00ff\n").build_cld(SigningKeys::fixed()));
     put("main.cvd", &CvdBuilder::new("main").member("main.hdb", "h\n").build(SigningKeys::fixed()));
-    put("mine.hdb", b"h\n");
+    put("Mine.HDB", b"h\n");
     for beside in ["freshclam.dat", "notes", "main-1.cvd.sign", "own.info"] {
         put(beside, b"not a database");
     }
     let set = SignatureSet::read(directory.path()).unwrap();
     let files: Vec<(bool, &str)> = set.files.iter().map(|file| (file.official, file.name.as_str())).collect();
-    let main = ["COPYING", "main.hdb", "main.info"].map(|name| (true, name));
+    let main = ["COPYING", "main.info", "main.hdb"].map(|name| (true, name));
     let own = ["COPYING", "own.info", "own.ndb"].map(|name| (false, name));
-    assert_eq!(files, [main.as_slice(), &[(false, "mine.hdb")], &own].concat());
+    assert_eq!(files, [&[(false, "Mine.HDB")], main.as_slice(), &own].concat(), "members keep their order");
     put("broken.cvd", b"short");
     assert!(matches!(SignatureSet::read(directory.path()), Err(SetError::Header(..))));
 }

@@ -1,7 +1,5 @@
 //! The table of what a changed line means for a record, row by row, and what holds for every plan.
 
-use std::borrow::Cow;
-
 use proptest::prelude::*;
 
 use super::*;
@@ -44,7 +42,11 @@ fn with(change: impl FnOnce(&mut RecordView)) -> RecordSummary {
 }
 
 fn file(name: &str, line: &str) -> SignatureFile<'static> {
-    SignatureFile { official: true, name: name.into(), bytes: Cow::Owned(format!("{line}\n").into_bytes()) }
+    let bytes = format!("{line}\n").into_bytes();
+    match name.starts_with("own.") {
+        true => SignatureFile::loose(name, bytes),
+        false => SignatureFile::member("daily.cvd", true, name, bytes),
+    }
 }
 
 fn change(old: &[(&str, &str)], new: &[(&str, &str)]) -> Change {
@@ -146,9 +148,62 @@ fn what_is_gone_heals_only_what_it_convicted() {
     assert_eq!(plan(&infected(&safebrowsing), &removed("daily.gdb", "S:P:00")), healing);
     let fewer_rules = removed("own.yar", "rule a { condition: true }");
     assert_eq!(plan(&infected(&["YARA.a.UNOFFICIAL"]), &fewer_rules), healing);
-    assert_eq!(plan(&clean(), &fewer_rules), NOTHING, "a delta engine would have nothing to load");
+    assert_eq!(plan(&clean(), &fewer_rules), RescanPlan::DeltaScan, "a rule of the same name may take its place");
     let replaced = change(&[("daily.ndb", "A:1:*:00")], &[("daily.ndb", "A:1:*:01")]);
     assert_eq!(plan(&infected(&["A"]), &replaced), healing, "another signature has its name");
+}
+
+#[test]
+fn a_name_is_compared_as_libclamav_reports_it() {
+    let healing = RescanPlan::FullScan(FullScan::SignatureRemoved);
+    for (line, alert) in [
+        ("A ", "A "),
+        ("A ", "A .UNOFFICIAL"),
+        ("A (Clam)", "A.UNOFFICIAL"),
+        ("A (Clam) B", "A"),
+        ("A.UNOFFICIAL", "A.UNOFFICIAL"),
+        ("A.UNOFFICIAL", "A.UNOFFICIAL.UNOFFICIAL"),
+    ] {
+        let gone = removed("daily.hdb", &format!("00112233445566778899aabbccddeeff:68:{line}"));
+        assert_eq!(plan(&infected(&[alert]), &gone), healing, "{line:?} {alert:?}");
+    }
+}
+
+#[test]
+fn of_digests_with_several_lines_the_name_that_is_reported_may_change() {
+    let (first, last) = (format!("{}:68:A", md5(&LAYER)), format!("{}:68:B", md5(&LAYER)));
+    let both = |one: &str, other: &str| format!("{one}\n{other}");
+    let healing = RescanPlan::FullScan(FullScan::SignatureRemoved);
+    let standing = RescanPlan::Unaffected(Unaffected::StillInfected);
+    let swapped = change(&[("own.hdb", &both(&first, &last))], &[("own.hdb", &both(&last, &first))]);
+    assert_eq!(plan(&infected(&["B"]), &swapped), healing);
+    assert_eq!(plan(&clean(), &swapped), NOTHING);
+    assert_eq!(plan(&infected(&["B"]), &added("own.hdb", &first)), healing, "it may be reported by another name");
+    let elsewhere = added("own.hdb", &format!("{}:68:A", "f".repeat(32)));
+    assert_eq!(plan(&infected(&["B"]), &elsewhere), standing);
+    let ambiguous = RescanPlan::FullScan(FullScan::Ambiguous);
+    assert_eq!(plan(&clean(), &added("own.hdb", &both(&first, &last))), ambiguous);
+    let renamed = change(&[("own.a.hdb", &first)], &[("own.z.hdb", &first)]);
+    assert_eq!(plan(&infected(&["B"]), &renamed), healing, "another may be loaded before it now");
+
+    let section = |name: &str| format!("68:00112233445566778899aabbccddeeff:{name}");
+    let sections = both(&section("A"), &section("B"));
+    assert_eq!(plan(&clean(), &added("own.mdb", &sections)), ambiguous);
+    assert_eq!(plan(&clean(), &added("own.mdb", &section("A"))), RescanPlan::DeltaScan);
+    assert_eq!(plan(&infected(&["B"]), &added("own.mdb", &section("A"))), healing);
+    let text = with(|view| {
+        view.targets = Targets::from_bits(1 << 7 | 1);
+        view.verdict = Verdict::Infected { signatures: vec!["B".into()] };
+    });
+    assert_eq!(plan(&text, &added("own.mdb", &sections)), standing);
+}
+
+#[test]
+fn what_libclamav_reads_otherwise_than_line_by_line_concerns_every_record() {
+    let long = |start: &str| format!("{start}{}", "61".repeat(4100));
+    for line in [long("#"), long("A:6:*:"), "A:6:*:00\0:1".to_owned()] {
+        assert_eq!(plan(&clean(), &added("own.ndb", &line)), RescanPlan::FullScan(FullScan::Context));
+    }
 }
 
 #[test]
