@@ -5,6 +5,7 @@
 
 mod lines;
 mod text;
+mod unread;
 
 use std::{
     borrow::Cow,
@@ -14,6 +15,7 @@ use std::{
 use lines::{Line, uneven_lines};
 use sha2::{Digest, Sha256};
 pub use text::DeltaError;
+use unread::may_be_borne;
 
 use crate::{
     ignored::Ignored,
@@ -31,15 +33,17 @@ pub struct SignatureFile<'a> {
 }
 
 impl SignatureFile<'_> {
-    /// The file with those of its lines alone that have one of these names; opaque kinds stay as they are.
+    /// The file with those of its lines alone that have one of these names; kinds whose lines are not
+    /// read stay as they are.
     #[must_use]
     pub fn named(self, names: &BTreeSet<&[u8]>) -> SignatureFile<'static> {
         let kind = Kind::of(&self.name);
         let mut bytes = Vec::new();
-        if kind.is_opaque() {
+        // An unread line may have a name that we do not know.
+        if kind.is_opaque() || kind == Kind::Context {
             bytes = self.bytes.clone().into_owned();
         }
-        for line in Line::all(&self) {
+        for line in Line::all(&self).filter(|_| kind != Kind::Context) {
             let name = Signature::parse(kind, line.bytes).and_then(|signature| signature.name);
             if name.is_some_and(|name| names.contains(name)) {
                 bytes.extend_from_slice(line.bytes);
@@ -144,12 +148,10 @@ impl Delta {
                 }
             }
         }
-        // A rule of a kind that only its own parser understands may have that name.
-        if old.iter().chain(new).any(|file| Kind::of(&file.name).is_opaque()) {
-            for name in unknown {
-                let line = DeltaLine { official: false, extension: UNKNOWN_NAME.to_owned(), line: name.to_vec() };
-                self.add(line, Count { raw: 1, effective: 1 });
-            }
+        let all: Vec<&SignatureFile<'_>> = old.iter().chain(new).collect();
+        for name in unknown.into_iter().filter(|name| may_be_borne(name, &all)) {
+            let line = DeltaLine { official: false, extension: UNKNOWN_NAME.to_owned(), line: name.to_vec() };
+            self.add(line, Count { raw: 1, effective: 1 });
         }
     }
 
