@@ -16,6 +16,7 @@ pub mod digital_signature;
 pub mod dns_record;
 pub mod ignored;
 pub mod info;
+pub mod narrowing;
 pub mod signature;
 pub mod signing;
 mod split;

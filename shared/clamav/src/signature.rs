@@ -6,7 +6,10 @@
 
 use std::ops::RangeInclusive;
 
-use crate::split::{field, fields};
+use crate::{
+    narrowing::Narrowing,
+    split::{field, fields},
+};
 
 /// What a member of a database, or a loose file, holds; by its extension.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,7 +32,9 @@ pub enum Kind {
     Phishing,
     /// Names of signatures that are not to be used: `ign2`.
     Ignore,
-    /// Steers how the engine scans: `ftm cfg crb pwdb idb wdb ign sdb`, line by line.
+    /// URLs that are no phishing: `wdb`.
+    AllowedUrl,
+    /// Steers how the engine scans: `ftm cfg crb pwdb idb ign sdb`, line by line.
     Context,
     /// Steers how the engine scans, or is a program: `cat cbc`, the file as a whole.
     OpaqueContext,
@@ -61,7 +66,8 @@ impl Kind {
             "ign2" => Self::Ignore,
             // One signature of `sdb` makes libclamav 1.4 scan the raw bytes of every file in another order, so that others match
             // or do not: the differential test found it.
-            "ftm" | "cfg" | "crb" | "pwdb" | "idb" | "wdb" | "ign" | "sdb" => Self::Context,
+            "ftm" | "cfg" | "crb" | "pwdb" | "idb" | "ign" | "sdb" => Self::Context,
+            "wdb" => Self::AllowedUrl,
             "cat" | "cbc" => Self::OpaqueContext,
             "yar" | "yara" => Self::Yara,
             "info" | "COPYING" => Self::Nothing,
@@ -76,7 +82,7 @@ impl Kind {
 
     /// Whether a delta engine needs the files of this kind whole.
     pub fn is_context(self) -> bool {
-        matches!(self, Self::TrustHash | Self::Ignore | Self::Context | Self::OpaqueContext)
+        matches!(self, Self::TrustHash | Self::Ignore | Self::AllowedUrl | Self::Context | Self::OpaqueContext)
     }
 }
 
@@ -122,8 +128,10 @@ pub enum Concern {
     },
     /// Objects on which the matcher of this target, 1 to 14, ran.
     Target(u8),
-    /// Objects on which the matchers of HTML or mail ran.
+    /// Objects with mail, whose URLs libclamav checks.
     Phishing,
+    /// The same objects, whose matches it takes back: libclamav asks for it in that check alone.
+    AllowedUrl,
     /// Any object.
     Any,
     /// Objects with a layer of this digest are trusted: their matches are taken back.
@@ -144,6 +152,8 @@ pub struct Signature<'a> {
     pub concern: Concern,
     /// Functionality levels of the engines that load it.
     pub levels: RangeInclusive<u32>,
+    /// What it demands of the content beside.
+    pub narrowing: Narrowing,
 }
 
 /// Every level.
@@ -169,13 +179,14 @@ impl<'a> Signature<'a> {
             Kind::ContainerMetadata => Self::new(field(line, b':', 0), Concern::Any, levels(line, b':', 10)),
             Kind::LegacyBody => Self::new(field(line, b'=', 0), Concern::Any, ALL_LEVELS),
             Kind::Phishing => Self::new(None, Concern::Phishing, ALL_LEVELS),
+            Kind::AllowedUrl => Self::new(None, Concern::AllowedUrl, ALL_LEVELS),
             Kind::Ignore | Kind::Nothing => return None,
             Kind::Context | Kind::OpaqueContext | Kind::Yara | Kind::Unknown => Self::everything(None),
         })
     }
 
     fn new(name: Option<&'a [u8]>, concern: Concern, levels: RangeInclusive<u32>) -> Self {
-        Self { name, concern, levels }
+        Self { name, concern, levels, narrowing: Narrowing::default() }
     }
 
     fn everything(name: Option<&'a [u8]>) -> Self {
@@ -240,7 +251,7 @@ fn logical(line: &[u8]) -> Signature<'_> {
     if memchr::memmem::find(line, b"fuzzy_img#").is_some() {
         concern = Concern::Any;
     }
-    Signature::new(name, concern, levels)
+    Signature { name, concern, levels, narrowing: Narrowing::of_logical(line) }
 }
 
 fn concern_of(target: &[u8]) -> Concern {
@@ -270,7 +281,7 @@ fn range(text: &[u8]) -> RangeInclusive<u32> {
     }
 }
 
-fn number<N: std::str::FromStr>(text: &[u8]) -> Option<N> {
+pub(crate) fn number<N: std::str::FromStr>(text: &[u8]) -> Option<N> {
     std::str::from_utf8(text).ok().filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()))?.parse().ok()
 }
 
@@ -304,6 +315,7 @@ mod tests {
             (Kind::ContainerMetadata, "A:CL_TYPE_ZIP:*:x:*:*:*:1:*:*:73:80".into(), "A", Concern::Any, 73..=80),
             (Kind::LegacyBody, "A=00ff".into(), "A", Concern::Any, ALL_LEVELS),
             (Kind::Phishing, "H:example.com".into(), "", Concern::Phishing, ALL_LEVELS),
+            (Kind::AllowedUrl, "M:a.example:b.example".into(), "", Concern::AllowedUrl, ALL_LEVELS),
         ] {
             assert_eq!(read(kind, &line), (name.to_owned(), concern, levels), "{line}");
         }
