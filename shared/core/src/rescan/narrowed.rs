@@ -29,7 +29,7 @@ impl Narrowed {
     /// what is empty is not recorded.
     fn has_size(&self, layers: Option<&[LayerDigest]>) -> bool {
         match (self.sizes, layers) {
-            (None, _) | (_, None) | (Some((0, _)), _) => true,
+            (None | Some((0, _)), _) | (_, None) => true,
             (Some((least, greatest)), Some(layers)) => {
                 layers.iter().any(|layer| (least..=greatest).contains(&layer.size))
             }
