@@ -69,7 +69,7 @@ fuzz: setup ## Feed every parser with made-up input, each for FUZZ_SECONDS
 	@dev/fuzz
 
 .PHONY: bench
-bench: bench-update bench-scan bench-rescan ## Run every benchmark
+bench: bench-update bench-scan bench-rescan bench-year ## Run every benchmark
 
 # The engine first: it is what proves a set, and a benchmark builds no other program. docs/benchmarks.md explains the figures.
 .PHONY: bench-update
@@ -86,6 +86,10 @@ bench-scan: setup ## Measure scans beside clamscan's and clamd's (BENCH_SIGNATUR
 bench-rescan: setup ## Measure a rescan beside a full one and clamscan's (BENCH_SIGNATURES, BENCH_OBJECTS)
 	@cargo build --locked --release --workspace --all-features --bin nacre-engine
 	@cargo bench --locked --workspace --all-features --bench rescan
+
+.PHONY: bench-year
+bench-year: setup ## Play a year of updates through the planner (BENCH_YEAR: a file of assumptions)
+	@cargo bench --locked --workspace --all-features --bench year
 
 .PHONY: lint
 lint: setup fmt-check clippy doc deny template shell ## Run every check that runs no code of ours

@@ -18,7 +18,7 @@ use futures::{StreamExt, stream};
 use genes::{Gene, Place, write_set};
 use nacre_clamav::delta::Delta;
 use nacre_core::{
-    rescan::plan::{Change, RescanPlan, may_advance_generation},
+    rescan::plan::{Change, FullScan, RescanPlan, may_advance_generation},
     scan_record::RecordSummary,
     telemetry::error_chain,
 };
@@ -31,6 +31,7 @@ use proptest::{
     prelude::*,
     test_runner::{Config, RngAlgorithm, TestCaseError, TestRng, TestRunner},
 };
+use rows::{Narrowed, Row};
 use sha2::{Digest, Sha256};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
@@ -286,17 +287,44 @@ fn an_incremental_rescan_concludes_what_a_full_one_would() {
 fn each_row_of_the_plan_is_needed() {
     let lab = Lab::new(&["clam-fsg.exe"]);
     for row in rows::rows(&lab.corpus) {
-        let side = |name: &str, files: &[(&str, String)]| {
-            let made = lab.side(name, |directory| {
-                for (file, text) in files {
-                    std::fs::write(directory.join(file), text).unwrap();
-                }
-            });
-            made.unwrap_or_else(|| panic!("{}: a set is refused", row.name))
-        };
-        let (old, new) = (side("old", &row.old), side("new", &row.new));
+        lab.try_row(&row);
+    }
+}
+
+#[test]
+fn each_narrowing_spares_what_it_may_and_no_more() {
+    let lab = Lab::new(&[]);
+    for Narrowed { row, spared } in rows::narrowed(&lab.corpus) {
+        let tried = lab.try_row(&row);
+        for name in spared {
+            let (_, comparison) = tried.iter().find(|(path, _)| path.ends_with(name)).expect("it is in the corpus");
+            assert!(matches!(comparison.plan, RescanPlan::Unaffected(_)), "{}: {name}: {comparison:?}", row.name);
+        }
+    }
+    let [old, new] = rows::ignored_in_vain();
+    let (old, new) = (lab.written("old", &old), lab.written("new", &new));
+    let delta = Delta::between(&old.set.files, &new.set.files);
+    for (path, comparison) in lab.try_all((&old, &new), delta, &deployed).unwrap() {
+        assert!(comparison.agrees(), "{}: {comparison:?}", path.display());
+        assert!(!matches!(comparison.plan, RescanPlan::DeltaScan | RescanPlan::FullScan(FullScan::Context)));
+    }
+}
+
+impl Lab {
+    fn written(&self, name: &str, files: &[(&str, String)]) -> Side {
+        let made = self.side(name, |directory| {
+            for (file, text) in files {
+                std::fs::write(directory.join(file), text).unwrap();
+            }
+        });
+        made.unwrap_or_else(|| panic!("a set is refused: {files:?}"))
+    }
+
+    /// Tries a row's sets with the deployed plan, which must be right, and with the row broken, which must be seen.
+    fn try_row(&self, row: &Row) -> Vec<(PathBuf, Comparison)> {
+        let (old, new) = (self.written("old", &row.old), self.written("new", &row.new));
         let delta = || Delta::between(&old.set.files, &new.set.files);
-        let right = lab.try_all((&old, &new), delta(), &deployed).unwrap();
+        let right = self.try_all((&old, &new), delta(), &deployed).unwrap();
         let wrong = right.iter().filter(|(_, comparison)| !comparison.agrees()).collect::<Vec<_>>();
         assert!(wrong.is_empty(), "{}: {wrong:?}", row.name);
         let plans: Vec<RescanPlan> = right.iter().map(|(_, comparison)| comparison.plan).collect();
@@ -304,10 +332,11 @@ fn each_row_of_the_plan_is_needed() {
         let broken = |check: &EquivalenceCheck<'_>, record: &RecordSummary, change: &Change| {
             row.broken.plan(check, (record, change), (&old.set, &new.set))
         };
-        let tried = lab.try_all((&old, &new), delta(), &broken).unwrap();
+        let tried = self.try_all((&old, &new), delta(), &broken).unwrap();
         let found = tried.iter().filter(|(_, comparison)| !comparison.agrees()).count();
         assert!(found > 0, "{}: without it, nothing goes wrong", row.name);
         println!("{}: found by {found} of {} files", row.name, tried.len());
+        right
     }
 }
 

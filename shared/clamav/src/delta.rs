@@ -7,6 +7,7 @@ mod ignoring;
 mod lines;
 mod text;
 mod twins;
+mod unread;
 
 use std::{
     borrow::Cow,
@@ -64,6 +65,7 @@ impl<'a> SignatureFile<'a> {
     pub fn named(self, names: &BTreeSet<&[u8]>) -> SignatureFile<'static> {
         let kind = Kind::of(&self.name);
         let mut bytes = Vec::new();
+        // An unread line may have a name that we do not know.
         if kind.is_opaque() {
             bytes = self.bytes.clone().into_owned();
         }

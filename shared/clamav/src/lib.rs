@@ -18,6 +18,7 @@ pub mod ignored;
 pub mod info;
 pub mod load_order;
 pub mod loose;
+pub mod narrowing;
 pub mod signature;
 pub mod signing;
 mod split;

@@ -8,6 +8,7 @@ use std::ops::RangeInclusive;
 
 use crate::{
     ignored::without_line_end,
+    narrowing::Narrowing,
     split::{field, fields},
 };
 
@@ -36,8 +37,8 @@ pub enum Kind {
     Phishing,
     /// Names of signatures that are not to be used: `ign2`.
     Ignore,
-    /// Steers how the engine scans: `wdb`, line by line.
-    Context,
+    /// URLs that are no phishing: `wdb`.
+    AllowedUrl,
     /// Steers how the engine scans, and the order of its lines matters, or is a program: `cfg crb ftm idb ign pwdb sdb cat cbc`, the
     /// file as a whole.
     OpaqueContext,
@@ -67,7 +68,7 @@ impl Kind {
             "db" => Self::LegacyBody,
             "pdb" | "gdb" => Self::Phishing,
             "ign2" => Self::Ignore,
-            "wdb" => Self::Context,
+            "wdb" => Self::AllowedUrl,
             // One signature of `sdb` makes libclamav 1.4 scan the raw bytes of every file in another order, so that others match
             // or do not: the differential test found it.
             "cfg" | "crb" | "ftm" | "idb" | "ign" | "pwdb" | "sdb" | "cat" | "cbc" => Self::OpaqueContext,
@@ -84,7 +85,7 @@ impl Kind {
 
     /// Whether a delta engine needs the files of this kind whole.
     pub fn is_context(self) -> bool {
-        matches!(self, Self::TrustHash | Self::Ignore | Self::Context | Self::OpaqueContext)
+        matches!(self, Self::TrustHash | Self::Ignore | Self::AllowedUrl | Self::OpaqueContext)
     }
 }
 
@@ -136,8 +137,10 @@ pub enum Concern {
     },
     /// Objects on which the matcher of this target, 1 to 14, ran.
     Target(u8),
-    /// Objects on which the matchers of HTML or mail ran.
+    /// Objects with mail, whose URLs libclamav checks.
     Phishing,
+    /// The same objects, whose matches it takes back: libclamav asks for it in that check alone.
+    AllowedUrl,
     /// Any object.
     Any,
     /// Objects with a layer of this digest are trusted: their matches are taken back.
@@ -158,6 +161,8 @@ pub struct Signature<'a> {
     pub concern: Concern,
     /// Functionality levels of the engines that load it.
     pub levels: RangeInclusive<u32>,
+    /// What it demands of the content beside.
+    pub narrowing: Narrowing,
 }
 
 /// Every level.
@@ -187,13 +192,14 @@ impl<'a> Signature<'a> {
             Kind::ContainerMetadata => Self::new(field(line, b':', 0), Concern::Any, levels(line, b':', 10)),
             Kind::LegacyBody => Self::new(field(line, b'=', 0), Concern::Any, ALL_LEVELS),
             Kind::Phishing => Self::new(None, Concern::Phishing, ALL_LEVELS),
+            Kind::AllowedUrl => Self::new(None, Concern::AllowedUrl, ALL_LEVELS),
             Kind::Ignore | Kind::Nothing => return None,
-            Kind::Context | Kind::OpaqueContext | Kind::Yara | Kind::Unknown => Self::everything(None),
+            Kind::OpaqueContext | Kind::Yara | Kind::Unknown => Self::everything(None),
         })
     }
 
     fn new(name: Option<&'a [u8]>, concern: Concern, levels: RangeInclusive<u32>) -> Self {
-        Self { name, concern, levels }
+        Self { name, concern, levels, narrowing: Narrowing::default() }
     }
 
     fn everything(name: Option<&'a [u8]>) -> Self {
@@ -267,7 +273,7 @@ fn logical(line: &[u8]) -> Signature<'_> {
     if memchr::memmem::find(line, b"fuzzy_img#").is_some() {
         concern = Concern::Any;
     }
-    Signature::new(name, concern, levels)
+    Signature { name, concern, levels, narrowing: Narrowing::of_logical(line) }
 }
 
 fn concern_of(target: &[u8]) -> Concern {
@@ -297,7 +303,7 @@ fn range(text: &[u8]) -> RangeInclusive<u32> {
     }
 }
 
-fn number<N: std::str::FromStr>(text: &[u8]) -> Option<N> {
+pub(crate) fn number<N: std::str::FromStr>(text: &[u8]) -> Option<N> {
     std::str::from_utf8(text).ok().filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()))?.parse().ok()
 }
 
@@ -331,6 +337,7 @@ mod tests {
             (Kind::ContainerMetadata, "A:CL_TYPE_ZIP:*:x:*:*:*:1:*:*:73:80".into(), "A", Concern::Any, 73..=80),
             (Kind::LegacyBody, "A=00ff".into(), "A", Concern::Any, ALL_LEVELS),
             (Kind::Phishing, "H:example.com".into(), "", Concern::Phishing, ALL_LEVELS),
+            (Kind::AllowedUrl, "M:a.example:b.example".into(), "", Concern::AllowedUrl, ALL_LEVELS),
         ] {
             assert_eq!(read(kind, &line), (name.to_owned(), concern, levels), "{line}");
         }
@@ -348,7 +355,7 @@ mod tests {
             (Kind::FileHash, "0123:68:A"),
             (Kind::FileHash, "0123456789abcdef0123456789abcdef:many:A"),
             (Kind::TrustHash, "A"),
-            (Kind::Context, "anything"),
+            (Kind::OpaqueContext, "anything"),
         ] {
             assert_eq!(read(kind, line).1, Concern::Everything, "{line}");
         }

@@ -3,6 +3,7 @@
 pub mod conclude;
 pub mod cost;
 pub mod delta_summary;
+mod narrowed;
 pub mod pass;
 pub mod plan;
 pub mod planner;

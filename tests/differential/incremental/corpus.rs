@@ -127,6 +127,7 @@ fn made() -> Vec<(&'static str, Vec<u8>)> {
         Content-Transfer-Encoding: base64\nContent-Disposition: attachment; filename=\"a.bin\"\n\nTm90IGEgcHJvZ3JhbSBhdCBhbGwsIGp1c3QgYSBsaW5lLg==\n--b--\n";
     let phishing = "From: a@example.org\nTo: b@example.org\nSubject: hi\nMIME-Version: 1.0\nContent-Type: text/html\n\n\
         <html><body><a href=\"http://evil.example.net/x\">http://www.paypal-test.com/login</a></body></html>\n";
+    let anchor = "<a\nhref=\"http://evil.example.net/x\">http://www.paypal-test.com/login</a>";
     let pdf = "%PDF-1.4\n1 0 obj\n<< /Type /Catalog /Pages 2 0 R >>\nendobj\n2 0 obj\n<< /Type /Pages /Kids [] /Count 0 >>\nendobj\n\
         trailer\n<< /Root 1 0 R >>\n%%EOF\n";
     let mut elf = b"\x7fELF\x02\x01\x01".to_vec();
@@ -151,6 +152,7 @@ fn made() -> Vec<(&'static str, Vec<u8>)> {
         ("a.gz", gzip.finish().unwrap()),
         ("mail.eml", mail.into()),
         ("phishing.eml", phishing.into()),
+        ("phishing.mht", format!("Some words.\nMIME-Version: 1.0\nContent-Type: text/html\n\n{anchor}\n").into()),
         ("a.pdf", pdf.into()),
         ("a.elf", elf),
         ("noise", (0..5000_u32).map(|n| n.wrapping_mul(2_654_435_761).to_be_bytes()[1]).collect()),

@@ -14,6 +14,10 @@ use nacre_engine_client::{
     protocol::Digests,
 };
 
+mod narrowed;
+
+pub(super) use narrowed::{Narrowed, ignored_in_vain, narrowed};
+
 use super::{
     corpus::{Corpus, Known},
     genes::md5_hex,
@@ -123,12 +127,17 @@ fn made(known: &Known) -> &Digests {
 
 /// Every row whose effect can be seen in a verdict.
 pub(super) fn rows(corpus: &Corpus) -> Vec<Row> {
-    let mut rows: Vec<Row> = [added(corpus), withdrawn(corpus), trust(corpus)].into_iter().flatten().collect();
-    for row in &mut rows {
-        row.old.push(("always.ndb", ALWAYS.into()));
-        row.new.push(("always.ndb", ALWAYS.into()));
+    [added(corpus), withdrawn(corpus), trust(corpus)].into_iter().flatten().map(Row::with_always).collect()
+}
+
+impl Row {
+    /// With something that matches nothing in both sets, as an engine wants a signature.
+    fn with_always(mut self) -> Self {
+        for set in [&mut self.old, &mut self.new] {
+            set.push(("always.ndb", ALWAYS.into()));
+        }
+        self
     }
-    rows
 }
 
 /// What comes.

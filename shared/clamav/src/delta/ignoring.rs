@@ -2,10 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Count, Delta, DeltaLine, ONCE, SignatureFile, lines::Line};
+use super::{Count, Delta, DeltaLine, ONCE, SignatureFile, lines::Line, unread::may_be_borne};
 use crate::{
     ignored::{Ignored, normalized, without_line_end},
-    signature::{Kind, is_ignoring},
+    signature::is_ignoring,
 };
 
 /// What the `ign` and `ign2` files of a set say, together and one by one.
@@ -82,10 +82,9 @@ impl<'a> Ignoring<'a> {
             }
         }
         // What is compared as a whole may have a signature of that name.
-        if old.iter().chain(new).any(|file| Kind::of(&file.name).is_opaque()) {
-            for name in unknown {
-                delta.add(DeltaLine::everything(name), ONCE);
-            }
+        let all: Vec<&SignatureFile<'_>> = old.iter().chain(new).copied().collect();
+        for name in unknown.into_iter().filter(|name| may_be_borne(name, &all)) {
+            delta.add(DeltaLine::everything(name), ONCE);
         }
     }
 

@@ -9,10 +9,11 @@ use nacre_clamav::{
 };
 use serde::Serialize;
 
-use crate::{scan_record::LayerDigest, targets::Targets};
+use crate::{rescan::narrowed::Narrowed, scan_record::LayerDigest, targets::Targets};
 
-/// Targets whose matchers run on HTML and mail, as bits.
-const PHISHING_TARGETS: Targets = Targets::from_bits(1 << 3 | 1 << 4);
+/// Targets whose matchers run where libclamav checks for phishing, as bits: on mail and its HTML. What it recognizes as mail only while
+/// it scans text or binary data (`CL_TYPE_MHTML`) has the matchers of these, and its HTML may, too.
+const PHISHING_TARGETS: Targets = Targets::from_bits(1 << 3 | 1 << 4 | 1 << 7 | 1 << 14);
 
 /// The target whose matcher runs on programs of Windows, as bits.
 const PROGRAM_TARGETS: Targets = Targets::from_bits(1 << 1);
@@ -44,6 +45,10 @@ pub struct DeltaSummary {
     pub matches_any: bool,
     /// Targets for which something was added.
     pub targets: Targets,
+    /// What was added for content of a certain kind; at most [`MAX_NARROWED`].
+    narrowed: HashSet<Narrowed>,
+    /// Whether the URLs changed that are no phishing.
+    changes_allowed_urls: bool,
     /// Digests of files that were added, with their sizes; `None` for any.
     files: HashMap<FileDigest, Vec<Option<u64>>>,
     /// Digests of files that are trusted now and were not, or the other way.
@@ -74,12 +79,20 @@ pub struct Changed {
     pub removed: u64,
 }
 
+/// Most forms of [`Narrowed`] that a record is compared with; beyond that, all of them count as if they demanded nothing.
+const MAX_NARROWED: usize = 256;
+
 impl DeltaSummary {
     /// Summarises what an engine loads.
     pub fn of(delta: &Delta, engine: LoadedBy) -> Self {
         let mut summary = Self::default();
         for (line, count) in delta.lines() {
             summary.take(line, count, engine);
+        }
+        if summary.narrowed.len() > MAX_NARROWED {
+            for narrowed in summary.narrowed.drain() {
+                summary.targets |= narrowed.targets;
+            }
         }
         summary
     }
@@ -139,14 +152,22 @@ impl DeltaSummary {
             self.revokes_trust |= count.effective < 0 || count.raw < 0;
             return;
         }
+        if signature.concern == Concern::AllowedUrl {
+            self.changes_allowed_urls = true;
+            return;
+        }
         if count.effective > 0 {
+            let narrowed = |targets| Narrowed::of(targets, &signature.narrowing);
             match signature.concern {
                 Concern::File { digest, size } => {
                     self.files.entry(digest).or_default().push(size);
                     self.renamed.insert(digest);
                 }
                 Concern::Target(target) => {
-                    self.targets |= Targets::of(target);
+                    match narrowed(Targets::of(target)) {
+                        Some(narrowed) => drop(self.narrowed.insert(narrowed)),
+                        None => self.targets |= Targets::of(target),
+                    }
                     if kind == Kind::ProgramHash {
                         self.renames_programs = true;
                         let digest = hash_digest(kind, line).unwrap_or_default().to_ascii_lowercase();
@@ -154,7 +175,11 @@ impl DeltaSummary {
                     }
                 }
                 Concern::Phishing => self.targets |= PHISHING_TARGETS,
-                Concern::Any | Concern::Everything | Concern::Trust { .. } => self.matches_any = true,
+                Concern::Any => match narrowed(Targets::ALL) {
+                    Some(narrowed) => drop(self.narrowed.insert(narrowed)),
+                    None => self.matches_any = true,
+                },
+                Concern::Everything | Concern::Trust { .. } | Concern::AllowedUrl => self.matches_any = true,
             }
         }
         if count.effective < 0 || count.raw < 0 {
@@ -167,7 +192,7 @@ impl DeltaSummary {
 
     /// Whether anything was added that may match some object.
     pub fn adds(&self) -> bool {
-        self.matches_any || !self.targets.is_empty() || !self.files.is_empty()
+        self.matches_any || !self.targets.is_empty() || !self.narrowed.is_empty() || !self.files.is_empty()
     }
 
     /// Whether rules of YARA changed.
@@ -182,6 +207,9 @@ impl DeltaSummary {
         }
         // It is not recorded which matchers ran on it.
         if targets.is_empty() && self.adds() {
+            return true;
+        }
+        if self.narrowed.iter().any(|narrowed| narrowed.may_match(targets, layers)) {
             return true;
         }
         match layers {
@@ -235,6 +263,12 @@ impl DeltaSummary {
                 layers.iter().any(|layer| digests(layer).iter().any(|digest| self.renamed.contains(digest)))
             }
         }
+    }
+
+    /// Whether the phishing check of an object with these targets may conclude something else, as other URLs are allowed.
+    pub fn changes_phishing_check(&self, targets: Targets) -> bool {
+        // It is not recorded which matchers ran on it.
+        self.changes_allowed_urls && (targets.is_empty() || targets.intersects(PHISHING_TARGETS))
     }
 
     /// Whether the signatures of a name, as records have it, are unchanged.

@@ -114,7 +114,7 @@ pub fn plan_rescan(
         Change::NotKept => return RescanPlan::FullScan(FullScan::DeltaNotKept),
         Change::TooLarge => return RescanPlan::FullScan(FullScan::DeltaTooLarge),
     };
-    if delta.requires_full_scan.is_some() {
+    if delta.requires_full_scan.is_some() || delta.changes_phishing_check(view.targets) {
         return RescanPlan::FullScan(FullScan::Context);
     }
     if delta.changes_trust(view.layers.as_deref()) {

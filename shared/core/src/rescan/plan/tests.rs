@@ -114,7 +114,7 @@ fn a_pattern_concerns_the_records_whose_matchers_ran() {
     }
     let text = with(|view| view.targets = Targets::from_bits(1 << 7 | 1));
     assert_eq!(plan(&text, &added("daily.mdb", "68:00112233445566778899aabbccddeeff:A")), NOTHING);
-    for target in [3, 4] {
+    for target in [3, 4, 7, 14] {
         let page = with(|view| view.targets = Targets::of(target));
         assert_eq!(plan(&page, &added("daily.pdb", "H:example.com")), RescanPlan::DeltaScan);
         assert_eq!(plan(&page, &added("daily.gdb", "S:P:00")), RescanPlan::DeltaScan);
@@ -241,26 +241,64 @@ fn trust_concerns_the_records_that_have_such_a_layer() {
 
 #[test]
 fn what_steers_the_engine_concerns_every_record() {
-    for name in [
-        "a.sdb",
-        "a.ftm",
-        "a.cfg",
-        "a.crb",
-        "a.pwdb",
-        "a.cat",
-        "a.idb",
-        "a.wdb",
-        "1.cbc",
-        "a.ign",
-        "a.ioc",
-        "a.surprise",
-    ] {
+    for name in
+        ["a.sdb", "a.ftm", "a.cfg", "a.crb", "a.pwdb", "a.cat", "a.idb", "1.cbc", "a.ign", "a.ioc", "a.surprise"]
+    {
         for change in [added(name, "x"), removed(name, "x")] {
             for record in [clean(), infected(&["A"])] {
                 assert_eq!(plan(&record, &change), RescanPlan::FullScan(FullScan::Context), "{name}");
             }
         }
     }
+}
+
+#[test]
+fn urls_that_are_no_phishing_concern_the_records_of_mail_and_pages() {
+    let wdb = ("daily.wdb", "M:evil.example.net:www.example.com");
+    let context = RescanPlan::FullScan(FullScan::Context);
+    for change in [added(wdb.0, wdb.1), removed(wdb.0, wdb.1)] {
+        assert_eq!(plan(&clean(), &change), NOTHING);
+        assert_eq!(plan(&infected(&["A"]), &change), RescanPlan::Unaffected(Unaffected::StillInfected));
+        for targets in [Targets::of(3), Targets::of(4), Targets::of(7), Targets::of(14), Targets::NONE] {
+            assert_eq!(plan(&with(|view| view.targets = targets), &change), context, "{targets:?}");
+            let mut mail = infected(&["Heuristics.Phishing.Email.SpoofedDomain"]);
+            mail.view.as_mut().expect("it has one").targets = targets;
+            assert_eq!(plan(&mail, &change), context, "{targets:?}");
+        }
+    }
+}
+
+#[test]
+fn a_size_concerns_the_records_with_content_of_that_size() {
+    let sized =
+        |sizes: &str, target| added("daily.ldb", &format!("A;Engine:51-255,FileSize:{sizes},Target:{target};0;00ff"));
+    for (sizes, expected) in [
+        ("68-68", RescanPlan::DeltaScan),
+        ("1-68", RescanPlan::DeltaScan),
+        ("0-5", RescanPlan::DeltaScan),
+        ("69-1000", NOTHING),
+        ("1-67", NOTHING),
+        ("69", RescanPlan::DeltaScan),
+    ] {
+        for target in [0, 1] {
+            assert_eq!(plan(&clean(), &sized(sizes, target)), expected, "{sizes}");
+        }
+        assert_eq!(plan(&clean(), &sized(sizes, 6)), NOTHING, "its matcher did not run");
+    }
+    assert_eq!(
+        plan(&with(|view| view.layers = None), &sized("69-1000", 0)),
+        RescanPlan::DeltaScan,
+        "sizes are unknown"
+    );
+    let unknown = with(|view| view.targets = Targets::NONE);
+    assert_eq!(plan(&unknown, &sized("69-1000", 0)), RescanPlan::DeltaScan, "nobody knows what ran");
+    let many: Vec<String> = (0..1000).map(|n| format!("A{n};FileSize:{n}-{n},Target:1;0;00ff", n = n + 100)).collect();
+    assert_eq!(
+        plan(&clean(), &added("daily.ldb", &many.join("\n"))),
+        RescanPlan::DeltaScan,
+        "too many to compare with"
+    );
+    assert_eq!(plan(&clean(), &added("daily.ldb", &many[..200].join("\n"))), NOTHING);
 }
 
 #[test]
