@@ -84,6 +84,19 @@ impl SecondReader {
         self.contents.take()
     }
 
+    /// Keeps a piece of a layer, to be scanned; `layer` and `depth` are the layer's. False when it could not be kept.
+    pub(crate) fn keep(&mut self, piece: &[u8], layer: usize, depth: u32) -> bool {
+        self.contents.parent = (layer, depth);
+        match self.contents.receive_stream(&mut &*piece, self.deadline) {
+            Taken::Whole(_) => true,
+            Taken::Part => false,
+            Taken::Limit(name) => {
+                self.limit_exceeded = Some(name);
+                true
+            }
+        }
+    }
+
     /// Reads a layer; `layer` and `depth` are its own.
     pub(crate) fn read(&mut self, content: &[u8], layer: usize, depth: u32) -> Reading {
         if content.len() as u64 <= NEVER_SHOWN_BYTES || self.limit_exceeded.is_some() {
