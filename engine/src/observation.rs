@@ -124,6 +124,9 @@ impl Observation {
         if let Some(reader) = &mut self.reader {
             reader.is_shown(sha256.into());
             index.add(reader.read(content, self.layers.len(), depth));
+            if file_type == b"CL_TYPE_IGNORED" {
+                index.read_whole = reader.keep_ignored(content, self.layers.len(), depth);
+            }
         }
         let pieces = self.marks.inspect(self.layers.len(), file_type, content, index.read_whole);
         if let Some(reader) = &mut self.reader {

@@ -9,6 +9,7 @@ mod contents;
 mod marks;
 
 use std::{
+    io::Read,
     iter,
     time::{Duration, Instant},
 };
@@ -26,6 +27,9 @@ use crate::{
 /// Most marks inside one layer that are tried, and most end records of a zip.
 const MAX_MARKS: usize = 4096;
 const MAX_END_RECORDS: usize = 16;
+
+/// Bytes that the reader of lz4 takes of what follows.
+const LZ4_AHEAD: usize = 11;
 
 /// What became of one layer.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -48,6 +52,8 @@ pub(crate) struct SecondReader {
     /// Limits that were exceeded, and encryption that hid content, by names like libclamav's.
     pub(crate) limit_exceeded: Option<&'static str>,
     pub(crate) encrypted: Option<&'static str>,
+    /// Something that came out could not be kept, and is not scanned.
+    pub(crate) lacked_room: bool,
 }
 
 /// How the reading of one archive ended.
@@ -71,6 +77,7 @@ impl SecondReader {
             deadline: started + Duration::from_millis(limits.max_scan_time_ms.into()),
             limit_exceeded: None,
             encrypted: None,
+            lacked_room: false,
         }
     }
 
@@ -146,6 +153,27 @@ impl SecondReader {
         reading
     }
 
+    /// Keeps content that libclamav ignores by its type, to be scanned under no type at all: with its first byte changed, by which the
+    /// type is known. Says whether all of it will be. Only definitions without file types of their own need it.
+    pub(crate) fn keep_ignored(&mut self, content: &[u8], layer: usize, depth: u32) -> bool {
+        self.contents.parent = (layer, depth);
+        let Some((first, rest)) = content.split_first() else { return false };
+        let first = [first ^ 0x20];
+        let mut changed = first.chain(rest);
+        match self.contents.receive_stream(&mut changed, self.deadline) {
+            Taken::Whole(_) => true,
+            Taken::Part => false,
+            Taken::NoRoom => {
+                self.lacked_room = true;
+                false
+            }
+            Taken::Limit(name) => {
+                self.limit_exceeded = Some(name);
+                false
+            }
+        }
+    }
+
     /// Reads a zip by each directory that an unpacker may go by. Returns what the last one leaves to nothing; `None` when there is none.
     fn zip(&mut self, content: &[u8], reading: &mut Reading) -> Option<Vec<std::ops::Range<usize>>> {
         let mut gaps = None;
@@ -208,6 +236,7 @@ impl SecondReader {
         let taken = self.contents.receive_stream(&mut stream, self.deadline);
         match taken {
             Taken::Limit(name) => self.limit_exceeded = Some(name),
+            Taken::NoRoom => self.lacked_room = true,
             Taken::Part => return None,
             Taken::Whole(_) => {}
         }
@@ -223,7 +252,9 @@ impl SecondReader {
             let rest = rest.get(padding..).unwrap_or_default();
             let skipped = marks::skippable(rest);
             let next = rest.get(skipped..).unwrap_or_default();
-            let Some((at, packing)) = marks::next_inside(next, 0) else { return broken };
+            // Right behind a stream the weaker marks count as well: gzip and zstd go on with whatever they know.
+            let next_mark = marks::stream(next).map(|packing| (0, packing)).or_else(|| marks::next_inside(next, 0));
+            let Some((at, packing)) = next_mark else { return broken };
             let outcome = self.unpack(next.get(at..).unwrap_or_default(), packing, reading);
             broken += if outcome.read > 0 { outcome.broken } else { 0 };
             end += padding + skipped + at + outcome.consumed.max(1);
@@ -267,11 +298,18 @@ impl SecondReader {
                     self.limit_exceeded = Some(name);
                     break;
                 }
+                Taken::NoRoom => {
+                    self.lacked_room = true;
+                    break;
+                }
             }
         }
-        // A tar of nothing: other files start with zeros, too.
-        outcome.refused |= entries == 0 && outcome.broken == 0 && packing == Packing::Tar;
-        outcome.consumed = reader.consumed();
+        // A tar of nothing: other files start with zeros, too. Damaged headers are the end of a RAR to libarchive.
+        let may_be_nothing = !matches!(packing, Packing::Tar | Packing::Rar4 | Packing::Rar5);
+        outcome.refused |= entries == 0 && outcome.broken == 0 && !may_be_nothing;
+        // The reader of lz4 takes the mark of the frame that it expects next.
+        let ahead = if packing == Packing::Lz4 { LZ4_AHEAD } else { 0 };
+        outcome.consumed = reader.consumed().saturating_sub(ahead);
         outcome
     }
 

@@ -4,6 +4,8 @@
 
 use std::{collections::HashSet, ops::Range};
 
+use memchr::memmem;
+
 use super::{ArchiveIndex, NEVER_SHOWN_BYTES, number16, number32, number64};
 
 /// Length of the end record, greatest length of its comment, lengths of an entry of the directory and of a local header.
@@ -119,6 +121,23 @@ impl Directory {
             && self.members.iter().all(|member| knows(member) && self.agrees(content, member))
             && !self.overlaps(content)
             && self.has_only_descriptors_between(content)
+            && self.has_no_other_headers(content)
+    }
+
+    /// Whether no local header stands within the packed data of a member. Attack: data that goes on behind the end of its deflated
+    /// stream, where a reader without the directory finds the next member. What is stored becomes a layer as it is.
+    fn has_no_other_headers(&self, content: &[u8]) -> bool {
+        let mut places: Vec<_> = self.members.iter().filter_map(|member| self.place(content, member)).collect();
+        let stored = self.members.iter().filter(|member| member.method == 0);
+        let stored: HashSet<usize> =
+            stored.filter_map(|member| self.place(content, member)).map(|place| place.start).collect();
+        places.sort_by_key(|place| place.start);
+        let members = content.get(..self.start).unwrap_or_default();
+        memmem::find_iter(members, b"PK\x03\x04").all(|at| {
+            let next = places.partition_point(|place| place.start <= at);
+            let place = next.checked_sub(1).and_then(|before| places.get(before));
+            place.is_some_and(|place| at == place.start || at < place.end && stored.contains(&place.start))
+        })
     }
 
     /// Whether the gaps hold no more than the sizes that follow members' data.

@@ -55,6 +55,7 @@ unsafe extern "C" {
     fn archive_read_support_format_raw(archive: *mut RawArchive) -> c_int;
     fn archive_read_support_format_tar(archive: *mut RawArchive) -> c_int;
     fn archive_read_support_format_warc(archive: *mut RawArchive) -> c_int;
+    fn archive_read_support_format_xar(archive: *mut RawArchive) -> c_int;
     fn archive_read_support_format_zip_seekable(archive: *mut RawArchive) -> c_int;
     fn archive_read_support_format_zip_streamable(archive: *mut RawArchive) -> c_int;
 }
@@ -92,6 +93,7 @@ pub(crate) enum Packing {
     Rar5,
     Tar,
     Warc,
+    Xar,
     /// By its directory.
     ZipDirectory,
     /// By its local headers.
@@ -125,6 +127,7 @@ impl Packing {
             Self::Rar5 => archive_read_support_format_rar5,
             Self::Tar => archive_read_support_format_tar,
             Self::Warc => archive_read_support_format_warc,
+            Self::Xar => archive_read_support_format_xar,
             Self::ZipDirectory => archive_read_support_format_zip_seekable,
             Self::ZipStream => archive_read_support_format_zip_streamable,
         }

@@ -113,6 +113,8 @@ fn inside_at(content: &[u8]) -> Option<Packing> {
         [0x28, 0xB5, 0x2F, 0xFD, descriptor, ..] if descriptor & 0x18 == 0 => Some(Packing::Zstd),
         [0x04, 0x22, 0x4D, 0x18, 0x40..=0x7F, 0x40 | 0x50 | 0x60 | 0x70, ..] => Some(Packing::Lz4),
         [b'L', b'Z', b'I', b'P', 1, 12..=253, ..] => Some(Packing::Lzip),
+        // The header's length and version.
+        [b'x', b'a', b'r', b'!', 0, 28, 0, 1, ..] => Some(Packing::Xar),
         _ if is_zip_local(content) => Some(Packing::ZipStream),
         _ => None,
     })
@@ -138,8 +140,20 @@ pub(super) fn next_inside(content: &[u8], from: usize) -> Option<(usize, Packing
 }
 
 /// The first two bytes of each mark.
-const MARKS: [[u8; 2]; 11] =
-    [*b"7z", *b"Ra", *b"MS", *b"PK", *b"BZ", *b"LZ", *b"-l", *b"\x1F\x8B", *b"\xFD7", *b"\x28\xB5", *b"\x04\x22"];
+const MARKS: [[u8; 2]; 12] = [
+    *b"xa",
+    *b"7z",
+    *b"Ra",
+    *b"MS",
+    *b"PK",
+    *b"BZ",
+    *b"LZ",
+    *b"-l",
+    *b"\x1F\x8B",
+    *b"\xFD7",
+    *b"\x28\xB5",
+    *b"\x04\x22",
+];
 
 /// Whether a mark starts with this byte.
 const IS_FIRST: [bool; 256] = {
@@ -192,6 +206,8 @@ pub(super) fn is_certain(content: &[u8], packing: Packing) -> bool {
             content.get(6..8).is_some_and(|flags| Some(crc32(flags)) == stated)
         }
         Packing::ZipStream => zip_member_fits(content),
+        // Eight bytes say so.
+        Packing::Xar => true,
         _ => false,
     }
 }

@@ -17,6 +17,7 @@ mod fail_closed;
 mod hashes;
 mod hostile_corpus;
 mod hostility;
+mod large;
 mod loading;
 mod marks;
 mod sandbox;

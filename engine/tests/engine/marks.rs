@@ -256,8 +256,9 @@ fn what_libclamav_ignores_is_matched_where_the_definitions_bring_types() {
     let body = format!("Body:0:*:{}\n", hex::encode(&noise(4000)[2000..2032]));
     let mut without = Engine::with(&[("a.hdb", &hdb("Eicar", &eicar()))]);
     let verdict = |report, size: usize| judge(&report, size as u64, false);
-    let refused = Verdict::Unscannable { reason: Reason::UnsupportedFormat };
-    assert_eq!(verdict(without.scan(&database), database.len()), refused, "the built-in types hold");
+    assert_eq!(verdict(without.scan(&database), database.len()), Verdict::Clean, "the built-in types ignore it");
+    let mut finds_without = Engine::with(&[("a.ndb", &body)]);
+    assert!(verdict(finds_without.scan(&database), database.len()).is_infected(), "and all of it is matched");
     let mut with = Engine::with(&[("a.hdb", &hdb("Eicar", &eicar())), ("types.ftm", TYPES)]);
     assert_eq!(verdict(with.scan(&database), database.len()), Verdict::Clean);
     let archive = zip(&[("a.sqlite", &database)]);

@@ -1,6 +1,6 @@
 //! What libclamav passes over and ordinary tools unpack: the second reader finds it, or the object is not clean.
 
-use std::{fs, path::Path, process::Command as Process};
+use std::{fs, io::Write, path::Path, process::Command as Process};
 
 use nacre_core::verdict::{Reason, Verdict};
 use nacre_engine_protocol::Limits;
@@ -141,6 +141,94 @@ fn archives_behind_a_prefix() {
             assert!(world.ours(&nested, Limits::default()).is_infected(), "{name} behind {prefix:?} in a zip");
         }
     }
+}
+
+#[test]
+fn archives_behind_the_end_of_another() {
+    let mut world = World::new();
+    let lzma =
+        ["-c", "import zipfile\nwith zipfile.ZipFile('made', 'w', zipfile.ZIP_LZMA) as made: made.write('eicar')"];
+    let packed = [gzip(&eicar()), made("bsdtar", &["-cf", "made", "--xz", "eicar"]), made("python3", &lzma)];
+    for format in ["7zip", "ustar", "newc", "ar", "iso9660", "zip", "xar"] {
+        let first = made("bsdtar", &["-cf", "made", &format!("--format={format}"), "words"]);
+        assert_eq!(world.ours(&first, Limits::default()), Verdict::Clean, "{format}");
+        for (second, between) in packed.iter().flat_map(|second| [(second, &[][..]), (second, &[0; 700][..])]) {
+            let verdict = world.ours(&[&first[..], between, second].concat(), Limits::default());
+            assert_ne!(verdict, Verdict::Clean, "behind {format}");
+        }
+    }
+    for filter in ["--lz4", "--zstd", "--gzip", "--bzip2", "--xz", "--lzip"] {
+        let first = made("bsdtar", &["-cf", "made", filter, "words"]);
+        // Of the same format it would be one stream with the first.
+        for second in packed.iter().filter(|second| second[..2] != first[..2]) {
+            let verdict = world.ours(&[&first[..], second].concat(), Limits::default());
+            assert!(verdict.is_infected(), "behind {filter}: {verdict:?}");
+        }
+    }
+}
+
+#[test]
+fn archives_behind_a_prefix_that_nothing_here_opens() {
+    let mut world = World::new();
+    let xar = archive(&["--format=xar"]);
+    // The main header of a RAR and its sum; then a header whose sum is wrong.
+    let (main, mut sum) = (b"\x05\x01\x00\x00\x00\x00", flate2::Crc::new());
+    sum.update(main);
+    let rar = [b"Rar!\x1A\x07\x01\x00", &sum.sum().to_le_bytes()[..], main, b"and what cannot be read"].concat();
+    for prefix in PREFIXES {
+        for content in [&xar, &rar] {
+            let verdict = world.ours(&[prefix, content].concat(), Limits::default());
+            assert!(verdict.is_infected() || verdict.reason().is_some(), "{prefix:?}: {verdict:?}");
+        }
+    }
+    // A mark alone, as programs have it that know the format.
+    for mark in
+        [&b"Rar!\x1A\x07\x01\x00"[..], b"7z\xBC\xAF\x27\x1C\0\x04", b"MSCF\0\0\0\0", b"\xFD7zXZ\0", b"PK\x03\x04"]
+    {
+        let content = [&noise(500)[..], mark, &noise(500)].concat();
+        assert_eq!(world.ours(&content, Limits::default()), Verdict::Clean, "{mark:?}");
+    }
+}
+
+#[test]
+fn a_zlib_stream() {
+    let mut world = World::new();
+    let packed = |content: &[u8]| {
+        let mut zlib = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::default());
+        zlib.write_all(content).unwrap();
+        zlib.finish().unwrap()
+    };
+    world.find("zlib", &packed(&eicar()));
+    assert_eq!(world.ours(&packed(&[b'a'; 4000]), Limits::default()), Verdict::Clean);
+    assert_eq!(world.ours(&[b"x\x9C", &noise(500)[..]].concat(), Limits::default()), Verdict::Clean);
+}
+
+#[test]
+fn a_zip_that_every_reader_reads_alike_is_unpacked_once() {
+    let mut world = World::new();
+    let members: [(&str, &[u8]); 2] = [("a", &noise(500)), ("eicar", &eicar())];
+    let plain = zip(&members, &["a", "eicar"]);
+    assert!(!world.engine.scan(&plain).read_whole.contains(&0), "by libclamav alone");
+    // The directory's sum is another: then no layer is the member that it lists.
+    let mut other = zip(&[("a", &noise(500)), ("b", &noise(400))], &["a", "b"]);
+    let entry = other.windows(4).position(|mark| mark == b"PK\x01\x02").unwrap();
+    other[entry + 16] ^= 1;
+    let verdict = world.ours(&other, Limits::default());
+    assert_eq!(verdict, Verdict::Unscannable { reason: Reason::UnsupportedFormat });
+    // Behind the end of a deflated stream, but within the member.
+    let (words, hidden) = (noise(300), made("bsdtar", &["-cf", "made", "--format=zip", "eicar"]));
+    let mut deflated = flate2::write::DeflateEncoder::new(Vec::new(), flate2::Compression::default());
+    deflated.write_all(&words).unwrap();
+    let packed = [&deflated.finish().unwrap()[..], &hidden].concat();
+    let mut carrier = zip(&[("a", &packed)], &["a"]);
+    let mut sum = flate2::Crc::new();
+    sum.update(&words);
+    for header in [0, carrier.windows(4).position(|mark| mark == b"PK\x01\x02").unwrap() + 2] {
+        carrier[header + 8] = 8;
+        carrier[header + 14..header + 18].copy_from_slice(&sum.sum().to_le_bytes());
+        carrier[header + 22..header + 26].copy_from_slice(&300_u32.to_le_bytes());
+    }
+    assert!(world.ours(&carrier, Limits::default()).is_infected());
 }
 
 #[test]

@@ -221,12 +221,12 @@ const EMPTY_ARCHIVE_BYTES: u64 = 64;
 /// packing it does not know or finds damaged, and over RAR archives without libclamunrar.
 fn is_unpacked(layer: &Layer, next: Option<&Layer>, unrar: bool, read_whole: bool) -> bool {
     let file_type = layer.file_type.as_str();
+    if read_whole {
+        return true;
+    }
     // No matcher ran on it, whatever is inside.
     if file_type == "CL_TYPE_IGNORED" {
         return false;
-    }
-    if read_whole {
-        return true;
     }
     if !unrar && file_type.starts_with("CL_TYPE_RAR") {
         return false;
