@@ -8,8 +8,6 @@ mod canary;
 mod derived;
 mod ffi;
 mod file_types;
-#[cfg(feature = "fuzzing")]
-pub mod fuzzing;
 mod huge_pages;
 mod library;
 mod lines;

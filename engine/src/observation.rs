@@ -131,7 +131,7 @@ impl Observation {
         let pieces = self.marks.inspect(self.layers.len(), file_type, content, index.read_whole);
         if let Some(reader) = &mut self.reader {
             for piece in pieces {
-                self.incomplete |= !reader.keep(&piece, self.layers.len(), depth);
+                reader.keep(&*piece, self.layers.len(), depth);
             }
         }
         self.indexes.push(index);

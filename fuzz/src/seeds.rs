@@ -59,9 +59,6 @@ fn make() -> io::Result<()> {
     for (number, file) in LOOSE_FILES.iter().enumerate() {
         put("loose", &number.to_string(), file)?;
     }
-    for (number, start) in LAYERS.iter().enumerate() {
-        put("marks", &number.to_string(), &[*start, &[0; 600]].concat())?;
-    }
     put_json(&keys, &cvd, &put)
 }
 
@@ -89,22 +86,6 @@ fn put_json(keys: &SigningKeys, cvd: &[u8], put: &impl Fn(&str, &str, &[u8]) -> 
 /// The number of a name, and a line.
 const LOOSE_FILES: [&[u8]; 4] =
     [b"\0A:0:*:00ff\n", b"\x01A;Engine:51-255,Target:0;0;00ff\n", b"\x04aa:*:A:73\n", b"\x05A.B\n# a comment\n"];
-
-/// How layers begin that marks are read of.
-const LAYERS: [&[u8]; 12] = [
-    b"\xD0\xCF\x11\xE0\xA1\xB1\x1A\xE1",
-    b"PK\x03\x04",
-    b"PK\x05\x06",
-    b"MSCF\0\0\0\0",
-    b"\x60\xEA\x1E\0",
-    b"ALZ\x01\x0A\0\0\0BLZ\x01",
-    b"\x30\x80\x06\x09\x2A\x86\x48\x86\xF7\x0D\x01\x07\x02\xA0\x80\x30\x80",
-    b"\x85\x01\x0C\x03",
-    b"-----BEGIN PKCS7-----\nMIAGCSqGSIb3DQEHAqCAMIACAQAxggFO\n",
-    b"<manifest><encryption-data/></manifest>",
-    b"Reply-To: x\nContent-Type: multipart/mixed; boundary=B\n\n--B\n",
-    b"%PDF-1.7\n1 0 obj <</Filter /FlateDecode /DecodeParms <</Predictor 12>>>>\nstream\n",
-];
 
 /// A base, a byte that ends it, and a script.
 const SCRIPTS: [&str; 4] = [

@@ -42,7 +42,7 @@ fn formats() -> Vec<(&'static str, Outcome, Vec<u8>)> {
         (
             "bzip2 of several streams",
             Scanned,
-            [packed_bytes("--bzip2", b"words, in a stream"), packed("--bzip2")].concat(),
+            [packed_bytes("--bzip2", &eicar()[..30]), packed_bytes("--bzip2", &eicar()[30..])].concat(),
         ),
         ("xz", Scanned, packed("--xz")),
         ("zstd", Scanned, packed("--zstd")),
