@@ -14,12 +14,14 @@ mod mail;
 mod odf;
 mod office;
 mod ole2;
+mod onenote;
 mod openpgp;
 mod pdf;
+mod pieces;
 mod streams;
 mod volumes;
 
-use std::collections::BTreeSet;
+use std::{borrow::Cow, collections::BTreeSet};
 
 use nacre_engine_protocol::Layer;
 
@@ -39,8 +41,15 @@ pub(crate) struct Marks {
 }
 
 impl Marks {
-    /// Inspects the layer that will be the `at`th. `read_whole` says whether the second reader got out all that is in it.
-    pub(crate) fn inspect(&mut self, at: usize, file_type: &[u8], content: &[u8], read_whole: bool) {
+    /// Inspects the layer that will be the `at`th. `read_whole` says whether the second reader got out all that is in it. Returns what is
+    /// to be scanned as layers of its own.
+    pub(crate) fn inspect<'a>(
+        &mut self,
+        at: usize,
+        file_type: &[u8],
+        content: &'a [u8],
+        read_whole: bool,
+    ) -> Vec<Cow<'a, [u8]>> {
         self.encrypted.extend(encryption(content));
         self.containers.extend(containers::container(content, read_whole));
         if empty::holds_nothing(content) {
@@ -58,9 +67,13 @@ impl Marks {
         if mail.partial {
             self.containers.insert("a piece of a mail");
         }
-        if mail.has_parts && file_type.starts_with(b"CL_TYPE_TEXT") {
+        if mail.is_taken_for_text(content, file_type) {
             self.mails.push(at);
         }
+        if onenote::is_cut(content) {
+            self.containers.insert("a file of OneNote that is cut");
+        }
+        pieces::pieces(content, file_type, read_whole)
     }
 
     /// Concludes when all layers are known, in the order in which libclamav showed them: a mail of which libclamav shows no part is one
@@ -78,26 +91,47 @@ impl Marks {
     }
 }
 
+/// Encryption that marks at a fixed place tell.
+const SCHEMES: [(usize, &[u8], &str); 16] = [
+    (0, b"LUKS\xBA\xBE\0", "Nacre.Encrypted.LUKS"),
+    // The second header of LUKS 2, where the first is lost or left out.
+    (0x4000, b"SKUL\xBA\xBE\0\x02", "Nacre.Encrypted.LUKS"),
+    (3, b"-FVE-FS-", "Nacre.Encrypted.BitLocker"),
+    // BitLocker To Go: its identifier in a boot sector of FAT.
+    (0x1A8, BITLOCKER, "Nacre.Encrypted.BitLocker"),
+    (0, b"encrcdsa", "Nacre.Encrypted.DMG"),
+    (0, b"age-encryption.org/v", "Nacre.Encrypted.Age"),
+    (0, b"AES\x01\0", "Nacre.Encrypted.AESCrypt"),
+    (0, b"AES\x02\0", "Nacre.Encrypted.AESCrypt"),
+    (0, b"AES\x03\0", "Nacre.Encrypted.AESCrypt"),
+    (0, b"\xC0\xB9\x07\x2E\x4F\x93\xF1\x46\xA0\x15\x79\x2C\xA1\xD9\xE8\x21", "Nacre.Encrypted.AxCrypt"),
+    (0, b"scrypt\0", "Nacre.Encrypted.Scrypt"),
+    (0, b"RCLONE\0\0", "Nacre.Encrypted.Rclone"),
+    (0, b"\0GITCRYPT\0", "Nacre.Encrypted.GitCrypt"),
+    // Rights management of Microsoft: any file, and a mail.
+    (0, b".pfile", "Nacre.Encrypted.RightsManagement"),
+    (0, b"\x76\xE8\x04\x60\xC4\x11\xE3\x86", "Nacre.Encrypted.RightsManagement"),
+    (0, b"\x01\0\0\0\xD0\x8C\x9D\xDF\x01\x15\xD1\x11\x8C\x7A\0\xC0\x4F\xC2\x97\xEB", "Nacre.Encrypted.DPAPI"),
+];
+const BITLOCKER: &[u8] = b"\x3B\xD6\x67\x49\x29\x2E\xD8\x4A\x83\x99\xF6\xA3\x39\xE3\xD0\x01";
+
 /// The kind of encryption that `content` begins with.
 fn encryption(content: &[u8]) -> Option<&'static str> {
     if let Some(file) = ole2::CompoundFile::parse(content) {
         return office::encryption(&file);
     }
-    if content.starts_with(b"LUKS\xba\xbe\0") {
-        return Some("Nacre.Encrypted.LUKS");
+    if let Some((_, _, kind)) = SCHEMES.iter().find(|(at, mark, _)| bytes::has(content, *at, mark)) {
+        return Some(kind);
     }
-    if content.get(3..11) == Some(b"-FVE-FS-") {
-        return Some("Nacre.Encrypted.BitLocker");
-    }
-    if content.starts_with(b"encrcdsa") || content.len() > 512 && content.ends_with(b"cdsaencr") {
+    if content.len() > 512 && content.ends_with(b"cdsaencr") {
         return Some("Nacre.Encrypted.DMG");
     }
-    if content.starts_with(b"age-encryption.org/v1\n") {
-        return Some("Nacre.Encrypted.Age");
-    }
     // Longer than the mark and its salt: a text that names the mark holds nothing.
-    if content.starts_with(b"Salted__") && content.len() >= 32 && content.len().is_multiple_of(8) {
+    if content.starts_with(b"Salted__") && content.len() > 16 {
         return Some("Nacre.Encrypted.OpenSSL");
+    }
+    if office::is_encrypted_workbook(content) {
+        return Some("Nacre.Encrypted.Excel");
     }
     if asn1::is_enveloped(content) {
         return Some("Nacre.Encrypted.CMS");
@@ -172,6 +206,9 @@ mod tests {
             (b"-----BEGIN PGP PUBLIC KEY BLOCK-----\n".to_vec(), None),
             (b"age-encryption.org/v1\n-> X25519 x\n".to_vec(), Some("Nacre.Encrypted.Age")),
             (salted(24), Some("Nacre.Encrypted.OpenSSL")),
+            (salted(77), Some("Nacre.Encrypted.OpenSSL")),
+            (b"\x09\x04\x06\0\0\0\x10\0\0\0\x2F\0\x04\0abcd".to_vec(), Some("Nacre.Encrypted.Excel")),
+            (b"\x09\x04\x06\0\0\0\x10\0\0\0\x42\0\x02\0ab".to_vec(), None),
             (salted(5), None),
             (b"LUKS\xBA\xBE\0\x01aes".to_vec(), Some("Nacre.Encrypted.LUKS")),
             (b"\x30\x82\x01\x02\x06\x09\x2A\x86\x48\x86\xF7\x0D\x01\x07\x03".to_vec(), Some("Nacre.Encrypted.CMS")),

@@ -91,6 +91,17 @@ impl SecondReader {
         self.contents.take()
     }
 
+    /// Keeps what stands in a layer, to be scanned; `layer` and `depth` are the layer's. Says whether it could be kept.
+    pub(crate) fn keep(&mut self, mut piece: impl Read, layer: usize, depth: u32) -> bool {
+        self.contents.parent = (layer, depth);
+        match self.contents.receive_stream(&mut piece, self.deadline) {
+            Taken::Whole(_) => return true,
+            Taken::Part | Taken::NoRoom => self.lacked_room = true,
+            Taken::Limit(name) => self.limit_exceeded = Some(name),
+        }
+        false
+    }
+
     /// Reads a layer; `layer` and `depth` are its own.
     pub(crate) fn read(&mut self, content: &[u8], layer: usize, depth: u32) -> Reading {
         if content.len() as u64 <= NEVER_SHOWN_BYTES || self.limit_exceeded.is_some() {
@@ -143,22 +154,8 @@ impl SecondReader {
     /// Keeps content that libclamav ignores by its type, to be scanned under no type at all: with its first byte changed, by which the
     /// type is known. Says whether all of it will be. Only definitions without file types of their own need it.
     pub(crate) fn keep_ignored(&mut self, content: &[u8], layer: usize, depth: u32) -> bool {
-        self.contents.parent = (layer, depth);
         let Some((first, rest)) = content.split_first() else { return false };
-        let first = [first ^ 0x20];
-        let mut changed = first.chain(rest);
-        match self.contents.receive_stream(&mut changed, self.deadline) {
-            Taken::Whole(_) => true,
-            Taken::Part => false,
-            Taken::NoRoom => {
-                self.lacked_room = true;
-                false
-            }
-            Taken::Limit(name) => {
-                self.limit_exceeded = Some(name);
-                false
-            }
-        }
+        self.keep([first ^ 0x20].chain(rest), layer, depth)
     }
 
     /// Reads a zip by each directory that an unpacker may go by. Returns what the last one leaves to nothing; `None` when there is none.

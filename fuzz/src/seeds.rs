@@ -56,6 +56,9 @@ fn make() -> io::Result<()> {
     for (number, head) in HEADS.iter().enumerate() {
         put("http", &number.to_string(), head.as_bytes())?;
     }
+    for (number, file) in LOOSE_FILES.iter().enumerate() {
+        put("loose", &number.to_string(), file)?;
+    }
     put_json(&keys, &cvd, &put)
 }
 
@@ -79,6 +82,10 @@ fn put_json(keys: &SigningKeys, cvd: &[u8], put: &impl Fn(&str, &str, &[u8]) -> 
     put("json", "anchors", keys.trust_anchors().to_json().as_bytes())?;
     Ok(())
 }
+
+/// The number of a name, and a line.
+const LOOSE_FILES: [&[u8]; 4] =
+    [b"\0A:0:*:00ff\n", b"\x01A;Engine:51-255,Target:0;0;00ff\n", b"\x04aa:*:A:73\n", b"\x05A.B\n# a comment\n"];
 
 /// A base, a byte that ends it, and a script.
 const SCRIPTS: [&str; 4] = [

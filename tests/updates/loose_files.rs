@@ -90,3 +90,23 @@ async fn an_allow_list_answers_a_false_positive() {
     put(&world, "nacre/custom/local.ign2", b"Bad.Idea\n").await;
     assert!(matches!(world.run().await.unwrap(), Update::Published { .. }));
 }
+
+#[tokio::test]
+async fn a_faulty_loose_file_is_left_out_where_the_operator_chose_so() {
+    let world = World::with(1, &[("NACRE_FAULTY_CUSTOM", "leave-out")]).await;
+    put(&world, "nacre/custom/bad.ndb", b"A:0:*:00112233\nField.\xFCml:0:*:00112233\n").await;
+    put(&world, "nacre/custom/good.ndb", b"Our.Own:0:*:6f7572206f776e2070617474657268\n").await;
+    let update = world.run().await.unwrap();
+    let left_out =
+        "bad.ndb (left out: line 2: the name is not in UTF-8, on which libclamav dies: rename the signature)";
+    assert_eq!(held(&update), [left_out]);
+    let manifest = world.manifest().await.unwrap();
+    assert_eq!(manifest.custom.iter().map(|entry| entry.name.as_str()).collect::<Vec<_>>(), ["good.ndb"]);
+    let update = world.run().await.unwrap();
+    assert!(matches!(&update, Update::UpToDate { .. }), "{update:?}");
+    assert_eq!(held(&update), [left_out], "named as long as it is there");
+
+    put(&world, "nacre/custom/bad.ndb", b"A:0:*:00112233445566\n").await;
+    let update = world.run().await.unwrap();
+    assert!(matches!(&update, Update::Published { held, .. } if held.is_empty()), "{update:?}");
+}

@@ -14,6 +14,7 @@ use nacre_engine_client::SandboxPolicy;
 
 use crate::{
     fetcher::{Choice, Fetcher},
+    loose_test::OnFault,
     mirror::Mirror,
 };
 
@@ -37,6 +38,7 @@ pub const SETTINGS: &[Setting] = settings_table![
     "NACRE_CUSTOM_DATABASES", "none", "URLs of loose signature files, separated by commas";
     "NACRE_MAX_CUSTOM_BYTES", "67108864", "most bytes of one loose signature file";
     "NACRE_CUSTOM_PREFIX", "`nacre/custom/`", "loose signature files in the definitions bucket";
+    "NACRE_FAULTY_CUSTOM", "`reject`", "what becomes of a loose file of which libclamav loads less than it holds: `reject` publishes no set with it, `leave-out` the set without it";
     "NACRE_CANARY_PREFIX", "`nacre/canary/`", "clean files in the definitions bucket that no set may match";
     "NACRE_DETACHED_SIGNATURES", "`check`", "`ignore` skips `.sign` files; the legacy signatures are always checked";
     "NACRE_SERVE_CVDS", "`False`", "whether the flat prefix has whole CVDs beside CDIFFs";
@@ -80,6 +82,8 @@ pub struct Config {
     pub canary_prefix: String,
     /// `NACRE_MAX_DATABASE_BYTES`: most bytes of one database.
     pub max_database_bytes: usize,
+    /// `NACRE_FAULTY_CUSTOM`: what becomes of a loose file that libclamav would load in part.
+    pub on_fault: OnFault,
     /// `NACRE_MAX_CUSTOM_BYTES`: most bytes of one loose signature file.
     pub max_custom_bytes: usize,
     /// `NACRE_DETACHED_SIGNATURES`: whether `.sign` files are checked where there are any.
@@ -151,6 +155,7 @@ impl Config {
             databases,
             custom_urls: settings.parsed("NACRE_CUSTOM_DATABASES", urls)?.unwrap_or_default(),
             custom_prefix: folder(&settings.text("NACRE_CUSTOM_PREFIX")?),
+            on_fault: settings.parsed("NACRE_FAULTY_CUSTOM", OnFault::from_str)?.unwrap_or_default(),
             canary_prefix: folder(&settings.text("NACRE_CANARY_PREFIX")?),
             max_database_bytes: size("NACRE_MAX_DATABASE_BYTES")?,
             max_custom_bytes: size("NACRE_MAX_CUSTOM_BYTES")?,
@@ -277,6 +282,7 @@ mod tests {
             ("NACRE_DEFINITIONS_MIRROR", "https://mirror,"),
             ("NACRE_DEFINITIONS_MIRROR", "s3://another/prefix"),
             ("NACRE_CUSTOM_DATABASES", "https://a/x.ndb,x.ndb"),
+            ("NACRE_FAULTY_CUSTOM", "ignore"),
             ("NACRE_DETACHED_SIGNATURES", "maybe"),
             ("NACRE_FETCHER", "curl"),
             ("NACRE_KEEP_GENERATIONS", "0"),

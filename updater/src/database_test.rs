@@ -7,7 +7,9 @@ use std::{
 };
 
 use nacre_clamav::{
+    cvd::HeaderError,
     delta::SignatureFile,
+    unpacked::UnpackError,
     yara::{RepeatedRule, repeated_rules},
 };
 use nacre_core::{
@@ -19,16 +21,13 @@ use nacre_core::{
     scan_record::FunctionalityLevel,
     verdict::Verdict,
 };
-use nacre_engine_client::{
-    EngineClient, EngineError, EnginePool, ExamineError, SandboxPolicy,
-    loose_file::{self, TrialError},
-    protocol::Limits,
-};
+use nacre_engine_client::{EngineError, EnginePool, ExamineError, SandboxPolicy, protocol::Limits};
 
 use crate::{
     clean_corpus::{documents, eicar_containers},
     custom::CustomPart,
     database_update::StagedDatabase,
+    loose_test::{Faulty, faulty, foreign_name},
 };
 
 /// The EICAR test file in two halves, so that no scanner takes our own program for it.
@@ -67,6 +66,12 @@ pub enum DatabaseTestError {
     /// A database could not be converted to the engine's form.
     #[error("the databases could not be unpacked for their test")]
     Form(#[from] EngineFormError),
+    /// A database has no header.
+    #[error("a database has no header")]
+    Header(#[source] HeaderError),
+    /// A database could not be read.
+    #[error("a database could not be unpacked for its test")]
+    Unpack(#[source] UnpackError),
     /// The engine could not be started.
     #[error("the engine could not be used")]
     Engine(#[source] EngineError),
@@ -88,6 +93,14 @@ pub enum Rejection {
         file: String,
         /// What is wrong with it, line by line.
         faults: String,
+    },
+    /// A name on which libclamav dies when it reports it.
+    #[error("{database}: the signature in {place} has a name that is not in UTF-8, on which libclamav dies")]
+    Name {
+        /// The database.
+        database: String,
+        /// The member and the line.
+        place: String,
     },
     /// The engine refused it.
     #[error("the engine does not load the databases")]
@@ -150,7 +163,7 @@ impl<Store: DefinitionsStore> DatabaseTest<'_, Store> {
         for part in custom {
             fs::write(directory.path().join(&part.entry.name), &part.bytes).map_err(DatabaseTestError::Disk)?;
         }
-        self.try_loose_files(custom).await?;
+        self.try_files(parts, custom).await?;
         warn_of_repeated_rules(custom);
         let pool = EnginePool::new(self.program.to_owned(), self.scratch.to_owned()).with_policy(self.sandbox);
         let (hello, loaded) = match pool.ready(directory.path()).await {
@@ -182,24 +195,15 @@ impl<Store: DefinitionsStore> DatabaseTest<'_, Store> {
         })
     }
 
-    /// Each loose file is loaded alone: libclamav says nothing in a set of which file it has passed over a part.
-    async fn try_loose_files(&self, custom: &[CustomPart]) -> Result<(), DatabaseTestError> {
-        if custom.is_empty() {
-            return Ok(());
-        }
-        let engine = EngineClient::start(self.program, self.scratch, 1).await.map_err(DatabaseTestError::Engine)?;
-        for part in custom {
-            let found = loose_file::faults(&engine, self.scratch, &part.entry.name, &part.bytes).await;
-            let faults: Vec<_> = match found {
-                Ok(faults) => faults.iter().map(ToString::to_string).collect(),
-                Err(TrialError::Disk(error)) => return Err(DatabaseTestError::Disk(error)),
-                Err(TrialError::Engine(error)) => return Err(DatabaseTestError::Engine(error)),
-            };
-            if !faults.is_empty() {
-                return Err(Rejection::Loose { file: part.entry.source.clone(), faults: faults.join("; ") }.into());
+    /// What would be loaded in part is not loaded at all.
+    async fn try_files(&self, parts: &[StagedDatabase], custom: &[CustomPart]) -> Result<(), DatabaseTestError> {
+        for part in parts {
+            if let Some(place) = foreign_name(part)? {
+                return Err(Rejection::Name { database: part.entry.file_name(), place }.into());
             }
         }
-        Ok(())
+        let first = faulty(self.program, self.scratch, custom).await?.into_iter().next();
+        first.map_or(Ok(()), |Faulty { source, faults, .. }| Err(Rejection::Loose { file: source, faults }.into()))
     }
 
     async fn try_clean_files(&self, loaded_set: &mut LoadedSet<'_>) -> Result<(), DatabaseTestError> {

@@ -11,6 +11,7 @@ pub mod fetcher;
 pub mod flat;
 pub mod freshclam;
 pub mod http;
+pub mod loose_test;
 pub mod mirror;
 pub mod plan;
 pub mod publish;

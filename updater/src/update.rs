@@ -57,6 +57,9 @@ pub enum UpdateError {
     /// The loose signature files could not be had.
     #[error("the custom signature files could not be taken")]
     Custom(#[from] CustomError),
+    /// The loose signature files could not be tried.
+    #[error("the custom signature files could not be tried")]
+    Loose(#[source] DatabaseTestError),
     /// The new set does not pass its test.
     #[error("the new set of databases ({set}) does not pass its test (report: {report})")]
     Prove {
@@ -225,6 +228,8 @@ impl<Store: DefinitionsStore, Announcements: Topic> Updater<'_, Store, Announcem
             }
             let (updates, cooling) = updates?;
             let custom = self.fetch_custom(&published).await?;
+            let is_new = updates.values().any(|update| update.staged.is_some());
+            let custom = self.leave_out_faulty(&published, is_new, custom, scratch.path()).await?;
             let set = match self.next_set(&published, updates, custom, scratch.path(), bucket).await? {
                 Next::Set(set) => set,
                 Next::Same { generation, not_current } => {

@@ -118,7 +118,10 @@ impl Directory {
         let follows = content.get(self.end..).unwrap_or_default();
         self.base == 0
             && comment == Some(follows.len())
-            && self.members.iter().all(|member| knows(member) && self.agrees(content, member))
+            && self
+                .members
+                .iter()
+                .all(|member| knows(member) && self.agrees(content, member) && !self.is_wide(content, member))
             && !self.overlaps(content)
             && self.has_only_descriptors_between(content)
             && self.has_no_other_headers(content)
@@ -187,6 +190,12 @@ impl Directory {
     fn local(&self, content: &[u8], member: &Member) -> Option<usize> {
         let at = self.base.checked_add(usize::try_from(member.offset).ok()?)?;
         content.get(at..)?.starts_with(b"PK\x03\x04").then_some(at)
+    }
+
+    /// Whether a member's local header has its sizes in the field of zip64, which libclamav does not read.
+    fn is_wide(&self, content: &[u8], member: &Member) -> bool {
+        let Some(at) = self.local(content, member) else { return false };
+        [18, 22].iter().any(|field| number32(content, at + field) == Some(0xFFFF_FFFF))
     }
 
     /// Whether the local header says the same of a member as the directory. Attack: unpackers go by one of the two, libclamav by the

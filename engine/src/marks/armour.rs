@@ -1,6 +1,8 @@
 //! Ciphertext that is written as text.
 
-use super::{asn1, bytes::text_start};
+use memchr::memmem;
+
+use super::{asn1, bytes::text_start, openpgp};
 
 /// First lines, and the kind of encryption that they tell. Keys and signatures have other ones.
 const LINES: [(&[u8], &str); 3] = [
@@ -10,22 +12,59 @@ const LINES: [(&[u8], &str); 3] = [
     (b"U2FsdGVkX1", "Nacre.Encrypted.OpenSSL"),
 ];
 /// First lines of messages that may be encrypted or signed.
-const CMS: [&[u8]; 2] = [b"-----BEGIN PKCS7-----", b"-----BEGIN CMS-----"];
+const CMS: [&[u8]; 3] = [b"-----BEGIN PKCS7-----", b"-----BEGIN CMS-----", b"-----BEGIN PKCS #7 SIGNED DATA-----"];
+/// The line of a message within a text. An indented one is a value in a file of settings.
+const WITHIN: &[u8] = b"\n-----BEGIN PGP MESSAGE-----";
 /// Letters of base64 that hold a message's type.
 const LETTERS: usize = 48;
+/// Messages within a text that are looked at.
+const MAX_WITHIN: usize = 1000;
 
-/// The kind of encryption, if `content` begins with such a line.
+/// The kind of encryption, if `content` begins with such a line, or a line of it begins a message of `OpenPGP`.
 pub(super) fn encryption(content: &[u8]) -> Option<&'static str> {
     let text = text_start(content);
     if let Some((_, kind)) = LINES.iter().find(|(line, _)| text.starts_with(line)) {
         return Some(kind);
     }
-    let base64 = CMS.iter().find_map(|line| text.strip_prefix(*line))?;
-    asn1::is_enveloped(&decoded(base64)).then_some("Nacre.Encrypted.CMS")
+    if let Some(base64) = cms(text) {
+        return asn1::is_enveloped(&decoded(base64, LETTERS)).then_some("Nacre.Encrypted.CMS");
+    }
+    let mut messages = memmem::find_iter(content, WITHIN).take(MAX_WITHIN);
+    let is_locked = |at: usize| {
+        let after = content.get(at + WITHIN.len()..).unwrap_or_default();
+        openpgp::begins_with_session_key(&decoded(body(after), LETTERS))
+    };
+    messages.any(is_locked).then_some("Nacre.Encrypted.PGP")
 }
 
-/// The first bytes of base64. What is no letter of it is passed over.
-fn decoded(text: &[u8]) -> Vec<u8> {
+/// A cryptographic message that `content` is the text of.
+pub(super) fn message(content: &[u8]) -> Option<Vec<u8>> {
+    let base64 = cms(text_start(content))?;
+    let end = memmem::find(base64, b"-----END").unwrap_or(base64.len());
+    Some(decoded(base64.get(..end).unwrap_or_default(), usize::MAX))
+}
+
+fn cms(text: &[u8]) -> Option<&[u8]> {
+    CMS.iter().find_map(|line| text.strip_prefix(*line))
+}
+
+/// What follows the headers of an armoured message: they end with an empty line.
+fn body(text: &[u8]) -> &[u8] {
+    let mut rest = text;
+    for _ in 0..16 {
+        let Some(end) = rest.iter().position(|byte| *byte == b'\n') else { break };
+        let (line, after) = rest.split_at_checked(end + 1).unwrap_or((rest, &[]));
+        rest = after;
+        let is_first = rest.len() + line.len() == text.len();
+        if line.trim_ascii().is_empty() && !is_first {
+            break;
+        }
+    }
+    rest
+}
+
+/// The first bytes of base64, of so many letters. What is no letter of it is passed over.
+fn decoded(text: &[u8], letters: usize) -> Vec<u8> {
     let value = |letter: &u8| match letter {
         b'A'..=b'Z' => Some(letter - b'A'),
         b'a'..=b'z' => Some(letter - b'a' + 26),
@@ -34,7 +73,40 @@ fn decoded(text: &[u8]) -> Vec<u8> {
         b'/' => Some(63),
         _ => None,
     };
-    let values: Vec<u32> = text.iter().take(2 * LETTERS).filter_map(value).map(u32::from).take(LETTERS).collect();
-    let numbers = values.chunks_exact(4).map(|four| four.iter().fold(0, |number, value| number << 6 | value));
-    numbers.flat_map(|number| number.to_be_bytes().into_iter().skip(1)).collect()
+    let mut bytes = Vec::new();
+    let (mut number, mut held) = (0_u32, 0);
+    for value in text.iter().filter_map(value).take(letters) {
+        number = number << 6 | u32::from(value);
+        held += 6;
+        if held >= 8 {
+            held -= 8;
+            bytes.push(u8::try_from(number >> held & 0xFF).unwrap_or_default());
+        }
+        number &= 0xFFFF;
+    }
+    bytes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn base64_is_decoded_to_its_end() {
+        assert_eq!(decoded(b"d29y\nZHM=", usize::MAX), b"words");
+        assert_eq!(decoded(b"d29yZHM=", 4), b"wor");
+        assert_eq!(message(b"-----BEGIN CMS-----\nd29y\nZHM=\n-----END CMS-----\n").unwrap(), b"words");
+    }
+
+    #[test]
+    fn a_message_within_a_text_is_told_by_its_first_packet() {
+        let text = |indent: &str, base64: &str| {
+            format!("Hello,\n{indent}-----BEGIN PGP MESSAGE-----\nVersion: x\n\n{base64}\n-----END PGP MESSAGE-----\n")
+        };
+        // A session key for RSA, and a compressed packet.
+        let (locked, packed) = ("hQEMAwcHBwcHBwcHAQgAAAAA", "yDgBO22WxBHv7O8X7O/jygAEzol56iUKiXmV+XmpCtmpqQUK");
+        assert_eq!(encryption(text("", locked).as_bytes()), Some("Nacre.Encrypted.PGP"));
+        assert_eq!(encryption(text("  ", locked).as_bytes()), None);
+        assert_eq!(encryption(text("", packed).as_bytes()), None);
+    }
 }

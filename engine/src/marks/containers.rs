@@ -1,6 +1,9 @@
 //! Containers that nothing here opens, by their marks.
 
-use super::{bytes::has, disks, openpgp, streams, volumes};
+use super::{
+    bytes::{has, le32},
+    disks, openpgp, streams, volumes,
+};
 
 /// What tells a container.
 pub(super) enum Mark {
@@ -13,27 +16,58 @@ pub(super) enum Mark {
 /// A container: its name, as reports have it, and its mark.
 pub(super) type Container = (&'static str, Mark);
 
-/// Archives and packages, besides those of the other tables.
+/// Archives and packages that the second reader opens: a row counts where it does not.
+const OPENED: &[Container] = &[("RPM", Mark::At(0, b"\xED\xAB\xEE\xDB"))];
+
+/// Archives, packages and mailboxes that no reader here opens.
 const ARCHIVES: &[Container] = &[
-    ("RPM", Mark::At(0, b"\xED\xAB\xEE\xDB")),
     ("WIM", Mark::At(0, b"MSWIM\0\0\0")),
+    ("WIM", Mark::At(0, b"WLPWM\0\0\0")),
     ("a compressed OpenPGP message", Mark::Is(openpgp::is_compressed)),
     ("ACE", Mark::At(7, b"**ACE**")),
     ("ZOO", Mark::At(20, b"\xDC\xA7\xC4\xFD")),
     ("StuffIt", Mark::At(0, b"StuffIt (c)1997-")),
     ("StuffIt", Mark::At(10, b"rLau")),
+    ("StuffIt X", Mark::At(0, b"StuffIt!")),
+    ("StuffIt X", Mark::At(0, b"StuffIt?")),
     ("ZPAQ", Mark::At(0, b"7kSt\xA0\x31\x83\xD3\x8C\xB2\x28\xB0\xD3")),
+    ("FreeArc", Mark::At(0, b"ArC\x01")),
+    ("UHarc", Mark::At(0, b"UHA\x06")),
+    ("ARC", Mark::Is(is_arc)),
+    ("dar", Mark::Is(|content| has(content, 0, b"\0\0\0\x7B") && content.len() > 64)),
+    ("a backup of Android", Mark::At(0, b"ANDROID BACKUP\n")),
+    ("Apple Archive", Mark::At(0, b"AA01")),
+    ("Apple Archive", Mark::At(0, b"YAA1")),
+    ("pbzx", Mark::At(0, b"pbzx\0\0\0\0")),
+    ("pack200", Mark::At(0, b"\xCA\xFE\xD0\x0D")),
+    ("KWAJ", Mark::At(0, b"KWAJ\x88\xF0\x27\xD1")),
+    ("compress.exe of QBasic", Mark::At(0, b"SZ \x88\xF0\x27\x33\xD1")),
+    // Outlook's mailboxes permute each byte.
+    ("a mailbox of Outlook", Mark::Is(|content| has(content, 0, b"!BDN") && has(content, 8, b"SM"))),
+    ("a mailbox of Outlook", Mark::Is(|content| has(content, 0, b"!BDN") && has(content, 8, b"SO"))),
 ];
 
-/// The name of the container that `content` is, unless the second reader got out all that is in it. A volume is not whole by itself,
-/// and what a file system's image holds beside an archive's marks no archive reader says.
+/// The name of the container that `content` is, unless it is one that the second reader opens and it got out all that is in it. A
+/// volume is not whole by itself, and what a file system's image holds beside an archive's marks no archive reader says.
 pub(super) fn container(content: &[u8], read_whole: bool) -> Option<&'static str> {
-    let opened_by_a_reader = [streams::STREAMS, ARCHIVES].into_iter().filter(|_| !read_whole);
-    let found = opened_by_a_reader.chain([disks::IMAGES, volumes::VOLUMES]).flatten().find(|(_, mark)| match mark {
+    let opened_by_a_reader = [streams::OPENED, OPENED].into_iter().filter(|_| !read_whole);
+    let tables = opened_by_a_reader.chain([streams::UNOPENED, ARCHIVES, disks::IMAGES, volumes::VOLUMES]);
+    let found = tables.flatten().find(|(_, mark)| match mark {
         Mark::At(at, bytes) => has(content, *at, bytes),
         Mark::Is(test) => test(content),
     });
     found.map(|(name, _)| *name)
+}
+
+/// A member of the archiver ARC: a mark of one byte, a method, a name as DOS has it to its zero, and a packed size that fits.
+fn is_arc(content: &[u8]) -> bool {
+    let &[0x1A, 1..=11, ref rest @ ..] = content else { return false };
+    let Some(name) = rest.first_chunk::<13>().and_then(|field| field.split(|byte| *byte == 0).next()) else {
+        return false;
+    };
+    let is_name = |byte: &u8| byte.is_ascii_alphanumeric() || b"._-$~!#%&@".contains(byte);
+    let fits = le32(content, 15).is_some_and(|size| size > 0 && (size as usize) < content.len());
+    (1..13).contains(&name.len()) && name.iter().all(is_name) && fits
 }
 
 #[cfg(test)]

@@ -2,8 +2,10 @@
 //!
 //! Sources: the formats' own documents; Linux's headers of its file systems.
 
+use memchr::memmem;
+
 use super::{
-    bytes::{has, le16, le32},
+    bytes::{array, has, le16, le32, le64, text_start},
     containers::{Container, Mark},
 };
 
@@ -14,6 +16,20 @@ pub(super) const IMAGES: &[Container] = &[
     ("EROFS", Mark::Is(|content| has(content, 1024, b"\xE2\xE1\xF5\xE0") && content.len() > 4096)),
     ("ext", Mark::Is(is_ext)),
     ("XFS", Mark::At(0, b"XFSB\0\0")),
+    ("F2FS", Mark::At(1024, b"\x10\x20\xF5\xF2")),
+    ("JFS", Mark::At(0x8000, b"JFS1\x01\0\0\0")),
+    ("ReiserFS", Mark::Is(|content| [0x2034, 0x1_0034].iter().any(|at| has(content, *at, b"ReIsEr")))),
+    ("NILFS", Mark::At(1024, b"\x02\0\0\0\0\0\x34\x34")),
+    ("minix", Mark::Is(is_minix)),
+    ("UFS", Mark::Is(|content| [0x255C, 0x1_055C].iter().any(|at| has(content, *at, b"\x54\x19\x01\0")))),
+    ("UFS2", Mark::Is(|content| [0x255C, 0x1_055C].iter().any(|at| has(content, *at, b"\x19\x01\x54\x19")))),
+    ("HFS", Mark::Is(|content| has(content, 1024, b"BD") && content.len() > 65_536 && is_hfs(content))),
+    ("ReFS", Mark::At(3, b"ReFS\0\0\0\0")),
+    ("LVM", Mark::Is(|content| (0..4).any(|sector| has(content, 512 * sector, b"LABELONE")))),
+    ("UBI", Mark::At(0, b"UBI#\x01\0")),
+    ("UBIFS", Mark::At(0, b"\x31\x18\x10\x06")),
+    ("DwarFS", Mark::At(0, b"DWARFS\x02")),
+    ("a raw image of a CD", Mark::Is(is_raw_disc)),
     ("btrfs", Mark::At(0x1_0040, b"_BHRfS_M")),
     ("APFS", Mark::At(32, b"NXSB")),
     ("NTFS", Mark::Is(|content| has(content, 3, b"NTFS    ") && is_boot_sector(content))),
@@ -27,6 +43,9 @@ pub(super) const IMAGES: &[Container] = &[
     ("VHDX", Mark::At(0, b"vhdxfile")),
     ("VMDK", Mark::Is(|content| has(content, 0, b"KDMV") && le32(content, 4).is_some_and(|version| version <= 3))),
     ("VMDK", Mark::At(0, b"COWD\x01\0\0\0")),
+    ("VMDK", Mark::At(0, b"\xBE\xBA\xFE\xCA\0\0\0\0")),
+    ("VMDK", Mark::Is(|content| text_start(content).starts_with(b"# Disk DescriptorFile"))),
+    ("Bochs image", Mark::At(0, b"Bochs Virtual HD Image\0")),
     ("VDI", Mark::At(0x40, b"\x7F\x10\xDA\xBE")),
     ("QED", Mark::At(0, b"QED\0")),
     ("QCOW2", Mark::At(0, b"QFI\xFB\0\0\0")),
@@ -40,10 +59,44 @@ fn is_boot_sector(content: &[u8]) -> bool {
     has(content, 510, b"\x55\xAA") && content.len() > 4096
 }
 
+/// At the start, in either order of bytes, or wherever one of version 4 is complete in itself: programs carry theirs behind them.
 fn is_squashfs(content: &[u8]) -> bool {
     let little = has(content, 0, b"hsqs") && le16(content, 28).is_some_and(|version| (1..=4).contains(&version));
     let big = has(content, 0, b"sqsh") && content.get(28) == Some(&0);
-    little || big
+    little || big || memmem::find_iter(content, b"hsqs").any(|at| is_squashfs_4(content, at))
+}
+
+/// Compressor, size of blocks with its logarithm, version, and the place of the tables, which must be within the content.
+fn is_squashfs_4(content: &[u8], at: usize) -> bool {
+    let log = le16(content, at + 22).filter(|log| (12..=20).contains(log));
+    let fits = le64(content, at + 40).is_some_and(|used| used > 96 && used <= (content.len() - at) as u64);
+    log.is_some_and(|log| le32(content, at + 12) == Some(1 << log))
+        && le16(content, at + 20).is_some_and(|compressor| (1..=6).contains(&compressor))
+        && le16(content, at + 28) == Some(4)
+        && fits
+}
+
+/// Versions 1 to 3, by their magic numbers and the size of a zone.
+fn is_minix(content: &[u8]) -> bool {
+    let early = le16(content, 1040).is_some_and(|magic| [0x137F, 0x138F, 0x2468, 0x2478].contains(&magic))
+        && le16(content, 1034).is_some_and(|log| log <= 4)
+        && le16(content, 1024).is_some_and(|inodes| inodes > 0)
+        && le16(content, 1042).is_some_and(|state| state <= 3);
+    let third = le16(content, 1048) == Some(0x4D5A)
+        && le16(content, 1052).is_some_and(|bytes| [1024, 2048, 4096].contains(&bytes));
+    (early || third) && content.len() > 4096
+}
+
+/// Blocks of a multiple of 512 bytes, and a number of them that is not zero.
+fn is_hfs(content: &[u8]) -> bool {
+    let big = |at: usize| array::<4>(content, 1024 + at).map(u32::from_be_bytes);
+    big(20).is_some_and(|bytes| bytes > 0 && bytes.is_multiple_of(512)) && array::<2>(content, 1042) != Some([0, 0])
+}
+
+/// Sectors with their synchronisation marks and sums: files are in pieces.
+fn is_raw_disc(content: &[u8]) -> bool {
+    const SYNC: &[u8] = b"\0\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF\0";
+    has(content, 0, SYNC) && [2352, 2448].iter().any(|sector| has(content, *sector, SYNC))
 }
 
 /// The mark is two bytes: counts, the size of blocks, the state and the revision must be possible as well.
@@ -66,7 +119,12 @@ fn is_fat(content: &[u8]) -> bool {
     let reserved = le16(content, 14).is_some_and(|sectors| sectors > 0);
     let tables = content.get(16).is_some_and(|tables| (1..=2).contains(tables));
     let media = content.get(21).is_some_and(|media| *media == 0xF0 || *media >= 0xF8);
-    jumps && per_sector && per_cluster && reserved && tables && media && is_boot_sector(content)
+    // The first entry of the table repeats the media type. Readers do without a boot sector's jump and mark.
+    let table = usize::from(le16(content, 14).unwrap_or_default()) * usize::from(le16(content, 11).unwrap_or_default());
+    let has_table = content.get(table) == content.get(21) && has(content, table + 1, b"\xFF");
+    let is_whole = content.len() > 4096;
+    let begins = jumps && is_boot_sector(content) || has_table && is_whole;
+    begins && per_sector && per_cluster && reserved && tables && media
 }
 
 /// Four entries that are possible, and one of which begins within the image. Images of optical discs have such a table to be bootable
@@ -90,9 +148,8 @@ fn has_partitions(content: &[u8]) -> bool {
 
 /// Descriptors of UDF, alone or beside those of ISO 9660, where its tree may hold other files than theirs.
 fn is_udf(content: &[u8]) -> bool {
-    let descriptors = (16..64).map(|sector| sector * 2048 + 1);
-    (has(content, 0x8001, b"BEA01") || has(content, 0x8001, b"CD001"))
-        && descriptors.into_iter().any(|at| has(content, at, b"NSR02\x01") || has(content, at, b"NSR03\x01"))
+    let mut descriptors = (16..256).map(|sector| sector * 2048);
+    descriptors.any(|at| has(content, at, b"\0NSR02\x01") || has(content, at, b"\0NSR03\x01"))
 }
 
 #[cfg(test)]

@@ -5,8 +5,12 @@
 use super::bytes::text_start;
 
 /// Longest header that is read, and most of its fields.
-const MAX_HEADER: usize = 64 << 10;
-const MAX_FIELDS: usize = 1000;
+const MAX_HEADER: usize = 4 << 20;
+const MAX_FIELDS: usize = 100_000;
+/// Lines of a header that are no fields, and that mail programs pass over.
+const MAX_FOREIGN: usize = 16;
+/// What makes libclamav take a text for a mail.
+const RECOGNISED: &[u8] = b"Received: from nacre\r\n";
 /// Longest name of a field.
 const MAX_NAME: usize = 76;
 
@@ -33,8 +37,10 @@ impl Mail {
                 _ => {}
             }
         }
-        let has_parts = kind.starts_with("multipart/") && kind.contains("boundary");
-        let encoded = !kind.is_empty() && (encoding.starts_with("base64") || encoding.starts_with("x-uu"));
+        let kind = without_comments(&kind);
+        let is_form = kind.starts_with("multipart/form-data");
+        let has_parts = kind.starts_with("multipart/") && kind.contains("boundary") && !is_form;
+        let encoded = encoding.starts_with("base64") || encoding.starts_with("x-uu");
         let smime = kind.starts_with("application/pkcs7-mime") || kind.starts_with("application/x-pkcs7-mime");
         let encrypted = if smime && kind.contains("enveloped-data") {
             Some("Nacre.Encrypted.CMS")
@@ -43,11 +49,41 @@ impl Mail {
         };
         Self { encrypted, partial: kind.starts_with("message/partial"), has_parts: has_parts || encoded }
     }
+
+    /// Whether libclamav has taken the mail `content` for another type, though it was made recognisable.
+    pub(super) fn is_taken_for_text(&self, content: &[u8], file_type: &[u8]) -> bool {
+        self.has_parts && is_no_mail(file_type) && content.starts_with(RECOGNISED)
+    }
+}
+
+/// A mail that libclamav took for another type, with a line before it by which it takes it for a mail.
+pub(super) fn recognisable(content: &[u8], file_type: &[u8]) -> Option<Vec<u8>> {
+    let wanted = is_no_mail(file_type) && !content.starts_with(RECOGNISED) && Mail::of(content).has_parts;
+    wanted.then(|| [RECOGNISED, text_start(content)].concat())
+}
+
+fn is_no_mail(file_type: &[u8]) -> bool {
+    !file_type.starts_with(b"CL_TYPE_MAIL")
+}
+
+/// A value without its comments, which are in parentheses.
+fn without_comments(value: &str) -> String {
+    let (mut text, mut depth) = (String::new(), 0_u32);
+    for letter in value.chars() {
+        match letter {
+            '(' => depth += 1,
+            ')' => depth = depth.saturating_sub(1),
+            letter if depth == 0 => text.push(letter),
+            _ => {}
+        }
+    }
+    text.trim().to_owned()
 }
 
 /// The fields of a header in lower case, each with its continuation lines.
 fn fields(text: &[u8]) -> Vec<(String, String)> {
     let mut fields: Vec<(String, String)> = Vec::new();
+    let mut foreign = 0;
     for (n, line) in text.split(|byte| *byte == b'\n').take(MAX_FIELDS).enumerate() {
         let line = line.strip_suffix(b"\r").unwrap_or(line);
         // The line before each mail of an mbox.
@@ -61,8 +97,11 @@ fn fields(text: &[u8]) -> Vec<(String, String)> {
             value.push_str(&lower(line));
             continue;
         }
-        let Some((name, value)) = split_field(line) else { break };
-        fields.push((lower(name), lower(value)));
+        match split_field(line) {
+            Some((name, value)) => fields.push((lower(name), lower(value))),
+            None if line.trim_ascii().is_empty() || foreign == MAX_FOREIGN => break,
+            None => foreign += 1,
+        }
     }
     fields
 }
@@ -97,6 +136,10 @@ mod tests {
             ("Content-Type: application/pkcs7-mime; smime-type=signed-data\n", Mail::default()),
             ("Subject: x\n\nContent-Type: multipart/mixed; boundary=x\n", Mail::default()),
             ("a mail has Content-Type: multipart/mixed; boundary=x\n", Mail::default()),
+            (
+                "odd line\nContent-Type: (a comment) multipart/mixed; boundary*0=x\n",
+                Mail { has_parts: true, ..Mail::default() },
+            ),
             ("POST / HTTP/1.1\nContent-Type: multipart/form-data; boundary=x\n", Mail::default()),
         ] {
             assert_eq!(Mail::of(text.as_bytes()), expected, "{text}");

@@ -18,7 +18,7 @@ const MAX_STREAMS: usize = 16;
 pub(super) fn encryption(file: &CompoundFile<'_>) -> Option<&'static str> {
     // Agile and standard encryption of a whole OOXML package, and rights management by its later and its earlier name.
     let packages = ["EncryptedPackage", "\u{6}DataSpaces", "\u{9}DRMContent", "\u{9}DRMViewerContent"];
-    if file.streams.iter().any(|stream| packages.contains(&stream.name.as_str())) {
+    if file.streams.iter().any(|stream| packages.iter().any(|name| stream.name.eq_ignore_ascii_case(name))) {
         return Some("Nacre.Encrypted.Office");
     }
     let any = |name: &str, length, is_encrypted: fn(&[u8]) -> bool| {
@@ -31,7 +31,15 @@ pub(super) fn encryption(file: &CompoundFile<'_>) -> Option<&'static str> {
     if any("WordDocument", 12, is_encrypted_word) {
         return Some("Nacre.Encrypted.Word");
     }
+    if any("FileHeader", 40, is_encrypted_hwp) {
+        return Some("Nacre.Encrypted.HWP");
+    }
     any("Current User", 16, is_encrypted_presentation).then_some("Nacre.Encrypted.PowerPoint")
+}
+
+/// Whether `content` is an encrypted workbook that is in no compound file, as those before Excel 5 are.
+pub(super) fn is_encrypted_workbook(content: &[u8]) -> bool {
+    content.get(1).is_some_and(|byte| matches!(byte, 0 | 2 | 4 | 8)) && has_file_pass(content)
 }
 
 /// Whether a record `FilePass` stands in the first part of a workbook.
@@ -56,6 +64,11 @@ fn has_file_pass(workbook: &[u8]) -> bool {
 fn is_encrypted_word(document: &[u8]) -> bool {
     let is_word = matches!(le16(document, 0), Some(0xA5EC | 0xA5DC | 0xA5DB));
     is_word && le16(document, 10).is_some_and(|flags| flags & 0x0100 != 0)
+}
+
+/// The flags of the word processor Hangul for a password, and for a script that is locked.
+fn is_encrypted_hwp(header: &[u8]) -> bool {
+    header.starts_with(b"HWP Document File\0") && le32(header, 36).is_some_and(|flags| flags & 0b110 != 0)
 }
 
 /// The token that says so in the atom of the current user.

@@ -25,6 +25,11 @@ pub(super) fn is_encrypted(content: &[u8]) -> bool {
     false
 }
 
+/// Whether `content`, which may be cut, begins with a session key.
+pub(super) fn begins_with_session_key(content: &[u8]) -> bool {
+    Packet::split(content).is_some_and(|packet| matches!(packet.tag, 1 | 3) && packet.is_session_key())
+}
+
 /// Whether `content` is a compressed message, as signed ones are: its content is packed.
 pub(super) fn is_compressed(content: &[u8]) -> bool {
     let Some(Packet { tag: 8, body: [algorithm, packed @ ..], .. }) = Packet::split(content) else { return false };

@@ -53,7 +53,7 @@ impl Pdf {
                 break;
             }
             let dictionary = Dictionary::read(text);
-            if dictionary.has("/XRef") {
+            if ["/XRef", "/W", "/Size"].iter().all(|word| dictionary.has(word)) {
                 continue;
             }
             pdf.packed |= dictionary.stays_packed();
@@ -157,7 +157,12 @@ mod tests {
             ("/Length 5 /Filter /FlateDecode /DecodeParms <</Predictor 12 /Columns 4>>", "", (false, true)),
             ("/Length 5/Filter/FlateDecode/DecodeParms<</Predic#74or 2>>", "", (false, true)),
             ("/Length 5 /Filter /FlateDecode /DecodeParms <</Predictor 1>>", "", (false, false)),
-            ("/Type /XRef /Length 5 /Filter /FlateDecode /DecodeParms <</Predictor 12>>", locked, (false, false)),
+            (
+                "/Type /XRef /W [1 2 1] /Size 3 /Filter /FlateDecode /DecodeParms <</Predictor 12>>",
+                locked,
+                (false, false),
+            ),
+            ("/Type /XRef /Filter /FlateDecode /DecodeParms <</Predictor 12>>", "", (false, true)),
             ("/Subtype /Image /Length 5 /Filter /FlateDecode /DecodeParms <</Predictor 15>>", "", (false, false)),
             ("/Length 5 /Filter [/Crypt /FlateDecode]", "", (false, true)),
             ("/Length 5 /Filter 7 0 R", "", (false, true)),

@@ -1,23 +1,35 @@
-//! Compressed streams that libclamav does not know. The second reader opens most of them: a row counts where it does not.
+//! Compressed streams that libclamav does not know. The second reader opens most of them.
 
 use super::{
     bytes::{le32, le64},
     containers::{Container, Mark},
 };
 
-pub(super) const STREAMS: &[Container] = &[
+/// Those that the second reader opens: a row counts where it does not.
+pub(super) const OPENED: &[Container] = &[
     ("zstd", Mark::At(0, b"\x28\xB5\x2F\xFD")),
     ("zstd", Mark::Is(is_skippable_frame)),
     ("lz4", Mark::At(0, b"\x04\x22\x4D\x18")),
     ("lz4", Mark::At(0, b"\x02\x21\x4C\x18")),
     ("lzip", Mark::Is(is_lzip)),
     ("lzop", Mark::At(0, b"\x89LZO\0\x0D\x0A\x1A\x0A")),
-    ("lrzip", Mark::At(0, b"LRZI\0")),
     ("compress", Mark::Is(is_compress)),
     ("lzma", Mark::Is(is_lzma)),
+];
+
+/// Those that no reader here opens.
+pub(super) const UNOPENED: &[Container] = &[
+    ("lrzip", Mark::At(0, b"LRZI\0")),
+    ("rzip", Mark::At(0, b"RZIP\x02")),
     ("snappy", Mark::At(0, b"\xFF\x06\0\0sNaPpY")),
+    ("LZFSE", Mark::At(0, b"bvx2")),
+    ("LZFSE", Mark::At(0, b"bvx1")),
+    ("LZFSE", Mark::At(0, b"bvxn")),
+    ("lz4 of Mozilla", Mark::At(0, b"mozLz40\0")),
+    ("a delta of Windows", Mark::At(0, b"PA30")),
     // A file of an ISO that was packed with `mkzftree`.
     ("zisofs", Mark::At(0, b"\x37\xE4\x53\x96\xC9\xDB\xD6\x07")),
+    ("zisofs", Mark::At(0, b"\xEF\x22\x55\xA1\xBC\x1B\x95\xA0")),
 ];
 
 /// A frame that both zstd and lz4 pass over, before one that they do not.

@@ -3,10 +3,10 @@
 //! Sources: PKWARE's APPNOTE 4.4.19, Microsoft's cabinet format, RARLAB's technical note, TECHNOTE.TXT of ARJ.
 
 use super::{
-    bytes::{has, le16},
+    bytes::{has, le16, le32},
     containers::{Container, Mark},
 };
-use crate::archive::arj;
+use crate::archive::{arj, zip};
 
 pub(super) const VOLUMES: &[Container] = &[
     ("a volume of a zip", Mark::At(0, b"PK\x07\x08PK\x03\x04")),
@@ -19,14 +19,20 @@ pub(super) const VOLUMES: &[Container] = &[
 /// Length of a zip's end record without its comment.
 const ZIP_END: usize = 22;
 
-/// Whether a zip's end record, without a comment, is on another disk than the first.
+/// Whether a zip's end record is on another disk than the first.
 fn is_zip_volume(content: &[u8]) -> bool {
-    let end = content.len().checked_sub(ZIP_END);
-    end.is_some_and(|end| {
-        let disk = le16(content, end + 4);
-        // All ones: a zip64 record says it.
-        has(content, end, b"PK\x05\x06") && disk.is_some_and(|disk| disk != 0 && disk != 0xFFFF)
-    })
+    let is_last = |end: &usize| {
+        // With its comment it ends the file: others stand in members.
+        le16(content, end + 20).is_some_and(|comment| end + ZIP_END + usize::from(comment) == content.len())
+    };
+    let Some(end) = zip::end_records(content).find(is_last) else { return false };
+    match le16(content, end + 4) {
+        // All ones: the locator of a zip64 record says how many there are.
+        Some(0xFFFF) => end.checked_sub(20).is_some_and(|locator| {
+            has(content, locator, b"PK\x06\x07") && le32(content, locator + 16).is_some_and(|disks| disks > 1)
+        }),
+        disk => disk.is_some_and(|disk| disk != 0),
+    }
 }
 
 /// The flags for a cabinet before this one and one after it.

@@ -143,20 +143,6 @@ fn parts() -> String {
 }
 
 #[test]
-fn mail_that_libclamav_takes_for_text() {
-    let (mut world, parts) = (World::new(), parts());
-    let kind = "Content-Type: multipart/mixed; boundary=B\n";
-    let recognised = format!("From: a@b\nTo: b@c\nSubject: x\nMIME-Version: 1.0\n{kind}\n{parts}");
-    assert!(matches!(world.ours(recognised.as_bytes(), Limits::default()), Verdict::Infected { .. }));
-    for header in
-        ["Reply-To: a@b\n", "FROM: a@b\nTO: b@c\n", "Received:\n from x by y\n", "", "Content-type: text/plain\n"]
-    {
-        let mail = format!("{header}{kind}\n{parts}");
-        world.guard(header, mail.as_bytes(), Limits::default(), &[], Reason::UnsupportedFormat);
-    }
-}
-
-#[test]
 fn a_piece_of_a_mail() {
     let mut world = World::new();
     let mail = format!(
@@ -279,4 +265,59 @@ fn what_libclamav_ignores_is_matched_where_the_definitions_bring_types() {
     assert_eq!(verdict(with.scan(&archive), archive.len()), Verdict::Clean, "the definitions' own types hold, too");
     let mut finds = Engine::with(&[("a.ndb", &body), ("types.ftm", TYPES)]);
     assert!(verdict(finds.scan(&database), database.len()).is_infected());
+}
+
+#[test]
+fn mail_that_libclamav_takes_for_text_is_read_as_mail() {
+    let (mut world, parts) = (World::new(), parts());
+    let many: String = (0..2000).map(|n| format!("X-{n}: y\n")).collect();
+    let kind = "Content-Type: multipart/mixed; boundary=B\n";
+    for header in [
+        format!("Reply-To: a@b\n{kind}"),
+        format!("FROM: a@b\nTO: b@c\n{kind}"),
+        format!("Received:\n from x by y\n{kind}"),
+        kind.to_owned(),
+        format!("Content-type: text/plain\n{kind}"),
+        format!("{many}{kind}"),
+        format!("\u{feff}Sender: a@b\r\n{kind}"),
+        "List-Id: x\nContent-Type: (a comment) multipart/mixed;\n boundary*=us-ascii''B\n".to_owned(),
+    ] {
+        let mail = format!("{header}\n{parts}").replace("words", "<html><body>words</body></html>");
+        let verdict = world.ours(mail.as_bytes(), Limits::default());
+        assert!(verdict.is_infected(), "{}: {verdict:?}", &header[..header.len().min(60)]);
+        let clean = format!("{header}\n--B\nContent-Type: text/plain\n\nwords\n--B--\n");
+        assert_eq!(world.ours(clean.as_bytes(), Limits::default()), Verdict::Clean);
+    }
+}
+
+#[test]
+fn what_stands_in_a_layer_without_being_packed_is_a_layer_of_its_own() {
+    const KEY: &str =
+        "openssl req -x509 -newkey rsa:2048 -nodes -keyout key -out cert -subj /CN=x -days 2 2>/dev/null;";
+    const SIGN: &str = "openssl cms -sign -nodetach -binary -in packed -signer cert -inkey key";
+    let (mut world, directory) = (World::new(), tempfile::tempdir().unwrap());
+    let packed = deflated(&[("words", &noise(3000)), ("a.com", &eicar())]);
+    fs::write(directory.path().join("packed"), &packed).unwrap();
+    for line in [
+        format!("{KEY} {SIGN} -outform DER -out out"),
+        format!("{SIGN} -stream -outform DER -out out"),
+        format!("{SIGN} -outform PEM -out out"),
+        "openssl smime -sign -binary -nodetach -in packed -signer cert -inkey key -out out -from a@b -subject x"
+            .to_owned(),
+    ] {
+        if shell(directory.path(), &format!("rm -f out; {line}")) {
+            let content = fs::read(directory.path().join("out")).unwrap();
+            assert!(world.ours(&content, Limits::default()).is_infected(), "{line}");
+        }
+    }
+    let object = |length: u64, content: &[u8]| {
+        let identifier = b"\xE7\x16\xE3\xBD\x65\x26\x11\x45\xA4\xC4\x8D\x4D\x0B\x7A\x9E\xAC";
+        [&identifier[..], &length.to_le_bytes(), &[0; 12], content, &[0; 8]].concat()
+    };
+    let section = b"\xE4\x52\x5C\x7B\x8C\xD8\xA7\x4D\xAE\xB1\x53\x78\xD0\x29\x96\xD3";
+    let decoy =
+        [&section[..], &[0; 1008], &object(u64::MAX, b"a decoy"), &object(packed.len() as u64, &packed)].concat();
+    assert!(world.ours(&decoy, Limits::default()).is_infected(), "a file of OneNote behind a decoy");
+    let decoy = [&section[..], &[0; 1008], &object(u64::MAX, b"a decoy")].concat();
+    world.guard("a file of OneNote that is cut", &decoy, Limits::default(), &[], Reason::UnsupportedFormat);
 }

@@ -91,6 +91,19 @@ pub fn faults(name: &str, bytes: &[u8], level: u32) -> Vec<Fault> {
     faults.take(MAX_FAULTS).collect()
 }
 
+/// The first line with the name of a signature that is not in UTF-8, in a member of a database of this name.
+pub fn foreign_name(name: &str, bytes: &[u8]) -> Option<usize> {
+    let kind = Kind::of(name);
+    if kind.is_opaque() || str::from_utf8(bytes).is_ok() {
+        return None;
+    }
+    let is_foreign = |line: &[u8]| {
+        let text = line.strip_suffix(b"\r").unwrap_or(line);
+        Signature::parse(kind, text).and_then(|it| it.name).is_some_and(|name| str::from_utf8(name).is_err())
+    };
+    bytes.split(|byte| *byte == b'\n').position(is_foreign).map(|at| at + 1)
+}
+
 fn fault_of_line(kind: Kind, line: &[u8], level: u32) -> Option<Reason> {
     let longest = if kind == Kind::Logical { LONGEST_LOGICAL_LINE } else { LONGEST_LINE } - 1;
     if line.len() > longest {
@@ -161,6 +174,14 @@ mod tests {
             assert_eq!(at, line, "{text}");
             assert!(text.contains(says), "{text}");
         }
+    }
+
+    #[test]
+    fn a_name_that_is_not_in_utf8_is_found_in_a_member() {
+        assert_eq!(foreign_name("daily.ndb", b"A:0:*:00ff\nField.\xFCml:0:*:00ff\n"), Some(2));
+        assert_eq!(foreign_name("daily.ldb", b"Field.\xFCml;Engine:51-255,Target:0;0;00ff\r\n"), Some(1));
+        assert_eq!(foreign_name("daily.ndb", b"# \xFC\nA:0:*:00ff\n"), None);
+        assert_eq!(foreign_name("COPYING", b"\xFC"), None);
     }
 
     #[test]

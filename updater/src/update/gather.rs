@@ -20,6 +20,7 @@ use super::{
 use crate::{
     custom::{CustomPart, CustomSources},
     database_update::{DatabaseUpdate, DatabaseUpdateError, DatabaseUpdater, StagedDatabase},
+    loose_test::{Faulty, OnFault, faulty},
     mirror::{Advertised, MirrorError, Mirrors},
     publish::Publisher,
     state::UpdaterState,
@@ -153,6 +154,35 @@ impl<Store: DefinitionsStore, Announcements: Topic> Updater<'_, Store, Announcem
         };
         let known = published.manifest.as_ref().map(|manifest| manifest.custom.as_slice()).unwrap_or_default();
         Ok(sources.fetch(known).await?)
+    }
+
+    /// Leaves out loose files that libclamav would load in part, where the operator chose so: each is named among what is not current.
+    /// What is published has been tried, as long as no database is new.
+    pub(super) async fn leave_out_faulty(
+        &self,
+        published: &Published,
+        is_new: bool,
+        (mut custom, mut not_current): (Vec<CustomPart>, Vec<String>),
+        scratch: &Path,
+    ) -> Result<(Vec<CustomPart>, Vec<String>), UpdateError> {
+        let known = published.manifest.as_ref().map(|manifest| manifest.custom.as_slice()).unwrap_or_default();
+        let is_known = |part: &CustomPart| {
+            known.iter().any(|entry| (&entry.name, entry.sha256) == (&part.entry.name, part.entry.sha256))
+        };
+        if self.config.on_fault == OnFault::Reject || !is_new && custom.iter().all(is_known) {
+            return Ok((custom, not_current));
+        }
+        let faulty = faulty(self.engine, scratch, &custom).await.map_err(UpdateError::Loose)?;
+        for Faulty { name, source, faults } in faulty {
+            tracing::warn!(
+                file = source,
+                faults,
+                "loose file left out: mend it, and try it with `nacre definitions check`"
+            );
+            custom.retain(|part| part.entry.name != name);
+            not_current.push(format!("{name} (left out: {faults})"));
+        }
+        Ok((custom, not_current))
     }
 
     /// Puts the next set together: the updated databases, and the published ones where there is no update.
