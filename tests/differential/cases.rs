@@ -211,9 +211,8 @@ fn counts() -> Vec<Case> {
             let (alpha, beta) = (hex::encode("MARKALPHA"), hex::encode("MARKBETA"));
             format!("{name};Engine:81-255,Target:0;{count};{alpha}{{-5}}{beta}\n")
         };
-        let long: String =
-            (0..220_u32).map(|n| format!("{:02x}", n.wrapping_mul(2_654_435_761).to_be_bytes()[0])).collect();
-        let long = format!("Long:0:*:{long}\n");
+        let long: Vec<u8> = (0..220_u32).map(|n| n.wrapping_mul(2_654_435_761).to_be_bytes()[0]).collect();
+        let long = format!("Long:0:*:{}\n", hex::encode(long));
         let (more, once) = (counted("S.Count", "0>1"), counted("T.Once", "0=1"));
         let longest = format!("Longest;Engine:81-255,Target:0;0;{}\n", "9e2dc65c".repeat(1_900));
         let of = |name, old: &[(&str, &str)], new: &[(&str, &str)]| case(name, old, new, &object);

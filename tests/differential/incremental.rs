@@ -6,6 +6,7 @@
 mod corpus;
 pub(crate) mod genes;
 mod rows;
+mod sets;
 
 use std::{
     cell::RefCell,
@@ -15,7 +16,7 @@ use std::{
 
 use corpus::{CHOSEN, Corpus};
 use futures::{StreamExt, stream};
-use genes::{Gene, Place, write_set};
+use genes::Gene;
 use nacre_clamav::delta::Delta;
 use nacre_core::{
     rescan::plan::{Change, FullScan, RescanPlan, may_advance_generation},
@@ -32,6 +33,7 @@ use proptest::{
     test_runner::{Config, RngAlgorithm, TestCaseError, TestRng, TestRunner},
 };
 use rows::{Narrowed, Row};
+use sets::{Place, write_set};
 use sha2::{Digest, Sha256};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
@@ -154,7 +156,7 @@ fn renewed(lab: &Lab, sides: &[Side], tally: &RefCell<Tally>) -> Result<(), Test
     for to in 1..sides.len() {
         for from in 0..to {
             let those: Vec<usize> = (0..paths.len()).filter(|at| records[*at].0 == from).collect();
-            let delta = steps[from..to].iter().fold(Delta::default(), |sum, step| sum.then(step));
+            let delta = steps[from..to].iter().fold(Delta::default(), Delta::then);
             let tried = lab.runtime.block_on(async {
                 let check = EquivalenceCheck::after(&lab.pool, &sides[from].set, &sides[to].set, delta).await?;
                 let (mut tried, checked) = (Vec::new(), &check);

@@ -220,7 +220,8 @@ fn part(name: String, source: String, etag: Option<String>, bytes: Vec<u8>) -> R
 fn content_fault(name: &str, bytes: &[u8]) -> Option<ContentFault> {
     let kind = Kind::of(name);
     // These are not read by lines.
-    if matches!(kind, Kind::Yara | Kind::Unknown) || name.ends_with(".cat") {
+    let is_catalog = name.rsplit_once('.').is_some_and(|(_, extension)| extension == "cat");
+    if is_catalog || matches!(kind, Kind::Yara | Kind::Unknown) {
         return None;
     }
     let faulty = |(number, line): (usize, &[u8])| {

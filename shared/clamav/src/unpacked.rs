@@ -41,8 +41,11 @@ pub enum CldError {
     Header(#[from] HeaderError),
 }
 
+/// A member's name and content.
+pub type NamedMember<'a> = (String, Cow<'a, [u8]>);
+
 /// Unpacks a container's payload; its members keep their order.
-pub fn members_in_order(payload: &[u8], limits: ArchiveLimits) -> Result<Vec<(String, Cow<'_, [u8]>)>, UnpackError> {
+pub fn members_in_order(payload: &[u8], limits: ArchiveLimits) -> Result<Vec<NamedMember<'_>>, UnpackError> {
     let (mut members, mut names) = (Vec::new(), BTreeSet::new());
     for member in archive::members(payload, limits) {
         let member = member?;

@@ -89,15 +89,13 @@ fn skip_past(rest: &mut &[u8], end: &[u8]) {
 
 /// Skips a text up to its closing quotation mark.
 fn skip_text(rest: &mut &[u8]) {
-    loop {
-        match *rest {
-            [] => return,
-            [b'\\', _, after @ ..] => *rest = after,
-            [b'"' | b'\n', after @ ..] => {
-                *rest = after;
-                return;
-            }
-            [_, after @ ..] => *rest = after,
+    while let Some((first, after)) = rest.split_first() {
+        *rest = match first {
+            b'\\' => after.get(1..).unwrap_or_default(),
+            _ => after,
+        };
+        if matches!(first, b'"' | b'\n') {
+            return;
         }
     }
 }

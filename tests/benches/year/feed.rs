@@ -90,9 +90,7 @@ pub(crate) fn that_differ(old: &Files, new: &Files) -> (Vec<SignatureFile<'stati
     let all = old.keys().chain(new.keys()).any(|name| Kind::of(name) == Kind::Ignore && differs(name));
     let take = |files: &Files| {
         let files = files.iter().filter(|(name, _)| all || differs(name) || Kind::of(name) == Kind::Ignore);
-        files
-            .map(|(name, bytes)| SignatureFile { official: true, name: name.clone(), bytes: bytes.clone().into() })
-            .collect()
+        files.map(|(name, bytes)| SignatureFile::member("daily.cld", true, name.clone(), bytes.clone())).collect()
     };
     (take(old), take(new))
 }

@@ -1,12 +1,6 @@
 //! Signatures of every kind, drawn from what the corpus holds.
 
-use std::{collections::BTreeMap, fs, path::Path};
-
 use md5::{Digest, Md5};
-use nacre_clamav::{
-    archive::ArchiveLimits, builder::CvdBuilder, cvd::Cvd, database::DatabaseName, signing::SigningKeys,
-};
-use nacre_core::generation::{engine_form::engine_form, manifest::DatabaseEntry};
 use proptest::prelude::*;
 use sha2::Sha256;
 
@@ -129,12 +123,12 @@ impl Gene {
     }
 
     /// The gene as another signature of the same; others have none.
-    fn as_twin(&self) -> bool {
+    pub(super) fn as_twin(&self) -> bool {
         matches!(self, Self::Hash { .. } | Self::Section { .. } | Self::Rule { .. } | Self::Body { .. })
     }
 
     /// The extension of its file, and its line; `None` when the corpus has nothing for it.
-    fn line(&self, number: usize, corpus: &Corpus) -> Option<(&'static str, String)> {
+    pub(super) fn line(&self, number: usize, corpus: &Corpus) -> Option<(&'static str, String)> {
         let pick = |file: usize| corpus.files.get(file % corpus.files.len());
         let name = format!("G.{number}");
         Some(match *self {
@@ -231,44 +225,60 @@ impl Gene {
             Self::Ignore { gene, .. } => ("ign2", format!("G.{gene}")),
             // Written by those who know the other genes.
             Self::Twin { .. } => return None,
-            Self::Counted { count, handler } => {
-                let count = ["0>1", "0=1", "0=2", "0>0,2", "0<2&1", "0=0&1"].get(usize::from(count)).copied()?;
-                let handler = if handler { ",HandlerType:CL_TYPE_HTML" } else { "" };
-                let (alpha, beta) = (hex::encode("MARKALPHA"), hex::encode("MARKBETA"));
-                ("ldb", format!("{name};Engine:81-255,Target:0{handler};{count};{alpha}{{-5}}{beta};{alpha}"))
-            }
-            Self::Long { length } => {
-                let bytes: Vec<u8> = (0..length).map(|at| (at * 31 + number * 7 + at / 3) as u8 | 0x80).collect();
-                ("ldb", format!("{name};Engine:81-255,Target:{};0;{}", number % 2 * 7, hex::encode(bytes)))
-            }
-            Self::Special { kind } => match kind {
-                0 => ("ldb", format!("{name};Engine:81-255,Target:0;0&1;{};0(>>4#hb1#>0)", hex::encode("MARKALPHA"))),
-                1 => ("ldb", format!("{name};Engine:81-255,Target:0;0;0/MARK[A-Z]{{5}}/g")),
-                2 => ("ldb", format!("{name};Engine:150-255,Target:0;0;fuzzy_img#af2ad01ed42993c7#0")),
-                3 => ("ndb", format!("{name}:0:$12:{}", hex::encode("MARKALPHA"))),
-                4 => ("ldb", format!("{name};Engine:81-255,Target:0;0&1;{};${{0-99}}12$", hex::encode("MARKALPHA"))),
-                _ => (
-                    "ldb",
-                    format!(
-                        "{name};Engine:81-255,Target:0,Intermediates:CL_TYPE_ZIP>CL_TYPE_TEXT_ASCII;0;{}",
-                        hex::encode("plain text")
-                    ),
-                ),
-            },
-            Self::Context { kind } => match kind {
-                0 => ("pwdb", format!("{name};Engine:51-255;0;secret{number}")),
-                1 => ("idb", format!("{name}:group{number}:group2:{}", icon(number))),
-                2 => (
-                    "cfg",
-                    ["DOCUMENT:0x0", "DOCUMENT:0xffffffff", "ARCHIVE:0xffffffff", "MAIL:0xffffffff"][number % 4].into(),
-                ),
-                3 => ("ftm", format!("0:0:2321{:02x}:A script:CL_TYPE_ANY:CL_TYPE_SCRIPT", 0x2f - number % 2)),
-                4 => ("crb", format!("{name};1;{};;{};010001;1;0;0;;", "ab".repeat(20), "c5".repeat(128))),
-                5 => ("ign", format!("G.{}", number % 7)),
-                6 => ("gdb", format!("S:{}:{}", ["P", "F"][number % 2], url_hash(number % 2 == 0))),
-                _ => ("wdb", format!("X:http\\:\\/\\/a{number}\\.example\\.org:http\\:\\/\\/b\\.example\\.org")),
-            },
+            Self::Counted { count, handler } => counted_line(count, handler, &name)?,
+            Self::Long { length } => long_line(length, number, &name),
+            Self::Special { kind } => special_line(kind, &name),
+            Self::Context { kind } => context_line(kind, number, &name),
         })
+    }
+}
+
+/// What steers the engine.
+fn context_line(kind: u8, number: usize, name: &str) -> (&'static str, String) {
+    match kind {
+        0 => ("pwdb", format!("{name};Engine:51-255;0;secret{number}")),
+        1 => ("idb", format!("{name}:group{number}:group2:{}", icon(number))),
+        2 => {
+            ("cfg", ["DOCUMENT:0x0", "DOCUMENT:0xffffffff", "ARCHIVE:0xffffffff", "MAIL:0xffffffff"][number % 4].into())
+        }
+        3 => ("ftm", format!("0:0:2321{:02x}:A script:CL_TYPE_ANY:CL_TYPE_SCRIPT", 0x2f - number % 2)),
+        4 => ("crb", format!("{name};1;{};;{};010001;1;0;0;;", "ab".repeat(20), "c5".repeat(128))),
+        5 => ("ign", format!("G.{}", number % 7)),
+        6 => ("gdb", format!("S:{}:{}", ["P", "F"][number % 2], url_hash(number.is_multiple_of(2)))),
+        _ => ("wdb", format!("X:http\\:\\/\\/a{number}\\.example\\.org:http\\:\\/\\/b\\.example\\.org")),
+    }
+}
+
+/// How often a pattern of two parts occurs.
+fn counted_line(count: u8, handler: bool, name: &str) -> Option<(&'static str, String)> {
+    let count = ["0>1", "0=1", "0=2", "0>0,2", "0<2&1", "0=0&1"].get(usize::from(count)).copied()?;
+    let handler = if handler { ",HandlerType:CL_TYPE_HTML" } else { "" };
+    let (alpha, beta) = (hex::encode("MARKALPHA"), hex::encode("MARKBETA"));
+    Some(("ldb", format!("{name};Engine:81-255,Target:0{handler};{count};{alpha}{{-5}}{beta};{alpha}")))
+}
+
+/// A pattern that is nowhere.
+fn long_line(length: usize, number: usize, name: &str) -> (&'static str, String) {
+    let bytes: Vec<u8> =
+        (0..length).map(|at| u8::try_from((at * 31 + number * 7 + at / 3) % 128).unwrap_or_default() | 0x80).collect();
+    ("ldb", format!("{name};Engine:81-255,Target:{};0;{}", number % 2 * 7, hex::encode(bytes)))
+}
+
+/// What is matched otherwise than by patterns alone.
+fn special_line(kind: u8, name: &str) -> (&'static str, String) {
+    match kind {
+        0 => ("ldb", format!("{name};Engine:81-255,Target:0;0&1;{};0(>>4#hb1#>0)", hex::encode("MARKALPHA"))),
+        1 => ("ldb", format!("{name};Engine:81-255,Target:0;0;0/MARK[A-Z]{{5}}/g")),
+        2 => ("ldb", format!("{name};Engine:150-255,Target:0;0;fuzzy_img#af2ad01ed42993c7#0")),
+        3 => ("ndb", format!("{name}:0:$12:{}", hex::encode("MARKALPHA"))),
+        4 => ("ldb", format!("{name};Engine:81-255,Target:0;0&1;{};${{0-99}}12$", hex::encode("MARKALPHA"))),
+        _ => (
+            "ldb",
+            format!(
+                "{name};Engine:81-255,Target:0,Intermediates:CL_TYPE_ZIP>CL_TYPE_TEXT_ASCII;0;{}",
+                hex::encode("plain text")
+            ),
+        ),
     }
 }
 
@@ -324,106 +334,6 @@ fn target_of(known: &Known, choice: u8) -> u8 {
         0..10 => known.targets.get(usize::from(choice) % known.targets.len().max(1)).copied().unwrap_or(0),
         other => [0, 1, 2, 3, 4, 6, 7, 10][usize::from(other) % 8],
     }
-}
-
-/// Where a gene is in a set.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Place {
-    Absent,
-    Loose,
-    /// Loose, and under another name.
-    Renamed,
-    /// Loose, in files that are loaded before the others, or after them.
-    Early,
-    Late,
-    Daily,
-    Main,
-}
-
-impl Place {
-    pub(super) fn any() -> impl Strategy<Value = Self> {
-        prop_oneof![
-            4 => Just(Self::Absent),
-            4 => Just(Self::Loose),
-            1 => Just(Self::Renamed),
-            1 => Just(Self::Early),
-            1 => Just(Self::Late),
-            3 => Just(Self::Daily),
-            1 => Just(Self::Main),
-        ]
-    }
-}
-
-/// Writes a set; it always holds something that matches nothing, as an engine wants a signature.
-pub(super) fn write_set(directory: &Path, genes: &[(&Gene, Place)], corpus: &Corpus) {
-    let mut files = BTreeMap::<(Place, &str), String>::new();
-    for (number, (gene, place)) in genes.iter().enumerate() {
-        let twin = match gene {
-            Gene::Twin { gene } => genes.get(*gene).filter(|(other, _)| other.as_twin()).and_then(|(other, _)| {
-                let (extension, line) = other.line(*gene, corpus)?;
-                // A rule's twin has its name, and another condition; what else is one has another name.
-                let line = match extension {
-                    "yar" => line.replace("condition: $a", "condition: not $a"),
-                    _ => line.replace(&format!("G.{gene}"), &format!("T.{number}")),
-                };
-                Some((extension, line))
-            }),
-            _ => gene.line(number, corpus),
-        };
-        let Some((extension, mut line)) = twin else { continue };
-        if let Gene::Ignore { gene, line: true } = gene
-            && let Some((_, ignored)) = genes.get(*gene).and_then(|(other, _)| other.line(*gene, corpus))
-        {
-            line = format!("{line}:{}", md5_hex(ignored.as_bytes()));
-        }
-        let place = match place {
-            Place::Absent => continue,
-            Place::Renamed => {
-                line = line.replace(&format!("G.{number}"), &format!("R.{number}"));
-                Place::Loose
-            }
-            // libclamav takes no rules from a database.
-            Place::Daily if extension == "yar" => Place::Early,
-            Place::Main if extension == "yar" => Place::Late,
-            place => *place,
-        };
-        let file = files.entry((place, extension)).or_default();
-        file.push_str(&line);
-        file.push('\n');
-    }
-    let always = "Always:0:*:00112233445566778899aabbccddeeff00112233\n";
-    files.entry((Place::Loose, "ndb")).or_default().push_str(always);
-    for ((place, extension), text) in &files {
-        let name = match place {
-            Place::Early => "a",
-            Place::Loose => "own",
-            Place::Late => "z",
-            _ => continue,
-        };
-        fs::write(directory.join(format!("{name}.{extension}")), text).unwrap();
-    }
-    for (place, name) in [(Place::Daily, "daily"), (Place::Main, "main")] {
-        let members: Vec<(String, &str)> = files
-            .iter()
-            .filter(|((of, _), _)| *of == place)
-            .map(|((_, extension), text)| (format!("{name}.{extension}"), text.as_str()))
-            .collect();
-        if !members.is_empty() {
-            write_database(directory, name, &members, genes.len() % 2 == 0);
-        }
-    }
-}
-
-/// Writes an unsigned database, as an engine gets one that others than ClamAV signed; `patched` says whether from a CLD.
-fn write_database(directory: &Path, name: &str, members: &[(String, &str)], patched: bool) {
-    let keys = SigningKeys::fixed();
-    let builder = members.iter().fold(CvdBuilder::new(name), |builder, (member, text)| builder.member(member, *text));
-    let file = builder.build(keys);
-    let name = DatabaseName::new(name).unwrap();
-    let verified = Cvd::parse(&file).unwrap().verify(&name, &keys.trust_anchors(), ArchiveLimits::default()).unwrap();
-    let file = if patched { builder.build_cld(keys) } else { file };
-    let (name, bytes) = engine_form(&DatabaseEntry::of(&verified), &file, false).unwrap();
-    fs::write(directory.join(name), bytes).unwrap();
 }
 
 pub(crate) fn md5_hex(bytes: &[u8]) -> String {

@@ -127,7 +127,11 @@ fn made(known: &Known) -> &Digests {
 
 /// Every row whose effect can be seen in a verdict.
 pub(super) fn rows(corpus: &Corpus) -> Vec<Row> {
-    [added(corpus), withdrawn(corpus), trust(corpus)].into_iter().flatten().map(Row::with_always).collect()
+    [added(corpus), withdrawn(corpus), trust(corpus), order(corpus)]
+        .into_iter()
+        .flatten()
+        .map(Row::with_always)
+        .collect()
 }
 
 impl Row {
@@ -243,4 +247,46 @@ fn trust(corpus: &Corpus) -> Vec<Row> {
         row("what is made of a page is trusted now", vec![of_page()], vec![of_page(), trusts_page()]),
         row("what is made of a page is trusted no more", vec![of_page(), trusts_page()], vec![of_page()]),
     ]
+}
+
+/// What other lines, and their order, make of a line.
+fn order(corpus: &Corpus) -> Vec<Row> {
+    let text = corpus.named("a.txt");
+    let piece = hex::encode(&text.bytes[10..30]);
+    let body = || ("row.ndb", format!("Row:0:*:{piece}\nSome.Other.Name:0:*:00112233445566778899aabbccddee00\n"));
+    let rule = |text: &str| format!("rule row {{ strings: $a = {{ {text} }} condition: $a }}\n");
+    let (one, other) = (line(&text.layers[0]), line(&text.layers[0]).replace("Row", "Two"));
+    let row = |name, old, new, is_its: fn(RescanPlan) -> bool| Row {
+        name,
+        old,
+        new,
+        is_its,
+        broken: Broken::Ignores(is_its),
+    };
+    let by_md5 = "Some.Other.Name:d41d8cd98f00b204e9800998ecf8427e\nRow\n";
+    vec![
+        row(
+            "a list of more than names",
+            vec![body(), ("row.ign2", "Row\n".into())],
+            vec![body(), ("row.ign2", by_md5.into())],
+            is_context,
+        ),
+        row(
+            "a rule of the same name is gone",
+            vec![("a.yar", rule("00 11 22 33")), ("row.yar", rule(&piece))],
+            vec![("row.yar", rule(&piece))],
+            is_delta,
+        ),
+        row(
+            "a digest is reported by another name",
+            vec![("row.hsb", format!("{one}{other}"))],
+            vec![("row.hsb", format!("{other}{one}"))],
+            is_healing,
+        ),
+        row("several names of a digest", vec![], vec![("row.hsb", format!("{other}{one}"))], is_ambiguous),
+    ]
+}
+
+fn is_ambiguous(plan: RescanPlan) -> bool {
+    plan == RescanPlan::FullScan(FullScan::Ambiguous)
 }

@@ -5,9 +5,10 @@ use proptest::prelude::*;
 use super::*;
 
 fn file(official: bool, name: &str, text: impl Into<Vec<u8>>) -> SignatureFile<'static> {
-    match official {
-        true => SignatureFile::member("daily.cvd", true, name, text.into()),
-        false => SignatureFile::loose(name, text.into()),
+    if official {
+        SignatureFile::member("daily.cvd", true, name, text.into())
+    } else {
+        SignatureFile::loose(name, text.into())
     }
 }
 
@@ -193,7 +194,7 @@ fn digests_that_several_lines_have_are_marked_where_their_order_changes() {
     assert_eq!(moved(&one(&[&a, &b]), &one(&[&b, &a])), 2);
     assert_eq!(moved(&one(&[&a, &c, &b]), &one(&[&a, &b])), 0, "what is left is in its order");
     assert_eq!(moved(&one(&[&a, &c]), &one(&[&c, &a])), 0, "each digest has one line");
-    let (first, last) = ([file("a.hdb", &[a.clone()])], [file("z.hdb", &[a.clone()])]);
+    let (first, last) = ([file("a.hdb", std::slice::from_ref(&a))], [file("z.hdb", std::slice::from_ref(&a))]);
     assert_eq!(moved(&first, &last), 1, "another may be in a file that was left out");
     let there = Delta::between(&one(&[&a, &b]), &one(&[&b, &a]));
     assert!(!there.clone().then(&there.reversed()).is_empty(), "the way back does not take a mark back");

@@ -114,9 +114,10 @@ mod tests {
     use crate::{builder::record, scan_record::LayerDigest};
 
     fn file(official: bool, name: &str, text: &str) -> SignatureFile<'static> {
-        match official {
-            true => SignatureFile::member("daily.cvd", true, name, text.as_bytes().to_vec()),
-            false => SignatureFile::loose(name, text.as_bytes().to_vec()),
+        if official {
+            SignatureFile::member("daily.cvd", true, name, text.as_bytes().to_vec())
+        } else {
+            SignatureFile::loose(name, text.as_bytes().to_vec())
         }
     }
 

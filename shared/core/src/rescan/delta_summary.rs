@@ -57,17 +57,24 @@ pub struct DeltaSummary {
     pub revokes_trust: bool,
     /// Digests of files of which libclamav may report another name now than before.
     renamed: HashSet<FileDigest>,
-    /// Whether it may report another name for a part of a program.
-    renames_programs: bool,
-    /// Digests of parts of programs that were added, and whether one was added twice: libclamav reports the last one of a set.
-    programs: HashSet<Vec<u8>>,
-    repeats_programs: bool,
+    /// What changed of the digests of parts of programs, of which records have none.
+    programs: ProgramDigests,
     /// Names of signatures that were removed or changed, in the form of [`plain_name`].
     removed: HashSet<String>,
     /// Prefixes of names of which any may have been removed.
     removed_prefixes: BTreeSet<&'static str>,
     /// Lines added and removed, by the extension of their file.
     pub counts: BTreeMap<String, Changed>,
+}
+
+/// What changed of the digests of parts of programs: of several lines of one digest, libclamav reports the one that it loaded last.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct ProgramDigests {
+    added: HashSet<Vec<u8>>,
+    /// Whether a digest was added more than once.
+    repeated: bool,
+    /// Whether another name may be reported now than before.
+    renamed: bool,
 }
 
 /// Numbers of lines.
@@ -105,7 +112,7 @@ impl DeltaSummary {
         }
         match Signature::parse(Kind::of(&file_name), line).map(|signature| signature.concern) {
             Some(Concern::File { digest, .. }) => drop(self.renamed.insert(digest)),
-            Some(Concern::Target(_)) => self.renames_programs = true,
+            Some(Concern::Target(_)) => self.programs.renamed = true,
             _ => drop(self.requires_full_scan.get_or_insert_with(|| extension.to_owned())),
         }
     }
@@ -169,9 +176,9 @@ impl DeltaSummary {
                         None => self.targets |= Targets::of(target),
                     }
                     if kind == Kind::ProgramHash {
-                        self.renames_programs = true;
+                        self.programs.renamed = true;
                         let digest = hash_digest(kind, line).unwrap_or_default().to_ascii_lowercase();
-                        self.repeats_programs |= !self.programs.insert(digest);
+                        self.programs.repeated |= !self.programs.added.insert(digest);
                     }
                 }
                 Concern::Phishing => self.targets |= PHISHING_TARGETS,
@@ -247,13 +254,13 @@ impl DeltaSummary {
         let of_layers = layers.is_some_and(|layers| {
             layers.iter().any(|layer| digests(layer).iter().any(|digest| of_layer(layer, digest)))
         });
-        of_layers || (self.repeats_programs && targets.intersects(PROGRAM_TARGETS))
+        of_layers || (self.programs.repeated && targets.intersects(PROGRAM_TARGETS))
     }
 
     /// Whether libclamav may report another name than before for a digest of an object with these targets and layers; `None` for
     /// layers that are not known.
     pub fn renames(&self, targets: Targets, layers: Option<&[LayerDigest]>) -> bool {
-        if self.renames_programs && targets.intersects(PROGRAM_TARGETS) {
+        if self.programs.renamed && targets.intersects(PROGRAM_TARGETS) {
             return true;
         }
         match layers {

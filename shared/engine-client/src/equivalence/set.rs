@@ -92,6 +92,7 @@ impl SignatureSet {
 fn is_loaded(path: &Path) -> bool {
     // libclamav takes upper case for lower case here.
     let name = path.file_name().unwrap_or_default().to_string_lossy().to_ascii_lowercase();
-    let loose = !matches!(Kind::of(&name), Kind::Unknown | Kind::Nothing) || name.ends_with(".ioc");
+    let loose = !matches!(Kind::of(&name), Kind::Unknown | Kind::Nothing)
+        || name.rsplit_once('.').is_some_and(|(_, extension)| extension == "ioc");
     name.contains('.') && (loose || ContainerKind::of_file(&name).is_some())
 }

@@ -43,9 +43,10 @@ fn with(change: impl FnOnce(&mut RecordView)) -> RecordSummary {
 
 fn file(name: &str, line: &str) -> SignatureFile<'static> {
     let bytes = format!("{line}\n").into_bytes();
-    match name.starts_with("own.") {
-        true => SignatureFile::loose(name, bytes),
-        false => SignatureFile::member("daily.cvd", true, name, bytes),
+    if name.starts_with("own.") {
+        SignatureFile::loose(name, bytes)
+    } else {
+        SignatureFile::member("daily.cvd", true, name, bytes)
     }
 }
 
