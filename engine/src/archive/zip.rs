@@ -31,6 +31,8 @@ struct Member {
     packed: u64,
     size: u64,
     offset: u64,
+    /// By its name.
+    is_folder: bool,
 }
 
 /// A directory before an end record.
@@ -42,6 +44,8 @@ pub(crate) struct Directory {
     pub(crate) end: usize,
     /// What the members' offsets count from.
     base: usize,
+    /// A second end record holds the numbers, of which libclamav knows nothing.
+    is_zip64: bool,
 }
 
 /// The places of end records that an unpacker may go by, the last first.
@@ -64,8 +68,7 @@ pub(super) fn index(content: &[u8]) -> Option<ArchiveIndex> {
             index.members.push(super::Member { size: member.size, crc32: Some(member.crc32) });
         }
     }
-    index.unaccounted = u64::from(directory.overlaps(content));
-    index.unaccounted += directory.members.iter().filter(|member| !directory.agrees(content, member)).count() as u64;
+    index.unaccounted = directory.unaccounted(content);
     Some(index)
 }
 
@@ -89,7 +92,8 @@ impl Directory {
         }
         let start = usize::try_from(directory_end.checked_sub(size)?).ok()?;
         let base = usize::try_from((start as u64).checked_sub(offset)?).ok()?;
-        let mut directory = Self { members: Vec::new(), start, end: end + END, base };
+        let is_zip64 = directory_end != end as u64;
+        let mut directory = Self { members: Vec::new(), start, end: end + END, base, is_zip64 };
         let mut at = start;
         while (at as u64) < directory_end {
             let (member, next) = member(content, at)?;
@@ -117,6 +121,7 @@ impl Directory {
         let comment = number16(content, self.end - 2).map(usize::from);
         let follows = content.get(self.end..).unwrap_or_default();
         self.base == 0
+            && !self.is_zip64
             && comment == Some(follows.len())
             && self.members.iter().all(|member| knows(member) && self.agrees(content, member))
             && !self.overlaps(content)
@@ -149,6 +154,14 @@ impl Directory {
             let is_marked = content.get(gap.start..).is_some_and(|rest| rest.starts_with(b"PK\x07\x08"));
             ends.contains(&gap.start) && (gap.len() == 12 || gap.len() == 16 && is_marked)
         })
+    }
+
+    /// Number of members of which readers do not read the same: those whose headers do not agree, that share bytes, or that are folders
+    /// with content, which some unpack.
+    pub(crate) fn unaccounted(&self, content: &[u8]) -> u64 {
+        let is_odd =
+            |member: &&Member| member.is_folder && member.size > NEVER_SHOWN_BYTES || !self.agrees(content, member);
+        self.members.iter().filter(is_odd).count() as u64 + u64::from(self.overlaps(content))
     }
 
     /// The bytes outside of the listed members, the directory and its end record.
@@ -211,6 +224,7 @@ fn member(content: &[u8], at: usize) -> Option<(Member, usize)> {
     let [crc32, packed, size, offset] = [16, 20, 24, 42].map(|field| number32(content, at + field));
     let [name, extra, comment] = [28, 30, 32].map(|field| number16(content, at + field).map(usize::from));
     let (extra_at, extra) = (at + ENTRY + name?, extra?);
+    let is_folder = content.get(at + ENTRY..extra_at).is_some_and(|name| name.ends_with(b"/"));
     // The numbers of zip64 that do not fit follow one another in this order.
     let mut large = zip64(content.get(extra_at..extra_at + extra)?);
     let mut widened = |number: u32| {
@@ -218,7 +232,7 @@ fn member(content: &[u8], at: usize) -> Option<(Member, usize)> {
         if number == 0xFFFF_FFFF { large.next().unwrap_or(number) } else { number }
     };
     let (size, packed, offset) = (widened(size?), widened(packed?), widened(offset?));
-    let member = Member { flags: flags?, method: method?, crc32: crc32?, packed, size, offset };
+    let member = Member { flags: flags?, method: method?, crc32: crc32?, packed, size, offset, is_folder };
     Some((member, extra_at + extra + comment?))
 }
 

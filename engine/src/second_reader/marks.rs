@@ -3,6 +3,10 @@
 //! Sources: RFC 1952 and 8878, the file formats of xz, bzip2, lzip, lz4, 7-Zip, RAR, Microsoft's cabinets and LHA, POSIX' tar and cpio,
 //! ECMA-119, PKWARE's APPNOTE, RPM's file format, ISO 28500.
 
+use std::ops::Range;
+
+use memchr::memmem;
+
 use crate::{
     archive::{crc32, is_tar},
     ffi::libarchive::Packing,
@@ -14,6 +18,10 @@ pub(crate) const ZIP_LOCAL: usize = 30;
 const ZIP_NAME: usize = 1024;
 /// Where the first volume descriptor of an ISO 9660 image is, and its mark.
 const ISO_MARK: (usize, &[u8]) = (32_769, b"CD001");
+/// Where the mark of a tar is in its first header.
+const TAR_MARK: (usize, &[u8]) = (257, b"ustar");
+/// Longest name in a cpio that is taken for one.
+const CPIO_NAME: usize = 4096;
 
 /// Whether bytes that look like this packing are often something else: then only what comes out of it counts.
 pub(super) fn is_weak(packing: Packing) -> bool {
@@ -27,6 +35,9 @@ pub(super) fn at_start(content: &[u8]) -> Vec<Packing> {
     let starts = |marks: &[&[u8]]| marks.iter().any(|mark| content.starts_with(mark));
     if starts(&[b"!<arch>\n"]) {
         found.push(Packing::Ar);
+    }
+    if starts(&[b"xar!\0"]) {
+        found.push(Packing::Xar);
     }
     if starts(&[b"070701", b"070702", b"070707", b"\xC7\x71", b"\x71\xC7"]) {
         found.push(Packing::Cpio);
@@ -82,7 +93,8 @@ pub(super) fn skippable(content: &[u8]) -> usize {
 /// The archive that content begins with, of those that also stand behind a prefix.
 fn archive(content: &[u8]) -> Option<Packing> {
     Some(match content {
-        [b'7', b'z', 0xBC, 0xAF, 0x27, 0x1C, 0, ..] => Packing::SevenZip,
+        // Not every reader minds the version after it.
+        [b'7', b'z', 0xBC, 0xAF, 0x27, 0x1C, ..] => Packing::SevenZip,
         [b'R', b'a', b'r', b'!', 0x1A, 7, 0, ..] => Packing::Rar4,
         [b'R', b'a', b'r', b'!', 0x1A, 7, 1, 0, ..] => Packing::Rar5,
         [b'M', b'S', b'C', b'F', 0, 0, 0, 0, ..] if content.get(24..26) == Some(&[3, 1]) => Packing::Cab,
@@ -112,7 +124,19 @@ fn inside_at(content: &[u8]) -> Option<Packing> {
         // Neither a reserved nor an unused bit.
         [0x28, 0xB5, 0x2F, 0xFD, descriptor, ..] if descriptor & 0x18 == 0 => Some(Packing::Zstd),
         [0x04, 0x22, 0x4D, 0x18, 0x40..=0x7F, 0x40 | 0x50 | 0x60 | 0x70, ..] => Some(Packing::Lz4),
+        // The older form: a block of at most what eight megabytes are packed to, which is there.
+        [0x02, 0x21, 0x4C, 0x18, a, b, c, 0, rest @ ..] if (1..=rest.len()).contains(&block_size(*a, *b, *c)) => {
+            Some(Packing::Lz4)
+        }
         [b'L', b'Z', b'I', b'P', 1, 12..=253, ..] => Some(Packing::Lzip),
+        [b'!', b'<', b'a', b'r', b'c', b'h', b'>', b'\n', ..] if content.get(66..68) == Some(b"`\n") => {
+            Some(Packing::Ar)
+        }
+        // The version of the lead, and the mark of the header after it.
+        [0xED, 0xAB, 0xEE, 0xDB, 3 | 4, ..] if content.get(96..100) == Some(b"\x8E\xAD\xE8\x01") => Some(Packing::Rpm),
+        [b'0', b'7', b'0', b'7', b'0', ..] | [0xC7, 0x71, ..] | [0x71, 0xC7, ..] if cpio_fits(content) => {
+            Some(Packing::Cpio)
+        }
         // The header's length and version.
         [b'x', b'a', b'r', b'!', 0, 28, 0, 1, ..] => Some(Packing::Xar),
         _ if is_zip_local(content) => Some(Packing::ZipStream),
@@ -122,6 +146,17 @@ fn inside_at(content: &[u8]) -> Option<Packing> {
 
 /// The first mark in `content` from `from` on, and what it is of.
 pub(super) fn next_inside(content: &[u8], from: usize) -> Option<(usize, Packing)> {
+    let other = next_at_start(content, from);
+    // The mark of a tar is behind the name of its first file, which may be another's mark.
+    let until = other.map_or(content.len(), |(at, _)| content.len().min(at + TAR_MARK.0 + TAR_MARK.1.len()));
+    let within = content.get(from..until)?;
+    let mut starts = memmem::find_iter(within, TAR_MARK.1).filter_map(|at| (from + at).checked_sub(TAR_MARK.0));
+    let tar = starts.find(|start| *start >= from && content.get(*start..).is_some_and(is_tar));
+    tar.map(|start| (start, Packing::Tar)).or(other)
+}
+
+/// The first of the marks that what they are of begins with.
+fn next_at_start(content: &[u8], from: usize) -> Option<(usize, Packing)> {
     let mut at = from;
     loop {
         let rest = content.get(at..)?;
@@ -140,7 +175,7 @@ pub(super) fn next_inside(content: &[u8], from: usize) -> Option<(usize, Packing
 }
 
 /// The first two bytes of each mark.
-const MARKS: [[u8; 2]; 12] = [
+const MARKS: [[u8; 2]; 18] = [
     *b"xa",
     *b"7z",
     *b"Ra",
@@ -149,10 +184,16 @@ const MARKS: [[u8; 2]; 12] = [
     *b"BZ",
     *b"LZ",
     *b"-l",
+    *b"!<",
+    *b"07",
     *b"\x1F\x8B",
     *b"\xFD7",
     *b"\x28\xB5",
     *b"\x04\x22",
+    *b"\x02\x21",
+    *b"\xED\xAB",
+    *b"\xC7\x71",
+    *b"\x71\xC7",
 ];
 
 /// Whether a mark starts with this byte.
@@ -206,8 +247,9 @@ pub(super) fn is_certain(content: &[u8], packing: Packing) -> bool {
             content.get(6..8).is_some_and(|flags| Some(crc32(flags)) == stated)
         }
         Packing::ZipStream => zip_member_fits(content),
-        // Eight bytes say so.
-        Packing::Xar => true,
+        // Eight bytes say so, and more behind them.
+        Packing::Xar | Packing::Ar | Packing::Rpm => true,
+        Packing::Lha => lha_member_fits(content),
         _ => false,
     }
 }
@@ -254,17 +296,88 @@ fn cab_fits(content: &[u8]) -> bool {
     size.is_some_and(|size| (36..=content.len()).contains(&(size as usize)))
 }
 
-/// Whether the header's own sum is right (levels 0 and 1) or its length is plausible (2 and 3).
+/// Whether the header's own sum is right (levels 0 and 1), or its extended headers end where it ends (2 and 3).
 fn lha_fits(content: &[u8]) -> bool {
-    let Some(header) = content.first_chunk::<22>() else { return false };
-    let [length, sum, .., level, _] = header;
-    match level {
-        0 | 1 => content
-            .get(2..)
-            .and_then(|rest| rest.get(..usize::from(*length)))
-            .is_some_and(|rest| rest.iter().fold(0, |sum: u8, byte| sum.wrapping_add(*byte)) == *sum),
-        _ => true,
+    lha_header(content).is_some()
+}
+
+/// Whether the data that the header promises is there.
+fn lha_member_fits(content: &[u8]) -> bool {
+    let packed = content.get(7..).and_then(|rest| rest.first_chunk()).map(|size| u32::from_le_bytes(*size) as usize);
+    let end = lha_header(content).zip(packed).map(|(header, packed)| header.saturating_add(packed));
+    packed != Some(0) && end.is_some_and(|end| end <= content.len())
+}
+
+/// Length of the header, if it is one.
+fn lha_header(content: &[u8]) -> Option<usize> {
+    let [length, sum, .., level, _] = content.first_chunk::<22>()?;
+    let number = |at: usize, wide: bool| {
+        let rest = content.get(at..)?;
+        if wide {
+            rest.first_chunk().map(|size| u32::from_le_bytes(*size) as usize)
+        } else {
+            rest.first_chunk().map(|size| usize::from(u16::from_le_bytes(*size)))
+        }
+    };
+    // Where the size of the first extended header is, and where they all end.
+    let (mut at, end, is_wide) = match level {
+        0 | 1 => {
+            let header = content.get(2..)?.get(..usize::from(*length))?;
+            let right = header.iter().fold(0, |sum: u8, byte| sum.wrapping_add(*byte)) == *sum;
+            return right.then_some(2 + header.len());
+        }
+        2 => (24, number(0, false)?, false),
+        _ if number(0, false) == Some(4) => (28, number(24, true)?, true),
+        _ => return None,
+    };
+    while at < end.min(content.len()) {
+        let size = number(at, is_wide)?;
+        at += if is_wide { 4 } else { 2 };
+        if size == 0 {
+            // One byte of padding keeps a size from ending in a zero.
+            return (at == end || at + 1 == end).then_some(end);
+        }
+        // The size counts itself: the next one is at the end of this header.
+        at = at.checked_add(size.checked_sub(if is_wide { 4 } else { 2 })?)?;
     }
+    None
+}
+
+/// Three bytes of a number.
+fn block_size(a: u8, b: u8, c: u8) -> usize {
+    u32::from_le_bytes([a, b, c, 0]) as usize
+}
+
+/// Whether a header of a cpio stands here: its numbers are numbers, and its name is a name.
+fn cpio_fits(content: &[u8]) -> bool {
+    let digits = |range: Range<usize>, radix: u32| {
+        let text = str::from_utf8(content.get(range)?).ok()?;
+        let are_digits = text.bytes().all(|byte| char::from(byte).is_digit(radix));
+        are_digits.then(|| usize::from_str_radix(text.get(text.len() - 6..)?, radix).ok()).flatten()
+    };
+    let (name_at, length) = match content {
+        [b'0', b'7', b'0', b'7', b'0', b'1' | b'2', ..] => {
+            let fields = digits(6..110, 16);
+            (110, fields.and(digits(94..102, 16)))
+        }
+        [b'0', b'7', b'0', b'7', b'0', b'7', ..] => {
+            let fields = digits(6..76, 8);
+            (76, fields.and(digits(59..65, 8)))
+        }
+        _ => {
+            let is_little = content.starts_with(b"\xC7\x71");
+            let number = |at: usize| {
+                let two = content.get(at..)?.first_chunk()?;
+                Some(if is_little { u16::from_le_bytes(*two) } else { u16::from_be_bytes(*two) })
+            };
+            // The kinds of files that there are.
+            let is_kind = number(6).is_some_and(|mode| matches!(mode >> 12, 1 | 2 | 4 | 6 | 8 | 10 | 12));
+            (26, number(20).map(usize::from).filter(|_| is_kind))
+        }
+    };
+    let Some(length) = length.filter(|length| (2..=CPIO_NAME).contains(length)) else { return false };
+    let name = content.get(name_at..).and_then(|rest| rest.get(..length));
+    name.and_then(<[u8]>::split_last).is_some_and(|(end, name)| *end == 0 && name.iter().all(|byte| *byte >= b' '))
 }
 
 #[cfg(test)]
