@@ -22,12 +22,11 @@ build: setup ## Build every program
 	@cargo build --locked --workspace --all-features --bins
 
 .PHONY: package
-package: setup ## Pack the three functions and the probe into dist/ for this host's architecture (PROFILE=dev: unoptimized)
-	@cargo build --locked $(if $(filter dev,$(PROFILE)),,--release) --bins -p nacre-updater -p nacre-scanner -p nacre-rescanner -p nacre-probe -p nacre-engine
-	@dev/package
+package: setup ## Pack the three functions and the probe into dist/, for x86_64 and arm64 (ARCH=x86_64, arm64 or both; PROFILE=dev: unoptimized)
+	@dev/package-all
 
 .PHONY: package-check
-package-check: build ## Check that packing twice gives equal bytes, and that the gate refuses a package without a library
+package-check: build ## Check that packing twice gives equal bytes, and that a package without a library is refused
 	@PROFILE=dev dev/package --self-check
 
 .PHONY: demo
@@ -115,7 +114,7 @@ deny: ## Check licences, versions, sources and advisories of the dependencies
 
 .PHONY: shell
 shell: setup ## Check the shell scripts with shellcheck
-	@shellcheck dev/check dev/deny dev/fuzz dev/install dev/package dev/package-libraries dev/template .ci/run
+	@shellcheck dev/check dev/deny dev/fuzz dev/install dev/package dev/package-all dev/package-gate dev/package-libraries dev/template .ci/run
 
 .PHONY: template
 template: setup ## Check infra/template.yaml with cfn-lint

@@ -6,42 +6,42 @@ mod generation;
 mod packages;
 mod plan;
 mod probe;
+mod prove;
 mod report;
 mod self_test;
+mod template;
 
-use std::{collections::BTreeMap, error::Error, fs, io, path::PathBuf, process::ExitCode};
+use std::{collections::BTreeMap, error::Error, io, path::PathBuf, process::ExitCode};
 
 pub(crate) use artifacts::default_bucket;
 use artifacts::{ArtifactError, Artifacts};
 use aws_config::SdkConfig;
 use aws_sdk_cloudformation::types::{Stack, StackStatus};
 use aws_sdk_lambda::types::AccountLimit;
-use change_set::{ChangeSetError, MAX_TEMPLATE_IN_CALL, Template, TemplateParameters};
+use change_set::{ChangeSetError, TemplateParameters};
 use clap::Args;
-use generation::{GenerationError, publish, published};
-use nacre_aws::{S3Definitions, sdk_config};
+use nacre_aws::sdk_config;
 use packages::{Package, PackageError, architecture};
 use plan::{Choice, LambdaLimits, PlanError, parameters, warnings};
 use probe::{ProbeError, probe};
+use prove::prove;
 use report::{Outcome, Report};
-use self_test::{Place, SelfTestError};
+use template::Template;
 
 use crate::{
     interrupt::until_interrupt,
-    output::{FINDING, INTERRUPTED, failed},
+    output::{FINDING, INTERRUPTED, UNPROVEN, failed},
     printable::printable,
-    stack::{self, Ended, Situation, StackError, Stacks, outputs, parse_name, situation},
+    stack::{self, Ended, Situation, StackError, Stacks, parse_name, situation},
 };
-
-/// The template of the version that this program is.
-const TEMPLATE: &str = include_str!("../../infra/template.yaml");
 
 /// Deploy Nacre, or bring a stack of it up to date, and show that it works.
 ///
 /// Uploads the packages, shows what will change, changes it, waits for definitions, and has EICAR and a clean file scanned under
 /// `nacre-self-test/`, which it removes again. What is done already is left alone: run it again after whatever stopped it.
 ///
-/// Exit status: 0 when the stack works, 1 when it is deployed and does not work yet, 2 when it is not deployed, 130 when interrupted.
+/// Exit status: 0 when the stack works, 1 when it is deployed and does not work yet, 2 when it is not deployed, 3 when it is deployed
+/// and could not be tested, 130 when interrupted.
 #[derive(Debug, Args)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a switch of the command line")]
 pub(crate) struct Arguments {
@@ -63,7 +63,7 @@ pub(crate) struct Arguments {
     /// Template to deploy rather than this program's own
     #[arg(long, value_name = "FILE")]
     template: Option<PathBuf>,
-    /// Only show what would change
+    /// Only show what would change; makes no bucket and uploads nothing
     #[arg(long)]
     dry_run: bool,
     /// Go on where a bucket or table would be replaced or taken out of the stack, and its data left behind
@@ -92,6 +92,10 @@ enum DeployError {
     #[error("the template {0} cannot be read")]
     Template(PathBuf, #[source] io::Error),
     #[error(
+        "the template {0} is longer than a call takes, and a dry run uploads nothing: what would change is not known. Run without --dry-run, or make it shorter"
+    )]
+    TooLong(PathBuf),
+    #[error(
         "the bucket {0} cannot be scanned by a stack in {1}: it is in another region, or these credentials may not see it"
     )]
     Bucket(String, String),
@@ -112,17 +116,13 @@ enum DeployError {
     )]
     Dead(String),
     #[error(
-        "these would be replaced or taken out of the stack, and their data left behind unused: {0}. Give --leave-data-behind if that is what you want"
+        "these would be replaced, or may be, or would be taken out of the stack, and their data left behind unused: {0}. Give --leave-data-behind if that is what you want"
     )]
     StrandsData(String),
     #[error(
         "the stack {name} is {status}: CloudFormation took it back. Remove the cause and run this again: {failures}"
     )]
     RolledBack { name: String, status: String, failures: String },
-    #[error(transparent)]
-    Generation(#[from] GenerationError),
-    #[error(transparent)]
-    SelfTest(#[from] SelfTestError),
     #[error(transparent)]
     Probe(#[from] ProbeError),
     #[error("interrupts cannot be listened to")]
@@ -142,8 +142,9 @@ pub(crate) async fn run(arguments: &Arguments) -> ExitCode {
         Err(error) => Err(DeployError::Interrupts(error)),
     };
     match done {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::from(FINDING),
+        Ok(report) if !report.findings.is_empty() => ExitCode::from(FINDING),
+        Ok(report) if report.untested.is_some() => ExitCode::from(UNPROVEN),
+        Ok(_) => ExitCode::SUCCESS,
         Err(error) => failed("deploy", &error),
     }
 }
@@ -153,7 +154,7 @@ fn say(line: &str) {
     eprintln!("{}", printable(line));
 }
 
-async fn execute(arguments: &Arguments) -> Result<bool, DeployError> {
+async fn execute(arguments: &Arguments) -> Result<Report, DeployError> {
     let sdk = sdk_config().await;
     let region = sdk.region().ok_or(DeployError::NoRegion)?.to_string();
     let caller = aws_sdk_sts::Client::new(&sdk).get_caller_identity().send().await;
@@ -164,24 +165,24 @@ async fn execute(arguments: &Arguments) -> Result<bool, DeployError> {
     let bucket = arguments.artifacts.clone().unwrap_or_else(|| default_bucket(&account, &region));
     let artifacts = Artifacts::new(&sdk, bucket.clone(), &account, &region);
     if arguments.probe {
-        return probe(arguments, &sdk, bucket, &artifacts).await.map(|()| true);
+        probe(arguments, &sdk, bucket, &artifacts).await?;
+        return Ok(Report::new(&arguments.stack, Outcome::Planned, Vec::new()));
     }
     let packages = packages::read(&arguments.packages)?;
-    let text = match &arguments.template {
-        Some(path) => fs::read_to_string(path).map_err(|error| DeployError::Template(path.clone(), error))?,
-        None => TEMPLATE.to_owned(),
-    };
+    let text = template::read(arguments.template.as_deref())
+        .map_err(|error| DeployError::Template(arguments.template.clone().unwrap_or_default(), error))?;
     check_bucket(arguments, &sdk, &region).await?;
     let limits = limits(&sdk).await?;
 
     let stacks = Stacks::new(&sdk);
     let existing = settled(&stacks, &arguments.stack, arguments.dry_run).await?;
-    let is_large = text.len() > MAX_TEMPLATE_IN_CALL;
-    if is_large || !arguments.dry_run {
+    let template = if arguments.dry_run {
+        let named = arguments.template.clone().unwrap_or_default();
+        template::for_dry_run(text, &artifacts).await.ok_or(DeployError::TooLong(named))?
+    } else {
         artifacts.prepare().await?;
-    }
-    let template =
-        if is_large { Template::Address(artifacts.upload_template(&text).await?) } else { Template::Text(text) };
+        template::uploaded(text, &artifacts).await?
+    };
     let declared = stacks.parameters_of(&template).await?;
     let planned = plan_parameters(arguments, &packages, bucket, existing.as_ref(), &declared)?;
     let warnings = warnings(&packages, limits, &values(existing.as_ref(), &declared, &planned));
@@ -195,9 +196,9 @@ async fn execute(arguments: &Arguments) -> Result<bool, DeployError> {
 
     let report = change(arguments, &stacks, &template, &planned, existing.is_none()).await?;
     let report = Report { warnings, ..report };
-    let report = if arguments.dry_run { report } else { prove(arguments, &sdk, &stacks, report).await? };
+    let report = if arguments.dry_run { report } else { prove(arguments, &sdk, &stacks, report).await };
     report.print(arguments.json)?;
-    Ok(report.findings.is_empty())
+    Ok(report)
 }
 
 /// The stack when nothing is under way any more; `None` when it has to be made.
@@ -322,51 +323,6 @@ async fn change(
             failures: failures.join("; "),
         }),
     }
-}
-
-/// Waits for definitions, and has both files scanned.
-async fn prove(arguments: &Arguments, sdk: &SdkConfig, stacks: &Stacks, report: Report) -> Result<Report, DeployError> {
-    let stack = stacks.describe(&arguments.stack).await?;
-    let stack = stack.ok_or_else(|| StackError::Vanished(arguments.stack.clone()))?;
-    let (outputs, values) = (outputs(&stack), stack::parameters(&stack));
-    let is = |name: &str, value: &str| values.get(name).is_some_and(|is| is == value);
-    let output = |name: &str| outputs.get(name).map(String::as_str).unwrap_or_default();
-    let store = S3Definitions::new(sdk, output("DefinitionsBucket"));
-    let generation = if is("StartFirstUpdate", "False") {
-        published(&store).await.map_err(GenerationError::Published)?
-    } else {
-        publish(sdk, &store, output("UpdaterFunction")).await?
-    };
-    let has_notification = !outputs.contains_key("ScannedBucketNotification") || is_notified(sdk, &outputs).await;
-    let takes_away = !is("InfectedObjects", "tag");
-    let place = Place::of(sdk, &outputs, takes_away);
-    let place = place.filter(|_| generation.is_some() && has_notification && !arguments.no_self_test);
-    let self_test = match place {
-        Some(place) => Some(place.test().await?),
-        None => None,
-    };
-    let mut findings = Vec::new();
-    if generation.is_none() && !is("StartFirstUpdate", "False") {
-        let finding = "no definitions are published, so nothing is scanned: see the log of UpdaterFunction";
-        findings.push(finding.to_owned());
-    }
-    if !has_notification {
-        findings
-            .push(format!("nothing in {} is scanned: its events do not come to the stack", output("ScannedBucket")));
-    }
-    findings.extend(self_test.iter().flat_map(|test| test.findings(takes_away)));
-    let next = report::next_steps(&outputs, &values, generation.is_some(), has_notification);
-    Ok(Report { outputs, generation: generation.map(|it| it.0), self_test, findings, next, ..report })
-}
-
-/// Whether a given bucket notifies the stack of its objects.
-async fn is_notified(sdk: &SdkConfig, outputs: &BTreeMap<String, String>) -> bool {
-    let (Some(bucket), Some(topic)) = (outputs.get("ScannedBucket"), outputs.get("ScannerTrigger")) else {
-        return false;
-    };
-    let request = aws_sdk_s3::Client::new(sdk).get_bucket_notification_configuration().bucket(bucket);
-    let has = request.send().await;
-    has.is_ok_and(|has| has.topic_configurations().iter().any(|configured| configured.topic_arn() == topic))
 }
 
 fn parse_parameter(text: &str) -> Result<(String, String), String> {

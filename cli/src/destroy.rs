@@ -1,6 +1,7 @@
 //! `nacre destroy`: deletes a stack, and accounts for what stays.
 
 mod kept;
+mod policies;
 mod removal;
 
 use std::{error::Error, io, process::ExitCode};
@@ -8,9 +9,10 @@ use std::{error::Error, io, process::ExitCode};
 use aws_config::Region;
 use aws_sdk_cloudformation::types::{Stack, StackStatus};
 use clap::Args;
-use kept::{Kept, NotKept, kept, named, without_orphans};
+use kept::{Account, Kept, NotKept, account, left, named, without_orphans};
 use nacre_aws::sdk_config;
-use removal::{RemovalError, Remover};
+use policies::deletions;
+use removal::{Presence, RemovalError, Remover};
 use serde_json::json;
 
 use crate::{
@@ -58,6 +60,8 @@ enum DestroyError {
         "the stack is {status}, and nothing of its data was removed. Remove the cause and run this again: {failures}"
     )]
     NotDeleted { status: String, failures: String },
+    #[error("the template of the stack {0} cannot be read, so what would be kept is not known")]
+    Template(String, #[source] yaml_rust2::ScanError),
     #[error(transparent)]
     Removal(#[from] RemovalError),
     #[error("the result cannot be written")]
@@ -77,23 +81,24 @@ async fn execute(arguments: &Arguments) -> Result<(), DestroyError> {
     let own_packages = default_bucket(&caller, sdk.region().map(Region::as_ref).unwrap_or_default());
     let remover = Remover::new(&sdk, caller);
     let stacks = Stacks::new(&sdk);
-    let (stack, exists) = find(&stacks, &arguments.stack).await?;
+    let Found { stack, exists, shell } = find(&stacks, &arguments.stack).await?;
     let id = stack.stack_id().unwrap_or(&arguments.stack);
     let packages =
         parameters(&stack).remove("CodeBucket").map(|bucket| Kept::packages(&bucket, bucket == own_packages));
-    let account = async |resources: &[_]| {
-        let mut there = Vec::new();
-        for kept in kept(resources).into_iter().chain(packages.clone()) {
-            if remover.exists(&kept).await? {
-                there.push(kept);
-            }
-        }
-        Ok::<_, RemovalError>(without_orphans(there))
+    let Account { kept, lost } = if exists {
+        let deletions = deletions(&stacks.template(id).await?);
+        let deletions = deletions.map_err(|error| DestroyError::Template(arguments.stack.clone(), error))?;
+        account(&stacks.resources(id).await?, &deletions)
+    } else {
+        Account { kept: left(&stacks.left_by_deletion(id).await?), lost: Vec::new() }
     };
-    let stays = account(&if exists { stacks.resources(id).await? } else { stacks.left_by_deletion(id).await? }).await?;
+    let stays = there(&remover, kept.into_iter().chain(packages.clone())).await?;
     let to_remove = named(&stays, &arguments.remove_data)?;
     if !arguments.yes {
-        return show(arguments, &stays, &to_remove, exists);
+        return show(arguments, &stays, &lost, &to_remove, exists);
+    }
+    if let Some(shell) = shell {
+        stacks.delete(&shell).await?;
     }
     if exists {
         delete(&stacks, id).await?;
@@ -105,29 +110,60 @@ async fn execute(arguments: &Arguments) -> Result<(), DestroyError> {
         gone.push(kept.name);
     }
     // What CloudFormation says that it left, as far as it is still there.
-    let mut left = account(&stacks.left_by_deletion(id).await?).await?;
+    let resources = left(&stacks.left_by_deletion(id).await?);
+    let mut stays = there(&remover, resources.into_iter().chain(packages)).await?;
     // A table goes a moment after it was deleted.
-    left.retain(|kept| !gone.contains(&kept.name));
-    report(arguments, exists, &left, &gone)
+    stays.retain(|kept| !gone.contains(&kept.name));
+    report(arguments, exists, &stays, &gone)
 }
 
-/// The stack, and whether it is there: one that was deleted is found, too, for what it left.
-async fn find(stacks: &Stacks, name: &str) -> Result<(Stack, bool), DestroyError> {
+/// What of it is there.
+async fn there(remover: &Remover, kept: impl Iterator<Item = Kept>) -> Result<Vec<Kept>, RemovalError> {
+    let mut there = Vec::new();
+    for kept in kept {
+        match remover.presence(&kept).await? {
+            Presence::There => there.push(kept),
+            Presence::Unseen => {
+                let why = format!("{}. These credentials may not see whether it is still there", kept.why);
+                there.push(Kept { why, ..kept });
+            }
+            Presence::Gone => {}
+        }
+    }
+    Ok(without_orphans(there))
+}
+
+/// A stack that is deleted, or was.
+struct Found {
+    stack: Stack,
+    exists: bool,
+    /// A later stack of that name that is nothing but a change set, as a dry run makes one for a moment.
+    shell: Option<String>,
+}
+
+/// The stack: one that was deleted is found, too, for what it left.
+async fn find(stacks: &Stacks, name: &str) -> Result<Found, DestroyError> {
     let absent = || DestroyError::NoStack(name.to_owned());
+    let deleted = async || match stacks.newest_deleted(name).await? {
+        Some(id) => stacks.describe(&id).await,
+        None => Ok(None),
+    };
     loop {
-        let found = match stacks.describe(name).await? {
-            Some(stack) => Some(stack),
-            None => match stacks.newest_deleted(name).await? {
-                Some(id) => stacks.describe(&id).await?,
-                None => None,
+        let found = stacks.describe(name).await?;
+        let is_shell = found.as_ref().and_then(Stack::stack_status) == Some(&StackStatus::ReviewInProgress);
+        let (stack, shell) = match found {
+            Some(shell) if is_shell => match deleted().await? {
+                Some(stack) => (stack, shell.stack_id().map(str::to_owned)),
+                None => (shell, None),
             },
+            Some(stack) => (stack, None),
+            None => (deleted().await?.ok_or_else(absent)?, None),
         };
-        let stack = found.ok_or_else(absent)?;
         check_is_ours(&stack)?;
         let id = stack.stack_id().unwrap_or(name).to_owned();
         if situation(stack.stack_status()) != Situation::Busy {
             let exists = stack.stack_status() != Some(&StackStatus::DeleteComplete);
-            return Ok((stack, exists));
+            return Ok(Found { stack, exists, shell });
         }
         eprintln!("an operation on the stack is under way, and waited for");
         stacks.follow(&id, "waiting", stacks.newest_event(&id).await?).await?;
@@ -145,10 +181,17 @@ async fn delete(stacks: &Stacks, id: &str) -> Result<(), DestroyError> {
 }
 
 /// What would be done.
-fn show(arguments: &Arguments, stays: &[Kept], to_remove: &[Kept], exists: bool) -> Result<(), DestroyError> {
+fn show(
+    arguments: &Arguments,
+    stays: &[Kept],
+    lost: &[Kept],
+    to_remove: &[Kept],
+    exists: bool,
+) -> Result<(), DestroyError> {
     if arguments.json {
         let names: Vec<_> = to_remove.iter().map(|kept| &kept.name).collect();
-        let shown = json!({ "stack": arguments.stack, "deleted": false, "kept": stays, "would_remove": names });
+        let shown =
+            json!({ "stack": arguments.stack, "deleted": false, "kept": stays, "lost": lost, "would_remove": names });
         return Ok(print_json(&shown)?);
     }
     if exists {
@@ -159,6 +202,9 @@ fn show(arguments: &Arguments, stays: &[Kept], to_remove: &[Kept], exists: bool)
     for kept in stays {
         let removed = if to_remove.contains(kept) { "WOULD BE REMOVED, with every version in it: " } else { "stays: " };
         print(&format!("{removed}{}", kept.in_words()))?;
+    }
+    for lost in lost {
+        print(&format!("GOES WITH IT, and all that is in it: {}", lost.in_words()))?;
     }
     Ok(print("nothing was done: give --yes to do it, and --remove-data NAME for each thing to be removed too")?)
 }

@@ -1,7 +1,7 @@
 //! What commands print, and the exit status that they end with.
 //!
 //! Exit status of every command: 0 when it was done, 1 for a finding that it exists to report (an infected file, definitions that
-//! are stale), 2 for an error, as clap has it for wrong arguments, 130 when interrupted.
+//! are stale), 2 for an error, as clap has it for wrong arguments, 3 when what it did could not be tested, 130 when interrupted.
 
 use std::{
     error::Error,
@@ -19,6 +19,9 @@ pub(crate) const FINDING: u8 = 1;
 
 /// Exit status of an error.
 pub(crate) const ERROR: u8 = 2;
+
+/// Exit status when all was done and whether it works is not known.
+pub(crate) const UNPROVEN: u8 = 3;
 
 /// Exit status after an interrupt, as shells have it: 128 and the number of the signal.
 pub(crate) const INTERRUPTED: u8 = 130;

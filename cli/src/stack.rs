@@ -6,13 +6,16 @@ use aws_config::SdkConfig;
 use aws_sdk_cloudformation::{
     Client,
     error::ProvideErrorMetadata,
-    types::{ResourceStatus, Stack, StackEvent, StackStatus},
+    types::{ResourceStatus, Stack, StackEvent, StackStatus, TemplateStage},
 };
 use indicatif::{ProgressBar, ProgressStyle};
 use tokio::time::sleep;
 
 /// How often an operation is looked at. `CloudFormation` limits how often it is asked.
 const INTERVAL: Duration = Duration::from_secs(2);
+
+/// What events call the stack itself.
+const STACK: &str = "AWS::CloudFormation::Stack";
 
 /// Why a stack cannot be seen.
 #[derive(Debug, thiserror::Error)]
@@ -120,18 +123,29 @@ impl Stacks {
         }
     }
 
-    /// The newest stack of this name that was deleted, of the last 90 days.
+    /// The newest stack of this name that was deleted, of the last 90 days. One that never was anything but a change set, as a dry
+    /// run leaves it, has nothing to account for.
     pub(crate) async fn newest_deleted(&self, name: &str) -> Result<Option<String>, StackError> {
         let request = self.client.list_stacks().stack_status_filter(StackStatus::DeleteComplete);
         let mut pages = request.into_paginator().send();
         // They are listed newest first.
         while let Some(page) = pages.next().await {
             let page = page.map_err(failed(name, "ListStacks"))?;
-            if let Some(found) = page.stack_summaries().iter().find(|summary| summary.stack_name() == Some(name)) {
-                return Ok(found.stack_id().map(str::to_owned));
+            for summary in page.stack_summaries().iter().filter(|summary| summary.stack_name() == Some(name)) {
+                let Some(id) = summary.stack_id() else { continue };
+                if self.events_after(id, None).await?.iter().any(|event| resource_of(event).kind != STACK) {
+                    return Ok(Some(id.to_owned()));
+                }
             }
         }
         Ok(None)
+    }
+
+    /// The template of a stack that exists, with what its macros made of it.
+    pub(crate) async fn template(&self, stack: &str) -> Result<String, StackError> {
+        let request = self.client.get_template().stack_name(stack).template_stage(TemplateStage::Processed);
+        let answer = request.send().await.map_err(failed(stack, "GetTemplate"))?;
+        Ok(answer.template_body().unwrap_or_default().to_owned())
     }
 
     /// The resources of a stack that exists.
@@ -186,7 +200,7 @@ impl Stacks {
                 after = event.event_id().map(str::to_owned).or(after);
                 let Resource { logical, kind, .. } = resource_of(&event);
                 let status = event.resource_status().map(ResourceStatus::as_str).unwrap_or_default();
-                if kind != "AWS::CloudFormation::Stack" {
+                if kind != STACK {
                     done += usize::from(status.ends_with("_COMPLETE"));
                     bar.set_message(format!("{verb}: {done} resources done, {logical} {status}"));
                 }

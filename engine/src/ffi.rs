@@ -104,6 +104,13 @@ impl Code {
     pub(crate) const VIRUS: Self = Self(1);
     /// `CL_EMEM`.
     const MEMORY: Self = Self(20);
+    /// `CL_ECREAT`, `CL_EWRITE`, `CL_ETMPFILE`, `CL_ETMPDIR` and `CL_EMEM`: the disk or the memory was full.
+    const NO_ROOM: [Self; 5] = [Self(9), Self(14), Self(17), Self(18), Self::MEMORY];
+
+    /// Whether disk or memory was lacking. That says nothing of the file: a neighbour may have filled them.
+    pub(crate) fn lacks_room(self) -> bool {
+        Self::NO_ROOM.contains(&self)
+    }
 
     fn checked(code: c_uint) -> Result<(), Self> {
         if code == Self::SUCCESS.0 { Ok(()) } else { Err(Self(code)) }
@@ -382,4 +389,18 @@ extern "C" fn on_layer(
     };
     observation::record(|observation| observation.layer(file_type, content, depth));
     Code::SUCCESS.0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_codes_of_a_full_disk_are_libclamavs() {
+        let texts: Vec<String> = Code::NO_ROOM.iter().map(ToString::to_string).collect();
+        let expected = ["create", "write", "temporary file", "temporary directory", "memory"];
+        for (text, word) in texts.iter().zip(expected) {
+            assert!(text.contains(word), "{texts:?}");
+        }
+    }
 }

@@ -102,7 +102,7 @@ impl LoadedEngine {
     ///
     /// # Errors
     /// [`FailureCode::Internal`] when `scratch` is not usable or a setting is refused; [`FailureCode::WorkerDied`] when
-    /// the observation is incomplete.
+    /// the observation is incomplete, or there was no room for what was unpacked.
     pub(crate) fn scan(&mut self, file: &File, limits: &Limits, scratch: &Path) -> Result<ScanObservation, Failure> {
         // Without a usable directory libclamav would call every object clean.
         let trial = scratch.join("trial");
@@ -124,7 +124,9 @@ impl LoadedEngine {
             let message = "not every report of libclamav could be recorded".to_owned();
             return Err(Failure { code: FailureCode::WorkerDied, message });
         }
+        let mut lacked_room = sum.code.lacks_room();
         if let Some(reader) = seen.reader.take() {
+            lacked_room |= reader.lacked_room;
             // libclamav's own name says more.
             let is_told = seen.alerts.iter().any(|alert| alert.starts_with("Heuristics.Encrypted."));
             let encrypted = reader.encrypted.filter(|_| !is_told);
@@ -140,6 +142,10 @@ impl LoadedEngine {
         let empty = (0..).zip(&order).filter(|(_, at)| seen.marks.empty.contains(at)).map(|(at, _)| at).collect();
         let read_whole = indexes.iter().zip(0..).filter(|(index, _)| index.read_whole).map(|(_, at)| at).collect();
         let mut alerts = self.probes.sort(seen.alerts);
+        if lacked_room && alerts.signatures.is_empty() {
+            let message = "no room on the disk or in memory for what was unpacked".to_owned();
+            return Err(Failure { code: FailureCode::WorkerDied, message });
+        }
         // Probes alone make libclamav return CL_VIRUS.
         let only_probes = alerts.targets != 0
             && alerts.signatures.is_empty()

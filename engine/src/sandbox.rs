@@ -61,6 +61,9 @@ impl Sandbox {
     pub(crate) fn confine_zygote() -> Result<Self, SandboxError> {
         close_inherited()?;
         umask(Mode::from_bits_truncate(0o077));
+        // Attack: an archive that takes all memory. The system then kills a worker, which costs one object its scan, and not the client,
+        // which would lose all of its objects. Where it is refused, the bounds of workers must do.
+        fs::write("/proc/self/oom_score_adj", "1000").ok();
         let no_new_privileges = prctl::set_no_new_privs().is_ok();
         // Without Landlock, this keeps the zygote's memory from a compromised worker: it has the same user.
         let not_dumpable = prctl::set_dumpable(false).is_ok();

@@ -52,6 +52,8 @@ pub(crate) struct SecondReader {
     /// Limits that were exceeded, and encryption that hid content, by names like libclamav's.
     pub(crate) limit_exceeded: Option<&'static str>,
     pub(crate) encrypted: Option<&'static str>,
+    /// Something that came out could not be kept, and is not scanned.
+    pub(crate) lacked_room: bool,
 }
 
 /// How the reading of one archive ended.
@@ -75,6 +77,7 @@ impl SecondReader {
             deadline: started + Duration::from_millis(limits.max_scan_time_ms.into()),
             limit_exceeded: None,
             encrypted: None,
+            lacked_room: false,
         }
     }
 
@@ -147,6 +150,10 @@ impl SecondReader {
         match self.contents.receive_stream(&mut changed, self.deadline) {
             Taken::Whole(_) => true,
             Taken::Part => false,
+            Taken::NoRoom => {
+                self.lacked_room = true;
+                false
+            }
             Taken::Limit(name) => {
                 self.limit_exceeded = Some(name);
                 false
@@ -220,6 +227,7 @@ impl SecondReader {
         let taken = self.contents.receive_stream(&mut stream, self.deadline);
         match taken {
             Taken::Limit(name) => self.limit_exceeded = Some(name),
+            Taken::NoRoom => self.lacked_room = true,
             Taken::Part => return None,
             Taken::Whole(_) => {}
         }
@@ -279,6 +287,10 @@ impl SecondReader {
                 },
                 Taken::Limit(name) => {
                     self.limit_exceeded = Some(name);
+                    break;
+                }
+                Taken::NoRoom => {
+                    self.lacked_room = true;
                     break;
                 }
             }

@@ -11,6 +11,9 @@ use nacre_core::{
 
 use crate::config::InfectedSettings;
 
+/// The version that S3 writes over where a bucket keeps no versions, or has stopped to.
+const NULL_VERSION: &str = "null";
+
 /// The result of containment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Contained {
@@ -55,7 +58,15 @@ fn unless_locked(outcome: Result<(), StoreError>, contained: Contained) -> Resul
 /// Moves a version to quarantine: its provenance first, then a copy, whose size is checked, and only then it is deleted.
 async fn move_away(objects: &impl ObjectStore, record: &ScanRecord, bucket: &str) -> Result<(), StoreError> {
     let place = quarantined(bucket, &record.object, &record.etag);
-    objects.write(&place.provenance, Provenance::of(record).to_bytes()).await?;
+    // A version that cannot be deleted comes back with every redelivery and rescan, and quarantine keeps versions. The bytes of an id
+    // never change, so what is there of it is whole; those of an object without one may have the same ETag and be others.
+    let is_fixed = record.object.version_id.as_deref().is_some_and(|version| version != NULL_VERSION);
+    if is_fixed && is_there(objects, &place.content, Some(record.size)).await? {
+        return objects.delete(&record.object, &record.etag).await;
+    }
+    if !is_fixed || !is_there(objects, &place.provenance, None).await? {
+        objects.write(&place.provenance, Provenance::of(record).to_bytes()).await?;
+    }
     match objects.copy(&record.object, &record.etag, &place.content).await {
         Ok(()) => {}
         // Moved by a previous attempt, or deleted by its owner.
@@ -71,6 +82,15 @@ async fn move_away(objects: &impl ObjectStore, record: &ScanRecord, bucket: &str
         ));
     }
     objects.delete(&record.object, &record.etag).await
+}
+
+/// Whether quarantine has it, of this size.
+async fn is_there(objects: &impl ObjectStore, object: &ObjectId, size: Option<u64>) -> Result<bool, StoreError> {
+    match objects.head(object).await {
+        Ok(head) => Ok(size.is_none_or(|size| head.size == size)),
+        Err(StoreError::NotFound(_)) => Ok(false),
+        Err(error) => Err(error),
+    }
 }
 
 /// Whether an object is in quarantine: nothing there is scanned, whatever events arrive.
@@ -127,6 +147,26 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[tokio::test]
+    async fn a_locked_version_is_copied_to_quarantine_once() {
+        let objects = MemoryObjects::default();
+        let record = infected(&objects, "versioned").await;
+        objects.lock(&record.object);
+        let settings = InfectedSettings { delete: false, quarantine_bucket: Some("versioned-quarantine".into()) };
+        for _ in 0..3 {
+            assert_eq!(contain(&objects, &record, &settings).await.unwrap(), Contained::Locked);
+        }
+        // Found again by other definitions: the place is that of the bytes.
+        let again = ScanRecord { verdict: Verdict::Infected { signatures: vec!["Other".into()] }, ..record.clone() };
+        assert_eq!(contain(&objects, &again, &settings).await.unwrap(), Contained::Locked);
+        let place = quarantined("versioned-quarantine", &record.object, &record.etag);
+        for object in [&place.content, &place.provenance] {
+            assert_eq!(objects.versions("versioned-quarantine", &object.key), 1, "{object}");
+        }
+        let provenance = objects.bytes("versioned-quarantine", &place.provenance.key).unwrap();
+        assert_eq!(Provenance::parse(&provenance).unwrap(), Provenance::of(&record));
     }
 
     #[tokio::test]

@@ -2,7 +2,10 @@
 
 use std::{
     fs,
-    sync::{Arc, Mutex as StdMutex, PoisonError},
+    sync::{
+        Arc, Mutex as StdMutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
@@ -70,6 +73,24 @@ pub(crate) struct EngineCache {
     /// Times of the last cold start, until they are reported.
     times: StdMutex<Vec<(Metric, u64)>>,
     rescans: Mutex<Rescans>,
+    /// Bytes that an engine will take which is loading beside the warm one; 0 while none is.
+    loading: AtomicU64,
+}
+
+/// An engine that is loading beside another: its memory counts until this is dropped, whatever ends the loading.
+struct Loading<'a>(&'a AtomicU64);
+
+impl<'a> Loading<'a> {
+    fn begin(loading: &'a AtomicU64, bytes: u64) -> Self {
+        loading.store(bytes, Ordering::Relaxed);
+        Self(loading)
+    }
+}
+
+impl Drop for Loading<'_> {
+    fn drop(&mut self) {
+        self.0.store(0, Ordering::Relaxed);
+    }
 }
 
 /// Planner and engines of delta scans.
@@ -90,6 +111,7 @@ impl EngineCache {
             warm: StdMutex::default(),
             times: StdMutex::default(),
             rescans: Mutex::default(),
+            loading: AtomicU64::default(),
         }
     }
 
@@ -119,10 +141,21 @@ impl EngineCache {
         self.engine.get_or_try_init(|| async { Ok(version(self.pool.hello().await?)) }).await
     }
 
+    /// Bytes that all engines take, with what one that is loading will take.
+    pub(crate) fn memory(&self) -> u64 {
+        self.pool.memory_of_all().saturating_add(self.loading.load(Ordering::Relaxed))
+    }
+
     /// Whether memory has room for another engine beside this one.
     pub(crate) async fn has_room_beside(&self, warm: &Ready) -> bool {
-        let (taken, free) = (self.pool.memory(&warm.definitions.directory).await, available_memory());
-        taken.zip(free).is_some_and(|(taken, free)| taken.saturating_add(taken / 4) < free)
+        self.room_beside(warm).await.is_some()
+    }
+
+    /// What another engine beside this one will take, in bytes; `None` where memory has no room for it.
+    async fn room_beside(&self, warm: &Ready) -> Option<u64> {
+        let taken = self.pool.memory(&warm.definitions.directory).await?;
+        let wanted = taken.saturating_add(taken / 4);
+        (wanted < available_memory()?).then_some(wanted)
     }
 
     /// Makes an engine ready that has loaded the definitions of a manifest. The previous engine is kept until then where memory has
@@ -134,12 +167,16 @@ impl EngineCache {
         let mut disk = self.disk.lock().await;
         let definitions = disk.definitions(store, manifest).await?;
         let previous = self.warm().filter(|warm| warm.definitions != definitions);
-        if let Some(previous) = &previous
-            && !self.has_room_beside(previous).await
-        {
-            self.pool.dismiss(&previous.definitions.directory);
+        let mut beside = None;
+        if let Some(previous) = &previous {
+            match self.room_beside(previous).await {
+                Some(bytes) => beside = Some(Loading::begin(&self.loading, bytes)),
+                None => self.pool.dismiss(&previous.definitions.directory),
+            }
         }
-        let (hello, loaded) = self.pool.ready(&definitions.directory).await?;
+        let ready = self.pool.ready(&definitions.directory).await;
+        drop(beside);
+        let (hello, loaded) = ready?;
         let layers = hello.sandbox.layers().iter().filter(|(_, on)| *on).count() as u64;
         if let Some(previous) = previous {
             self.pool.dismiss(&previous.definitions.directory);
@@ -208,4 +245,22 @@ fn cold_start(times: FetchTimes, loaded: &Loaded) -> [(Metric, u64); 5] {
         (Metric::EngineCompileTime, loaded.compile_ms),
         (Metric::EngineCanaryTime, loaded.canary_ms),
     ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_engine_counts_while_it_loads_and_not_after() {
+        let directory = tempfile::tempdir().unwrap();
+        let disk = LocalDisk::new(directory.path(), TrustAnchors::clamav()).unwrap();
+        let pool = EnginePool::new("/nonexistent".into(), directory.path().to_owned());
+        let cache = EngineCache::new(disk, TrustAnchors::clamav(), pool);
+        assert_eq!(cache.memory(), 0);
+        let loading = Loading::begin(&cache.loading, 1300 << 20);
+        assert_eq!(cache.memory(), 1300 << 20);
+        drop(loading);
+        assert_eq!(cache.memory(), 0);
+    }
 }

@@ -3,6 +3,7 @@
 use std::{
     collections::{BTreeMap, HashMap},
     path::PathBuf,
+    pin::pin,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -22,6 +23,7 @@ use serde_json::{Value, json};
 use tokio::sync::{Mutex, MutexGuard, OnceCell};
 
 use crate::{
+    batch_order::order,
     config::Config,
     containment::is_quarantined,
     engine_cache::{EngineCache, Ready, ReadyError},
@@ -155,9 +157,11 @@ impl<S: Services> Function<S> {
         let all = invocation.messages.iter().map(|message| message.events.len()).sum();
         let objects = locks(&invocation.messages);
         let batch = Batch { deadline, manifest: OnceCell::new(), ready: OnceCell::new(), objects };
-        self.scan_while_loading(&invocation.messages, &batch).await;
-        let handling = stream::iter(invocation.messages).map(|message| self.handle_message(message, &batch));
-        let mut handling = handling.buffer_unordered(self.config.parallelism);
+        let (together, alone) = order(invocation.messages);
+        self.scan_while_loading(&together, &batch).await;
+        let handle = |message| self.handle_message(message, &batch);
+        let together = stream::iter(together).map(handle).buffer_unordered(self.config.parallelism);
+        let mut handling = pin!(together.chain(stream::iter(alone).then(handle)));
         while let Some((message, counted, failures)) = handling.next().await {
             for (metric, number) in counted.into_values() {
                 counts.entry(metric.name()).or_insert((metric, 0)).1 += number;

@@ -165,7 +165,12 @@ impl<Objects: ObjectStore, Definitions: DefinitionsStore> EngineInspector<'_, Ob
         };
         let objects = self.objects;
         let fetch = async |path: &Path| objects.download(object, head, path).await;
-        let limits = Limits { max_memory: self.worker_memory(directory).await, ..self.limits };
+        // Attack: objects that fill the disk, so that others' downloads fail after minutes. What others write meanwhile may still do so.
+        let free = self.engines.cache().pool.free_space();
+        if let Some(free) = free.filter(|free| *free < head.size) {
+            return Err(ScanError::NoSpace { size: head.size, free });
+        }
+        let limits = Limits { max_memory: self.worker_memory(), ..self.limits };
         match self.engines.cache().pool.examine(directory, fetch, limits, allowed).await {
             Ok(Examination::Seen { report, unrar }) => {
                 log_unread(object, &report);
@@ -184,10 +189,10 @@ impl<Objects: ObjectStore, Definitions: DefinitionsStore> EngineInspector<'_, Ob
         }
     }
 
-    /// The memory of one worker of the engine that has loaded this directory.
-    async fn worker_memory(&self, directory: &Path) -> u64 {
-        let engine = self.engines.cache().pool.memory(directory).await;
-        worker_memory(self.function_memory, engine, self.parallelism, self.limits.max_memory)
+    /// The memory of one worker.
+    fn worker_memory(&self) -> u64 {
+        let engines = self.engines.cache().memory();
+        worker_memory(self.function_memory, engines, self.parallelism, self.limits.max_memory)
     }
 
     /// The scan that a recorded object needs, provided that its bytes are the same.

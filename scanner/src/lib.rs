@@ -1,5 +1,6 @@
 //! The scanner: scans the objects that its messages name, tags them, records the verdict and reports it.
 
+mod batch_order;
 pub mod bus_events;
 pub mod config;
 pub mod containment;

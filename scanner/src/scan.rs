@@ -75,6 +75,16 @@ pub enum ScanError {
     /// Only a full scan can decide, and this function does none.
     #[error("only a full scan can decide, which this function does not do")]
     NeedsFullScan,
+    /// The disk has too little room for the object now.
+    #[error(
+        "the object has {size} bytes, and the disk {free} free: it is tried again, or raise ScannerEphemeralStorage"
+    )]
+    NoSpace {
+        /// Bytes of the object.
+        size: u64,
+        /// Bytes that are free.
+        free: u64,
+    },
     /// The invocation ends too soon for this object.
     #[error("the invocation has too little time left for the object")]
     OutOfTime,

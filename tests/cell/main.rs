@@ -1,6 +1,8 @@
 //! The cell that imitates AWS Lambda, tried from inside by a shell. What it refuses of system calls and what a function finds there is
 //! asked by the probe: `tests/end_to_end/deploy.rs`. That functions are frozen and begun anew: `tests/support/tests.rs`.
 
+mod calls;
+
 use std::process::{Command, Output};
 
 use nacre_test_support::programs_directory;

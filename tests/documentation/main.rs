@@ -17,6 +17,8 @@ mod retries;
 #[cfg(test)]
 mod scale;
 #[cfg(test)]
+mod statements;
+#[cfg(test)]
 mod template;
 #[cfg(test)]
 mod verdicts;

@@ -11,7 +11,7 @@ use nacre_test_support::{
 use serde_json::{Value, json};
 
 /// Runs `nacre` as an administrator; answers its exit status, its JSON, and all that it printed.
-async fn nacre(world: &World, arguments: &[&str]) -> (Option<i32>, Value, String) {
+pub(crate) async fn nacre(world: &World, arguments: &[&str]) -> (Option<i32>, Value, String) {
     let environment = world.stack.administrator_environment().await.unwrap();
     let mut command = tokio::process::Command::new(programs_directory().unwrap().join("nacre"));
     command.args(arguments).arg("--json").env_clear().envs(environment);
@@ -21,7 +21,7 @@ async fn nacre(world: &World, arguments: &[&str]) -> (Option<i32>, Value, String
     (output.status.code(), json, printed)
 }
 
-async fn deploy(world: &World, arguments: &[&str]) -> (Option<i32>, Value, String) {
+pub(crate) async fn deploy(world: &World, arguments: &[&str]) -> (Option<i32>, Value, String) {
     let packages = world.stack.packages();
     let packages = packages.to_str().unwrap();
     nacre(world, &[&["deploy", "--packages", packages], arguments].concat()).await
@@ -52,11 +52,11 @@ const VARIABLES: [&str; 21] = [
     "_HANDLER",
 ];
 
-fn names(kept: &Value) -> BTreeSet<String> {
+pub(crate) fn names(kept: &Value) -> BTreeSet<String> {
     kept.as_array().unwrap().iter().map(|kept| kept["resource"].as_str().unwrap().to_owned()).collect()
 }
 
-async fn bucket_exists(world: &World, name: &str) -> bool {
+pub(crate) async fn bucket_exists(world: &World, name: &str) -> bool {
     world.stack.s3().head_bucket().bucket(name).send().await.is_ok()
 }
 
@@ -141,7 +141,7 @@ async fn destroy(world: &World) {
 }
 
 /// A stack beside that of the world: its own calls deployed that one, so the packages are written here.
-async fn deploy_another(world: &World, name: &str, arguments: &[&str]) -> (Option<i32>, Value, String) {
+pub(crate) async fn deploy_another(world: &World, name: &str, arguments: &[&str]) -> (Option<i32>, Value, String) {
     let packages = tempfile::tempdir().unwrap();
     Packages::of_built_programs().unwrap().write(packages.path()).unwrap();
     let common = ["deploy", "--stack", name, "--packages", packages.path().to_str().unwrap()];

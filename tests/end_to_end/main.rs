@@ -1,5 +1,6 @@
 //! The whole of Nacre on the local stack, through its real entry points.
 
+mod accounts;
 mod alarms;
 mod backfill;
 mod contract;

@@ -55,14 +55,44 @@ const NAMESPACES: [i32; 7] = [
     libc::CLONE_NEWNET,
 ];
 
+/// Calls that Lambda allows and that the functions or their engine need, by names that `--without` takes: a test takes them away one at a
+/// time, so that what is said of a call that Lambda does refuse some day is known.
+const NEEDED: [(&str, c_long); 8] = [
+    ("clone", libc::SYS_clone),
+    ("execve", libc::SYS_execve),
+    ("flock", libc::SYS_flock),
+    ("ftruncate", libc::SYS_ftruncate),
+    ("mkdir", SYS_MKDIR),
+    ("pipe2", libc::SYS_pipe2),
+    ("socket", libc::SYS_socket),
+    ("unlink", SYS_UNLINK),
+];
+
+#[cfg(target_arch = "x86_64")]
+const SYS_MKDIR: c_long = libc::SYS_mkdir;
+#[cfg(target_arch = "x86_64")]
+const SYS_UNLINK: c_long = libc::SYS_unlink;
+#[cfg(not(target_arch = "x86_64"))]
+const SYS_MKDIR: c_long = libc::SYS_mkdirat;
+#[cfg(not(target_arch = "x86_64"))]
+const SYS_UNLINK: c_long = libc::SYS_unlinkat;
+
+/// The call of a name that `--without` takes.
+pub(crate) fn needed(name: &str) -> Option<c_long> {
+    NEEDED.iter().find(|(known, _)| *known == name).map(|(_, call)| *call)
+}
+
 /// The filters, in the order in which they are to be put on: the one that refuses `seccomp` comes last, as no other could follow it.
-pub(crate) fn filters() -> Result<[BpfProgram; 2], seccompiler::Error> {
+///
+/// `without` are refused besides.
+pub(crate) fn filters(without: &[c_long]) -> Result<[BpfProgram; 2], seccompiler::Error> {
     let namespaces = NAMESPACES.iter().map(|flag| {
         let flag = u64::from(flag.unsigned_abs());
         SeccompRule::new(vec![SeccompCondition::new(0, SeccompCmpArgLen::Qword, SeccompCmpOp::MaskedEq(flag), flag)?])
     });
     let clone = BTreeMap::from([(libc::SYS_clone, namespaces.collect::<Result<_, _>>()?)]);
-    Ok([answered(&ABSENT, BTreeMap::new(), libc::ENOSYS)?, answered(&REFUSED, clone, libc::EPERM)?])
+    let refused = [&REFUSED, without].concat();
+    Ok([answered(&ABSENT, BTreeMap::new(), libc::ENOSYS)?, answered(&refused, clone, libc::EPERM)?])
 }
 
 /// A filter that answers these calls with an error, and allows all others.

@@ -1,8 +1,8 @@
 //! Runs a program in a cell that is at least as strict as AWS Lambda's: docs/lambda.md says what it imitates. Never shipped.
 //!
 //! `nacre-lambda-cell --task DIRECTORY [--opt DIRECTORY] [--memory-mib SIZE] [--tmp-mib SIZE] [--bind DIRECTORY]…
-//! [--chdir DIRECTORY] PROGRAM [ARGUMENT…]`: the directories become `/var/task` and `/opt`; `PROGRAM` is a path in the cell. Each
-//! `--bind` is a further directory to write in, for tests alone. `nacre-lambda-cell --sweep` removes what cells left that were killed.
+//! [--without CALL]… [--chdir DIRECTORY] PROGRAM [ARGUMENT…]`: the directories become `/var/task` and `/opt`; `PROGRAM` is a path in the cell. Each
+//! `--bind` is a further directory to write in, and each `--without` a system call that is refused besides, for tests alone. `nacre-lambda-cell --sweep` removes what cells left that were killed.
 
 mod control_groups;
 mod filter;
@@ -36,7 +36,7 @@ const DESCRIPTORS: u64 = 1024;
 /// The user and group of functions on Lambda.
 const IDENTITY: [&str; 4] = ["--uid", "993", "--gid", "990"];
 
-const USAGE: &str = "usage: nacre-lambda-cell --task DIRECTORY [--opt DIRECTORY] [--memory-mib SIZE] [--tmp-mib SIZE] [--bind DIRECTORY]… [--chdir DIRECTORY] PROGRAM [ARGUMENT…]";
+const USAGE: &str = "usage: nacre-lambda-cell --task DIRECTORY [--opt DIRECTORY] [--memory-mib SIZE] [--tmp-mib SIZE] [--bind DIRECTORY]… [--without CALL]… [--chdir DIRECTORY] PROGRAM [ARGUMENT…]";
 
 fn main() -> ExitCode {
     control_groups::sweep();
@@ -61,6 +61,7 @@ struct Cell {
     memory_mib: Option<u64>,
     tmp_mib: u64,
     binds: Vec<PathBuf>,
+    without: Vec<i64>,
     directory: OsString,
     command: Vec<OsString>,
 }
@@ -68,6 +69,7 @@ struct Cell {
 impl Cell {
     fn parse(mut arguments: impl Iterator<Item = OsString>) -> Result<Self, &'static str> {
         let (mut task, mut opt, mut memory_mib, mut tmp_mib, mut binds) = (None, None, None, 512, Vec::new());
+        let mut without = Vec::new();
         let mut directory = OsString::from("/var/task");
         let number = |value: &OsStr| value.to_str().and_then(|text| text.parse().ok()).ok_or(USAGE);
         let program = loop {
@@ -78,6 +80,7 @@ impl Cell {
                 "--task" => task = Some(PathBuf::from(value)),
                 "--opt" => opt = Some(PathBuf::from(value)),
                 "--chdir" => directory = value,
+                "--without" => without.push(value.to_str().and_then(filter::needed).ok_or(USAGE)?),
                 "--bind" => binds.push(PathBuf::from(value)),
                 "--memory-mib" => memory_mib = Some(number(&value)?),
                 "--tmp-mib" => tmp_mib = number(&value)?,
@@ -85,7 +88,7 @@ impl Cell {
             }
         };
         let command = std::iter::once(program).chain(arguments).collect();
-        Ok(Self { task: task.ok_or(USAGE)?, opt, memory_mib, tmp_mib, binds, directory, command })
+        Ok(Self { task: task.ok_or(USAGE)?, opt, memory_mib, tmp_mib, binds, without, directory, command })
     }
 
     /// Runs the program, and returns its exit status: 128 and the signal's number when one ended it.
@@ -115,7 +118,7 @@ impl Cell {
             bwrap.arg("--bind").arg(bind).arg(bind);
         }
         bwrap.args(["--remount-ro", "/", "--chdir"]).arg(&self.directory);
-        for filter in filter::filters().map_err(io::Error::other)? {
+        for filter in filter::filters(&self.without).map_err(io::Error::other)? {
             let code: Vec<u8> = filter.iter().flat_map(instruction).collect();
             bwrap.args(["--add-seccomp-fd", &inherited(&code)?.to_string()]);
         }

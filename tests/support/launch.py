@@ -1,6 +1,6 @@
-"""Starts MiniStack 1.5.33 with five departures from AWS mended, calls that count as made by TLS, and the functions' logs kept in files.
+"""Starts MiniStack 1.5.33 with six departures from AWS mended, calls that count as made by TLS, and the functions' logs kept in files.
 
-All seven fail loudly should a newer MiniStack not have their place.
+All eight fail loudly should a newer MiniStack not have their place.
 """
 
 import functools
@@ -9,7 +9,7 @@ import re
 
 from ministack.app import main
 from ministack.core import iam_actions, iam_evaluator
-from ministack.services import lambda_svc, s3
+from ministack.services import cloudformation, lambda_svc, s3
 
 # `s3:ExistingObjectTag` is known to the tagging actions too, not to reads only; without it the second statement of the scanned
 # bucket's policy would never match.
@@ -99,6 +99,19 @@ def with_numbers(call):
 
 lambda_svc._sqs_esm_concurrency = with_numbers(lambda_svc._sqs_esm_concurrency)
 lambda_svc._esm_response = with_numbers(lambda_svc._esm_response)
+
+# A deleted stack stays known by its id when another takes its name.
+class Stacks(type(cloudformation._stacks)):
+    __slots__ = ()
+
+    def __setitem__(self, name, stack):
+        before = self.get(name)
+        if before is not None and before["StackStatus"] == "DELETE_COMPLETE" and before["StackId"] != stack["StackId"]:
+            super().__setitem__(before["StackId"], before)
+        super().__setitem__(name, stack)
+
+
+cloudformation._stacks.__class__ = Stacks
 
 # What a function logs goes to CloudWatch Logs, which few look into here, and only of some invocations to MiniStack's own log.
 directory = os.environ.pop("FUNCTION_LOGS")

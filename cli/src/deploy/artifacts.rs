@@ -102,20 +102,34 @@ impl Artifacts {
 
     /// Uploads a template and answers its address.
     pub(crate) async fn upload_template(&self, template: &str) -> Result<String, ArtifactError> {
-        let key = format!("nacre/templates/{}.yaml", Sha256Digest::of(template.as_bytes()));
+        let key = template_key(template);
         self.put(&key, template.as_bytes()).await?;
+        Ok(self.address(&key))
+    }
+
+    /// The address of a template that was uploaded before; `None` when it was not. Changes nothing.
+    pub(crate) async fn uploaded_template(&self, template: &str) -> Option<String> {
+        let key = template_key(template);
+        self.has(&key, template.as_bytes()).await.then(|| self.address(&key))
+    }
+
+    fn address(&self, key: &str) -> String {
         let (bucket, region) = (&self.bucket, &self.region);
         let domain = if region.starts_with("cn-") { "amazonaws.com.cn" } else { "amazonaws.com" };
-        Ok(match &self.endpoint {
+        match &self.endpoint {
             Some(endpoint) => format!("{}/{bucket}/{key}", endpoint.trim_end_matches('/')),
             None => format!("https://{bucket}.s3.{region}.{domain}/{key}"),
-        })
+        }
+    }
+
+    async fn has(&self, key: &str, bytes: &[u8]) -> bool {
+        let head = self.client.head_object().bucket(&self.bucket).key(key).expected_bucket_owner(&self.account);
+        head.send().await.is_ok_and(|head| head.content_length() == i64::try_from(bytes.len()).ok())
     }
 
     async fn put(&self, key: &str, bytes: &[u8]) -> Result<bool, ArtifactError> {
         let (bucket, account) = (&self.bucket, &self.account);
-        let head = self.client.head_object().bucket(bucket).key(key).expected_bucket_owner(account).send().await;
-        if head.is_ok_and(|head| head.content_length() == i64::try_from(bytes.len()).ok()) {
+        if self.has(key, bytes).await {
             return Ok(false);
         }
         let put = self.client.put_object().bucket(bucket).key(key).expected_bucket_owner(account);
@@ -131,4 +145,8 @@ impl Artifacts {
         let bucket = self.bucket.clone();
         move |source| ArtifactError::Bucket { bucket, what, source: source.into() }
     }
+}
+
+fn template_key(template: &str) -> String {
+    format!("nacre/templates/{}.yaml", Sha256Digest::of(template.as_bytes()))
 }

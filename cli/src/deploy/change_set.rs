@@ -12,7 +12,10 @@ use aws_sdk_cloudformation::{
 use tokio::time::sleep;
 use uuid::Uuid;
 
-use super::plan::{Change, Choice};
+use super::{
+    plan::{Change, Choice},
+    template::Template,
+};
 use crate::stack::{StackError, Stacks, failed};
 
 /// How often a change set is looked at that is being made; that takes some seconds.
@@ -29,16 +32,6 @@ pub(crate) enum ChangeSetError {
     #[error(transparent)]
     Stack(#[from] StackError),
 }
-
-/// How `CloudFormation` gets the template.
-#[derive(Clone, Debug)]
-pub(crate) enum Template {
-    Text(String),
-    Address(String),
-}
-
-/// Largest template that a call takes; a larger one has to be in a bucket.
-pub(crate) const MAX_TEMPLATE_IN_CALL: usize = 51_200;
 
 /// A change set that can be executed.
 #[derive(Clone, Debug)]

@@ -90,6 +90,8 @@ pub(crate) struct Change {
     #[serde(rename = "type")]
     pub(crate) kind: String,
     pub(crate) replaced: bool,
+    /// `CloudFormation` decides while it changes it.
+    pub(crate) may_be_replaced: bool,
 }
 
 impl Change {
@@ -99,16 +101,26 @@ impl Change {
             resource: change.logical_resource_id().unwrap_or("?").to_owned(),
             kind: change.resource_type().unwrap_or("?").to_owned(),
             replaced: change.replacement() == Some(&Replacement::True),
+            may_be_replaced: match change.replacement() {
+                None | Some(Replacement::True | Replacement::False) => false,
+                // Also what a later version of the service may answer.
+                Some(_) => true,
+            },
         }
     }
 
-    /// Whether data would be left behind, in a bucket or table that the stack does not use any more.
+    /// Whether data would be left behind, or may be, in a bucket or table that the stack does not use any more.
     pub(crate) fn strands_data(&self) -> bool {
-        DATA.contains(&self.kind.as_str()) && (self.replaced || self.action == "Remove")
+        let leaves = self.replaced || self.may_be_replaced || self.action == "Remove";
+        DATA.contains(&self.kind.as_str()) && leaves
     }
 
     pub(crate) fn in_words(&self) -> String {
-        let replaced = if self.replaced { ", replaced" } else { "" };
+        let replaced = match (self.replaced, self.may_be_replaced) {
+            (true, _) => ", replaced",
+            (false, true) => ", may be replaced",
+            (false, false) => "",
+        };
         format!("{:8} {} ({}{replaced})", self.action, self.resource, self.kind)
     }
 }
@@ -159,9 +171,18 @@ mod tests {
             resource: "X".into(),
             kind: kind.into(),
             replaced,
+            may_be_replaced: false,
         };
         assert!(change("Remove", "AWS::S3::Bucket", false).strands_data());
         assert!(change("Modify", "AWS::DynamoDB::Table", true).strands_data());
+        for (replacement, strands) in
+            [(Replacement::Conditional, true), ("SomeDayNew".into(), true), (Replacement::False, false)]
+        {
+            let modified = ResourceChange::builder().resource_type("AWS::DynamoDB::Table").action(ChangeAction::Modify);
+            let change = Change::of(&modified.replacement(replacement).build());
+            assert_eq!(change.strands_data(), strands, "{}", change.in_words());
+            assert_eq!(change.in_words().contains("may be replaced"), strands);
+        }
         for harmless in [
             change("Modify", "AWS::S3::Bucket", false),
             change("Add", "AWS::S3::Bucket", false),

@@ -10,10 +10,10 @@ use serde_json::Value;
 use super::{
     Arguments, DeployError,
     artifacts::Artifacts,
-    change_set::Template,
     packages::{self, architecture},
     plan::Choice,
     say, settled,
+    template::Template,
 };
 use crate::{
     output::{print, print_json},

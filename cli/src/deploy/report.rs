@@ -31,6 +31,8 @@ pub(crate) struct Report {
     pub(crate) self_test: Option<SelfTest>,
     /// Why the stack does not work yet.
     pub(crate) findings: Vec<String>,
+    /// Why it is not known whether the stack works.
+    pub(crate) untested: Option<String>,
     pub(crate) next: Vec<String>,
 }
 
@@ -45,6 +47,7 @@ impl Report {
             generation: None,
             self_test: None,
             findings: Vec::new(),
+            untested: None,
             next: Vec::new(),
         }
     }
@@ -73,6 +76,7 @@ impl Report {
             }
         }
         lines.extend(self.findings.iter().map(|finding| format!("NOT RIGHT: {finding}")));
+        lines.extend(self.untested.iter().map(|reason| format!("NOT TESTED: {reason}")));
         lines.extend(self.next.iter().map(|step| format!("next: {step}")));
         lines
     }

@@ -37,6 +37,12 @@ pub(crate) enum SelfTestError {
         #[source]
         source: Box<dyn Error + Send + Sync>,
     },
+    #[error("the test was broken off, and this is left of it: {left}")]
+    Leaving {
+        left: String,
+        #[source]
+        source: Box<SelfTestError>,
+    },
 }
 
 /// What was seen of one object.
@@ -119,7 +125,10 @@ impl<'a> Place<'a> {
             left.extend(self.await_no_record(object).await);
         }
         bar.finish_and_clear();
-        let (infected, clean) = seen?;
+        let (infected, clean) = seen.map_err(|error| match left.join("; ") {
+            left if left.is_empty() => error,
+            left => SelfTestError::Leaving { left, source: Box::new(error) },
+        })?;
         Ok(SelfTest { infected, clean, left })
     }
 

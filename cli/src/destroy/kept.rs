@@ -1,7 +1,10 @@
 //! What the deletion of a stack leaves, and why. Pure.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 
+use super::policies::Deletion;
 use crate::stack::Resource;
 
 /// Every resource that the template retains, with the reason. A test compares the names with the template's.
@@ -17,6 +20,13 @@ const REASONS: [(&str, &str); 6] = [
     ("QuarantineBucket", "infected objects, for analysis and to restore false positives"),
     ("QuarantineBucketPolicy", "goes with QuarantineBucket: without it all of the account could read the malware"),
 ];
+
+/// Of what the template computes.
+const COMPUTED: &str = "the template computes whether it stays: see its DeletionPolicy";
+
+/// Of what the template does not retain.
+const DELETED: &str =
+    "the template does not retain it. A bucket is only deleted when it is empty: until then the deletion fails";
 
 /// What is not retained, though its type says so, because there is nothing to it.
 const FIRST_UPDATE: &str = "Custom::";
@@ -57,22 +67,46 @@ impl Kept {
     }
 }
 
-/// Of a stack's resources those that stay.
-pub(crate) fn kept(resources: &[Resource]) -> Vec<Kept> {
-    resources.iter().filter(|resource| !resource.kind.starts_with(FIRST_UPDATE)).filter_map(entry).collect()
+/// What becomes of a stack's resources.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Account {
+    pub(crate) kept: Vec<Kept>,
+    /// Data that goes with the stack.
+    pub(crate) lost: Vec<Kept>,
 }
 
-/// What stays of one resource; `None` for what is deleted with the stack. A bucket or table that is not known here is taken for one that stays.
-fn entry(resource: &Resource) -> Option<Kept> {
+/// What the deletion of a stack with these resources would keep, and what data it would delete.
+pub(crate) fn account(resources: &[Resource], deletions: &BTreeMap<String, Deletion>) -> Account {
+    let mut account = Account::default();
+    for resource in resources.iter().filter(|resource| !resource.kind.starts_with(FIRST_UPDATE)) {
+        let kept = entry(resource);
+        let is_data = kept.kind != Kind::Part;
+        match deletions.get(&resource.logical) {
+            Some(Deletion::Kept) => account.kept.push(kept),
+            Some(Deletion::Unknown) => account.kept.push(Kept { why: COMPUTED.into(), ..kept }),
+            // Of a macro, perhaps.
+            None if is_data => account.kept.push(Kept { why: COMPUTED.into(), ..kept }),
+            Some(Deletion::Deleted) if is_data => account.lost.push(Kept { why: DELETED.into(), ..kept }),
+            Some(Deletion::Deleted) | None => {}
+        }
+    }
+    account
+}
+
+/// Of resources that a deletion left those that are something.
+pub(crate) fn left(resources: &[Resource]) -> Vec<Kept> {
+    resources.iter().filter(|resource| !resource.kind.starts_with(FIRST_UPDATE)).map(entry).collect()
+}
+
+fn entry(resource: &Resource) -> Kept {
     let kind = match resource.kind.as_str() {
         "AWS::S3::Bucket" => Kind::Bucket,
         "AWS::DynamoDB::Table" => Kind::Table,
         _ => Kind::Part,
     };
     let reason = REASONS.iter().find(|(name, _)| *name == resource.logical).map(|(_, reason)| *reason);
-    let reason = reason.or((kind != Kind::Part).then_some("it holds data"))?;
-    let Resource { logical, physical, .. } = resource;
-    Some(Kept { resource: logical.clone(), kind, name: physical.clone(), why: reason.to_owned() })
+    let why = reason.unwrap_or(if kind == Kind::Part { "the template retains it" } else { "it holds data" });
+    Kept { resource: resource.logical.clone(), kind, name: resource.physical.clone(), why: why.to_owned() }
 }
 
 /// Without the policies of buckets that are gone.
@@ -135,6 +169,35 @@ mod tests {
     }
 
     #[test]
+    fn a_template_of_ones_own_decides_what_stays() {
+        let resources = [
+            resource("Invoices", "AWS::S3::Bucket"),
+            resource("Ledger", "AWS::DynamoDB::Table"),
+            resource("Archive", "AWS::S3::Bucket"),
+            resource("ScanRecords", "AWS::DynamoDB::Table"),
+            resource("Made", "AWS::S3::Bucket"),
+            resource("Logs", "AWS::Logs::LogGroup"),
+            resource("Queue", "AWS::SQS::Queue"),
+        ];
+        let deletions = [
+            ("Invoices", Deletion::Deleted),
+            ("Ledger", Deletion::Unknown),
+            ("Archive", Deletion::Kept),
+            // By our name, and not retained.
+            ("ScanRecords", Deletion::Deleted),
+            ("Logs", Deletion::Kept),
+            ("Queue", Deletion::Deleted),
+        ];
+        let deletions = deletions.map(|(name, deletion)| (name.to_owned(), deletion)).into();
+        let Account { kept, lost } = account(&resources, &deletions);
+        let names = |kept: &[Kept]| kept.iter().map(|kept| kept.resource.clone()).collect::<Vec<_>>();
+        assert_eq!(names(&kept), ["Ledger", "Archive", "Made", "Logs"]);
+        assert_eq!(names(&lost), ["Invoices", "ScanRecords"]);
+        assert!(kept[0].why.contains("computes") && kept[2].why.contains("computes"), "{kept:?}");
+        assert_eq!(left(&resources).len(), 7);
+    }
+
+    #[test]
     fn only_what_is_kept_and_named_is_removed() {
         let resources = [
             resource("ScannedBucket", "AWS::S3::Bucket"),
@@ -144,7 +207,11 @@ mod tests {
             resource("ScanQueue", "AWS::SQS::Queue"),
             resource("FirstUpdate", "Custom::FirstUpdate"),
         ];
-        let kept = kept(&resources);
+        let mut deletions: BTreeMap<_, _> =
+            resources.iter().map(|resource| (resource.logical.clone(), Deletion::Kept)).collect();
+        deletions.insert("ScanQueue".into(), Deletion::Deleted);
+        let Account { kept, lost } = account(&resources, &deletions);
+        assert_eq!(lost, []);
         let names: Vec<_> = kept.iter().map(|kept| kept.resource.as_str()).collect();
         assert_eq!(names, ["ScannedBucket", "ScannedBucketPolicy", "ScanRecords", "Tomorrow"]);
         let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();

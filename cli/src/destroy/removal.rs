@@ -27,6 +27,15 @@ pub(crate) enum RemovalError {
     Objects { name: String, count: usize, reason: String },
 }
 
+/// Whether something is there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Presence {
+    There,
+    Gone,
+    /// These credentials may not see it.
+    Unseen,
+}
+
 /// What removes.
 #[derive(Debug)]
 pub(crate) struct Remover {
@@ -42,26 +51,41 @@ impl Remover {
     }
 
     /// Whether it is there, and ours.
-    pub(crate) async fn exists(&self, kept: &Kept) -> Result<bool, RemovalError> {
+    pub(crate) async fn presence(&self, kept: &Kept) -> Result<Presence, RemovalError> {
         match kept.kind {
             Kind::Bucket => {
                 let head = self.s3.head_bucket().bucket(&kept.name).expected_bucket_owner(&self.account).send().await;
                 match head {
-                    Ok(_) => Ok(true),
-                    Err(SdkError::ServiceError(error)) if matches!(error.raw().status().as_u16(), 403 | 404) => {
-                        Ok(false)
+                    Ok(_) => Ok(Presence::There),
+                    Err(SdkError::ServiceError(error)) if error.raw().status().as_u16() == 404 => Ok(Presence::Gone),
+                    // Either another account has the name by now, or a policy keeps these credentials from it.
+                    Err(SdkError::ServiceError(error)) if error.raw().status().as_u16() == 403 => {
+                        Ok(self.owned(&kept.name).await)
                     }
                     Err(error) => Err(failed(&kept.name, "looked at")(error)),
                 }
             }
             Kind::Table => match self.tables.describe_table().table_name(&kept.name).send().await {
-                Ok(_) => Ok(true),
-                Err(error) if error.code() == Some("ResourceNotFoundException") => Ok(false),
+                Ok(_) => Ok(Presence::There),
+                Err(error) if error.code() == Some("ResourceNotFoundException") => Ok(Presence::Gone),
+                Err(error) if error.code() == Some("AccessDeniedException") => Ok(Presence::Unseen),
                 Err(error) => Err(failed(&kept.name, "looked at")(error)),
             },
             // It is there when its bucket is.
-            Kind::Part => Ok(true),
+            Kind::Part => Ok(Presence::There),
         }
+    }
+
+    /// Whether the account's own buckets, which are listed whatever a bucket's policy says, have one of this name.
+    async fn owned(&self, name: &str) -> Presence {
+        let mut pages = self.s3.list_buckets().into_paginator().send();
+        while let Some(page) = pages.next().await {
+            let Ok(page) = page else { return Presence::Unseen };
+            if page.buckets().iter().any(|bucket| bucket.name() == Some(name)) {
+                return Presence::There;
+            }
+        }
+        Presence::Gone
     }
 
     /// Removes it, and all that is in it.

@@ -44,6 +44,8 @@ pub(super) enum Taken {
     Whole(u64),
     /// What came out before an error is kept.
     Part,
+    /// It could not be kept: the disk is full.
+    NoRoom,
     /// A limit was exceeded.
     Limit(&'static str),
 }
@@ -168,8 +170,7 @@ impl Contents {
         if Instant::now() > deadline {
             return Some(Taken::Limit("Heuristics.Limits.Exceeded.MaxScanTime"));
         }
-        // Without a file of it, it could not be scanned.
-        writing.take(at, piece).is_err().then_some(Taken::Part)
+        writing.take(at, piece).is_err().then_some(Taken::NoRoom)
     }
 
     fn end(&mut self, writing: Writing, taken: Taken) -> Taken {
@@ -269,4 +270,22 @@ impl Writing {
 
 fn create(path: &Path) -> io::Result<File> {
     OpenOptions::new().read(true).write(true).create_new(true).open(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn taken(scratch: &Path, length: usize) -> Taken {
+        let mut contents = Contents::new(scratch, &Limits::default());
+        contents.receive_stream(&mut vec![0; length].as_slice(), Instant::now() + std::time::Duration::from_hours(1))
+    }
+
+    #[test]
+    fn what_cannot_be_kept_is_not_taken_for_damaged() {
+        let directory = tempfile::tempdir().unwrap();
+        assert_eq!(taken(directory.path(), 300 << 10), Taken::Whole(300 << 10));
+        assert_eq!(taken(&directory.path().join("absent"), 300 << 10), Taken::NoRoom);
+        assert_eq!(taken(&directory.path().join("absent"), 1000), Taken::Whole(1000), "small content is in memory");
+    }
 }

@@ -223,6 +223,14 @@ fn the_zygote_is_not_dumpable() {
     assert_eq!(owner, 0, "its memory belongs to root, whoever runs it");
 }
 
+/// Workers inherit it.
+#[test]
+fn the_system_kills_the_engine_before_its_client() {
+    let engine = attacked();
+    let adjustment = fs::read_to_string(format!("/proc/{}/oom_score_adj", engine.child.id())).unwrap();
+    assert_eq!(adjustment.trim(), "1000");
+}
+
 #[test]
 fn a_worker_out_of_bounds_dies_alone() {
     let mut engine = attacked();

@@ -76,6 +76,13 @@ struct Running {
     last_file: AtomicU64,
 }
 
+/// Memory of a process, in bytes; `None` when it has ended.
+fn resident_bytes(process: u32) -> Option<u64> {
+    let status = fs::read_to_string(format!("/proc/{process}/status")).ok()?;
+    let kibibytes = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?.split_whitespace().next()?;
+    Some(kibibytes.parse::<u64>().ok()? << 10)
+}
+
 /// The result of examining a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[expect(clippy::large_enum_variant, reason = "one at a time, and nearly always the largest")]
@@ -162,9 +169,20 @@ impl EnginePool {
     pub async fn memory(&self, definitions: &Path) -> Option<u64> {
         let seat = self.seats().get(definitions).cloned()?;
         let process = seat.lock().await.as_ref()?.client.process_id()?;
-        let status = fs::read_to_string(format!("/proc/{process}/status")).ok()?;
-        let kibibytes = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?.split_whitespace().next()?;
-        Some(kibibytes.parse::<u64>().ok()? << 10)
+        resident_bytes(process)
+    }
+
+    /// Memory of all warm engines, in bytes. One that is still loading is not among them.
+    pub fn memory_of_all(&self) -> u64 {
+        let seats: Vec<_> = self.seats().values().cloned().collect();
+        let of = |seat: &Arc<Seat>| resident_bytes(seat.try_lock().ok()?.as_ref()?.client.process_id()?);
+        seats.iter().filter_map(of).sum()
+    }
+
+    /// Bytes that are free where objects are put for their scans; `None` where the system does not say.
+    pub fn free_space(&self) -> Option<u64> {
+        let found = nix::sys::statvfs::statvfs(&self.scratch).ok()?;
+        Some(found.blocks_available().saturating_mul(found.fragment_size()))
     }
 
     /// Examines the bytes that `fetch` writes to the path that it is given, in the time that is `allowed` after that. Both

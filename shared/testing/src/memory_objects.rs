@@ -100,6 +100,11 @@ impl MemoryObjects {
         self.with(object, lock).expect("the version is there");
     }
 
+    /// How many versions of a key there are, delete markers included.
+    pub fn versions(&self, bucket: &str, key: &str) -> usize {
+        lock(&self.state).versions.get(&(bucket.to_owned(), key.to_owned())).map_or(0, Vec::len)
+    }
+
     /// How often an object's bytes were read.
     pub fn downloads(&self) -> u64 {
         lock(&self.state).downloads

@@ -1,0 +1,120 @@
+//! The template: this program's own or one that is named, and how `CloudFormation` gets it.
+
+use std::{fs, io, path::Path};
+
+use super::artifacts::{ArtifactError, Artifacts};
+
+/// The template of the version that this program is.
+const OWN: &str = include_str!("../../../infra/template.yaml");
+
+/// Largest template that a call takes ("AWS CloudFormation quotas"); a larger one has to be in a bucket.
+const MAX_IN_CALL: usize = 51_200;
+
+/// How `CloudFormation` gets the template.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Template {
+    Text(String),
+    Address(String),
+}
+
+/// The text of the template.
+pub(crate) fn read(named: Option<&Path>) -> io::Result<String> {
+    named.map_or_else(|| Ok(OWN.to_owned()), fs::read_to_string)
+}
+
+/// The template for a deployment: in a bucket where it has to be.
+pub(crate) async fn uploaded(text: String, artifacts: &Artifacts) -> Result<Template, ArtifactError> {
+    if text.len() > MAX_IN_CALL {
+        Ok(Template::Address(artifacts.upload_template(&text).await?))
+    } else {
+        Ok(Template::Text(text))
+    }
+}
+
+/// The template for a dry run, which uploads nothing; `None` when no call can have it.
+pub(crate) async fn for_dry_run(text: String, artifacts: &Artifacts) -> Option<Template> {
+    if text.len() <= MAX_IN_CALL {
+        return Some(Template::Text(text));
+    }
+    if text == OWN {
+        return Some(Template::Text(without_comments(OWN)));
+    }
+    artifacts.uploaded_template(&text).await.map(Template::Address)
+}
+
+/// Our own template without what makes no resource: comments, and what parameters and outputs are described by.
+/// It is written for this: no line of a longer text begins with `#` or with `Description: `. Pure.
+fn without_comments(template: &str) -> String {
+    let mut short = String::with_capacity(template.len());
+    let (mut section, mut described_at) = ("", None);
+    for line in template.lines() {
+        let text = line.trim();
+        let depth = line.len() - line.trim_start().len();
+        // The lines of a description that begins with `>-`.
+        let continues = described_at.is_some_and(|at| text.is_empty() || depth > at);
+        if continues || text.is_empty() || text.starts_with('#') {
+            continue;
+        }
+        described_at = None;
+        if depth == 0 {
+            section = text;
+        }
+        if matches!(section, "Parameters:" | "Outputs:") && text.starts_with("Description: ") {
+            described_at = Some(depth);
+            continue;
+        }
+        short.push_str(line.trim_end());
+        short.push('\n');
+    }
+    short
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use yaml_rust2::{Yaml, YamlLoader};
+
+    use super::*;
+
+    /// Every value of a document with its path, but those of descriptions of parameters and outputs.
+    fn values(text: &str) -> BTreeMap<String, String> {
+        fn collect(value: &Yaml, path: &str, values: &mut BTreeMap<String, String>) {
+            match value {
+                Yaml::Hash(hash) => {
+                    for (key, value) in hash {
+                        collect(value, &format!("{path}/{}", key.as_str().unwrap()), values);
+                    }
+                }
+                Yaml::Array(array) => {
+                    for (index, value) in array.iter().enumerate() {
+                        collect(value, &format!("{path}/{index}"), values);
+                    }
+                }
+                value => {
+                    values.insert(path.to_owned(), format!("{value:?}"));
+                }
+            }
+        }
+        let mut values = BTreeMap::new();
+        collect(&YamlLoader::load_from_str(text).unwrap()[0], "", &mut values);
+        let described = |path: &String| path.ends_with("/Description") && path.split('/').count() == 4;
+        values.retain(|path, _| !described(path) || path.starts_with("/Resources"));
+        values
+    }
+
+    #[test]
+    fn a_dry_run_has_the_template_in_one_call_and_loses_nothing_that_makes_a_resource() {
+        let short = without_comments(OWN);
+        assert!(short.len() <= MAX_IN_CALL, "{} bytes", short.len());
+        let (all, kept) = (values(OWN), values(&short));
+        assert!(all.len() > 500, "{}", all.len());
+        assert_eq!(all, kept);
+        // A tag such as `!Ref` is no value of the parser's.
+        let tags = |text: &str| {
+            let lines = text.lines().filter(|line| !line.trim_start().starts_with('#'));
+            lines.map(|line| line.matches('!').count()).sum::<usize>()
+        };
+        assert_eq!(tags(OWN), tags(&short));
+    }
+}

@@ -1,0 +1,360 @@
+//! Each action of each statement of the template's policies, with the call that needs it. `MiniStack` enforces few of them; here a
+//! statement or an action that is taken away fails, and so does one that no call needs any more.
+
+use std::{collections::BTreeSet, fs, path::Path};
+
+/// What fails without an action.
+#[derive(Clone, Copy)]
+enum Needed {
+    /// This call of an adapter: a method of the AWS SDK in a file of `shared/aws/src`.
+    Call(&'static str, &'static str),
+    /// S3, which answers 403 for what is missing unless the caller may list; the file that tells both apart, and how.
+    Missing(&'static str, &'static str),
+    /// The service does it for the resource that says this in the template.
+    Service(&'static str),
+}
+use Needed::{Call, Missing, Service};
+
+const POINTER: Needed = Missing("shared/core/src/generation/published.rs", "PointerRead::Missing");
+const GONE: Needed = Missing("scanner/src/scan.rs", "StoreError::NotFound");
+const MOVED: Needed = Missing("scanner/src/containment.rs", "StoreError::NotFound");
+
+/// A statement of a role: owner, name, and each action with what needs it.
+type Statement = (&'static str, &'static str, &'static [(&'static str, Needed)]);
+
+/// The statements of the roles.
+const ROLES: &[Statement] = &[
+    (
+        "UpdaterRole",
+        "ReadAndPublishDefinitions",
+        &[
+            ("s3:GetObject", Call("definitions.rs", "get_object")),
+            ("s3:PutObject", Call("definitions.rs", "put_object")),
+            ("s3:PutObjectTagging", Call("definitions.rs", "copy_object")),
+            ("s3:DeleteObject", Call("definitions.rs", "delete_object")),
+        ],
+    ),
+    ("UpdaterRole", "TellMissingDefinitions", &[("s3:ListBucket", Call("definitions.rs", "list_objects_v2"))]),
+    ("UpdaterRole", "Announce", &[("sns:Publish", Call("topic.rs", "publish"))]),
+    ("UpdaterRole", "Log", &[LOG_STREAM, ("logs:PutLogEvents", Service("LogGroup: !Ref UpdaterLogs}"))]),
+    ("RescannerRole", "ReadDefinitions", &[("s3:GetObject", Call("definitions.rs", "get_object"))]),
+    ("RescannerRole", "TellMissingDefinitions", &[("s3:ListBucket", POINTER)]),
+    (
+        "RescannerRole",
+        "RememberPasses",
+        &[
+            ("s3:PutObject", Call("definitions.rs", "put_object")),
+            ("s3:DeleteObject", Call("definitions.rs", "delete_object")),
+        ],
+    ),
+    (
+        "RescannerRole",
+        "PageThroughAndRenewRecords",
+        &[
+            ("dynamodb:DescribeTable", Call("records.rs", "describe_table")),
+            ("dynamodb:Scan", Call("records.rs", "scan")),
+            ("dynamodb:UpdateItem", Call("records.rs", "update_item")),
+        ],
+    ),
+    (
+        "RescannerRole",
+        "HandOn",
+        &[
+            ("sqs:SendMessage", Call("queue.rs", "send_message_batch")),
+            ("sqs:ReceiveMessage", SEGMENTS),
+            ("sqs:DeleteMessage", SEGMENTS),
+            ("sqs:ChangeMessageVisibility", SEGMENTS),
+            ("sqs:GetQueueAttributes", SEGMENTS),
+        ],
+    ),
+    ("RescannerRole", "Trigger", &[("sns:Publish", Call("topic.rs", "publish_batch"))]),
+    (
+        "RescannerRole",
+        "GiveUp",
+        &[("sqs:SendMessage", Service("DeadLetterQueue: {Type: SQS, TargetArn: !GetAtt AnnouncementDeadLetters.Arn}"))],
+    ),
+    ("RescannerRole", "Log", &[LOG_STREAM, ("logs:PutLogEvents", Service("LogGroup: !Ref RescannerLogs}"))]),
+    ("ScannerRole", "ReadDefinitions", &[("s3:GetObject", Call("definitions.rs", "get_object"))]),
+    ("ScannerRole", "TellMissingDefinitions", &[("s3:ListBucket", POINTER)]),
+    (
+        "ScannerRole",
+        "ReadAndTagObjects",
+        &[
+            ("s3:GetObject", Call("objects.rs", "head_object")),
+            ("s3:GetObjectVersion", Call("download.rs", "get_object")),
+            ("s3:GetObjectTagging", Call("objects.rs", "get_object_tagging")),
+            ("s3:GetObjectVersionTagging", Call("objects.rs", "get_object_tagging")),
+            ("s3:PutObjectTagging", Call("objects.rs", "put_object_tagging")),
+            ("s3:PutObjectVersionTagging", Call("objects.rs", "put_object_tagging")),
+        ],
+    ),
+    ("ScannerRole", "TellMissingObjects", &[("s3:ListBucket", GONE), ("s3:ListBucketVersions", GONE)]),
+    ("ScannerRole", "ReadEncryptedObjects", &[("kms:Decrypt", Call("download.rs", "get_object"))]),
+    (
+        "ScannerRole",
+        "EncryptInQuarantine",
+        &[
+            ("kms:GenerateDataKey", Call("objects.rs", "copy_object")),
+            // Of a copy in parts, as S3 makes one of a large object.
+            ("kms:Decrypt", Call("objects.rs", "copy_object")),
+        ],
+    ),
+    (
+        "ScannerRole",
+        "TellBeginningsEncrypted",
+        &[("kms:GenerateDataKey", Call("topic.rs", "publish")), ("kms:Decrypt", Call("topic.rs", "publish"))],
+    ),
+    (
+        "ScannerRole",
+        "RemoveInfectedObjects",
+        &[
+            ("s3:DeleteObject", Call("objects.rs", "delete_object")),
+            ("s3:DeleteObjectVersion", Call("objects.rs", "delete_object")),
+        ],
+    ),
+    (
+        "ScannerRole",
+        "PutIntoQuarantine",
+        &[
+            ("s3:PutObject", Call("objects.rs", "put_object")),
+            ("s3:GetObject", Call("objects.rs", "head_object")),
+            ("s3:PutObjectTagging", Call("objects.rs", "copy_object")),
+        ],
+    ),
+    ("ScannerRole", "TellMissingInQuarantine", &[("s3:ListBucket", MOVED)]),
+    ("ScannerRole", "PutOnBus", &[("events:PutEvents", Call("bus.rs", "put_events"))]),
+    ("ScannerRole", "TellBeginnings", &[("sns:Publish", Call("topic.rs", "publish"))]),
+    (
+        "ScannerRole",
+        "Remember",
+        &[
+            ("dynamodb:GetItem", Call("records.rs", "get_item")),
+            ("dynamodb:PutItem", Call("records.rs", "put_item")),
+            ("dynamodb:UpdateItem", Call("records.rs", "update_item")),
+            ("dynamodb:DeleteItem", Call("records.rs", "delete_item")),
+        ],
+    ),
+    ("ScannerRole", "ReportAndAskForFullScans", &[("sns:Publish", Call("topic.rs", "publish"))]),
+    (
+        "ScannerRole",
+        "TakeMessages",
+        &[
+            ("sqs:ReceiveMessage", SCANS),
+            ("sqs:DeleteMessage", SCANS),
+            ("sqs:ChangeMessageVisibility", Call("deliveries.rs", "change_message_visibility")),
+            ("sqs:GetQueueAttributes", SCANS),
+        ],
+    ),
+    ("ScannerRole", "Log", &[LOG_STREAM, ("logs:PutLogEvents", Service("LogGroup: !Ref ScannerLogs}"))]),
+];
+
+/// Lambda's, which a function with a log group of its own needs.
+const LOG_STREAM: (&str, Needed) = ("logs:CreateLogStream", Service("LoggingConfig: {LogFormat: JSON"));
+/// Lambda's polling of a queue, which it does by the function's role.
+const SEGMENTS: Needed = Service("Queue: !GetAtt PassQueue.Arn");
+const SCANS: Needed = Service("Queue: !GetAtt ScanQueue.Arn");
+
+/// Calls of adapters that no function makes: commands run by the operator's own credentials.
+const COMMANDS_ONLY: [&str; 1] = ["batch_get_item"];
+
+/// The statements by which services may do something: owner, name, the condition without which others' resources may do it, too, and
+/// what in the template needs it.
+const SERVICES: [(&str, &str, &str, &str); 5] = [
+    (
+        "AnnouncementDeadLettersPolicy",
+        "UndeliveredAnnouncements",
+        "{ArnEquals: {aws:SourceArn: !Ref DefinitionsPublished}}",
+        "RedrivePolicy: {deadLetterTargetArn: !GetAtt AnnouncementDeadLetters.Arn}",
+    ),
+    (
+        "ScannerTriggerPolicy",
+        "ObjectEventsOfThisAccount",
+        "{StringEquals: {aws:SourceAccount: !Ref AWS::AccountId}}",
+        "{Event: \"s3:ObjectCreated:*\", Topic: !Ref ScannerTrigger}",
+    ),
+    (
+        "ScanQueuePolicy",
+        "ScannerTrigger",
+        "{ArnEquals: {aws:SourceArn: !Ref ScannerTrigger}}",
+        "Endpoint: !GetAtt ScanQueue.Arn",
+    ),
+    (
+        "RescanQueuePolicy",
+        "RescanTrigger",
+        "{ArnEquals: {aws:SourceArn: !Ref RescanTrigger}}",
+        "Endpoint: !GetAtt RescanQueue.Arn",
+    ),
+    (
+        "UndeliveredPolicy",
+        "Undelivered",
+        "{ArnEquals: {aws:SourceArn: [!Ref ScannerTrigger, !Ref RescanTrigger]}}",
+        "RedrivePolicy: {deadLetterTargetArn: !GetAtt ScanDeadLetters.Arn}",
+    ),
+];
+
+/// The other statements of resources' policies, each with the test that fails without it, but for those of TLS: the local stack has none.
+const OTHERS: [(&str, &str, &str, &str); 9] = [
+    ("DefinitionsBucketPolicy", "MirrorClientsRead", MIRROR, "MirrorClients"),
+    ("DefinitionsBucketPolicy", "MirrorClientsAreToldWhatIsMissing", MIRROR, "MirrorClients"),
+    ("DefinitionsBucketPolicy", "MirrorClientsOfEndpointRead", ENDPOINT, "MirrorClientsVpce"),
+    ("DefinitionsBucketPolicy", "MirrorClientsOfEndpointAreToldWhatIsMissing", ENDPOINT, "MirrorClientsVpce"),
+    ("ScannedBucketPolicy", "DenyReading", OBJECTS, "INFECTED"),
+    ("ScannedBucketPolicy", "DenyRetaggingInfectedObjects", OBJECTS, "INFECTED"),
+    // MiniStack knows no condition on the keys of requested tags.
+    ("ScannedBucketPolicy", "DenyForgedVerdicts", "tests/documentation/statements.rs", "DenyForgedVerdicts"),
+    ("QuarantineBucketPolicy", "DenyReading", "tests/end_to_end/quarantine.rs", "get_status(&user, &copy)"),
+    ("QuarantineBucketPolicy", "DenyWithoutTls", "tests/documentation/statements.rs", "DenyWithoutTls"),
+];
+const MIRROR: &str = "tests/end_to_end/mirror_to_others.rs";
+const ENDPOINT: &str = "tests/support/policies.rs";
+const OBJECTS: &str = "tests/end_to_end/objects.rs";
+
+fn read(path: &str) -> String {
+    fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(path))
+        .unwrap_or_else(|error| panic!("{path}: {error}"))
+}
+
+/// Owner, name and lines of each statement.
+fn statements(template: &str) -> Vec<(String, String, String)> {
+    let resources = template.split_once("\nResources:\n").unwrap().1.split_once("\nOutputs:\n").unwrap().0;
+    let (mut owner, mut statements) = (String::new(), Vec::new());
+    for line in resources.lines() {
+        if let Some(name) = line.strip_prefix("  ").filter(|rest| rest.ends_with(':') && !rest.starts_with([' ', '#']))
+        {
+            name.trim_end_matches(':').clone_into(&mut owner);
+        } else if let Some((_, name)) = line.split_once("- Sid: ") {
+            statements.push((owner.clone(), name.to_owned(), String::new()));
+        } else if let Some((_, _, text)) = statements.last_mut().filter(|(of, ..)| *of == owner) {
+            text.push_str(line);
+            text.push('\n');
+        }
+    }
+    statements
+}
+
+/// The actions of a statement: `s3:GetObject`, or such in a list.
+fn actions(statement: &str) -> BTreeSet<String> {
+    let after = statement.split_once("Action:").unwrap().1;
+    let end = ["Resource:", "Condition:"].iter().filter_map(|next| after.find(next)).min().unwrap_or(after.len());
+    let parts = after[..end].split([',', '\n', '[', ']', ' ']).map(|part| part.trim_matches('"'));
+    parts.filter(|part| part.contains(':')).map(str::to_owned).collect()
+}
+
+/// The methods of SDK clients that a file calls.
+fn calls(source: &str) -> BTreeSet<String> {
+    let source = source.split("#[cfg(test)]").next().unwrap();
+    let dense: String = source.split_whitespace().collect();
+    let after = dense.split("client.").skip(1);
+    let names = after.filter_map(|rest| rest.split_once("()").map(|(name, _)| name.to_owned()));
+    names.filter(|name| name.chars().all(|c| c.is_ascii_lowercase() || c == '_' || c.is_ascii_digit())).collect()
+}
+
+#[test]
+fn each_action_of_a_role_is_needed_by_a_call_and_each_call_has_its_action() {
+    let template = read("infra/template.yaml");
+    let found = statements(&template);
+    let of_roles = found.iter().filter(|(owner, ..)| owner.ends_with("Role"));
+    let of_roles: BTreeSet<_> =
+        of_roles.map(|(owner, name, text)| (owner.as_str(), name.as_str(), actions(text))).collect();
+    let listed = ROLES.iter().map(|(owner, name, needs)| {
+        (*owner, *name, needs.iter().map(|(action, _)| (*action).to_owned()).collect::<BTreeSet<_>>())
+    });
+    for (owner, name, actions) in listed {
+        let has = of_roles.iter().find(|(of, named, _)| (*of, *named) == (owner, name));
+        let has = has.map(|(.., has)| has.clone()).unwrap_or_default();
+        let (_, _, needs) = ROLES.iter().find(|(of, named, _)| (*of, *named) == (owner, name)).unwrap();
+        if let Some(action) = actions.difference(&has).next() {
+            let (_, needed) = needs.iter().find(|(known, _)| known == action).unwrap();
+            let (what, file) = match needed {
+                Call(file, call) => (*call, *file),
+                Missing(file, how) => (*how, *file),
+                Service(text) => (*text, "infra/template.yaml"),
+            };
+            panic!("{owner} may not {action} any more ({name}), and {what} of {file} fails");
+        }
+        assert_eq!(has, actions, "{owner} may do more by {name} than any call needs");
+    }
+    // A key is used through the service that holds what it encrypts, and not by itself.
+    for (owner, name, text) in found.iter().filter(|(_, _, text)| text.contains("kms:")) {
+        assert!(text.contains("Condition: {StringEquals: {kms:ViaService: !Sub "), "{owner}: {name}");
+    }
+    assert_eq!(of_roles.len(), ROLES.len(), "a statement of a role is not listed here");
+
+    let mut made = BTreeSet::new();
+    for (owner, name, needs) in ROLES {
+        for (action, needed) in *needs {
+            let (path, text) = match needed {
+                Call(file, method) => {
+                    made.insert(*method);
+                    let path = format!("shared/aws/src/{file}");
+                    assert!(
+                        calls(&read(&path)).contains(*method),
+                        "{owner}, {name}: nothing needs {action}: {path} has no {method}"
+                    );
+                    continue;
+                }
+                Missing(path, text) => ((*path).to_owned(), text),
+                Service(text) => ("infra/template.yaml".to_owned(), text),
+            };
+            assert!(read(&path).contains(*text), "{owner}, {name}: nothing needs {action}: {path} has no {text}");
+        }
+    }
+    let mut adapters = BTreeSet::new();
+    for entry in fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/aws/src")).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_some_and(|extension| extension == "rs") {
+            adapters.extend(calls(&fs::read_to_string(path).unwrap()));
+        }
+    }
+    let made: BTreeSet<_> = made.into_iter().chain(COMMANDS_ONLY).map(str::to_owned).collect();
+    assert_eq!(adapters, made, "calls of the adapters, and those that have an action here");
+}
+
+#[test]
+fn each_statement_of_a_resource_has_its_use_and_services_act_for_our_resources_alone() {
+    let template = read("infra/template.yaml");
+    let found = statements(&template);
+    let mut known = BTreeSet::new();
+    for (owner, name, condition, needs) in SERVICES {
+        let has = found.iter().find(|(of, named, _)| (of.as_str(), named.as_str()) == (owner, name));
+        let (_, _, text) = has.unwrap_or_else(|| panic!("{owner} has no {name}, and `{needs}` comes to nothing"));
+        assert!(text.contains(&format!("Condition: {condition}")), "{owner}: anybody's resources may do {name}");
+        assert!(template.contains(needs), "nothing needs {name}: no `{needs}`");
+        known.insert((owner, name));
+    }
+    for (owner, name, test, shows) in OTHERS {
+        let has = found.iter().any(|(of, named, _)| (of.as_str(), named.as_str()) == (owner, name));
+        assert!(has, "{owner} has no {name}: see {test}");
+        assert!(read(test).contains(shows), "{test} shows nothing of {name}");
+        known.insert((owner, name));
+    }
+    for (owner, name, text) in found.iter().filter(|(owner, ..)| !owner.ends_with("Role")) {
+        let is_tls = name == "DenyWithoutTls";
+        assert!(is_tls || known.contains(&(owner.as_str(), name.as_str())), "{owner}: {name} is not listed here");
+        assert!(!is_tls || text.contains("Condition: {Bool: {aws:SecureTransport: \"false\"}}"), "{owner}: {name}");
+        if text.contains("Principal: {Service:") {
+            assert!(text.contains("aws:SourceArn") || text.contains("aws:SourceAccount"), "{owner}: {name}");
+        }
+    }
+}
+
+/// Buckets and topics take calls without TLS from whoever makes one.
+#[test]
+fn each_bucket_and_topic_refuses_calls_without_tls() {
+    let template = read("infra/template.yaml");
+    let found = statements(&template);
+    let resources: Vec<_> = template
+        .match_indices("\n    Type: AWS::S3::Bucket\n")
+        .chain(template.match_indices("\n    Type: AWS::SNS::Topic\n"))
+        .map(|(at, _)| template[..at].lines().last().unwrap().trim().trim_end_matches(':'))
+        .collect();
+    assert_eq!(resources.len(), 7, "{resources:?}");
+    for resource in resources {
+        let policy = format!("{resource}Policy");
+        let denies = found.iter().find(|(owner, name, _)| *owner == policy && name == "DenyWithoutTls");
+        let (_, _, text) = denies.unwrap_or_else(|| panic!("{policy} has no DenyWithoutTls"));
+        let whole = [format!("!GetAtt {resource}.Arn"), format!("Resource: !Ref {resource}\n")];
+        assert!(whole.iter().any(|whole| text.contains(whole)), "{policy}: {text}");
+        assert!(text.contains("Effect: Deny"), "{policy}: {text}");
+    }
+}
