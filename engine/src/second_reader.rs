@@ -6,6 +6,7 @@
 //! What an archive lists and nobody gets out makes it unopened.
 
 mod contents;
+mod headers;
 mod marks;
 
 use std::{

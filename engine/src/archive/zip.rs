@@ -2,8 +2,13 @@
 //!
 //! Source: PKWARE's APPNOTE.
 
-use std::{collections::HashSet, ops::Range};
+use std::{
+    collections::HashSet,
+    io::{self, Read},
+    ops::Range,
+};
 
+use flate2::bufread::DeflateDecoder;
 use memchr::memmem;
 
 use super::{ArchiveIndex, NEVER_SHOWN_BYTES, number16, number32, number64};
@@ -13,6 +18,8 @@ const END: usize = 22;
 const COMMENT: usize = 0xFFFF;
 const ENTRY: usize = 46;
 const LOCAL: usize = 30;
+/// Most bytes that are unpacked to know where a stream ends.
+const MAX_INFLATED: u64 = 256 << 20;
 /// Flag of an encrypted member, and of one whose sizes follow its data.
 const ENCRYPTED: u16 = 1;
 const SIZES_FOLLOW: u16 = 8;
@@ -164,7 +171,22 @@ impl Directory {
         self.members.iter().filter(is_odd).count() as u64 + u64::from(self.overlaps(content))
     }
 
-    /// The bytes outside of the listed members, the directory and its end record.
+    /// What stands behind the end of a packed stream but within its member, from where a local header may be. Attack: a reader
+    /// without the directory goes on at the end of the stream.
+    fn behind_streams<'c>(&'c self, content: &'c [u8]) -> impl Iterator<Item = Range<usize>> {
+        let packed = self.members.iter().filter(|member| member.method != 0 && member.flags & ENCRYPTED == 0);
+        packed.filter_map(|member| {
+            let place = self.place(content, member)?;
+            let data = place.end.checked_sub(usize::try_from(member.packed).ok()?)?;
+            let stream = content.get(data..place.end)?;
+            let mark = memmem::find(stream, b"PK\x03\x04")?;
+            // Where the streams of the rarer methods end is not known here.
+            let end = if member.method == 8 { deflated_length(stream) } else { mark };
+            (end < stream.len()).then_some(data + end..place.end)
+        })
+    }
+
+    /// The bytes outside of the listed members and their streams, the directory and its end record.
     pub(crate) fn gaps(&self, content: &[u8]) -> Vec<Range<usize>> {
         let mut covered: Vec<Range<usize>> =
             self.members.iter().filter_map(|member| self.place(content, member)).collect();
@@ -177,6 +199,7 @@ impl Directory {
             }
             at = at.max(range.end);
         }
+        gaps.extend(self.behind_streams(content));
         gaps
     }
 
@@ -214,6 +237,15 @@ impl Directory {
             |here: u64, there: u64| here == there || here == 0xFFFF_FFFF || here == 0 && flags & SIZES_FOLLOW != 0;
         let same = flags & READING_FLAGS == member.flags & READING_FLAGS && method == member.method;
         same && agrees(packed, member.packed) && agrees(size, member.size)
+    }
+}
+
+/// Bytes of the deflated stream that `packed` begins with; all of a damaged one, or of one that unpacks to too much.
+fn deflated_length(packed: &[u8]) -> usize {
+    let mut stream = DeflateDecoder::new(packed);
+    match io::copy(&mut (&mut stream).take(MAX_INFLATED), &mut io::sink()) {
+        Ok(0..MAX_INFLATED) => usize::try_from(stream.total_in()).unwrap_or(packed.len()),
+        _ => packed.len(),
     }
 }
 
