@@ -6,6 +6,7 @@
 //! What an archive lists and nobody gets out makes it unopened.
 
 mod contents;
+mod headers;
 mod marks;
 
 use std::{
@@ -174,8 +175,9 @@ impl SecondReader {
             // libarchive searches a shorter tail for the end record than others: nothing may follow it here.
             let until = content.get(..directory.end).unwrap_or_default();
             let outcome = self.unpack(until, Packing::ZipDirectory, reading);
-            if !directory.is_empty() && !outcome.refused {
-                reading.unopened += outcome.broken;
+            // A directory that libarchive does not find may be another reader's.
+            if !directory.is_empty() {
+                reading.unopened += outcome.broken + u64::from(outcome.refused) + directory.unaccounted(content);
             }
             gaps.get_or_insert_with(|| directory.gaps(content));
         }
@@ -186,6 +188,7 @@ impl SecondReader {
     fn search(&mut self, content: &[u8], from: usize, reading: &mut Reading) {
         let (mut from, mut tried) = (from, 0);
         let is_compound = content.starts_with(b"\xD0\xCF\x11\xE0\xA1\xB1\x1A\xE1");
+        let is_lha = marks::at_start(content).contains(&Packing::Lha);
         while let Some((at, packing)) = marks::next_inside(content, from) {
             tried += 1;
             if tried > MAX_MARKS {
@@ -200,7 +203,9 @@ impl SecondReader {
             let outcome = self.unpack(inner, packing, &mut inside);
             // Chance makes marks, too: only where something came out, or the header's own sum is right, is the rest missed. The streams
             // of a compound file are pieces: libclamav shows each of them whole.
-            if (outcome.read > 0 || marks::is_certain(inner, packing)) && !is_compound {
+            // libclamav reads members of an LHA that libarchive does not: its index has them.
+            let is_certain = marks::is_certain(inner, packing) && !(is_lha && packing == Packing::Lha);
+            if (outcome.read > 0 || is_certain) && !is_compound {
                 reading.unopened += outcome.broken + u64::from(outcome.refused);
                 reading.promised.append(&mut inside.promised);
             }
@@ -309,5 +314,5 @@ impl SecondReader {
 
 /// Whether an archive is read from front to back, so that what was consumed is what was read.
 fn is_sequential(packing: Packing) -> bool {
-    packing.is_stream() || packing == Packing::ZipStream
+    packing.is_stream() || matches!(packing, Packing::ZipStream | Packing::Tar | Packing::Cpio | Packing::Ar)
 }

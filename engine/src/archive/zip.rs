@@ -2,8 +2,13 @@
 //!
 //! Source: PKWARE's APPNOTE.
 
-use std::{collections::HashSet, ops::Range};
+use std::{
+    collections::HashSet,
+    io::{self, Read},
+    ops::Range,
+};
 
+use flate2::bufread::DeflateDecoder;
 use memchr::memmem;
 
 use super::{ArchiveIndex, NEVER_SHOWN_BYTES, number16, number32, number64};
@@ -13,6 +18,8 @@ const END: usize = 22;
 const COMMENT: usize = 0xFFFF;
 const ENTRY: usize = 46;
 const LOCAL: usize = 30;
+/// Most bytes that are unpacked to know where a stream ends.
+const MAX_INFLATED: u64 = 256 << 20;
 /// Flag of an encrypted member, and of one whose sizes follow its data.
 const ENCRYPTED: u16 = 1;
 const SIZES_FOLLOW: u16 = 8;
@@ -31,6 +38,8 @@ struct Member {
     packed: u64,
     size: u64,
     offset: u64,
+    /// By its name.
+    is_folder: bool,
 }
 
 /// A directory before an end record.
@@ -42,6 +51,8 @@ pub(crate) struct Directory {
     pub(crate) end: usize,
     /// What the members' offsets count from.
     base: usize,
+    /// A second end record holds the numbers, of which libclamav knows nothing.
+    is_zip64: bool,
 }
 
 /// The places of end records that an unpacker may go by, the last first.
@@ -64,8 +75,7 @@ pub(super) fn index(content: &[u8]) -> Option<ArchiveIndex> {
             index.members.push(super::Member { size: member.size, crc32: Some(member.crc32) });
         }
     }
-    index.unaccounted = u64::from(directory.overlaps(content));
-    index.unaccounted += directory.members.iter().filter(|member| !directory.agrees(content, member)).count() as u64;
+    index.unaccounted = directory.unaccounted(content);
     Some(index)
 }
 
@@ -89,7 +99,8 @@ impl Directory {
         }
         let start = usize::try_from(directory_end.checked_sub(size)?).ok()?;
         let base = usize::try_from((start as u64).checked_sub(offset)?).ok()?;
-        let mut directory = Self { members: Vec::new(), start, end: end + END, base };
+        let is_zip64 = directory_end != end as u64;
+        let mut directory = Self { members: Vec::new(), start, end: end + END, base, is_zip64 };
         let mut at = start;
         while (at as u64) < directory_end {
             let (member, next) = member(content, at)?;
@@ -117,6 +128,7 @@ impl Directory {
         let comment = number16(content, self.end - 2).map(usize::from);
         let follows = content.get(self.end..).unwrap_or_default();
         self.base == 0
+            && !self.is_zip64
             && comment == Some(follows.len())
             && self
                 .members
@@ -154,7 +166,30 @@ impl Directory {
         })
     }
 
-    /// The bytes outside of the listed members, the directory and its end record.
+    /// Number of members of which readers do not read the same: those whose headers do not agree, that share bytes, or that are folders
+    /// with content, which some unpack.
+    pub(crate) fn unaccounted(&self, content: &[u8]) -> u64 {
+        let is_odd =
+            |member: &&Member| member.is_folder && member.size > NEVER_SHOWN_BYTES || !self.agrees(content, member);
+        self.members.iter().filter(is_odd).count() as u64 + u64::from(self.overlaps(content))
+    }
+
+    /// What stands behind the end of a packed stream but within its member, from where a local header may be. Attack: a reader
+    /// without the directory goes on at the end of the stream.
+    fn behind_streams<'c>(&'c self, content: &'c [u8]) -> impl Iterator<Item = Range<usize>> {
+        let packed = self.members.iter().filter(|member| member.method != 0 && member.flags & ENCRYPTED == 0);
+        packed.filter_map(|member| {
+            let place = self.place(content, member)?;
+            let data = place.end.checked_sub(usize::try_from(member.packed).ok()?)?;
+            let stream = content.get(data..place.end)?;
+            let mark = memmem::find(stream, b"PK\x03\x04")?;
+            // Where the streams of the rarer methods end is not known here.
+            let end = if member.method == 8 { deflated_length(stream) } else { mark };
+            (end < stream.len()).then_some(data + end..place.end)
+        })
+    }
+
+    /// The bytes outside of the listed members and their streams, the directory and its end record.
     pub(crate) fn gaps(&self, content: &[u8]) -> Vec<Range<usize>> {
         let mut covered: Vec<Range<usize>> =
             self.members.iter().filter_map(|member| self.place(content, member)).collect();
@@ -167,6 +202,7 @@ impl Directory {
             }
             at = at.max(range.end);
         }
+        gaps.extend(self.behind_streams(content));
         gaps
     }
 
@@ -213,6 +249,15 @@ impl Directory {
     }
 }
 
+/// Bytes of the deflated stream that `packed` begins with; all of a damaged one, or of one that unpacks to too much.
+fn deflated_length(packed: &[u8]) -> usize {
+    let mut stream = DeflateDecoder::new(packed);
+    match io::copy(&mut (&mut stream).take(MAX_INFLATED), &mut io::sink()) {
+        Ok(0..MAX_INFLATED) => usize::try_from(stream.total_in()).unwrap_or(packed.len()),
+        _ => packed.len(),
+    }
+}
+
 /// Reads an entry of the directory, and says where the next one is.
 fn member(content: &[u8], at: usize) -> Option<(Member, usize)> {
     content.get(at..)?.starts_with(b"PK\x01\x02").then_some(())?;
@@ -220,6 +265,7 @@ fn member(content: &[u8], at: usize) -> Option<(Member, usize)> {
     let [crc32, packed, size, offset] = [16, 20, 24, 42].map(|field| number32(content, at + field));
     let [name, extra, comment] = [28, 30, 32].map(|field| number16(content, at + field).map(usize::from));
     let (extra_at, extra) = (at + ENTRY + name?, extra?);
+    let is_folder = content.get(at + ENTRY..extra_at).is_some_and(|name| name.ends_with(b"/"));
     // The numbers of zip64 that do not fit follow one another in this order.
     let mut large = zip64(content.get(extra_at..extra_at + extra)?);
     let mut widened = |number: u32| {
@@ -227,7 +273,7 @@ fn member(content: &[u8], at: usize) -> Option<(Member, usize)> {
         if number == 0xFFFF_FFFF { large.next().unwrap_or(number) } else { number }
     };
     let (size, packed, offset) = (widened(size?), widened(packed?), widened(offset?));
-    let member = Member { flags: flags?, method: method?, crc32: crc32?, packed, size, offset };
+    let member = Member { flags: flags?, method: method?, crc32: crc32?, packed, size, offset, is_folder };
     Some((member, extra_at + extra + comment?))
 }
 

@@ -3,17 +3,20 @@
 //! Sources: RFC 1952 and 8878, the file formats of xz, bzip2, lzip, lz4, 7-Zip, RAR, Microsoft's cabinets and LHA, POSIX' tar and cpio,
 //! ECMA-119, PKWARE's APPNOTE, RPM's file format, ISO 28500.
 
+use memchr::memmem;
+
+use super::headers::{
+    block_size, cab_fits, cpio_fits, is_zip_local, lha_fits, lha_member_fits, seven_zip_fits, zip_member_fits,
+};
 use crate::{
     archive::{crc32, is_tar},
     ffi::libarchive::Packing,
 };
 
-/// Length of a zip's local header without its name.
-pub(crate) const ZIP_LOCAL: usize = 30;
-/// Longest name in a zip that is taken for one: false marks name absurd lengths.
-const ZIP_NAME: usize = 1024;
 /// Where the first volume descriptor of an ISO 9660 image is, and its mark.
 const ISO_MARK: (usize, &[u8]) = (32_769, b"CD001");
+/// Where the mark of a tar is in its first header.
+const TAR_MARK: (usize, &[u8]) = (257, b"ustar");
 
 /// Whether bytes that look like this packing are often something else: then only what comes out of it counts.
 pub(super) fn is_weak(packing: Packing) -> bool {
@@ -27,6 +30,9 @@ pub(super) fn at_start(content: &[u8]) -> Vec<Packing> {
     let starts = |marks: &[&[u8]]| marks.iter().any(|mark| content.starts_with(mark));
     if starts(&[b"!<arch>\n"]) {
         found.push(Packing::Ar);
+    }
+    if starts(&[b"xar!\0"]) {
+        found.push(Packing::Xar);
     }
     if starts(&[b"070701", b"070702", b"070707", b"\xC7\x71", b"\x71\xC7"]) {
         found.push(Packing::Cpio);
@@ -82,7 +88,8 @@ pub(super) fn skippable(content: &[u8]) -> usize {
 /// The archive that content begins with, of those that also stand behind a prefix.
 fn archive(content: &[u8]) -> Option<Packing> {
     Some(match content {
-        [b'7', b'z', 0xBC, 0xAF, 0x27, 0x1C, 0, ..] => Packing::SevenZip,
+        // Not every reader minds the version after it.
+        [b'7', b'z', 0xBC, 0xAF, 0x27, 0x1C, ..] => Packing::SevenZip,
         [b'R', b'a', b'r', b'!', 0x1A, 7, 0, ..] => Packing::Rar4,
         [b'R', b'a', b'r', b'!', 0x1A, 7, 1, 0, ..] => Packing::Rar5,
         [b'M', b'S', b'C', b'F', 0, 0, 0, 0, ..] if content.get(24..26) == Some(&[3, 1]) => Packing::Cab,
@@ -112,7 +119,19 @@ fn inside_at(content: &[u8]) -> Option<Packing> {
         // Neither a reserved nor an unused bit.
         [0x28, 0xB5, 0x2F, 0xFD, descriptor, ..] if descriptor & 0x18 == 0 => Some(Packing::Zstd),
         [0x04, 0x22, 0x4D, 0x18, 0x40..=0x7F, 0x40 | 0x50 | 0x60 | 0x70, ..] => Some(Packing::Lz4),
+        // The older form: a block of at most what eight megabytes are packed to, which is there.
+        [0x02, 0x21, 0x4C, 0x18, a, b, c, 0, rest @ ..] if (1..=rest.len()).contains(&block_size(*a, *b, *c)) => {
+            Some(Packing::Lz4)
+        }
         [b'L', b'Z', b'I', b'P', 1, 12..=253, ..] => Some(Packing::Lzip),
+        [b'!', b'<', b'a', b'r', b'c', b'h', b'>', b'\n', ..] if content.get(66..68) == Some(b"`\n") => {
+            Some(Packing::Ar)
+        }
+        // The version of the lead, and the mark of the header after it.
+        [0xED, 0xAB, 0xEE, 0xDB, 3 | 4, ..] if content.get(96..100) == Some(b"\x8E\xAD\xE8\x01") => Some(Packing::Rpm),
+        [b'0', b'7', b'0', b'7', b'0', ..] | [0xC7, 0x71, ..] | [0x71, 0xC7, ..] if cpio_fits(content) => {
+            Some(Packing::Cpio)
+        }
         // The header's length and version.
         [b'x', b'a', b'r', b'!', 0, 28, 0, 1, ..] => Some(Packing::Xar),
         _ if is_zip_local(content) => Some(Packing::ZipStream),
@@ -122,6 +141,17 @@ fn inside_at(content: &[u8]) -> Option<Packing> {
 
 /// The first mark in `content` from `from` on, and what it is of.
 pub(super) fn next_inside(content: &[u8], from: usize) -> Option<(usize, Packing)> {
+    let other = next_at_start(content, from);
+    // The mark of a tar is behind the name of its first file, which may be another's mark.
+    let until = other.map_or(content.len(), |(at, _)| content.len().min(at + TAR_MARK.0 + TAR_MARK.1.len()));
+    let within = content.get(from..until)?;
+    let mut starts = memmem::find_iter(within, TAR_MARK.1).filter_map(|at| (from + at).checked_sub(TAR_MARK.0));
+    let tar = starts.find(|start| *start >= from && content.get(*start..).is_some_and(is_tar));
+    tar.map(|start| (start, Packing::Tar)).or(other)
+}
+
+/// The first of the marks that what they are of begins with.
+fn next_at_start(content: &[u8], from: usize) -> Option<(usize, Packing)> {
     let mut at = from;
     loop {
         let rest = content.get(at..)?;
@@ -140,7 +170,7 @@ pub(super) fn next_inside(content: &[u8], from: usize) -> Option<(usize, Packing
 }
 
 /// The first two bytes of each mark.
-const MARKS: [[u8; 2]; 12] = [
+const MARKS: [[u8; 2]; 18] = [
     *b"xa",
     *b"7z",
     *b"Ra",
@@ -149,10 +179,16 @@ const MARKS: [[u8; 2]; 12] = [
     *b"BZ",
     *b"LZ",
     *b"-l",
+    *b"!<",
+    *b"07",
     *b"\x1F\x8B",
     *b"\xFD7",
     *b"\x28\xB5",
     *b"\x04\x22",
+    *b"\x02\x21",
+    *b"\xED\xAB",
+    *b"\xC7\x71",
+    *b"\x71\xC7",
 ];
 
 /// Whether a mark starts with this byte.
@@ -167,16 +203,6 @@ const IS_FIRST: [bool; 256] = {
     }
     table
 };
-
-/// Whether a zip's local header stands here whose fields make sense.
-pub(super) fn is_zip_local(content: &[u8]) -> bool {
-    let Some(header) = content.first_chunk::<ZIP_LOCAL>() else { return false };
-    let [b'P', b'K', 3, 4, version, _, _, _, method, 0, .., name_low, name_high, _, _] = header else { return false };
-    let name = usize::from(u16::from_le_bytes([*name_low, *name_high]));
-    let text = content.get(ZIP_LOCAL..).and_then(|rest| rest.get(..name));
-    let is_text = text.is_some_and(|text| text.iter().all(|byte| *byte >= b' '));
-    *version <= 63 && (1..=ZIP_NAME).contains(&name) && is_text && *method <= 99
-}
 
 /// Whether an archive's or a stream's header at this place has a checksum that is right: chance makes no such.
 pub(super) fn is_certain(content: &[u8], packing: Packing) -> bool {
@@ -206,25 +232,11 @@ pub(super) fn is_certain(content: &[u8], packing: Packing) -> bool {
             content.get(6..8).is_some_and(|flags| Some(crc32(flags)) == stated)
         }
         Packing::ZipStream => zip_member_fits(content),
-        // Eight bytes say so.
-        Packing::Xar => true,
+        // Eight bytes say so, and more behind them.
+        Packing::Xar | Packing::Ar | Packing::Rpm => true,
+        Packing::Lha => lha_member_fits(content),
         _ => false,
     }
-}
-
-/// Whether a local header is of a method that exists, and its data is there.
-fn zip_member_fits(content: &[u8]) -> bool {
-    let number = |at: usize| content.get(at..).and_then(|rest| rest.first_chunk()).map(|two| u16::from_le_bytes(*two));
-    let packed = content.get(18..).and_then(|rest| rest.first_chunk()).map(|four| u32::from_le_bytes(*four));
-    let (Some(flags), Some(method), Some(packed), Some(name), Some(extra)) =
-        (number(6), number(8), packed, number(26), number(28))
-    else {
-        return false;
-    };
-    let exists = matches!(method, 0..=10 | 12 | 14 | 16 | 18..=20 | 93..=99);
-    let end = ZIP_LOCAL + usize::from(name) + usize::from(extra);
-    let is_there = packed > 0 && end.saturating_add(packed as usize) <= content.len();
-    exists && (is_there || flags & 8 != 0 && end < content.len())
 }
 
 /// Where an archive ends by what its own header says; `None` where no header says it.
@@ -240,30 +252,6 @@ pub(super) fn end_of_archive(content: &[u8], packing: Packing) -> Option<usize> 
         // The number of sectors is after the descriptor's mark.
         Packing::Iso | Packing::IsoPlain => number32(ISO_MARK.0 + 79)?.checked_mul(2048),
         _ => None,
-    }
-}
-
-/// Whether the header after the mark has the checksum that it names.
-fn seven_zip_fits(content: &[u8]) -> bool {
-    let stated = content.get(8..).and_then(|rest| rest.first_chunk()).map(|sum| u32::from_le_bytes(*sum));
-    content.get(12..32).is_some_and(|header| Some(crc32(header)) == stated)
-}
-
-fn cab_fits(content: &[u8]) -> bool {
-    let size = content.get(8..).and_then(|rest| rest.first_chunk()).map(|size| u32::from_le_bytes(*size));
-    size.is_some_and(|size| (36..=content.len()).contains(&(size as usize)))
-}
-
-/// Whether the header's own sum is right (levels 0 and 1) or its length is plausible (2 and 3).
-fn lha_fits(content: &[u8]) -> bool {
-    let Some(header) = content.first_chunk::<22>() else { return false };
-    let [length, sum, .., level, _] = header;
-    match level {
-        0 | 1 => content
-            .get(2..)
-            .and_then(|rest| rest.get(..usize::from(*length)))
-            .is_some_and(|rest| rest.iter().fold(0, |sum: u8, byte| sum.wrapping_add(*byte)) == *sum),
-        _ => true,
     }
 }
 
