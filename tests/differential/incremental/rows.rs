@@ -221,7 +221,10 @@ fn withdrawn(corpus: &Corpus) -> Vec<Row> {
         heals("a URL is not imitated any more", vec![phishing()], vec![]),
         heals("what convicted is ignored", vec![body()], vec![body(), by_name()]),
         comes_back("what was ignored is not any more", vec![body(), by_name()], vec![body()]),
-        comes_back("what was ignored by its line is not any more", vec![body(), by_line], vec![body()]),
+        Row {
+            is_its: is_context,
+            ..comes_back("what was ignored by its line is not any more", vec![body(), by_line], vec![body()])
+        },
         Row {
             name: "what steers the engine changed",
             old: vec![phishing(), allowed],
