@@ -63,6 +63,10 @@ differential: build ## Compare incremental rescans with full ones over NACRE_DIF
 soak: build ## Kill and confuse the scanner over SOAK_OBJECTS objects (20000)
 	@SOAK_OBJECTS=$(or $(SOAK_OBJECTS),20000) cargo test --locked --workspace --all-features --test soak -- --nocapture
 
+.PHONY: refusals
+refusals: build ## Count which ordinary files are refused, below REFUSALS_DIRECTORIES (what a developer's machine has)
+	@dev/refusals $(REFUSALS_DIRECTORIES)
+
 # Bounded: FUZZ_SECONDS for each target, 20 where it is not set. See fuzz/.
 .PHONY: fuzz
 fuzz: setup ## Feed every parser with made-up input, each for FUZZ_SECONDS
@@ -118,7 +122,7 @@ deny: ## Check licences, versions, sources and advisories of the dependencies
 
 .PHONY: shell
 shell: setup ## Check the shell scripts with shellcheck
-	@shellcheck dev/check dev/deny dev/fuzz dev/install dev/package dev/package-all dev/package-gate dev/package-libraries dev/template .ci/run
+	@shellcheck dev/check dev/deny dev/fuzz dev/install dev/package dev/package-all dev/package-gate dev/package-libraries dev/refusals dev/template .ci/run
 
 .PHONY: template
 template: setup ## Check infra/template.yaml with cfn-lint
