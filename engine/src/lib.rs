@@ -8,6 +8,8 @@ mod canary;
 mod derived;
 mod ffi;
 mod file_types;
+#[cfg(feature = "fuzz")]
+pub mod fuzz;
 mod huge_pages;
 mod library;
 mod lines;

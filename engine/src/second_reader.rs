@@ -241,9 +241,9 @@ impl SecondReader {
             let rest = rest.get(padding..).unwrap_or_default();
             let skipped = marks::skippable(rest);
             let next = rest.get(skipped..).unwrap_or_default();
-            // Right behind a stream the weaker marks count as well: gzip and zstd go on with whatever they know.
-            let next_mark = marks::stream(next).map(|packing| (0, packing)).or_else(|| marks::next_inside(next, 0));
-            let Some((at, packing)) = next_mark else { return broken };
+            let Some((at, packing)) = marks::next_in_row(next) else { return broken };
+            // `zstd` makes one stream of gzip's on both sides of such a frame, and others do not.
+            broken += u64::from(skipped > 0 && !matches!(packing, Packing::Zstd | Packing::Lz4));
             let outcome = self.unpack(next.get(at..).unwrap_or_default(), packing, reading);
             broken += if outcome.read > 0 { outcome.broken } else { 0 };
             end += padding + skipped + at + outcome.consumed.max(1);

@@ -59,8 +59,28 @@ fn make() -> io::Result<()> {
     for (number, file) in LOOSE_FILES.iter().enumerate() {
         put("loose", &number.to_string(), file)?;
     }
+    for (number, content) in CONTENTS.iter().enumerate() {
+        for target in ["archive_index", "marks", "second_reader"] {
+            put(target, &number.to_string(), content)?;
+        }
+    }
     put_json(&keys, &cvd, &put)
 }
+
+/// Small files of the formats that the engine's own parsers read.
+const CONTENTS: [&[u8]; 9] = [
+    // A zip of one stored member, with its directory.
+    b"PK\x03\x04\x14\0\0\0\0\0\0\0!\0\x35\x1a\x6e\x36\x05\0\0\0\x05\0\0\0\x01\0\0\0awordsPK\x01\x02\x14\0\x14\0\0\0\0\0\0\0!\0\x35\x1a\x6e\x36\x05\0\0\0\x05\0\0\0\x01\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0aPK\x05\x06\0\0\0\0\x01\0\x01\0/\0\0\0$\0\0\0\0\0",
+    // gzip, of a stored block.
+    b"\x1f\x8b\x08\0\0\0\0\0\0\x03\x01\x05\0\xfa\xffwords\x35\x1a\x6e\x36\x05\0\0\0",
+    b"!<arch>\na/              0           0     0     100644  6         `\nwords\n",
+    b"0707070000010000011006440000000000000000010000000000000000000000200000000006a\0words\n0707070000000000000000000000000000000000010000000000000000000001300000000000TRAILER!!!\0",
+    b"\x19\x3e-lh0-\x05\0\0\0\x05\0\0\0\0\0\0\0 \0\x03abc\0\0words\0",
+    b"Rar!\x1a\x07\x01\0\x33\x92\xb5\xe5\x0a\x01\x05\x06\0\x05\x01\x01\x80\x80\0",
+    b"%PDF-1.4\n1 0 obj\n<</Length 5/Filter/FlateDecode/DecodeParms<</Predictor 12>>>>\nstream\nwords\nendstream\nendobj\ntrailer<</Encrypt 2 0 R>>\n",
+    b"From: a@b\nContent-Type: multipart/mixed;\n boundary=x\n\n--x\n\nwords\n--x--\n",
+    b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x3e\0\x03\0\xfe\xff\x09\0\x06\0",
+];
 
 fn put_json(keys: &SigningKeys, cvd: &[u8], put: &impl Fn(&str, &str, &[u8]) -> io::Result<()>) -> io::Result<()> {
     let daily = DatabaseName::new("daily").expect("a name");

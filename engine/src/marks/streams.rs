@@ -56,7 +56,10 @@ fn is_lzma(content: &[u8]) -> bool {
         return false;
     };
     // 2^n or 2^n + 2^(n-1), from 4 KiB.
-    let is_chosen = dictionary.is_power_of_two() || dictionary % 3 == 0 && (dictionary / 3).is_power_of_two();
+    // `zstd` takes any, behind the usual properties.
+    let is_chosen = dictionary.is_power_of_two()
+        || dictionary % 3 == 0 && (dictionary / 3).is_power_of_two()
+        || *properties == 0x5D && size == u64::MAX;
     *properties < 225
         && dictionary >= 4096
         && is_chosen

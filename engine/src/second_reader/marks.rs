@@ -15,6 +15,8 @@ use crate::{
 
 /// Where the first volume descriptor of an ISO 9660 image is, and its mark.
 const ISO_MARK: (usize, &[u8]) = (32_769, b"CD001");
+/// Bytes behind the end of a stream within which the next one begins; where the end is, libarchive does not say exactly.
+const NEAR: usize = 16;
 /// Where the mark of a tar is in its first header.
 const TAR_MARK: (usize, &[u8]) = (257, b"ustar");
 
@@ -148,6 +150,13 @@ pub(super) fn next_inside(content: &[u8], from: usize) -> Option<(usize, Packing
     let mut starts = memmem::find_iter(within, TAR_MARK.1).filter_map(|at| (from + at).checked_sub(TAR_MARK.0));
     let tar = starts.find(|start| *start >= from && content.get(*start..).is_some_and(is_tar));
     tar.map(|start| (start, Packing::Tar)).or(other)
+}
+
+/// The stream that follows another, which ended about where `content` begins. There the weaker marks count as well: gzip and zstd go on
+/// with whatever they know.
+pub(super) fn next_in_row(content: &[u8]) -> Option<(usize, Packing)> {
+    let near = (0..NEAR).find_map(|at| Some((at, stream(content.get(at..)?)?)));
+    near.or_else(|| next_inside(content, 0))
 }
 
 /// The first of the marks that what they are of begins with.

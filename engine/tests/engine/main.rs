@@ -20,6 +20,7 @@ mod hostility;
 mod large;
 mod loading;
 mod marks;
+mod oracle;
 mod sandbox;
 mod scanning;
 mod second_reader;
