@@ -1,6 +1,6 @@
 //! File types of ours: what libclamav ignores by its type has its matchers run on it.
 //!
-//! libclamav ends the scan of a database of `SQLite`, or of sound, before any matcher: it is told that these are any other data. Its
+//! libclamav ends the scan of a database of `SQLite`, or of sound, before any matcher: its types are made to say that these are any other data. Its
 //! built-in types hold only until a first type is loaded, so ours are added only where the definitions bring types themselves, as
 //! ClamAV's `daily` does. Types that are loaded later come first.
 //!

@@ -1,4 +1,4 @@
-//! What a layer's own bytes tell about it: that it is encrypted, or a container that nothing here opens.
+//! What a layer's own bytes say about it: that it is encrypted, or a container that nothing here opens.
 //!
 //! libclamav calls both clean: it knows few kinds of encryption, and takes a format that it does not open for plain data. Each parser
 //! here takes bytes and returns names, reads no more than it must, and opens nothing. The client decides what follows.
@@ -27,7 +27,7 @@ use nacre_engine_protocol::Layer;
 
 use crate::archive::arj;
 
-/// What the layers of one object told.
+/// What the layers of one object say.
 #[derive(Debug, Default)]
 pub(crate) struct Marks {
     /// Kinds of encryption, as `Nacre.Encrypted.Age`.
@@ -91,7 +91,7 @@ impl Marks {
     }
 }
 
-/// Encryption that marks at a fixed place tell.
+/// Encryption by marks at a fixed place.
 const SCHEMES: [(usize, &[u8], &str); 16] = [
     (0, b"LUKS\xBA\xBE\0", "Nacre.Encrypted.LUKS"),
     // The second header of LUKS 2, where the first is lost or left out.

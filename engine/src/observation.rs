@@ -56,7 +56,7 @@ pub(crate) struct Observation {
     depth: u32,
     /// Reads the layers as well; none while definitions are loaded.
     pub(crate) reader: Option<SecondReader>,
-    /// What the layers' own bytes tell.
+    /// What the layers' own bytes say.
     pub(crate) marks: Marks,
     /// Number of layers, those past the cap included.
     pub(crate) layer_count: u64,

@@ -4,10 +4,10 @@
 
 use super::{ArchiveIndex, Truncated, number16, number32};
 
-/// Flags of a member: its content is encrypted, of which libclamav tells nothing; and it goes on in the next volume.
+/// Flags of a member: its content is encrypted, which libclamav does not report; and it goes on in the next volume.
 const ENCRYPTED: u8 = 1;
 const CONTINUED: u8 = 4;
-/// Most members whose flags are looked at.
+/// Most members whose flags are read.
 const MAX_MEMBERS: usize = 100_000;
 
 /// Whether a member is encrypted.

@@ -4,7 +4,7 @@
 
 use super::bytes::{has, le16};
 
-/// Most members that are looked at.
+/// Most members that are read.
 const MAX_MEMBERS: usize = 100_000;
 
 /// Whether a member is encrypted.

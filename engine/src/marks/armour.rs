@@ -4,7 +4,7 @@ use memchr::memmem;
 
 use super::{asn1, bytes::text_start, openpgp};
 
-/// First lines, and the kind of encryption that they tell. Keys and signatures have other ones.
+/// First lines, and the kind of encryption that they announce. Keys and signatures have other ones.
 const LINES: [(&[u8], &str); 3] = [
     (b"-----BEGIN PGP MESSAGE", "Nacre.Encrypted.PGP"),
     (b"-----BEGIN AGE ENCRYPTED FILE-----", "Nacre.Encrypted.Age"),
@@ -17,7 +17,7 @@ const CMS: [&[u8]; 3] = [b"-----BEGIN PKCS7-----", b"-----BEGIN CMS-----", b"---
 const WITHIN: &[u8] = b"\n-----BEGIN PGP MESSAGE-----";
 /// Letters of base64 that hold a message's type.
 const LETTERS: usize = 48;
-/// Messages within a text that are looked at.
+/// Messages within a text that are read.
 const MAX_WITHIN: usize = 1000;
 
 /// The kind of encryption, if `content` begins with such a line, or a line of it begins a message of `OpenPGP`.

@@ -5,7 +5,7 @@ use super::{
     disks, openpgp, streams, volumes,
 };
 
-/// What tells a container.
+/// What marks a container.
 pub(super) enum Mark {
     /// These bytes at this place.
     At(usize, &'static [u8]),

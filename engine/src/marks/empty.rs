@@ -10,7 +10,7 @@ use crate::archive::arj;
 const NEVER_SHOWN: u32 = 5;
 /// Packed, such content is no longer than this. Nothing that is to be found is as short.
 const PACKED: u32 = 16;
-/// Most members that are looked at.
+/// Most members that are read.
 const MAX_MEMBERS: usize = 100_000;
 
 /// Whether `content` is an archive that holds nothing.

@@ -8,7 +8,7 @@
 
 use memchr::memmem;
 
-/// Most streams that are looked at, and the longest dictionary.
+/// Most streams that are read, and the longest dictionary.
 const MAX_STREAMS: usize = 100_000;
 const MAX_DICTIONARY: usize = 8 << 10;
 /// Most bytes of dictionaries. Attack: thousands of streams that share a dictionary.
@@ -16,7 +16,7 @@ const MAX_READ: usize = 64 << 20;
 /// Where a PDF may begin, as readers take it.
 const MAX_BEGIN: usize = 1024;
 
-/// What the streams tell.
+/// What the streams say.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Pdf {
     /// A stream stays encrypted.

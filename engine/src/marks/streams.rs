@@ -50,7 +50,7 @@ fn is_compress(content: &[u8]) -> bool {
 }
 
 /// It has no mark. Properties that exist, a dictionary as encoders choose it, a size that is unknown or below a terabyte, and the zero
-/// that its coder begins with; as `xz` tells it from other files.
+/// that its coder begins with; as `xz` distinguishes it from other files.
 fn is_lzma(content: &[u8]) -> bool {
     let (Some(properties), Some(dictionary), Some(size)) = (content.first(), le32(content, 1), le64(content, 5)) else {
         return false;

@@ -1,4 +1,4 @@
-//! Headers whose fields tell whether a mark is one: chance and programs that know a format make marks, too.
+//! Headers whose fields show whether a mark is one: chance and programs that know a format make marks, too.
 //!
 //! Sources: PKWARE's APPNOTE, the file formats of 7-Zip, Microsoft's cabinets and LHA, POSIX' cpio.
 

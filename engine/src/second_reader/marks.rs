@@ -1,4 +1,4 @@
-//! The marks by which packed content is told: at the start of content, and behind any prefix.
+//! The marks by which packed content is recognized: at the start of content, and behind any prefix.
 //!
 //! Sources: RFC 1952 and 8878, the file formats of xz, bzip2, lzip, lz4, 7-Zip, RAR, Microsoft's cabinets and LHA, POSIX' tar and cpio,
 //! ECMA-119, PKWARE's APPNOTE, RPM's file format, ISO 28500.

@@ -13,7 +13,7 @@ use crate::{
 const LONGEST_LINE: usize = 8192;
 /// The same of logical signatures.
 const LONGEST_LOGICAL_LINE: usize = 32_769;
-/// Most faults told of one file.
+/// Most faults reported of one file.
 const MAX_FAULTS: usize = 20;
 
 /// A fault of a file.

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::{SignatureFile, lines::Line};
 use crate::signature::{Kind, hash_digest};
 
-/// Bytes by which digests are told apart at first: few enough to sort those of a whole database.
+/// Bytes by which digests are distinguished at first: few enough to sort those of a whole database.
 const PREFIX: usize = 16;
 
 /// Lines of digests that several lines have, where what is in both sets is in another order.
