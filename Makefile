@@ -63,6 +63,10 @@ differential: build ## Compare incremental rescans with full ones over NACRE_DIF
 soak: build ## Kill and confuse the scanner over SOAK_OBJECTS objects (20000)
 	@SOAK_OBJECTS=$(or $(SOAK_OBJECTS),20000) cargo test --locked --workspace --all-features --test soak -- --nocapture
 
+.PHONY: oracle
+oracle: build ## Hold verdicts against what ordinary tools unpack, in every case (make test tries one of twenty)
+	@NACRE_ORACLE_STEP=1 cargo test --locked -p nacre-engine --all-features --test engine oracle -- --nocapture
+
 .PHONY: refusals
 refusals: build ## Count which ordinary files are refused, below REFUSALS_DIRECTORIES (what a developer's machine has)
 	@dev/refusals $(REFUSALS_DIRECTORIES)
