@@ -5,10 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use nacre_clamav::{
-    archive::is_member_name,
-    signature::{Kind, MAX_LINE, Signature},
-};
+use nacre_clamav::archive::is_member_name;
 use nacre_core::{
     generation::{
         manifest::CustomEntry,
@@ -70,32 +67,12 @@ pub enum CustomError {
         #[source]
         source: PublishedError,
     },
-    /// A file that libclamav reads otherwise than its author meant.
-    #[error("{source_name} cannot be used")]
-    Content {
-        /// Where it came from.
-        source_name: String,
-        /// What is wrong.
-        #[source]
-        fault: ContentFault,
-    },
     /// An empty file.
     #[error("{source_name} is empty: remove it, or write a comment into it")]
     Empty {
         /// Where it came from.
         source_name: String,
     },
-}
-
-/// What libclamav would not read as it is meant.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum ContentFault {
-    /// libclamav takes its end for a line of its own, even a comment's.
-    #[error("line {0} has more than {MAX_LINE} bytes: shorten it, or take it out")]
-    LongLine(usize),
-    /// libclamav 1.4 ends itself where a signature of such a name matches.
-    #[error("the name of the signature in line {0} is not UTF-8: rename it")]
-    Name(usize),
 }
 
 /// A loose file of the generation to come.
@@ -160,13 +137,6 @@ impl<Store: DefinitionsStore> CustomSources<'_, Store> {
         let name = file_name(url.split(['?', '#']).next().unwrap_or_default(), &source)?;
         let etag = known.and_then(|entry| entry.etag.as_deref());
         match self.http.get(url, &Get { if_none_match: etag, ..Get::whole(self.max_bytes) }).await {
-            // So is one that cannot be used.
-            Ok(Answer::Body(fetched)) if known.is_some() && content_fault(&name, &fetched.bytes).is_some() => {
-                let cause = content_fault(&name, &fetched.bytes).map(|fault| fault.to_string());
-                tracing::warn!(source, cause, "loose signature file cannot be used; its last state is kept");
-                held.push(name);
-                self.published(known, &source).await
-            }
             // A response without content is treated as none.
             Ok(Answer::Body(fetched)) if fetched.bytes.is_empty() && known.is_some() => {
                 tracing::warn!(source, "loose signature file came empty; its last state is kept");
@@ -210,32 +180,7 @@ fn part(name: String, source: String, etag: Option<String>, bytes: Vec<u8>) -> R
     if bytes.is_empty() {
         return Err(CustomError::Empty { source_name: source });
     }
-    if let Some(fault) = content_fault(&name, &bytes) {
-        return Err(CustomError::Content { source_name: source, fault });
-    }
     Ok(CustomPart { entry: CustomEntry::of(name, source, etag, &bytes), bytes })
-}
-
-/// The first line of a file that libclamav would not read as it is meant.
-fn content_fault(name: &str, bytes: &[u8]) -> Option<ContentFault> {
-    let kind = Kind::of(name);
-    // These are not read by lines.
-    let is_catalog = name.rsplit_once('.').is_some_and(|(_, extension)| extension == "cat");
-    if is_catalog || matches!(kind, Kind::Yara | Kind::Unknown) {
-        return None;
-    }
-    let faulty = |(number, line): (usize, &[u8])| {
-        let is_text = || {
-            let name = Signature::parse(kind, line).and_then(|signature| signature.name);
-            name.is_none_or(|name| std::str::from_utf8(name).is_ok())
-        };
-        match line {
-            line if line.len() > MAX_LINE => Some(ContentFault::LongLine(number)),
-            _ if !is_text() => Some(ContentFault::Name(number)),
-            _ => None,
-        }
-    };
-    (1..).zip(bytes.split(|byte| *byte == b'\n')).find_map(faulty)
 }
 
 /// The file name at the end of a path, provided that it is a signature file's.
@@ -301,26 +246,6 @@ mod tests {
         assert_eq!(error, "nacre/custom/a/x.ndb and nacre/custom/b/x.ndb have the same file name: rename one");
         put(&store, "nacre/custom/a/x.ndb", "").await;
         assert!(matches!(fetch(&store, &[], &[]).await, Err(CustomError::Empty { .. })));
-    }
-
-    #[tokio::test]
-    async fn what_libclamav_would_read_otherwise_is_refused_with_its_line() {
-        let long = format!("# first\n#{}\n", "x".repeat(MAX_LINE));
-        for (bytes, expected) in [
-            (long.into_bytes(), "line 2 has more than 8190 bytes"),
-            (b"Good:0:*:00\nBad\xff:0:*:00\n".to_vec(), "the signature in line 2 is not UTF-8"),
-        ] {
-            let fault = content_fault("own.ndb", &bytes).unwrap().to_string();
-            assert!(fault.contains(expected), "{fault}");
-            assert_eq!(content_fault("own.yar", &bytes), None, "rules are not read by lines");
-            let store = MemoryDefinitions::default();
-            store.write("nacre/custom/own.ndb", bytes, &[], WriteCondition::Always).await.unwrap();
-            let settings = HttpSettings { attempts: 1, ..HttpSettings::new("test") };
-            let http = &HttpClient::new(settings).unwrap();
-            let sources = CustomSources { urls: &[], prefix: "nacre/custom/", max_bytes: 20_000, http, store: &store };
-            let error = error_chain(&sources.fetch(&[]).await.unwrap_err());
-            assert!(error.contains("nacre/custom/own.ndb cannot be used") && error.contains(expected), "{error}");
-        }
     }
 
     #[tokio::test]

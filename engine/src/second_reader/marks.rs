@@ -242,7 +242,13 @@ pub(super) fn is_certain(content: &[u8], packing: Packing) -> bool {
         }
         Packing::ZipStream => zip_member_fits(content),
         // Eight bytes say so, and more behind them.
-        Packing::Xar | Packing::Ar | Packing::Rpm => true,
+        // Programs that know these formats have their marks as well: more of the header must fit.
+        Packing::Xar => {
+            let packed = content.get(8..).and_then(|rest| rest.first_chunk()).map(|length| u64::from_be_bytes(*length));
+            packed.is_some_and(|packed| (1..content.len() as u64).contains(&packed))
+        }
+        Packing::Ar => content.get(66..68) == Some(b"`\n"),
+        Packing::Rpm => content.get(96..100) == Some(b"\x8E\xAD\xE8\x01"),
         Packing::Lha => lha_member_fits(content),
         _ => false,
     }
