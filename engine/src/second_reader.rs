@@ -64,7 +64,9 @@ struct Outcome {
     read: u64,
     /// Entries that did not come out and name no size, or headers that cannot be read.
     broken: u64,
-    /// Bytes of the archive that were consumed.
+    /// All entries, those without content as well.
+    entries: u64,
+    /// Bytes of the archive that were consumed, up to the last entry that came out.
     consumed: usize,
     /// libarchive does not take it for what its mark says.
     refused: bool,
@@ -110,7 +112,7 @@ impl SecondReader {
         }
         self.contents.parent = (layer, depth);
         let mut reading = Reading::default();
-        let mut is_archive = false;
+        let (mut is_archive, mut all_came_out) = (false, true);
         let content = content.get(marks::skippable(content)..).unwrap_or(content);
         let mut end = 0;
         for packing in marks::at_start(content) {
@@ -119,6 +121,8 @@ impl SecondReader {
             // libarchive refuses a stream as well whose very beginning is damaged.
             let damaged = outcome.refused && packing.is_stream() && !is_weak;
             if outcome.refused && !damaged || is_weak && outcome.read == 0 && outcome.broken > 0 {
+                // Other tools may read more of it, whatever else it is.
+                all_came_out &= !is_weak;
                 continue;
             }
             is_archive = true;
@@ -147,7 +151,7 @@ impl SecondReader {
             let within = content.get(..gap.end).unwrap_or_default();
             self.search(within, gap.start, &mut reading);
         }
-        let all_came_out = reading.unopened == 0 && reading.promised.is_empty() && !reading.plain;
+        all_came_out &= reading.unopened == 0 && reading.promised.is_empty() && !reading.plain;
         reading.whole = (is_archive || is_zip) && all_came_out;
         reading
     }
@@ -201,6 +205,8 @@ impl SecondReader {
             let inner = content.get(at..).unwrap_or_default();
             let mut inside = Reading::default();
             let outcome = self.unpack(inner, packing, &mut inside);
+            let is_of_nothing = outcome.entries > 0 && outcome.broken == 0 && inside.promised.is_empty();
+            let is_read = outcome.read > 0 || is_of_nothing;
             // Chance makes marks, too: only where something came out, or the header's own sum is right, is the rest missed. The streams
             // of a compound file are pieces: libclamav shows each of them whole.
             // libclamav reads members of an LHA that libarchive does not: its index has them.
@@ -210,7 +216,7 @@ impl SecondReader {
                 reading.promised.append(&mut inside.promised);
             }
             // What was read is not read again from its middle.
-            let consumed = if outcome.read > 0 && is_sequential(packing) { outcome.consumed } else { 0 };
+            let consumed = if is_read && is_sequential(packing) { outcome.consumed } else { 0 };
             from = at + consumed.max(1);
         }
     }
@@ -245,7 +251,9 @@ impl SecondReader {
             // `zstd` makes one stream of gzip's on both sides of such a frame, and others do not.
             broken += u64::from(skipped > 0 && !matches!(packing, Packing::Zstd | Packing::Lz4));
             let outcome = self.unpack(next.get(at..).unwrap_or_default(), packing, reading);
-            broken += if outcome.read > 0 { outcome.broken } else { 0 };
+            // 7-Zip makes one stream of lzma's in a row, and others do not.
+            let joins = u64::from(packing == Packing::Lzma);
+            broken += if outcome.read > 0 { outcome.broken + joins } else { 0 };
             end += padding + skipped + at + outcome.consumed.max(1);
         }
         broken + 1
@@ -255,14 +263,16 @@ impl SecondReader {
     fn unpack(&mut self, content: &[u8], packing: Packing, reading: &mut Reading) -> Outcome {
         let mut outcome = Outcome::default();
         let Some(mut reader) = Reader::open(content, packing) else { return Outcome { refused: true, ..outcome } };
-        let mut entries = 0_u64;
         loop {
             let entry = match reader.next() {
                 Ok(Some(entry)) => entry,
-                Ok(None) => break,
+                Ok(None) => {
+                    outcome.consumed = reader.consumed();
+                    break;
+                }
                 Err(_) if self.is_locked(&reader) => break,
                 // Between members of a zip, and behind the last one, other bytes may stand.
-                Err(_) if packing == Packing::ZipStream && entries > 0 => break,
+                Err(_) if packing == Packing::ZipStream && outcome.entries > 0 => break,
                 Err(broken) => {
                     outcome.broken += 1;
                     if broken.goes_on {
@@ -271,7 +281,12 @@ impl SecondReader {
                     break;
                 }
             };
-            entries += 1;
+            outcome.entries += 1;
+            // Attack: entries without content, again and again from each of them on.
+            if Instant::now() > self.deadline {
+                self.limit_exceeded = Some("Heuristics.Limits.Exceeded.MaxScanTime");
+                break;
+            }
             if entry.is_encrypted {
                 self.encrypted = Some("Heuristics.Encrypted.Archive");
                 continue;
@@ -292,13 +307,15 @@ impl SecondReader {
                     break;
                 }
             }
+            // An error after it may have consumed all that follows, in search of the next one.
+            outcome.consumed = reader.consumed();
         }
         // A tar of nothing: other files start with zeros, too. Damaged headers are the end of a RAR to libarchive.
         let may_be_nothing = !matches!(packing, Packing::Tar | Packing::Rar4 | Packing::Rar5);
-        outcome.refused |= entries == 0 && outcome.broken == 0 && !may_be_nothing;
+        outcome.refused |= outcome.entries == 0 && outcome.broken == 0 && !may_be_nothing;
         // The reader of lz4 takes the mark of the frame that it expects next.
         let ahead = if packing == Packing::Lz4 { LZ4_AHEAD } else { 0 };
-        outcome.consumed = reader.consumed().saturating_sub(ahead);
+        outcome.consumed = outcome.consumed.saturating_sub(ahead);
         outcome
     }
 

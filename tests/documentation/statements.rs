@@ -8,7 +8,7 @@ use std::{collections::BTreeSet, fs, path::Path};
 enum Needed {
     /// This call of an adapter: a method of the AWS SDK in a file of `shared/aws/src`.
     Call(&'static str, &'static str),
-    /// S3, which answers 403 for what is missing unless the caller may list; the file that tells both apart, and how.
+    /// S3, which answers 403 for what is missing unless the caller may list; the file that distinguishes both, and how.
     Missing(&'static str, &'static str),
     /// The service does it for the resource that says this in the template.
     Service(&'static str),

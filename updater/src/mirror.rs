@@ -143,7 +143,7 @@ impl<'a, Store: DefinitionsStore> Mirrors<'a, Store> {
         until?.into_iter().min()
     }
 
-    /// Leaves all mirrors alone until then: freshclam does not tell them apart.
+    /// Leaves all mirrors alone until then: freshclam does not distinguish them.
     pub fn leave_alone(&self, until: DateTime<Utc>) {
         let mut cool_downs = self.cool_downs.lock().unwrap_or_else(PoisonError::into_inner);
         for mirror in self.mirrors {

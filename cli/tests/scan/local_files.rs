@@ -139,8 +139,8 @@ fn an_interrupted_scan_leaves_neither_copies_nor_processes() {
     command.arg("scan").arg("--definitions").arg(definitions.path()).arg(files.path()).env("TMPDIR", scratch.path());
     let mut scan = command.spawn().unwrap();
     let left = || fs::read_dir(scratch.path()).unwrap().count();
-    let patience = std::time::Instant::now() + std::time::Duration::from_mins(10);
-    while left() == 0 && std::time::Instant::now() < patience {
+    let deadline = std::time::Instant::now() + std::time::Duration::from_mins(10);
+    while left() == 0 && std::time::Instant::now() < deadline {
         std::thread::sleep(std::time::Duration::from_millis(10));
     }
     assert_ne!(left(), 0, "the engine's private directory is there while it scans");

@@ -339,6 +339,6 @@ mod tests {
         let recorded = recorded_layers(&with(2, 0)).expect("few");
         assert_eq!(recorded.iter().map(|layer| layer.size).collect::<Vec<_>>(), [1, 1, 1, 2, 2]);
         assert_eq!(recorded_layers(&with(MAX_RECORDED_LAYERS, 0)), None);
-        assert_eq!(recorded_layers(&with(0, 1)), None, "not all can be told");
+        assert_eq!(recorded_layers(&with(0, 1)), None, "not all are known");
     }
 }
