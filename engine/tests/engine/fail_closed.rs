@@ -107,7 +107,8 @@ pub(crate) fn noise(length: u32) -> Vec<u8> {
     (0..length).map(step).collect()
 }
 
-fn deflated(members: &[(&str, &[u8])]) -> Vec<u8> {
+/// A zip of the named members, deflated.
+pub(crate) fn deflated(members: &[(&str, &[u8])]) -> Vec<u8> {
     let mut archive = ZipWriter::new(std::io::Cursor::new(Vec::new()));
     for (name, content) in members {
         let options = SimpleFileOptions::default().compression_method(CompressionMethod::Deflated);

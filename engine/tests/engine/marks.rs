@@ -4,11 +4,10 @@ use std::{fs, io::Write, path::Path, process::Command as Process};
 
 use nacre_core::verdict::{Reason, Verdict, judge};
 use nacre_engine_protocol::Limits;
-use zip::{CompressionMethod, ZipWriter, write::SimpleFileOptions};
 
 use crate::{
     driver::{Engine, eicar, hdb, zip},
-    fail_closed::{World, gzip, noise},
+    fail_closed::{World, deflated, gzip, noise},
 };
 
 /// Runs a line of the shell in `directory`; false, loudly, when a program in it is not installed or refuses.
@@ -151,17 +150,6 @@ fn a_piece_of_a_mail() {
         parts()
     );
     world.guard("message/partial", mail.as_bytes(), Limits::default(), &[], Reason::UnsupportedFormat);
-}
-
-/// A zip of the named members, deflated.
-fn deflated(members: &[(&str, &[u8])]) -> Vec<u8> {
-    let mut archive = ZipWriter::new(std::io::Cursor::new(Vec::new()));
-    for (name, content) in members {
-        let options = SimpleFileOptions::default().compression_method(CompressionMethod::Deflated);
-        archive.start_file(*name, options).unwrap();
-        archive.write_all(content).unwrap();
-    }
-    archive.finish().unwrap().into_inner()
 }
 
 fn checksum(content: &[u8]) -> [u8; 4] {
