@@ -1,5 +1,7 @@
 //! The safe engine: definitions loaded and compiled once, files scanned with them.
 
+mod trust;
+
 use std::{
     collections::BTreeMap,
     ffi::{CStr, CString, OsStr},
@@ -129,7 +131,11 @@ impl LoadedEngine {
         });
         let mut sum = Sum::default();
         sum.add(scanned);
-        self.scan_found(&mut seen, &mut sum, limits, scratch, started)?;
+        let trusted = self.trusted_targets(&seen, file, limits, scratch, started)?;
+        // What is in a trusted archive is trusted with it.
+        if trusted == 0 {
+            self.scan_found(&mut seen, &mut sum, limits, scratch, started)?;
+        }
         if seen.incomplete {
             let message = "not every report of libclamav could be recorded".to_owned();
             return Err(Failure { code: FailureCode::WorkerDied, message });
@@ -169,7 +175,7 @@ impl LoadedEngine {
             limits_exceeded: alerts.limits_exceeded,
             encrypted: alerts.encrypted,
             // The probes are silent on a program that its certificate makes trusted, until that expires.
-            targets: alerts.targets | seen.programs,
+            targets: alerts.targets | seen.programs | trusted,
             layers,
             layer_count: seen.layer_count,
             derived: seen.derived.found,

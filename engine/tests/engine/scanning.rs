@@ -1,5 +1,6 @@
 //! What a scan sees.
 
+use nacre_core::verdict::{Verdict, judge};
 use nacre_engine_protocol::Limits;
 use sha1::Sha1;
 use sha2::{Digest, Sha256};
@@ -158,4 +159,22 @@ fn a_trusted_layer_does_not_silence_the_others() {
     assert!(engine.scan(&trusted).alerts.is_empty());
     let other = [&trusted[..], b" and more"].concat();
     assert_eq!(engine.scan(&other).alerts, ["By.Body.UNOFFICIAL"]);
+}
+
+/// libclamav takes back every match on such a file, and that is no sign of a file that was not matched on.
+#[test]
+fn a_trusted_object_of_any_type_is_clean() {
+    let text = [&eicar()[..], b" in a text"].concat();
+    let archive = zip(&[("eicar.com", &eicar()), ("words.txt", b"some words")]);
+    let document = [&b"%PDF-1.4\n"[..], &eicar()].concat();
+    let objects = [text, archive, document];
+    let trust = objects.each_ref().map(|object| hdb("Trusted", object)).concat();
+    let mut engine = Engine::with(&[("a.ndb", &ndb("By.Body", &eicar())), ("a.fp", &trust)]);
+    for object in &objects {
+        let report = engine.scan(object);
+        assert_eq!(judge(&report, object.len() as u64, false), Verdict::Clean, "{report:?}");
+        let other = [&object[..], b" and more"].concat();
+        let report = engine.scan(&other);
+        assert_eq!(report.alerts, ["By.Body.UNOFFICIAL"], "{report:?}");
+    }
 }
