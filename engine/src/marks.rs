@@ -6,6 +6,7 @@
 mod alz;
 mod armour;
 mod asn1;
+mod base64;
 mod bytes;
 mod containers;
 mod disks;
@@ -16,9 +17,11 @@ mod office;
 mod ole2;
 mod onenote;
 mod openpgp;
+mod parts;
 mod pdf;
 mod pieces;
 mod streams;
+mod uuencode;
 mod volumes;
 
 use std::{borrow::Cow, collections::BTreeSet};
@@ -73,7 +76,11 @@ impl Marks {
         if onenote::is_cut(content) {
             self.containers.insert("a file of OneNote that is cut");
         }
-        pieces::pieces(content, file_type, read_whole)
+        let (pieces, too_many) = pieces::pieces(content, file_type, read_whole);
+        if too_many {
+            self.containers.insert("a mail of too many parts");
+        }
+        pieces
     }
 
     /// Concludes when all layers are known, in the order in which libclamav showed them: a mail of which libclamav shows no part is one

@@ -1,0 +1,56 @@
+//! Base64 as readers of mail decode it: what is no letter of it is passed over.
+
+/// The first bytes of base64, of so many letters.
+pub(super) fn decoded(text: &[u8], letters: usize) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(text.len().min(letters) / 4 * 3);
+    let (mut number, mut held) = (0_u32, 0);
+    for value in text.iter().copied().filter_map(value).take(letters) {
+        number = number << 6 | u32::from(value);
+        held += 6;
+        if held >= 8 {
+            held -= 8;
+            bytes.push(u8::try_from(number >> held & 0xFF).unwrap_or_default());
+        }
+        number &= 0xFFFF;
+    }
+    bytes
+}
+
+/// What a text of base64 may be decoded to: up to its first padding, and, where letters follow that, all of it.
+pub(super) fn readings(text: &[u8]) -> Vec<Vec<u8>> {
+    let pieces: Vec<&[u8]> =
+        text.split(|byte| *byte == b'=').filter(|piece| piece.iter().any(|letter| value(*letter).is_some())).collect();
+    let first = pieces.first().map(|piece| decoded(piece, usize::MAX));
+    // Each piece after a padding begins anew.
+    let whole = (pieces.len() > 1).then(|| pieces.iter().flat_map(|piece| decoded(piece, usize::MAX)).collect());
+    first.into_iter().chain(whole).collect()
+}
+
+fn value(letter: u8) -> Option<u8> {
+    match letter {
+        b'A'..=b'Z' => Some(letter - b'A'),
+        b'a'..=b'z' => Some(letter - b'a' + 26),
+        b'0'..=b'9' => Some(letter - b'0' + 52),
+        b'+' | b'-' => Some(62),
+        b'/' | b'_' => Some(63),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn base64_is_decoded_to_its_end() {
+        assert_eq!(decoded(b"d29y\nZHM=", usize::MAX), b"words");
+        assert_eq!(decoded(b"d29yZHM=", 4), b"wor");
+    }
+
+    #[test]
+    fn what_follows_a_padding_is_read_and_left_out() {
+        assert_eq!(readings(b"d29yZHM=\r\n"), [b"words"]);
+        assert_eq!(readings(b"d29yZHM=d29yZHM="), [&b"words"[..], b"wordswords"]);
+        assert!(readings(b"==").is_empty());
+    }
+}

@@ -1,0 +1,208 @@
+//! The parts of a mail, by the loosest reading: whatever some mail program may take for a part with content of its own.
+//!
+//! A mail program goes by the boundary that the header gives, and programs read that differently: with comments, in pieces (RFC 2231),
+//! with quoted letters, with blanks. libclamav passes in silence over the parts behind a boundary that it reads otherwise, and over
+//! kinds of multipart that it does not expect. So nothing here depends on the boundary: each line that begins with two hyphens may be
+//! one, and each field that names an encoding has the content after its header decoded.
+//!
+//! Sources: RFC 2045 (encodings), RFC 2046 (parts), RFC 2183 (attachments).
+
+use super::{base64, bytes::text_start};
+
+/// Bytes at the start of a layer that must be text.
+const START: usize = 1024;
+/// Longest field that is read.
+const MAX_FIELD: usize = 4096;
+/// Most parts of one layer.
+const MAX_PARTS: usize = 10_000;
+/// Most bytes of all parts together, of the layer's own. Bodies that overlap are of no ordinary mail.
+const MAX_RATIO: usize = 2;
+
+/// How the content of a part is written, as far as its header says.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Encodings {
+    base64: bool,
+    quoted_printable: bool,
+    /// It is a file, by its name.
+    file: bool,
+}
+
+/// The contents of the parts of a mail, and whether there are more than are read.
+pub(super) fn parts(content: &[u8]) -> (Vec<Vec<u8>>, bool) {
+    let start = content.get(..content.len().min(START)).unwrap_or_default();
+    if start.contains(&0) {
+        return (Vec::new(), false);
+    }
+    let line_end = if memchr::memchr(b'\n', content).is_some() { b'\n' } else { b'\r' };
+    let (mut parts, mut bytes) = (Vec::new(), 0);
+    let (mut named, mut rest) = (Encodings::default(), text_start(content));
+    while !rest.is_empty() {
+        let (line, after) = first_line(rest, line_end);
+        if line.len() >= FIELD.len() && line.get(..FIELD.len()).is_some_and(|name| name.eq_ignore_ascii_case(FIELD)) {
+            named.add(&field(rest, line_end));
+        } else if line.trim_ascii().is_empty() && named != Encodings::default() {
+            let body = after.get(..end(after, line_end)).unwrap_or_default();
+            bytes += body.len();
+            if parts.len() >= MAX_PARTS || bytes > content.len().saturating_mul(MAX_RATIO) {
+                return (parts, true);
+            }
+            parts.extend(named.readings(body));
+            named = Encodings::default();
+        }
+        rest = after;
+    }
+    (parts, false)
+}
+
+/// What the names of the fields begin with.
+const FIELD: &[u8] = b"content-";
+
+impl Encodings {
+    /// Adds what a field in lower case says.
+    fn add(&mut self, field: &str) {
+        let Some((name, value)) = field.split_once(':') else { return };
+        match name.trim_end() {
+            "content-transfer-encoding" => {
+                self.base64 |= value.contains("base64") || value.contains("base-64");
+                self.quoted_printable |= value.contains("quoted");
+            }
+            "content-disposition" => self.file |= value.contains("attachment") || value.contains("name"),
+            "content-type" => self.file |= value.contains("name"),
+            _ => {}
+        }
+    }
+
+    /// What a body may hold.
+    fn readings(self, body: &[u8]) -> Vec<Vec<u8>> {
+        let mut readings = if self.base64 { base64::readings(body) } else { Vec::new() };
+        if self.quoted_printable {
+            readings.push(quoted_printable(body));
+        }
+        if readings.is_empty() && self.file {
+            readings.push(without_last_break(body).to_vec());
+        }
+        readings
+    }
+}
+
+/// The line at the beginning of `text`, with its end, and what follows it.
+fn first_line(text: &[u8], line_end: u8) -> (&[u8], &[u8]) {
+    let end = memchr::memchr(line_end, text).map_or(text.len(), |end| end + 1);
+    text.split_at_checked(end).unwrap_or((text, &[]))
+}
+
+/// The field at the beginning of `text` in lower case, with its continuation lines.
+fn field(text: &[u8], line_end: u8) -> String {
+    let (mut line, mut rest) = first_line(text, line_end);
+    let mut field = Vec::new();
+    loop {
+        field.extend_from_slice(line.get(..line.len().min(MAX_FIELD)).unwrap_or_default());
+        let (next, after) = first_line(rest, line_end);
+        let goes_on = next.first().is_some_and(|byte| matches!(byte, b' ' | b'\t')) && !next.trim_ascii().is_empty();
+        if !goes_on || field.len() > MAX_FIELD {
+            return String::from_utf8_lossy(&field).to_ascii_lowercase();
+        }
+        (line, rest) = (next, after);
+    }
+}
+
+/// Where a body ends: before a line that may be a boundary, or that is the first of the next mail of an mbox.
+fn end(body: &[u8], line_end: u8) -> usize {
+    if body.starts_with(b"--") {
+        return 0;
+    }
+    let before = |mark: &[u8], text: &[u8]| memchr::memmem::find(text, &[&[line_end], mark].concat()).map(|at| at + 1);
+    let boundary = before(b"--", body).unwrap_or(body.len());
+    before(b"From ", body.get(..boundary).unwrap_or_default()).unwrap_or(boundary)
+}
+
+/// The break of the line before a boundary belongs to that.
+fn without_last_break(body: &[u8]) -> &[u8] {
+    let body = body.strip_suffix(b"\n").unwrap_or(body);
+    body.strip_suffix(b"\r").unwrap_or(body)
+}
+
+/// Decodes `=3D` and broken lines; what is neither stays as it is.
+fn quoted_printable(body: &[u8]) -> Vec<u8> {
+    let mut decoded = Vec::with_capacity(body.len());
+    let mut rest = without_last_break(body);
+    while let Some(at) = memchr::memchr(b'=', rest) {
+        let (plain, after) = rest.split_at_checked(at).unwrap_or((rest, &[]));
+        decoded.extend_from_slice(plain);
+        let digits = after.get(1..3).and_then(|digits| std::str::from_utf8(digits).ok());
+        let byte = digits.filter(|digits| digits.bytes().all(|digit| digit.is_ascii_hexdigit()));
+        if let Some(byte) = byte.and_then(|digits| u8::from_str_radix(digits, 16).ok()) {
+            decoded.push(byte);
+            rest = after.get(3..).unwrap_or_default();
+            continue;
+        }
+        let blanks = after.iter().skip(1).take_while(|byte| matches!(byte, b' ' | b'\t' | b'\r')).count();
+        let is_break = after.get(1 + blanks) == Some(&b'\n');
+        if !is_break {
+            decoded.push(b'=');
+        }
+        rest = after.get(if is_break { blanks + 2 } else { 1 }..).unwrap_or_default();
+    }
+    decoded.extend_from_slice(rest);
+    decoded
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn only(text: &str) -> Vec<Vec<u8>> {
+        parts(text.as_bytes()).0
+    }
+
+    #[test]
+    fn an_encoded_part_is_read_whatever_its_boundary() {
+        for text in [
+            "--B\r\nContent-Transfer-Encoding: base64\r\n\r\nd29y\r\nZHM=\r\n--B--\r\n",
+            "Subject: x\nCONTENT-TRANSFER-ENCODING:\n\tBase64 (words)\n\nd29yZHM=",
+            "x: y\rContent-Transfer-Encoding : base64\rContent-Type: a/b\r\rd29yZHM=\r--b",
+            "Content-Transfer-Encoding: quoted-printable\n\nw=6F=\r\nr=64s\n--x\n",
+            "Content-Disposition: attachment;\n filename=x\n\nwords\r\n--x\n",
+            "content-Transfer-encoding: BASE64\nContent-Disposition: attachment; filename=x\n\nd29yZHM=\n\nFrom x\n",
+        ] {
+            assert_eq!(only(text), [b"words"], "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_part_has_none() {
+        for text in [
+            "a text on Content-Transfer-Encoding: base64\n\nd29yZHM=",
+            "Content-Transfer-Encoding: base64\nno body",
+            "Content-Transfer-Encoding: base64\n\n--\n",
+            "Content-Type: text/plain\n\nwords",
+            "\0\nContent-Transfer-Encoding: base64\n\nd29yZHM=",
+        ] {
+            assert!(only(text).is_empty(), "{text}");
+        }
+    }
+
+    #[test]
+    fn their_number_is_bounded() {
+        let many = "Content-Transfer-Encoding: base64\n\nd29yZHM=\n--\n".repeat(MAX_PARTS + 1);
+        assert!(parts(many.as_bytes()).1);
+        let overlapping = "Content-Transfer-Encoding: base64\n\nd29yZHM=\n".repeat(100);
+        assert!(parts(overlapping.as_bytes()).1);
+        let mbox = "From x\nContent-Transfer-Encoding: base64\n\nd29yZHM=\n\n".repeat(100);
+        assert_eq!((parts(mbox.as_bytes()).0.len(), parts(mbox.as_bytes()).1), (100, false));
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_panic_it(bytes: Vec<u8>) {
+            parts(&bytes);
+            for field in ["Content-Transfer-Encoding: base64", "Content-Transfer-Encoding: quoted-printable", "Content-Disposition: attachment"] {
+                parts(&[field.as_bytes(), b"\n\n", &bytes].concat());
+                parts(&[field.as_bytes(), &bytes].concat());
+            }
+            quoted_printable(&[b"=", &bytes[..]].concat());
+        }
+    }
+}

@@ -1,0 +1,150 @@
+"""PDF: content in streams by each filter, however its dictionary is written; attachments; encryption; damaged and odd structure."""
+import base64, os, struct, sys, tempfile, zlib
+sys.path.insert(0, __file__.rsplit("/", 1)[0])
+from common import *
+
+LONG = WORDS + MARKER + WORDS
+
+
+def hexed(content):
+    return content.hex().encode() + b">"
+
+
+def a85(content):
+    return base64.a85encode(content) + b"~>"
+
+
+def run_length(content):
+    return b"".join(bytes([len(content[at:at + 128]) - 1]) + content[at:at + 128] for at in range(0, len(content), 128)) + b"\x80"
+
+
+def lzw(content):
+    """Each byte by itself: codes of 9 bits, and a table that is cleared before it grows."""
+    codes = []
+    for at in range(0, len(content), 200):
+        codes += [256, *content[at:at + 200]]
+    codes.append(257)
+    bits = "".join(f"{code:09b}" for code in codes)
+    bits += "0" * (-len(bits) % 8)
+    return bytes(int(bits[at:at + 8], 2) for at in range(0, len(bits), 8))
+
+
+def predicted(content, columns=16):
+    """Rows of PNG's predictor `up`."""
+    content += bytes(-len(content) % columns)
+    rows = [content[at:at + columns] for at in range(0, len(content), columns)]
+    last, out = bytes(columns), b""
+    for row in rows:
+        out += b"\2" + bytes((a - b) & 255 for a, b in zip(row, last))
+        last = row
+    return out
+
+
+def pdf(stream, dictionary=b"", length=None, extra=b"", catalog=b"", header=b"%PDF-1.7\n", xref=True, keyword=b"stream\n", after=b"\nendstream", number=4, objects=(), trailer=b""):
+    """A document whose attachment is `stream`."""
+    length = str(len(stream)).encode() if length is None else length
+    parts = [
+        (1, b"<</Type/Catalog/Pages 2 0 R/Names<</EmbeddedFiles<</Names[(a)5 0 R]>>>>" + catalog + b">>"),
+        (2, b"<</Type/Pages/Kids[3 0 R]/Count 1>>"),
+        (3, b"<</Type/Page/Parent 2 0 R/MediaBox[0 0 9 9]/Resources<<>>>>"),
+        (number, b"<<" + b"/Type/EmbeddedFile" + (b"/Length " + length if length else b"") + dictionary + b">>" + keyword + stream + after),
+        (5, b"<</Type/Filespec/F(a.bin)/UF(a.bin)/EF<</F %d 0 R>>>>" % number),
+        *objects,
+    ]
+    out, places = header, {}
+    for number, content in parts:
+        places[number] = len(out)
+        out += b"%d 0 obj\n" % number + content + b"\nendobj\n"
+    out += extra
+    start = len(out)
+    size = max(places) + 1
+    if xref:
+        out += b"xref\n0 %d\n0000000000 65535 f \n" % size
+        out += b"".join(b"%010d 00000 n \n" % places[n] if n in places else b"0000000000 00000 f \n" for n in range(1, size))
+    return out + b"trailer<</Size %d/Root 1 0 R%s>>\nstartxref\n%d\n%%%%EOF\n" % (size, trailer, start)
+
+
+FILTERS = dict(flate=(b"/FlateDecode", zlib.compress), hex=(b"/ASCIIHexDecode", hexed), a85=(b"/ASCII85Decode", a85), run=(b"/RunLengthDecode", run_length), lzw=(b"/LZWDecode", lzw))
+SHORT = dict(flate=b"/Fl", hex=b"/AHx", a85=b"/A85", run=b"/RL", lzw=b"/LZW")
+for payload, content in dict(eicar=PAYLOAD, long=LONG).items():
+    put(f"{payload}-plain", pdf(content))
+    for name, (word, pack) in FILTERS.items():
+        packed = pack(content)
+        put(f"{payload}-{name}", pdf(packed, b"/Filter" + word))
+        put(f"{payload}-{name}-array", pdf(packed, b"/Filter[" + word + b"]"))
+        put(f"{payload}-{name}-spaces", pdf(packed, b"\n/Filter \n [ " + word + b" ]\n"))
+        put(f"{payload}-{name}-short", pdf(packed, b"/Filter" + SHORT[name]))
+        put(f"{payload}-{name}-short-array", pdf(packed, b"/Filter[" + SHORT[name] + b"]"))
+        put(f"{payload}-{name}-escaped", pdf(packed, b"/Filter/#%02x" % word[1] + word[2:]))
+        put(f"{payload}-{name}-escaped-key", pdf(packed, b"/F#69lter" + word))
+        put(f"{payload}-{name}-indirect", pdf(packed, b"/Filter 6 0 R", objects=((6, word),)))
+        put(f"{payload}-{name}-indirect-in-array", pdf(packed, b"/Filter[6 0 R]", objects=((6, word),)))
+        put(f"{payload}-{name}-indirect-array", pdf(packed, b"/Filter 6 0 R", objects=((6, b"[" + word + b"]"),)))
+        put(f"{payload}-{name}-comment", pdf(packed, b"/Filter%words\n" + word))
+        put(f"{payload}-{name}-length-indirect", pdf(packed, b"/Filter" + word, length=b"6 0 R", objects=((6, b"%d" % len(packed)),)))
+        put(f"{payload}-{name}-length-missing", pdf(packed, b"/Filter" + word, length=b""))
+        put(f"{payload}-{name}-length-short", pdf(packed, b"/Filter" + word, length=b"5"))
+        put(f"{payload}-{name}-length-zero", pdf(packed, b"/Filter" + word, length=b"0"))
+        put(f"{payload}-{name}-length-long", pdf(packed, b"/Filter" + word, length=b"99999"))
+        put(f"{payload}-{name}-length-negative", pdf(packed, b"/Filter" + word, length=b"-1"))
+        put(f"{payload}-{name}-crlf", pdf(packed, b"/Filter" + word, keyword=b"stream\r\n", after=b"\r\nendstream"))
+        put(f"{payload}-{name}-cr", pdf(packed, b"/Filter" + word, keyword=b"stream\r", after=b"\rendstream"))
+        put(f"{payload}-{name}-blanks", pdf(packed, b"/Filter" + word, keyword=b"\n stream  \n"))
+        put(f"{payload}-{name}-end-glued", pdf(packed, b"/Filter" + word, after=b"endstream"))
+        put(f"{payload}-{name}-no-end", pdf(packed, b"/Filter" + word, after=b""))
+        put(f"{payload}-{name}-no-xref", pdf(packed, b"/Filter" + word, xref=False))
+        put(f"{payload}-{name}-behind-words", b"just words\n" + pdf(packed, b"/Filter" + word))
+        put(f"{payload}-{name}-header-late", b"\n" * 900 + pdf(packed, b"/Filter" + word))
+        put(f"{payload}-{name}-header-odd", pdf(packed, b"/Filter" + word, header=b"%PDF-9.9words\n"))
+        put(f"{payload}-{name}-header-none", pdf(packed, b"/Filter" + word, header=b"%!PS-Adobe-3.0 PDF-1.4\n"))
+        put(f"{payload}-{name}-duplicate-first", pdf(packed, b"/Filter" + word + b"/Filter/DCTDecode"))
+        put(f"{payload}-{name}-duplicate-last", pdf(packed, b"/Filter/DCTDecode/Filter" + word))
+        put(f"{payload}-{name}-number", pdf(packed, b"/Filter" + word, number=100000))
+        put(f"{payload}-{name}-crypt", pdf(packed, b"/Filter[/Crypt" + word + b"]/DecodeParms[<</Name/Identity>>null]"))
+        put(f"{payload}-{name}-params-null", pdf(packed, b"/Filter" + word + b"/DecodeParms null"))
+        put(f"{payload}-{name}-params-empty", pdf(packed, b"/Filter" + word + b"/DecodeParms<<>>"))
+        put(f"{payload}-{name}-params-predictor-1", pdf(packed, b"/Filter" + word + b"/DecodeParms<</Predictor 1>>"))
+        put(f"{payload}-{name}-image", pdf(packed, b"/Subtype/Image/Width 9/Height 9/BitsPerComponent 8/ColorSpace/DeviceGray/Filter" + word))
+        put(f"{payload}-{name}-xobject", pdf(packed, b"/Type/XObject/Subtype/Form/BBox[0 0 9 9]/Filter" + word))
+        put(f"{payload}-{name}-metadata", pdf(packed, b"/Type/Metadata/Subtype/XML/Filter" + word))
+        put(f"{payload}-{name}-nested-dictionary", pdf(packed, b"/Params<</Size 9/CheckSum(>>stream\n)>>/Filter" + word))
+        put(f"{payload}-{name}-name-of-stream", pdf(packed, b"/X(endobj stream endstream)/Filter" + word))
+        for other, (other_word, other_pack) in FILTERS.items():
+            put(f"{payload}-{other}-of-{name}", pdf(other_pack(packed), b"/Filter[" + other_word + word + b"]"))
+        put(f"{payload}-{name}-deep", pdf(hexed(a85(hexed(a85(packed)))), b"/Filter[/ASCIIHexDecode/ASCII85Decode/ASCIIHexDecode/ASCII85Decode" + word + b"]"))
+    flate = zlib.compress(content)
+    for columns in (1, 16, 4):
+        put(f"{payload}-predictor-{columns}", pdf(zlib.compress(predicted(content, columns)), b"/Filter/FlateDecode/DecodeParms<</Predictor 12/Columns %d>>" % columns))
+    put(f"{payload}-predictor-indirect", pdf(zlib.compress(predicted(content)), b"/Filter/FlateDecode/DecodeParms 6 0 R", objects=((6, b"<</Predictor 15/Columns 16>>"),)))
+    put(f"{payload}-predictor-number-indirect", pdf(zlib.compress(predicted(content)), b"/Filter/FlateDecode/DecodeParms<</Predictor 6 0 R/Columns 16>>", objects=((6, b"15"),)))
+    put(f"{payload}-predictor-image", pdf(zlib.compress(predicted(content)), b"/Subtype/Image/Filter/FlateDecode/DecodeParms<</Predictor 15/Columns 16>>"))
+    put(f"{payload}-flate-damaged-end", pdf(flate[:-4], b"/Filter/FlateDecode"))
+    put(f"{payload}-flate-raw", pdf(deflate(content), b"/Filter/FlateDecode"))
+    put(f"{payload}-flate-blank-before", pdf(b"\r\n" + flate, b"/Filter/FlateDecode"))
+    put(f"{payload}-flate-junk-after", pdf(flate + b"\n" * 20, b"/Filter/FlateDecode"))
+    put(f"{payload}-hex-spaces", pdf(b" \n".join(content.hex().encode()[at:at + 2] for at in range(0, 2 * len(content), 2)) + b">", b"/Filter/ASCIIHexDecode"))
+    put(f"{payload}-hex-odd", pdf(hexed(content + b"\x70")[:-2] + b">", b"/Filter/ASCIIHexDecode"))
+    put(f"{payload}-a85-lines", pdf(b"\n".join(a85(content)[at:at + 20] for at in range(0, len(a85(content)), 20)), b"/Filter/ASCII85Decode"))
+    put(f"{payload}-a85-mark", pdf(b"<~" + a85(content), b"/Filter/ASCII85Decode"))
+    put(f"{payload}-update", pdf(b"words") + b"4 0 obj\n<</Length %d/Filter/FlateDecode>>stream\n" % len(flate) + flate + b"\nendstream\nendobj\nxref\n4 1\n%010d 00000 n \ntrailer<</Size 6/Root 1 0 R/Prev 9>>\nstartxref\n9\n%%%%EOF\n" % len(pdf(b"words")))
+    put(f"{payload}-after-end", pdf(b"words") + b"4 0 obj\n<</Length %d/Filter/FlateDecode>>stream\n" % len(flate) + flate + b"\nendstream\nendobj\n")
+    put(f"{payload}-javascript", pdf(flate, b"/Filter/FlateDecode", catalog=b"/OpenAction<</S/JavaScript/JS 4 0 R>>"))
+    put(f"{payload}-xfa", pdf(flate, b"/Filter/FlateDecode", catalog=b"/AcroForm<</XFA 4 0 R/Fields[]>>"))
+    with tempfile.TemporaryDirectory() as place:
+        source, target = os.path.join(place, "in.pdf"), os.path.join(place, "out.pdf")
+        with open(source, "wb") as file:
+            file.write(pdf(flate, b"/Filter/FlateDecode"))
+        for name, options in {
+            "linear": ["--linearize"], "objects": ["--object-streams=generate"], "objects-only": ["--object-streams=generate", "--compress-streams=n"], "qdf": ["--qdf"], "old": ["--force-version=1.3", "--object-streams=disable"],
+            "owner-40": ["--allow-weak-crypto", "--encrypt", "", "owner", "40", "--"], "owner-128": ["--allow-weak-crypto", "--encrypt", "", "owner", "128", "--use-aes=n", "--"], "owner-aes": ["--allow-weak-crypto", "--encrypt", "", "owner", "128", "--use-aes=y", "--"],
+            "owner-256": ["--encrypt", "", "owner", "256", "--"], "user-256": ["--encrypt", "user", "owner", "256", "--"], "owner-40-plain": ["--allow-weak-crypto", "--stream-data=uncompress", "--encrypt", "", "owner", "40", "--"],
+            "owner-256-plain": ["--stream-data=uncompress", "--encrypt", "", "owner", "256", "--"], "owner-256-objects": ["--object-streams=generate", "--encrypt", "", "owner", "256", "--"],
+            "owner-aes-metadata": ["--allow-weak-crypto", "--encrypt", "", "owner", "128", "--cleartext-metadata", "--"],
+        }.items():
+            if run("qpdf", *options, source, target) is not None:
+                with open(target, "rb") as file:
+                    put(f"{payload}-qpdf-{name}", file.read())
+put("clean-plain", pdf(WORDS))
+for name, (word, pack) in FILTERS.items():
+    put(f"clean-{name}", pdf(pack(WORDS), b"/Filter" + word))
+put("clean-image", pdf(zlib.compress(predicted(noise(900))), b"/Subtype/Image/Filter/FlateDecode/DecodeParms<</Predictor 15/Columns 16>>"))
