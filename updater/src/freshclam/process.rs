@@ -126,6 +126,7 @@ mod tests {
     use std::fs;
 
     use nix::sys::signal::kill;
+    use tokio::time::sleep;
 
     use super::*;
 
@@ -171,8 +172,14 @@ mod tests {
         let run = shell("sleep 1000 & echo $!; wait", directory.path(), limits).await;
         assert_eq!(run.ended, Ended::OutOfTime);
         let child = Pid::from_raw(run.printed.trim().parse().unwrap());
-        // It is gone, or a zombie that init has not reaped yet.
-        let state = fs::read_to_string(format!("/proc/{child}/stat")).unwrap_or_default();
-        assert!(kill(child, None).is_err() || state.contains(") Z "), "{state}");
+        // It is gone, or a zombie that init has not reaped yet; it may still be on its way there.
+        for _ in 0..6_000 {
+            let state = fs::read_to_string(format!("/proc/{child}/stat")).unwrap_or_default();
+            if kill(child, None).is_err() || state.contains(") Z ") {
+                return;
+            }
+            sleep(Duration::from_millis(10)).await;
+        }
+        panic!("it lives");
     }
 }
