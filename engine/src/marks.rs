@@ -24,7 +24,7 @@ mod streams;
 mod uuencode;
 mod volumes;
 
-use std::{borrow::Cow, collections::BTreeSet};
+use std::collections::BTreeSet;
 
 use nacre_engine_protocol::Layer;
 
@@ -44,15 +44,16 @@ pub(crate) struct Marks {
 }
 
 impl Marks {
-    /// Inspects the layer that will be the `at`th. `read_whole` says whether the second reader got out all that is in it. Returns what is
-    /// to be scanned as layers of its own.
-    pub(crate) fn inspect<'a>(
+    /// Inspects the layer that will be the `at`th. `read_whole` says whether the second reader got out all that is in it. What is to be
+    /// scanned as layers of its own is given to `keep`.
+    pub(crate) fn inspect(
         &mut self,
         at: usize,
         file_type: &[u8],
-        content: &'a [u8],
+        content: &[u8],
         read_whole: bool,
-    ) -> Vec<Cow<'a, [u8]>> {
+        keep: &mut dyn FnMut(&[u8]),
+    ) {
         self.encrypted.extend(encryption(content));
         self.containers.extend(containers::container(content, read_whole));
         if empty::holds_nothing(content) {
@@ -76,11 +77,7 @@ impl Marks {
         if onenote::is_cut(content) {
             self.containers.insert("a file of OneNote that is cut");
         }
-        let (pieces, too_many) = pieces::pieces(content, file_type, read_whole);
-        if too_many {
-            self.containers.insert("a mail of too many parts");
-        }
-        pieces
+        self.containers.extend(pieces::pieces(content, file_type, read_whole, keep));
     }
 
     /// Concludes when all layers are known, in the order in which libclamav showed them: a mail of which libclamav shows no part is one
@@ -185,8 +182,8 @@ mod tests {
         #[test]
         fn no_bytes_panic_it(start in prop::sample::select(&STARTS[..]), bytes: Vec<u8>, fill: u8, length in 0_usize..1200) {
             for filling in [fill, 0, 1, 0xFF] {
-                Marks::default().inspect(0, b"CL_TYPE_TEXT_ASCII", &[start, &vec![filling; length], &bytes].concat(), false);
-                Marks::default().inspect(0, b"CL_TYPE_ANY", &[start, &bytes, &vec![filling; length]].concat(), false);
+                Marks::default().inspect(0, b"CL_TYPE_TEXT_ASCII", &[start, &vec![filling; length], &bytes].concat(), false, &mut |_| {});
+                Marks::default().inspect(0, b"CL_TYPE_ANY", &[start, &bytes, &vec![filling; length]].concat(), false, &mut |_| {});
             }
         }
 
@@ -194,8 +191,8 @@ mod tests {
         fn no_damaged_compound_file_panics_it(at in 0_usize..1536, value: u8, length in 0_usize..5632) {
             let mut file = office::tests::compound("Workbook", b"\x09\x08\x04\0");
             file[at] = value;
-            Marks::default().inspect(0, b"CL_TYPE_MSOLE2", &file, false);
-            Marks::default().inspect(0, b"CL_TYPE_MSOLE2", &file[..length], false);
+            Marks::default().inspect(0, b"CL_TYPE_MSOLE2", &file, false, &mut |_| {});
+            Marks::default().inspect(0, b"CL_TYPE_MSOLE2", &file[..length], false, &mut |_| {});
         }
     }
 

@@ -137,12 +137,12 @@ impl Observation {
                 index.read_whole = reader.keep_ignored(content, self.layers.len(), depth);
             }
         }
-        let pieces = self.marks.inspect(self.layers.len(), file_type, content, index.read_whole);
-        if let Some(reader) = &mut self.reader {
-            for piece in pieces {
-                reader.keep(&*piece, self.layers.len(), depth);
+        let (at, reader) = (self.layers.len(), &mut self.reader);
+        self.marks.inspect(at, file_type, content, index.read_whole, &mut |piece| {
+            if let Some(reader) = reader {
+                reader.keep(piece, at, depth);
             }
-        }
+        });
         self.indexes.push(index);
         self.sums.push(crc32(content));
         self.layers.push(Layer {

@@ -2,11 +2,20 @@
 //!
 //! It undoes no predictor and no `Crypt` filter, follows no reference to a filter, and under an owner password decrypts only streams
 //! that have a filter. Streams stand in the file itself, each behind its dictionary, which is never encrypted. Images and the tables of
-//! the file are left out: predictors are common there, and nothing is hidden in what they decode to.
+//! the file are left out: predictors are common there, and nothing is hidden in what they decode to. What has no key to be decrypted
+//! by is unpacked in `contents`; here is what stays.
 //!
 //! Source: ISO 32000-1, sections 7.3.8, 7.4, 7.6.
 
+mod contents;
+mod dictionary;
+mod filters;
+mod predictor;
+
 use memchr::memmem;
+
+pub(super) use self::contents::contents;
+use self::dictionary::Dictionary;
 
 /// Most streams that are read, and the longest dictionary.
 const MAX_STREAMS: usize = 100_000;
@@ -70,71 +79,6 @@ fn begins_value(content: &[u8], at: usize) -> bool {
     rest.first().is_some_and(|first| *first == b'<' || first.is_ascii_digit())
 }
 
-/// The words of a dictionary.
-struct Dictionary(Vec<String>);
-
-impl Dictionary {
-    fn read(text: &[u8]) -> Self {
-        let mut words = Vec::new();
-        let mut rest = text;
-        while let Some((first, after)) = rest.split_first() {
-            let is_end = |byte: &u8| byte.is_ascii_whitespace() || b"/<>[]()%".contains(byte);
-            let end = after.iter().position(is_end).unwrap_or(after.len());
-            if first.is_ascii_whitespace() {
-                rest = after;
-            } else if b"<>[]()%".contains(first) {
-                words.push(char::from(*first).to_string());
-                rest = after;
-            } else {
-                let (word, after) = rest.split_at_checked(end + 1).unwrap_or((rest, &[]));
-                words.push(unescaped(word));
-                rest = after;
-            }
-        }
-        Self(words)
-    }
-
-    fn has(&self, word: &str) -> bool {
-        self.0.iter().any(|it| it == word)
-    }
-
-    /// The words behind a key, where it stands.
-    fn after<'a>(&'a self, keys: &'a [&str]) -> impl Iterator<Item = &'a [String]> {
-        let places = self.0.iter().enumerate().filter(|(_, word)| keys.contains(&word.as_str()));
-        places.map(|(at, _)| self.0.get(at + 1..).unwrap_or_default())
-    }
-
-    fn stays_packed(&self) -> bool {
-        let is_image = self.after(&["/Subtype"]).any(|value| value.first().is_some_and(|it| it == "/Image"));
-        if is_image {
-            return false;
-        }
-        let is_reference = |value: &[String]| {
-            let value = value.strip_prefix(&["[".to_owned()]).unwrap_or(value);
-            matches!(value, [number, generation, mark, ..]
-                if mark == "R" && [number, generation].iter().all(|it| it.bytes().all(|byte| byte.is_ascii_digit())))
-        };
-        let predicts = |value: &[String]| value.first().is_some_and(|number| number != "1");
-        self.has("/Crypt")
-            || self.after(&["/Filter", "/DecodeParms"]).any(is_reference)
-            || self.after(&["/Predictor"]).any(predicts)
-    }
-}
-
-/// A word with its escapes (`#41`) undone.
-fn unescaped(word: &[u8]) -> String {
-    let (mut text, mut rest) = (Vec::new(), word);
-    while let Some((first, after)) = rest.split_first() {
-        let escaped = after.first_chunk::<2>().filter(|_| *first == b'#').and_then(|digits| {
-            let digits = std::str::from_utf8(digits).ok()?;
-            u8::from_str_radix(digits, 16).ok()
-        });
-        text.push(escaped.unwrap_or(*first));
-        rest = if escaped.is_some() { after.get(2..).unwrap_or_default() } else { after };
-    }
-    String::from_utf8_lossy(&text).into_owned()
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -154,15 +98,17 @@ mod tests {
         for (dictionary, trailer, expected) in [
             ("/Length 5", "", (false, false)),
             ("/Length 5 /Filter /FlateDecode", "", (false, false)),
-            ("/Length 5 /Filter /FlateDecode /DecodeParms <</Predictor 12 /Columns 4>>", "", (false, true)),
-            ("/Length 5/Filter/FlateDecode/DecodeParms<</Predic#74or 2>>", "", (false, true)),
+            ("/Length 5 /Filter /FlateDecode /DecodeParms <</Predictor 12 /Columns 4>>", "", (false, false)),
+            ("/Length 5 /Filter /FlateDecode /DecodeParms <</Predictor 12 /Columns 4 0 R>>", "", (false, true)),
+            ("/Length 5 /Filter /FlateDecode /DecodeParms <</Predictor 6 0 R /Columns 4>>", "", (false, true)),
+            ("/Length 5/Filter/FlateDecode/DecodeParms<</Predic#74or 2/BitsPerComponent 4>>", "", (false, true)),
             ("/Length 5 /Filter /FlateDecode /DecodeParms <</Predictor 1>>", "", (false, false)),
             (
                 "/Type /XRef /W [1 2 1] /Size 3 /Filter /FlateDecode /DecodeParms <</Predictor 12>>",
                 locked,
                 (false, false),
             ),
-            ("/Type /XRef /Filter /FlateDecode /DecodeParms <</Predictor 12>>", "", (false, true)),
+            ("/Type /XRef /Filter /FlateDecode /DecodeParms <</Predictor 3>>", "", (false, true)),
             ("/Subtype /Image /Length 5 /Filter /FlateDecode /DecodeParms <</Predictor 15>>", "", (false, false)),
             ("/Length 5 /Filter [/Crypt /FlateDecode]", "", (false, true)),
             ("/Length 5 /Filter 7 0 R", "", (false, true)),

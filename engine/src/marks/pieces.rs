@@ -1,29 +1,36 @@
 //! Content within a layer that libclamav does not reach and that needs no unpacking: each piece is scanned as a layer of its own.
 
-use std::borrow::Cow;
-
 use memchr::memmem;
 
-use super::{armour, asn1, bytes::text_start, mail, onenote, parts, uuencode};
+use super::{armour, asn1, bytes::text_start, mail, onenote, parts, pdf, uuencode};
 
 /// Bytes at the end of a PDF in which it has its end mark.
 const PDF_END: usize = 2048;
 
-/// The pieces of a layer that libclamav took for a file of this type, and whether there are more than are read. `read_whole` says
-/// whether the second reader got out all that is in it.
-pub(super) fn pieces<'a>(content: &'a [u8], file_type: &[u8], read_whole: bool) -> (Vec<Cow<'a, [u8]>>, bool) {
+/// Gives the pieces of a layer that libclamav took for a file of this type to `keep`, and returns whether there are more than are read:
+/// the name of what has so many. `read_whole` says whether the second reader got out all that is in it.
+pub(super) fn pieces(
+    content: &[u8],
+    file_type: &[u8],
+    read_whole: bool,
+    keep: &mut dyn FnMut(&[u8]),
+) -> Option<&'static str> {
     if read_whole {
-        return (Vec::new(), false);
+        return None;
     }
-    let mut pieces: Vec<Cow<[u8]>> = onenote::files(content).into_iter().map(Cow::Borrowed).collect();
-    pieces.extend(asn1::enclosed(content).map(Cow::Owned));
-    pieces.extend(armour::message(content).map(Cow::Owned));
-    pieces.extend(pdf_behind_a_prefix(content, file_type).map(Cow::Borrowed));
-    pieces.extend(mail::recognisable(content, file_type).map(Cow::Owned));
+    onenote::files(content).into_iter().for_each(&mut *keep);
+    let made = [asn1::enclosed(content), armour::message(content), mail::recognisable(content, file_type)];
+    made.iter().flatten().for_each(|piece| keep(piece));
+    pdf_behind_a_prefix(content, file_type).into_iter().for_each(&mut *keep);
     let (parts, too_many_parts) = parts::parts(content);
     let (files, too_many_files) = uuencode::files(content);
-    pieces.extend(parts.into_iter().chain(files).map(Cow::Owned));
-    (pieces, too_many_parts || too_many_files)
+    parts.iter().chain(&files).for_each(|piece| keep(piece));
+    let too_many_streams = pdf::contents(content, keep);
+    let too_many = [
+        (too_many_parts || too_many_files, "a mail of too many parts"),
+        (too_many_streams, "a PDF of too many streams"),
+    ];
+    too_many.into_iter().find_map(|(is_so, name)| is_so.then_some(name))
 }
 
 /// A PDF that begins where libclamav does not expect one.
@@ -38,17 +45,21 @@ fn pdf_behind_a_prefix<'a>(content: &'a [u8], file_type: &[u8]) -> Option<&'a [u
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    fn pieces(content: &[u8], file_type: &[u8], read_whole: bool) -> Vec<Vec<u8>> {
+        let mut pieces = Vec::new();
+        super::pieces(content, file_type, read_whole, &mut |piece| pieces.push(piece.to_vec()));
+        pieces
+    }
 
     #[test]
     fn a_pdf_is_found_behind_any_prefix_if_it_is_whole() {
         let behind = |prefix: usize, end: &[u8]| [&vec![b'x'; prefix], &b"%PDF-1.7 words "[..], end].concat();
         for prefix in [1, 30, 1025, 100_000] {
             let content = behind(prefix, b"%%EOF");
-            assert_eq!(pieces(&content, b"CL_TYPE_BINARY_DATA", false).0, [&content[prefix..]]);
-            assert!(pieces(&content, b"CL_TYPE_BINARY_DATA", true).0.is_empty());
-            assert!(pieces(&behind(prefix, b""), b"CL_TYPE_BINARY_DATA", false).0.is_empty());
+            assert_eq!(pieces(&content, b"CL_TYPE_BINARY_DATA", false), [&content[prefix..]]);
+            assert!(pieces(&content, b"CL_TYPE_BINARY_DATA", true).is_empty());
+            assert!(pieces(&behind(prefix, b""), b"CL_TYPE_BINARY_DATA", false).is_empty());
         }
-        assert!(pieces(&behind(0, b"%%EOF"), b"CL_TYPE_PDF", false).0.is_empty());
+        assert!(pieces(&behind(0, b"%%EOF"), b"CL_TYPE_PDF", false).is_empty());
     }
 }

@@ -42,11 +42,15 @@ const TOOLS: &[(&str, &str)] = &[
     ("ar", "ar x \"$1\""),
     ("dpkg-deb", "dpkg-deb -x \"$1\" ."),
     ("unsquashfs", "unsquashfs -q -n -f -d . \"$1\" >/dev/null"),
+    ("a reader of mail", MAIL),
+    ("uudecode", "uudecode -o out \"$1\""),
+    ("pdfdetach", "pdfdetach -saveall \"$1\" </dev/null"),
+    ("qpdf", "qpdf --decrypt --decode-level=all --stream-data=uncompress \"$1\" out </dev/null"),
     ("wimlib", "wimlib-imagex extract \"$1\" 1 --dest-dir=. >/dev/null"),
 ];
 
 /// What the commands above need.
-const PROGRAMS: [&str; 22] = [
+const PROGRAMS: [&str; 25] = [
     "7z",
     "unzip",
     "bsdtar",
@@ -69,6 +73,9 @@ const PROGRAMS: [&str; 22] = [
     "wimlib-imagex",
     "genisoimage",
     "mksquashfs",
+    "uudecode",
+    "pdfdetach",
+    "qpdf",
 ];
 
 /// Each member by itself: one that cannot be read does not hide those after it.
@@ -95,6 +102,27 @@ for reader in (members, entries, stream):
             except Exception:
                 continue
             open(str(number), \"wb\").write(content)
+    except Exception:
+        continue
+' \"$1\"";
+
+/// Each part of a mail, as Python reads it.
+const MAIL: &str = "python3 -IS -c '
+import email, email.policy, sys
+number = 0
+for policy in (email.policy.compat32, email.policy.default):
+    try:
+        mail = email.message_from_bytes(open(sys.argv[1], \"rb\").read(), policy=policy)
+        if not mail.keys():
+            continue
+        for part in mail.walk():
+            try:
+                content = None if part.is_multipart() else part.get_payload(decode=True)
+            except Exception:
+                continue
+            if content is not None:
+                number += 1
+                open(str(number), \"wb\").write(content)
     except Exception:
         continue
 ' \"$1\"";
@@ -241,6 +269,16 @@ fn archives() {
 #[test]
 fn packages() {
     hold("packages.py");
+}
+
+#[test]
+fn mail() {
+    hold("mail.py");
+}
+
+#[test]
+fn pdf() {
+    hold("pdf.py");
 }
 
 #[test]

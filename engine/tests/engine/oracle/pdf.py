@@ -29,7 +29,7 @@ def lzw(content):
     return bytes(int(bits[at:at + 8], 2) for at in range(0, len(bits), 8))
 
 
-def predicted(content, columns=16):
+def predicted(content, columns=17):
     """Rows of PNG's predictor `up`."""
     content += bytes(-len(content) % columns)
     rows = [content[at:at + columns] for at in range(0, len(content), columns)]
@@ -113,11 +113,11 @@ for payload, content in dict(eicar=PAYLOAD, long=LONG).items():
             put(f"{payload}-{other}-of-{name}", pdf(other_pack(packed), b"/Filter[" + other_word + word + b"]"))
         put(f"{payload}-{name}-deep", pdf(hexed(a85(hexed(a85(packed)))), b"/Filter[/ASCIIHexDecode/ASCII85Decode/ASCIIHexDecode/ASCII85Decode" + word + b"]"))
     flate = zlib.compress(content)
-    for columns in (1, 16, 4):
+    for columns in (1, 17, 4):
         put(f"{payload}-predictor-{columns}", pdf(zlib.compress(predicted(content, columns)), b"/Filter/FlateDecode/DecodeParms<</Predictor 12/Columns %d>>" % columns))
-    put(f"{payload}-predictor-indirect", pdf(zlib.compress(predicted(content)), b"/Filter/FlateDecode/DecodeParms 6 0 R", objects=((6, b"<</Predictor 15/Columns 16>>"),)))
-    put(f"{payload}-predictor-number-indirect", pdf(zlib.compress(predicted(content)), b"/Filter/FlateDecode/DecodeParms<</Predictor 6 0 R/Columns 16>>", objects=((6, b"15"),)))
-    put(f"{payload}-predictor-image", pdf(zlib.compress(predicted(content)), b"/Subtype/Image/Filter/FlateDecode/DecodeParms<</Predictor 15/Columns 16>>"))
+    put(f"{payload}-predictor-indirect", pdf(zlib.compress(predicted(content)), b"/Filter/FlateDecode/DecodeParms 6 0 R", objects=((6, b"<</Predictor 15/Columns 17>>"),)))
+    put(f"{payload}-predictor-number-indirect", pdf(zlib.compress(predicted(content)), b"/Filter/FlateDecode/DecodeParms<</Predictor 6 0 R/Columns 17>>", objects=((6, b"15"),)))
+    put(f"{payload}-predictor-image", pdf(zlib.compress(predicted(content)), b"/Subtype/Image/Filter/FlateDecode/DecodeParms<</Predictor 15/Columns 17>>"))
     put(f"{payload}-flate-damaged-end", pdf(flate[:-4], b"/Filter/FlateDecode"))
     put(f"{payload}-flate-raw", pdf(deflate(content), b"/Filter/FlateDecode"))
     put(f"{payload}-flate-blank-before", pdf(b"\r\n" + flate, b"/Filter/FlateDecode"))
@@ -147,4 +147,4 @@ for payload, content in dict(eicar=PAYLOAD, long=LONG).items():
 put("clean-plain", pdf(WORDS))
 for name, (word, pack) in FILTERS.items():
     put(f"clean-{name}", pdf(pack(WORDS), b"/Filter" + word))
-put("clean-image", pdf(zlib.compress(predicted(noise(900))), b"/Subtype/Image/Filter/FlateDecode/DecodeParms<</Predictor 15/Columns 16>>"))
+put("clean-image", pdf(zlib.compress(predicted(noise(900))), b"/Subtype/Image/Filter/FlateDecode/DecodeParms<</Predictor 15/Columns 17>>"))
