@@ -97,9 +97,14 @@ fn streams_of_a_pdf_that_libclamav_leaves_as_they_are() {
     assert_eq!(world.ours(&pdf("/Filter /FlateDecode", &packed(b"words"), ""), Limits::default()), Verdict::Clean);
     let row = [b"\0", &eicar()[..]].concat();
     let predicted = pdf("/Filter /FlateDecode /DecodeParms <</Predictor 12 /Columns 68>>", &packed(&row), "");
-    world.guard("a predictor", &predicted, Limits::default(), &[], Reason::UnsupportedFormat);
     let referred = pdf("/Filter 7 0 R", &packed(&eicar()), "");
-    world.guard("a filter by reference", &referred, Limits::default(), &[], Reason::UnsupportedFormat);
+    let image = pdf("/Type /EmbeddedFile /Subtype /Image /Filter /FlateDecode", &packed(&eicar()), "");
+    for opened in [predicted, referred, image] {
+        let found = world.ours(&opened, Limits::default());
+        assert!(matches!(found, Verdict::Infected { .. }), "{found:?}");
+    }
+    let parameters = pdf("/Filter /FlateDecode /DecodeParms 7 0 R", &packed(&row), "");
+    world.guard("parameters by reference", &parameters, Limits::default(), &[], Reason::UnsupportedFormat);
     let locked = pdf("", &noise(68), "/Encrypt 9 0 R");
     assert_eq!(world.ours(&locked, Limits::default()), Verdict::Unscannable { reason: Reason::Encrypted });
 }
@@ -149,7 +154,11 @@ fn a_piece_of_a_mail() {
          From: a@b\nContent-Type: multipart/mixed; boundary=B\n\n{}",
         parts()
     );
-    world.guard("message/partial", mail.as_bytes(), Limits::default(), &[], Reason::UnsupportedFormat);
+    let found = world.ours(mail.as_bytes(), Limits::default());
+    assert!(matches!(found, Verdict::Infected { .. }), "{found:?}");
+    // A piece that does not hold all of it.
+    let (first, _) = mail.split_at(mail.len() - 60);
+    world.guard("message/partial", first.as_bytes(), Limits::default(), &[], Reason::UnsupportedFormat);
 }
 
 fn checksum(content: &[u8]) -> [u8; 4] {
