@@ -17,6 +17,7 @@ mod office;
 mod ole2;
 mod onenote;
 mod openpgp;
+mod package;
 mod parts;
 mod pdf;
 mod pieces;

@@ -2,7 +2,7 @@
 
 use memchr::memmem;
 
-use super::{armour, asn1, bytes::text_start, mail, onenote, parts, pdf, uuencode};
+use super::{armour, asn1, bytes::text_start, mail, onenote, package, parts, pdf, uuencode};
 
 /// Bytes at the end of a PDF in which it has its end mark.
 const PDF_END: usize = 2048;
@@ -26,9 +26,11 @@ pub(super) fn pieces(
     let (files, too_many_files) = uuencode::files(content);
     parts.iter().chain(&files).for_each(|piece| keep(piece));
     let too_many_streams = pdf::contents(content, keep);
+    let too_many_objects = package::objects(content, keep);
     let too_many = [
         (too_many_parts || too_many_files, "a mail of too many parts"),
         (too_many_streams, "a PDF of too many streams"),
+        (too_many_objects, "a document of too many objects"),
     ];
     too_many.into_iter().find_map(|(is_so, name)| is_so.then_some(name))
 }
