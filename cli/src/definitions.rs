@@ -23,6 +23,9 @@ use std::process::ExitCode;
 use chrono::{DateTime, NaiveDate, NaiveTime, SecondsFormat, Utc};
 use clap::{Args, Subcommand};
 use nacre_clamav::cvd::CvdHeader;
+use nacre_core::{generation::manifest::Manifest, port::DefinitionsStore};
+
+pub(crate) use self::bucket::{BucketError, contents};
 
 /// Verify, inspect, update, compare and build databases of signatures; show and change what is published.
 ///
@@ -81,4 +84,13 @@ fn parse_date(text: &str) -> Result<DateTime<Utc>, InvalidDate> {
 fn build_time(header: &CvdHeader) -> String {
     let time = i64::try_from(header.stime).ok().and_then(|seconds| DateTime::from_timestamp(seconds, 0));
     time.map_or_else(|| header.stime.to_string(), |time| time.to_rfc3339_opts(SecondsFormat::Secs, true))
+}
+
+/// The generations that are kept, newest first: the published one and those before it.
+///
+/// # Errors
+/// The store's, and when nothing is published.
+pub(crate) async fn kept_generations(store: &impl DefinitionsStore) -> Result<Vec<Manifest>, BucketError> {
+    let (_, newest) = bucket::current(store).await?;
+    bucket::kept(store, newest.generation).await
 }

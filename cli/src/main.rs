@@ -10,6 +10,7 @@ mod output;
 mod printable;
 mod prove;
 mod quarantine;
+mod report;
 mod rescan;
 mod scan;
 mod stack;
@@ -33,6 +34,7 @@ enum Command {
     Quarantine(quarantine::Arguments),
     Prove(prove::Arguments),
     Rescan(rescan::Arguments),
+    Report(report::Arguments),
     Backfill(backfill::Arguments),
     Deploy(deploy::Arguments),
     Destroy(destroy::Arguments),
@@ -48,6 +50,7 @@ async fn main() -> ExitCode {
         Command::Backfill(arguments) => backfill::run(&arguments).await,
         Command::Deploy(arguments) => deploy::run(&arguments).await,
         Command::Destroy(arguments) => destroy::run(&arguments).await,
+        Command::Report(arguments) => report::run(&arguments).await,
         Command::Rescan(arguments) => rescan::run(&arguments).await,
     }
 }

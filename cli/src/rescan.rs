@@ -19,6 +19,7 @@ use nacre_core::{
 };
 use serde::Deserialize;
 
+pub(crate) use self::status::{full, unaffected};
 use crate::{
     args::BucketArgument,
     output::{conclude, print, print_lines},

@@ -12,7 +12,11 @@ mod plans;
 mod stay;
 mod summary;
 
-use std::{path::PathBuf, process::ExitCode, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+    time::Duration,
+};
 
 use aws_sdk_s3::Client;
 use clap::Parser;
@@ -79,7 +83,7 @@ async fn run(arguments: &Arguments) -> Result<(), DemoError> {
     let databases = Databases::new(now());
     let mirror = Mirror::start().await?;
     let stack = start(arguments, &mirror, &databases).await?;
-    let observed = show(&mut narrator, &stack, &mirror, &databases, corpus).await;
+    let observed = show(&mut narrator, &stack, &mirror, &databases, (corpus, &arguments.directory)).await;
     // Stopped whatever was observed: nothing may be left running.
     stack.stop().await?;
     let summary = Summary { seconds: narrator.seconds(), ..observed? };
@@ -106,13 +110,13 @@ async fn start(arguments: &Arguments, mirror: &Mirror, databases: &Databases) ->
     Ok(Stack::start(options).await?)
 }
 
-/// The three acts, each observed before it is reported.
+/// The acts, each observed before it is reported.
 async fn show(
     narrator: &mut Narrator,
     stack: &Stack,
     mirror: &Mirror,
     databases: &Databases,
-    corpus: Corpus,
+    (corpus, directory): (Corpus, &Path),
 ) -> Result<Summary, DemoError> {
     narrator.step("The stack itself ran the first update; the next one, as its schedule runs it, finds nothing newer");
     narrator::say(stack.output("FirstUpdate"));
@@ -175,6 +179,9 @@ async fn show(
         return Err(not_observed(format!("{changed} objects return another status than before, not just one")));
     }
     narrator::say(&format!("the other {} return the same status as before", all - 1));
+    narrator.step("A report says what was skipped, and why that was safe");
+    stack.write_report(&programs_directory()?.join("nacre"), directory).await?;
+    narrator::say(&format!("for a browser: {}", directory.join("report.html").display()));
     Ok(Summary { plans: planned(&plans), ..summarise(generation_before, generation_after, &records, &after) })
 }
 
@@ -283,7 +290,9 @@ fn conclude(narrator: &mut Narrator, summary: &Summary, arguments: &Arguments) {
         narrator::say(&format!("{key} could not be scanned ({reason}), and is tagged so: never clean by default"));
     }
     let directory = arguments.directory.display();
-    narrator::say(&format!("results: {directory}/summary.json, and the functions' logs in {directory}/logs"));
+    narrator::say(&format!(
+        "results: {directory}/report.html, records.csv, summary.json, and the functions' logs in {directory}/logs"
+    ));
     narrator::say("nothing is left running");
 }
 

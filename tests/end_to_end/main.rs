@@ -13,6 +13,7 @@ mod objects;
 mod passes;
 mod quarantine;
 mod queues;
+mod reports;
 mod results;
 mod retries;
 mod settings;

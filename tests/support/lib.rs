@@ -46,6 +46,7 @@ pub mod patched;
 #[cfg(test)]
 mod policies;
 mod random;
+mod report;
 pub mod scanner_world;
 mod stack;
 mod supervised;

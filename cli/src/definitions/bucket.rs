@@ -21,7 +21,7 @@ const MAX_MANIFEST_BYTES: u64 = 4 << 20;
 
 /// Why what is published is not known.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum BucketError {
+pub(crate) enum BucketError {
     #[error("what is published cannot be read")]
     Published(#[from] PublishedError),
     #[error(transparent)]
@@ -61,7 +61,7 @@ pub(super) async fn kept(store: &impl DefinitionsStore, newest: Generation) -> R
 }
 
 /// What a generation consists of, such as `daily 27780, main 62, local.ign2`.
-pub(super) fn contents(manifest: &Manifest) -> String {
+pub(crate) fn contents(manifest: &Manifest) -> String {
     let databases = manifest.databases.iter().map(|entry| format!("{} {}", entry.name, entry.version.0));
     databases.chain(manifest.custom.iter().map(|entry| entry.name.clone())).collect::<Vec<_>>().join(", ")
 }

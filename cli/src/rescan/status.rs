@@ -87,7 +87,8 @@ fn amount(ObjectTotals { objects, bytes }: ObjectTotals) -> String {
     format!("{objects} ({bytes} bytes)")
 }
 
-fn unaffected(why: Unaffected) -> &'static str {
+/// Why nothing needs to be done.
+pub(crate) fn unaffected(why: Unaffected) -> &'static str {
     match why {
         Unaffected::NothingMatches => "nothing that was added can match them",
         Unaffected::StillInfected => "a signature that convicted them is unchanged",
@@ -95,7 +96,8 @@ fn unaffected(why: Unaffected) -> &'static str {
     }
 }
 
-fn full(why: FullScan) -> &'static str {
+/// Why only a full scan decides.
+pub(crate) fn full(why: FullScan) -> &'static str {
     match why {
         FullScan::UnknownRecord => "recorded by another version of Nacre",
         FullScan::Engine => "scanned by another engine",
