@@ -49,6 +49,10 @@ impl RecordPages for Table {
         Ok(())
     }
 
+    async fn mark_requested(&self, _: &RecordSummary, _: RequestMark) -> Result<(), StoreError> {
+        Ok(())
+    }
+
     async fn page(&self, segment: Segment, after: Option<u64>) -> Result<Page<u64>, StoreError> {
         let bound = |index: u32| RECORDS * u64::from(index) / u64::from(segment.total);
         let (first, end) = (after.unwrap_or(bound(segment.index)), bound(segment.index + 1));

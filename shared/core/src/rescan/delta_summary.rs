@@ -1,6 +1,9 @@
 //! Summary of a delta, in a form that plans many records quickly.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
+    sync::Arc,
+};
 
 use nacre_clamav::{
     database::FunctionalityLevel,
@@ -9,7 +12,14 @@ use nacre_clamav::{
 };
 use serde::Serialize;
 
-use crate::{rescan::narrowed::Narrowed, scan_record::LayerDigest, targets::Targets};
+use crate::{
+    rescan::{
+        narrowed::Narrowed,
+        window::{Generations, Window},
+    },
+    scan_record::LayerDigest,
+    targets::Targets,
+};
 
 /// Targets whose matchers run where libclamav checks for phishing, as bits: on mail and its HTML. What it recognizes as mail only while
 /// it scans text or binary data (`CL_TYPE_MHTML`) has the matchers of these, and its HTML may, too.
@@ -36,7 +46,7 @@ pub struct LoadedBy {
     pub pua: bool,
 }
 
-/// Summary of a delta.
+/// Summary of a delta. Those since several generations share what they look up.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct DeltaSummary {
     /// Extension of a file whose change requires full scans, where there is one.
@@ -47,30 +57,206 @@ pub struct DeltaSummary {
     pub targets: Targets,
     /// What was added for content of a certain kind; at most [`MAX_NARROWED`].
     narrowed: HashSet<Narrowed>,
+    /// Whether more was: then all of it counts as if it demanded nothing.
+    is_widened: bool,
     /// Whether the URLs changed that are no phishing.
     changes_allowed_urls: bool,
-    /// Digests of files that were added, with their sizes; `None` for any.
-    files: HashMap<FileDigest, Vec<Option<u64>>>,
-    /// Digests of files that are trusted now and were not, or the other way.
-    trust: HashSet<FileDigest>,
+    /// Number of digests of files that were added.
+    added_files: usize,
+    /// Number of files in which the trust changed.
+    changed_trust: usize,
     /// Whether something is not trusted any more.
     pub revokes_trust: bool,
-    /// Digests of files of which libclamav may report another name now than before.
-    renamed: HashSet<FileDigest>,
+    /// Number of digests of files of which libclamav may report another name now than before.
+    renamed_files: usize,
     /// What changed of the digests of parts of programs, of which records have none.
     programs: ProgramDigests,
-    /// Names of signatures that were removed or changed, in the form of [`plain_name`].
-    removed: HashSet<String>,
     /// Prefixes of names of which any may have been removed.
     removed_prefixes: BTreeSet<&'static str>,
     /// Lines added and removed, by the extension of their file.
     pub counts: BTreeMap<String, Changed>,
+    lookups: Arc<Lookups>,
+    /// The generation, as a bit.
+    since: Generations,
+}
+
+/// What summaries look up, each with the generations since which it changed.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Lookups {
+    /// Digests of files that were added, with their sizes; `None` for any.
+    files: HashMap<FileDigest, Vec<(Option<u64>, Generations)>>,
+    /// Digests of files that are trusted now and were not, or the other way.
+    trust: HashMap<FileDigest, Generations>,
+    /// Digests of files of which libclamav may report another name now than before.
+    renamed: HashMap<FileDigest, Generations>,
+    /// Names of signatures that were removed or changed, in the form of [`plain_name`].
+    removed: HashMap<String, Generations>,
+}
+
+/// Summaries since several generations, in the making.
+struct Summaries {
+    since: Vec<DeltaSummary>,
+    lookups: Lookups,
+    /// Digests of parts of programs that were added.
+    programs: HashMap<Vec<u8>, Generations>,
+}
+
+impl Summaries {
+    fn new(generations: usize) -> Self {
+        let summary =
+            |place| DeltaSummary { since: 1_u128.checked_shl(place).unwrap_or_default(), ..DeltaSummary::default() };
+        let since = (0..).take(generations).map(summary).collect();
+        Self { since, lookups: Lookups::default(), programs: HashMap::new() }
+    }
+
+    /// The summaries since some generations.
+    fn of(&mut self, generations: Generations) -> impl Iterator<Item = &mut DeltaSummary> {
+        self.since.iter_mut().filter(move |summary| summary.since & generations != 0)
+    }
+
+    fn finished(self) -> Vec<DeltaSummary> {
+        let lookups = Arc::new(self.lookups);
+        self.since.into_iter().map(|summary| DeltaSummary { lookups: Arc::clone(&lookups), ..summary }).collect()
+    }
+
+    /// Takes a line that counts the same since each of these generations.
+    fn take(&mut self, delta_line: &DeltaLine, count: Count, generations: Generations, engine: LoadedBy) {
+        let (line_moved, DeltaLine { extension, line, .. }) = (delta_line.moved(), delta_line);
+        let file_name = format!("x.{extension}");
+        if is_pua(&file_name) && !engine.pua {
+            return;
+        }
+        if let Some(extension) = line_moved {
+            return self.take_moved(extension, line, generations, engine);
+        }
+        let kind = Kind::of(&file_name);
+        for summary in self.of(generations) {
+            let changed = summary.counts.entry(extension.clone()).or_default();
+            match count.effective.cmp(&0) {
+                std::cmp::Ordering::Greater => changed.added += 1,
+                std::cmp::Ordering::Less => changed.removed += 1,
+                std::cmp::Ordering::Equal => {}
+            }
+        }
+        if kind == Kind::Yara {
+            // A rule may refer to others: they are loaded together, and match any object. Of two rules of a name libclamav loads the
+            // first, and nothing after it of the second one's file: where one is gone, more may match.
+            for summary in self.of(generations) {
+                summary.matches_any = true;
+                summary.removed_prefixes.insert(RULE_NAMES);
+            }
+            return;
+        }
+        let Some(signature) = Signature::parse(kind, line) else {
+            // A line that we cannot read may mean anything.
+            return self.require_full_scan(extension, generations);
+        };
+        if !signature.levels.contains(&engine.functionality_level.0) {
+            return;
+        }
+        let is_context = matches!(signature.concern, Concern::Everything);
+        // Whether an ignored name reaches a signature depends on the order in which files are loaded.
+        let is_shadowed = count.raw > 0 && count.effective <= 0;
+        if is_context || is_shadowed {
+            self.require_full_scan(extension, generations);
+        }
+        if let Concern::Trust { digest } = signature.concern {
+            *self.lookups.trust.entry(digest).or_default() |= generations;
+            for summary in self.of(generations) {
+                summary.changed_trust += 1;
+                summary.revokes_trust |= count.effective < 0 || count.raw < 0;
+            }
+            return;
+        }
+        if signature.concern == Concern::AllowedUrl {
+            self.of(generations).for_each(|summary| summary.changes_allowed_urls = true);
+            return;
+        }
+        if count.effective > 0 {
+            self.take_added(kind, line, &signature, generations);
+        }
+        if count.effective < 0 || count.raw < 0 {
+            if let Some(name) = signature.name {
+                let name = plain_name(&String::from_utf8_lossy(name)).to_owned();
+                *self.lookups.removed.entry(name).or_default() |= generations;
+            }
+            if signature.concern == Concern::Phishing {
+                self.of(generations).for_each(|summary| summary.removed_prefixes.extend(PHISHING_NAMES));
+            }
+        }
+    }
+
+    /// Takes a signature that was added.
+    fn take_added(&mut self, kind: Kind, line: &[u8], signature: &Signature<'_>, generations: Generations) {
+        match signature.concern {
+            Concern::File { digest, size } => {
+                let sizes = self.lookups.files.entry(digest).or_insert_with(|| Vec::with_capacity(1));
+                sizes.push((size, generations));
+                self.of(generations).for_each(|summary| summary.added_files += 1);
+                self.rename(digest, generations);
+            }
+            Concern::Target(target) => {
+                let narrowed = Narrowed::of(Targets::of(target), &signature.narrowing);
+                for summary in self.of(generations) {
+                    match &narrowed {
+                        Some(narrowed) => summary.narrow(narrowed),
+                        None => summary.targets |= Targets::of(target),
+                    }
+                }
+                if kind == Kind::ProgramHash {
+                    let digest = hash_digest(kind, line).unwrap_or_default().to_ascii_lowercase();
+                    let all = self.programs.entry(digest).or_default();
+                    // An engine is shared by records of several generations: it has what was added since any of them.
+                    let repeated = if *all == 0 { 0 } else { *all | generations };
+                    *all |= generations;
+                    self.of(generations).for_each(|summary| summary.programs.renamed = true);
+                    self.of(repeated).for_each(|summary| summary.programs.repeated = true);
+                }
+            }
+            Concern::Phishing => self.of(generations).for_each(|summary| summary.targets |= PHISHING_TARGETS),
+            Concern::Any => {
+                let narrowed = Narrowed::of(Targets::ALL, &signature.narrowing);
+                for summary in self.of(generations) {
+                    match &narrowed {
+                        Some(narrowed) => summary.narrow(narrowed),
+                        None => summary.matches_any = true,
+                    }
+                }
+            }
+            Concern::Everything | Concern::Trust { .. } | Concern::AllowedUrl => {
+                self.of(generations).for_each(|summary| summary.matches_any = true);
+            }
+        }
+    }
+
+    /// Takes the mark of a digest that changed its place among others in.
+    fn take_moved(&mut self, extension: &str, line: &[u8], generations: Generations, engine: LoadedBy) {
+        let file_name = format!("x.{extension}");
+        if is_pua(&file_name) && !engine.pua {
+            return;
+        }
+        match Signature::parse(Kind::of(&file_name), line).map(|signature| signature.concern) {
+            Some(Concern::File { digest, .. }) => self.rename(digest, generations),
+            Some(Concern::Target(_)) => self.of(generations).for_each(|summary| summary.programs.renamed = true),
+            _ => self.require_full_scan(extension, generations),
+        }
+    }
+
+    fn rename(&mut self, digest: FileDigest, generations: Generations) {
+        *self.lookups.renamed.entry(digest).or_default() |= generations;
+        self.of(generations).for_each(|summary| summary.renamed_files += 1);
+    }
+
+    fn require_full_scan(&mut self, extension: &str, generations: Generations) {
+        for summary in self.of(generations) {
+            summary.requires_full_scan.get_or_insert_with(|| extension.to_owned());
+        }
+    }
 }
 
 /// What changed of the digests of parts of programs: of several lines of one digest, libclamav reports the one that it loaded last.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct ProgramDigests {
-    added: HashSet<Vec<u8>>,
     /// Whether a digest was added more than once.
     repeated: bool,
     /// Whether another name may be reported now than before.
@@ -92,114 +278,38 @@ const MAX_NARROWED: usize = 256;
 impl DeltaSummary {
     /// Summarises what an engine loads.
     pub fn of(delta: &Delta, engine: LoadedBy) -> Self {
-        let mut summary = Self::default();
+        let mut summaries = Summaries::new(1);
         for (line, count) in delta.lines() {
-            summary.take(line, count, engine);
+            summaries.take(line, count, 1, engine);
         }
-        if summary.narrowed.len() > MAX_NARROWED {
-            for narrowed in summary.narrowed.drain() {
-                summary.targets |= narrowed.targets;
-            }
-        }
-        summary
+        summaries.finished().pop().unwrap_or_default()
     }
 
-    /// Takes the mark of a digest that changed its place among others in.
-    fn take_moved(&mut self, extension: &str, line: &[u8], engine: LoadedBy) {
-        let file_name = format!("x.{extension}");
-        if is_pua(&file_name) && !engine.pua {
-            return;
+    /// Summarises what an engine loads, since each generation of a window.
+    pub(crate) fn of_window(window: &Window, engine: LoadedBy) -> Vec<Self> {
+        let mut summaries = Summaries::new(window.len());
+        for (line, count, generations) in window.changes() {
+            summaries.take(line, count, generations, engine);
         }
-        match Signature::parse(Kind::of(&file_name), line).map(|signature| signature.concern) {
-            Some(Concern::File { digest, .. }) => drop(self.renamed.insert(digest)),
-            Some(Concern::Target(_)) => self.programs.renamed = true,
-            _ => drop(self.requires_full_scan.get_or_insert_with(|| extension.to_owned())),
-        }
+        summaries.finished()
     }
 
-    fn take(&mut self, delta_line: &DeltaLine, count: Count, engine: LoadedBy) {
-        let (line_moved, DeltaLine { extension, line, .. }) = (delta_line.moved(), delta_line);
-        let file_name = format!("x.{extension}");
-        if is_pua(&file_name) && !engine.pua {
-            return;
+    fn narrow(&mut self, narrowed: &Narrowed) {
+        if !self.is_widened {
+            self.narrowed.insert(narrowed.clone());
+            self.is_widened = self.narrowed.len() > MAX_NARROWED;
         }
-        if let Some(extension) = line_moved {
-            return self.take_moved(extension, line, engine);
-        }
-        let kind = Kind::of(&file_name);
-        let changed = self.counts.entry(extension.clone()).or_default();
-        match count.effective.cmp(&0) {
-            std::cmp::Ordering::Greater => changed.added += 1,
-            std::cmp::Ordering::Less => changed.removed += 1,
-            std::cmp::Ordering::Equal => {}
-        }
-        if kind == Kind::Yara {
-            // A rule may refer to others: they are loaded together, and match any object. Of two rules of a name libclamav loads the
-            // first, and nothing after it of the second one's file: where one is gone, more may match.
-            self.matches_any = true;
-            self.removed_prefixes.insert(RULE_NAMES);
-            return;
-        }
-        let Some(signature) = Signature::parse(kind, line) else {
-            // A line that we cannot read may mean anything.
-            self.requires_full_scan.get_or_insert_with(|| extension.clone());
-            return;
-        };
-        if !signature.levels.contains(&engine.functionality_level.0) {
-            return;
-        }
-        let is_context = matches!(signature.concern, Concern::Everything);
-        // Whether an ignored name reaches a signature depends on the order in which files are loaded.
-        let is_shadowed = count.raw > 0 && count.effective <= 0;
-        if is_context || is_shadowed {
-            self.requires_full_scan.get_or_insert_with(|| extension.clone());
-        }
-        if let Concern::Trust { digest } = signature.concern {
-            self.trust.insert(digest);
-            self.revokes_trust |= count.effective < 0 || count.raw < 0;
-            return;
-        }
-        if signature.concern == Concern::AllowedUrl {
-            self.changes_allowed_urls = true;
-            return;
-        }
-        if count.effective > 0 {
-            let narrowed = |targets| Narrowed::of(targets, &signature.narrowing);
-            match signature.concern {
-                Concern::File { digest, size } => {
-                    self.files.entry(digest).or_default().push(size);
-                    self.renamed.insert(digest);
-                }
-                Concern::Target(target) => {
-                    match narrowed(Targets::of(target)) {
-                        Some(narrowed) => drop(self.narrowed.insert(narrowed)),
-                        None => self.targets |= Targets::of(target),
-                    }
-                    if kind == Kind::ProgramHash {
-                        self.programs.renamed = true;
-                        let digest = hash_digest(kind, line).unwrap_or_default().to_ascii_lowercase();
-                        self.programs.repeated |= !self.programs.added.insert(digest);
-                    }
-                }
-                Concern::Phishing => self.targets |= PHISHING_TARGETS,
-                Concern::Any => match narrowed(Targets::ALL) {
-                    Some(narrowed) => drop(self.narrowed.insert(narrowed)),
-                    None => self.matches_any = true,
-                },
-                Concern::Everything | Concern::Trust { .. } | Concern::AllowedUrl => self.matches_any = true,
-            }
-        }
-        if count.effective < 0 || count.raw < 0 {
-            self.removed.extend(signature.name.map(|name| plain_name(&String::from_utf8_lossy(name)).to_owned()));
-            if signature.concern == Concern::Phishing {
-                self.removed_prefixes.extend(PHISHING_NAMES);
+        if self.is_widened {
+            self.targets |= narrowed.targets;
+            for narrowed in self.narrowed.drain() {
+                self.targets |= narrowed.targets;
             }
         }
     }
 
     /// Whether anything was added that may match some object.
     pub fn adds(&self) -> bool {
-        self.matches_any || !self.targets.is_empty() || !self.narrowed.is_empty() || !self.files.is_empty()
+        self.matches_any || !self.targets.is_empty() || !self.narrowed.is_empty() || self.added_files > 0
     }
 
     /// Whether rules of YARA changed.
@@ -220,7 +330,7 @@ impl DeltaSummary {
             return true;
         }
         match layers {
-            _ if self.files.is_empty() => false,
+            _ if self.added_files == 0 => false,
             None => true,
             Some(layers) => layers.iter().any(|layer| self.has_file(layer)),
         }
@@ -229,8 +339,9 @@ impl DeltaSummary {
     fn has_file(&self, layer: &LayerDigest) -> bool {
         digests(layer)
             .iter()
-            .filter_map(|digest| self.files.get(digest))
-            .any(|sizes| sizes.iter().any(|size| size.is_none_or(|size| size == layer.size)))
+            .filter_map(|digest| self.lookups.files.get(digest))
+            .flatten()
+            .any(|(size, since)| since & self.since != 0 && size.is_none_or(|size| size == layer.size))
     }
 
     /// Whether it changed the trust in one of these layers; `None` for layers that are not known.
@@ -238,9 +349,12 @@ impl DeltaSummary {
         match layers {
             // No probe matches content that libclamav derives from a layer and then trusts, so no record has its digest.
             _ if self.revokes_trust => true,
-            _ if self.trust.is_empty() => false,
+            _ if self.changed_trust == 0 => false,
             None => true,
-            Some(layers) => layers.iter().any(|layer| digests(layer).iter().any(|digest| self.trust.contains(digest))),
+            Some(layers) => layers
+                .iter()
+                .flat_map(digests)
+                .any(|digest| self.lookups.trust.get(&digest).is_some_and(|since| since & self.since != 0)),
         }
     }
 
@@ -248,8 +362,9 @@ impl DeltaSummary {
     /// reports depends on the order in which it has them.
     pub fn is_ambiguous(&self, targets: Targets, layers: Option<&[LayerDigest]>) -> bool {
         let of_layer = |layer: &LayerDigest, digest: &FileDigest| {
-            let sizes = self.files.get(digest).map(Vec::as_slice).unwrap_or_default();
-            sizes.iter().filter(|size| size.is_none_or(|size| size == layer.size)).count() > 1
+            let sizes = self.lookups.files.get(digest).map(Vec::as_slice).unwrap_or_default();
+            // An engine is shared by records of several generations: it has what was added since any of them.
+            sizes.iter().filter(|(size, _)| size.is_none_or(|size| size == layer.size)).count() > 1
         };
         let of_layers = layers.is_some_and(|layers| {
             layers.iter().any(|layer| digests(layer).iter().any(|digest| of_layer(layer, digest)))
@@ -264,11 +379,12 @@ impl DeltaSummary {
             return true;
         }
         match layers {
-            _ if self.renamed.is_empty() => false,
+            _ if self.renamed_files == 0 => false,
             None => true,
-            Some(layers) => {
-                layers.iter().any(|layer| digests(layer).iter().any(|digest| self.renamed.contains(digest)))
-            }
+            Some(layers) => layers
+                .iter()
+                .flat_map(digests)
+                .any(|digest| self.lookups.renamed.get(&digest).is_some_and(|since| since & self.since != 0)),
         }
     }
 
@@ -280,7 +396,8 @@ impl DeltaSummary {
 
     /// Whether the signatures of a name, as records have it, are unchanged.
     pub fn is_unchanged(&self, name: &str) -> bool {
-        !self.removed.contains(plain_name(name)) && !self.removed_prefixes.iter().any(|prefix| name.starts_with(prefix))
+        let is_removed = self.lookups.removed.get(plain_name(name)).is_some_and(|since| since & self.since != 0);
+        !is_removed && !self.removed_prefixes.iter().any(|prefix| name.starts_with(prefix))
     }
 }
 
