@@ -57,7 +57,9 @@ impl DeltaEngines {
         pool: &EnginePool,
     ) -> Result<Option<Arc<DeltaEngine>>, DeltaEngineError> {
         let to = planner.manifest().generation;
-        if let Some(engine) = self.0.iter().find(|engine| engine.to == to && engine.from <= from) {
+        // What the plan compared with the record must be all that the engine has.
+        let serves = |engine: &DeltaEngine| engine.to == to && engine.from <= from && planner.holds(engine.from);
+        if let Some(engine) = self.0.iter().find(|engine| serves(engine)) {
             return Ok(Some(Arc::clone(engine)));
         }
         let Some((from, delta)) = planner.added_since(store, from).await? else { return Ok(None) };

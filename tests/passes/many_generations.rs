@@ -65,7 +65,7 @@ async fn a_planner_of_90_generations_of_2000_digests_fits_in_the_function() {
     for to in 2..=newest {
         let line = |n| format!("{}:{}:Win.Malware.Agent-{n}-0:73\n", hex::encode(digest(to, n)), 1000 + n);
         let text: String = (0..DIGESTS).map(line).collect();
-        let file = SignatureFile { official: true, name: "daily.hsb".into(), bytes: text.into_bytes().into() };
+        let file = SignatureFile::member("daily.cvd", true, "daily.hsb", text.into_bytes());
         let bytes = Delta::between(&[], &[file]).to_bytes();
         let delta = BodyEntry::of_delta(Generation(to), &bytes);
         world.definitions.write(&delta.object_key, bytes, &[], WriteCondition::Always).await.unwrap();

@@ -125,7 +125,7 @@ impl DeltaLine {
     }
 
     /// Whether it says that something happened on the way, which nothing later takes back.
-    fn is_mark(&self) -> bool {
+    pub fn is_mark(&self) -> bool {
         self.extension == EVERYTHING || self.moved().is_some()
     }
 }

@@ -1,21 +1,20 @@
 //! Summary of a delta, in a form that plans many records quickly.
 
+mod summaries;
+
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     sync::Arc,
 };
 
-use nacre_clamav::{
-    database::FunctionalityLevel,
-    delta::{Count, Delta, DeltaLine},
-    signature::{Concern, FileDigest, Kind, Signature, hash_digest, is_pua},
-};
+use nacre_clamav::{database::FunctionalityLevel, delta::Delta, signature::FileDigest};
 use serde::Serialize;
+use summaries::Summaries;
 
 use crate::{
     rescan::{
         narrowed::Narrowed,
-        window::{Generations, Window},
+        window::{Generations, LineChange, Window},
     },
     scan_record::LayerDigest,
     targets::Targets,
@@ -27,9 +26,6 @@ const PHISHING_TARGETS: Targets = Targets::from_bits(1 << 3 | 1 << 4 | 1 << 7 | 
 
 /// The target whose matcher runs on programs of Windows, as bits.
 const PROGRAM_TARGETS: Targets = Targets::from_bits(1 << 1);
-
-/// Prefixes of libclamav's names for matches of lines without a name.
-const PHISHING_NAMES: [&str; 2] = ["Heuristics.Phishing.", "Heuristics.Safebrowsing."];
 
 /// Prefix of libclamav's names for matches of YARA rules.
 const RULE_NAMES: &str = "YARA.";
@@ -55,10 +51,8 @@ pub struct DeltaSummary {
     pub matches_any: bool,
     /// Targets for which something was added.
     pub targets: Targets,
-    /// What was added for content of a certain kind; at most [`MAX_NARROWED`].
-    narrowed: HashSet<Narrowed>,
-    /// Whether more was: then all of it counts as if it demanded nothing.
-    is_widened: bool,
+    /// What was added for content of a certain kind.
+    narrowed: NarrowedForms,
     /// Whether the URLs changed that are no phishing.
     changes_allowed_urls: bool,
     /// Number of digests of files that were added.
@@ -93,165 +87,13 @@ struct Lookups {
     removed: HashMap<String, Generations>,
 }
 
-/// Summaries since several generations, in the making.
-struct Summaries {
-    since: Vec<DeltaSummary>,
-    lookups: Lookups,
-    /// Digests of parts of programs that were added.
-    programs: HashMap<Vec<u8>, Generations>,
-}
-
-impl Summaries {
-    fn new(generations: usize) -> Self {
-        let summary =
-            |place| DeltaSummary { since: 1_u128.checked_shl(place).unwrap_or_default(), ..DeltaSummary::default() };
-        let since = (0..).take(generations).map(summary).collect();
-        Self { since, lookups: Lookups::default(), programs: HashMap::new() }
-    }
-
-    /// The summaries since some generations.
-    fn of(&mut self, generations: Generations) -> impl Iterator<Item = &mut DeltaSummary> {
-        self.since.iter_mut().filter(move |summary| summary.since & generations != 0)
-    }
-
-    fn finished(self) -> Vec<DeltaSummary> {
-        let lookups = Arc::new(self.lookups);
-        self.since.into_iter().map(|summary| DeltaSummary { lookups: Arc::clone(&lookups), ..summary }).collect()
-    }
-
-    /// Takes a line that counts the same since each of these generations.
-    fn take(&mut self, delta_line: &DeltaLine, count: Count, generations: Generations, engine: LoadedBy) {
-        let (line_moved, DeltaLine { extension, line, .. }) = (delta_line.moved(), delta_line);
-        let file_name = format!("x.{extension}");
-        if is_pua(&file_name) && !engine.pua {
-            return;
-        }
-        if let Some(extension) = line_moved {
-            return self.take_moved(extension, line, generations, engine);
-        }
-        let kind = Kind::of(&file_name);
-        for summary in self.of(generations) {
-            let changed = summary.counts.entry(extension.clone()).or_default();
-            match count.effective.cmp(&0) {
-                std::cmp::Ordering::Greater => changed.added += 1,
-                std::cmp::Ordering::Less => changed.removed += 1,
-                std::cmp::Ordering::Equal => {}
-            }
-        }
-        if kind == Kind::Yara {
-            // A rule may refer to others: they are loaded together, and match any object. Of two rules of a name libclamav loads the
-            // first, and nothing after it of the second one's file: where one is gone, more may match.
-            for summary in self.of(generations) {
-                summary.matches_any = true;
-                summary.removed_prefixes.insert(RULE_NAMES);
-            }
-            return;
-        }
-        let Some(signature) = Signature::parse(kind, line) else {
-            // A line that we cannot read may mean anything.
-            return self.require_full_scan(extension, generations);
-        };
-        if !signature.levels.contains(&engine.functionality_level.0) {
-            return;
-        }
-        let is_context = matches!(signature.concern, Concern::Everything);
-        // Whether an ignored name reaches a signature depends on the order in which files are loaded.
-        let is_shadowed = count.raw > 0 && count.effective <= 0;
-        if is_context || is_shadowed {
-            self.require_full_scan(extension, generations);
-        }
-        if let Concern::Trust { digest } = signature.concern {
-            *self.lookups.trust.entry(digest).or_default() |= generations;
-            for summary in self.of(generations) {
-                summary.changed_trust += 1;
-                summary.revokes_trust |= count.effective < 0 || count.raw < 0;
-            }
-            return;
-        }
-        if signature.concern == Concern::AllowedUrl {
-            self.of(generations).for_each(|summary| summary.changes_allowed_urls = true);
-            return;
-        }
-        if count.effective > 0 {
-            self.take_added(kind, line, &signature, generations);
-        }
-        if count.effective < 0 || count.raw < 0 {
-            if let Some(name) = signature.name {
-                let name = plain_name(&String::from_utf8_lossy(name)).to_owned();
-                *self.lookups.removed.entry(name).or_default() |= generations;
-            }
-            if signature.concern == Concern::Phishing {
-                self.of(generations).for_each(|summary| summary.removed_prefixes.extend(PHISHING_NAMES));
-            }
-        }
-    }
-
-    /// Takes a signature that was added.
-    fn take_added(&mut self, kind: Kind, line: &[u8], signature: &Signature<'_>, generations: Generations) {
-        match signature.concern {
-            Concern::File { digest, size } => {
-                let sizes = self.lookups.files.entry(digest).or_insert_with(|| Vec::with_capacity(1));
-                sizes.push((size, generations));
-                self.of(generations).for_each(|summary| summary.added_files += 1);
-                self.rename(digest, generations);
-            }
-            Concern::Target(target) => {
-                let narrowed = Narrowed::of(Targets::of(target), &signature.narrowing);
-                for summary in self.of(generations) {
-                    match &narrowed {
-                        Some(narrowed) => summary.narrow(narrowed),
-                        None => summary.targets |= Targets::of(target),
-                    }
-                }
-                if kind == Kind::ProgramHash {
-                    let digest = hash_digest(kind, line).unwrap_or_default().to_ascii_lowercase();
-                    let all = self.programs.entry(digest).or_default();
-                    // An engine is shared by records of several generations: it has what was added since any of them.
-                    let repeated = if *all == 0 { 0 } else { *all | generations };
-                    *all |= generations;
-                    self.of(generations).for_each(|summary| summary.programs.renamed = true);
-                    self.of(repeated).for_each(|summary| summary.programs.repeated = true);
-                }
-            }
-            Concern::Phishing => self.of(generations).for_each(|summary| summary.targets |= PHISHING_TARGETS),
-            Concern::Any => {
-                let narrowed = Narrowed::of(Targets::ALL, &signature.narrowing);
-                for summary in self.of(generations) {
-                    match &narrowed {
-                        Some(narrowed) => summary.narrow(narrowed),
-                        None => summary.matches_any = true,
-                    }
-                }
-            }
-            Concern::Everything | Concern::Trust { .. } | Concern::AllowedUrl => {
-                self.of(generations).for_each(|summary| summary.matches_any = true);
-            }
-        }
-    }
-
-    /// Takes the mark of a digest that changed its place among others in.
-    fn take_moved(&mut self, extension: &str, line: &[u8], generations: Generations, engine: LoadedBy) {
-        let file_name = format!("x.{extension}");
-        if is_pua(&file_name) && !engine.pua {
-            return;
-        }
-        match Signature::parse(Kind::of(&file_name), line).map(|signature| signature.concern) {
-            Some(Concern::File { digest, .. }) => self.rename(digest, generations),
-            Some(Concern::Target(_)) => self.of(generations).for_each(|summary| summary.programs.renamed = true),
-            _ => self.require_full_scan(extension, generations),
-        }
-    }
-
-    fn rename(&mut self, digest: FileDigest, generations: Generations) {
-        *self.lookups.renamed.entry(digest).or_default() |= generations;
-        self.of(generations).for_each(|summary| summary.renamed_files += 1);
-    }
-
-    fn require_full_scan(&mut self, extension: &str, generations: Generations) {
-        for summary in self.of(generations) {
-            summary.requires_full_scan.get_or_insert_with(|| extension.to_owned());
-        }
-    }
+/// What was added for content of a certain kind.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct NarrowedForms {
+    /// At most [`MAX_NARROWED`].
+    forms: HashSet<Narrowed>,
+    /// Whether there are more: then all of them count as if they demanded nothing.
+    are_too_many: bool,
 }
 
 /// What changed of the digests of parts of programs: of several lines of one digest, libclamav reports the one that it loaded last.
@@ -280,7 +122,7 @@ impl DeltaSummary {
     pub fn of(delta: &Delta, engine: LoadedBy) -> Self {
         let mut summaries = Summaries::new(1);
         for (line, count) in delta.lines() {
-            summaries.take(line, count, 1, engine);
+            summaries.take(line, LineChange::default().with(count, 1), engine);
         }
         summaries.finished().pop().unwrap_or_default()
     }
@@ -288,28 +130,15 @@ impl DeltaSummary {
     /// Summarises what an engine loads, since each generation of a window.
     pub(crate) fn of_window(window: &Window, engine: LoadedBy) -> Vec<Self> {
         let mut summaries = Summaries::new(window.len());
-        for (line, count, generations) in window.changes() {
-            summaries.take(line, count, generations, engine);
+        for (line, change) in window.changes() {
+            summaries.take(line, change, engine);
         }
         summaries.finished()
     }
 
-    fn narrow(&mut self, narrowed: &Narrowed) {
-        if !self.is_widened {
-            self.narrowed.insert(narrowed.clone());
-            self.is_widened = self.narrowed.len() > MAX_NARROWED;
-        }
-        if self.is_widened {
-            self.targets |= narrowed.targets;
-            for narrowed in self.narrowed.drain() {
-                self.targets |= narrowed.targets;
-            }
-        }
-    }
-
     /// Whether anything was added that may match some object.
     pub fn adds(&self) -> bool {
-        self.matches_any || !self.targets.is_empty() || !self.narrowed.is_empty() || self.added_files > 0
+        self.matches_any || !self.targets.is_empty() || !self.narrowed.forms.is_empty() || self.added_files > 0
     }
 
     /// Whether rules of YARA changed.
@@ -326,7 +155,7 @@ impl DeltaSummary {
         if targets.is_empty() && self.adds() {
             return true;
         }
-        if self.narrowed.iter().any(|narrowed| narrowed.may_match(targets, layers)) {
+        if self.narrowed.forms.iter().any(|narrowed| narrowed.may_match(targets, layers)) {
             return true;
         }
         match layers {
@@ -414,3 +243,6 @@ fn plain_name(name: &str) -> &str {
 fn digests(layer: &LayerDigest) -> [FileDigest; 3] {
     [FileDigest::Md5(layer.md5), FileDigest::Sha1(layer.sha1), FileDigest::Sha256(layer.sha256)]
 }
+
+#[cfg(test)]
+mod tests;

@@ -140,7 +140,12 @@ impl RescanPlanner {
         Ok(known.map_or_else(|| Arc::new(self.unknown(from)), Arc::clone))
     }
 
-    /// The oldest generation of the window that tells what changed since `from`, as far as one can.
+    /// Whether plans are made with what changed since a generation: what is added to one set twice is seen in all of that.
+    pub fn holds(&self, from: Generation) -> bool {
+        self.changes.0 <= from
+    }
+
+    /// The oldest generation of the window that says what changed since `from`, as far as one can.
     fn oldest_for(&self, from: Generation) -> Generation {
         let newest = self.manifest.generation.0;
         let (mut at, mut oldest) = (newest, newest);
