@@ -60,7 +60,8 @@ impl Days {
     /// Records that a pass finds to need a scan, and whose request does not wait.
     fn needing(&self) -> BTreeSet<String> {
         let needs = |record: &ScanRecord| {
-            let added = &self.targets[record.generation.0 as usize - 1..];
+            let known = usize::try_from(record.generation.0).unwrap();
+            let added = &self.targets[known - 1..];
             let is_queued = record.requested.is_some_and(|mark| self.world.now - mark.at < REQUEST_LIFETIME);
             let is_archived = record.archived_at.is_some_and(|at| self.world.now - at < ARCHIVED_FOR);
             record.object.key.len() == 2 && added.contains(&1) && !is_queued && !is_archived
@@ -99,7 +100,7 @@ async fn who_needs_a_scan_has_its_turn_within_the_days_that_all_who_need_one_tak
     for seed in 0..15 {
         let mut random = Random::new(seed);
         let (segments, budget, records) =
-            (1 + random.below(8) as u32, 1 + random.below(9) as u64, 1 + random.below(24));
+            (1 + u32::try_from(random.below(8)).unwrap(), 1 + random.below(9) as u64, 1 + random.below(24));
         let mut days = Days::new(segments, budget, records).await;
         for n in 0..records {
             let fate = [Fate::Scanned, Fate::Scanned, Fate::Scanned, Fate::Lost, Fate::Archived][random.below(5)];

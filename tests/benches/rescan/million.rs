@@ -20,6 +20,7 @@ use nacre_core::{
     rescan::{
         cost::PassWork,
         pass::{Budget, Cause, PassStats, segments_for},
+        request_mark::RequestMark,
     },
     retry::RetryPolicy,
     scan_record::RecordSummary,
