@@ -1,7 +1,10 @@
 //! The rescanner's settings.
 
 use nacre_core::{
-    rescan::pass::{Budget, MAX_SEGMENTS},
+    rescan::{
+        pass::{Budget, MAX_SEGMENTS},
+        plan::size_limit,
+    },
     settings::{Setting, SettingError, Settings},
     settings_table,
     telemetry::MetricSource,
@@ -16,6 +19,7 @@ pub const SETTINGS: &[Setting] = settings_table![
     "NACRE_RESCAN_SEGMENTS", "one for each 50,000 records", "segments that the table is read in, 1 to 256";
     "NACRE_RESCAN_OBJECTS_PER_DAY", "any number", "most objects that the passes of one day (UTC) request; the rest is left to the next pass";
     "NACRE_RESCAN_BYTES_PER_DAY", "any number", "most bytes of these objects; the last object of each segment may exceed it";
+    "AV_SCAN_MAX_FILE_SIZE_BYTES", "the engine's limit", "the scanner's setting: objects that were refused for their size are requested once it allows them";
     "NACRE_STACK", "none", "CloudFormation stack, a dimension of every metric beside the function; without it the metrics of two stacks of one region are the same";
     "AWS_REGION", "required", "region in rescan triggers; Lambda sets it";
 ];
@@ -35,6 +39,8 @@ pub struct Config {
     pub segments: Option<u32>,
     /// `NACRE_RESCAN_OBJECTS_PER_DAY` and `NACRE_RESCAN_BYTES_PER_DAY`, unlimited: the budget of the passes of a day.
     pub daily_budget: Budget,
+    /// `AV_SCAN_MAX_FILE_SIZE_BYTES`: largest object that the scanner scans, in bytes.
+    pub size_limit: u64,
     /// `NACRE_STACK`: whose the metrics are.
     pub metrics: MetricSource,
     /// `AWS_REGION`, which Lambda sets: the region in rescan triggers.
@@ -66,6 +72,7 @@ impl Config {
             pass_queue_url: settings.required("NACRE_PASS_QUEUE_URL", "the URL of the queue of passes")?,
             segments,
             daily_budget,
+            size_limit: size_limit(settings.positive("AV_SCAN_MAX_FILE_SIZE_BYTES")?),
             metrics: MetricSource { function: "rescanner", stack: settings.optional("NACRE_STACK"), environment: None },
             region: settings.required("AWS_REGION", "the region of the scanned buckets")?,
         })

@@ -4,6 +4,7 @@
 //! function sends to itself: none needs more than an invocation's time, and a killed one is resumed from its last message.
 
 pub mod config;
+mod division;
 mod page;
 mod ports;
 pub mod request;
@@ -13,12 +14,14 @@ pub mod task;
 
 use std::sync::Arc;
 
+use chrono::{DateTime, Utc};
 use lambda_runtime::Diagnostic;
 use nacre_core::{
     generation::{follower::PublishedDefinitions, published::PublishedError},
     port::{DefinitionsStore, RecordPages},
     rescan::{
         pass::{Budget, PassStats},
+        plan::size_limit,
         planner::RescanPlanner,
     },
     retry::RetryPolicy,
@@ -46,10 +49,12 @@ impl Published {
     pub(crate) async fn planner(
         &mut self,
         store: &impl DefinitionsStore,
+        size_limit: u64,
     ) -> Result<Option<&mut RescanPlanner>, PublishedError> {
         let Some(manifest) = self.definitions.refresh(store).await? else { return Ok(None) };
         let current = self.planner.take().filter(|planner| Arc::ptr_eq(planner.manifest(), &manifest));
-        Ok(Some(self.planner.insert(current.unwrap_or_else(|| RescanPlanner::new(manifest)))))
+        let new = || RescanPlanner::new(manifest).with_size_limit(size_limit);
+        Ok(Some(self.planner.insert(current.unwrap_or_else(new))))
     }
 }
 
@@ -73,6 +78,8 @@ pub(crate) type Cursor<S> = <<S as Services>::Records as RecordPages>::Cursor;
 pub struct Rescanner<S: Services> {
     ports: Ports<S>,
     settings: PassSettings,
+    /// Largest object that is scanned, in bytes.
+    size_limit: u64,
     published: Mutex<Published>,
 }
 
@@ -86,14 +93,20 @@ pub struct Handled {
 }
 
 impl Handled {
-    /// Metrics, with their values.
-    pub fn counts(&self) -> Vec<(Metric, u64)> {
+    /// Metrics, with their values `now`.
+    pub fn counts(&self, now: DateTime<Utc>) -> Vec<(Metric, u64)> {
         if self.stats.examined == 0 {
             return Vec::new();
         }
         let published = self.stats.requested.total().objects;
         let unneeded = self.stats.examined.saturating_sub(published);
-        vec![(Metric::RescansPublished, published), (Metric::RescansUnneeded, unneeded)]
+        let waited = self.stats.waiting_since.map_or(0, |since| (now - since).num_hours());
+        let waited = u64::try_from(waited).unwrap_or_default();
+        vec![
+            (Metric::RescansPublished, published),
+            (Metric::RescansUnneeded, unneeded),
+            (Metric::RescanWaitHours, waited),
+        ]
     }
 }
 
@@ -114,7 +127,13 @@ impl From<RescanError> for Diagnostic {
 impl<S: Services> Rescanner<S> {
     /// Makes the function.
     pub fn new(ports: Ports<S>, settings: PassSettings) -> Self {
-        Self { ports, settings, published: Mutex::default() }
+        Self { ports, settings, size_limit: size_limit(None), published: Mutex::default() }
+    }
+
+    /// Requests what was refused for its size and is at most this large; without it, what the engine's own limit allows.
+    #[must_use]
+    pub fn with_size_limit(self, size_limit: u64) -> Self {
+        Self { size_limit, ..self }
     }
 
     /// The services.

@@ -47,14 +47,14 @@ async fn function() -> Result<(), Error> {
         queue: SqsQueue::new(&sdk, &config.pass_queue_url),
         clock: SystemClock,
     };
-    let Config { region, segments, daily_budget, metrics, .. } = config;
+    let Config { region, segments, daily_budget, size_limit, metrics, .. } = config;
     let settings = PassSettings { region, segments, daily_budget, retry: RetryPolicy::default() };
-    let (rescanner, metrics) = (&Rescanner::new(ports, settings), &metrics);
+    let (rescanner, metrics) = (&Rescanner::new(ports, settings).with_size_limit(size_limit), &metrics);
     run(service_fn(move |event: LambdaEvent<Value>| async move {
         let limits = Limits { pages: MAX_PAGES_PER_MESSAGE, until: continuation_deadline(&event) };
         let handled = Box::pin(rescanner.handle(&event.payload, limits)).await.map_err(Diagnostic::from)?;
-        let counts = handled.counts();
-        if let Some(line) = metrics.line(rescanner.ports().clock.now(), &counts) {
+        let now = rescanner.ports().clock.now();
+        if let Some(line) = metrics.line(now, &handled.counts(now)) {
             // CloudWatch reads metrics from the log stream; a closed one must not fail the invocation.
             let _ = writeln!(std::io::stdout(), "{line}");
         }

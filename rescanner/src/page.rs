@@ -5,19 +5,28 @@ use std::cmp::Reverse;
 use futures::{StreamExt, TryStreamExt, stream};
 use nacre_core::{
     event::{RescanKind, RescanTarget, RescanTrigger},
-    generation::{Generation, history::MAX_STEPS},
+    generation::{
+        Generation,
+        history::MAX_STEPS,
+        published::{PointerRead, read_pointer},
+    },
     port::{Clock, RecordPages, StoreError, TopicMessage},
     rescan::{
-        pass::PassStats,
+        pass::{PassStats, note_recorded},
         plan::{RescanPlan, may_advance_generation},
         planner::{Planned, RescanPlanner},
+        request_mark::RequestMark,
         trigger,
     },
     scan_record::RecordSummary,
 };
 use tokio::time::sleep;
 
-use crate::{Cursor, Rescanner, Services, segment::WorkError, task::Task};
+use crate::{
+    Cursor, Rescanner, Services,
+    segment::WorkError,
+    task::{Decision, Task},
+};
 
 /// Concurrent writes to the table.
 const CONCURRENT_WRITES: usize = 16;
@@ -50,11 +59,26 @@ impl<S: Services> Rescanner<S> {
             stats.unreadable = page.unreadable;
         }
         let selected = self.plan_page(planner, task, &page.records, &mut stats).await?;
+        self.note_generation(planner, &page.records).await?;
         self.request_rescans(task, selected.unreported, selected.scans, &mut stats).await?;
         stats.advanced = self.advance_generation(&selected.expiring, task.id.generation).await?;
         task.cursor = page.next;
         task.stats.add(&stats);
         Ok(stats)
+    }
+
+    /// Notes the highest generation of a record that is above the published one, for the updater: the definitions bucket was emptied or
+    /// replaced, and numbers that were given must not be given again.
+    async fn note_generation(&self, planner: &RescanPlanner, records: &[RecordSummary]) -> Result<(), WorkError> {
+        let published = planner.manifest().generation;
+        let highest = records.iter().map(|record| record.generation).max().filter(|highest| *highest > published);
+        let Some(highest) = highest else { return Ok(()) };
+        // It may have been published while the page was read.
+        let read = read_pointer(&self.ports.definitions, None).await?;
+        if matches!(read, PointerRead::Read { pointer, .. } if pointer.generation >= highest) {
+            return Ok(());
+        }
+        Ok(note_recorded(&self.ports.definitions, highest).await?)
     }
 
     async fn plan_page<'a>(
@@ -92,36 +116,33 @@ impl<S: Services> Rescanner<S> {
         Ok(selected)
     }
 
-    /// Requests what is unreported, then the scans that this reading selects, as far as the budget goes.
+    /// Requests what is unreported, then the scans that this reading decides about, and marks their records.
     ///
     /// Delta scans go first: in their objects a *new* signature may match, while most that need a full scan merely cannot be proven
     /// unaffected, and by bytes both cost the same. Then what was written last, as it is most likely still in use.
     async fn request_rescans(
         &self,
-        task: &Task<Cursor<S>>,
+        task: &mut Task<Cursor<S>>,
         unreported: Vec<RescanTarget<'_>>,
         mut scans: Vec<(RescanKind, &RecordSummary)>,
         stats: &mut PassStats,
     ) -> Result<(), WorkError> {
         let now = self.ports.clock.now();
         scans.sort_by_key(|(kind, record)| (!record.is_report_overdue(now), *kind, Reverse(record.written_at)));
-        let (mut delta, mut full) = (unreported, Vec::new());
+        let (mut delta, mut full, mut marked) = (unreported, Vec::new(), Vec::new());
         for (kind, record) in scans {
-            // The result of an earlier scan was never shown: no budget delays it. The first reading requested it already.
-            let overdue = record.is_report_overdue(now);
-            if overdue && !task.is_first_reading() {
-                continue;
-            }
-            if !overdue && !task.selects(record) {
-                // The second reading counts nothing, and the first one decided about these.
-                if task.is_first_reading() {
-                    stats.deferred.count(record.size);
+            if record.is_report_overdue(now) {
+                // The result of an earlier scan was never shown: no budget delays it. The first reading requested it already.
+                if !task.is_first_reading() {
+                    continue;
                 }
+            } else if let Some(open) = record.open_request(now) {
+                count_requested_before(task, open, (kind, record), stats);
                 continue;
-            }
-            if !overdue && !task.may_request(stats) {
-                stats.over_budget.count(record.size);
+            } else if task.decide(record, kind, stats) == Decision::Later {
                 continue;
+            } else {
+                marked.push(record);
             }
             match kind {
                 RescanKind::Delta => {
@@ -140,7 +161,22 @@ impl<S: Services> Rescanner<S> {
             .flat_map(|(kind, records)| trigger::messages(&RescanTrigger { generation, kind, region, at }, &records))
             .collect();
         stats.requested.messages = messages.len() as u64;
-        Ok(trigger::publish(&self.ports.triggers, messages, self.settings.retry, sleep).await?)
+        trigger::publish(&self.ports.triggers, messages, self.settings.retry, sleep).await?;
+        // After the messages: a mark without one would keep the next passes from requesting the scan.
+        self.mark_requested(&marked, RequestMark { pass: task.id, at }).await
+    }
+
+    /// Marks records whose rescan was requested. One that changed in the meantime was scanned.
+    async fn mark_requested(&self, requested: &[&RecordSummary], mark: RequestMark) -> Result<(), WorkError> {
+        let write = async |record: &RecordSummary| {
+            let written = self.settings.retry.call(sleep, || self.ports.records.mark_requested(record, mark)).await;
+            match written {
+                Ok(()) | Err(StoreError::PreconditionFailed(_)) => Ok(()),
+                Err(error) => Err(WorkError::Mark(error)),
+            }
+        };
+        let writes = stream::iter(requested.iter().map(|record| write(record))).buffer_unordered(CONCURRENT_WRITES);
+        writes.try_collect().await
     }
 
     /// Writes into unaffected records that they are of the published generation, before the deltas since theirs expire; returns
@@ -157,5 +193,24 @@ impl<S: Services> Rescanner<S> {
         };
         let writes = stream::iter(expiring.iter().map(|record| advance(record))).buffer_unordered(CONCURRENT_WRITES);
         writes.try_fold(0, async |sum, one: u64| Ok(sum + one)).await
+    }
+}
+
+/// Counts a scan that was requested already: by this pass, in an invocation that was killed, or by an earlier one.
+fn count_requested_before<Cursor>(
+    task: &mut Task<Cursor>,
+    open: RequestMark,
+    (kind, record): (RescanKind, &RecordSummary),
+    stats: &mut PassStats,
+) {
+    if open.pass == task.id {
+        task.count_earlier(record, kind);
+        match kind {
+            RescanKind::Delta => stats.requested.delta.count(record.size),
+            RescanKind::Full => stats.requested.full.count(record.size),
+        }
+    } else if task.is_first_reading() {
+        stats.queued.count(record.size);
+        stats.wait(Some(open.at));
     }
 }

@@ -7,14 +7,19 @@ use nacre_core::{
     port::{Call, Clock, StoreError, WorkQueue},
     rescan::{
         pass::{
-            FORMAT, PassStats, PassStoreError, SegmentReport, State, Written, is_cancelled, keep_report, read_report,
+            FORMAT, ObjectTotals, PassStats, PassStoreError, SegmentReport, State, Written, is_cancelled, keep_report,
+            read_allotment, read_report,
         },
         trigger::PublishError,
     },
 };
+use serde::Serialize;
 use tokio::time::sleep;
 
-use crate::{Cursor, Rescanner, Services, task::Task};
+use crate::{
+    Cursor, Rescanner, Services,
+    task::{Reading, Task},
+};
 
 /// How often the report is written during the work, for those who watch the pass.
 const REPORT_INTERVAL: Duration = Duration::from_secs(5);
@@ -47,6 +52,9 @@ pub enum WorkError {
     /// The generation of an unaffected record was not advanced.
     #[error("an unaffected record's generation could not be advanced")]
     Advance(#[source] StoreError),
+    /// It was not noted in a record that its rescan was requested.
+    #[error("a request could not be noted in its record")]
+    Mark(#[source] StoreError),
     /// The rest of the work was not sent to the queue.
     #[error("the rest of the segment's work could not be sent to the queue")]
     Continue(#[source] StoreError),
@@ -62,7 +70,9 @@ pub enum Worked {
     Ended(State),
     /// Another message has the rest.
     Continued,
-    /// The message was delivered again after its work was done.
+    /// It has counted what it needs. The segment that counts last divides the budget, and sends all of them on.
+    Counted,
+    /// The message was delivered again after its work was done, or another was sent in its place.
     Repeated,
 }
 
@@ -84,21 +94,42 @@ impl<S: Services> Rescanner<S> {
         let mut task: Task<Cursor<S>> = serde_json::from_str(body).map_err(WorkError::Message)?;
         let definitions = &self.ports.definitions;
         let mut continued = Continuation { pages: task.stats.pages, message: body.to_owned() };
-        let known_report = read_report(definitions, task.id, task.segment).await?;
-        if known_report.is_some_and(|report| report.state.is_final() || report.continued_after > continued.pages) {
-            return Ok((Worked::Repeated, PassStats::default()));
+        match read_report(definitions, task.id, task.segment).await? {
+            Some(report) if report.state.is_final() || report.turn > task.turn => {
+                return Ok((Worked::Repeated, PassStats::default()));
+            }
+            // The invocation was killed before the budget was divided.
+            Some(report) if report.demand.is_some() && task.reading == Reading::Count => {
+                self.divide_budget(&task).await?;
+                return Ok((Worked::Counted, PassStats::default()));
+            }
+            Some(report) if report.continued_after > continued.pages => {
+                return Ok((Worked::Repeated, PassStats::default()));
+            }
+            _ => {}
+        }
+        if task.reading == Reading::Request && task.share.is_none() {
+            let Some(allotment) = read_allotment(definitions, task.id).await? else {
+                self.divide_budget(&task).await?;
+                return Ok((Worked::Counted, PassStats::default()));
+            };
+            task.share = Some(allotment.share(task.segment));
         }
         let mut done = PassStats::default();
         let published = &mut *self.published.lock().await;
         let mut reported = Instant::now();
         loop {
             let (planner, cancelled) =
-                futures::join!(published.planner(definitions), is_cancelled(definitions, task.id));
+                futures::join!(published.planner(definitions, self.size_limit), is_cancelled(definitions, task.id));
             let planner = planner?.filter(|planner| planner.manifest().generation == task.id.generation);
             let ended = match planner {
                 // Its own pass does the rest.
                 None => Some(State::Overtaken),
                 Some(_) if cancelled? => Some(State::Cancelled),
+                Some(_) if task.requests_nothing() => {
+                    task.leave_all();
+                    Some(State::Finished)
+                }
                 Some(planner) => {
                     if done.pages > 0 && (done.pages >= limits.pages || Instant::now() >= limits.until) {
                         continued = self.send_continuation(&task).await?;
@@ -107,7 +138,17 @@ impl<S: Services> Rescanner<S> {
                         return Ok((Worked::Continued, done));
                     }
                     done.add(&self.work_on_page(planner, &mut task).await?);
-                    (task.cursor.is_none() && !task.start_next_reading()).then_some(State::Finished)
+                    match (&task.cursor, task.reading) {
+                        (Some(_), _) => None,
+                        (None, Reading::Count) => {
+                            self.end_count(&mut task).await?;
+                            return Ok((Worked::Counted, done));
+                        }
+                        (None, Reading::All | Reading::Request) => {
+                            task.stats.deferred = ObjectTotals::default();
+                            Some(State::Finished)
+                        }
+                    }
                 }
             };
             if let Some(state) = ended {
@@ -123,13 +164,21 @@ impl<S: Services> Rescanner<S> {
         }
     }
 
+    /// Reports what was counted, with the message that is to request it.
+    async fn end_count(&self, task: &mut Task<Cursor<S>>) -> Result<(), WorkError> {
+        task.start_requesting();
+        let counted = Continuation { pages: task.stats.pages, message: body(task).map_err(WorkError::Continue)? };
+        let report =
+            SegmentReport { demand: Some(task.demand.clone()), ..self.report_of(task, &counted, State::Working) };
+        if keep_report(&self.ports.definitions, &report).await? == Written::Ours {
+            self.divide_budget(task).await?;
+        }
+        Ok(())
+    }
+
     /// Sends the work that is left to the queue, for another invocation.
     async fn send_continuation(&self, task: &Task<Cursor<S>>) -> Result<Continuation, WorkError> {
-        let unwritable = |error: serde_json::Error| {
-            let call = Call::new("SendMessageBatch", "the pass queue");
-            WorkError::Continue(StoreError::Unexpected(call, error.into()))
-        };
-        let body = [serde_json::to_string(task).map_err(unwritable)?];
+        let body = [body(task).map_err(WorkError::Continue)?];
         self.settings.retry.call(sleep, || self.ports.queue.send(&body)).await.map_err(WorkError::Continue)?;
         let [message] = body;
         Ok(Continuation { pages: task.stats.pages, message })
@@ -141,7 +190,11 @@ impl<S: Services> Rescanner<S> {
         continued: &Continuation,
         state: State,
     ) -> Result<Written, PassStoreError> {
-        let report = SegmentReport {
+        keep_report(&self.ports.definitions, &self.report_of(task, continued, state)).await
+    }
+
+    fn report_of(&self, task: &Task<Cursor<S>>, continued: &Continuation, state: State) -> SegmentReport {
+        SegmentReport {
             format: FORMAT,
             id: task.id,
             segment: task.segment,
@@ -149,11 +202,20 @@ impl<S: Services> Rescanner<S> {
             state,
             continued_after: continued.pages,
             continuation: continued.message.clone(),
+            turn: task.turn,
+            demand: None,
             updated: self.ports.clock.now(),
             stats: task.stats.clone(),
-        };
-        keep_report(&self.ports.definitions, &report).await
+        }
     }
+}
+
+/// The message of a task.
+pub(crate) fn body<Cursor: Serialize>(task: &Task<Cursor>) -> Result<String, StoreError> {
+    let unwritable = |error: serde_json::Error| {
+        StoreError::Unexpected(Call::new("SendMessageBatch", "the pass queue"), error.into())
+    };
+    serde_json::to_string(task).map_err(unwritable)
 }
 
 /// The last message with the rest of a segment's work.

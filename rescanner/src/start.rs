@@ -4,14 +4,14 @@ use nacre_core::{
     generation::{Generation, published::PublishedError},
     port::{Call, Clock, RecordPages, StoreError, WorkQueue},
     rescan::pass::{
-        self, Cause, FORMAT, Pass, PassId, PassStoreError, SegmentReport, StoredPass, read_pass, segments_for,
-        spent_on, write_pass,
+        self, Cause, FORMAT, Pass, PassId, PassStoreError, SegmentReport, State, StoredPass, Written, keep_report,
+        read_pass, segments_for, spent_on, write_pass,
     },
 };
 use serde::Serialize;
 use tokio::time::sleep;
 
-use crate::{Cursor, Rescanner, Services, task::Task};
+use crate::{Cursor, Rescanner, Services, segment::body, task::Task};
 
 /// Attempts of one generation whose reports are kept.
 const KEPT_ATTEMPTS: u32 = 10;
@@ -82,7 +82,7 @@ impl<S: Services> Rescanner<S> {
     pub async fn start(&self, cause: Cause) -> Result<Started, StartError> {
         let definitions = &self.ports.definitions;
         let mut published = self.published.lock().await;
-        let planner = published.planner(definitions).await?.ok_or(StartError::NonePublished)?;
+        let planner = published.planner(definitions, self.size_limit).await?.ok_or(StartError::NonePublished)?;
         let generation = planner.manifest().generation;
         drop(published);
         let kept = read_pass(definitions, generation).await?;
@@ -98,7 +98,12 @@ impl<S: Services> Rescanner<S> {
             }
             (false, _) if lost.is_empty() => Outcome::InProgress,
             (false, _) => {
-                self.dispatch(&pass, &lost, &reports).await?;
+                // A segment that cannot be read must not keep the others from their shares.
+                let have_counted = |report: &SegmentReport| report.demand.is_some() && lost.contains(&report.segment);
+                if reports.iter().any(have_counted) {
+                    self.allot(pass.id, pass.budget, None, &reports).await?;
+                }
+                self.resume(&pass, &lost, &reports).await?;
                 self.mark_dispatched(pass.clone(), &etag).await?;
                 Outcome::Resumed
             }
@@ -131,7 +136,10 @@ impl<S: Services> Rescanner<S> {
         // If every pass is overtaken before its end, no segment is always the last.
         let mut all: Vec<u32> = (0..segments).collect();
         all.rotate_left(usize::try_from(generation.0.wrapping_mul(STRIDE) % u64::from(segments.max(1))).unwrap_or(0));
-        self.dispatch(&pass, &all, &[]).await?;
+        let bodies: Result<Vec<_>, _> =
+            all.iter().map(|segment| body(&Task::<Cursor<S>>::new(&pass, *segment))).collect();
+        let unwritable = |source| StartError::Queue { generation, source };
+        self.send(&pass, &bodies.map_err(unwritable)?).await?;
         self.mark_dispatched(pass, &etag).await?;
         if let Some(long_ago) = attempt.checked_sub(KEPT_ATTEMPTS).filter(|attempt| *attempt > 0) {
             pass::forget(definitions, PassId { generation, attempt: long_ago }).await?;
@@ -139,18 +147,45 @@ impl<S: Services> Rescanner<S> {
         Ok(Started { id, segments, outcome: Outcome::Started })
     }
 
-    /// Sends the work of segments to the queue, each from its last message.
-    async fn dispatch(&self, pass: &Pass, segments: &[u32], known: &[SegmentReport]) -> Result<(), StartError> {
-        let body = |segment: &u32| match known.iter().find(|report| report.segment == *segment) {
-            Some(report) => Ok(report.continuation.clone()),
-            None => serde_json::to_string(&Task::<Cursor<S>>::new(pass, *segment)),
-        };
-        let bodies: Result<Vec<String>, _> = segments.iter().map(body).collect();
+    /// Sends the work of segments to the queue once more, each from its last message. What was sent before and waits still is of an
+    /// earlier turn by then, and is not worked.
+    async fn resume(&self, pass: &Pass, segments: &[u32], known: &[SegmentReport]) -> Result<(), StartError> {
         let failed = |source| StartError::Queue { generation: pass.id.generation, source };
-        let bodies = bodies.map_err(|error| {
+        let unreadable = |error: serde_json::Error| {
             failed(StoreError::Unexpected(Call::new("SendMessageBatch", "the pass queue"), error.into()))
-        })?;
-        self.settings.retry.call(sleep, || self.ports.queue.send(&bodies)).await.map_err(failed)
+        };
+        let mut bodies = Vec::new();
+        for segment in segments {
+            let report = known.iter().find(|report| report.segment == *segment);
+            let mut task = match report {
+                Some(report) => serde_json::from_str(&report.continuation).map_err(unreadable)?,
+                None => Task::<Cursor<S>>::new(pass, *segment),
+            };
+            task.turn = report.map_or(task.turn, |report| report.turn.max(task.turn)) + 1;
+            let body = body(&task).map_err(failed)?;
+            let turned = SegmentReport {
+                format: FORMAT,
+                id: pass.id,
+                segment: *segment,
+                started: pass.started,
+                state: State::Working,
+                continued_after: task.stats.pages,
+                continuation: body.clone(),
+                turn: task.turn,
+                demand: None,
+                updated: self.ports.clock.now(),
+                stats: task.stats,
+            };
+            if keep_report(&self.ports.definitions, &turned).await? == Written::Ours {
+                bodies.push(body);
+            }
+        }
+        self.send(pass, &bodies).await
+    }
+
+    async fn send(&self, pass: &Pass, bodies: &[String]) -> Result<(), StartError> {
+        let sent = self.settings.retry.call(sleep, || self.ports.queue.send(bodies)).await;
+        sent.map_err(|source| StartError::Queue { generation: pass.id.generation, source })
     }
 
     async fn mark_dispatched(&self, pass: Pass, etag: &str) -> Result<(), StartError> {

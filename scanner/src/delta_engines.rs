@@ -5,19 +5,18 @@ use std::{collections::VecDeque, fs, path::PathBuf, sync::Arc};
 use nacre_core::{
     generation::{Generation, published::PublishedError},
     port::DefinitionsStore,
-    rescan::{
-        conclude::AddedNames,
-        planner::{Composed, RescanPlanner},
-    },
+    rescan::{conclude::AddedNames, planner::RescanPlanner},
 };
 use nacre_engine_client::EnginePool;
 
 use crate::local_definitions::{DefinitionsError, LocalDisk};
 
-/// Most delta engines that are kept warm. Records whose generation was not advanced for a while are of many generations, most of few.
-const MAX_ENGINES: usize = 4;
+/// Most delta engines that are kept warm: one that begins early enough for all records so far, and the one that it replaced, with
+/// which scans may be under way.
+const MAX_ENGINES: usize = 2;
 
-/// A delta engine.
+/// A delta engine. It has all that was added since any generation from `from` on, so records of each of these share it: what is more
+/// than a record needs is of the newer set, too, and the record's own set had it or is to be matched with it.
 #[derive(Debug)]
 pub(crate) struct DeltaEngine {
     from: Generation,
@@ -39,30 +38,31 @@ pub enum DeltaEngineError {
     Definitions(#[from] DefinitionsError),
 }
 
-/// The delta engines of a process, the most recently used one at the front.
+/// The delta engines of a process, the newest at the front.
 #[derive(Debug, Default)]
 pub(crate) struct DeltaEngines(VecDeque<Arc<DeltaEngine>>);
 
 impl DeltaEngines {
-    /// Returns the engine for records of the generation `from`; `None` when too much changed for a delta scan.
+    /// Returns an engine for records of the generation `from`, which the planner knows the changes since; `None` when too much changed
+    /// for a delta scan.
     ///
     /// # Errors
     /// [`DeltaEngineError`].
     pub(crate) async fn engine(
         &mut self,
         from: Generation,
-        planner: &mut RescanPlanner,
+        planner: &RescanPlanner,
         store: &impl DefinitionsStore,
         disk: &LocalDisk,
         pool: &EnginePool,
     ) -> Result<Option<Arc<DeltaEngine>>, DeltaEngineError> {
         let to = planner.manifest().generation;
-        let existing = self.0.iter().position(|engine| (engine.from, engine.to) == (from, to));
-        if let Some(engine) = existing.and_then(|at| self.0.remove(at)) {
-            self.0.push_front(Arc::clone(&engine));
-            return Ok(Some(engine));
+        // What the plan compared with the record must be all that the engine has.
+        let serves = |engine: &DeltaEngine| engine.to == to && engine.from <= from && planner.holds(engine.from);
+        if let Some(engine) = self.0.iter().find(|engine| serves(engine)) {
+            return Ok(Some(Arc::clone(engine)));
         }
-        let Composed::Delta(delta) = planner.delta_since(store, from).await? else { return Ok(None) };
+        let Some((from, delta)) = planner.added_since(store, from).await? else { return Ok(None) };
         let manifest = Arc::clone(planner.manifest());
         let directory = disk.delta(store, &manifest, from, &delta).await?;
         let names = AddedNames::of(&delta, disk.is_signed_by_clamav());
@@ -72,7 +72,7 @@ impl DeltaEngines {
         Ok(Some(engine))
     }
 
-    /// Ends the engines that lead to another generation than the published one, then the least recently used ones.
+    /// Ends the engines that lead to another generation than the published one, then the oldest ones.
     fn evict(&mut self, published: Generation, pool: &EnginePool) {
         let (current, outdated): (VecDeque<_>, VecDeque<_>) =
             self.0.drain(..).partition(|engine| engine.to == published);

@@ -239,6 +239,22 @@ impl<Objects: ObjectStore, Definitions: DefinitionsStore> Inspector for EngineIn
         }
     }
 
+    async fn is_obsolete(&mut self, record: &ScanRecord, head: &ObjectHead) -> Result<bool, ScanError> {
+        if record.etag != head.etag {
+            return Ok(false);
+        }
+        if record.verdict.reason() == Some(Reason::TooLarge) {
+            return Ok(self.too_large(head).is_none());
+        }
+        let Engines::Published { cache, store, .. } = self.engines else { return Ok(false) };
+        if record.generation <= self.generation() {
+            return Ok(false);
+        }
+        // It may have been published since this batch began.
+        let published = cache.published(store).await.map_err(ReadyError::from)?;
+        Ok(record.generation > published.generation)
+    }
+
     async fn needs_scan(&mut self, record: &ScanRecord, head: &ObjectHead) -> Result<bool, ScanError> {
         Ok(!matches!(self.plan(record, head).await?, RescanNeed::None))
     }

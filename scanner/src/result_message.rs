@@ -85,6 +85,8 @@ pub(crate) mod tests {
             sequencer: None,
             reported: false,
             published: false,
+            requested: None,
+            archived_at: None,
         }
     }
 

@@ -97,6 +97,14 @@ impl ScanError {
     }
 }
 
+/// The stored record of an object that is to be scanned.
+#[derive(Clone, Copy)]
+struct Previous<'a> {
+    record: &'a ScanRecord,
+    /// Whether it proves nothing, and would only keep the scan from being saved.
+    obsolete: bool,
+}
+
 /// Scans objects and settles their records.
 pub struct Scanner<'a, S: Services> {
     /// The services.
@@ -138,18 +146,26 @@ impl<S: Services> Scanner<'_, S> {
             let version_id = head.as_ref().ok().and_then(|head| head.version_id.clone());
             let object = request.object.at_version(version_id);
             let recorded = self.ports.records.load(&object).await.map_err(ScanError::Record)?;
+            let generation = inspector.generation();
             let is_valid = |record: &ScanRecord| {
                 let is_newer = request.cause == Cause::Upload && record.is_before(request.sequencer.as_ref());
                 match &head {
-                    Ok(head) => record.answers_for(&head.etag, inspector.generation()) && !is_newer,
+                    Ok(head) => record.answers_for(&head.etag, generation) && !is_newer,
                     // What cannot be read for now stays infected: its bytes may be the same.
                     Err(_) => matches!(request.cause, Cause::Definitions(_)) && record.verdict.is_infected(),
                 }
             };
+            let obsolete = match (&recorded, &head) {
+                (Some(record), Ok(head)) => inspector.is_obsolete(record, head).await?,
+                _ => false,
+            };
             let was_infected = recorded.as_ref().is_some_and(|record| record.verdict.is_infected());
             let scanned = match &recorded {
-                Some(record) if is_valid(record) => Scan::Valid,
-                _ => self.record_scan(request, &object, &head, recorded.as_ref(), inspector).await?,
+                Some(record) if !obsolete && is_valid(record) => Scan::Valid,
+                _ => {
+                    let previous = recorded.as_ref().map(|record| Previous { record, obsolete });
+                    self.record_scan(request, &object, &head, previous, inspector).await?
+                }
             };
             let archived = matches!(scanned, Scan::Archived);
             let (record, scanned) = match (scanned, recorded) {
@@ -157,6 +173,9 @@ impl<S: Services> Scanner<'_, S> {
                 (Scan::Valid | Scan::Archived, Some(record)) => (record, false),
                 (Scan::Overtaken | Scan::Valid | Scan::Archived, _) => continue,
             };
+            if !scanned {
+                self.answer_request(&record, archived).await?;
+            }
             match self.settle(&record).await? {
                 Settled::Done if scanned && was_infected && record.verdict == Verdict::Clean => {
                     return Ok(Outcome::Cleared);
@@ -169,6 +188,22 @@ impl<S: Services> Scanner<'_, S> {
             }
         }
         Err(ScanError::ConcurrentChange)
+    }
+
+    /// Writes into a record that the request of its rescan is answered without a scan: passes may request it again.
+    async fn answer_request(&self, record: &ScanRecord, archived: bool) -> Result<(), ScanError> {
+        let answered = if archived {
+            self.ports.records.mark_archived(record, self.ports.clock.now()).await
+        } else if record.requested.is_some() {
+            self.ports.records.answer_request(record).await
+        } else {
+            return Ok(());
+        };
+        match answered {
+            // It is another record by now, which no request waits for.
+            Ok(()) | Err(StoreError::PreconditionFailed(_)) => Ok(()),
+            Err(error) => Err(ScanError::Record(error)),
+        }
     }
 
     /// Removes the record of a version that was removed. Where the request names no version, the one that was meant may still
@@ -188,18 +223,22 @@ impl<S: Services> Scanner<'_, S> {
         request: &ScanRequest,
         object: &ObjectId,
         head: &Result<ObjectHead, Reason>,
-        previous: Option<&ScanRecord>,
+        previous: Option<Previous<'_>>,
         inspector: &mut impl Inspector,
     ) -> Result<Scan, ScanError> {
         let inspection = match head {
             Ok(head) => {
                 // An upload asks for a scan of its own; a rescan only for what the record does not answer.
-                let previous = previous
-                    .filter(|previous| matches!(request.cause, Cause::Definitions(_)) && previous.etag == head.etag);
-                match self.inspect(object, head, previous, inspector).await {
+                let previous = previous.filter(|Previous { record, .. }| {
+                    matches!(request.cause, Cause::Definitions(_)) && record.etag == head.etag
+                });
+                let answering = previous.as_ref().filter(|previous| !previous.obsolete).map(|previous| previous.record);
+                match self.inspect(object, head, answering, inspector).await {
                     // S3 never changes archived bytes, so what was concluded of them stands, by the definitions of then: the record
                     // keeps its generation. An object that is restored is announced, and scanned as an upload is.
-                    Ok(Some(inspection)) if is_archived(&inspection) && previous.is_some_and(has_scan) => {
+                    Ok(Some(inspection))
+                        if is_archived(&inspection) && previous.is_some_and(|previous| has_scan(previous.record)) =>
+                    {
                         return Ok(Scan::Archived);
                     }
                     Ok(Some(inspection)) => inspection,
@@ -230,7 +269,17 @@ impl<S: Services> Scanner<'_, S> {
             sequencer: request.sequencer.clone(),
             reported: false,
             published: false,
+            requested: None,
+            archived_at: None,
         };
+        if let Some(Previous { record: obsolete, obsolete: true }) = previous
+            && let Err(error) = self.ports.records.discard(obsolete).await
+        {
+            return match error {
+                StoreError::PreconditionFailed(_) => Ok(Scan::Overtaken),
+                error => Err(ScanError::Record(error)),
+            };
+        }
         match self.ports.records.save(&record).await {
             Ok(()) => Ok(Scan::Recorded(Box::new(record))),
             Err(StoreError::PreconditionFailed(_)) => Ok(Scan::Overtaken),

@@ -47,6 +47,7 @@ pub(super) fn in_words(plan: RescanPlan) -> &'static str {
         }
         RescanPlan::Unaffected(Unaffected::StillInfected) => "not fetched: the signature that matched it is unchanged",
         RescanPlan::Unaffected(Unaffected::NeverScanned) => "not fetched: never scanned, whatever the definitions",
+        RescanPlan::Unaffected(Unaffected::Archived) => "archived since its scan",
         RescanPlan::Unreported => "tags and result written again",
         RescanPlan::DeltaScan => "scanned with the new signature only",
         RescanPlan::FullScan(_) => "full scan",

@@ -110,6 +110,7 @@ async fn records_in_dynamodb_keep_the_contract() {
     contract::reports_are_of_the_stored_record(&records, "bucket").await;
     contract::removals_respect_the_order_of_events(&records, "bucket").await;
     contract::renewals_are_of_what_was_found(&records, "bucket").await;
+    contract::notes_are_of_the_stored_record(&records, "bucket").await;
     // More than fit one page.
     contract::pages_hold_every_record_once(&records, "bucket", 1100).await;
     contract::many_are_looked_up_at_once(&records, "bucket").await;

@@ -3,7 +3,9 @@
 mod budgets;
 mod disorder;
 mod endings;
+mod fairness;
 mod kills;
+mod many_generations;
 mod memory;
 mod renewals;
 mod started;

@@ -6,7 +6,7 @@ use nacre_core::{
     builder::record,
     generation::Generation,
     port::{Page, RecordPages, Segment, StoreError, TableExtent, Topic, TopicMessage},
-    rescan::pass::Cause,
+    rescan::{pass::Cause, request_mark::RequestMark},
     scan_record::{RecordSummary, ScanRecord},
     targets::Targets,
 };
@@ -42,6 +42,10 @@ impl RecordPages for Endless {
     }
 
     async fn advance_generation(&self, _: &RecordSummary, _: Generation) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    async fn mark_requested(&self, _: &RecordSummary, _: RequestMark) -> Result<(), StoreError> {
         Ok(())
     }
 

@@ -5,6 +5,7 @@ use std::sync::Mutex;
 use nacre_core::{
     generation::Generation,
     port::{Call, Page, RecordPages, Segment, StoreError, TableExtent, Topic, TopicMessage},
+    rescan::request_mark::RequestMark,
     scan_record::RecordSummary,
 };
 use nacre_test_support::Random;
@@ -50,6 +51,10 @@ impl<Port: RecordPages> RecordPages for Unreliable<'_, Port> {
 
     async fn advance_generation(&self, record: &RecordSummary, published: Generation) -> Result<(), StoreError> {
         self.call(self.port.advance_generation(record, published)).await
+    }
+
+    async fn mark_requested(&self, record: &RecordSummary, mark: RequestMark) -> Result<(), StoreError> {
+        self.call(self.port.mark_requested(record, mark)).await
     }
 
     async fn page(&self, segment: Segment, after: Option<Self::Cursor>) -> Result<Page<Self::Cursor>, StoreError> {

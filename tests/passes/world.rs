@@ -14,10 +14,10 @@ use nacre_core::{
     event::{Cause as ScanCause, Invocation, ObjectEvent, ScanRequest},
     generation::{
         Generation,
-        history::{Step, StepKind},
+        history::{MAX_STEPS, Step, StepKind},
         manifest::{BodyEntry, Manifest, Pointer},
     },
-    port::{DefinitionsStore, RecordStore, WriteCondition},
+    port::{DefinitionsStore, RecordStore, TopicMessage, WriteCondition},
     rescan::pass::{Budget, Cause, PassId, Progress, SegmentReport, is_cancelled, read_pass, reports},
     retry::RetryPolicy,
     scan_record::ScanRecord,
@@ -104,7 +104,7 @@ impl World {
     /// Publishes a generation. The step to each generation adds a signature for the target of its place: the first is that to the second.
     pub(crate) async fn publish(&self, generation: u64, targets: &[u8]) {
         let mut manifest = Manifest::new(Generation(generation), self.now, "clamav".into(), Vec::new(), engine_proof());
-        for (to, target) in (2..).zip(targets) {
+        for (to, target) in (2..).zip(targets).skip(targets.len().saturating_sub(MAX_STEPS)) {
             let line = format!("Added.{to}:{target}:*:{to:08x}\n").into_bytes();
             let file = SignatureFile::member("daily.cvd", true, "daily.ndb", line);
             let bytes = Delta::between(&[], &[file]).to_bytes();
@@ -176,16 +176,32 @@ impl World {
         asked(&self.topic).into_iter().filter(|(of, _)| *of == generation).map(|(_, key)| key).collect()
     }
 
+    /// What was requested after so many messages, in order: generations and keys.
+    pub(crate) fn requests_after(&self, messages: usize) -> Vec<(u64, String)> {
+        read(&self.topic.messages()[messages..])
+    }
+
     /// Scans what was requested, as the scanner would, and finds nothing.
     pub(crate) async fn scan(&self) {
         for (generation, key) in asked(&self.topic) {
-            let known = self.records.records().into_iter().find(|record| record.object.key == key).unwrap();
-            if known.generation.0 < generation {
-                let generation = Generation(generation);
-                let scanned = ScanRecord { generation, scanned_at: self.now, ..known };
-                self.records.save(&scanned).await.unwrap();
-            }
+            self.scan_one(generation, &key).await;
         }
+    }
+
+    /// Scans an object that was requested for a generation, unless its record is of that one.
+    pub(crate) async fn scan_one(&self, generation: u64, key: &str) {
+        let known = self.records.records().into_iter().find(|record| record.object.key == key).unwrap();
+        if known.generation.0 < generation {
+            let generation = Generation(generation);
+            let scanned = ScanRecord { generation, scanned_at: self.now, requested: None, archived_at: None, ..known };
+            self.records.save(&scanned).await.unwrap();
+        }
+    }
+
+    /// The next day.
+    pub(crate) fn next_day(&mut self) {
+        self.now += TimeDelta::days(1);
+        self.definitions.written = self.now;
     }
 }
 
@@ -208,7 +224,10 @@ pub(crate) fn is_done(handled: &Handled) -> bool {
 
 /// What was requested: generations and keys.
 fn asked(topic: &MemoryTopic) -> Vec<(u64, String)> {
-    let messages = topic.messages();
+    read(&topic.messages())
+}
+
+fn read(messages: &[TopicMessage]) -> Vec<(u64, String)> {
     let read =
         messages.iter().flat_map(|message| Invocation::read(&serde_json::from_str(&message.body).unwrap()).messages);
     let events = read.flat_map(|message| message.events);

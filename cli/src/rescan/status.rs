@@ -50,7 +50,11 @@ pub(super) fn in_words(pass: &Pass, progress: &Progress) -> String {
     let (asked, messages) = (stats.requested, stats.requested.messages);
     let kinds = format!("delta {}, full {}", amount(asked.delta), amount(asked.full));
     lines.push(format!("rescans requested: {kinds}, in {messages} messages"));
-    for (what, of) in [("left to the next pass", stats.over_budget), ("still to be decided", stats.deferred)] {
+    for (what, of) in [
+        ("requested before, and waiting in a queue", stats.queued),
+        ("left to the next pass", stats.over_budget),
+        ("still to be decided", stats.deferred),
+    ] {
         if of.objects > 0 {
             lines.push(format!("{what}: {}", amount(of)));
         }
@@ -61,6 +65,10 @@ pub(super) fn in_words(pass: &Pass, progress: &Progress) -> String {
         if count > 0 {
             lines.push(format!("{what}: {count}"));
         }
+    }
+    if let Some(since) = stats.waiting_since {
+        let hours = (progress.updated - since).num_hours();
+        lines.push(format!("longest wait: {hours} hours, since {}", time(since)));
     }
     lines.push(format!("about ${:.4}", dollars(stats)));
     lines.join("\n")
@@ -92,6 +100,7 @@ pub(crate) fn unaffected(why: Unaffected) -> &'static str {
     match why {
         Unaffected::NothingMatches => "nothing that was added can match them",
         Unaffected::StillInfected => "a signature that convicted them is unchanged",
+        Unaffected::Archived => "archived since their scan, which stands until they are restored",
         Unaffected::NeverScanned => "never scanned: too large, archived, or encrypted with the owner's key",
     }
 }
@@ -100,6 +109,8 @@ pub(crate) fn unaffected(why: Unaffected) -> &'static str {
 pub(crate) fn full(why: FullScan) -> &'static str {
     match why {
         FullScan::UnknownRecord => "recorded by another version of Nacre",
+        FullScan::UnknownGeneration => "scanned with a generation that the definitions bucket does not know",
+        FullScan::LimitRaised => "refused for their size, which the limit allows by now",
         FullScan::Engine => "scanned by another engine",
         FullScan::DeltaNotKept => "a delta since their generation is not kept any more",
         FullScan::DeltaTooLarge => "too much changed for a delta scan",
@@ -141,6 +152,8 @@ mod tests {
         }
         stats.requested.delta.count(9);
         stats.requested.messages = 1;
+        stats.queued.count(7);
+        stats.wait(Some(started - TimeDelta::hours(50)));
         (pass, Progress { state: State::Working, done: 19, stats, updated: started + TimeDelta::seconds(90) })
     }
 
@@ -156,8 +169,10 @@ examined 4
   delta scans 1 (9 bytes)
   full scans 1 (9 bytes): the signatures that convicted them were removed or changed
 rescans requested: delta 1 (9 bytes), full 0 (0 bytes), in 1 messages
+requested before, and waiting in a queue: 1 (7 bytes)
 left to the next pass: 1 (9 bytes)
 generation advanced: 3
+longest wait: 50 hours, since 1969-12-29T22:00:00Z
 about $0.0000";
         assert_eq!(in_words(&pass, &progress), expected);
     }

@@ -47,6 +47,19 @@ pub trait Inspector {
     /// [`ScanError::Ready`] when the published changes cannot be read.
     fn needs_scan(&mut self, record: &ScanRecord, head: &ObjectHead) -> impl Future<Output = Result<bool, ScanError>>;
 
+    /// Whether a record proves nothing, though it is of no older definitions: it is of a generation that was never published here, or
+    /// its object was refused for its size and is not too large any more.
+    ///
+    /// # Errors
+    /// [`ScanError::Ready`] when what is published cannot be read.
+    fn is_obsolete(
+        &mut self,
+        _record: &ScanRecord,
+        _head: &ObjectHead,
+    ) -> impl Future<Output = Result<bool, ScanError>> {
+        std::future::ready(Ok(false))
+    }
+
     /// Reads exactly these bytes and scans them with all definitions.
     ///
     /// # Errors

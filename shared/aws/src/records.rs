@@ -9,10 +9,12 @@ use aws_sdk_dynamodb::{
     Client,
     types::{AttributeValue, KeysAndAttributes},
 };
+use chrono::{DateTime, Utc};
 use nacre_core::{
     generation::Generation,
     object::{ObjectId, Sequencer},
     port::{Call, Page, RecordLookup, RecordPages, RecordStore, Segment, StoreError, TableExtent},
+    rescan::request_mark::RequestMark,
     scan_record::{RECORD_FORMAT, RecordSummary, ScanRecord},
     verdict::Reason,
 };
@@ -46,17 +48,16 @@ impl DynamoRecords {
 
     /// Sets a mark of the stored record, provided that it still is this one.
     async fn mark(&self, record: &ScanRecord, mark: &str) -> Result<(), StoreError> {
-        let item = item::item_of(record);
         let mut expression = Expression::new(&format!("SET #{mark} = :set"), &[mark]);
         expression.values.insert(":set".into(), AttributeValue::Bool(true));
-        let mut same = Vec::new();
-        for name in [attribute::ETAG, attribute::GENERATION, attribute::SCANNED_AT] {
-            expression.name(name);
-            expression.values.extend(item.get(name).map(|value| (format!(":{name}"), value.clone())));
-            same.push(format!("#{name} = :{name}"));
-        }
+        self.update(record, expression).await
+    }
+
+    /// Changes the stored record, provided that it still is this one.
+    async fn update(&self, record: &ScanRecord, mut expression: Expression) -> Result<(), StoreError> {
+        let same = expression.same(record);
         let request = self.client.update_item().table_name(&self.table).set_key(Some(key(&record.object)));
-        let request = request.update_expression(expression.text).condition_expression(same.join(" AND "));
+        let request = request.update_expression(expression.text).condition_expression(same);
         let request = request.set_expression_attribute_names(Some(expression.names));
         let request = request.set_expression_attribute_values(Some(expression.values));
         request.send().await.map(|_| ()).map_err(failed(self.call("UpdateItem", &record.object)))
@@ -92,6 +93,26 @@ impl RecordStore for DynamoRecords {
         self.mark(record, attribute::REPORTED).await
     }
 
+    async fn mark_archived(&self, record: &ScanRecord, at: DateTime<Utc>) -> Result<(), StoreError> {
+        let names = [attribute::ARCHIVED_AT, attribute::REQUESTED];
+        let mut expression = Expression::new("SET #archived_at = :at REMOVE #requested", &names);
+        expression.values.insert(":at".into(), item::time(at));
+        self.update(record, expression).await
+    }
+
+    async fn answer_request(&self, record: &ScanRecord) -> Result<(), StoreError> {
+        self.update(record, Expression::new("REMOVE #requested", &[attribute::REQUESTED])).await
+    }
+
+    async fn discard(&self, record: &ScanRecord) -> Result<(), StoreError> {
+        let mut expression = Expression::new("", &[]);
+        let same = expression.same(record);
+        let request = self.client.delete_item().table_name(&self.table).set_key(Some(key(&record.object)));
+        let request = request.condition_expression(same).set_expression_attribute_names(Some(expression.names));
+        let request = request.set_expression_attribute_values(Some(expression.values));
+        request.send().await.map(|_| ()).map_err(failed(self.call("DeleteItem", &record.object)))
+    }
+
     async fn remove(&self, object: &ObjectId, removed_at: Option<&Sequencer>) -> Result<(), StoreError> {
         let mut request = self.client.delete_item().table_name(&self.table).set_key(Some(key(object)));
         if let Some(removed_at) = removed_at {
@@ -118,7 +139,8 @@ impl RecordLookup for DynamoRecords {
             // One key twice in a call is an error.
             let keys: HashMap<_, _> =
                 batch.iter().map(|object| ((object.partition_key(), object.sort_key()), key(object))).collect();
-            let names = attribute::names(&[attribute::OBJECT, attribute::VERSION_ID, attribute::ETAG]);
+            let names = [attribute::OBJECT, attribute::VERSION_ID, attribute::ETAG, attribute::REPORTED];
+            let names = attribute::names(&names);
             let projection = names.keys().cloned().collect::<Vec<_>>().join(", ");
             let wanted = KeysAndAttributes::builder().set_keys(Some(keys.into_values().collect()));
             let wanted = wanted.set_expression_attribute_names(Some(names)).projection_expression(projection);
@@ -133,6 +155,9 @@ impl RecordLookup for DynamoRecords {
                 let mut response = response.map_err(failed(call.clone()))?;
                 for item in response.responses.take().into_iter().flatten().flat_map(|(_, items)| items) {
                     let text = |name| attribute::text(&item, name).unwrap_or_default().to_owned();
+                    if !attribute::flag(&item, attribute::REPORTED) {
+                        continue;
+                    }
                     found.insert((text(attribute::OBJECT), text(attribute::VERSION_ID)), text(attribute::ETAG));
                 }
                 left = response.unprocessed_keys.take().into_iter().flatten().map(|(_, keys)| keys).next();
@@ -175,6 +200,20 @@ impl RecordPages for DynamoRecords {
         request.send().await.map(|_| ()).map_err(failed(self.call("UpdateItem", &record.object)))
     }
 
+    async fn mark_requested(&self, record: &RecordSummary, mark: RequestMark) -> Result<(), StoreError> {
+        let names = [attribute::GENERATION, attribute::FORMAT, attribute::ETAG, attribute::REQUESTED];
+        let request = self.client.update_item().table_name(&self.table).set_key(Some(key(&record.object)));
+        let request = request.update_expression("SET #requested = :requested");
+        let request = request.condition_expression("#format = :format AND #etag = :etag AND #generation = :generation");
+        let request = request.set_expression_attribute_names(Some(attribute::names(&names)));
+        let request = request
+            .expression_attribute_values(":requested", item::requested(mark))
+            .expression_attribute_values(":format", attribute::n(RECORD_FORMAT))
+            .expression_attribute_values(":etag", attribute::s(&record.etag))
+            .expression_attribute_values(":generation", attribute::n(record.generation.0));
+        request.send().await.map(|_| ()).map_err(failed(self.call("UpdateItem", &record.object)))
+    }
+
     async fn page(&self, segment: Segment, after: Option<RecordKey>) -> Result<Page<RecordKey>, StoreError> {
         let call = Call::new("Scan", &self.table);
         let number = |number: u32| i32::try_from(number).map_err(|_| unexpected(&call, "more than 2^31 segments"));
@@ -207,8 +246,15 @@ impl Expression {
         Self { text: expression.to_owned(), names: attribute::names(names), values: HashMap::new() }
     }
 
-    fn name(&mut self, name: &str) {
-        self.names.insert(format!("#{name}"), name.to_owned());
+    /// Adds what says that the stored record still is this one, and returns the condition.
+    fn same(&mut self, record: &ScanRecord) -> String {
+        let item = item::item_of(record);
+        let same = [attribute::ETAG, attribute::GENERATION, attribute::SCANNED_AT].map(|name| {
+            self.names.insert(format!("#{name}"), name.to_owned());
+            self.values.extend(item.get(name).map(|value| (format!(":{name}"), value.clone())));
+            format!("#{name} = :{name}")
+        });
+        same.join(" AND ")
     }
 }
 

@@ -3,6 +3,7 @@
 //! A delta counts lines: how many more of each the newer set has, or fewer. Deltas therefore compose by addition, a signature that
 //! was added and taken back vanishes, and the delta from the newer set to the older is the same one with its signs turned.
 
+mod collect;
 mod ignoring;
 mod lines;
 mod text;
@@ -124,7 +125,7 @@ impl DeltaLine {
     }
 
     /// Whether it says that something happened on the way, which nothing later takes back.
-    fn is_mark(&self) -> bool {
+    pub fn is_mark(&self) -> bool {
         self.extension == EVERYTHING || self.moved().is_some()
     }
 }

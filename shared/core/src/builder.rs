@@ -28,6 +28,8 @@ pub fn record(bucket: &str, key: &str) -> ScanRecord {
         sequencer: None,
         reported: false,
         published: false,
+        requested: None,
+        archived_at: None,
     }
 }
 

@@ -11,6 +11,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use crate::{
     generation::Generation,
     object::{ObjectId, Sequencer},
+    rescan::request_mark::RequestMark,
     scan_record::{RecordSummary, ScanRecord},
     tag_policy::Tag,
 };
@@ -184,6 +185,29 @@ pub trait RecordStore: Sync {
     /// [`StoreError::PreconditionFailed`] when another record took its place.
     fn mark_reported(&self, record: &ScanRecord) -> impl Future<Output = Result<(), StoreError>> + Send;
 
+    /// Writes into the stored record that its object is archived, and that a requested rescan is answered by that; only if it still is
+    /// that record.
+    ///
+    /// # Errors
+    /// As [`RecordStore::mark_reported`].
+    fn mark_archived(
+        &self,
+        record: &ScanRecord,
+        at: DateTime<Utc>,
+    ) -> impl Future<Output = Result<(), StoreError>> + Send;
+
+    /// Removes the request of a rescan from the stored record, as the record itself answers it; only if it still is that record.
+    ///
+    /// # Errors
+    /// As [`RecordStore::mark_reported`].
+    fn answer_request(&self, record: &ScanRecord) -> impl Future<Output = Result<(), StoreError>> + Send;
+
+    /// Removes the stored record, provided that it still is this one: it proves nothing, and would keep a newer scan from being saved.
+    ///
+    /// # Errors
+    /// As [`RecordStore::mark_reported`].
+    fn discard(&self, record: &ScanRecord) -> impl Future<Output = Result<(), StoreError>> + Send;
+
     /// Removes the record of an object version; a record that is newer than `removed_at` stays.
     ///
     /// # Errors
@@ -197,7 +221,7 @@ pub trait RecordStore: Sync {
 
 /// The scan records, as a search for unrecorded objects uses them.
 pub trait RecordLookup: Sync {
-    /// Returns the ETag in the record of each object; `None` where there is no record.
+    /// Returns the ETag in the record of each object; `None` where there is no record, or its tags and result are missing.
     ///
     /// # Errors
     /// The store's.
@@ -227,6 +251,16 @@ pub trait RecordPages: Sync {
         &self,
         record: &RecordSummary,
         published: Generation,
+    ) -> impl Future<Output = Result<(), StoreError>> + Send;
+
+    /// Writes into a record that a rescan was requested, provided that its generation and its bytes are still those of `record`.
+    ///
+    /// # Errors
+    /// [`StoreError::PreconditionFailed`] when they are not.
+    fn mark_requested(
+        &self,
+        record: &RecordSummary,
+        mark: RequestMark,
     ) -> impl Future<Output = Result<(), StoreError>> + Send;
 
     /// Reads one page of one segment of the table.

@@ -7,4 +7,6 @@ mod narrowed;
 pub mod pass;
 pub mod plan;
 pub mod planner;
+pub mod request_mark;
 pub mod trigger;
+mod window;

@@ -1,13 +1,17 @@
 //! The record of one scanned object version, and when one record may replace another.
 
-use chrono::{DateTime, TimeDelta, Utc};
+mod summary;
+
+use chrono::{DateTime, Utc};
 pub use nacre_clamav::database::FunctionalityLevel;
 use nacre_engine_protocol::Report;
 use serde::{Deserialize, Serialize};
+pub use summary::{REPORT_GRACE_PERIOD, RecordSummary, RecordView};
 
 use crate::{
     generation::{Generation, manifest::EngineProof},
     object::{ObjectId, Sequencer},
+    rescan::request_mark::RequestMark,
     targets::Targets,
     verdict::{Reason, Verdict},
 };
@@ -18,9 +22,6 @@ pub const RECORD_FORMAT: u32 = 2;
 /// Most layers that a record keeps. Past it none are kept, which only ever costs a delta scan: DynamoDB charges every
 /// read of a record by its whole size.
 pub const MAX_RECORDED_LAYERS: usize = 256;
-
-/// How long a scan may take from its record to its tags and result: longer than an invocation and the first retries of its message.
-pub const REPORT_GRACE_PERIOD: TimeDelta = TimeDelta::hours(1);
 
 /// The record of one object version.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -56,6 +57,10 @@ pub struct ScanRecord {
     /// Whether the result is published, though tags may be missing: they could not be written, or the object could not be
     /// contained yet. The next delivery does not publish it again.
     pub published: bool,
+    /// The last request of a rescan since this scan. A newer record has none.
+    pub requested: Option<RequestMark>,
+    /// When a rescan found the object archived. A newer record has none: its bytes were read again.
+    pub archived_at: Option<DateTime<Utc>>,
 }
 
 /// The libclamav that scanned.
@@ -176,70 +181,6 @@ pub fn recorded_layers(report: &Report) -> Option<Vec<LayerDigest>> {
     layers.chain(derived).collect()
 }
 
-/// The part of a record that a rescan is planned by.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RecordSummary {
-    /// The object, at the version that was scanned.
-    pub object: ObjectId,
-    /// ETag of the bytes that were scanned.
-    pub etag: String,
-    /// Bytes.
-    pub size: u64,
-    /// The generation that it was last scanned with.
-    pub generation: Generation,
-    /// S3's order stamp, when known.
-    pub sequencer: Option<Sequencer>,
-    /// When it was written, or else scanned; `None` when neither is known.
-    pub written_at: Option<DateTime<Utc>>,
-    /// When the scan ended; `None` when that cannot be read.
-    pub scanned_at: Option<DateTime<Utc>>,
-    /// Whether tags are written and the result is published.
-    pub reported: bool,
-    /// What the scan saw; `None` when the record is of another format, and proves nothing.
-    pub view: Option<RecordView>,
-}
-
-/// What a scan saw of an object.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RecordView {
-    /// What it concluded.
-    pub verdict: Verdict,
-    /// The engine.
-    pub engine: EngineVersion,
-    /// The matcher targets that ran.
-    pub targets: Targets,
-    /// Every layer that the engine scanned; `None` when they are not recorded.
-    pub layers: Option<Vec<LayerDigest>>,
-}
-
-impl RecordSummary {
-    /// Whether tags and result are missing though the scan that should have written them ended more than an hour before `now`.
-    pub fn is_report_overdue(&self, now: DateTime<Utc>) -> bool {
-        !self.reported && self.scanned_at.is_none_or(|at| now - at > REPORT_GRACE_PERIOD)
-    }
-}
-
-impl From<&ScanRecord> for RecordSummary {
-    fn from(record: &ScanRecord) -> Self {
-        Self {
-            object: record.object.clone(),
-            etag: record.etag.clone(),
-            size: record.size,
-            generation: record.generation,
-            sequencer: record.sequencer.clone(),
-            written_at: record.written_at.or(Some(record.scanned_at)),
-            scanned_at: Some(record.scanned_at),
-            reported: record.reported,
-            view: Some(RecordView {
-                verdict: record.verdict.clone(),
-                engine: record.engine.clone(),
-                targets: record.targets,
-                layers: record.layers.clone(),
-            }),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use nacre_engine_protocol::{Digests, Layer};
@@ -263,6 +204,8 @@ mod tests {
             sequencer: sequencer.map(|text| Sequencer::try_from(text.to_owned()).unwrap()),
             reported: false,
             published: false,
+            requested: None,
+            archived_at: None,
         }
     }
 

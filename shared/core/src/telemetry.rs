@@ -39,6 +39,8 @@ pub enum Metric {
     RescansPublished,
     /// Records that were found up to date.
     RescansUnneeded,
+    /// Hours that the object has been waiting that waits longest for a rescan: for its turn, or in a queue.
+    RescanWaitHours,
     /// Hours since the newest published database was built.
     DefinitionsAgeHours,
     /// Updates that failed; 0 for one that did not.
@@ -81,6 +83,7 @@ impl Metric {
             Self::Failed => "Failed",
             Self::RescansPublished => "RescansPublished",
             Self::RescansUnneeded => "RescansUnneeded",
+            Self::RescanWaitHours => "RescanWaitHours",
             Self::DefinitionsAgeHours => "DefinitionsAgeHours",
             Self::UpdateFailed => "UpdateFailed",
             Self::CoolingDown => "CoolingDown",
@@ -99,7 +102,7 @@ impl Metric {
     fn unit(self) -> &'static str {
         match self {
             // CloudWatch has no unit of hours.
-            Self::DefinitionsAgeHours => "None",
+            Self::DefinitionsAgeHours | Self::RescanWaitHours => "None",
             Self::DefinitionsFetchTime
             | Self::DefinitionsLayOutTime
             | Self::EngineLoadTime

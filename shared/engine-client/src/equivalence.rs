@@ -220,6 +220,8 @@ pub async fn scan_in_full(pool: &EnginePool, set: &SignatureSet, path: &Path) ->
         sequencer: None,
         reported: true,
         published: true,
+        requested: None,
+        archived_at: None,
     };
     match seen {
         ScanOutcome::Scanned { report, unrar, size } => {

@@ -19,9 +19,9 @@ pub use objects::{
 };
 pub use queue::queues_take_any_number;
 pub use records::{
-    many_are_looked_up_at_once, pages_hold_every_record_once, records_come_back_as_they_were,
-    records_follow_their_order, removals_respect_the_order_of_events, renewals_are_of_what_was_found,
-    reports_are_of_the_stored_record,
+    many_are_looked_up_at_once, notes_are_of_the_stored_record, pages_hold_every_record_once,
+    records_come_back_as_they_were, records_follow_their_order, removals_respect_the_order_of_events,
+    renewals_are_of_what_was_found, reports_are_of_the_stored_record,
 };
 pub use topic::topics_take_any_number;
 
@@ -58,6 +58,7 @@ mod tests {
         reports_are_of_the_stored_record(&records, "bucket").await;
         removals_respect_the_order_of_events(&records, "bucket").await;
         renewals_are_of_what_was_found(&records, "bucket").await;
+        notes_are_of_the_stored_record(&records, "bucket").await;
         pages_hold_every_record_once(&records, "bucket", 25).await;
         many_are_looked_up_at_once(&records, "bucket").await;
     }

@@ -6,6 +6,7 @@ use std::{
     time::Duration,
 };
 
+use chrono::{DateTime, Utc};
 use nacre_core::{
     generation::Generation,
     object::{ObjectId, Sequencer},
@@ -14,6 +15,7 @@ use nacre_core::{
         RecordLookup, RecordPages, RecordStore, Segment, StoreError, Stored, TableExtent, Topic, TopicMessage,
         WorkQueue, WriteCondition,
     },
+    rescan::request_mark::RequestMark,
     scan_record::{RecordSummary, ScanRecord},
     tag_policy::Tag,
 };
@@ -124,6 +126,18 @@ impl<Port: RecordStore> RecordStore for Failing<'_, Port> {
         self.plan.call(self.port.mark_reported(record)).await
     }
 
+    async fn mark_archived(&self, record: &ScanRecord, at: DateTime<Utc>) -> Result<(), StoreError> {
+        self.plan.call(self.port.mark_archived(record, at)).await
+    }
+
+    async fn answer_request(&self, record: &ScanRecord) -> Result<(), StoreError> {
+        self.plan.call(self.port.answer_request(record)).await
+    }
+
+    async fn discard(&self, record: &ScanRecord) -> Result<(), StoreError> {
+        self.plan.call(self.port.discard(record)).await
+    }
+
     async fn remove(&self, object: &ObjectId, removed_at: Option<&Sequencer>) -> Result<(), StoreError> {
         self.plan.call(self.port.remove(object, removed_at)).await
     }
@@ -144,6 +158,10 @@ impl<Port: RecordPages> RecordPages for Failing<'_, Port> {
 
     async fn advance_generation(&self, record: &RecordSummary, published: Generation) -> Result<(), StoreError> {
         self.plan.call(self.port.advance_generation(record, published)).await
+    }
+
+    async fn mark_requested(&self, record: &RecordSummary, mark: RequestMark) -> Result<(), StoreError> {
+        self.plan.call(self.port.mark_requested(record, mark)).await
     }
 
     async fn page(&self, segment: Segment, after: Option<Self::Cursor>) -> Result<Page<Self::Cursor>, StoreError> {

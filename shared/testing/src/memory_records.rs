@@ -2,10 +2,12 @@
 
 use std::{collections::BTreeMap, sync::Mutex};
 
+use chrono::{DateTime, Utc};
 use nacre_core::{
     generation::Generation,
     object::{ObjectId, Sequencer},
     port::{Call, Page, RecordLookup, RecordPages, RecordStore, Segment, StoreError, TableExtent},
+    rescan::request_mark::RequestMark,
     scan_record::{RecordSummary, ScanRecord},
 };
 
@@ -71,6 +73,20 @@ impl RecordStore for MemoryRecords {
         self.mark(record, |stored| stored.reported = true)
     }
 
+    async fn mark_archived(&self, record: &ScanRecord, at: DateTime<Utc>) -> Result<(), StoreError> {
+        self.mark(record, |stored| (stored.archived_at, stored.requested) = (Some(at), None))
+    }
+
+    async fn answer_request(&self, record: &ScanRecord) -> Result<(), StoreError> {
+        self.mark(record, |stored| stored.requested = None)
+    }
+
+    async fn discard(&self, record: &ScanRecord) -> Result<(), StoreError> {
+        self.mark(record, |_| ())?;
+        lock(&self.records).remove(&key(&record.object));
+        Ok(())
+    }
+
     async fn remove(&self, object: &ObjectId, removed_at: Option<&Sequencer>) -> Result<(), StoreError> {
         let mut records = lock(&self.records);
         let newer = |stored: &ScanRecord| match (&stored.sequencer, removed_at) {
@@ -87,7 +103,8 @@ impl RecordStore for MemoryRecords {
 impl RecordLookup for MemoryRecords {
     async fn recorded_etags(&self, objects: &[ObjectId]) -> Result<Vec<Option<String>>, StoreError> {
         let records = lock(&self.records);
-        Ok(objects.iter().map(|object| records.get(&key(object)).map(|record| record.etag.clone())).collect())
+        let reported = |object| records.get(&key(object)).filter(|record| record.reported);
+        Ok(objects.iter().map(|object| reported(object).map(|record| record.etag.clone())).collect())
     }
 }
 
@@ -107,6 +124,14 @@ impl RecordPages for MemoryRecords {
         let stored = records.get_mut(&key(&record.object)).filter(same);
         let stored = stored.ok_or_else(|| lost(&record.object))?;
         stored.generation = published;
+        Ok(())
+    }
+
+    async fn mark_requested(&self, record: &RecordSummary, mark: RequestMark) -> Result<(), StoreError> {
+        let mut records = lock(&self.records);
+        let same = |stored: &&mut ScanRecord| stored.etag == record.etag && stored.generation == record.generation;
+        let stored = records.get_mut(&key(&record.object)).filter(same);
+        stored.ok_or_else(|| lost(&record.object))?.requested = Some(mark);
         Ok(())
     }
 

@@ -6,6 +6,7 @@ use nacre_core::{
     builder::record,
     generation::Generation,
     object::ObjectId,
+    rescan::{pass::PassId, request_mark::RequestMark},
     scan_record::{EngineVersion, ScanRecord},
     targets::Targets,
     verdict::Verdict,
@@ -57,6 +58,10 @@ pub fn any_record() -> impl proptest::strategy::Strategy<Value = ScanRecord> {
                 sequencer,
                 reported,
                 published: !reported,
+                requested: DateTime::from_timestamp_millis(time + 7)
+                    .filter(|_| level % 2 == 1)
+                    .map(|at| RequestMark { pass: PassId { generation: Generation(generation), attempt: level }, at }),
+                archived_at: DateTime::from_timestamp_millis(time + 9).filter(|_| level % 3 == 1),
                 ..record("", "")
             }
         },

@@ -66,6 +66,8 @@ pub(crate) async fn restore(records: &MemoryRecords, path: &Path) -> Outcome<()>
             sequencer: None,
             reported: true,
             published: true,
+            requested: None,
+            archived_at: None,
         };
         records.save(&record).await?;
     }

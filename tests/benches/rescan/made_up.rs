@@ -88,6 +88,8 @@ pub(crate) fn record(number: u64, generations: u64) -> RecordSummary {
         written_at: None,
         scanned_at: None,
         reported: true,
+        requested: None,
+        archived_at: None,
         view: Some(RecordView {
             verdict,
             engine: engine(),

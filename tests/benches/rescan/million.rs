@@ -20,6 +20,7 @@ use nacre_core::{
     rescan::{
         cost::PassWork,
         pass::{Budget, Cause, PassStats, segments_for},
+        request_mark::RequestMark,
     },
     retry::RetryPolicy,
     scan_record::RecordSummary,
@@ -46,6 +47,10 @@ impl RecordPages for Table {
     }
 
     async fn advance_generation(&self, _: &RecordSummary, _: Generation) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    async fn mark_requested(&self, _: &RecordSummary, _: RequestMark) -> Result<(), StoreError> {
         Ok(())
     }
 

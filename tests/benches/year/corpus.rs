@@ -40,6 +40,8 @@ fn record(number: usize, kind: &ObjectKind, random: &mut Random) -> RecordSummar
         written_at: None,
         scanned_at: None,
         reported: true,
+        requested: None,
+        archived_at: None,
         view: Some(RecordView {
             verdict: Verdict::Clean,
             engine: engine(),

@@ -34,7 +34,7 @@ fn candidate(n: usize, same: bool) -> Candidate {
 
 impl World {
     async fn record(&self, n: usize) {
-        let record = ScanRecord { object: candidate(n, true).object, ..record("", "") };
+        let record = ScanRecord { object: candidate(n, true).object, reported: true, ..record("", "") };
         self.records.save(&record).await.unwrap();
     }
 

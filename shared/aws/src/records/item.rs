@@ -7,6 +7,7 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use nacre_core::{
     generation::Generation,
     object::{ObjectId, Sequencer},
+    rescan::{pass::PassId, request_mark::RequestMark},
     scan_record::{
         EngineVersion, FunctionalityLevel, RECORD_FORMAT, RecordSummary, RecordView, ScanRecord, layers_from_bytes,
         layers_to_bytes,
@@ -45,11 +46,15 @@ pub(super) mod attribute {
     pub(crate) const REPORTED: &str = "reported";
     /// Only while tags are missing: the result is out.
     pub(crate) const PUBLISHED: &str = "published";
+    /// Only after a rescan was requested: the pass, and when.
+    pub(crate) const REQUESTED: &str = "requested";
+    /// Only after a rescan found the object archived: when.
+    pub(crate) const ARCHIVED_AT: &str = "archived_at";
     /// Only on records that need a person's attention: the partition key of a sparse index.
     pub(crate) const ATTENTION: &str = "attention";
 
     /// What a rescan is planned by.
-    pub(crate) const SUMMARY: [&str; 17] = [
+    pub(crate) const SUMMARY: [&str; 19] = [
         OBJECT,
         VERSION_ID,
         FORMAT,
@@ -67,6 +72,8 @@ pub(super) mod attribute {
         WRITTEN_AT,
         SEQUENCER,
         REPORTED,
+        REQUESTED,
+        ARCHIVED_AT,
     ];
 
     /// Names as expressions write them.
@@ -82,6 +89,11 @@ pub(super) mod attribute {
     /// A whole number.
     pub(crate) fn number(item: &Item, name: &str) -> Option<u64> {
         item.get(name).and_then(|value| value.as_n().ok()).and_then(|number| number.parse().ok())
+    }
+
+    /// Whether a mark is set.
+    pub(crate) fn flag(item: &Item, name: &str) -> bool {
+        item.get(name).and_then(|value| value.as_bool().ok()).copied().unwrap_or_default()
     }
 
     /// A set of strings, sorted.
@@ -138,7 +150,6 @@ pub(super) fn item_of(record: &ScanRecord) -> Item {
     let signatures = record.verdict.signatures();
     let attention = matches!(record.verdict, Verdict::Infected { .. } | Verdict::Unscannable { .. });
     let layers = record.layers.as_deref().map(|layers| AttributeValue::B(Blob::new(layers_to_bytes(layers))));
-    let instant = |at: DateTime<Utc>| attribute::s(&at.to_rfc3339_opts(SecondsFormat::Millis, true));
     let attributes = [
         (attribute::FORMAT, Some(attribute::n(RECORD_FORMAT))),
         (attribute::ETAG, Some(attribute::s(&record.etag))),
@@ -152,11 +163,13 @@ pub(super) fn item_of(record: &ScanRecord) -> Item {
         (attribute::TARGETS, Some(attribute::n(record.targets.bits()))),
         (attribute::LAYERS, layers),
         (attribute::LAYER_COUNT, Some(attribute::n(record.layer_count))),
-        (attribute::SCANNED_AT, Some(instant(record.scanned_at))),
-        (attribute::WRITTEN_AT, record.written_at.map(instant)),
+        (attribute::SCANNED_AT, Some(time(record.scanned_at))),
+        (attribute::WRITTEN_AT, record.written_at.map(time)),
         (attribute::SEQUENCER, record.sequencer.as_ref().map(|sequencer| attribute::s(sequencer.as_str()))),
         (attribute::REPORTED, Some(AttributeValue::Bool(record.reported))),
         (attribute::PUBLISHED, record.published.then_some(AttributeValue::Bool(true))),
+        (attribute::REQUESTED, record.requested.map(requested)),
+        (attribute::ARCHIVED_AT, record.archived_at.map(time)),
         (attribute::ATTENTION, attention.then(|| attribute::s(verdict))),
     ];
     let present = attributes.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?)));
@@ -180,7 +193,9 @@ pub(super) fn record_of(object: &ObjectId, item: &Item) -> Option<ScanRecord> {
         written_at: instant(item, attribute::WRITTEN_AT),
         sequencer: sequencer_of(item),
         reported: *item.get(attribute::REPORTED)?.as_bool().ok()?,
-        published: item.get(attribute::PUBLISHED).and_then(|value| value.as_bool().ok()).copied().unwrap_or_default(),
+        requested: requested_of(item),
+        archived_at: instant(item, attribute::ARCHIVED_AT),
+        published: attribute::flag(item, attribute::PUBLISHED),
     })
 }
 
@@ -224,13 +239,36 @@ pub(super) fn summary_of(item: &Item) -> Option<RecordSummary> {
         sequencer: sequencer_of(item),
         written_at: instant(item, attribute::WRITTEN_AT).or_else(|| instant(item, attribute::SCANNED_AT)),
         scanned_at: instant(item, attribute::SCANNED_AT),
-        reported: item.get(attribute::REPORTED).and_then(|value| value.as_bool().ok()).copied().unwrap_or_default(),
+        reported: attribute::flag(item, attribute::REPORTED),
+        requested: requested_of(item),
+        archived_at: instant(item, attribute::ARCHIVED_AT),
         view: view_of(item).filter(|_| ours),
     })
 }
 
 fn sequencer_of(item: &Item) -> Option<Sequencer> {
     attribute::text(item, attribute::SEQUENCER).and_then(|text| Sequencer::try_from(text.to_owned()).ok())
+}
+
+/// A time's value.
+pub(super) fn time(at: DateTime<Utc>) -> AttributeValue {
+    attribute::s(&at.to_rfc3339_opts(SecondsFormat::Millis, true))
+}
+
+/// A request's value.
+pub(super) fn requested(mark: RequestMark) -> AttributeValue {
+    AttributeValue::M(HashMap::from([
+        (attribute::GENERATION.to_owned(), attribute::n(mark.pass.generation.0)),
+        ("attempt".to_owned(), attribute::n(mark.pass.attempt)),
+        ("at".to_owned(), time(mark.at)),
+    ]))
+}
+
+fn requested_of(item: &Item) -> Option<RequestMark> {
+    let mark = item.get(attribute::REQUESTED)?.as_m().ok()?;
+    let generation = Generation(attribute::number(mark, attribute::GENERATION)?);
+    let attempt = attribute::number(mark, "attempt")?.try_into().ok()?;
+    Some(RequestMark { pass: PassId { generation, attempt }, at: instant(mark, "at")? })
 }
 
 fn instant(item: &Item, name: &str) -> Option<DateTime<Utc>> {

@@ -184,6 +184,8 @@ proptest! {
             written_at: None,
             scanned_at: None,
             reported: true,
+            requested: None,
+            archived_at: None,
             view: None,
         };
         let trigger = RescanTrigger {

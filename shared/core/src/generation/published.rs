@@ -11,6 +11,7 @@ use crate::{
         manifest::{BodyEntry, CustomEntry, DatabaseEntry, Manifest, ManifestError, Pointer},
     },
     port::{Call, DefinitionsStore, StoreError, Stored, WriteCondition},
+    rescan::pass::{PassStoreError, highest_recorded},
 };
 
 /// Largest pointer or manifest that is read.
@@ -25,6 +26,9 @@ pub enum PublishedError {
     /// The definitions bucket could not be read or written.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// What passes found could not be read.
+    #[error("what passes noted cannot be read")]
+    Passes(#[from] PassStoreError),
     /// The pointer or a manifest is not valid.
     #[error("{key} is not valid")]
     Invalid {
@@ -131,6 +135,8 @@ pub struct Published {
     pub manifest: Option<Manifest>,
     /// Whether an operator pinned it.
     pub pinned: bool,
+    /// The highest generation that a record is known to be of, though the bucket does not know it.
+    highest_recorded: Generation,
     etag: Option<String>,
 }
 
@@ -140,16 +146,19 @@ impl Published {
     /// # Errors
     /// [`PublishedError`]; a missing pointer is no error.
     pub async fn read(store: &impl DefinitionsStore) -> Result<Self, PublishedError> {
+        let highest_recorded = highest_recorded(store).await?;
         let PointerRead::Read { pointer, etag } = read_pointer(store, None).await? else {
-            return Ok(Self::default());
+            return Ok(Self { highest_recorded, ..Self::default() });
         };
         let manifest = read_manifest(store, &pointer).await?;
-        Ok(Self { manifest: Some(manifest), pinned: pointer.pinned, etag: Some(etag) })
+        Ok(Self { manifest: Some(manifest), pinned: pointer.pinned, highest_recorded, etag: Some(etag) })
     }
 
-    /// The generation that comes next.
+    /// The generation that comes next: above the published one, and above all that a record is known to be of. In a bucket that was
+    /// emptied or replaced, numbers would otherwise be given once more, and records of old would be taken to be up to date.
     pub fn next_generation(&self) -> Generation {
-        Generation(self.manifest.as_ref().map_or(1, |manifest| manifest.generation.0 + 1))
+        let published = self.manifest.as_ref().map_or(0, |manifest| manifest.generation.0);
+        Generation(published.max(self.highest_recorded.0) + 1)
     }
 
     /// The manifest, provided that its databases were verified with these trust anchors: others' are as good as none.

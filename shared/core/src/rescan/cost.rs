@@ -101,7 +101,7 @@ pub struct PassCost {
     /// Advancing the generation of unaffected records.
     #[serde(rename = "renewing")]
     pub advancing: f64,
-    /// Publishing rescan triggers.
+    /// Publishing rescan triggers, and noting in the records that they were.
     #[serde(rename = "asking")]
     pub requesting: f64,
     /// Delta scans: requests and the small function.
@@ -127,11 +127,14 @@ pub fn cost(work: PassWork) -> PassCost {
     let scans = |objects: u64, seconds: f64, gib: f64| {
         objects as f64 * (requests / million + seconds * gib * LAMBDA_GIB_SECOND + LAMBDA_REQUESTS / million)
     };
+    // Each record notes that its rescan was requested.
+    let requested = work.delta_objects as f64 + work.full_objects as f64;
     let units_of_a_record = work.record_bytes.div_ceil(1024) as f64;
     PassCost {
         reading: work.read_units() * DYNAMODB_READS / million + reader_seconds * RESCANNER_GIB * LAMBDA_GIB_SECOND,
         advancing: work.advanced as f64 * units_of_a_record * DYNAMODB_WRITES / million,
-        requesting: work.messages() * (SNS_PUBLISHES + 3.0 * SQS_REQUESTS) / million,
+        requesting: work.messages() * (SNS_PUBLISHES + 3.0 * SQS_REQUESTS) / million
+            + requested * units_of_a_record * DYNAMODB_WRITES / million,
         delta: scans(work.delta_objects, work.delta_seconds, DELTA_GIB),
         full: scans(work.full_objects, work.full_seconds, FULL_GIB),
     }

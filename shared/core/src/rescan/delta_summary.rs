@@ -1,15 +1,24 @@
 //! Summary of a delta, in a form that plans many records quickly.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+mod summaries;
 
-use nacre_clamav::{
-    database::FunctionalityLevel,
-    delta::{Count, Delta, DeltaLine},
-    signature::{Concern, FileDigest, Kind, Signature, hash_digest, is_pua},
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
+    sync::Arc,
 };
-use serde::Serialize;
 
-use crate::{rescan::narrowed::Narrowed, scan_record::LayerDigest, targets::Targets};
+use nacre_clamav::{database::FunctionalityLevel, delta::Delta, signature::FileDigest};
+use serde::Serialize;
+use summaries::Summaries;
+
+use crate::{
+    rescan::{
+        narrowed::Narrowed,
+        window::{Generations, LineChange, Window},
+    },
+    scan_record::LayerDigest,
+    targets::Targets,
+};
 
 /// Targets whose matchers run where libclamav checks for phishing, as bits: on mail and its HTML. What it recognizes as mail only while
 /// it scans text or binary data (`CL_TYPE_MHTML`) has the matchers of these, and its HTML may, too.
@@ -17,9 +26,6 @@ const PHISHING_TARGETS: Targets = Targets::from_bits(1 << 3 | 1 << 4 | 1 << 7 | 
 
 /// The target whose matcher runs on programs of Windows, as bits.
 const PROGRAM_TARGETS: Targets = Targets::from_bits(1 << 1);
-
-/// Prefixes of libclamav's names for matches of lines without a name.
-const PHISHING_NAMES: [&str; 2] = ["Heuristics.Phishing.", "Heuristics.Safebrowsing."];
 
 /// Prefix of libclamav's names for matches of YARA rules.
 const RULE_NAMES: &str = "YARA.";
@@ -36,7 +42,7 @@ pub struct LoadedBy {
     pub pua: bool,
 }
 
-/// Summary of a delta.
+/// Summary of a delta. Those since several generations share what they look up.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct DeltaSummary {
     /// Extension of a file whose change requires full scans, where there is one.
@@ -45,32 +51,54 @@ pub struct DeltaSummary {
     pub matches_any: bool,
     /// Targets for which something was added.
     pub targets: Targets,
-    /// What was added for content of a certain kind; at most [`MAX_NARROWED`].
-    narrowed: HashSet<Narrowed>,
+    /// What was added for content of a certain kind.
+    narrowed: NarrowedForms,
     /// Whether the URLs changed that are no phishing.
     changes_allowed_urls: bool,
-    /// Digests of files that were added, with their sizes; `None` for any.
-    files: HashMap<FileDigest, Vec<Option<u64>>>,
-    /// Digests of files that are trusted now and were not, or the other way.
-    trust: HashSet<FileDigest>,
+    /// Number of digests of files that were added.
+    added_files: usize,
+    /// Number of files in which the trust changed.
+    changed_trust: usize,
     /// Whether something is not trusted any more.
     pub revokes_trust: bool,
-    /// Digests of files of which libclamav may report another name now than before.
-    renamed: HashSet<FileDigest>,
+    /// Number of digests of files of which libclamav may report another name now than before.
+    renamed_files: usize,
     /// What changed of the digests of parts of programs, of which records have none.
     programs: ProgramDigests,
-    /// Names of signatures that were removed or changed, in the form of [`plain_name`].
-    removed: HashSet<String>,
     /// Prefixes of names of which any may have been removed.
     removed_prefixes: BTreeSet<&'static str>,
     /// Lines added and removed, by the extension of their file.
     pub counts: BTreeMap<String, Changed>,
+    lookups: Arc<Lookups>,
+    /// The generation, as a bit.
+    since: Generations,
+}
+
+/// What summaries look up, each with the generations since which it changed.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Lookups {
+    /// Digests of files that were added, with their sizes; `None` for any.
+    files: HashMap<FileDigest, Vec<(Option<u64>, Generations)>>,
+    /// Digests of files that are trusted now and were not, or the other way.
+    trust: HashMap<FileDigest, Generations>,
+    /// Digests of files of which libclamav may report another name now than before.
+    renamed: HashMap<FileDigest, Generations>,
+    /// Names of signatures that were removed or changed, in the form of [`plain_name`].
+    removed: HashMap<String, Generations>,
+}
+
+/// What was added for content of a certain kind.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct NarrowedForms {
+    /// At most [`MAX_NARROWED`].
+    forms: HashSet<Narrowed>,
+    /// Whether there are more: then all of them count as if they demanded nothing.
+    are_too_many: bool,
 }
 
 /// What changed of the digests of parts of programs: of several lines of one digest, libclamav reports the one that it loaded last.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct ProgramDigests {
-    added: HashSet<Vec<u8>>,
     /// Whether a digest was added more than once.
     repeated: bool,
     /// Whether another name may be reported now than before.
@@ -92,114 +120,25 @@ const MAX_NARROWED: usize = 256;
 impl DeltaSummary {
     /// Summarises what an engine loads.
     pub fn of(delta: &Delta, engine: LoadedBy) -> Self {
-        let mut summary = Self::default();
+        let mut summaries = Summaries::new(1);
         for (line, count) in delta.lines() {
-            summary.take(line, count, engine);
+            summaries.take(line, LineChange::default().with(count, 1), engine);
         }
-        if summary.narrowed.len() > MAX_NARROWED {
-            for narrowed in summary.narrowed.drain() {
-                summary.targets |= narrowed.targets;
-            }
-        }
-        summary
+        summaries.finished().pop().unwrap_or_default()
     }
 
-    /// Takes the mark of a digest that changed its place among others in.
-    fn take_moved(&mut self, extension: &str, line: &[u8], engine: LoadedBy) {
-        let file_name = format!("x.{extension}");
-        if is_pua(&file_name) && !engine.pua {
-            return;
+    /// Summarises what an engine loads, since each generation of a window.
+    pub(crate) fn of_window(window: &Window, engine: LoadedBy) -> Vec<Self> {
+        let mut summaries = Summaries::new(window.len());
+        for (line, change) in window.changes() {
+            summaries.take(line, change, engine);
         }
-        match Signature::parse(Kind::of(&file_name), line).map(|signature| signature.concern) {
-            Some(Concern::File { digest, .. }) => drop(self.renamed.insert(digest)),
-            Some(Concern::Target(_)) => self.programs.renamed = true,
-            _ => drop(self.requires_full_scan.get_or_insert_with(|| extension.to_owned())),
-        }
-    }
-
-    fn take(&mut self, delta_line: &DeltaLine, count: Count, engine: LoadedBy) {
-        let (line_moved, DeltaLine { extension, line, .. }) = (delta_line.moved(), delta_line);
-        let file_name = format!("x.{extension}");
-        if is_pua(&file_name) && !engine.pua {
-            return;
-        }
-        if let Some(extension) = line_moved {
-            return self.take_moved(extension, line, engine);
-        }
-        let kind = Kind::of(&file_name);
-        let changed = self.counts.entry(extension.clone()).or_default();
-        match count.effective.cmp(&0) {
-            std::cmp::Ordering::Greater => changed.added += 1,
-            std::cmp::Ordering::Less => changed.removed += 1,
-            std::cmp::Ordering::Equal => {}
-        }
-        if kind == Kind::Yara {
-            // A rule may refer to others: they are loaded together, and match any object. Of two rules of a name libclamav loads the
-            // first, and nothing after it of the second one's file: where one is gone, more may match.
-            self.matches_any = true;
-            self.removed_prefixes.insert(RULE_NAMES);
-            return;
-        }
-        let Some(signature) = Signature::parse(kind, line) else {
-            // A line that we cannot read may mean anything.
-            self.requires_full_scan.get_or_insert_with(|| extension.clone());
-            return;
-        };
-        if !signature.levels.contains(&engine.functionality_level.0) {
-            return;
-        }
-        let is_context = matches!(signature.concern, Concern::Everything);
-        // Whether an ignored name reaches a signature depends on the order in which files are loaded.
-        let is_shadowed = count.raw > 0 && count.effective <= 0;
-        if is_context || is_shadowed {
-            self.requires_full_scan.get_or_insert_with(|| extension.clone());
-        }
-        if let Concern::Trust { digest } = signature.concern {
-            self.trust.insert(digest);
-            self.revokes_trust |= count.effective < 0 || count.raw < 0;
-            return;
-        }
-        if signature.concern == Concern::AllowedUrl {
-            self.changes_allowed_urls = true;
-            return;
-        }
-        if count.effective > 0 {
-            let narrowed = |targets| Narrowed::of(targets, &signature.narrowing);
-            match signature.concern {
-                Concern::File { digest, size } => {
-                    self.files.entry(digest).or_default().push(size);
-                    self.renamed.insert(digest);
-                }
-                Concern::Target(target) => {
-                    match narrowed(Targets::of(target)) {
-                        Some(narrowed) => drop(self.narrowed.insert(narrowed)),
-                        None => self.targets |= Targets::of(target),
-                    }
-                    if kind == Kind::ProgramHash {
-                        self.programs.renamed = true;
-                        let digest = hash_digest(kind, line).unwrap_or_default().to_ascii_lowercase();
-                        self.programs.repeated |= !self.programs.added.insert(digest);
-                    }
-                }
-                Concern::Phishing => self.targets |= PHISHING_TARGETS,
-                Concern::Any => match narrowed(Targets::ALL) {
-                    Some(narrowed) => drop(self.narrowed.insert(narrowed)),
-                    None => self.matches_any = true,
-                },
-                Concern::Everything | Concern::Trust { .. } | Concern::AllowedUrl => self.matches_any = true,
-            }
-        }
-        if count.effective < 0 || count.raw < 0 {
-            self.removed.extend(signature.name.map(|name| plain_name(&String::from_utf8_lossy(name)).to_owned()));
-            if signature.concern == Concern::Phishing {
-                self.removed_prefixes.extend(PHISHING_NAMES);
-            }
-        }
+        summaries.finished()
     }
 
     /// Whether anything was added that may match some object.
     pub fn adds(&self) -> bool {
-        self.matches_any || !self.targets.is_empty() || !self.narrowed.is_empty() || !self.files.is_empty()
+        self.matches_any || !self.targets.is_empty() || !self.narrowed.forms.is_empty() || self.added_files > 0
     }
 
     /// Whether rules of YARA changed.
@@ -216,11 +155,11 @@ impl DeltaSummary {
         if targets.is_empty() && self.adds() {
             return true;
         }
-        if self.narrowed.iter().any(|narrowed| narrowed.may_match(targets, layers)) {
+        if self.narrowed.forms.iter().any(|narrowed| narrowed.may_match(targets, layers)) {
             return true;
         }
         match layers {
-            _ if self.files.is_empty() => false,
+            _ if self.added_files == 0 => false,
             None => true,
             Some(layers) => layers.iter().any(|layer| self.has_file(layer)),
         }
@@ -229,8 +168,9 @@ impl DeltaSummary {
     fn has_file(&self, layer: &LayerDigest) -> bool {
         digests(layer)
             .iter()
-            .filter_map(|digest| self.files.get(digest))
-            .any(|sizes| sizes.iter().any(|size| size.is_none_or(|size| size == layer.size)))
+            .filter_map(|digest| self.lookups.files.get(digest))
+            .flatten()
+            .any(|(size, since)| since & self.since != 0 && size.is_none_or(|size| size == layer.size))
     }
 
     /// Whether it changed the trust in one of these layers; `None` for layers that are not known.
@@ -238,9 +178,12 @@ impl DeltaSummary {
         match layers {
             // No probe matches content that libclamav derives from a layer and then trusts, so no record has its digest.
             _ if self.revokes_trust => true,
-            _ if self.trust.is_empty() => false,
+            _ if self.changed_trust == 0 => false,
             None => true,
-            Some(layers) => layers.iter().any(|layer| digests(layer).iter().any(|digest| self.trust.contains(digest))),
+            Some(layers) => layers
+                .iter()
+                .flat_map(digests)
+                .any(|digest| self.lookups.trust.get(&digest).is_some_and(|since| since & self.since != 0)),
         }
     }
 
@@ -248,8 +191,9 @@ impl DeltaSummary {
     /// reports depends on the order in which it has them.
     pub fn is_ambiguous(&self, targets: Targets, layers: Option<&[LayerDigest]>) -> bool {
         let of_layer = |layer: &LayerDigest, digest: &FileDigest| {
-            let sizes = self.files.get(digest).map(Vec::as_slice).unwrap_or_default();
-            sizes.iter().filter(|size| size.is_none_or(|size| size == layer.size)).count() > 1
+            let sizes = self.lookups.files.get(digest).map(Vec::as_slice).unwrap_or_default();
+            // An engine is shared by records of several generations: it has what was added since any of them.
+            sizes.iter().filter(|(size, _)| size.is_none_or(|size| size == layer.size)).count() > 1
         };
         let of_layers = layers.is_some_and(|layers| {
             layers.iter().any(|layer| digests(layer).iter().any(|digest| of_layer(layer, digest)))
@@ -264,11 +208,12 @@ impl DeltaSummary {
             return true;
         }
         match layers {
-            _ if self.renamed.is_empty() => false,
+            _ if self.renamed_files == 0 => false,
             None => true,
-            Some(layers) => {
-                layers.iter().any(|layer| digests(layer).iter().any(|digest| self.renamed.contains(digest)))
-            }
+            Some(layers) => layers
+                .iter()
+                .flat_map(digests)
+                .any(|digest| self.lookups.renamed.get(&digest).is_some_and(|since| since & self.since != 0)),
         }
     }
 
@@ -280,7 +225,8 @@ impl DeltaSummary {
 
     /// Whether the signatures of a name, as records have it, are unchanged.
     pub fn is_unchanged(&self, name: &str) -> bool {
-        !self.removed.contains(plain_name(name)) && !self.removed_prefixes.iter().any(|prefix| name.starts_with(prefix))
+        let is_removed = self.lookups.removed.get(plain_name(name)).is_some_and(|since| since & self.since != 0);
+        !is_removed && !self.removed_prefixes.iter().any(|prefix| name.starts_with(prefix))
     }
 }
 
@@ -297,3 +243,6 @@ fn plain_name(name: &str) -> &str {
 fn digests(layer: &LayerDigest) -> [FileDigest; 3] {
     [FileDigest::Md5(layer.md5), FileDigest::Sha1(layer.sha1), FileDigest::Sha256(layer.sha256)]
 }
+
+#[cfg(test)]
+mod tests;

@@ -4,7 +4,9 @@
 //! definitions bucket: `<generation>/pass.json` says which attempt is in progress, and `<generation>/<attempt>/<segment>.json` how far each
 //! segment of it came.
 
+pub mod allotment;
 mod budget;
+pub mod demand;
 mod stats;
 mod store;
 
@@ -13,12 +15,14 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 pub use stats::{ObjectTotals, PassStats, Requested};
 pub use store::{
-    PassStoreError, StoredPass, Written, cancel, forget, is_cancelled, keep_report, read_pass, read_report, reports,
-    spent_on, write_pass,
+    PassStoreError, StoredPass, Written, cancel, counted, forget, highest_recorded, is_cancelled, keep_report,
+    mark_counted, note_recorded, read_allotment, read_pass, read_report, read_waiting, reports, spent_on,
+    write_allotment, write_pass, write_waiting,
 };
 
 use crate::bucket_keys::PASSES_PREFIX;
 use crate::generation::Generation;
+use demand::Demand;
 
 /// Most segments of a pass.
 pub const MAX_SEGMENTS: u32 = 256;
@@ -52,6 +56,16 @@ impl PassId {
     /// Key of what an operator writes to end it.
     pub fn cancel_key(self) -> String {
         format!("{}cancelled", self.prefix())
+    }
+
+    /// Prefix of the keys that say which segments have counted what they need.
+    fn counted_prefix(self) -> String {
+        format!("{}counted-", self.prefix())
+    }
+
+    /// Key of the division of its budget.
+    fn allotment_key(self) -> String {
+        format!("{}allotment", self.prefix())
     }
 }
 
@@ -146,6 +160,12 @@ pub struct SegmentReport {
     /// That message.
     #[serde(rename = "left")]
     pub continuation: String,
+    /// How often it was dispatched again. A message of an earlier turn is done with.
+    #[serde(default)]
+    pub turn: u32,
+    /// What it needs; `None` until that is counted, and in a pass without a budget.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub demand: Option<Demand>,
     /// When this was written.
     pub updated: DateTime<Utc>,
     /// Its statistics.
@@ -193,13 +213,19 @@ impl Pass {
     }
 
     /// Segments whose work has to be dispatched (again).
+    ///
+    /// A segment that has counted what it needs waits for the others, and reports nothing meanwhile.
     pub fn stalled_segments(&self, reports: &[SegmentReport], now: DateTime<Utc>) -> Vec<u32> {
         let of = |segment: u32| reports.iter().find(|report| report.segment == segment);
-        let is_lost = |segment: &u32| match of(*segment) {
+        let is_stalled = |segment: &u32| match of(*segment) {
             Some(report) => !report.state.is_final() && now - report.updated > STALLED,
             None => !self.dispatched || now - self.started > STALLED,
         };
-        (0..self.segments).filter(is_lost).collect()
+        let has_counted = |segment: u32| of(segment).is_some_and(|report| report.demand.is_some());
+        let is_counting =
+            |segment: u32| !of(segment).is_some_and(|report| report.state.is_final()) && !has_counted(segment);
+        let others_count = (0..self.segments).any(|segment| is_counting(segment) && !is_stalled(&segment));
+        (0..self.segments).filter(is_stalled).filter(|segment| !(has_counted(*segment) && others_count)).collect()
     }
 }
 

@@ -4,7 +4,10 @@
 //! was found holds nothing that only *removed* signatures found, and nothing of added ones where their matcher had nothing to run
 //! on. Where a link of that argument is missing, the plan is the more careful one.
 
+use std::cmp::Ordering;
+
 use chrono::{DateTime, Utc};
+use nacre_engine_protocol::Limits;
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -18,7 +21,7 @@ use crate::{
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RescanPlan {
-    /// It was scanned with that generation, or a newer one.
+    /// It was scanned with that generation.
     UpToDate,
     /// A scan would conclude the same again.
     Unaffected(Unaffected),
@@ -41,6 +44,8 @@ pub enum Unaffected {
     /// It is not scanned, whatever the definitions: too large, archived, or encrypted with its owner's key.
     #[serde(rename = "unseen")]
     NeverScanned,
+    /// It was scanned, and is archived by now: its verdict stands until it is restored.
+    Archived,
 }
 
 /// Why only a full scan can decide.
@@ -49,6 +54,10 @@ pub enum Unaffected {
 pub enum FullScan {
     /// The record is of another format.
     UnknownRecord,
+    /// It was scanned with a generation that is above the published one: of a definitions bucket that was emptied or replaced.
+    UnknownGeneration,
+    /// It was refused for its size, and the limit was raised.
+    LimitRaised,
     /// Another engine scanned it.
     Engine,
     /// A delta on the way is not kept any more.
@@ -73,10 +82,6 @@ pub enum FullScan {
 
 /// What changed from a record's generation to the published one.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "there is one for each generation, and the large variant is the usual one"
-)]
 pub enum Change {
     /// These lines.
     Known(DeltaSummary),
@@ -100,8 +105,10 @@ pub fn plan_rescan(
     change: &Change,
 ) -> RescanPlan {
     let Some(view) = &record.view else { return RescanPlan::FullScan(FullScan::UnknownRecord) };
-    if record.generation >= published {
-        return RescanPlan::UpToDate;
+    match record.generation.cmp(&published) {
+        Ordering::Less => {}
+        Ordering::Equal => return RescanPlan::UpToDate,
+        Ordering::Greater => return RescanPlan::FullScan(FullScan::UnknownGeneration),
     }
     if view.verdict.reason().is_some_and(is_never_scanned) {
         return RescanPlan::Unaffected(Unaffected::NeverScanned);
@@ -126,7 +133,8 @@ pub fn plan_rescan(
 /// Plans one record of a pass that reads it at `now`.
 ///
 /// As [`plan_rescan`], but a record whose tags and result are overdue is never skipped. Its message may have been given up
-/// on, for example while tagging was denied; the object then still has the tags of its previous verdict, and is readable by them.
+/// on, for example while tagging was denied; the object then still has the tags of its previous verdict, and is readable by them. What is
+/// archived is not requested: it could not be read.
 pub fn plan_in_pass(
     record: &RecordSummary,
     published: Generation,
@@ -134,10 +142,32 @@ pub fn plan_in_pass(
     change: &Change,
     now: DateTime<Utc>,
 ) -> RescanPlan {
-    match plan_rescan(record, published, engine, change) {
+    unless_moot(record, plan_rescan(record, published, engine, change), now)
+}
+
+/// The plan in a pass: what needs no scan, or cannot be scanned, may still have to be reported.
+pub(crate) fn unless_moot(record: &RecordSummary, plan: RescanPlan, now: DateTime<Utc>) -> RescanPlan {
+    let plan = match plan {
+        RescanPlan::DeltaScan | RescanPlan::FullScan(_) if record.is_archived(now) => {
+            RescanPlan::Unaffected(Unaffected::Archived)
+        }
+        plan => plan,
+    };
+    match plan {
         RescanPlan::UpToDate | RescanPlan::Unaffected(_) if record.is_report_overdue(now) => RescanPlan::Unreported,
         plan => plan,
     }
+}
+
+/// The largest object that is scanned, in bytes: the engine's limit, or the operator's where that is less.
+pub fn size_limit(skip_larger_than: Option<u64>) -> u64 {
+    let engine = Limits::default().max_file_size;
+    skip_larger_than.map_or(engine, |limit| limit.min(engine))
+}
+
+/// Whether the object was refused for its size, and is not larger than `limit`.
+pub fn is_limit_raised(verdict: &Verdict, size: u64, limit: u64) -> bool {
+    verdict.reason() == Some(Reason::TooLarge) && size <= limit
 }
 
 fn by_verdict(view: &RecordView, delta: &DeltaSummary) -> RescanPlan {

@@ -7,6 +7,7 @@ use nacre_core::{
     generation::Generation,
     object::{ObjectId, Sequencer},
     port::{RecordLookup, RecordPages, RecordStore, Segment, StoreError},
+    rescan::{pass::PassId, request_mark::RequestMark},
     scan_record::{EngineVersion, LayerDigest, RecordSummary, ScanRecord},
     targets::Targets,
     verdict::{Reason, Verdict},
@@ -140,6 +141,54 @@ pub async fn reports_are_of_the_stored_record(store: &impl RecordStore, bucket: 
     assert_eq!(store.load(&second.object).await.expect("it can be read"), Some(second));
 }
 
+/// Requests and archived objects are noted in the stored record alone, nothing else of it changes, and a newer record has no such note;
+/// only the stored record is discarded.
+///
+/// # Panics
+/// When a law is broken.
+pub async fn notes_are_of_the_stored_record(store: &(impl RecordStore + RecordPages), bucket: &str) {
+    let at = |seconds| DateTime::from_timestamp(seconds, 5_000_000).unwrap_or_default();
+    let found = ScanRecord { generation: Generation(3), reported: true, ..record(bucket, "noted") };
+    let (summary, pass) = (RecordSummary::from(&found), PassId { generation: Generation(9), attempt: 2 });
+    let mark = RequestMark { pass, at: at(1_790_000_000) };
+    let lost = |outcome: Result<(), StoreError>| matches!(outcome, Err(StoreError::PreconditionFailed(_)));
+    let stored = async || store.load(&found.object).await.expect("it can be read");
+    assert!(lost(store.mark_requested(&summary, mark).await), "a record that is not there is not marked");
+    assert!(lost(store.mark_archived(&found, at(1)).await) && lost(store.answer_request(&found).await));
+    assert!(lost(store.discard(&found).await));
+    assert_eq!(stored().await, None, "nor does it come to be");
+
+    store.save(&found).await.expect("it is written");
+    for other in [
+        RecordSummary { etag: "other".into(), ..summary.clone() },
+        RecordSummary { generation: Generation(2), ..summary.clone() },
+    ] {
+        assert!(lost(store.mark_requested(&other, mark).await), "{other:?} is not what is stored");
+    }
+    for other in [
+        ScanRecord { etag: "other".into(), ..found.clone() },
+        ScanRecord { generation: Generation(2), ..found.clone() },
+        ScanRecord { scanned_at: at(9), ..found.clone() },
+    ] {
+        assert!(lost(store.mark_archived(&other, at(1)).await) && lost(store.answer_request(&other).await));
+        assert!(lost(store.discard(&other).await), "{other:?} is not what is stored");
+    }
+    store.mark_requested(&summary, mark).await.expect("it is marked");
+    assert_eq!(stored().await, Some(ScanRecord { requested: Some(mark), ..found.clone() }));
+    store.answer_request(&found).await.expect("it is answered");
+    assert_eq!(stored().await, Some(found.clone()));
+    store.mark_requested(&summary, mark).await.expect("it is marked");
+    for second in [1, 2] {
+        store.mark_archived(&found, at(second)).await.expect("it is marked, and once more");
+        assert_eq!(stored().await, Some(ScanRecord { archived_at: Some(at(second)), ..found.clone() }));
+    }
+    let newer = ScanRecord { generation: Generation(4), ..found.clone() };
+    store.save(&newer).await.expect("a newer one is written");
+    assert_eq!(stored().await, Some(newer.clone()));
+    store.discard(&newer).await.expect("it is removed");
+    assert_eq!(stored().await, None);
+}
+
 /// A record is renewed while it is what was found, and reported; nothing else of it changes.
 ///
 /// # Panics
@@ -198,13 +247,19 @@ pub async fn many_are_looked_up_at_once(store: &(impl RecordStore + RecordLookup
     let object =
         |n: u32, version: Option<&str>| ObjectId::new(bucket, format!("looked up/{n}"), version.map(str::to_owned));
     for n in (0..250).step_by(2) {
-        let record = ScanRecord { object: object(n, Some("v1")), etag: format!("etag {n}"), ..record(bucket, "") };
+        let record = ScanRecord {
+            object: object(n, Some("v1")),
+            etag: format!("etag {n}"),
+            // Every tenth is a scan whose tags and result are missing.
+            reported: !n.is_multiple_of(10),
+            ..record(bucket, "")
+        };
         store.save(&record).await.expect("it is new");
     }
     let asked: Vec<ObjectId> = (0..250).flat_map(|n| [object(n, Some("v1")), object(n, None)]).collect();
     let twice: Vec<ObjectId> = asked.iter().chain(&asked).cloned().collect();
     let found = store.recorded_etags(&twice).await.expect("the table can be read");
-    let etag = |n: u32| n.is_multiple_of(2).then(|| format!("etag {n}"));
+    let etag = |n: u32| (n.is_multiple_of(2) && !n.is_multiple_of(10)).then(|| format!("etag {n}"));
     let expected: Vec<Option<String>> = (0..250).flat_map(|n| [etag(n), None]).collect();
     assert_eq!(found, [expected.clone(), expected].concat());
 }

@@ -33,11 +33,9 @@ impl Budget {
         left(self.objects, spent.objects) && left(self.bytes, spent.bytes)
     }
 
-    /// The part of one of `total` segments; all parts together are the whole.
-    #[must_use]
-    pub fn part(self, segment: u32, total: u32) -> Self {
-        let (segment, total) = (u64::from(segment), u64::from(total.max(1)));
-        let part = |budget: Option<u64>| budget.map(|budget| budget / total + u64::from(segment < budget % total));
-        Self { objects: part(self.objects), bytes: part(self.bytes) }
+    /// Whether it is enough for all of these.
+    pub fn covers(self, needed: ObjectTotals) -> bool {
+        let covers = |budget: Option<u64>, needed: u64| budget.is_none_or(|budget| needed <= budget);
+        covers(self.objects, needed.objects) && covers(self.bytes, needed.bytes)
     }
 }

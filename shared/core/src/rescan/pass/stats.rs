@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use crate::rescan::plan::{FullScan, RescanPlan, Unaffected};
@@ -70,6 +71,8 @@ pub struct PassStats {
     /// Rescans that were requested.
     #[serde(rename = "published")]
     pub requested: Requested,
+    /// Scans that an earlier pass requested, and whose messages may still wait. They are not requested again.
+    pub queued: ObjectTotals,
     /// Scans that are left to the next pass, as the budget was used up.
     #[serde(rename = "carried")]
     pub over_budget: ObjectTotals,
@@ -80,6 +83,9 @@ pub struct PassStats {
     pub advanced: u64,
     /// Items of the table that are not records of a known format.
     pub unreadable: u64,
+    /// Since when the one that waits longest for its scan waits, at most: for its turn, or in a queue.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub waiting_since: Option<DateTime<Utc>>,
 }
 
 impl PassStats {
@@ -111,10 +117,17 @@ impl PassStats {
         self.requested.delta.add(other.requested.delta);
         self.requested.full.add(other.requested.full);
         self.requested.messages += other.requested.messages;
+        self.queued.add(other.queued);
         self.over_budget.add(other.over_budget);
         self.deferred.add(other.deferred);
         self.advanced += other.advanced;
         self.unreadable += other.unreadable;
+        self.wait(other.waiting_since);
+    }
+
+    /// Counts one that waits since then.
+    pub fn wait(&mut self, since: Option<DateTime<Utc>>) {
+        self.waiting_since = self.waiting_since.into_iter().chain(since).min();
     }
 
     /// Full scans that are needed, whatever the reason.

@@ -1,9 +1,9 @@
 //! Passes and their reports in the definitions bucket.
 
 use chrono::{DateTime, Utc};
-use serde::{Deserialize, de::DeserializeOwned};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-use super::{FORMAT, ObjectTotals, Pass, PassId, SegmentReport, pass_key};
+use super::{FORMAT, ObjectTotals, Pass, PassId, SegmentReport, allotment::Allotment, demand::Waiting, pass_key};
 use crate::{
     bucket_keys::PASSES_PREFIX,
     generation::Generation,
@@ -61,7 +61,7 @@ pub struct StoredPass {
 pub enum Written {
     /// It was written.
     Ours,
-    /// The stored report has a final state, and was kept.
+    /// The stored report has a final state or is of a later turn, and was kept.
     Theirs,
 }
 
@@ -107,7 +107,7 @@ pub async fn read_report(
     Ok(read(store, &id.report_key(segment)).await?.map(|(report, _)| report))
 }
 
-/// Writes the report of a segment, unless the stored one has a final state.
+/// Writes the report of a segment, unless the stored one has a final state or is of a later turn.
 ///
 /// # Errors
 /// [`PassStoreError`].
@@ -117,9 +117,10 @@ pub async fn keep_report(store: &impl DefinitionsStore, report: &SegmentReport) 
         let known: Option<(SegmentReport, String)> = read(store, &key).await?;
         let mut ours = report.clone();
         if let Some((known, _)) = &known {
-            if known.state.is_final() {
+            if known.state.is_final() || known.turn > ours.turn {
                 return Ok(Written::Theirs);
             }
+            ours.demand = ours.demand.or_else(|| known.demand.clone());
             if known.continued_after > ours.continued_after {
                 (ours.continued_after, ours.continuation) = (known.continued_after, known.continuation.clone());
             }
@@ -198,6 +199,118 @@ pub async fn forget(store: &impl DefinitionsStore, id: PassId) -> Result<(), Pas
     Ok(())
 }
 
+/// Says that a segment has counted what it needs, after its report does.
+///
+/// # Errors
+/// [`PassStoreError`].
+pub async fn mark_counted(store: &impl DefinitionsStore, id: PassId, segment: u32) -> Result<(), PassStoreError> {
+    let key = format!("{}{segment}", id.counted_prefix());
+    store.write(&key, Vec::new(), &[], WriteCondition::Always).await?;
+    Ok(())
+}
+
+/// Returns how many segments have counted what they need.
+///
+/// # Errors
+/// [`PassStoreError`].
+pub async fn counted(store: &impl DefinitionsStore, id: PassId) -> Result<usize, PassStoreError> {
+    Ok(keys(store, &id.counted_prefix(), MAX_KEYS_OF_A_PASS).await?.len())
+}
+
+/// Reads how the budget of a pass was divided.
+///
+/// # Errors
+/// [`PassStoreError`].
+pub async fn read_allotment(store: &impl DefinitionsStore, id: PassId) -> Result<Option<Allotment>, PassStoreError> {
+    Ok(read(store, &id.allotment_key()).await?.map(|(allotment, _)| allotment))
+}
+
+/// Writes how the budget of a pass is divided, once; returns what stands.
+///
+/// # Errors
+/// [`PassStoreError`].
+pub async fn write_allotment(
+    store: &impl DefinitionsStore,
+    id: PassId,
+    allotment: Allotment,
+) -> Result<Allotment, PassStoreError> {
+    let key = id.allotment_key();
+    match store.write(&key, to_bytes(&allotment), &[], WriteCondition::Absent).await {
+        Ok(_) => Ok(allotment),
+        Err(StoreError::PreconditionFailed(call)) => {
+            read_allotment(store, id).await?.ok_or(StoreError::PreconditionFailed(call).into())
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Key of what waits for its turn.
+fn waiting_key() -> String {
+    format!("{PASSES_PREFIX}waiting")
+}
+
+/// Reads what waited for its turn after the last pass with a budget.
+///
+/// # Errors
+/// [`PassStoreError`].
+pub async fn read_waiting(store: &impl DefinitionsStore) -> Result<Waiting, PassStoreError> {
+    let stored: Option<(Kept<Waiting>, String)> = read(store, &waiting_key()).await?;
+    Ok(stored.map(|(kept, _)| kept.value).unwrap_or_default())
+}
+
+/// Writes what waits for its turn.
+///
+/// # Errors
+/// [`PassStoreError`].
+pub async fn write_waiting(store: &impl DefinitionsStore, waiting: &Waiting) -> Result<(), PassStoreError> {
+    let kept = Kept { format: FORMAT, value: waiting.clone() };
+    store.write(&waiting_key(), to_bytes(&kept), &[], WriteCondition::Always).await?;
+    Ok(())
+}
+
+/// Key of the highest generation of a record that is above the published one.
+fn recorded_key() -> String {
+    format!("{PASSES_PREFIX}highest-recorded")
+}
+
+/// Returns the highest generation that a pass found in a record above the published one: the bucket was emptied or replaced, and the
+/// next generation has to be above it.
+///
+/// # Errors
+/// [`PassStoreError`].
+pub async fn highest_recorded(store: &impl DefinitionsStore) -> Result<Generation, PassStoreError> {
+    let stored: Option<(Kept<Generation>, String)> = read(store, &recorded_key()).await?;
+    Ok(stored.map(|(kept, _)| kept.value).unwrap_or_default())
+}
+
+/// Notes the generation of a record that is above the published one, unless a higher one is noted.
+///
+/// # Errors
+/// [`PassStoreError`].
+pub async fn note_recorded(store: &impl DefinitionsStore, generation: Generation) -> Result<(), PassStoreError> {
+    for _ in 0..MAX_ATTEMPTS {
+        let known: Option<(Kept<Generation>, String)> = read(store, &recorded_key()).await?;
+        if known.as_ref().is_some_and(|(kept, _)| kept.value >= generation) {
+            return Ok(());
+        }
+        let condition = known.as_ref().map_or(WriteCondition::Absent, |(_, etag)| WriteCondition::Etag(etag));
+        let kept = Kept { format: FORMAT, value: generation };
+        match store.write(&recorded_key(), to_bytes(&kept), &[], condition).await {
+            Ok(_) => return Ok(()),
+            Err(StoreError::PreconditionFailed(_)) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Err(StoreError::PreconditionFailed(Call::new("PutObject", recorded_key())).into())
+}
+
+/// A value of its own, with the version of its format.
+#[derive(Serialize, Deserialize)]
+struct Kept<Value> {
+    format: u32,
+    value: Value,
+}
+
 /// Whether a key under a pass is that of a segment's report.
 fn is_report(key: &str) -> bool {
     let number = key.rsplit('/').next().and_then(|name| name.strip_suffix(".json"));
@@ -230,7 +343,7 @@ async fn read<Document: DeserializeOwned>(
     Ok(Some((serde_json::from_slice(&stored.bytes).map_err(invalid)?, stored.etag)))
 }
 
-fn to_bytes(document: &impl serde::Serialize) -> Vec<u8> {
+fn to_bytes(document: &impl Serialize) -> Vec<u8> {
     // Serialising these types to memory cannot fail: their keys are strings and their numbers finite.
     serde_json::to_vec_pretty(document).unwrap_or_default()
 }

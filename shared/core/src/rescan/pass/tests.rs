@@ -1,13 +1,30 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::rescan::plan::{FullScan, RescanPlan, Unaffected};
+use crate::{
+    builder::record,
+    event::RescanKind,
+    rescan::{
+        pass::{
+            allotment::allot,
+            demand::{Rank, Waiting},
+        },
+        plan::{FullScan, RescanPlan, Unaffected},
+        request_mark::RequestMark,
+    },
+    scan_record::{RecordSummary, ScanRecord},
+};
 
 fn pass(segments: u32) -> Pass {
     let id = PassId { generation: Generation(7), attempt: 2 };
     let started = DateTime::UNIX_EPOCH;
     let budget = Budget::default();
     Pass { format: FORMAT, id, cause: Cause::Announced, started, segments, budget, dispatched: true }
+}
+
+fn rank(generation: u64) -> Rank {
+    let record = ScanRecord { generation: Generation(generation), ..record("uploads", "key") };
+    Rank::of(&RecordSummary::from(&record), RescanKind::Delta, Generation(7), true)
 }
 
 fn report(segment: u32, state: State, minutes: i64) -> SegmentReport {
@@ -21,6 +38,8 @@ fn report(segment: u32, state: State, minutes: i64) -> SegmentReport {
         state,
         continued_after: 0,
         continuation: String::new(),
+        turn: 0,
+        demand: None,
         updated,
         stats: PassStats { examined: 10, ..PassStats::default() },
     }
@@ -70,6 +89,59 @@ fn what_was_not_handed_out_or_not_heard_of_for_long_is_handed_out_again() {
 }
 
 #[test]
+fn a_segment_that_has_counted_waits_for_those_that_still_count() {
+    let counted = SegmentReport { demand: Some(Demand::default()), ..report(0, State::Working, 1) };
+    let lost = |minutes, other: SegmentReport| {
+        let now = DateTime::UNIX_EPOCH + TimeDelta::minutes(minutes);
+        pass(2).stalled_segments(&[counted.clone(), other], now)
+    };
+    assert_eq!(lost(80, report(1, State::Working, 70)), [0; 0], "it counts");
+    assert_eq!(
+        lost(80, report(1, State::Working, 5)),
+        [0, 1],
+        "it is lost, and must not keep the other from its share"
+    );
+    assert_eq!(lost(80, report(1, State::Finished, 70)), [0]);
+}
+
+/// What was requested is behind all that was not, whether the request was answered or not; the eldest is first.
+#[test]
+fn ranks_are_in_the_order_of_waiting() {
+    let now = DateTime::UNIX_EPOCH + TimeDelta::days(10);
+    let at = |generation, requested: Option<u64>, kind| {
+        let mark =
+            |generation| RequestMark { pass: PassId { generation: Generation(generation), attempt: 1 }, at: now };
+        let requested = requested.map(mark);
+        let record = ScanRecord { generation: Generation(generation), requested, ..record("uploads", "key") };
+        Rank::of(&RecordSummary::from(&record), kind, Generation(200), true)
+    };
+    let (delta, full) = (RescanKind::Delta, RescanKind::Full);
+    let ordered = [
+        at(1, None, delta),
+        at(109, None, full),
+        at(110, None, delta),
+        at(110, None, full),
+        at(111, None, delta),
+        at(110, Some(150), delta),
+        at(1, Some(199), delta),
+        Rank::LAST,
+    ];
+    assert!(ordered.is_sorted(), "{ordered:?}");
+    assert_eq!(at(1, None, full), at(109, None, full), "both need a full scan for their age alone");
+    assert_eq!(at(400, None, delta), at(1, None, delta), "a generation that is not known is older than all");
+}
+
+#[test]
+fn what_waits_keeps_its_time_until_its_turn() {
+    let at = |days| DateTime::UNIX_EPOCH + TimeDelta::days(days);
+    let first = Waiting::default().after([rank(1), rank(2)].into_iter(), at(1));
+    let second = first.after([rank(2), rank(3)].into_iter(), at(2));
+    assert_eq!(second.longest(), Some(at(1)));
+    let third = second.after([rank(3)].into_iter(), at(3));
+    assert_eq!((third.longest(), third.after([].into_iter(), at(4)).longest()), (Some(at(2)), None));
+}
+
+#[test]
 fn documents_survive_their_bytes() {
     let whole = pass(3);
     assert_eq!(serde_json::from_slice::<Pass>(&serde_json::to_vec(&whole).unwrap()).unwrap(), whole);
@@ -80,13 +152,35 @@ fn documents_survive_their_bytes() {
 }
 
 proptest! {
+    /// However what is needed is spread over ranks and segments, the budget is used up as far as it is needed, and never exceeded.
     #[test]
-    fn the_parts_of_a_budget_are_the_whole(objects: Option<u64>, bytes: Option<u64>, total in 1_u32..300) {
-        let whole = Budget { objects, bytes };
-        let parts: Vec<Budget> = (0..total).map(|segment| whole.part(segment, total)).collect();
-        let sum = |of: fn(&Budget) -> Option<u64>| parts.iter().map(of).sum::<Option<u64>>();
-        prop_assert_eq!(sum(|part| part.objects), objects);
-        prop_assert_eq!(sum(|part| part.bytes), bytes);
+    fn shares_are_the_budget_as_far_as_it_is_needed(
+        needs in prop::collection::vec(prop::collection::vec((0_u8..4, 1_u64..9), 0..6), 1..6),
+        objects in 1_u64..30,
+    ) {
+        let demands: Vec<(u32, Demand)> = (0..).zip(&needs).map(|(segment, ranks)| {
+            let mut demand = Demand::default();
+            for (generation, bytes) in ranks {
+                demand.count(rank(u64::from(*generation)), *bytes);
+            }
+            (segment, demand)
+        }).collect();
+        let (shares, left) = allot(Budget { objects: Some(objects), bytes: None }, &demands);
+        let needed: u64 = needs.iter().map(|ranks| ranks.len() as u64).sum();
+        let mut requested = 0;
+        for ((segment, demand), (of, share)) in demands.iter().zip(&shares) {
+            prop_assert_eq!(segment, of);
+            for (rank, total) in demand.ranks() {
+                requested += match rank.cmp(&share.before) {
+                    std::cmp::Ordering::Less => total.objects,
+                    std::cmp::Ordering::Equal => total.objects.min(share.last.objects.unwrap_or(u64::MAX)),
+                    std::cmp::Ordering::Greater => 0,
+                };
+                prop_assert!(rank >= share.before || !left.contains(&rank), "the eldest are not left");
+            }
+        }
+        prop_assert_eq!(requested, needed.min(objects));
+        prop_assert_eq!(left.is_empty(), needed <= objects);
     }
 
     #[test]
@@ -103,10 +197,13 @@ proptest! {
 #[test]
 fn what_is_written_of_a_pass_keeps_its_names() {
     let mut stats = PassStats { pages: 1, examined: 9, up_to_date: 1, unreported: 1, ..PassStats::default() };
-    let unaffected = [Unaffected::NothingMatches, Unaffected::StillInfected, Unaffected::NeverScanned];
+    let unaffected =
+        [Unaffected::NothingMatches, Unaffected::StillInfected, Unaffected::NeverScanned, Unaffected::Archived];
     stats.unaffected = unaffected.into_iter().zip(1..).collect();
     let reasons = [
         FullScan::UnknownRecord,
+        FullScan::UnknownGeneration,
+        FullScan::LimitRaised,
         FullScan::Engine,
         FullScan::DeltaNotKept,
         FullScan::DeltaTooLarge,
@@ -121,11 +218,11 @@ fn what_is_written_of_a_pass_keeps_its_names() {
     let none = serde_json::json!({ "objects": 0, "bytes": 0 });
     let expected = serde_json::json!({
         "pages": 1, "examined": 9, "up_to_date": 1, "unreported": 1, "renewed": 0, "unreadable": 0,
-        "unaffected": { "nothing_matches": 1, "still_infected": 2, "unseen": 3 },
-        "delta": none, "carried": none, "deferred": none,
+        "unaffected": { "nothing_matches": 1, "still_infected": 2, "unseen": 3, "archived": 4 },
+        "delta": none, "queued": none, "carried": none, "deferred": none,
         "published": { "delta": none, "full": none, "messages": 0 },
         "full": {
-            "unknown_record": one, "engine": one, "delta_not_kept": one, "delta_too_large": one, "context": one, "trust": one,
+            "unknown_record": one, "unknown_generation": one, "limit_raised": one, "engine": one, "delta_not_kept": one, "delta_too_large": one, "context": one, "trust": one,
             "healing": one, "may_be_made_good": one, "unscannable": one,
         },
     });
@@ -145,7 +242,7 @@ fn what_is_written_of_a_pass_keeps_its_names() {
         serde_json::to_value(&report).unwrap(),
         serde_json::json!({
             "format": 1, "generation": 7, "attempt": 2, "segment": 1, "begun": "1970-01-01T00:00:00Z", "state": "working",
-            "handed_on": 0, "left": "message", "updated": "1970-01-01T00:00:00Z", "tally": expected,
+            "handed_on": 0, "left": "message", "turn": 0, "updated": "1970-01-01T00:00:00Z", "tally": expected,
         })
     );
     let plans = [
