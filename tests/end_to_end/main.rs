@@ -17,3 +17,4 @@ mod results;
 mod retries;
 mod settings;
 mod stay;
+mod watch;
