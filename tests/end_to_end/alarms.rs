@@ -21,7 +21,7 @@ const DELAYS: [(&str, &str, Duration); 4] = [
     ("ScanQueue", "ScanDelayAlarm", Duration::from_mins(10)),
     ("RescanQueue", "RescanDelayAlarm", Duration::from_mins(20)),
     ("FullRescanQueue", "FullRescanDelayAlarm", Duration::from_mins(20)),
-    ("PassQueue", "PassDelayAlarm", Duration::from_mins(90)),
+    ("PassQueue", "PassDelayAlarm", Duration::from_hours(6)),
 ];
 
 /// A stack whose alarms notify a topic, with the queue that gets the events.

@@ -116,6 +116,13 @@ async fn nothing_rings_while_all_is_well_and_people_hear_of_infections_alone() {
     let marked = result.message_attributes().unwrap().get("nacre-self-test").and_then(|value| value.string_value());
     assert_eq!(marked, Some("true"), "programs may leave it out");
 
+    let scanner = stack.logs().join(format!("{}.log", stack.output("ScannerFunction")));
+    let scanner = std::fs::read_to_string(scanner).unwrap();
+    assert!(scanner.contains("\"UploadToVerdictTime\":"), "{scanner}");
+    let dashboard = stack.dashboard().await.unwrap();
+    assert!(dashboard["widgets"].as_array().unwrap().len() >= 10, "{dashboard}");
+    assert!(!dashboard.to_string().contains("${"), "every name is filled in: {dashboard}");
+
     let object = stack.put("eicar.com", eicar()).await.unwrap();
     stack
         .await_records(DEADLINE, |records| records.iter().all(|record| record.object.key != "eicar.com"))

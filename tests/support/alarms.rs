@@ -11,6 +11,7 @@
 //!   it is an error when the two differ;
 //! - messages that were received three times have no age, and reading an age receives none. Here it receives up to ten.
 
+mod calls;
 mod expression;
 
 use std::{
@@ -19,12 +20,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use aws_sdk_s3::config::Credentials;
 use aws_sdk_sqs::types::{MessageSystemAttributeName, QueueAttributeName};
-use aws_sigv4::{
-    http_request::{SignableBody, SignableRequest, SigningSettings, sign},
-    sign::v4,
-};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -32,7 +28,6 @@ use crate::{
     Stack,
     deploy::alarms,
     error::{StackError, call},
-    ministack::{ACCOUNT, REGION},
 };
 
 /// How often AWS samples a queue.
@@ -334,29 +329,6 @@ impl Stack {
         let oldest = received.messages().iter().filter_map(milliseconds).min();
         let oldest = oldest.ok_or_else(|| call("reading a message's age")(io::Error::other("none can be received")))?;
         Ok(now.duration_since(SystemTime::UNIX_EPOCH + Duration::from_millis(oldest)).unwrap_or_default())
-    }
-
-    /// Calls `CloudWatch` as the operator, by its JSON protocol: MiniStack's XML leaves dimensions out.
-    #[expect(clippy::disallowed_methods, reason = "a signature is of the time at which it is made")]
-    async fn cloudwatch(&self, action: &str, input: &Value) -> Result<Value, StackError> {
-        let doing = || format!("calling {action}");
-        let (url, body) = (format!("{}/", self.endpoint()), input.to_string());
-        let target = format!("GraniteServiceVersion20100801.{action}");
-        let headers = [("content-type", "application/x-amz-json-1.0"), ("x-amz-target", &*target)];
-        let identity = Credentials::new(ACCOUNT, "test", None, None, "local stack").into();
-        let signing = v4::SigningParams::builder().identity(&identity).region(REGION).name("monitoring");
-        let signing = signing.time(SystemTime::now()).settings(SigningSettings::default()).build();
-        let signing = signing.map_err(call(doing()))?.into();
-        let signable = SignableRequest::new("POST", &url, headers.into_iter(), SignableBody::Bytes(body.as_bytes()));
-        let (signed, _) = sign(signable.map_err(call(doing()))?, &signing).map_err(call(doing()))?.into_parts();
-        let client = reqwest::Client::builder().no_proxy().build().map_err(call(doing()))?;
-        let mut request = client.post(&url).body(body);
-        for (name, value) in headers.into_iter().chain(signed.headers()) {
-            request = request.header(name, value);
-        }
-        let answer = request.send().await.and_then(reqwest::Response::error_for_status).map_err(call(doing()))?;
-        let answer = answer.bytes().await.map_err(call(doing()))?;
-        if answer.is_empty() { Ok(Value::Null) } else { serde_json::from_slice(&answer).map_err(call(doing())) }
     }
 }
 

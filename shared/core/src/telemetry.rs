@@ -75,39 +75,6 @@ pub enum Metric {
 }
 
 impl Metric {
-    /// All of them.
-    pub const ALL: &[Self] = &[
-        Self::Scanned,
-        Self::Clean,
-        Self::Infected,
-        Self::Cleared,
-        Self::Unscanned,
-        Self::Forwarded,
-        Self::AlreadyScanned,
-        Self::NotRescanned,
-        Self::Gone,
-        Self::Ignored,
-        Self::Malformed,
-        Self::Failed,
-        Self::RescansPublished,
-        Self::RescansUnneeded,
-        Self::DefinitionsAgeHours,
-        Self::Generation,
-        Self::PassAgeHours,
-        Self::SelfTestFailed,
-        Self::UploadToVerdictTime,
-        Self::UpdateFailed,
-        Self::CoolingDown,
-        Self::GenerationPublished,
-        Self::SetRejected,
-        Self::DefinitionsFetchTime,
-        Self::DefinitionsLayOutTime,
-        Self::EngineLoadTime,
-        Self::EngineCompileTime,
-        Self::EngineCanaryTime,
-        Self::SandboxLayers,
-    ];
-
     /// The metric's name.
     pub fn name(self) -> &'static str {
         match self {
