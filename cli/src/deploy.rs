@@ -92,7 +92,7 @@ enum DeployError {
     #[error("the template {0} cannot be read")]
     Template(PathBuf, #[source] io::Error),
     #[error(
-        "the template {0} is longer than a call takes, and a dry run uploads nothing: what would change is not known. Run without --dry-run, or make it shorter"
+        "the template {0} is longer than a call takes, and could not be put into the bucket of the packages: what would change is not known. Run without --dry-run, or make it shorter"
     )]
     TooLong(PathBuf),
     #[error(
@@ -178,7 +178,7 @@ async fn execute(arguments: &Arguments) -> Result<Report, DeployError> {
     let existing = settled(&stacks, &arguments.stack, arguments.dry_run).await?;
     let template = if arguments.dry_run {
         let named = arguments.template.clone().unwrap_or_default();
-        template::for_dry_run(text, &artifacts).await.ok_or(DeployError::TooLong(named))?
+        template::for_dry_run(text, &artifacts, existing.is_none()).await.ok_or(DeployError::TooLong(named))?
     } else {
         artifacts.prepare().await?;
         template::uploaded(text, &artifacts).await?

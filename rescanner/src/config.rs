@@ -10,6 +10,8 @@ use nacre_core::{
     telemetry::MetricSource,
 };
 
+use crate::watch::WatchSettings;
+
 /// Every setting of the rescanner, as `docs/configuration.md` lists it.
 pub const SETTINGS: &[Setting] = settings_table![
     "AV_DEFINITION_S3_BUCKET", "required", "definitions bucket";
@@ -20,6 +22,9 @@ pub const SETTINGS: &[Setting] = settings_table![
     "NACRE_RESCAN_OBJECTS_PER_DAY", "any number", "most objects that the passes of one day (UTC) request; the rest is left to the next pass";
     "NACRE_RESCAN_BYTES_PER_DAY", "any number", "most bytes of these objects; the last object of each segment may exceed it";
     "AV_SCAN_MAX_FILE_SIZE_BYTES", "the engine's limit", "the scanner's setting: objects that were refused for their size are requested once it allows them";
+    "NACRE_SELF_TEST_BUCKETS", "none", "buckets that the hourly self-test is made in, separated by commas";
+    "NACRE_DEAD_LETTER_QUEUES", "none", "URLs of the dead-letter queues that the daily digest counts, separated by commas";
+    "NACRE_ALERT_TOPIC_ARN", "none", "topic of messages for people, which gets the daily digest";
     "NACRE_STACK", "none", "CloudFormation stack, a dimension of every metric beside the function; without it the metrics of two stacks of one region are the same";
     "AWS_REGION", "required", "region in rescan triggers; Lambda sets it";
 ];
@@ -41,6 +46,10 @@ pub struct Config {
     pub daily_budget: Budget,
     /// `AV_SCAN_MAX_FILE_SIZE_BYTES`: largest object that the scanner scans, in bytes.
     pub size_limit: u64,
+    /// `NACRE_SELF_TEST_BUCKETS` and `NACRE_DEAD_LETTER_QUEUES`: what is watched.
+    pub watch: WatchSettings,
+    /// `NACRE_ALERT_TOPIC_ARN`: the topic of messages for people.
+    pub alert_topic: Option<String>,
     /// `NACRE_STACK`: whose the metrics are.
     pub metrics: MetricSource,
     /// `AWS_REGION`, which Lambda sets: the region in rescan triggers.
@@ -73,10 +82,21 @@ impl Config {
             segments,
             daily_budget,
             size_limit: size_limit(settings.positive("AV_SCAN_MAX_FILE_SIZE_BYTES")?),
+            watch: WatchSettings {
+                buckets: list(settings.optional("NACRE_SELF_TEST_BUCKETS")),
+                dead_letters: list(settings.optional("NACRE_DEAD_LETTER_QUEUES")),
+                stack: settings.optional("NACRE_STACK"),
+            },
+            alert_topic: settings.optional("NACRE_ALERT_TOPIC_ARN"),
             metrics: MetricSource { function: "rescanner", stack: settings.optional("NACRE_STACK"), environment: None },
             region: settings.required("AWS_REGION", "the region of the scanned buckets")?,
         })
     }
+}
+
+fn list(value: Option<String>) -> Vec<String> {
+    let value = value.unwrap_or_default();
+    value.split(',').map(str::trim).filter(|part| !part.is_empty()).map(str::to_owned).collect()
 }
 
 #[cfg(test)]

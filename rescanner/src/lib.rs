@@ -11,6 +11,7 @@ pub mod request;
 pub mod segment;
 pub mod start;
 pub mod task;
+pub mod watch;
 
 use std::sync::Arc;
 

@@ -46,6 +46,7 @@ pub const SETTINGS: &[Setting] = settings_table![
     "AV_STATUS_SNS_PUBLISH_CLEAN", "`True`", "whether clean results are published there; the template sets it by `PublishClean`, which is `False` by default";
     "AV_STATUS_SNS_PUBLISH_INFECTED", "`True`", "whether infected results are published there";
     "NACRE_EVENT_BUS", "none", "EventBridge bus of results, by name or ARN, in the words of every dialect";
+    "NACRE_ALERT_TOPIC_ARN", "none", "topic of messages for people, which gets each infected object and each that is clean after all";
     "AV_SCAN_START_SNS_ARN", "none", "topic of messages that a scan starts";
     "AV_SCAN_START_METADATA", "`av-scan-start`", "field of that message";
     "AV_DELETE_INFECTED_FILES", "`False`", "whether an infected version is deleted, after its result is published";
@@ -90,6 +91,8 @@ pub struct Config {
     pub rescan_topic: Option<String>,
     /// `AWS_REGION`: the region in such requests.
     pub region: String,
+    /// `NACRE_ALERT_TOPIC_ARN`: the topic of messages for people.
+    pub alert_topic: Option<String>,
     /// `AV_SCAN_MAX_FILE_SIZE_BYTES`: larger objects are skipped. Unset: none is.
     pub skip_larger_than: Option<u64>,
     /// The engine's bounds.
@@ -138,6 +141,17 @@ pub struct InfectedSettings {
     pub quarantine_bucket: Option<String>,
 }
 
+impl InfectedSettings {
+    /// What becomes of an infected object, for people.
+    pub fn in_words(&self) -> &'static str {
+        match (&self.quarantine_bucket, self.delete) {
+            (Some(_), _) => "it is moved to quarantine",
+            (None, true) => "it is deleted",
+            (None, false) => "it stays, and its readers are refused",
+        }
+    }
+}
+
 impl Config {
     /// Reads the settings through `variable`.
     ///
@@ -179,6 +193,7 @@ impl Config {
             },
             full_scans: settings.switch("NACRE_FULL_SCANS")?,
             rescan_topic: settings.optional("NACRE_RESCAN_TOPIC_ARN"),
+            alert_topic: settings.optional("NACRE_ALERT_TOPIC_ARN"),
             region: settings.optional("AWS_REGION").unwrap_or_default(),
             skip_larger_than: settings.positive("AV_SCAN_MAX_FILE_SIZE_BYTES")?,
             limits,

@@ -1,7 +1,7 @@
 //! The handler of invocations: reads the events of each message, scans what they name, and reports failed messages to SQS.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::HashMap,
     path::PathBuf,
     pin::pin,
     sync::Arc,
@@ -26,6 +26,7 @@ use crate::{
     batch_order::order,
     config::Config,
     containment::is_quarantined,
+    counts::Counts,
     engine_cache::{EngineCache, Ready, ReadyError},
     inspect::{EngineInspector, Engines},
     local_definitions::{DefinitionsError, LocalDisk},
@@ -117,9 +118,6 @@ async fn lock_object<'a>(object: &ObjectId, batch: &'a Batch) -> Option<MutexGua
     }
 }
 
-/// Counts of one invocation.
-type Counts = BTreeMap<&'static str, (Metric, u64)>;
-
 impl<S: Services> Function<S> {
     /// Sets the function up; `engine` is the program to start.
     ///
@@ -151,7 +149,7 @@ impl<S: Services> Function<S> {
     /// # Errors
     /// [`HandleError`] when records failed that came without a queue.
     pub async fn handle(&self, payload: &Value, deadline: Instant) -> Result<Handled, HandleError> {
-        let mut counts = Counts::new();
+        let mut counts = Counts::default();
         let (mut returned, mut direct) = (Vec::new(), Vec::new());
         let invocation = Invocation::read(payload);
         let all = invocation.messages.iter().map(|message| message.events.len()).sum();
@@ -163,30 +161,24 @@ impl<S: Services> Function<S> {
         let together = stream::iter(together).map(handle).buffer_unordered(self.config.parallelism);
         let mut handling = pin!(together.chain(stream::iter(alone).then(handle)));
         while let Some((message, counted, failures)) = handling.next().await {
-            for (metric, number) in counted.into_values() {
-                counts.entry(metric.name()).or_insert((metric, 0)).1 += number;
-            }
+            counts.extend(counted);
             match (message.id, failures.is_empty()) {
                 (_, true) => {}
                 (Some(id), false) => returned.push(json!({ "itemIdentifier": id })),
                 (None, false) => direct.extend(failures),
             }
         }
-        for (metric, number) in self.engines.take_times() {
-            counts.insert(metric.name(), (metric, number));
-        }
+        let mut counts = counts.into_metrics();
+        counts.extend(self.engines.take_times());
         let failed = direct.len();
         match direct.into_iter().next() {
             Some(source) => Err(HandleError::Direct { failed, all, source }),
-            None => Ok(Handled {
-                response: json!({ "batchItemFailures": returned }),
-                counts: counts.into_values().collect(),
-            }),
+            None => Ok(Handled { response: json!({ "batchItemFailures": returned }), counts }),
         }
     }
 
     async fn handle_message(&self, message: Message, batch: &Batch) -> (Message, Counts, Vec<EventError>) {
-        let (mut counts, mut failures) = (Counts::new(), Vec::new());
+        let (mut counts, mut failures) = (Counts::default(), Vec::new());
         for event in &message.events {
             if let Err(error) = self.handle_event(event, batch, &mut counts).await {
                 let about = object_of(event);
@@ -197,7 +189,7 @@ impl<S: Services> Function<S> {
                     cause = error_chain(&error),
                     "record failed and will be retried"
                 );
-                count(&mut counts, Metric::Failed);
+                counts.count(Metric::Failed);
                 failures.push(error);
             }
         }
@@ -233,26 +225,29 @@ impl<S: Services> Function<S> {
             // Our own copies there, or a notification that covers too much: scanned again, it would be moved for ever.
             ObjectEvent::Scan(request) if is_quarantined(&request.object, &self.config.infected) => {
                 tracing::info!(reason = "quarantined", "record ignored");
-                count(counts, Metric::Ignored);
+                counts.count(Metric::Ignored);
             }
             ObjectEvent::Scan(request) => {
                 let outcome = self.scan(request, batch).await?;
                 for metric in log_outcome(request, &outcome) {
-                    count(counts, *metric);
+                    counts.count(*metric);
+                }
+                if let (Some(at), Cause::Upload, true) = (request.at, request.cause, outcome.is_verdict()) {
+                    counts.waited(self.now() - at);
                 }
             }
             ObjectEvent::Removed { object, sequencer } => {
                 self.ports.records.remove(object, sequencer.as_ref()).await.map_err(EventError::Remove)?;
-                count(counts, Metric::Gone);
+                counts.count(Metric::Gone);
             }
             ObjectEvent::Ignored(ignored) => {
                 tracing::info!(reason = ?ignored, "record ignored");
-                count(counts, Metric::Ignored);
+                counts.count(Metric::Ignored);
             }
             ObjectEvent::Malformed(error) => {
                 // A retry would never help, so it is acknowledged.
                 tracing::error!(cause = error_chain(error), "record malformed");
-                count(counts, Metric::Malformed);
+                counts.count(Metric::Malformed);
             }
         }
         Ok(())
@@ -376,8 +371,4 @@ fn object_of(event: &ObjectEvent) -> Option<&ObjectId> {
         ObjectEvent::Removed { object, .. } => Some(object),
         ObjectEvent::Ignored(_) | ObjectEvent::Malformed(_) => None,
     }
-}
-
-fn count(counts: &mut Counts, metric: Metric) {
-    counts.entry(metric.name()).or_insert((metric, 0)).1 += 1;
 }

@@ -4,6 +4,7 @@ mod batch_order;
 pub mod bus_events;
 pub mod config;
 pub mod containment;
+mod counts;
 mod delta_engines;
 mod engine_cache;
 mod handler;

@@ -50,6 +50,10 @@ pub(crate) fn log_outcome(request: &ScanRequest, outcome: &Outcome) -> &'static 
             log!(warn, Some(verdict), "object not rescanned: it is archived, and keeps the verdict of its last scan");
             &[Metric::NotRescanned]
         }
+        Outcome::TestFile(verdict) => {
+            log!(info, Some(verdict), "file of the self-test scanned");
+            &[Metric::Scanned]
+        }
         Outcome::Gone => {
             log!(info, None, "object gone");
             &[Metric::Gone]

@@ -38,6 +38,7 @@ async fn function() -> Result<(), Error> {
         results: topic(&config.results.topic_arn),
         starts: topic(&config.results.start_topic_arn),
         rescans: topic(&config.rescan_topic),
+        alerts: topic(&config.alert_topic),
         bus: config.results.event_bus.as_deref().map(|name| EventBridgeBus::new(&sdk, name)),
         deliveries: Some(SqsDeliveries::new(&sdk)),
         definitions: S3Definitions::new(&sdk, &config.definitions_bucket),

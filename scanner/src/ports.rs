@@ -32,6 +32,8 @@ pub struct Ports<S: Services> {
     pub starts: Option<S::Topic>,
     /// The topic on which full scans are requested, where this function does none.
     pub rescans: Option<S::Topic>,
+    /// The topic of messages for people; without it, nothing is published there.
+    pub alerts: Option<S::Topic>,
     /// The EventBridge bus of results; without it, nothing is put there.
     pub bus: Option<S::Bus>,
     /// The queues that messages come from; without them, a message that failed waits for its queue's visibility timeout.

@@ -1,17 +1,21 @@
 //! Messages about scans: that one starts, and its result.
 
 use chrono::{DateTime, Utc};
+use lambda_runtime::tracing;
 use nacre_core::{
+    alert::Alert,
     object::ObjectId,
     port::{EventBus, StoreError, Topic, TopicMessage},
     scan_record::ScanRecord,
+    self_test::is_test_file,
     tag_policy::{TagNames, timestamp_value},
+    telemetry::error_chain,
 };
 use serde_json::{Map, json};
 
 use crate::{
     bus_events::bus_events,
-    config::ResultSettings,
+    config::{InfectedSettings, ResultSettings},
     ports::{Ports, Services},
     result_message::result_message,
 };
@@ -24,6 +28,8 @@ pub struct Reports<'a, S: Services> {
     pub tags: &'a TagNames,
     /// Which results are published.
     pub settings: &'a ResultSettings,
+    /// What becomes of infected objects.
+    pub infected: &'a InfectedSettings,
 }
 
 impl<S: Services> Reports<'_, S> {
@@ -49,6 +55,28 @@ impl<S: Services> Reports<'_, S> {
         match &self.ports.bus {
             Some(bus) => bus.put(&bus_events(record, self.tags, &self.settings.region)).await,
             None => Ok(()),
+        }
+    }
+
+    /// Publishes for people that an object is infected.
+    ///
+    /// # Errors
+    /// The topic's.
+    pub async fn infected(&self, record: &ScanRecord) -> Result<(), StoreError> {
+        match &self.ports.alerts {
+            Some(topic) if record.verdict.is_infected() && !is_test_file(record) => {
+                topic.publish(&Alert::infected(record, self.infected.in_words()).message()).await
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Publishes for people that an object is clean that was infected. It is settled by then, and a retry would not know any more what it
+    /// was: what goes wrong is logged.
+    pub async fn cleared(&self, record: &ScanRecord) {
+        let Some(topic) = &self.ports.alerts else { return };
+        if let Err(error) = topic.publish(&Alert::cleared(record).message()).await {
+            tracing::error!(cause = error_chain(&error), "nobody was notified that an object is clean after all");
         }
     }
 }

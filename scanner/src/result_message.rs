@@ -3,12 +3,16 @@
 use nacre_core::{
     port::TopicMessage,
     scan_record::ScanRecord,
+    self_test::is_test_file,
     tag_policy::{TagNames, signature_value, timestamp_value},
     verdict::Verdict,
 };
 use serde_json::{Map, json};
 
 use crate::config::ResultSettings;
+
+/// Attribute of the result of a self-test's infected file.
+const SELF_TEST_ATTRIBUTE: &str = "nacre-self-test";
 
 /// The message that reports a record; `None` when its verdict is not to be published.
 ///
@@ -38,7 +42,11 @@ pub fn result_message(record: &ScanRecord, names: &TagNames, settings: &ResultSe
         TopicMessage {
             subject: Some(format!("{status} File found in S3 Bucket!")),
             body: json!({ "default": body }).to_string(),
-            attributes: vec![(names.status.clone(), status.to_owned()), (names.signature.clone(), signature)],
+            attributes: [(names.status.clone(), status.to_owned()), (names.signature.clone(), signature)]
+                .into_iter()
+                // By it, a subscription's filter policy leaves self-tests out.
+                .chain(is_test_file(record).then(|| (SELF_TEST_ATTRIBUTE.to_owned(), "true".to_owned())))
+                .collect(),
             per_protocol: true,
         }
     })

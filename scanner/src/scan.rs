@@ -13,6 +13,7 @@ use nacre_core::{
     object::ObjectId,
     port::{Clock, ObjectHead, ObjectStore, Obstacle, RecordStore, StoreError},
     scan_record::ScanRecord,
+    self_test::is_test_file,
     tag_policy::TagNames,
     verdict::{Reason, Verdict},
 };
@@ -41,8 +42,17 @@ pub enum Outcome {
     Forwarded,
     /// The record of an earlier scan of these bytes is valid under these definitions.
     AlreadyScanned(Verdict),
+    /// Scanned and settled: the infected file of a scheduled self-test, which nobody has to hear of.
+    TestFile(Verdict),
     /// The object was removed.
     Gone,
+}
+
+impl Outcome {
+    /// Whether the bytes were scanned, or found to be such as cannot be.
+    pub(crate) fn is_verdict(&self) -> bool {
+        matches!(self, Self::Scanned(_) | Self::Cleared | Self::TestFile(_))
+    }
 }
 
 /// Why an object has no settled record yet; its message is retried.
@@ -159,6 +169,10 @@ impl<S: Services> Scanner<'_, S> {
                 (Some(record), Ok(head)) => inspector.is_obsolete(record, head).await?,
                 _ => false,
             };
+            // People hear of an infection once, and not again with each generation that finds it.
+            let is_known = recorded
+                .as_ref()
+                .is_some_and(|record| record.verdict.is_infected() && (record.reported || record.published));
             let was_infected = recorded.as_ref().is_some_and(|record| record.verdict.is_infected());
             let scanned = match &recorded {
                 Some(record) if !obsolete && is_valid(record) => Scan::Valid,
@@ -176,10 +190,12 @@ impl<S: Services> Scanner<'_, S> {
             if !scanned {
                 self.answer_request(&record, archived).await?;
             }
-            match self.settle(&record).await? {
+            match self.settle(&record, is_known).await? {
                 Settled::Done if scanned && was_infected && record.verdict == Verdict::Clean => {
+                    self.reports().cleared(&record).await;
                     return Ok(Outcome::Cleared);
                 }
+                Settled::Done if scanned && is_test_file(&record) => return Ok(Outcome::TestFile(record.verdict)),
                 Settled::Done if scanned => return Ok(Outcome::Scanned(record.verdict)),
                 Settled::Done if archived => return Ok(Outcome::NotRescanned(record.verdict)),
                 Settled::Done => return Ok(Outcome::AlreadyScanned(record.verdict)),
@@ -314,7 +330,7 @@ impl<S: Services> Scanner<'_, S> {
     }
 
     fn reports(&self) -> Reports<'_, S> {
-        Reports { ports: self.ports, tags: self.tags, settings: self.results }
+        Reports { ports: self.ports, tags: self.tags, settings: self.results, infected: self.infected }
     }
 }
 

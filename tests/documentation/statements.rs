@@ -70,6 +70,35 @@ const ROLES: &[Statement] = &[
     ("RescannerRole", "Trigger", &[("sns:Publish", Call("topic.rs", "publish_batch"))]),
     (
         "RescannerRole",
+        "TestItself",
+        &[
+            ("s3:PutObject", Call("test_objects.rs", "put_object")),
+            ("s3:GetObject", Call("test_objects.rs", "get_object")),
+            ("s3:GetObjectVersion", Call("test_objects.rs", "get_object")),
+            ("s3:GetObjectTagging", Call("test_objects.rs", "get_object_tagging")),
+            ("s3:GetObjectVersionTagging", Call("test_objects.rs", "get_object_tagging")),
+            ("s3:DeleteObject", Call("test_objects.rs", "delete_object")),
+            ("s3:DeleteObjectVersion", Call("test_objects.rs", "delete_object")),
+        ],
+    ),
+    (
+        "RescannerRole",
+        "TestItselfEncrypted",
+        &[
+            ("kms:GenerateDataKey", Call("test_objects.rs", "put_object")),
+            ("kms:Decrypt", Call("test_objects.rs", "get_object")),
+        ],
+    ),
+    ("RescannerRole", "ReadRecords", &[("dynamodb:GetItem", Call("records.rs", "get_item"))]),
+    ("RescannerRole", "ListWhatNeedsAttention", &[("dynamodb:Query", Call("records/attention.rs", "query"))]),
+    (
+        "RescannerRole",
+        "CountDeadLetters",
+        &[("sqs:GetQueueAttributes", Call("queue_lengths.rs", "get_queue_attributes"))],
+    ),
+    ("RescannerRole", "NotifyPeople", &[("sns:Publish", Call("topic.rs", "publish"))]),
+    (
+        "RescannerRole",
         "GiveUp",
         &[("sqs:SendMessage", Service("DeadLetterQueue: {Type: SQS, TargetArn: !GetAtt AnnouncementDeadLetters.Arn}"))],
     ),
@@ -159,7 +188,7 @@ const COMMANDS_ONLY: [&str; 1] = ["batch_get_item"];
 
 /// The statements by which services may do something: owner, name, the condition without which others' resources may do it, too, and
 /// what in the template needs it.
-const SERVICES: [(&str, &str, &str, &str); 5] = [
+const SERVICES: [(&str, &str, &str, &str); 6] = [
     (
         "AnnouncementDeadLettersPolicy",
         "UndeliveredAnnouncements",
@@ -171,6 +200,12 @@ const SERVICES: [(&str, &str, &str, &str); 5] = [
         "ObjectEventsOfThisAccount",
         "{StringEquals: {aws:SourceAccount: !Ref AWS::AccountId}}",
         "{Event: \"s3:ObjectCreated:*\", Topic: !Ref ScannerTrigger}",
+    ),
+    (
+        "AlertsPolicy",
+        "AlarmsOfThisAccount",
+        "{StringEquals: {aws:SourceAccount: !Ref AWS::AccountId}}",
+        "AlarmActions: [!Ref Alerts, ",
     ),
     (
         "ScanQueuePolicy",
@@ -300,7 +335,9 @@ fn each_action_of_a_role_is_needed_by_a_call_and_each_call_has_its_action() {
         }
     }
     let mut adapters = BTreeSet::new();
-    for entry in fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/aws/src")).unwrap() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/aws/src");
+    let files = [folder.clone(), folder.join("records")].into_iter().flat_map(|folder| fs::read_dir(folder).unwrap());
+    for entry in files {
         let path = entry.unwrap().path();
         if path.extension().is_some_and(|extension| extension == "rs") {
             adapters.extend(calls(&fs::read_to_string(path).unwrap()));
@@ -348,7 +385,7 @@ fn each_bucket_and_topic_refuses_calls_without_tls() {
         .chain(template.match_indices("\n    Type: AWS::SNS::Topic\n"))
         .map(|(at, _)| template[..at].lines().last().unwrap().trim().trim_end_matches(':'))
         .collect();
-    assert_eq!(resources.len(), 7, "{resources:?}");
+    assert_eq!(resources.len(), 8, "{resources:?}");
     for resource in resources {
         let policy = format!("{resource}Policy");
         let denies = found.iter().find(|(owner, name, _)| *owner == policy && name == "DenyWithoutTls");

@@ -18,3 +18,4 @@ mod results;
 mod retries;
 mod settings;
 mod stay;
+mod watch;

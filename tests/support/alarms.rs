@@ -1,14 +1,18 @@
-//! The template's alarms on queues, judged by the queues themselves.
+//! The template's alarms, judged by what their metrics are.
 //!
-//! MiniStack keeps alarms and has their actions done. But it publishes no metric of a queue, and it judges an alarm by all metrics of
-//! its name, whatever their dimensions. So the judgement is made here, from the alarm as `DescribeAlarms` returns it and from the queue
-//! that it names, and `SetAlarmState` does the rest. Where AWS differs:
-//! - it samples queues once a minute and judges the samples of whole periods, so a state follows its queue after minutes. Here a queue is
-//!   taken to have been as it is for as long as the alarm asks, and the state follows at once;
+//! MiniStack keeps alarms and has their actions done, and Lambda's metrics; `launch.py` adds those of the functions' own log lines and of
+//! SNS's deliveries, and leaves judgement to us: MiniStack judges an alarm by all metrics of its name, whatever their dimensions, and
+//! publishes no metric of a queue. So the judgement is made here, from the alarm as `DescribeAlarms` returns it, from the metrics of its
+//! dimensions, and from the queue that it names; `SetAlarmState` does the rest. Where AWS differs:
+//! - it judges whole periods of its own clock. Here periods end at the time that the caller says it is, so that nobody waits for hours;
+//! - it samples queues once a minute, so a state follows its queue after minutes. Here a queue is taken to have been as it is for as long
+//!   as the alarm asks, and the state follows at once;
 //! - it publishes nothing of a queue that was not used for six hours. Here an empty queue is judged both by 0 and by missing data, and
 //!   it is an error when the two differ;
-//! - a message's age is its age now. Here the caller says what time it is, so that nobody waits for hours;
 //! - messages that were received three times have no age, and reading an age receives none. Here it receives up to ten.
+
+mod calls;
+mod expression;
 
 use std::{
     collections::BTreeMap,
@@ -16,20 +20,14 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use aws_sdk_s3::config::Credentials;
 use aws_sdk_sqs::types::{MessageSystemAttributeName, QueueAttributeName};
-use aws_sigv4::{
-    http_request::{SignableBody, SignableRequest, SigningSettings, sign},
-    sign::v4,
-};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::{
     Stack,
     deploy::alarms,
     error::{StackError, call},
-    ministack::{ACCOUNT, REGION},
 };
 
 /// How often AWS samples a queue.
@@ -43,17 +41,66 @@ const LONGEST_RECEIVE: i32 = 20;
 struct Alarm {
     #[serde(rename = "AlarmName")]
     name: String,
-    metric_name: String,
+    #[serde(default)]
+    metric_name: Option<String>,
+    #[serde(default)]
+    namespace: Option<String>,
+    #[serde(default)]
     dimensions: Vec<Dimension>,
-    statistic: Statistic,
-    period: f64,
+    #[serde(default)]
+    statistic: Option<Statistic>,
+    #[serde(default)]
+    period: Option<f64>,
+    evaluation_periods: u32,
+    #[serde(default, rename = "DatapointsToAlarm")]
+    breaching: Option<u32>,
     threshold: f64,
     comparison_operator: Comparison,
     treat_missing_data: WithoutData,
     state_value: String,
+    /// An expression and its metrics, in place of one metric.
+    #[serde(default)]
+    metrics: Vec<Query>,
+    #[serde(default)]
+    warm_up_configuration: Option<WarmUp>,
+    #[serde(rename = "AlarmConfigurationUpdatedTimestamp")]
+    configured: f64,
 }
 
 #[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct WarmUp {
+    warm_up_period_duration_in_minutes: f64,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Query {
+    id: String,
+    #[serde(default)]
+    expression: Option<String>,
+    #[serde(default)]
+    metric_stat: Option<MetricStat>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct MetricStat {
+    metric: Metric,
+    period: f64,
+    stat: Statistic,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Metric {
+    namespace: String,
+    #[serde(rename = "MetricName")]
+    name: String,
+    dimensions: Vec<Dimension>,
+}
+
+#[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(rename_all = "PascalCase")]
 struct Dimension {
     name: String,
@@ -87,30 +134,57 @@ enum WithoutData {
     Missing,
 }
 
+impl Statistic {
+    fn name(self) -> &'static str {
+        match self {
+            Self::SampleCount => "SampleCount",
+            Self::Sum => "Sum",
+            Self::Average => "Average",
+            Self::Minimum => "Minimum",
+            Self::Maximum => "Maximum",
+        }
+    }
+}
+
 impl Alarm {
-    /// Its state when each sample of a period was `sample`, or when there was none.
-    fn judge(&self, sample: Option<f64>) -> &str {
-        let Some(sample) = sample else {
+    /// Its state by the values of as many periods as it evaluates, at this time since the epoch.
+    fn judge(&self, values: &[Option<f64>], now: f64) -> &str {
+        let is_complete = values.iter().all(Option::is_some);
+        let warm = |warm_up: &WarmUp| now < self.configured + 60.0 * warm_up.warm_up_period_duration_in_minutes;
+        if !is_complete && self.warm_up_configuration.as_ref().is_some_and(warm) {
+            return "INSUFFICIENT_DATA";
+        }
+        if values.iter().all(Option::is_none) {
             return match self.treat_missing_data {
                 WithoutData::Breaching => "ALARM",
                 WithoutData::NotBreaching => "OK",
                 WithoutData::Ignore => &self.state_value,
                 WithoutData::Missing => "INSUFFICIENT_DATA",
             };
+        }
+        let breaches = |value: &Option<f64>| match value {
+            None => matches!(self.treat_missing_data, WithoutData::Breaching),
+            Some(value) => match self.comparison_operator {
+                Comparison::GreaterThanOrEqualToThreshold => *value >= self.threshold,
+                Comparison::GreaterThanThreshold => *value > self.threshold,
+                Comparison::LessThanThreshold => *value < self.threshold,
+                Comparison::LessThanOrEqualToThreshold => *value <= self.threshold,
+            },
         };
-        let samples = self.period / SAMPLE;
-        let value = match self.statistic {
-            Statistic::SampleCount => samples,
-            Statistic::Sum => sample * samples,
-            Statistic::Average | Statistic::Minimum | Statistic::Maximum => sample,
-        };
-        let breaching = match self.comparison_operator {
-            Comparison::GreaterThanOrEqualToThreshold => value >= self.threshold,
-            Comparison::GreaterThanThreshold => value > self.threshold,
-            Comparison::LessThanThreshold => value < self.threshold,
-            Comparison::LessThanOrEqualToThreshold => value <= self.threshold,
-        };
-        if breaching { "ALARM" } else { "OK" }
+        let breaching = values.iter().filter(|value| breaches(value)).count();
+        let enough = self.breaching.unwrap_or(self.evaluation_periods);
+        if breaching >= enough as usize { "ALARM" } else { "OK" }
+    }
+
+    /// The values of its periods when each sample of a queue was this one.
+    fn of_samples(&self, sample: Option<f64>) -> Vec<Option<f64>> {
+        let samples = self.period.unwrap_or_default() / SAMPLE;
+        let value = sample.map(|sample| match self.statistic {
+            Some(Statistic::SampleCount) => samples,
+            Some(Statistic::Sum) => sample * samples,
+            _ => sample,
+        });
+        vec![value; self.evaluation_periods as usize]
     }
 
     /// The queue that it is about. An alarm with other dimensions is about no metric that AWS publishes.
@@ -129,29 +203,95 @@ impl Stack {
     /// # Errors
     /// [`StackError::Call`], also when an alarm has another state of an empty queue than of one that nobody uses.
     pub async fn judge_queue_alarms(&self, now: SystemTime) -> Result<BTreeMap<String, String>, StackError> {
+        self.judge(now, |alarm| alarm.namespace.as_deref() == Some("AWS/SQS")).await
+    }
+
+    /// Judges every alarm, as [`Stack::judge_queue_alarms`] does those on queues, by the metrics of the periods that end at `now`.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn judge_alarms(&self, now: SystemTime) -> Result<BTreeMap<String, String>, StackError> {
+        self.judge(now, |_| true).await
+    }
+
+    async fn judge(
+        &self,
+        now: SystemTime,
+        is_meant: impl Fn(&Alarm) -> bool,
+    ) -> Result<BTreeMap<String, String>, StackError> {
         let names = alarms(self.sdk_config()).await?;
-        for alarm in self.queue_alarms().await? {
-            let sample = self.sample(&alarm, now).await?;
-            let state = alarm.judge(sample);
-            if sample == Some(0.0) && alarm.judge(None) != state {
-                let doing = format!("judging {} of an empty queue", alarm.name);
-                return Err(call(doing)(io::Error::other("without data it has another state")));
-            }
-            let reason = format!("{} is {sample:?}", alarm.metric_name);
+        let at = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs_f64();
+        for alarm in self.alarms().await?.into_iter().filter(&is_meant) {
+            let values = if alarm.namespace.as_deref() == Some("AWS/SQS") {
+                let sample = self.sample(&alarm, now).await?;
+                if sample == Some(0.0)
+                    && alarm.judge(&alarm.of_samples(None), at) != alarm.judge(&alarm.of_samples(sample), at)
+                {
+                    let doing = format!("judging {} of an empty queue", alarm.name);
+                    return Err(call(doing)(io::Error::other("without data it has another state")));
+                }
+                alarm.of_samples(sample)
+            } else {
+                self.values(&alarm, at).await?
+            };
+            let (state, reason) = (alarm.judge(&values, at), format!("its periods have {values:?}"));
             let set = json!({ "AlarmName": alarm.name, "StateValue": state, "StateReason": reason });
             self.cloudwatch("SetAlarmState", &set).await?;
         }
         let state = |alarm: Alarm| Some((names.get(&alarm.name)?.clone(), alarm.state_value));
-        Ok(self.queue_alarms().await?.into_iter().filter_map(state).collect())
+        Ok(self.alarms().await?.into_iter().filter(is_meant).filter_map(state).collect())
     }
 
-    async fn queue_alarms(&self) -> Result<Vec<Alarm>, StackError> {
+    /// The values of an alarm's periods, the newest first.
+    async fn values(&self, alarm: &Alarm, now: f64) -> Result<Vec<Option<f64>>, StackError> {
+        let mut values = Vec::new();
+        for ago in 0..alarm.evaluation_periods {
+            let value = if alarm.metrics.is_empty() {
+                let metric = Metric {
+                    namespace: alarm.namespace.clone().unwrap_or_default(),
+                    name: alarm.metric_name.clone().unwrap_or_default(),
+                    dimensions: alarm.dimensions.clone(),
+                };
+                let (period, stat) = (alarm.period.unwrap_or_default(), alarm.statistic.unwrap_or(Statistic::Average));
+                self.value(&MetricStat { metric, period, stat }, ago, now).await?
+            } else {
+                let (mut known, mut expression) = (BTreeMap::new(), None);
+                for query in &alarm.metrics {
+                    if let Some(metric) = &query.metric_stat {
+                        known.insert(query.id.clone(), self.value(metric, ago, now).await?);
+                    }
+                    expression = expression.or(query.expression.as_deref());
+                }
+                expression.and_then(|expression| expression::value(expression, &known))
+            };
+            values.push(value);
+        }
+        Ok(values)
+    }
+
+    /// The value of a metric in the period that ended so many periods ago.
+    async fn value(&self, of: &MetricStat, ago: u32, now: f64) -> Result<Option<f64>, StackError> {
+        let end = now - f64::from(ago) * of.period;
+        let input = json!({
+            "Namespace": of.metric.namespace, "MetricName": of.metric.name, "Dimensions": of.metric.dimensions,
+            "StartTime": end - of.period, "EndTime": end, "Period": of.period, "Statistics": [of.stat.name()],
+        });
+        let found = self.cloudwatch("GetMetricStatistics", &input).await?;
+        let points = found.get("Datapoints").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+        // A period of ours is in two of those of MiniStack's clock.
+        let values = points.iter().filter_map(|point| point.get(of.stat.name()).and_then(Value::as_f64));
+        Ok(values.reduce(|one, other| match of.stat {
+            Statistic::Sum | Statistic::SampleCount => one + other,
+            Statistic::Minimum => one.min(other),
+            Statistic::Average | Statistic::Maximum => one.max(other),
+        }))
+    }
+
+    async fn alarms(&self) -> Result<Vec<Alarm>, StackError> {
         let mut described = self.cloudwatch("DescribeAlarms", &json!({ "MaxRecords": 100 })).await?;
         let alarms = described.get_mut("MetricAlarms").and_then(Value::as_array_mut);
         let alarms = alarms.map(std::mem::take).unwrap_or_default();
-        let of_queues =
-            alarms.into_iter().filter(|alarm| alarm.get("Namespace").is_some_and(|namespace| namespace == "AWS/SQS"));
-        of_queues.map(|alarm| serde_json::from_value(alarm).map_err(call("understanding an alarm"))).collect()
+        alarms.into_iter().map(|alarm| serde_json::from_value(alarm).map_err(call("understanding an alarm"))).collect()
     }
 
     /// What AWS would publish of the alarm's queue; `None` where it publishes nothing of that name.
@@ -169,7 +309,7 @@ impl Stack {
         let attributes = asked.send().await.map_err(call(doing()))?.attributes.unwrap_or_default();
         let count =
             |name| attributes.get(name).and_then(|count: &String| count.parse::<f64>().ok()).unwrap_or_default();
-        Ok(match &*alarm.metric_name {
+        Ok(match alarm.metric_name.as_deref().unwrap_or_default() {
             "ApproximateNumberOfMessagesVisible" => Some(count(&waiting)),
             "ApproximateNumberOfMessagesNotVisible" => Some(count(&under_way)),
             "ApproximateAgeOfOldestMessage" if count(&waiting) + count(&under_way) == 0.0 => Some(0.0),
@@ -190,29 +330,6 @@ impl Stack {
         let oldest = oldest.ok_or_else(|| call("reading a message's age")(io::Error::other("none can be received")))?;
         Ok(now.duration_since(SystemTime::UNIX_EPOCH + Duration::from_millis(oldest)).unwrap_or_default())
     }
-
-    /// Calls `CloudWatch` as the operator, by its JSON protocol: MiniStack's XML leaves dimensions out.
-    #[expect(clippy::disallowed_methods, reason = "a signature is of the time at which it is made")]
-    async fn cloudwatch(&self, action: &str, input: &Value) -> Result<Value, StackError> {
-        let doing = || format!("calling {action}");
-        let (url, body) = (format!("{}/", self.endpoint()), input.to_string());
-        let target = format!("GraniteServiceVersion20100801.{action}");
-        let headers = [("content-type", "application/x-amz-json-1.0"), ("x-amz-target", &*target)];
-        let identity = Credentials::new(ACCOUNT, "test", None, None, "local stack").into();
-        let signing = v4::SigningParams::builder().identity(&identity).region(REGION).name("monitoring");
-        let signing = signing.time(SystemTime::now()).settings(SigningSettings::default()).build();
-        let signing = signing.map_err(call(doing()))?.into();
-        let signable = SignableRequest::new("POST", &url, headers.into_iter(), SignableBody::Bytes(body.as_bytes()));
-        let (signed, _) = sign(signable.map_err(call(doing()))?, &signing).map_err(call(doing()))?.into_parts();
-        let client = reqwest::Client::builder().no_proxy().build().map_err(call(doing()))?;
-        let mut request = client.post(&url).body(body);
-        for (name, value) in headers.into_iter().chain(signed.headers()) {
-            request = request.header(name, value);
-        }
-        let answer = request.send().await.and_then(reqwest::Response::error_for_status).map_err(call(doing()))?;
-        let answer = answer.bytes().await.map_err(call(doing()))?;
-        if answer.is_empty() { Ok(Value::Null) } else { serde_json::from_slice(&answer).map_err(call(doing())) }
-    }
 }
 
 #[cfg(test)]
@@ -224,11 +341,13 @@ mod tests {
         let defined = |statistic: &str, comparison: &str, missing: &str| {
             let alarm = json!({
                 "AlarmName": "a", "Namespace": "AWS/SQS", "MetricName": "m", "Statistic": statistic, "Period": 300,
-                "Threshold": 2.0, "ComparisonOperator": comparison, "TreatMissingData": missing,
-                "StateValue": "before", "Dimensions": [{ "Name": "QueueName", "Value": "q" }],
+                "EvaluationPeriods": 3, "DatapointsToAlarm": 2, "Threshold": 2.0, "ComparisonOperator": comparison,
+                "TreatMissingData": missing, "StateValue": "before", "AlarmConfigurationUpdatedTimestamp": 0,
+                "Dimensions": [{ "Name": "QueueName", "Value": "q" }],
             });
             serde_json::from_value::<Alarm>(alarm).unwrap()
         };
+        let sampled = |alarm: &Alarm, sample| alarm.judge(&alarm.of_samples(sample), 0.0).to_owned();
         for (comparison, states) in [
             ("GreaterThanThreshold", ["OK", "OK", "ALARM"]),
             ("GreaterThanOrEqualToThreshold", ["OK", "ALARM", "ALARM"]),
@@ -236,15 +355,29 @@ mod tests {
             ("LessThanOrEqualToThreshold", ["ALARM", "ALARM", "OK"]),
         ] {
             let alarm = defined("Maximum", comparison, "missing");
-            assert_eq!([1.0, 2.0, 3.0].map(|sample| alarm.judge(Some(sample))), states, "{comparison}");
+            assert_eq!([1.0, 2.0, 3.0].map(|sample| sampled(&alarm, Some(sample))), states, "{comparison}");
         }
-        assert_eq!(defined("Sum", "GreaterThanThreshold", "missing").judge(Some(1.0)), "ALARM", "five samples");
-        assert_eq!(defined("SampleCount", "LessThanThreshold", "missing").judge(Some(1.0)), "OK", "five samples");
+        assert_eq!(sampled(&defined("Sum", "GreaterThanThreshold", "missing"), Some(1.0)), "ALARM", "five samples");
+        assert_eq!(sampled(&defined("SampleCount", "LessThanThreshold", "missing"), Some(1.0)), "OK", "five samples");
         for (missing, state) in
             [("breaching", "ALARM"), ("notBreaching", "OK"), ("ignore", "before"), ("missing", "INSUFFICIENT_DATA")]
         {
-            assert_eq!(defined("Maximum", "GreaterThanThreshold", missing).judge(None), state);
+            assert_eq!(sampled(&defined("Maximum", "GreaterThanThreshold", missing), None), state);
         }
+        // Two of three periods, of which some have no data.
+        let breaching = defined("Maximum", "GreaterThanThreshold", "breaching");
+        let quiet = defined("Maximum", "GreaterThanThreshold", "notBreaching");
+        for (values, if_breaching, if_quiet) in [
+            ([Some(3.0), Some(3.0), Some(0.0)], "ALARM", "ALARM"),
+            ([Some(3.0), None, Some(0.0)], "ALARM", "OK"),
+            ([Some(0.0), None, Some(0.0)], "OK", "OK"),
+        ] {
+            assert_eq!((breaching.judge(&values, 0.0), quiet.judge(&values, 0.0)), (if_breaching, if_quiet));
+        }
+        let warm_up_configuration = Some(WarmUp { warm_up_period_duration_in_minutes: 10.0 });
+        let warming = Alarm { warm_up_configuration, ..breaching };
+        assert_eq!([599.0, 600.0].map(|now| warming.judge(&[None; 3], now)), ["INSUFFICIENT_DATA", "ALARM"]);
+        assert_eq!(warming.judge(&[Some(3.0); 3], 1.0), "ALARM", "enough is known");
         let mut other = defined("Maximum", "GreaterThanThreshold", "missing");
         assert_eq!(other.queue(), Some("q"));
         other.dimensions[0].name = "Queue".into();

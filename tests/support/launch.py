@@ -1,15 +1,17 @@
-"""Starts MiniStack 1.5.33 with six departures from AWS mended, calls that count as made by TLS, and the functions' logs kept in files.
+"""Starts MiniStack 1.5.33 with ten departures from AWS mended, calls that count as made by TLS, and the functions' logs kept in files.
 
-All eight fail loudly should a newer MiniStack not have their place.
+All of them fail loudly should a newer MiniStack not have their place.
 """
 
 import functools
+import json
 import os
 import re
 
 from ministack.app import main
 from ministack.core import iam_actions, iam_evaluator
-from ministack.services import cloudformation, lambda_svc, s3
+from ministack.services import cloudformation, cloudwatch, lambda_svc, s3, sns, sqs
+from ministack.services.cloudformation import provisioners
 
 # `s3:ExistingObjectTag` is known to the tagging actions too, not to reads only; without it the second statement of the scanned
 # bucket's policy would never match.
@@ -100,6 +102,19 @@ def with_numbers(call):
 lambda_svc._sqs_esm_concurrency = with_numbers(lambda_svc._sqs_esm_concurrency)
 lambda_svc._esm_response = with_numbers(lambda_svc._esm_response)
 
+# The same of a function's disk.
+functions = provisioners._RESOURCE_HANDLERS["AWS::Lambda::Function"]
+
+
+def with_disk(properties):
+    disk = properties.get("EphemeralStorage")
+    return {**properties, "EphemeralStorage": {"Size": int(disk["Size"])}} if disk else properties
+
+
+create_function, update_function = functions["create"], functions["update"]
+functions["create"] = lambda logical_id, new, *rest: create_function(logical_id, with_disk(new), *rest)
+functions["update"] = lambda id, old, new, *rest, **named: update_function(id, old, with_disk(new), *rest, **named)
+
 # A deleted stack stays known by its id when another takes its name.
 class Stacks(type(cloudformation._stacks)):
     __slots__ = ()
@@ -113,6 +128,73 @@ class Stacks(type(cloudformation._stacks)):
 
 cloudformation._stacks.__class__ = Stacks
 
+# An alarm may be of an expression, and may warm up.
+record_of_metric_alarm = provisioners._cw_metric_alarm_record
+
+
+def metric_alarm_record(name, props):
+    metrics = props.get("Metrics")
+    named = {"Metrics": None, "Namespace": "expression", "MetricName": "expression"} if metrics else {}
+    alarm = record_of_metric_alarm(name, {**props, **named})
+    if metrics:
+        alarm |= {"Metrics": metrics, "Namespace": None, "MetricName": None, "Statistic": None, "Period": None}
+    if "WarmUpConfiguration" in props:
+        alarm["WarmUpConfiguration"] = props["WarmUpConfiguration"]
+    return alarm
+
+
+provisioners._cw_metric_alarm_record = metric_alarm_record
+
+# Alarms are judged by alarms.rs, which says why.
+assert callable(cloudwatch._evaluate_alarm)
+cloudwatch._evaluate_alarm = lambda alarm: None
+
+# A message that a queue does not take goes to the subscription's dead-letter queue, and both are counted.
+deliver_to_queue = sns._deliver_to_sqs
+
+
+def takes(queue_arn, topic_arn):
+    account = topic_arn.split(":")[4]
+    return sqs._queue_by_arn(queue_arn) and sqs.queue_policy_allows(queue_arn, "sns.amazonaws.com", topic_arn, account)
+
+
+def deliver_to_sqs(endpoint, *message, topic_arn, **rest):
+    def count(metric):
+        cloudwatch.record_metric("AWS/SNS", metric, 1, "Count", {"TopicName": topic_arn.rsplit(":", 1)[-1]})
+
+    if takes(endpoint, topic_arn):
+        return deliver_to_queue(endpoint, *message, topic_arn=topic_arn, **rest)
+    count("NumberOfNotificationsFailed")
+    subscriptions = sns._topic_by_arn_any_scope(topic_arn)["subscriptions"]
+    attributes = next(sub.get("attributes", {}) for sub in subscriptions if sub.get("endpoint") == endpoint)
+    policy = attributes.get("RedrivePolicy") or "{}"
+    target = (json.loads(policy) if isinstance(policy, str) else policy).get("deadLetterTargetArn")
+    if target is None:
+        return None
+    if not takes(target, topic_arn):
+        return count("NumberOfNotificationsFailedToRedriveToDlq")
+    count("NumberOfNotificationsRedrivenToDlq")
+    return deliver_to_queue(target, *message, topic_arn=topic_arn, **rest)
+
+
+sns._deliver_to_sqs = deliver_to_sqs
+
+
+# What functions log in the embedded metric format becomes metrics.
+def keep_metrics(log_text):
+    for line in log_text.splitlines():
+        if '{"_aws":' not in line and '"CloudWatchMetrics"' not in line:
+            continue
+        entry = json.loads(line[line.index("{") :])
+        for directive in entry["_aws"]["CloudWatchMetrics"]:
+            for names in directive["Dimensions"]:
+                for metric in directive["Metrics"]:
+                    values = entry[metric["Name"]]
+                    for value in values if isinstance(values, list) else [values]:
+                        dimensions = {name: entry[name] for name in names}
+                        cloudwatch.record_metric(directive["Namespace"], metric["Name"], value, metric["Unit"], dimensions)
+
+
 # What a function logs goes to CloudWatch Logs, which few look into here, and only of some invocations to MiniStack's own log.
 directory = os.environ.pop("FUNCTION_LOGS")
 emit_to_cloudwatch = lambda_svc._emit_lambda_logs
@@ -123,6 +205,7 @@ def emit_lambda_logs(func, request_id, log_text, error, duration_ms, **rest):
     with open(f"{directory}/{name}.log", "a") as log:
         outcome = "failed" if error else "done"
         log.write(f"{log_text.rstrip()}\n-- {request_id} {outcome} in {duration_ms} ms\n")
+    keep_metrics(log_text)
     emit_to_cloudwatch(func, request_id, log_text, error, duration_ms, **rest)
 
 

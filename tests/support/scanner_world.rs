@@ -73,6 +73,7 @@ impl<Objects: ObjectStore + Sync> ScannerWorld<Objects> {
             results: Some(Failing { port: &self.results, plan }),
             starts: None,
             rescans: Some(Failing { port: &self.rescans, plan }),
+            alerts: None,
             bus: None,
             deliveries: Some(Failing { port: &self.deliveries, plan }),
             definitions,

@@ -107,12 +107,6 @@ impl Artifacts {
         Ok(self.address(&key))
     }
 
-    /// The address of a template that was uploaded before; `None` when it was not. Changes nothing.
-    pub(crate) async fn uploaded_template(&self, template: &str) -> Option<String> {
-        let key = template_key(template);
-        self.has(&key, template.as_bytes()).await.then(|| self.address(&key))
-    }
-
     fn address(&self, key: &str) -> String {
         let (bucket, region) = (&self.bucket, &self.region);
         let domain = if region.starts_with("cn-") { "amazonaws.com.cn" } else { "amazonaws.com" };

@@ -31,22 +31,44 @@ pub(crate) async fn uploaded(text: String, artifacts: &Artifacts) -> Result<Temp
     }
 }
 
-/// The template for a dry run, which uploads nothing; `None` when no call can have it.
-pub(crate) async fn for_dry_run(text: String, artifacts: &Artifacts) -> Option<Template> {
+/// The template for a dry run; `None` when no call can have it.
+///
+/// What changes in a stack is known by the whole template only, so it is uploaded to the bucket of the packages where there is one. A stack
+/// that is not there gets every resource, whatever its properties, and nothing is uploaded.
+pub(crate) async fn for_dry_run(text: String, artifacts: &Artifacts, is_new: bool) -> Option<Template> {
     if text.len() <= MAX_IN_CALL {
         return Some(Template::Text(text));
     }
-    if text == OWN {
-        return Some(Template::Text(without_comments(OWN)));
+    if is_new && text == OWN {
+        return Some(Template::Text(for_creation(&without_comments(OWN))));
     }
-    artifacts.uploaded_template(&text).await.map(Template::Address)
+    artifacts.upload_template(&text).await.ok().map(Template::Address)
 }
 
-/// Our own template without what makes no resource: comments, and what parameters and outputs are described by.
-/// It is written for this: no line of a longer text begins with `#` or with `Description: `. Pure.
+/// Properties of alarms and widgets of dashboards that no resource is made or left out by.
+const OF_NO_MATTER: [&str; 8] = [
+    "AlarmDescription: ",
+    "Dimensions: ",
+    "Statistic: ",
+    "TreatMissingData: ",
+    "AlarmActions: ",
+    "OKActions: ",
+    "WarmUpConfiguration: ",
+    "{\"type\":",
+];
+
+/// Our own template as short as a new stack's resources can be listed by. Pure.
+fn for_creation(template: &str) -> String {
+    let kept = template.lines().filter(|line| !OF_NO_MATTER.iter().any(|start| line.trim_start().starts_with(start)));
+    kept.flat_map(|line| [line, "\n"]).collect()
+}
+
+/// Our own template without what makes no resource: comments, what parameters and outputs are described by, and all indentation but
+/// one space for each level. It is written for this: no line of a longer text begins with `#` or with `Description: `. Pure.
 fn without_comments(template: &str) -> String {
     let mut short = String::with_capacity(template.len());
     let (mut section, mut described_at) = ("", None);
+    let mut indentation = Indentation::default();
     for line in template.lines() {
         let text = line.trim();
         let depth = line.len() - line.trim_start().len();
@@ -63,10 +85,38 @@ fn without_comments(template: &str) -> String {
             described_at = Some(depth);
             continue;
         }
-        short.push_str(line.trim_end());
+        short.extend(std::iter::repeat_n(' ', indentation.shortened(depth, text)));
+        short.push_str(text);
         short.push('\n');
     }
     short
+}
+
+/// The levels that a line is in, each with its column before and after.
+#[derive(Debug, Default)]
+struct Indentation(Vec<(usize, usize)>);
+
+impl Indentation {
+    /// The new column of a line.
+    fn shortened(&mut self, depth: usize, text: &str) -> usize {
+        while self.0.last().is_some_and(|(before, _)| *before > depth) {
+            self.0.pop();
+        }
+        let column = match self.0.last() {
+            Some((before, after)) if *before == depth => *after,
+            Some((_, after)) => after + 1,
+            None => 0,
+        };
+        if self.0.last().is_none_or(|(before, _)| *before < depth) {
+            self.0.push((depth, column));
+        }
+        // What belongs to an entry of a list is below its first word.
+        let dashes = text.len() - text.trim_start_matches("- ").len();
+        if dashes > 0 {
+            self.0.push((depth + dashes, column + dashes));
+        }
+        column
+    }
 }
 
 #[cfg(test)]
@@ -106,7 +156,13 @@ mod tests {
     #[test]
     fn a_dry_run_has_the_template_in_one_call_and_loses_nothing_that_makes_a_resource() {
         let short = without_comments(OWN);
-        assert!(short.len() <= MAX_IN_CALL, "{} bytes", short.len());
+        let shortest = for_creation(&short);
+        assert!(shortest.len() <= MAX_IN_CALL, "{} bytes", shortest.len());
+        let of_no_matter =
+            |path: &str| OF_NO_MATTER.iter().any(|name| path.contains(&format!("/{}", name.trim_end_matches(": "))));
+        let is_kept = |(path, value): &(String, String)| !of_no_matter(path) && !value.contains("widgets");
+        let resources = |text: &str| values(text).into_iter().filter(is_kept).collect::<Vec<_>>();
+        assert_eq!(resources(&shortest), resources(OWN));
         let (all, kept) = (values(OWN), values(&short));
         assert!(all.len() > 500, "{}", all.len());
         assert_eq!(all, kept);

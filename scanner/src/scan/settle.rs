@@ -5,6 +5,7 @@ use lambda_runtime::tracing;
 use nacre_core::{
     port::{ObjectStore, RecordStore, StoreError},
     scan_record::ScanRecord,
+    self_test::is_test_file,
     tag_policy::{TagPlan, plan_tags},
 };
 
@@ -25,8 +26,8 @@ pub(super) enum Settled {
 }
 
 impl<S: Services> Scanner<'_, S> {
-    /// Settles a record, once.
-    pub(super) async fn settle(&self, record: &ScanRecord) -> Result<Settled, ScanError> {
+    /// Settles a record, once; `is_known` says whether people have heard that this object is infected.
+    pub(super) async fn settle(&self, record: &ScanRecord, is_known: bool) -> Result<Settled, ScanError> {
         let is_infected = record.verdict.is_infected();
         let tagged = match self.tag(record).await {
             Ok(tagged) => tagged,
@@ -37,7 +38,7 @@ impl<S: Services> Scanner<'_, S> {
             // Attack: an uploader's tags, or a policy, keep our tags off an infected object. Its result is published before the
             // message fails, and with a quarantine bucket the object does not stay where it can be read.
             Err(error) if is_infected && error.is_permanent() => {
-                return match (self.publish(record).await?, self.infected.quarantine_bucket.is_some()) {
+                return match (self.publish(record, is_known).await?, self.infected.quarantine_bucket.is_some()) {
                     // A locked object stays, and its tags are all that would keep readers from it.
                     (Settled::Done, true) => self.contain_and_mark(record, || Err(error)).await,
                     // Not reported while it has no tags, so that passes request it until it has.
@@ -53,7 +54,7 @@ impl<S: Services> Scanner<'_, S> {
         if !self.is_current(record).await? {
             return Ok(Settled::Overtaken);
         }
-        match self.publish(record).await? {
+        match self.publish(record, is_known).await? {
             Settled::Done if is_infected => self.contain_and_mark(record, || Ok(())).await,
             Settled::Done => marked(self.ports.records.mark_reported(record).await),
             other => Ok(other),
@@ -81,6 +82,10 @@ impl<S: Services> Scanner<'_, S> {
 
     /// Contains an infected object; `None` when the object has other bytes by now.
     async fn contain(&self, record: &ScanRecord) -> Result<Option<Contained>, ScanError> {
+        // It stays, for a reader to be refused; whoever made it removes it.
+        if is_test_file(record) {
+            return Ok(Some(Contained::InPlace));
+        }
         match contain(&self.ports.objects, record, self.infected).await {
             Ok(Contained::InPlace) => Ok(Some(Contained::InPlace)),
             Ok(contained) => {
@@ -99,11 +104,14 @@ impl<S: Services> Scanner<'_, S> {
     }
 
     /// Publishes a record's result once. The record of an infected object says so before its tags are complete.
-    async fn publish(&self, record: &ScanRecord) -> Result<Settled, ScanError> {
+    async fn publish(&self, record: &ScanRecord, is_known: bool) -> Result<Settled, ScanError> {
         if record.reported || record.published {
             return Ok(Settled::Done);
         }
         self.reports().scan_ended(record).await.map_err(ScanError::Publish)?;
+        if !is_known {
+            self.reports().infected(record).await.map_err(ScanError::Publish)?;
+        }
         if record.verdict.is_infected() {
             marked(self.ports.records.mark_published(record).await)
         } else {

@@ -19,6 +19,7 @@ use nacre_testing::{
 use super::*;
 use crate::result_message::tests::everything;
 
+mod alerts;
 mod archived;
 mod locked;
 mod unreported;

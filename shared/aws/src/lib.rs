@@ -9,8 +9,10 @@ mod download;
 mod function;
 mod objects;
 mod queue;
+mod queue_lengths;
 mod records;
 mod store_error;
+mod test_objects;
 mod topic;
 
 use std::time::Duration;
@@ -26,7 +28,9 @@ pub use function::run_function;
 pub use objects::S3Objects;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 pub use queue::SqsQueue;
+pub use queue_lengths::SqsLengths;
 pub use records::{DynamoRecords, RecordKey};
+pub use test_objects::S3TestObjects;
 pub use topic::SnsTopic;
 
 /// The configuration of a function: as [`sdk_config`], with the credentials taken out of the environment.

@@ -11,6 +11,8 @@ mod trigger;
 pub use envelope::{Invocation, Message};
 pub use trigger::{CAUSE_ATTRIBUTE, CAUSE_DEFINITIONS, PLAN_ATTRIBUTE, RescanKind, RescanTarget, RescanTrigger};
 
+use chrono::{DateTime, Utc};
+
 use crate::{
     generation::Generation,
     object::{ObjectId, Sequencer},
@@ -43,6 +45,8 @@ pub struct ScanRequest {
     pub sequencer: Option<Sequencer>,
     /// The cause of the request.
     pub cause: Cause,
+    /// When S3 says that it was written; `None` for what S3 did not send.
+    pub at: Option<DateTime<Utc>>,
 }
 
 /// Why an object is scanned.

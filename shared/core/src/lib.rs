@@ -3,6 +3,7 @@
 //! Pure policy. What it needs from outside comes through the traits of [`port`]; it reads no clock and no environment, and it
 //! logs nothing.
 
+pub mod alert;
 pub mod bucket_keys;
 #[cfg(any(feature = "builder", test))]
 pub mod builder;
@@ -17,6 +18,7 @@ pub mod redelivery;
 pub mod rescan;
 pub mod retry;
 pub mod scan_record;
+pub mod self_test;
 pub mod settings;
 pub mod tag_policy;
 pub mod targets;

@@ -1,12 +1,14 @@
 //! The services that the core uses. Each port is small and in our terms; adapters are in `aws`, fakes in `testing`.
 
 mod queue;
+mod watch;
 
 use std::{error::Error, fmt, future::Future, path::Path};
 
 use chrono::{DateTime, Utc};
 pub use queue::{Deliveries, Delivery, WorkQueue};
 use serde::{Serialize, de::DeserializeOwned};
+pub use watch::{AttentionIndex, QueueLengths, Reading, TestObjects};
 
 use crate::{
     generation::Generation,

@@ -8,6 +8,9 @@ use serde_json::{Map, Value, json};
 /// The CloudWatch namespace of every metric.
 pub const NAMESPACE: &str = "Nacre";
 
+/// Most values of one metric in a line ("Specification: Embedded metric format").
+const MAX_VALUES: usize = 100;
+
 /// A metric; a count unless its name has another unit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Metric {
@@ -43,6 +46,14 @@ pub enum Metric {
     RescanWaitHours,
     /// Hours since the newest published database was built.
     DefinitionsAgeHours,
+    /// The published generation.
+    Generation,
+    /// Hours since a pass was started since which none has finished; 0 when there is none.
+    PassAgeHours,
+    /// Self-tests that failed; 0 for one that did not.
+    SelfTestFailed,
+    /// Milliseconds from the upload of an object to its verdict, by S3's time of the event.
+    UploadToVerdictTime,
     /// Updates that failed; 0 for one that did not.
     UpdateFailed,
     /// Updates that found every mirror wanting to be left alone.
@@ -85,6 +96,10 @@ impl Metric {
             Self::RescansUnneeded => "RescansUnneeded",
             Self::RescanWaitHours => "RescanWaitHours",
             Self::DefinitionsAgeHours => "DefinitionsAgeHours",
+            Self::Generation => "Generation",
+            Self::PassAgeHours => "PassAgeHours",
+            Self::SelfTestFailed => "SelfTestFailed",
+            Self::UploadToVerdictTime => "UploadToVerdictTime",
             Self::UpdateFailed => "UpdateFailed",
             Self::CoolingDown => "CoolingDown",
             Self::GenerationPublished => "GenerationPublished",
@@ -102,8 +117,9 @@ impl Metric {
     fn unit(self) -> &'static str {
         match self {
             // CloudWatch has no unit of hours.
-            Self::DefinitionsAgeHours | Self::RescanWaitHours => "None",
-            Self::DefinitionsFetchTime
+            Self::DefinitionsAgeHours | Self::RescanWaitHours | Self::PassAgeHours | Self::Generation => "None",
+            Self::UploadToVerdictTime
+            | Self::DefinitionsFetchTime
             | Self::DefinitionsLayOutTime
             | Self::EngineLoadTime
             | Self::EngineCompileTime
@@ -126,15 +142,24 @@ pub struct MetricSource {
 }
 
 impl MetricSource {
-    /// One line of CloudWatch's embedded metric format for these counts; `None` when there are none.
+    /// One line of CloudWatch's embedded metric format for these counts; `None` when there are none. A metric that occurs more than once
+    /// has all its values, of which the format takes 100 at most.
     ///
     /// Source: CloudWatch user guide, "Specification: Embedded metric format".
     pub fn line(&self, at: DateTime<Utc>, counts: &[(Metric, u64)]) -> Option<String> {
         if counts.is_empty() {
             return None;
         }
+        let mut values: Vec<(Metric, Vec<u64>)> = Vec::new();
+        for (metric, value) in counts {
+            match values.iter_mut().find(|(known, _)| known == metric) {
+                Some((_, values)) if values.len() < MAX_VALUES => values.push(*value),
+                Some(_) => {}
+                None => values.push((*metric, vec![*value])),
+            }
+        }
         let metrics: Vec<_> =
-            counts.iter().map(|(metric, _)| json!({ "Name": metric.name(), "Unit": metric.unit() })).collect();
+            values.iter().map(|(metric, _)| json!({ "Name": metric.name(), "Unit": metric.unit() })).collect();
         let function = ("Function", Some(self.function));
         let dimensions: Vec<_> = [function, ("Stack", self.stack.as_deref())]
             .into_iter()
@@ -146,7 +171,10 @@ impl MetricSource {
         });
         let fields = [function, ("Stack", self.stack.as_deref()), ("Environment", self.environment.as_deref())];
         let fields = fields.into_iter().filter_map(|(name, value)| Some((name.to_owned(), json!(value?))));
-        let values = counts.iter().map(|(metric, count)| (metric.name().to_owned(), json!(count)));
+        let values = values.into_iter().map(|(metric, values)| match values[..] {
+            [value] => (metric.name().to_owned(), json!(value)),
+            _ => (metric.name().to_owned(), json!(values)),
+        });
         let line: Map<String, Value> =
             [("_aws".to_owned(), directive)].into_iter().chain(fields).chain(values).collect();
         Some(Value::Object(line).to_string())
@@ -199,5 +227,15 @@ mod tests {
             assert_eq!(directive["Metrics"][1], json!({ "Name": "Infected", "Unit": "Count" }));
             assert_eq!(source.line(DateTime::UNIX_EPOCH, &[]), None);
         }
+    }
+
+    #[test]
+    fn a_metric_with_several_values_has_all_of_them_up_to_the_formats_bound() {
+        let source = MetricSource { function: "scanner", stack: None, environment: None };
+        let times: Vec<_> = (0..150).map(|time| (Metric::UploadToVerdictTime, time)).collect();
+        let line: Value = serde_json::from_str(&source.line(DateTime::UNIX_EPOCH, &times).unwrap()).unwrap();
+        assert_eq!(line["UploadToVerdictTime"], json!((0..100).collect::<Vec<u64>>()));
+        let declared = json!([{ "Name": "UploadToVerdictTime", "Unit": "Milliseconds" }]);
+        assert_eq!(line["_aws"]["CloudWatchMetrics"][0]["Metrics"], declared);
     }
 }

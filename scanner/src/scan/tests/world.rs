@@ -44,11 +44,13 @@ impl Inspector for Reader<'_> {
             }
             downloaded => downloaded.map_err(ScanError::Read)?,
         }
-        let infected = std::fs::read_to_string(path).unwrap().contains("evil");
+        let content = std::fs::read_to_string(path).unwrap();
+        let is_eicar = content.contains("EICAR-STANDARD");
+        let infected = content.contains("evil") || is_eicar;
         if let Some(meddle) = self.meddle.take() {
             meddle();
         }
-        let signatures = vec!["Test.Evil".to_owned()];
+        let signatures = vec![if is_eicar { "Eicar-Test-Signature" } else { "Test.Evil" }.to_owned()];
         let verdict = if infected { Verdict::Infected { signatures } } else { Verdict::Clean };
         Ok(Inspection { verdict, targets: Targets::of(0), layers: None, layer_count: 1 })
     }
@@ -68,6 +70,7 @@ pub(super) struct World {
     pub(super) records: MemoryRecords,
     pub(super) results: MemoryTopic,
     pub(super) starts: MemoryTopic,
+    pub(super) alerts: MemoryTopic,
     pub(super) bus: MemoryBus,
     pub(super) definitions: MemoryDefinitions,
     pub(super) infected: InfectedSettings,
@@ -105,6 +108,7 @@ impl World {
             results: Some(Failing { port: &self.results, plan }),
             starts: Some(Failing { port: &self.starts, plan }),
             rescans: None,
+            alerts: Some(Failing { port: &self.alerts, plan }),
             bus: Some(Failing { port: &self.bus, plan }),
             deliveries: None,
             definitions: Failing { port: &self.definitions, plan },
@@ -121,5 +125,5 @@ impl World {
 }
 
 pub(super) fn upload(object: &ObjectId) -> ScanRequest {
-    ScanRequest { object: object.clone(), sequencer: None, cause: Cause::Upload }
+    ScanRequest { object: object.clone(), sequencer: None, cause: Cause::Upload, at: None }
 }

@@ -128,6 +128,11 @@ impl RecordKey {
         Some(Self { object: text(attribute::OBJECT)?, version_id: text(attribute::VERSION_ID)? })
     }
 
+    /// The object that it is the record's key of.
+    pub(super) fn object(self) -> Option<ObjectId> {
+        ObjectId::from_record_keys(&self.object, &self.version_id)
+    }
+
     /// Writes it as DynamoDB takes it.
     pub(super) fn into_item(self) -> Item {
         let Self { object, version_id } = self;

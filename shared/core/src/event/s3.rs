@@ -1,5 +1,6 @@
 //! One record of an S3 notification, and S3's event on EventBridge.
 
+use chrono::{DateTime, Utc};
 use serde_json::Value;
 
 use super::{Cause, EventError, Ignored, ObjectEvent, ScanRequest};
@@ -35,6 +36,8 @@ pub(super) fn read_record(record: &Value) -> ObjectEvent {
         size: record.pointer("/s3/object/size").and_then(Value::as_u64),
         sequencer: part("/s3/object/sequencer"),
         cause: generation.map_or(Cause::Upload, |generation| Cause::Definitions(Generation(generation))),
+        // Our own triggers have a time, too: that of the request.
+        at: record.get("eventTime").and_then(Value::as_str).filter(|_| generation.is_none()),
     }
     .event(kind_of_event)
 }
@@ -59,6 +62,7 @@ pub(super) fn read_event_bridge(event: &Value) -> ObjectEvent {
         size: event.pointer("/detail/object/size").and_then(Value::as_u64),
         sequencer: part("/detail/object/sequencer"),
         cause: Cause::Upload,
+        at: part("/time"),
     }
     .event(kind_of_event)
 }
@@ -69,19 +73,22 @@ struct S3Event<'a> {
     size: Option<u64>,
     sequencer: Option<&'a str>,
     cause: Cause,
+    at: Option<&'a str>,
 }
 
 impl S3Event<'_> {
     fn event(self, kind_of_event: EventKind) -> ObjectEvent {
         // An odd order stamp is as good as none: it must not cost the object its scan.
         let sequencer = self.sequencer.and_then(|text| Sequencer::try_from(text.to_owned()).ok());
+        // Only S3's own events have an order stamp, and only they say when an object was written.
+        let at = self.at.filter(|_| sequencer.is_some()).and_then(|at| at.parse::<DateTime<Utc>>().ok());
         let object = self.object;
         match kind_of_event {
             // Only an empty object is a mere marker: a key that ends in `/` may as well hold malware.
             EventKind::Written if object.key.ends_with('/') && self.size == Some(0) => {
                 ObjectEvent::Ignored(Ignored::FolderMarker)
             }
-            EventKind::Written => ObjectEvent::Scan(ScanRequest { object, sequencer, cause: self.cause }),
+            EventKind::Written => ObjectEvent::Scan(ScanRequest { object, sequencer, cause: self.cause, at }),
             EventKind::Removed => ObjectEvent::Removed { object, sequencer },
             EventKind::Other => ObjectEvent::Ignored(Ignored::OtherEvent),
         }

@@ -44,7 +44,26 @@ fn scan(key: &str) -> ObjectEvent {
         object: ObjectId::new("uploads", key, Some("v1".into())),
         sequencer: Some(Sequencer::try_from("0055AED6DCD90281E5".to_owned()).unwrap()),
         cause: Cause::Upload,
+        at: None,
     })
+}
+
+#[test]
+fn the_time_of_an_upload_is_that_of_s3s_own_event() {
+    let time = |event: &Value| match &events(event)[..] {
+        [ObjectEvent::Scan(request)] => request.at.map(|at| at.to_rfc3339()),
+        other => panic!("{other:?}"),
+    };
+    let mut record = put("a.txt");
+    record["eventTime"] = json!("2026-11-28T15:00:00.250Z");
+    assert_eq!(time(&notification(&[record.clone()])).as_deref(), Some("2026-11-28T15:00:00.250+00:00"));
+    record["s3"]["object"].as_object_mut().unwrap().remove("sequencer");
+    assert_eq!(time(&notification(&[record])), None, "somebody requested a scan");
+    let event = json!({
+        "source": "aws.s3", "detail-type": "Object Created", "time": "2026-11-28T15:00:00Z",
+        "detail": { "bucket": { "name": "uploads" }, "object": { "key": "a.txt", "sequencer": "0055AED6DCD90281E5" } },
+    });
+    assert_eq!(time(&event).as_deref(), Some("2026-11-28T15:00:00+00:00"));
 }
 
 #[test]
@@ -111,8 +130,12 @@ fn the_predecessors_stripped_sample_is_read_with_its_trailing_comma() {
     let sample = r#"{ "Records": [ { "eventSource": "aws:s3", "eventName": "ObjectCreated:Put",
         "s3": { "bucket": { "name": "uploads" }, "object": { "key": "say,}.com", } } } ] }"#;
     let payload = json!({ "Records": [sqs("1", sample)] });
-    let expected =
-        ScanRequest { object: ObjectId::new("uploads", "say,}.com", None), sequencer: None, cause: Cause::Upload };
+    let expected = ScanRequest {
+        object: ObjectId::new("uploads", "say,}.com", None),
+        sequencer: None,
+        cause: Cause::Upload,
+        at: None,
+    };
     assert_eq!(events(&payload), [ObjectEvent::Scan(expected)]);
 }
 
@@ -194,7 +217,7 @@ proptest! {
         let message = trigger.message([RescanTarget::from(&record), RescanTarget::from(&record)]);
         let payload = json!({ "Records": [sqs("1", &message.body)] });
         let cause = Cause::Definitions(Generation(generation));
-        let expected = ScanRequest { object: record.object.clone(), sequencer: record.sequencer.clone(), cause };
+        let expected = ScanRequest { object: record.object.clone(), sequencer: record.sequencer.clone(), cause, at: None };
         if record.object.key.ends_with('/') && size == 0 { return Ok(()) }
         prop_assert_eq!(events(&payload), [ObjectEvent::Scan(expected.clone()), ObjectEvent::Scan(expected)]);
     }
