@@ -1,9 +1,11 @@
 //! `nacre`: the operator's command line.
 
 mod args;
+mod aws_error;
 mod backfill;
 mod definitions;
 mod deploy;
+mod deployment;
 mod destroy;
 mod interrupt;
 mod output;
