@@ -38,7 +38,7 @@ const SDK_LAYERS: [&str; 5] =
 /// By types and codes, never by what a message says: a refusal names the object, whose key its uploader chose.
 fn of_layer(error: &(dyn Error + 'static)) -> Option<&'static str> {
     if let Some(error) = error.downcast_ref::<CredentialsError>() {
-        return of_credentials(error);
+        return Some(of_credentials(error));
     }
     if let Some(error) = error.downcast_ref::<ConnectorError>() {
         if error.is_io() || error.is_timeout() {
@@ -61,8 +61,8 @@ const NO_CREDENTIALS: &str =
 
 const EXPIRED: &str = "the AWS credentials have expired: sign in again (`aws sso login`), or set new ones";
 
-fn of_credentials(error: &CredentialsError) -> Option<&'static str> {
-    Some(match error {
+fn of_credentials(error: &CredentialsError) -> &'static str {
+    match error {
         CredentialsError::CredentialsNotLoaded(_) => NO_CREDENTIALS,
         CredentialsError::ProviderTimedOut(_) => {
             "the source of AWS credentials does not respond: check AWS_PROFILE, and the network if it is a service"
@@ -71,7 +71,7 @@ fn of_credentials(error: &CredentialsError) -> Option<&'static str> {
             "the AWS configuration is not valid: check AWS_PROFILE and ~/.aws/config"
         }
         _ => "the AWS credentials cannot be read: sign in again (`aws sso login`), or check AWS_PROFILE",
-    })
+    }
 }
 
 /// Codes that mean the same with every service.

@@ -1,20 +1,29 @@
 //! `nacre`: the operator's command line.
 
 mod args;
+mod attention;
 mod aws_error;
 mod backfill;
+mod completions;
 mod definitions;
 mod deploy;
 mod deployment;
 mod destroy;
+mod dlq;
+mod function_logs;
 mod interrupt;
+mod logs;
+mod object;
 mod output;
 mod printable;
 mod prove;
 mod quarantine;
 mod rescan;
+mod s3_url;
 mod scan;
 mod stack;
+mod status;
+mod trigger;
 
 use std::process::ExitCode;
 
@@ -38,6 +47,15 @@ enum Command {
     Backfill(backfill::Arguments),
     Deploy(deploy::Arguments),
     Destroy(destroy::Arguments),
+    Status(status::Arguments),
+    Object(object::Arguments),
+    Infected(attention::InfectedArguments),
+    Unscannable(attention::UnscannableArguments),
+    Trigger(trigger::Arguments),
+    Dlq(dlq::Arguments),
+    Logs(logs::Arguments),
+    Completions(completions::CompletionsArguments),
+    Man(completions::ManArguments),
 }
 
 #[tokio::main]
@@ -51,5 +69,14 @@ async fn main() -> ExitCode {
         Command::Deploy(arguments) => deploy::run(&arguments).await,
         Command::Destroy(arguments) => destroy::run(&arguments).await,
         Command::Rescan(arguments) => rescan::run(&arguments).await,
+        Command::Status(arguments) => status::run(&arguments).await,
+        Command::Object(arguments) => object::run(&arguments).await,
+        Command::Infected(arguments) => attention::run_infected(&arguments).await,
+        Command::Unscannable(arguments) => attention::run_unscannable(&arguments).await,
+        Command::Trigger(arguments) => trigger::run(&arguments).await,
+        Command::Dlq(arguments) => dlq::run(&arguments).await,
+        Command::Logs(arguments) => logs::run(&arguments).await,
+        Command::Completions(arguments) => completions::run_completions::<Cli>(&arguments),
+        Command::Man(arguments) => completions::run_man::<Cli>(&arguments),
     }
 }

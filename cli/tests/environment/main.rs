@@ -10,7 +10,7 @@ use std::{
 };
 
 /// Commands that reach AWS, by no name but the stack's.
-const COMMANDS: [&[&str]; 11] = [
+const COMMANDS: [&[&str]; 19] = [
     &["definitions", "list"],
     &["definitions", "status"],
     &["definitions", "rollback"],
@@ -21,6 +21,14 @@ const COMMANDS: [&[&str]; 11] = [
     &["rescan", "cancel"],
     &["backfill", "s3://bucket"],
     &["quarantine", "list"],
+    &["status"],
+    &["object", "s3://bucket/key"],
+    &["infected"],
+    &["unscannable"],
+    &["trigger", "s3://bucket/key"],
+    &["dlq", "list"],
+    &["dlq", "redrive", "scan"],
+    &["logs"],
     &["destroy"],
 ];
 

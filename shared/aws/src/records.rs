@@ -1,5 +1,6 @@
 //! The scan records, in DynamoDB.
 
+mod attention;
 mod item;
 
 use std::{collections::HashMap, time::Duration};
