@@ -10,6 +10,7 @@ mod deploy;
 mod deployment;
 mod destroy;
 mod dlq;
+mod doctor;
 mod function_logs;
 mod interrupt;
 mod logs;
@@ -48,6 +49,7 @@ enum Command {
     Deploy(deploy::Arguments),
     Destroy(destroy::Arguments),
     Status(status::Arguments),
+    Doctor(doctor::Arguments),
     Object(object::Arguments),
     Infected(attention::InfectedArguments),
     Unscannable(attention::UnscannableArguments),
@@ -70,6 +72,7 @@ async fn main() -> ExitCode {
         Command::Destroy(arguments) => destroy::run(&arguments).await,
         Command::Rescan(arguments) => rescan::run(&arguments).await,
         Command::Status(arguments) => status::run(&arguments).await,
+        Command::Doctor(arguments) => doctor::run(&arguments).await,
         Command::Object(arguments) => object::run(&arguments).await,
         Command::Infected(arguments) => attention::run_infected(&arguments).await,
         Command::Unscannable(arguments) => attention::run_unscannable(&arguments).await,

@@ -121,6 +121,24 @@ async fn a_deployment_is_operated_by_the_name_of_its_stack() {
     let printed = until(stack, &["status"], |code, _| code == Some(0)).await;
     assert!(printed.contains("generation 1") && printed.contains("1 infected, 0 unscannable"), "{printed}");
     assert!(printed.contains("of 4 layers"), "{printed}");
+    let (code, printed) = nacre(stack, &["doctor"]).await;
+    assert_eq!((code, printed.as_str()), (Some(0), "no fault is found\n"));
+    let disable = stack.s3().put_bucket_notification_configuration().bucket(stack.scanned_bucket());
+    let none = aws_sdk_s3::types::NotificationConfiguration::builder().build();
+    disable.notification_configuration(none).send().await.unwrap();
+    stack.s3().delete_bucket_policy().bucket(stack.scanned_bucket()).send().await.unwrap();
+    let (code, printed) = nacre(stack, &["doctor", "--json"]).await;
+    let named: Vec<Value> =
+        printed.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()["name"].clone()).collect();
+    let expected = [
+        "uploads_unseen",
+        "restores_unseen",
+        "removals_unseen",
+        "reading_not_denied",
+        "retagging_not_denied",
+        "forgery_not_denied",
+    ];
+    assert_eq!((code, named), (Some(1), expected.map(Value::from).to_vec()), "{printed}");
     world.end().await;
 }
 
@@ -146,6 +164,8 @@ async fn what_was_given_up_on_is_explained_and_done_after_its_repair() {
     let (code, _) = nacre(stack, &["dlq", "show", "scan"]).await;
     assert!(code == Some(1) && printed.contains("access denied") && printed.contains(&poison.to_string()), "{printed}");
     assert!(printed.contains("no failure is logged"), "{printed}");
+    let (code, printed) = nacre(stack, &["doctor"]).await;
+    assert!(code == Some(1) && printed.contains("(access_denied)") && printed.contains("(dead_letters)"), "{printed}");
     // What was shown is there for the next reader at once.
     let denied = ["--cause", "access denied"];
     let (code, printed) = nacre(stack, &[&["dlq", "drop", "scan"], &denied[..]].concat()).await;

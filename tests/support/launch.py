@@ -99,6 +99,17 @@ def with_numbers(call):
 
 lambda_svc._sqs_esm_concurrency = with_numbers(lambda_svc._sqs_esm_concurrency)
 lambda_svc._esm_response = with_numbers(lambda_svc._esm_response)
+record_of_function = lambda_svc._get_func_record_for_qualifier
+
+
+def record_with_numbers(*arguments):
+    record, config = record_of_function(*arguments)
+    if config and "EphemeralStorage" in config:
+        config["EphemeralStorage"]["Size"] = int(config["EphemeralStorage"]["Size"])
+    return record, config
+
+
+lambda_svc._get_func_record_for_qualifier = record_with_numbers
 
 # A deleted stack stays known by its id when another takes its name.
 class Stacks(type(cloudformation._stacks)):

@@ -10,7 +10,7 @@ use std::{
 };
 
 /// Commands that reach AWS, by no name but the stack's.
-const COMMANDS: [&[&str]; 19] = [
+const COMMANDS: [&[&str]; 20] = [
     &["definitions", "list"],
     &["definitions", "status"],
     &["definitions", "rollback"],
@@ -22,6 +22,7 @@ const COMMANDS: [&[&str]; 19] = [
     &["backfill", "s3://bucket"],
     &["quarantine", "list"],
     &["status"],
+    &["doctor"],
     &["object", "s3://bucket/key"],
     &["infected"],
     &["unscannable"],
