@@ -19,8 +19,8 @@
 //! - a change set does not list a resource that a condition adds or takes out;
 //! - alarms are kept and their actions done, but queues have no metrics: `alarms.rs` judges the alarms on queues;
 //! - six more are mended in `launch.py`: conditions on tags when tagging, wildcards of policies and line breaks in keys, ranges of
-//!   versions named by their id, tags of versions behind a delete marker, numbers from parameters in event sources and functions, and deleted stacks
-//!   whose name another has;
+//!   versions named by their id, tags of versions behind a delete marker, numbers from parameters in event sources and functions, and
+//!   deleted stacks whose name another has;
 //! - `SIGTERM` would leave functions running: it is stopped by `SIGINT`, and what is left then is killed.
 
 #![deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::print_stdout)]
