@@ -34,7 +34,8 @@ pub(crate) fn run_completions<C: CommandFactory>(arguments: &CompletionsArgument
 
 /// Runs `man`.
 pub(crate) fn run_man<C: CommandFactory>(arguments: &ManArguments) -> ExitCode {
-    conclude("man", pages(C::command(), arguments))
+    // By the name of the program, not of its package.
+    conclude("man", pages(C::command().name("nacre"), arguments))
 }
 
 fn pages(command: Command, arguments: &ManArguments) -> io::Result<()> {
