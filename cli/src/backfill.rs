@@ -7,10 +7,9 @@ mod work;
 
 use std::{io, process::ExitCode, time::Duration};
 
-use aws_config::SdkConfig;
 use clap::{Args, builder::NonEmptyStringValueParser, value_parser};
 use indicatif::{ProgressBar, ProgressStyle};
-use nacre_aws::{S3Definitions, SnsTopic, SystemClock, sdk_config};
+use nacre_aws::{S3Definitions, SnsTopic, SystemClock};
 use nacre_core::{
     generation::published::{PointerRead, PublishedError, read_pointer},
     object::ObjectId,
@@ -24,6 +23,7 @@ use work::{Backfill, WorkError};
 
 use crate::{
     args::{BucketArgument, TableArgument},
+    deployment::{Deployment, DeploymentError, Part, StackArgument},
     interrupt::until_interrupt,
     output::{INTERRUPTED, conclude, print, print_json},
     printable::printable,
@@ -56,12 +56,14 @@ pub(crate) struct Arguments {
     #[arg(long)]
     json: bool,
     #[command(flatten)]
+    stack: StackArgument,
+    #[command(flatten)]
     bucket: BucketArgument,
     #[command(flatten)]
     table: TableArgument,
-    /// The topic of rescans: output `RescanTrigger` of the stack
+    /// The topic of rescans [default: the stack's]
     #[arg(long, env = "NACRE_TRIGGER_TOPIC_ARN", value_name = "ARN", value_parser = NonEmptyStringValueParser::new())]
-    topic: String,
+    topic: Option<String>,
 }
 
 /// Where objects are.
@@ -98,8 +100,8 @@ enum BackfillError {
     Published(#[from] PublishedError),
     #[error("nothing is published there yet: run the updater, unless the bucket has another name")]
     NonePublished,
-    #[error("no AWS region is set: set AWS_REGION")]
-    NoRegion,
+    #[error(transparent)]
+    Deployment(#[from] DeploymentError),
     #[error("the source cannot be used")]
     Source(#[from] SourceError),
     #[error("the progress of the previous run cannot be read")]
@@ -126,21 +128,28 @@ pub(crate) async fn run(arguments: &Arguments) -> ExitCode {
 }
 
 async fn execute(arguments: &Arguments) -> Result<(), BackfillError> {
-    let sdk = sdk_config().await;
-    let definitions = arguments.bucket.store_by(&sdk);
+    let deployment = &arguments.stack.open().await?;
+    let definitions = arguments.bucket.store(deployment).await?;
     let Place { bucket, prefix } = &arguments.place;
     let name = format!("s3://{bucket}/{prefix}");
     let Some(inventory) = &arguments.inventory else {
-        return backfill(arguments, &sdk, &definitions, &mut Listing::new(&sdk, bucket, prefix), (name, 0)).await;
+        return backfill(
+            arguments,
+            deployment,
+            &definitions,
+            &mut Listing::new(&deployment.sdk, bucket, prefix),
+            (name, 0),
+        )
+        .await;
     };
-    let mut source = Inventory::open(&sdk, inventory, bucket, prefix).await?;
+    let mut source = Inventory::open(&deployment.sdk, inventory, bucket, prefix).await?;
     let files = source.files();
-    backfill(arguments, &sdk, &definitions, &mut source, (format!("{name} by {inventory}"), files)).await
+    backfill(arguments, deployment, &definitions, &mut source, (format!("{name} by {inventory}"), files)).await
 }
 
 async fn backfill(
     arguments: &Arguments,
-    sdk: &SdkConfig,
+    deployment: &Deployment,
     definitions: &S3Definitions,
     source: &mut impl Source,
     (name, files): (String, usize),
@@ -156,13 +165,14 @@ async fn backfill(
     if before.cursor.is_some() {
         eprintln!("continuing after {} objects; --restart starts anew", before.tally.objects);
     }
+    let topic = deployment.name(Part::RescanTrigger, arguments.topic.as_deref()).await?;
     let backfill = Backfill {
         definitions,
-        records: &arguments.table.records(sdk),
-        triggers: &SnsTopic::new(sdk, &arguments.topic),
+        records: &arguments.table.records(deployment).await?,
+        triggers: &SnsTopic::new(&deployment.sdk, &topic),
         clock: SystemClock,
         generation: pointer.generation,
-        region: sdk.region().ok_or(BackfillError::NoRegion)?.to_string(),
+        region: deployment.region(),
         rate: arguments.rate,
         dry_run: arguments.dry_run,
         retry: RetryPolicy::default(),

@@ -29,6 +29,7 @@ use report::{Outcome, Report};
 use template::Template;
 
 use crate::{
+    deployment::DEFAULT_STACK,
     interrupt::until_interrupt,
     output::{FINDING, INTERRUPTED, UNPROVEN, failed},
     printable::printable,
@@ -46,7 +47,7 @@ use crate::{
 #[expect(clippy::struct_excessive_bools, reason = "each is a switch of the command line")]
 pub(crate) struct Arguments {
     /// Name of the stack
-    #[arg(long, value_name = "NAME", default_value = "nacre", value_parser = parse_name)]
+    #[arg(long, env = "NACRE_STACK", value_name = "NAME", default_value = DEFAULT_STACK, value_parser = parse_name)]
     stack: String,
     /// Existing bucket to scan; without, the stack makes one
     #[arg(long, value_name = "NAME")]

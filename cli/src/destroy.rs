@@ -17,6 +17,7 @@ use serde_json::json;
 
 use crate::{
     deploy::default_bucket,
+    deployment::DEFAULT_STACK,
     output::{conclude, print, print_json},
     stack::{Ended, Situation, StackError, Stacks, check_is_ours, parameters, parse_name_or_arn, situation},
 };
@@ -30,7 +31,7 @@ use crate::{
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
     /// Name of the stack, or ARN of one that was deleted
-    #[arg(long, value_name = "NAME", default_value = "nacre", value_parser = parse_name_or_arn)]
+    #[arg(long, env = "NACRE_STACK", value_name = "NAME", default_value = DEFAULT_STACK, value_parser = parse_name_or_arn)]
     stack: String,
     /// Do it
     #[arg(long)]

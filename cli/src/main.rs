@@ -1,19 +1,31 @@
 //! `nacre`: the operator's command line.
 
 mod args;
+mod attention;
+mod aws_error;
 mod backfill;
+mod completions;
 mod definitions;
 mod deploy;
+mod deployment;
 mod destroy;
+mod dlq;
+mod doctor;
+mod function_logs;
 mod interrupt;
+mod logs;
+mod object;
 mod output;
 mod printable;
 mod prove;
 mod quarantine;
 mod report;
 mod rescan;
+mod s3_url;
 mod scan;
 mod stack;
+mod status;
+mod trigger;
 
 use std::process::ExitCode;
 
@@ -38,6 +50,16 @@ enum Command {
     Backfill(backfill::Arguments),
     Deploy(deploy::Arguments),
     Destroy(destroy::Arguments),
+    Status(status::Arguments),
+    Doctor(doctor::Arguments),
+    Object(object::Arguments),
+    Infected(attention::InfectedArguments),
+    Unscannable(attention::UnscannableArguments),
+    Trigger(trigger::Arguments),
+    Dlq(dlq::Arguments),
+    Logs(logs::Arguments),
+    Completions(completions::CompletionsArguments),
+    Man(completions::ManArguments),
 }
 
 #[tokio::main]
@@ -52,5 +74,15 @@ async fn main() -> ExitCode {
         Command::Destroy(arguments) => destroy::run(&arguments).await,
         Command::Report(arguments) => report::run(&arguments).await,
         Command::Rescan(arguments) => rescan::run(&arguments).await,
+        Command::Status(arguments) => status::run(&arguments).await,
+        Command::Doctor(arguments) => doctor::run(&arguments).await,
+        Command::Object(arguments) => object::run(&arguments).await,
+        Command::Infected(arguments) => attention::run_infected(&arguments).await,
+        Command::Unscannable(arguments) => attention::run_unscannable(&arguments).await,
+        Command::Trigger(arguments) => trigger::run(&arguments).await,
+        Command::Dlq(arguments) => dlq::run(&arguments).await,
+        Command::Logs(arguments) => logs::run(&arguments).await,
+        Command::Completions(arguments) => completions::run_completions::<Cli>(&arguments),
+        Command::Man(arguments) => completions::run_man::<Cli>(&arguments),
     }
 }

@@ -12,6 +12,7 @@ use std::{
 use nacre_core::telemetry::error_chain;
 use serde::Serialize;
 
+use crate::aws_error::{before_sdk, remedy};
 use crate::printable::{printable, printable_json};
 
 /// Exit status of a finding.
@@ -26,14 +27,27 @@ pub(crate) const UNPROVEN: u8 = 3;
 /// Exit status after an interrupt, as shells have it: 128 and the number of the signal.
 pub(crate) const INTERRUPTED: u8 = 130;
 
-/// Prints a command's failure on standard error, with all its causes.
-pub(crate) fn failed(command: &str, error: &dyn Error) -> ExitCode {
-    eprintln!("nacre {command}: {}", printable(&error_chain(error)));
+/// An error in one line, with all its causes. Where the credentials, the region or the network are the cause, one sentence with the remedy
+/// takes the place of what the SDK says.
+pub(crate) fn explain(error: &(dyn Error + 'static)) -> String {
+    match remedy(error) {
+        Some(remedy) => format!("{}: {remedy}", before_sdk(error)),
+        None => error_chain(error),
+    }
+}
+
+/// Prints a command's failure on standard error: the sentence first, where there is one.
+pub(crate) fn failed(command: &str, error: &(dyn Error + 'static)) -> ExitCode {
+    let message = match remedy(error) {
+        Some(remedy) => format!("{remedy} ({})", before_sdk(error)),
+        None => error_chain(error),
+    };
+    eprintln!("nacre {command}: {}", printable(&message));
     ExitCode::from(ERROR)
 }
 
 /// Ends a command that has nothing to report but what it printed.
-pub(crate) fn conclude<E: Error>(command: &str, done: Result<(), E>) -> ExitCode {
+pub(crate) fn conclude<E: Error + 'static>(command: &str, done: Result<(), E>) -> ExitCode {
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => failed(command, &error),

@@ -5,7 +5,7 @@ use std::{io, process::ExitCode};
 use aws_sdk_s3::Client;
 use chrono::SecondsFormat;
 use clap::{Args, Subcommand};
-use nacre_aws::{S3Objects, sdk_config};
+use nacre_aws::S3Objects;
 use nacre_core::{
     object::ObjectId,
     port::{ObjectStore, StoreError},
@@ -13,7 +13,11 @@ use nacre_core::{
 };
 use serde_json::json;
 
-use crate::output::{conclude, print, print_json};
+use crate::{
+    deployment::{DEFAULT_STACK, DeploymentError, Part, StackArgument},
+    output::{conclude, print, print_json},
+    stack::parse_name_or_arn,
+};
 
 /// Largest provenance that is read.
 const MAX_PROVENANCE_BYTES: usize = 64 << 10;
@@ -21,8 +25,18 @@ const MAX_PROVENANCE_BYTES: usize = 64 << 10;
 /// List what is in quarantine, release it, or delete it for good.
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
-    /// The quarantine bucket
-    #[arg(long, env = "NACRE_QUARANTINE_BUCKET", value_name = "NAME", global = true, default_value = "")]
+    /// The stack, whose outputs name what is not given
+    #[arg(long, env = "NACRE_STACK", value_name = "NAME", global = true, default_value = DEFAULT_STACK, value_parser = parse_name_or_arn)]
+    stack: String,
+    /// The quarantine bucket [default: the stack's]
+    #[arg(
+        long,
+        env = "NACRE_QUARANTINE_BUCKET",
+        value_name = "NAME",
+        global = true,
+        default_value = "",
+        hide_default_value = true
+    )]
     bucket: String,
     #[command(subcommand)]
     command: Command,
@@ -53,8 +67,8 @@ enum Command {
 /// Why a command was not done.
 #[derive(Debug, thiserror::Error)]
 enum QuarantineError {
-    #[error("no bucket is named: give --bucket, or set NACRE_QUARANTINE_BUCKET")]
-    NoBucket,
+    #[error(transparent)]
+    Deployment(#[from] DeploymentError),
     #[error("an id is 32 hexadecimal digits: `nacre quarantine list` shows them")]
     Id,
     #[error("there is nothing of that id in quarantine: `nacre quarantine list` shows what is")]
@@ -93,12 +107,12 @@ pub(crate) async fn run(arguments: &Arguments) -> ExitCode {
 }
 
 async fn execute(arguments: &Arguments) -> Result<(), QuarantineError> {
-    let bucket = arguments.bucket.as_str();
-    if bucket.is_empty() {
-        return Err(QuarantineError::NoBucket);
-    }
-    let sdk = sdk_config().await;
-    let (client, objects) = (Client::new(&sdk), S3Objects::new(&sdk));
+    let deployment = StackArgument::of(&arguments.stack).open().await?;
+    // The variable of a function that moves nothing is empty.
+    let given = Some(arguments.bucket.as_str()).filter(|bucket| !bucket.is_empty());
+    let bucket = deployment.name(Part::QuarantineBucket, given).await?;
+    let bucket = bucket.as_str();
+    let (client, objects) = (Client::new(&deployment.sdk), S3Objects::new(&deployment.sdk));
     match &arguments.command {
         Command::List { json } => list(&client, bucket, *json).await,
         Command::Release { id } => release(&client, &objects, bucket, id).await,

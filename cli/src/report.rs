@@ -17,7 +17,7 @@ use std::{
 use chrono::{DateTime, NaiveDate, Utc};
 use clap::Args;
 use futures::{StreamExt, TryStreamExt, stream};
-use nacre_aws::{DynamoRecords, SystemClock, sdk_config};
+use nacre_aws::{DynamoRecords, SystemClock};
 use nacre_core::{
     generation::manifest::Manifest,
     port::{Clock, RecordPages, Segment, StoreError},
@@ -31,6 +31,7 @@ use self::{
 use crate::{
     args::{BucketArgument, TableArgument},
     definitions::{BucketError, kept_generations},
+    deployment::{DeploymentError, StackArgument},
     output::{conclude, print},
 };
 
@@ -48,6 +49,8 @@ const GENERATIONS: usize = 30;
 /// Exit status: 0 when it was written, 2 when not.
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
+    #[command(flatten)]
+    stack: StackArgument,
     #[command(flatten)]
     definitions: BucketArgument,
     #[command(flatten)]
@@ -70,6 +73,8 @@ pub(crate) struct Arguments {
 #[derive(Debug, thiserror::Error)]
 enum ReportError {
     #[error(transparent)]
+    Deployment(#[from] DeploymentError),
+    #[error(transparent)]
     Definitions(#[from] BucketError),
     #[error("the table of records cannot be read: is its name right, and may the credentials read it?")]
     Records(#[source] StoreError),
@@ -87,8 +92,9 @@ pub(crate) async fn run(arguments: &Arguments) -> ExitCode {
 }
 
 async fn report(arguments: &Arguments) -> Result<(), ReportError> {
-    let sdk = sdk_config().await;
-    let (store, records) = (arguments.definitions.store_by(&sdk), arguments.table.records(&sdk));
+    let deployment = arguments.stack.open().await?;
+    let store = arguments.definitions.store(&deployment).await?;
+    let records = arguments.table.records(&deployment).await?;
     // Before the table is read: a place that cannot be written to is known at once.
     let mut html = create(&arguments.output)?;
     let rows = arguments.csv.as_deref().map(csv_file).transpose()?.map(Mutex::new);

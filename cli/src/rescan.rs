@@ -2,12 +2,13 @@
 
 mod plan;
 mod status;
+pub(crate) mod why;
 
 use std::{io, process::ExitCode};
 
 use aws_sdk_lambda::primitives::Blob;
 use clap::{Args, Subcommand, builder::NonEmptyStringValueParser};
-use nacre_aws::{S3Definitions, SystemClock, sdk_config};
+use nacre_aws::{S3Definitions, SystemClock};
 use nacre_core::{
     generation::{
         Generation,
@@ -19,9 +20,9 @@ use nacre_core::{
 };
 use serde::Deserialize;
 
-pub(crate) use self::status::{full, unaffected};
 use crate::{
     args::BucketArgument,
+    deployment::{DeploymentError, Part, StackArgument},
     output::{conclude, print, print_lines},
 };
 
@@ -37,9 +38,11 @@ enum Command {
     Plan(plan::Arguments),
     /// Start a pass over the scan records for the published generation, unless one is under way.
     Start {
-        /// The rescanner's function: output `RescannerFunction` of the stack
+        #[command(flatten)]
+        stack: StackArgument,
+        /// The rescanner's function [default: the stack's]
         #[arg(long, env = "NACRE_RESCANNER_FUNCTION", value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
-        function: String,
+        function: Option<String>,
     },
     /// Show how far a pass is, and what it found and did.
     Status {
@@ -60,6 +63,8 @@ enum Command {
 #[derive(Debug, Args)]
 struct Which {
     #[command(flatten)]
+    stack: StackArgument,
+    #[command(flatten)]
     bucket: BucketArgument,
     /// Generation of definitions; the published one when not given
     #[arg(long, value_name = "NUMBER")]
@@ -69,6 +74,8 @@ struct Which {
 /// Why a command was not done; each with what to do.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum RescanError {
+    #[error(transparent)]
+    Deployment(#[from] DeploymentError),
     #[error("what is published cannot be read")]
     Published(#[from] PublishedError),
     #[error("nothing is published there yet: run the updater, unless the bucket has another name")]
@@ -113,7 +120,7 @@ pub(crate) enum RescanError {
 pub(crate) async fn run(arguments: &Arguments) -> ExitCode {
     let done = match &arguments.command {
         Command::Plan(arguments) => plan::run(arguments).await,
-        Command::Start { function } => start(function).await,
+        Command::Start { stack, function } => start(stack, function.as_deref()).await,
         Command::Status { which, json } => status(which, *json).await,
         Command::Cancel { which } => end(which).await,
     };
@@ -129,13 +136,15 @@ struct Started {
     outcome: String,
 }
 
-async fn start(function: &str) -> Result<(), RescanError> {
-    let client = aws_sdk_lambda::Client::new(&sdk_config().await);
+async fn start(stack: &StackArgument, given: Option<&str>) -> Result<(), RescanError> {
+    let deployment = stack.open().await?;
+    let function = &deployment.name(Part::RescannerFunction, given).await?;
+    let client = aws_sdk_lambda::Client::new(&deployment.sdk);
     let request = client.invoke().function_name(function).payload(Blob::new(r#"{"rescan":"start"}"#));
-    let response = request.send().await.map_err(|error| RescanError::Invoke(function.to_owned(), error.into()))?;
+    let response = request.send().await.map_err(|error| RescanError::Invoke(function.clone(), error.into()))?;
     let payload = response.payload().map(Blob::as_ref).unwrap_or_default();
     let failed = || RescanError::Function {
-        function: function.to_owned(),
+        function: function.clone(),
         response: String::from_utf8_lossy(payload).into_owned(),
     };
     if response.function_error().is_some() {
@@ -169,7 +178,7 @@ async fn end(which: &Which) -> Result<(), RescanError> {
 
 /// The newest pass for a generation.
 async fn find(which: &Which) -> Result<(S3Definitions, Pass), RescanError> {
-    let store = which.bucket.store().await;
+    let store = which.bucket.store(&which.stack.open().await?).await?;
     let generation = match which.generation {
         Some(generation) => Generation(generation),
         None => match read_pointer(&store, None).await? {

@@ -10,6 +10,7 @@ mod idle;
 mod main_job;
 mod mirror_to_others;
 mod objects;
+mod operations;
 mod passes;
 mod quarantine;
 mod queues;

@@ -37,6 +37,9 @@ def environment(config, code_dir, port):
     kept = lambda_svc._RESERVED_RUNTIME_ENV_VARS | set(lambda_svc._runtime_env_vars(config)) | {"AWS_ENDPOINT_URL"}
     result = Environment({name: value for name, value in given.items() if name in kept} | LAMBDA)
     result["AWS_LAMBDA_LOG_GROUP_NAME"] = f"/aws/lambda/{config['FunctionName']}"
+    # By this a function's runtime writes its log in the form that its configuration has.
+    if (config.get("LoggingConfig") or {}).get("LogFormat") == "JSON":
+        result["AWS_LAMBDA_LOG_FORMAT"] = "JSON"
     result.config = config
     return result
 

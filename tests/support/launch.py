@@ -101,6 +101,17 @@ def with_numbers(call):
 
 lambda_svc._sqs_esm_concurrency = with_numbers(lambda_svc._sqs_esm_concurrency)
 lambda_svc._esm_response = with_numbers(lambda_svc._esm_response)
+record_of_function = lambda_svc._get_func_record_for_qualifier
+
+
+def record_with_numbers(*arguments):
+    record, config = record_of_function(*arguments)
+    if config and "EphemeralStorage" in config:
+        config["EphemeralStorage"]["Size"] = int(config["EphemeralStorage"]["Size"])
+    return record, config
+
+
+lambda_svc._get_func_record_for_qualifier = record_with_numbers
 
 # The same of a function's disk.
 functions = provisioners._RESOURCE_HANDLERS["AWS::Lambda::Function"]

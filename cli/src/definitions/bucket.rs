@@ -11,7 +11,7 @@ use nacre_core::{
     telemetry::error_chain,
 };
 
-use crate::printable::printable;
+use crate::{deployment::DeploymentError, printable::printable};
 
 /// Most generations that are listed; retention keeps far fewer.
 const MAX_GENERATIONS: usize = 10_000;
@@ -22,6 +22,8 @@ const MAX_MANIFEST_BYTES: u64 = 4 << 20;
 /// Why what is published is not known.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum BucketError {
+    #[error(transparent)]
+    Deployment(#[from] DeploymentError),
     #[error("what is published cannot be read")]
     Published(#[from] PublishedError),
     #[error(transparent)]

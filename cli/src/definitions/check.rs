@@ -8,7 +8,6 @@ use std::{
 
 use clap::Args;
 use nacre_clamav::archive::is_member_name;
-use nacre_core::telemetry::error_chain;
 use nacre_engine_client::{
     EngineClient, EngineError,
     loose_file::{TrialError, faults},
@@ -16,7 +15,7 @@ use nacre_engine_client::{
 };
 
 use super::source::{Files, Location, SourceError};
-use crate::output::{FINDING, failed, print};
+use crate::output::{FINDING, explain, failed, print};
 
 /// Check loose signature files before they are put under `nacre/custom/`.
 ///
@@ -73,7 +72,7 @@ async fn check_all(arguments: &Arguments) -> Result<bool, CommandError> {
     for location in &arguments.files {
         let faults = match read(location).await {
             Ok(bytes) => trial(&engine, &scratch, location.file_name(), &bytes).await?,
-            Err(error) => vec![error_chain(&error)],
+            Err(error) => vec![explain(&error)],
         };
         if faults.is_empty() {
             print(&format!("{location}: OK"))?;

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use super::bucket::{BucketError, contents, current, kept};
 use crate::args::BucketArgument;
+use crate::deployment::StackArgument;
 use crate::output::{conclude, print, print_json};
 
 /// List the generations of definitions that are kept, newest first.
@@ -16,6 +17,8 @@ use crate::output::{conclude, print, print_json};
 /// Exit status: 0 when they were listed, 2 when not.
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
+    #[command(flatten)]
+    stack: StackArgument,
     #[command(flatten)]
     bucket: BucketArgument,
     /// Print one JSON object a line
@@ -38,7 +41,12 @@ pub(super) async fn run(arguments: &Arguments) -> ExitCode {
 }
 
 async fn list(arguments: &Arguments) -> Result<(), ListError> {
-    for row in rows(&arguments.bucket.store().await).await? {
+    let store = arguments
+        .bucket
+        .store(&arguments.stack.open().await.map_err(BucketError::from)?)
+        .await
+        .map_err(BucketError::from)?;
+    for row in rows(&store).await? {
         if arguments.json { print_json(&row.json())? } else { print(&row.line())? }
     }
     Ok(())

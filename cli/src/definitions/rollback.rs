@@ -16,6 +16,7 @@ use nacre_core::{
 
 use super::bucket::{BucketError, contents, current, kept};
 use crate::args::BucketArgument;
+use crate::deployment::StackArgument;
 use crate::output::{conclude, print};
 
 /// How often another run may publish while we are about to.
@@ -32,6 +33,8 @@ pub(super) struct Arguments {
     #[arg(value_name = "GENERATION")]
     generation: Option<u64>,
     #[command(flatten)]
+    stack: StackArgument,
+    #[command(flatten)]
     bucket: BucketArgument,
 }
 
@@ -40,6 +43,8 @@ pub(super) struct Arguments {
 /// Exit status: 0 when the published generation is not pinned any more, 2 when that is not known.
 #[derive(Debug, Args)]
 pub(super) struct UnpinArguments {
+    #[command(flatten)]
+    stack: StackArgument,
     #[command(flatten)]
     bucket: BucketArgument,
 }
@@ -80,7 +85,11 @@ pub(super) async fn run_unpin(arguments: &UnpinArguments) -> ExitCode {
 }
 
 async fn print_rollback(arguments: &Arguments) -> Result<(), RollbackError> {
-    let store = arguments.bucket.store().await;
+    let store = arguments
+        .bucket
+        .store(&arguments.stack.open().await.map_err(BucketError::from)?)
+        .await
+        .map_err(BucketError::from)?;
     let restored = rollback(&store, arguments.generation.map(Generation), SystemClock.now()).await?;
     let as_in = restored.restores.map_or_else(String::new, |older| format!(" (as in generation {})", older.0));
     print(&format!("generation {} is published and pinned: {}{as_in}", restored.generation.0, contents(&restored)))?;
@@ -90,7 +99,12 @@ async fn print_rollback(arguments: &Arguments) -> Result<(), RollbackError> {
 }
 
 async fn print_unpin(arguments: &UnpinArguments) -> Result<(), RollbackError> {
-    let (generation, was_pinned) = unpin(&arguments.bucket.store().await).await?;
+    let store = arguments
+        .bucket
+        .store(&arguments.stack.open().await.map_err(BucketError::from)?)
+        .await
+        .map_err(BucketError::from)?;
+    let (generation, was_pinned) = unpin(&store).await?;
     let state = if was_pinned { "is not pinned any more: the next update continues from it" } else { "was not pinned" };
     Ok(print(&format!("generation {} {state}", generation.0))?)
 }

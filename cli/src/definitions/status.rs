@@ -13,6 +13,7 @@ use serde::Serialize;
 
 use super::bucket::{BucketError, contents, current};
 use crate::args::BucketArgument;
+use crate::deployment::StackArgument;
 use crate::output::{FINDING, failed, print, print_json};
 
 /// Show what is published, how old it is, and what the updater waits for.
@@ -20,6 +21,8 @@ use crate::output::{FINDING, failed, print, print_json};
 /// Exit status: 0 when it is younger than the staleness limit, 1 when it is older, 2 when that is not known.
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
+    #[command(flatten)]
+    stack: StackArgument,
     #[command(flatten)]
     bucket: BucketArgument,
     /// Age beyond which definitions are stale, in hours [default: 72]
@@ -89,7 +92,11 @@ fn staleness_limit(arguments: &Arguments) -> u32 {
 }
 
 async fn print_report(arguments: &Arguments) -> Result<bool, StatusError> {
-    let store = arguments.bucket.store().await;
+    let store = arguments
+        .bucket
+        .store(&arguments.stack.open().await.map_err(BucketError::from)?)
+        .await
+        .map_err(BucketError::from)?;
     let status = status(&store, staleness_limit(arguments), SystemClock.now()).await?;
     if arguments.json {
         print_json(&status)?;

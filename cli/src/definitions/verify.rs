@@ -13,7 +13,7 @@ use nacre_clamav::{
     detached_signature::{self, CertificateError, Detached, DetachedError, FUNCTIONALITY_LEVEL, RootCertificate},
     trust_anchor::TrustAnchors,
 };
-use nacre_core::{port::Clock, telemetry::error_chain};
+use nacre_core::port::Clock;
 
 use super::{
     build_time,
@@ -22,7 +22,7 @@ use super::{
     parse_date,
     source::{Files, Location, SourceError},
 };
-use crate::output::{FINDING, failed, print};
+use crate::output::{FINDING, explain, failed, print};
 
 /// Verify databases and CDIFFs.
 ///
@@ -122,7 +122,7 @@ async fn verify_all(arguments: &Arguments) -> Result<bool, CommandError> {
             Ok(summary) => print(&format!("{location}: OK {summary}"))?,
             Err(error) => {
                 all = false;
-                print(&format!("{location}: FAILED {}", error_chain(&error)))?;
+                print(&format!("{location}: FAILED {}", explain(&error)))?;
             }
         }
     }

@@ -4,7 +4,6 @@ use std::{collections::BTreeMap, error::Error};
 
 use aws_config::SdkConfig;
 use nacre_aws::S3Definitions;
-use nacre_core::telemetry::error_chain;
 
 use super::{
     Arguments,
@@ -12,7 +11,10 @@ use super::{
     report::{Report, next_steps},
     self_test::{Place, SelfTestError},
 };
-use crate::stack::{StackError, Stacks, outputs, parameters};
+use crate::{
+    output::explain,
+    stack::{StackError, Stacks, outputs, parameters},
+};
 
 /// Why it is not known whether the stack works.
 #[derive(Debug, thiserror::Error)]
@@ -34,7 +36,7 @@ enum ProveError {
 /// Waits for definitions, and has both files scanned. What keeps it from that is in the report, too.
 pub(super) async fn prove(arguments: &Arguments, sdk: &SdkConfig, stacks: &Stacks, mut report: Report) -> Report {
     let seen = see(arguments, sdk, stacks, &mut report).await;
-    report.untested = seen.err().map(|error| error_chain(&error));
+    report.untested = seen.err().map(|error| explain(&error));
     report
 }
 

@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     definitions::contents,
-    rescan::{full, unaffected},
+    rescan::why::{full, unaffected},
 };
 
 const STYLE: &str = include_str!("page/style.css");

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use chrono::{DateTime, Utc};
 use clap::Args;
 use futures::{StreamExt, TryStreamExt, stream};
-use nacre_aws::{DynamoRecords, S3Definitions, SystemClock, sdk_config};
+use nacre_aws::{DynamoRecords, S3Definitions, SystemClock};
 use nacre_core::{
     generation::{
         Generation,
@@ -25,6 +25,7 @@ use serde_json::json;
 use super::{RescanError, status};
 use crate::{
     args::{BucketArgument, TableArgument},
+    deployment::StackArgument,
     output::{print_json, print_lines},
 };
 
@@ -37,6 +38,8 @@ const MAX_MANIFEST_BYTES: u64 = 4 << 20;
 /// Show what a pass would request, and about what it would cost; requests nothing.
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
+    #[command(flatten)]
+    stack: StackArgument,
     #[command(flatten)]
     bucket: BucketArgument,
     #[command(flatten)]
@@ -53,10 +56,10 @@ pub(super) struct Arguments {
 }
 
 pub(super) async fn run(arguments: &Arguments) -> Result<(), RescanError> {
-    let sdk = sdk_config().await;
-    let store = &arguments.bucket.store_by(&sdk);
+    let deployment = arguments.stack.open().await?;
+    let store = &arguments.bucket.store(&deployment).await?;
     let manifest = Arc::new(manifest(store, arguments.to).await?);
-    let records = arguments.table.records(&sdk);
+    let records = arguments.table.records(&deployment).await?;
     let (from, now) = (arguments.from.map(Generation), SystemClock.now());
     let segments = (0..SEGMENTS).map(|index| {
         let planner = RescanPlanner::new(Arc::clone(&manifest));

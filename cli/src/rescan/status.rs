@@ -6,10 +6,11 @@ use nacre_core::{
     rescan::{
         cost::{PassWork, cost},
         pass::{ObjectTotals, Pass, PassStats, PassStoreError, Progress, State, is_cancelled, reports},
-        plan::{FullScan, Unaffected},
     },
 };
 use serde_json::{Value, json};
+
+use super::why;
 
 /// Adds the segments' reports up.
 pub(super) async fn progress(store: &impl DefinitionsStore, pass: &Pass) -> Result<Progress, PassStoreError> {
@@ -82,9 +83,11 @@ fn dollars(stats: &PassStats) -> f64 {
 /// The plans of records, one line for each kind and reason.
 pub(super) fn planned(stats: &PassStats) -> Vec<String> {
     let mut lines = vec![format!("  up to date {}", stats.up_to_date)];
-    lines.extend(stats.unaffected.iter().map(|(why, count)| format!("  unaffected {count}: {}", unaffected(*why))));
+    lines.extend(
+        stats.unaffected.iter().map(|(reason, count)| format!("  unaffected {count}: {}", why::unaffected(*reason))),
+    );
     lines.push(format!("  delta scans {}", amount(stats.delta)));
-    lines.extend(stats.full.iter().map(|(why, of)| format!("  full scans {}: {}", amount(*of), full(*why))));
+    lines.extend(stats.full.iter().map(|(reason, of)| format!("  full scans {}: {}", amount(*of), why::full(*reason))));
     if stats.unreported > 0 {
         lines.push(format!("  unreported {}: tags and result are missing", stats.unreported));
     }
@@ -95,34 +98,6 @@ fn amount(ObjectTotals { objects, bytes }: ObjectTotals) -> String {
     format!("{objects} ({bytes} bytes)")
 }
 
-/// Why nothing needs to be done.
-pub(crate) fn unaffected(why: Unaffected) -> &'static str {
-    match why {
-        Unaffected::NothingMatches => "nothing that was added can match them",
-        Unaffected::StillInfected => "a signature that convicted them is unchanged",
-        Unaffected::Archived => "archived since their scan, which stands until they are restored",
-        Unaffected::NeverScanned => "never scanned: too large, archived, or encrypted with the owner's key",
-    }
-}
-
-/// Why only a full scan decides.
-pub(crate) fn full(why: FullScan) -> &'static str {
-    match why {
-        FullScan::UnknownRecord => "recorded by another version of Nacre",
-        FullScan::UnknownGeneration => "scanned with a generation that the definitions bucket does not know",
-        FullScan::LimitRaised => "refused for their size, which the limit allows by now",
-        FullScan::Engine => "scanned by another engine",
-        FullScan::DeltaNotKept => "a delta since their generation is not kept any more",
-        FullScan::DeltaTooLarge => "too much changed for a delta scan",
-        FullScan::Context => "a file that changes how signatures work was changed",
-        FullScan::Ambiguous => "several signatures of one digest were added",
-        FullScan::Trust => "the trust in a part of them changed",
-        FullScan::SignatureRemoved => "the signatures that convicted them were removed or changed",
-        FullScan::RetryTransient => "the reason why they could not be scanned may have passed",
-        FullScan::Unscannable => "not scannable, and something added may match",
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use chrono::{DateTime, TimeDelta};
@@ -130,7 +105,7 @@ mod tests {
         generation::Generation,
         rescan::{
             pass::{Budget, Cause, PassId},
-            plan::RescanPlan,
+            plan::{FullScan, RescanPlan, Unaffected},
         },
     };
 

@@ -13,12 +13,16 @@ const NOWHERE: [(&str, &str); 6] = [
 ];
 
 #[test]
-fn a_bucket_must_be_named() {
+fn a_bucket_is_named_or_the_stacks() {
     let world = World::new();
     for command in ["list", "status", "rollback", "unpin"] {
         let outcome = world.nacre(&[command]);
         assert_eq!((outcome.status, outcome.stdout.as_str()), (Some(2), ""), "{command}: {outcome:?}");
-        assert!(outcome.stderr.contains("--bucket"), "{outcome:?}");
+        assert!(outcome.stderr.contains("no AWS region is set: set AWS_REGION"), "{outcome:?}");
+        // Without a bucket it is the stack's.
+        let outcome = world.nacre_with(&NOWHERE, &[command, "--stack", "prod"]);
+        assert_eq!((outcome.status, outcome.stdout.as_str()), (Some(2), ""), "{command}: {outcome:?}");
+        assert!(outcome.stderr.contains("AWS cannot be reached") && outcome.stderr.contains("prod"), "{outcome:?}");
     }
     // As CloudFormation and shells leave what was meant to be set.
     let outcome = world.nacre_with(&[("AV_DEFINITION_S3_BUCKET", "")], &["list"]);

@@ -42,3 +42,28 @@ impl AttentionIndex for DynamoRecords {
         Ok(objects)
     }
 }
+
+impl DynamoRecords {
+    /// Every object version with a verdict of this name, `infected` or `unscannable`, oldest scan first. The index follows its table
+    /// after a moment: a record that is read next may say otherwise by then.
+    ///
+    /// # Errors
+    /// The table's.
+    pub async fn needing_attention(&self, verdict: &str) -> Result<Vec<ObjectId>, StoreError> {
+        let mut objects = Vec::new();
+        let mut after = None;
+        loop {
+            let request = self.client.query().table_name(&self.table).index_name(INDEX);
+            let request = request.key_condition_expression("#attention = :verdict");
+            let request = request.set_expression_attribute_names(Some(attribute::names(&[attribute::ATTENTION])));
+            let request = request.expression_attribute_values(":verdict", attribute::s(verdict));
+            let page = request.set_exclusive_start_key(after).send().await;
+            let page = page.map_err(failed(Call::new("Query", &self.table)))?;
+            objects.extend(page.items().iter().filter_map(RecordKey::of).filter_map(RecordKey::object));
+            after = page.last_evaluated_key.filter(|key| !key.is_empty());
+            if after.is_none() {
+                return Ok(objects);
+            }
+        }
+    }
+}

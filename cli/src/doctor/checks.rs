@@ -1,0 +1,114 @@
+//! What is wrong with a deployment, by what was found of it. Pure.
+
+mod bucket;
+mod flow;
+
+use serde::Serialize;
+
+use super::snapshot::Snapshot;
+
+/// A fault: what it is, what it causes, what to do.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub(super) struct Finding {
+    /// A name that stays, for programs.
+    pub(super) name: &'static str,
+    /// Resource that has it.
+    pub(super) resource: String,
+    pub(super) cause: String,
+    pub(super) remedy: String,
+}
+
+impl Finding {
+    fn new(
+        name: &'static str,
+        resource: impl Into<String>,
+        cause: impl Into<String>,
+        remedy: impl Into<String>,
+    ) -> Self {
+        Self { name, resource: resource.into(), cause: cause.into(), remedy: remedy.into() }
+    }
+}
+
+/// Every fault, what is nearest to the source first.
+pub(super) fn findings(found: &Snapshot) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    stack(found, &mut findings);
+    definitions(found, &mut findings);
+    bucket::notifications(found, &mut findings);
+    bucket::policy(found, &mut findings);
+    bucket::encryption(found, &mut findings);
+    flow::topics(found, &mut findings);
+    flow::queues(found, &mut findings);
+    flow::functions(found, &mut findings);
+    table(found, &mut findings);
+    outcomes(found, &mut findings);
+    findings
+}
+
+fn stack(found: &Snapshot, findings: &mut Vec<Finding>) {
+    let status = found.stack_status.as_str();
+    if status.contains("FAILED") || status == "ROLLBACK_COMPLETE" {
+        let cause = format!("its last operation ended with {status}");
+        findings.push(Finding::new("stack_failed", &found.stack, cause, "run `nacre deploy` again, which says why"));
+    } else if status.ends_with("_IN_PROGRESS") {
+        let cause = format!("an operation is under way: {status}");
+        findings.push(Finding::new("stack_busy", &found.stack, cause, "run this again when it has ended"));
+    }
+}
+
+fn definitions(found: &Snapshot, findings: &mut Vec<Finding>) {
+    let limit = found.parameters.get("StalenessLimitHours").and_then(|limit| limit.parse().ok()).unwrap_or(72);
+    let mut push = |name, cause: String, remedy: &str| findings.push(Finding::new(name, "definitions", cause, remedy));
+    let read_log = "see `nacre definitions status` and `nacre logs --function updater`";
+    match (&found.definitions.unreadable, found.definitions.age_hours) {
+        (Some(error), _) => {
+            let remedy = "publish an older generation again: `nacre definitions rollback`";
+            push("definitions_unreadable", format!("what is published cannot be read: {error}"), remedy);
+        }
+        (None, None) => push("definitions_missing", "nothing is published, so nothing is scanned".into(), read_log),
+        (None, Some(age)) if age > limit => {
+            let remedy = if found.definitions.pinned { "unpin them: `nacre definitions unpin`" } else { read_log };
+            push("definitions_stale", format!("they are {age} hours old, of {limit} allowed"), remedy);
+        }
+        (None, Some(_)) => {}
+    }
+}
+
+/// The index that `nacre infected` and `nacre unscannable` read.
+const INDEX: &str = "attention";
+
+fn table(found: &Snapshot, findings: &mut Vec<Finding>) {
+    let table = &found.table;
+    if table.status != "ACTIVE" {
+        let cause = format!("the table is {}", table.status);
+        findings.push(Finding::new("table_not_active", &table.name, cause, "wait, or restore it: docs/teardown.md"));
+    }
+    match table.indexes.get(INDEX).map(String::as_str) {
+        Some("ACTIVE") => {}
+        Some(status) => {
+            let cause = format!("its index {INDEX} is {status}");
+            findings.push(Finding::new("index_not_active", &table.name, cause, "wait until it is ACTIVE"));
+        }
+        None => {
+            let cause = format!("it has no index {INDEX}: infected and unscannable objects cannot be listed");
+            findings.push(Finding::new("index_missing", &table.name, cause, "run `nacre deploy`"));
+        }
+    }
+}
+
+/// What functions were refused and gave up on, whatever its cause.
+fn outcomes(found: &Snapshot, findings: &mut Vec<Finding>) {
+    for (call, times) in &found.refused {
+        let cause = format!("functions were refused {call} {times} times in the last day");
+        let remedy = "let the scanner's role through in the policies of bucket, key and organization";
+        findings.push(Finding::new("access_denied", call, cause, remedy));
+    }
+    for (queue, messages) in found.messages_given_up.iter().filter(|(_, messages)| **messages > 0) {
+        let cause = format!("{messages} messages were given up on");
+        let remedy = format!("`nacre dlq show {queue}` says why, `nacre dlq redrive {queue}` sends them back");
+        findings.push(Finding::new("dead_letters", *queue, cause, remedy));
+    }
+}
+
+#[cfg(test)]
+mod tests;

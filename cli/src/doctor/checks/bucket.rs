@@ -1,0 +1,100 @@
+//! The scanned bucket: its events, its policy, its key.
+
+use serde_json::Value;
+
+use super::{super::snapshot::Snapshot, Finding};
+
+/// What the scanner must hear of, and what is wrong where it does not.
+const EVENTS: [(&str, &str, &str); 3] = [
+    ("s3:ObjectCreated:*", "uploads_unseen", "new objects are not scanned"),
+    ("s3:ObjectRestore:Completed", "restores_unseen", "archived objects are not scanned when they are back"),
+    ("s3:ObjectRemoved:*", "removals_unseen", "records of removed objects stay, and are planned for"),
+];
+
+/// A remedy for a bucket that the stack did not make.
+const APPLY: &str = "apply the outputs ScannedBucketNotification and ScannedBucketPolicy as docs/deploy.md says, or run \
+                     `nacre deploy` if the stack made the bucket";
+
+pub(super) fn notifications(found: &Snapshot, findings: &mut Vec<Finding>) {
+    let bucket = &found.bucket;
+    let ours: Vec<_> = bucket.notifications.iter().filter(|one| one.destination == found.scanner_trigger).collect();
+    for (event, name, consequence) in EVENTS {
+        let has = |given: &String| given == event || given.starts_with(event.trim_end_matches('*'));
+        let heard: Vec<_> = ours.iter().filter(|one| one.events.iter().any(has)).collect();
+        if heard.is_empty() {
+            let cause = format!("it sends no {event} to {}: {consequence}", found.scanner_trigger);
+            findings.push(Finding::new(name, &bucket.name, cause, APPLY));
+        }
+    }
+    let created = |event: &String| event.starts_with("s3:ObjectCreated:");
+    let filtered: Vec<_> = ours.iter().filter(|one| one.events.iter().any(created)).collect();
+    if let Some(only) = filtered.first().filter(|_| filtered.iter().all(|one| !one.filter.is_empty())) {
+        let cause = format!("only keys with {} are scanned", only.filter.join(" and "));
+        let remedy = "leave it if that is meant; otherwise take the filter out of the notification";
+        findings.push(Finding::new("notification_filtered", &bucket.name, cause, remedy));
+    }
+}
+
+/// The statements by which verdicts are kept, and what holds no longer without each.
+const STATEMENTS: [(&str, &str, &str); 3] = [
+    ("DenyReading", "reading_not_denied", "infected objects can be read"),
+    ("DenyRetaggingInfectedObjects", "retagging_not_denied", "whoever may tag can lift the ban on an infected object"),
+    (
+        "DenyForgedVerdicts",
+        "forgery_not_denied",
+        "an uploader can bring a verdict along, and whoever may tag can give one",
+    ),
+];
+
+pub(super) fn policy(found: &Snapshot, findings: &mut Vec<Finding>) {
+    let bucket = &found.bucket;
+    let statements = bucket.policy.as_ref().and_then(|policy| policy.get("Statement")).and_then(Value::as_array);
+    for (sid, name, consequence) in STATEMENTS {
+        let has_sid = |statement: &&Value| statement.get("Sid").and_then(Value::as_str) == Some(sid);
+        let statement = statements.and_then(|all| all.iter().find(has_sid));
+        let Some(statement) = statement.filter(|statement| is_deny_of_all(statement, &bucket.name)) else {
+            let cause = format!("its policy has no statement {sid} that denies it to all: {consequence}");
+            findings.push(Finding::new(name, &bucket.name, cause, APPLY));
+            continue;
+        };
+        let exempt = statement.pointer("/Condition/ArnNotLike/aws:PrincipalArn");
+        if !exempt.is_some_and(|exempt| strings(exempt).any(|arn| arn == found.scanner_role)) {
+            let cause = format!("the statement {sid} of its policy does not exempt {}", found.scanner_role);
+            let remedy = "name the scanner's role of this stack in it: the scanner cannot rescan what it convicted";
+            findings.push(Finding::new("scanner_not_exempt", &bucket.name, cause, remedy));
+        }
+    }
+}
+
+/// Whether a statement denies something to everybody, in the whole bucket.
+fn is_deny_of_all(statement: &Value, bucket: &str) -> bool {
+    let principal = statement.get("Principal");
+    let is_all =
+        principal.is_some_and(|it| it == "*" || it.get("AWS").is_some_and(|it| strings(it).any(|it| it == "*")));
+    let suffix = format!(":{bucket}/*");
+    let covers = |resource: &Value| strings(resource).any(|resource| resource.ends_with(&suffix));
+    statement.get("Effect").is_some_and(|effect| effect == "Deny")
+        && is_all
+        && statement.get("Resource").is_some_and(covers)
+}
+
+/// One string or a list of them.
+fn strings(value: &Value) -> impl Iterator<Item = &str> {
+    let one = value.as_str();
+    one.into_iter().chain(value.as_array().into_iter().flatten().filter_map(Value::as_str))
+}
+
+pub(super) fn encryption(found: &Snapshot, findings: &mut Vec<Finding>) {
+    let Some(key) = &found.bucket.kms_key else { return };
+    // The account's own key for S3 lets in whoever may read the object.
+    if key.contains("alias/aws/s3") {
+        return;
+    }
+    let known = found.parameters.get("KmsKeyArns").is_some_and(|keys| keys.split(',').any(|one| one.trim() == key));
+    if !known {
+        let cause = format!("it encrypts with {key}, which the scanner may not use: its objects are UNSCANNABLE");
+        let remedy = "run `nacre deploy --parameter KmsKeyArns=…` with its ARN, and let the scanner's role use it in the \
+                      key's policy: docs/encryption.md";
+        findings.push(Finding::new("key_not_allowed", &found.bucket.name, cause, remedy));
+    }
+}

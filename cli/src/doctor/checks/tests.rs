@@ -1,0 +1,166 @@
+use serde_json::{Value, json};
+
+use super::{super::snapshot::*, *};
+
+const ROLE: &str = "arn:aws:iam::1:role/scanner";
+
+fn queue(name: &'static str, dead_letters: Option<&str>, retention_seconds: u64) -> Queue {
+    let allow = json!({ "Statement": [{ "Effect": "Allow", "Principal": { "Service": "sns.amazonaws.com" },
+        "Action": "sqs:SendMessage" }] });
+    let dead_letters = dead_letters.map(|name| format!("arn:{name}"));
+    let arn = format!("arn:{name}");
+    Queue { name, arn, visibility_seconds: 5400, retention_seconds, dead_letters, policy: Some(allow) }
+}
+
+fn function(name: &'static str, queues: &[&str]) -> Function {
+    let source = |queue: &&str| Source { queue_arn: format!("arn:{queue}"), enabled: true, reports_failures: true };
+    Function {
+        name,
+        state: "Active".into(),
+        last_update: "Successful".into(),
+        timeout_seconds: 900,
+        reserved: None,
+        environment: [("NACRE_RECORDS_TABLE".to_owned(), "records".to_owned())].into(),
+        sources: queues.iter().map(source).collect(),
+    }
+}
+
+fn deny(sid: &str) -> Value {
+    json!({ "Sid": sid, "Effect": "Deny", "Principal": "*", "Resource": "arn:aws:s3:::uploads/*",
+        "Condition": { "ArnNotLike": { "aws:PrincipalArn": [ROLE, "arn:aws:sts::1:assumed-role/scanner/*"] } } })
+}
+
+fn healthy() -> Snapshot {
+    let (four_days, fourteen) = (345_600, 1_209_600);
+    let statements: Vec<_> =
+        ["DenyReading", "DenyRetaggingInfectedObjects", "DenyForgedVerdicts"].into_iter().map(deny).collect();
+    let s3 = json!({ "Statement": [{ "Effect": "Allow", "Principal": { "Service": "s3.amazonaws.com" },
+        "Action": ["sns:Publish"] }] });
+    let events = ["s3:ObjectCreated:*", "s3:ObjectRestore:Completed", "s3:ObjectRemoved:*"];
+    Snapshot {
+        stack: "nacre".into(),
+        stack_status: "UPDATE_COMPLETE".into(),
+        parameters: [("StalenessLimitHours".to_owned(), "72".to_owned())].into(),
+        scanner_role: ROLE.into(),
+        scanner_trigger: "arn:trigger".into(),
+        bucket: Bucket {
+            name: "uploads".into(),
+            notifications: events
+                .iter()
+                .map(|event| Notification {
+                    destination: "arn:trigger".into(),
+                    events: vec![(*event).to_owned()],
+                    filter: Vec::new(),
+                })
+                .collect(),
+            policy: Some(json!({ "Statement": statements })),
+            kms_key: None,
+        },
+        queues: vec![
+            queue("ScanQueue", Some("ScanDeadLetters"), four_days),
+            queue("ScanDeadLetters", None, fourteen),
+            queue("RescanQueue", Some("RescanDeadLetters"), four_days),
+            queue("FullRescanQueue", Some("RescanDeadLetters"), four_days),
+            queue("RescanDeadLetters", None, fourteen),
+            queue("PassQueue", Some("PassDeadLetters"), four_days),
+            queue("PassDeadLetters", None, fourteen),
+        ],
+        functions: vec![
+            function("UpdaterFunction", &[]),
+            function("RescannerFunction", &["PassQueue"]),
+            function("ScannerFunction", &["ScanQueue", "FullRescanQueue"]),
+            function("RescanFunction", &["RescanQueue"]),
+        ],
+        topics: vec![
+            Topic { name: "ScannerTrigger", policy: Some(s3), endpoints: vec!["arn:ScanQueue".into()] },
+            Topic {
+                name: "RescanTrigger",
+                policy: None,
+                endpoints: vec!["arn:RescanQueue".into(), "arn:FullRescanQueue".into()],
+            },
+        ],
+        table: Table {
+            name: "records".into(),
+            status: "ACTIVE".into(),
+            indexes: [("attention".to_owned(), "ACTIVE".to_owned())].into(),
+        },
+        definitions: Definitions { unreadable: None, age_hours: Some(72), pinned: false },
+        refused: std::collections::BTreeMap::new(),
+        messages_given_up: [("scan", 0), ("rescan", 0)].into(),
+    }
+}
+
+fn statement<'a>(found: &'a mut Snapshot, sid: &str) -> &'a mut Value {
+    let statements = found.bucket.policy.as_mut().unwrap()["Statement"].as_array_mut().unwrap();
+    statements.iter_mut().find(|statement| statement["Sid"] == sid).unwrap()
+}
+
+/// A fault, and what puts it into a healthy deployment.
+type Seed = (&'static str, fn(&mut Snapshot));
+
+const SEEDS: [Seed; 31] = [
+    ("stack_failed", |it| it.stack_status = "UPDATE_ROLLBACK_FAILED".into()),
+    ("stack_busy", |it| it.stack_status = "UPDATE_IN_PROGRESS".into()),
+    ("definitions_missing", |it| it.definitions.age_hours = None),
+    ("definitions_stale", |it| it.definitions.age_hours = Some(73)),
+    ("definitions_unreadable", |it| it.definitions.unreadable = Some("no".into())),
+    ("uploads_unseen", |it| it.bucket.notifications[0].destination = "arn:other".into()),
+    ("restores_unseen", |it| drop(it.bucket.notifications.remove(1))),
+    ("removals_unseen", |it| drop(it.bucket.notifications.pop())),
+    ("notification_filtered", |it| it.bucket.notifications[0].filter = vec!["the prefix in/".into()]),
+    ("reading_not_denied", |it| statement(it, "DenyReading")["Sid"] = json!("Other")),
+    ("reading_not_denied", |it| statement(it, "DenyReading")["Effect"] = json!("Allow")),
+    ("retagging_not_denied", |it| {
+        statement(it, "DenyRetaggingInfectedObjects")["Principal"] = json!({ "AWS": "arn:aws:iam::1:user/x" });
+    }),
+    ("forgery_not_denied", |it| {
+        statement(it, "DenyForgedVerdicts")["Resource"] = json!("arn:aws:s3:::uploads/in/*");
+    }),
+    ("scanner_not_exempt", |it| {
+        statement(it, "DenyReading")["Condition"] = json!({ "ArnNotLike": { "aws:PrincipalArn": "AROAXXXXXXXX" } });
+    }),
+    ("key_not_allowed", |it| it.bucket.kms_key = Some("arn:aws:kms:eu-west-1:1:key/2".into())),
+    ("subscription_missing", |it| it.topics[0].endpoints.clear()),
+    ("queue_refuses_topic", |it| it.queues[0].policy = None),
+    ("topic_refuses_s3", |it| it.topics[0].policy = None),
+    ("redrive_missing", |it| it.queues[0].dead_letters = None),
+    ("redrive_missing", |it| it.queues[5].dead_letters = Some("arn:ScanDeadLetters".into())),
+    ("retention_too_short", |it| it.queues[1].retention_seconds = 345_600),
+    ("function_failed", |it| it.functions[0].state = "Failed".into()),
+    ("function_stopped", |it| it.functions[2].reserved = Some(0)),
+    ("environment_changed", |it| it.functions[1].environment.clear()),
+    ("source_missing", |it| drop(it.functions[3].sources.pop())),
+    ("source_disabled", |it| it.functions[2].sources[0].enabled = false),
+    ("source_fails_whole_batches", |it| it.functions[2].sources[0].reports_failures = false),
+    ("visibility_too_short", |it| it.queues[0].visibility_seconds = 30),
+    ("index_missing", |it| it.table.indexes.clear()),
+    ("access_denied", |it| {
+        it.refused.insert("PutObjectTagging".into(), 3);
+    }),
+    ("dead_letters", |it| {
+        it.messages_given_up.insert("scan", 2);
+    }),
+];
+
+#[test]
+fn a_healthy_deployment_has_no_fault() {
+    assert_eq!(findings(&healthy()), []);
+    let mut found = healthy();
+    // The local stack's, and keys that are known.
+    found.parameters.insert("LocalVisibilityTimeout".into(), "5".into());
+    found.queues[0].visibility_seconds = 5;
+    found.bucket.kms_key = Some("key".into());
+    found.parameters.insert("KmsKeyArns".into(), "other, key".into());
+    assert_eq!(findings(&found), []);
+}
+
+#[test]
+fn each_fault_is_named_alone_with_cause_and_remedy() {
+    for (name, seed) in SEEDS {
+        let mut found = healthy();
+        seed(&mut found);
+        let findings = findings(&found);
+        assert_eq!(findings.iter().map(|finding| finding.name).collect::<Vec<_>>(), [name], "{findings:?}");
+        assert!(findings.iter().all(|it| !it.cause.is_empty() && !it.remedy.is_empty() && !it.resource.is_empty()));
+    }
+}

@@ -1,0 +1,277 @@
+//! Reads a deployment.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    error::Error,
+    io,
+};
+
+use aws_config::SdkConfig;
+use aws_sdk_s3::{
+    error::ProvideErrorMetadata,
+    types::{Event, NotificationConfigurationFilter, S3KeyFilter, ServerSideEncryptionConfiguration},
+};
+use aws_sdk_sqs::types::QueueAttributeName;
+use chrono::{DateTime, TimeDelta, Utc};
+use nacre_aws::{S3Definitions, SystemClock};
+use nacre_core::{
+    generation::{manifest::Manifest, published::Published},
+    port::Clock,
+};
+use serde_json::Value;
+
+use super::snapshot::{Bucket, Definitions, Function, Notification, Queue, Snapshot, Source, Table, Topic};
+use crate::{
+    deployment::{Deployment, DeploymentError, Part},
+    dlq::{DeadLetterQueue, DlqError, depth},
+    function_logs::{FunctionLogs, LogsError},
+    output::explain,
+};
+
+const QUEUES: [(&str, Part); 7] = [
+    ("ScanQueue", Part::ScanQueue),
+    ("ScanDeadLetters", Part::ScanDeadLetters),
+    ("RescanQueue", Part::RescanQueue),
+    ("FullRescanQueue", Part::FullRescanQueue),
+    ("RescanDeadLetters", Part::RescanDeadLetters),
+    ("PassQueue", Part::PassQueue),
+    ("PassDeadLetters", Part::PassDeadLetters),
+];
+
+const FUNCTIONS: [(&str, Part); 4] = [
+    ("UpdaterFunction", Part::UpdaterFunction),
+    ("RescannerFunction", Part::RescannerFunction),
+    ("ScannerFunction", Part::ScannerFunction),
+    ("RescanFunction", Part::RescanFunction),
+];
+
+const TOPICS: [(&str, Part); 2] = [("ScannerTrigger", Part::ScannerTrigger), ("RescanTrigger", Part::RescanTrigger)];
+
+/// Why a deployment could not be read.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum GatherError {
+    #[error(transparent)]
+    Deployment(#[from] DeploymentError),
+    #[error(transparent)]
+    Queues(#[from] DlqError),
+    #[error(transparent)]
+    Logs(#[from] LogsError),
+    #[error("{of} cannot be checked: check that the credentials may call {call}")]
+    Call {
+        of: String,
+        call: &'static str,
+        #[source]
+        source: Box<dyn Error + Send + Sync>,
+    },
+    #[error("the findings cannot be written")]
+    Output(#[from] io::Error),
+}
+
+fn refused<E: Error + Send + Sync + 'static>(of: &str, call: &'static str) -> impl FnOnce(E) -> GatherError {
+    let of = of.to_owned();
+    move |error| GatherError::Call { of, call, source: error.into() }
+}
+
+/// Reads all that the checks judge.
+pub(super) async fn gather(deployment: &Deployment) -> Result<Snapshot, GatherError> {
+    let sdk = &deployment.sdk;
+    let (mut queues, mut functions, mut topics) = (Vec::new(), Vec::new(), Vec::new());
+    for (name, part) in QUEUES {
+        queues.push(queue(sdk, name, &deployment.name(part, None).await?).await?);
+    }
+    for (name, part) in FUNCTIONS {
+        functions.push(function(sdk, name, &deployment.name(part, None).await?).await?);
+    }
+    for (name, part) in TOPICS {
+        topics.push(topic(sdk, name, &deployment.name(part, None).await?).await?);
+    }
+    let mut messages_given_up = BTreeMap::new();
+    for queue in DeadLetterQueue::ALL {
+        messages_given_up.insert(queue.name(), depth(deployment, queue.part()).await?.all());
+    }
+    Ok(Snapshot {
+        stack: deployment.stack().to_owned(),
+        stack_status: deployment.status().await?.to_owned(),
+        parameters: deployment.parameters().await?.clone(),
+        scanner_role: deployment.name(Part::ScannerRole, None).await?,
+        scanner_trigger: deployment.name(Part::ScannerTrigger, None).await?,
+        bucket: bucket(sdk, deployment.name(Part::ScannedBucket, None).await?).await?,
+        table: table(sdk, deployment.name(Part::ScanRecords, None).await?).await?,
+        definitions: definitions(sdk, &deployment.name(Part::DefinitionsBucket, None).await?).await,
+        refused: refusals(deployment).await?,
+        queues,
+        functions,
+        topics,
+        messages_given_up,
+    })
+}
+
+async fn bucket(sdk: &SdkConfig, name: String) -> Result<Bucket, GatherError> {
+    let client = aws_sdk_s3::Client::new(sdk);
+    let found = client.get_bucket_notification_configuration().bucket(&name).send().await;
+    let found = found.map_err(refused(&name, "s3:GetBucketNotification"))?;
+    let topics =
+        found.topic_configurations().iter().map(|one| notification(one.topic_arn(), one.events(), one.filter()));
+    let queues =
+        found.queue_configurations().iter().map(|one| notification(one.queue_arn(), one.events(), one.filter()));
+    let functions = found.lambda_function_configurations().iter();
+    let functions = functions.map(|one| notification(one.lambda_function_arn(), one.events(), one.filter()));
+    let notifications = topics.chain(queues).chain(functions).collect();
+
+    let policy = match client.get_bucket_policy().bucket(&name).send().await {
+        Ok(found) => found.policy().and_then(|text| serde_json::from_str(text).ok()),
+        Err(error) if error.code() == Some("NoSuchBucketPolicy") => None,
+        Err(error) => return Err(refused(&name, "s3:GetBucketPolicy")(error)),
+    };
+    let kms_key = match client.get_bucket_encryption().bucket(&name).send().await {
+        Ok(found) => {
+            let rules = found
+                .server_side_encryption_configuration()
+                .map(ServerSideEncryptionConfiguration::rules)
+                .unwrap_or_default();
+            let default = rules.iter().find_map(|rule| rule.apply_server_side_encryption_by_default());
+            default.and_then(|default| default.kms_master_key_id()).map(str::to_owned)
+        }
+        Err(error) if error.code() == Some("ServerSideEncryptionConfigurationNotFoundError") => None,
+        Err(error) => return Err(refused(&name, "s3:GetEncryptionConfiguration")(error)),
+    };
+    Ok(Bucket { name, notifications, policy, kms_key })
+}
+
+fn notification(to: &str, events: &[Event], filter: Option<&NotificationConfigurationFilter>) -> Notification {
+    let rules = filter.and_then(|filter| filter.key()).map(S3KeyFilter::filter_rules).unwrap_or_default();
+    let rules = rules.iter().filter_map(|rule| {
+        let value = rule.value().filter(|value| !value.is_empty())?;
+        Some(format!("the {} {value}", rule.name()?.as_str().to_lowercase()))
+    });
+    let events = events.iter().map(|event| event.as_str().to_owned()).collect();
+    Notification { destination: to.to_owned(), events, filter: rules.collect() }
+}
+
+async fn queue(sdk: &SdkConfig, name: &'static str, url: &str) -> Result<Queue, GatherError> {
+    let client = aws_sdk_sqs::Client::new(sdk);
+    let found = client.get_queue_attributes().queue_url(url).attribute_names(QueueAttributeName::All).send().await;
+    let found = found.map_err(refused(name, "sqs:GetQueueAttributes"))?.attributes.unwrap_or_default();
+    let text = |attribute: QueueAttributeName| found.get(&attribute).map(String::as_str);
+    let number = |attribute| text(attribute).and_then(|value| value.parse().ok()).unwrap_or_default();
+    let json = |attribute| text(attribute).and_then(|value| serde_json::from_str::<Value>(value).ok());
+    let redrive = json(QueueAttributeName::RedrivePolicy);
+    let dead_letters = redrive.and_then(|redrive| Some(redrive.get("deadLetterTargetArn")?.as_str()?.to_owned()));
+    Ok(Queue {
+        name,
+        arn: text(QueueAttributeName::QueueArn).unwrap_or_default().to_owned(),
+        visibility_seconds: number(QueueAttributeName::VisibilityTimeout),
+        retention_seconds: number(QueueAttributeName::MessageRetentionPeriod),
+        dead_letters,
+        policy: json(QueueAttributeName::Policy),
+    })
+}
+
+async fn function(sdk: &SdkConfig, name: &'static str, function: &str) -> Result<Function, GatherError> {
+    let client = aws_sdk_lambda::Client::new(sdk);
+    let found = client.get_function_configuration().function_name(function).send().await;
+    let found = found.map_err(refused(name, "lambda:GetFunctionConfiguration"))?;
+    let reserved = client.get_function_concurrency().function_name(function).send().await;
+    let reserved = reserved.map_err(refused(name, "lambda:GetFunctionConcurrency"))?.reserved_concurrent_executions;
+    let mut sources = Vec::new();
+    let mut pages = client.list_event_source_mappings().function_name(function).into_paginator().send();
+    while let Some(page) = pages.next().await {
+        let page = page.map_err(refused(name, "lambda:ListEventSourceMappings"))?;
+        sources.extend(page.event_source_mappings().iter().map(|mapping| Source {
+            queue_arn: mapping.event_source_arn().unwrap_or_default().to_owned(),
+            enabled: !mapping.state().is_some_and(|state| state.starts_with("Disabl")),
+            reports_failures: !mapping.function_response_types().is_empty(),
+        }));
+    }
+    let environment = found.environment().and_then(|it| it.variables()).map(into_sorted).unwrap_or_default();
+    Ok(Function {
+        name,
+        state: found.state().map(|state| state.as_str().to_owned()).unwrap_or_default(),
+        last_update: found.last_update_status().map(|status| status.as_str().to_owned()).unwrap_or_default(),
+        timeout_seconds: found.timeout().and_then(|timeout| u64::try_from(timeout).ok()).unwrap_or_default(),
+        reserved: reserved.and_then(|reserved| u64::try_from(reserved).ok()),
+        environment,
+        sources,
+    })
+}
+
+fn into_sorted(variables: &HashMap<String, String>) -> BTreeMap<String, String> {
+    variables.iter().map(|(name, value)| (name.clone(), value.clone())).collect()
+}
+
+async fn topic(sdk: &SdkConfig, name: &'static str, arn: &str) -> Result<Topic, GatherError> {
+    let client = aws_sdk_sns::Client::new(sdk);
+    let found = client.get_topic_attributes().topic_arn(arn).send().await;
+    let found = found.map_err(refused(name, "sns:GetTopicAttributes"))?;
+    let policy = found.attributes().and_then(|attributes| attributes.get("Policy"));
+    let mut endpoints = Vec::new();
+    let mut pages = client.list_subscriptions_by_topic().topic_arn(arn).into_paginator().send();
+    while let Some(page) = pages.next().await {
+        let page = page.map_err(refused(name, "sns:ListSubscriptionsByTopic"))?;
+        endpoints.extend(page.subscriptions().iter().filter_map(|one| one.endpoint().map(str::to_owned)));
+    }
+    Ok(Topic { name, policy: policy.and_then(|policy| serde_json::from_str(policy).ok()), endpoints })
+}
+
+async fn table(sdk: &SdkConfig, name: String) -> Result<Table, GatherError> {
+    let found = aws_sdk_dynamodb::Client::new(sdk).describe_table().table_name(&name).send().await;
+    let found = match found {
+        Ok(found) => found.table,
+        Err(error) if error.code() == Some("ResourceNotFoundException") => None,
+        Err(error) => return Err(refused(&name, "dynamodb:DescribeTable")(error)),
+    };
+    let Some(found) = found else {
+        return Ok(Table { name, status: "not there".into(), indexes: BTreeMap::new() });
+    };
+    let indexes = found.global_secondary_indexes().iter().filter_map(|index| {
+        // The local stack's indexes are ready at once, and have no state.
+        let status = index.index_status().map_or("ACTIVE", |status| status.as_str());
+        Some((index.index_name()?.to_owned(), status.to_owned()))
+    });
+    let status = found.table_status().map(|status| status.as_str().to_owned()).unwrap_or_default();
+    Ok(Table { indexes: indexes.collect(), name, status })
+}
+
+async fn definitions(sdk: &SdkConfig, bucket: &str) -> Definitions {
+    match Published::read(&S3Definitions::new(sdk, bucket)).await {
+        Ok(published) => {
+            let age = |built: DateTime<Utc>| (SystemClock.now() - built).num_hours();
+            let built = published.manifest.as_ref().map(Manifest::newest_built);
+            Definitions { unreadable: None, age_hours: built.map(age), pinned: published.pinned }
+        }
+        Err(error) => Definitions { unreadable: Some(explain(&error)), age_hours: None, pinned: false },
+    }
+}
+
+/// Calls that the functions were refused in the last day, as they logged them.
+async fn refusals(deployment: &Deployment) -> Result<BTreeMap<String, u64>, GatherError> {
+    let logs = FunctionLogs::open(deployment).await?;
+    let mut refused = BTreeMap::new();
+    for line in logs.errors(&[], SystemClock.now() - TimeDelta::days(1)).await?.lines {
+        if let Some(call) = line.text("cause").and_then(refused_call) {
+            *refused.entry(call.to_owned()).or_default() += 1;
+        }
+    }
+    Ok(refused)
+}
+
+/// The call of a cause such as `…: PutObjectTagging of s3://bucket/key: access denied: …`.
+fn refused_call(cause: &str) -> Option<&str> {
+    let (before, _) = cause.split_once(": access denied")?;
+    let (call, _) = before.rsplit(": ").find_map(|layer| layer.split_once(" of "))?;
+    (!call.is_empty() && call.bytes().all(|byte| byte.is_ascii_alphanumeric())).then_some(call)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refused_call_is_found_in_its_cause() {
+        let cause =
+            "the object could not be scanned: PutObjectTagging of s3://b/a of b.txt: access denied: service error";
+        assert_eq!(refused_call(cause), Some("PutObjectTagging"));
+        assert_eq!(refused_call("PutObjectTagging of s3://b/k: service unavailable"), None);
+        assert_eq!(refused_call("odd\u{1b} of x: access denied"), None);
+    }
+}
