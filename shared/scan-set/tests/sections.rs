@@ -2,6 +2,15 @@
 //!
 //! With a signature of any size loaded, libclamav hashes every section, and says so when it debugs.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    clippy::format_collect,
+    reason = "a test that panics fails, as it should"
+)]
+
 use std::{
     collections::BTreeSet,
     env, fs,

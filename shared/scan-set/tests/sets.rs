@@ -1,5 +1,14 @@
 //! What is built is read as it was, and nothing else is.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    clippy::format_collect,
+    reason = "a test that panics fails, as it should"
+)]
+
 use std::{collections::BTreeSet, io::Cursor};
 
 use nacre_scan_set::{
