@@ -4,7 +4,7 @@ use std::os::unix::fs::PermissionsExt;
 
 use super::*;
 
-const HELLO: &str = r#"{"id":1,"outcome":"hello","protocol":3,"clamav_version":"1.4.6","functionality_level":216,"unrar":false,"sandbox":{"seccomp":true,"landlock":"absent"}}"#;
+const HELLO: &str = r#"{"id":1,"outcome":"hello","protocol":4,"clamav_version":"1.4.6","functionality_level":216,"unrar":false,"sandbox":{"seccomp":true,"landlock":"absent"}}"#;
 
 /// Ends a hang, and nothing else.
 const GENEROUS: Duration = Duration::from_mins(10);

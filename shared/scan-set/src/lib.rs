@@ -7,12 +7,16 @@
 //!
 //! Pure: bytes come in as slices and readers, and results go out as values. Any bytes may come in: the readers return errors.
 
+#[cfg(feature = "packing")]
 pub mod body;
+#[cfg(feature = "packing")]
 pub mod builder;
 pub mod filter;
 pub mod key;
 pub mod line;
+#[cfg(feature = "packing")]
 pub mod mini;
 pub mod pe;
 pub mod propose;
+#[cfg(feature = "packing")]
 pub mod shard;
