@@ -126,3 +126,34 @@ fn keep(found: &mut BTreeSet<propose::Proposal>, unlooked: &mut u64, proposal: p
         *unlooked += 1;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use nacre_scan_set::key::{Candidate, Digest};
+
+    use super::*;
+
+    #[test]
+    fn proposals_past_the_cap_are_counted_and_not_lost() {
+        let (mut found, mut unlooked) = (BTreeSet::new(), 0);
+        let proposal = |number: usize| {
+            let size = u32::try_from(number).ok();
+            let candidate = Candidate { kind: Kind::Section, digest: Digest::Md5([0; 16]), size };
+            propose::Proposal { filter: 0, candidate }
+        };
+        for number in 0..MAX_PROPOSALS + 2 {
+            keep(&mut found, &mut unlooked, proposal(number));
+        }
+        // Known already.
+        keep(&mut found, &mut unlooked, proposal(0));
+        assert_eq!((found.len(), unlooked), (MAX_PROPOSALS, 2));
+    }
+
+    #[test]
+    fn a_damaged_filter_fails_the_load() {
+        let directory = tempfile::tempdir().unwrap();
+        assert!(LoadedFilters::load(directory.path()).unwrap().lookup().is_none());
+        fs::write(directory.path().join(format!("main.{FILTER_EXTENSION}")), "no filter").unwrap();
+        assert_eq!(LoadedFilters::load(directory.path()).unwrap_err().code, FailureCode::LoadFailed);
+    }
+}

@@ -126,7 +126,8 @@ impl<S: Services> Function<S> {
     /// # Errors
     /// [`DefinitionsError::Disk`] when the local directory cannot be made.
     pub fn new(config: Config, engine: PathBuf, ports: Ports<S>) -> Result<Self, DefinitionsError> {
-        let disk = LocalDisk::new(&config.definitions_path, config.trust_anchors.clone())?.with_scan_sets(config.scan_sets);
+        let disk =
+            LocalDisk::new(&config.definitions_path, config.trust_anchors.clone())?.with_scan_sets(config.scan_sets);
         let pool = EnginePool::new(engine, config.scratch_path.clone())
             .with_scans(config.parallelism)
             .with_policy(config.sandbox);

@@ -165,14 +165,9 @@ impl LocalDisk {
         self.times = Some(times);
         let custom = manifest.custom.iter().map(|custom| custom.name.clone()).collect();
         let official = self.is_signed_by_clamav();
-        let scan_sets =
-            (!sets.is_empty()).then(|| Arc::new(ScanSets::new(directory.clone(), sets, custom, official)));
-        let definitions = LocalDefinitions {
-            generation: manifest.generation,
-            built: manifest.newest_built(),
-            directory,
-            scan_sets,
-        };
+        let scan_sets = (!sets.is_empty()).then(|| Arc::new(ScanSets::new(directory.clone(), sets, custom, official)));
+        let definitions =
+            LocalDefinitions { generation: manifest.generation, built: manifest.newest_built(), directory, scan_sets };
         if let Some(old) = self.current.replace(definitions.clone())
             // They remove it once no scan needs it any more.
             && old.scan_sets.is_none()

@@ -75,7 +75,7 @@ impl World {
         self.scanner_with(&[("NACRE_FULL_SCANS", "False"), ("NACRE_SCAN_STALENESS_LIMIT_HOURS", "1")])
     }
 
-    fn scanner_with(&self, more: &[(&'static str, &str)]) -> Scanner<'_> {
+    pub(crate) fn scanner_with(&self, more: &[(&'static str, &str)]) -> Scanner<'_> {
         let programs = programs_directory().unwrap();
         let path = |path: &Path| path.to_str().unwrap().to_owned();
         let mut settings: BTreeMap<&str, String> = [
@@ -157,7 +157,7 @@ fn deadline() -> Instant {
 
 /// A definitions bucket whose bodies may be held back.
 pub(crate) struct GatedDefinitions {
-    kept: MemoryDefinitions,
+    pub(crate) kept: MemoryDefinitions,
     open: watch::Sender<bool>,
 }
 

@@ -1,8 +1,8 @@
 //! Every name on the wire, as literal JSON: a rename in Rust must not change it.
 
 use nacre_engine_protocol::{
-    Command, Digests, Failure, FailureCode, Hello, Landlock, Layer, Limits, Loaded, Message, Outcome, Proposal, Proposed, Report, Request,
-    Response, Sandbox, Severity,
+    Command, Digests, Failure, FailureCode, Hello, Landlock, Layer, Limits, Loaded, Message, Outcome, Proposal,
+    Proposed, Report, Request, Response, Sandbox, Severity,
 };
 use serde_json::{Value, json, to_value};
 

@@ -353,12 +353,7 @@ pub trait DefinitionsStore: Sync {
     ///
     /// # Errors
     /// [`StoreError::NotFound`] when it is missing; [`StoreError::Unexpected`] when it does not have all of them.
-    fn read_part(
-        &self,
-        key: &str,
-        from: u64,
-        length: u32,
-    ) -> impl Future<Output = Result<Vec<u8>, StoreError>> + Send;
+    fn read_part(&self, key: &str, from: u64, length: u32) -> impl Future<Output = Result<Vec<u8>, StoreError>> + Send;
 
     /// Writes a key with object tags; returns the new ETag.
     ///

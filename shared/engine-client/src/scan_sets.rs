@@ -176,8 +176,8 @@ impl ScanSets {
                 hits.extend(self.shards.hits(store, set, self.places(set, &proposals)?).await?);
             }
         }
-        let known = |proposal: &&Proposal| self.sets.iter().all(|set| set.database.as_str() != proposal.filter);
-        if let Some(Proposal { filter, .. }) = report.proposals.iter().find(known) {
+        let is_of_none = |proposal: &&Proposal| self.sets.iter().all(|set| set.database.as_str() != proposal.filter);
+        if let Some(Proposal { filter, .. }) = report.proposals.iter().find(is_of_none) {
             return Err(DecideError::Proposal { filter: filter.clone() });
         }
         if hits.is_empty() {

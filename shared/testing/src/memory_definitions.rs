@@ -60,7 +60,9 @@ impl DefinitionsStore for MemoryDefinitions {
         let start = usize::try_from(from).unwrap_or(usize::MAX);
         let part = bytes.get(start..start.saturating_add(length as usize));
         let part = part.filter(|part| !part.is_empty()).map(<[u8]>::to_vec);
-        part.ok_or_else(|| StoreError::Unexpected(call(key), format!("{key} does not have bytes from {from} on").into()))
+        part.ok_or_else(|| {
+            StoreError::Unexpected(call(key), format!("{key} does not have bytes from {from} on").into())
+        })
     }
 
     async fn write(

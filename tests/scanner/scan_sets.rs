@@ -1,0 +1,204 @@
+//! Scans with scan sets say what scans with whole databases say.
+
+use std::io::Write;
+
+use flate2::{Compression, write::GzEncoder};
+use md5::{Digest, Md5};
+use nacre_aws::SystemClock;
+use nacre_clamav::{
+    archive::ArchiveLimits, builder::CvdBuilder, cvd::Cvd, database::DatabaseName, signing::SigningKeys,
+};
+use nacre_core::{
+    builder::engine_proof,
+    generation::{
+        manifest::{DatabaseEntry, Manifest, ScanSetEntry},
+        published::{Published, Race},
+    },
+    port::{Clock, DefinitionsStore, WriteCondition},
+    verdict::Verdict,
+};
+use nacre_updater::{database_update::StagedDatabase, scan_sets};
+
+use crate::world::{Scanner, World, announce, signature};
+
+const ALLOWED: &str = "known, and allowed";
+
+fn gzip(content: &[u8]) -> Vec<u8> {
+    let mut packed = GzEncoder::new(Vec::new(), Compression::default());
+    packed.write_all(content).unwrap();
+    packed.finish().unwrap()
+}
+
+fn hash(name: &str, content: &[u8]) -> String {
+    format!("{}:{}:{name}\n", hex::encode(Md5::digest(content)), content.len())
+}
+
+/// A Windows program of one section, which is 512 bytes from 512 on.
+fn program(fill: u8) -> Vec<u8> {
+    let mut file = vec![0; 0x400];
+    let mut put = |at: usize, bytes: &[u8]| file[at..at + bytes.len()].copy_from_slice(bytes);
+    put(0, b"MZ");
+    put(60, &64_u32.to_le_bytes());
+    put(64, b"PE\0\0\x4c\x01\x01\0");
+    put(84, &[0xE0, 0, 0x02, 0x01, 0x0b, 0x01]);
+    for (at, number) in [
+        (16, 0x1000_u32),
+        (20, 0x1000),
+        (28, 0x40_0000),
+        (32, 0x1000),
+        (36, 0x200),
+        (48, 4),
+        (56, 0x2000),
+        (60, 0x200),
+        (68, 3),
+        (92, 16),
+    ] {
+        put(88 + at, &number.to_le_bytes());
+    }
+    let section = 88 + 0xE0;
+    put(section, b".text");
+    for (at, number) in [(8, 0x200_u32), (12, 0x1000), (16, 0x200), (20, 0x200), (36, 0x6000_0020)] {
+        put(section + at, &number.to_le_bytes());
+    }
+    file[0x200..].fill(fill);
+    file
+}
+
+/// Objects, and whether the database below knows them.
+fn objects() -> Vec<(&'static str, Vec<u8>, bool)> {
+    let page = b"<html><body>A page that libclamav makes text of</body></html>";
+    vec![
+        ("harmless", b"nothing of it is known".to_vec(), false),
+        ("whole", b"known as a whole".to_vec(), true),
+        ("near miss", b"known as a hole!".to_vec(), false),
+        ("any size", b"known with any size".to_vec(), true),
+        ("inside", gzip(b"known when it is unpacked"), true),
+        ("body", b"the body knows a string".to_vec(), true),
+        ("both", b"the body knows a string, and the filter all".to_vec(), true),
+        ("allowed", ALLOWED.as_bytes().to_vec(), false),
+        ("allowed around", gzip(b"known within what is allowed"), false),
+        ("ignored", b"known under an ignored name".to_vec(), false),
+        ("later level", b"known to a later libclamav".to_vec(), false),
+        ("section", program(7), true),
+        ("section inside", gzip(&program(7)), true),
+        ("other section", program(8), false),
+        ("page", page.to_vec(), false),
+    ]
+}
+
+fn database() -> Vec<u8> {
+    let hdb = [
+        hash("Whole", b"known as a whole"),
+        hash("Inside", b"known when it is unpacked"),
+        hash("Both", b"the body knows a string, and the filter all"),
+        hash("Allowed", ALLOWED.as_bytes()),
+        hash("Within", b"known within what is allowed"),
+        hash("Ignored", b"known under an ignored name"),
+        format!("{}:*:AnySize:73\n", hex::encode(Md5::digest(b"known with any size"))),
+        hash("Later:999", b"known to a later libclamav"),
+    ];
+    let section = format!("512:{}:Section\n", hex::encode(Md5::digest([7; 512])));
+    let allowed = [hash("Fp", ALLOWED.as_bytes()), hash("Around", &gzip(b"known within what is allowed"))];
+    CvdBuilder::new("test")
+        .member("test.hdb", hdb.concat())
+        .member("test.mdb", section)
+        .member("test.fp", allowed.concat())
+        .member("test.ign2", "Ignored\n")
+        .member("test.ndb", signature("Body", "the body knows a string"))
+        .build(SigningKeys::fixed())
+}
+
+/// Publishes a database with its scan set.
+async fn publish(world: &World, file: &[u8]) -> ScanSetEntry {
+    let scratch = tempfile::tempdir().unwrap();
+    let anchors = SigningKeys::fixed().trust_anchors();
+    let name = DatabaseName::new("test").unwrap();
+    let verified = Cvd::parse(file).unwrap().verify(&name, &anchors, ArchiveLimits::default()).unwrap();
+    let entry = DatabaseEntry::of(&verified);
+    let path = scratch.path().join("test.cvd");
+    std::fs::write(&path, file).unwrap();
+    let built = scan_sets::build(&StagedDatabase { entry: entry.clone(), path }, scratch.path()).unwrap().unwrap();
+    let (mut body, mut shards) = (built.body, built.shards);
+    let store = &world.definitions.kept;
+    for (key, bytes) in [
+        (&entry.object_key, file.to_vec()),
+        (&built.entry.body.object_key, scan_sets::read_back(&mut body).unwrap()),
+        (&built.entry.filter.object_key, built.filter),
+        (&built.entry.shards.object_key, scan_sets::read_back(&mut shards).unwrap()),
+    ] {
+        store.write(key, bytes, &[], WriteCondition::Always).await.unwrap();
+    }
+    let before = Published::read(store).await.unwrap();
+    let generation = before.next_generation();
+    let mut manifest = Manifest::new(generation, SystemClock.now(), anchors.identity(), vec![entry], engine_proof());
+    manifest.scan_sets = vec![built.entry.clone()];
+    assert!(matches!(before.advance(store, &manifest, false).await.unwrap(), Race::Won));
+    built.entry
+}
+
+fn scanner<'a>(world: &'a World, by_scan_sets: &str) -> Scanner<'a> {
+    let anchors = SigningKeys::fixed().trust_anchors().to_json();
+    world.scanner_with(&[("NACRE_TRUST_ANCHORS", &anchors), ("NACRE_SCAN_SETS", by_scan_sets)])
+}
+
+#[tokio::test]
+async fn scan_sets_say_what_whole_databases_say() {
+    let world = World::new();
+    publish(&world, &database()).await;
+    let (full, ours) = (scanner(&world, "False"), scanner(&world, "True"));
+    for (name, content, infected) in objects() {
+        let verdict = async |scanner: &Scanner<'_>, place: &str| {
+            let object = world.objects.put("versioned", &format!("{place}/{name}"), content.clone());
+            announce(scanner, &[&object]).await;
+            world.record(&object)
+        };
+        let (expected, record) = (verdict(&full, "full").await, verdict(&ours, "ours").await);
+        assert_eq!(matches!(expected.verdict, Verdict::Infected { .. }), infected, "{name}: {:?}", expected.verdict);
+        assert_eq!(record.verdict, expected.verdict, "{name}");
+        assert_eq!((record.targets, record.layers), (expected.targets, expected.layers), "{name}");
+    }
+}
+
+#[tokio::test]
+async fn without_a_shard_nothing_is_clean_and_the_message_comes_again() {
+    let world = World::new();
+    let set = publish(&world, &database()).await;
+    let ours = scanner(&world, "True");
+    let store = &world.definitions.kept;
+    let shards = store.read(&set.shards.object_key, 1 << 20).await.unwrap().bytes;
+    let damaged: Vec<u8> = shards.iter().map(|byte| byte ^ 1).collect();
+    // What the definitions allow is clean only once libclamav has said so.
+    let content = ["known as a whole", ALLOWED];
+    for shards in [None, Some(damaged)] {
+        match shards {
+            None => store.remove(&set.shards.object_key).await.unwrap(),
+            Some(bytes) => {
+                store.write(&set.shards.object_key, bytes, &[], WriteCondition::Always).await.unwrap();
+            }
+        }
+        for content in content {
+            let object = world.objects.put("versioned", content, content);
+            let handled = announce(&ours, &[&object]).await;
+            assert_eq!(handled.response["batchItemFailures"].as_array().map(Vec::len), Some(1), "{content}");
+            assert_eq!(world.status(&object).await, None, "{content}");
+        }
+        let object = world.objects.put("versioned", "harmless", "nothing of it is known");
+        announce(&ours, &[&object]).await;
+        assert_eq!(world.status(&object).await.as_deref(), Some("CLEAN"), "it needs no shard");
+    }
+    store.write(&set.shards.object_key, shards, &[], WriteCondition::Always).await.unwrap();
+    for (content, status) in content.into_iter().zip(["INFECTED", "CLEAN"]) {
+        let object = world.objects.put("versioned", content, content);
+        announce(&ours, &[&object]).await;
+        assert_eq!(world.status(&object).await.as_deref(), Some(status));
+    }
+}
+
+#[tokio::test]
+async fn a_generation_without_scan_sets_is_loaded_whole() {
+    let world = World::new();
+    world.publish(&[("own.hdb", &hash("Own", b"known as a whole"))]).await;
+    let object = world.objects.put("versioned", "object", "known as a whole");
+    announce(&world.scanner_with(&[("NACRE_SCAN_SETS", "True")]), &[&object]).await;
+    assert_eq!(world.record(&object).verdict, Verdict::Infected { signatures: vec!["Own.UNOFFICIAL".into()] });
+}
