@@ -17,7 +17,7 @@ use super::{
     corpus::{Corpus, Known},
     genes::{Gene, Place, write_set},
 };
-use decide::{Broken, Decided, ScanSets, canonical, decide, seen_by};
+use decide::{Broken, Decided, ScanSets, canonical, decide};
 
 /// A line beside the genes', which a filter must not take for another.
 #[derive(Clone, Copy, Debug)]
@@ -120,7 +120,6 @@ impl Tally {
 #[test]
 fn a_scan_set_decides_what_all_signatures_would() {
     let lab = Lab::new(&CHOSEN);
-    let layers = seen_by(&lab);
     let mut runner = TestRunner::new(Config { cases: cases(), failure_persistence: None, ..Config::default() });
     let tally = RefCell::new(Tally::default());
     let outcome = runner.run(&any_case(), |case| {
@@ -138,7 +137,7 @@ fn a_scan_set_decides_what_all_signatures_would() {
             Err(error) => return Err(TestCaseError::fail(error_chain(&error))),
         }
         let sets = ScanSets::build(&directory, &lab.scratch.path().join("body"));
-        let decided = lab.runtime.block_on(decide(&lab, &layers, &directory, &sets, &Broken::Nothing));
+        let decided = lab.runtime.block_on(decide(&lab, &directory, &sets, &Broken::Nothing));
         let decided = decided.map_err(|error| TestCaseError::fail(error_chain(&error)))?;
         tally.borrow_mut().loaded += 1;
         for (path, decided) in decided {
@@ -165,7 +164,6 @@ fn a_scan_set_decides_what_all_signatures_would() {
 #[test]
 fn each_part_of_a_scan_set_is_needed() {
     let lab = Lab::new(&["clam-fsg.exe", "clam.exe", "clam-upx.exe"]);
-    let layers = seen_by(&lab);
     for row in rows::rows(&lab) {
         let directory = lab.scratch.path().join("all");
         let _ = std::fs::remove_dir_all(&directory);
@@ -175,7 +173,7 @@ fn each_part_of_a_scan_set_is_needed() {
         }
         let sets = ScanSets::build(&directory, &lab.scratch.path().join("body"));
         let tried = |broken: &Broken| {
-            let decided = lab.runtime.block_on(decide(&lab, &layers, &directory, &sets, broken));
+            let decided = lab.runtime.block_on(decide(&lab, &directory, &sets, broken));
             decided.unwrap_or_else(|error| panic!("{}: {}", row.name, error_chain(&error)))
         };
         for (path, decided) in tried(&Broken::Nothing) {

@@ -5,7 +5,6 @@ use std::{
     fs,
     io::Cursor,
     path::{Path, PathBuf},
-    process::Command,
     time::Duration,
 };
 
@@ -13,21 +12,21 @@ use futures::{StreamExt, stream};
 use nacre_engine_client::{
     Examination, ExamineError,
     equivalence::SignatureSet,
-    protocol::{Limits, Report},
+    protocol::{self, FILTER_EXTENSION, Limits, Proposed, Report},
 };
 use nacre_scan_set::{
     body::{self, NamedFile},
     builder::{Built, SetBuilder},
     filter::Filter,
-    key::Candidate,
+    key::{Candidate, Digest},
     line::{Class, HashLine, Kind, chomped},
-    mini, pe,
-    propose::{Digests, Filters, Proposal},
+    mini,
+    propose::Proposal,
     shard::{self, Hit},
 };
 use tempfile::TempDir;
 
-use super::super::{AT_ONCE, Lab, read};
+use super::super::{AT_ONCE, Lab};
 
 /// How a decision is broken.
 pub(super) enum Broken {
@@ -38,43 +37,6 @@ pub(super) enum Broken {
     Without(&'static str),
     /// Nobody asks the mini engine: an exact match is an alert.
     Undecided,
-}
-
-/// The contents of a file that may have a program at their start.
-pub(super) type Programs = BTreeMap<PathBuf, Vec<Vec<u8>>>;
-
-/// What libclamav unpacks of each file, as far as it is a program. The engine does not report sections yet: the worker will see them.
-pub(super) fn seen_by(lab: &Lab) -> Programs {
-    let programs = |path: PathBuf| {
-        let layers = TempDir::new().unwrap();
-        let database = TempDir::new().unwrap();
-        fs::write(database.path().join("a.ndb"), "A:0:*:00112233445566778899aabbccddeeff00112233\n").unwrap();
-        let unpack = Command::new("clamscan")
-            .args(["--leave-temps=yes", "--no-summary", "--database"])
-            .arg(database.path())
-            .arg(format!("--tempdir={}", layers.path().display()))
-            .arg(&path)
-            .output();
-        if unpack.is_err() {
-            println!("clamscan is not installed: sections of programs within others are not tried");
-        }
-        let mut contents = vec![read(&path)];
-        for entry in walkdir::WalkDir::new(layers.path()).sort_by_file_name() {
-            let entry = entry.unwrap();
-            if entry.file_type().is_file() {
-                contents.push(read(entry.path()));
-            }
-        }
-        let starts = contents.iter().flat_map(|content| {
-            let at = content.windows(2).enumerate().filter(|(_, bytes)| *bytes == b"MZ").map(|(at, _)| at);
-            at.map(|at| content[at..].to_vec()).filter(|content| !pe::sections(content).is_empty())
-        });
-        let mut programs: Vec<_> = starts.collect();
-        programs.sort();
-        programs.dedup();
-        (path, programs)
-    };
-    lab.corpus.paths().map(programs).collect()
 }
 
 /// The scan sets of a directory's databases, and of its loose files as one more, and the body laid out.
@@ -119,7 +81,11 @@ impl ScanSets {
         });
         let sets: Vec<_> = sets.collect();
         let body = sets.iter().flat_map(|(built, _)| body::files(&built.body).unwrap()).collect::<Vec<_>>();
-        let laid_out: Vec<_> = body.iter().cloned().chain(mini::fillers()).collect();
+        let filters = sets
+            .iter()
+            .enumerate()
+            .map(|(number, (built, _))| (format!("{number}.{FILTER_EXTENSION}"), built.filter.clone()));
+        let laid_out: Vec<_> = body.iter().cloned().chain(mini::fillers()).chain(filters).collect();
         lay_out(body_directory, &laid_out);
         Self { sets, body, body_directory: body_directory.to_owned(), twins }
     }
@@ -194,20 +160,17 @@ pub(super) fn canonical(alerts: &[String], sets: &ScanSets) -> Vec<String> {
 /// Decides about every file of the corpus.
 pub(super) async fn decide(
     lab: &Lab,
-    programs: &Programs,
     all: &Path,
     sets: &ScanSets,
     broken: &Broken,
 ) -> Result<Vec<(PathBuf, Decided)>, ExamineError<std::io::Error>> {
     let body = fs::canonicalize(&sets.body_directory).unwrap();
-    let filters = sets.sets.iter().map(|(built, _)| Filter::parse(&built.filter).unwrap());
-    let filters = Filters(filters.collect());
     let one = |path: PathBuf| {
-        let (filters, body) = (&filters, &body);
+        let body = &body;
         async move {
             let full = examine(lab, all, &path).await?;
             let of_body = examine(lab, body, &path).await?;
-            let mut proposals = propose(filters, &of_body, &programs[&path]);
+            let mut proposals = proposed(&of_body);
             if let Broken::Forgets(forgotten) = broken {
                 proposals.retain(|proposal| !forgotten(&proposal.candidate));
             }
@@ -218,7 +181,7 @@ pub(super) async fn decide(
                 ours.alerts.sort();
                 ours.alerts.dedup();
             }
-            let unread = of_body.unread > 0 || of_body.layer_count > of_body.layers.len() as u64;
+            let unread = of_body.unlooked > 0;
             let decided = Decided { full: Said::by(&full), ours, proposals: proposals.len(), hits: hits.len(), unread };
             Ok((path, decided))
         }
@@ -229,24 +192,18 @@ pub(super) async fn decide(
     decided.into_iter().collect()
 }
 
-/// What the filters do not rule out of a report's layers, derived contents, and sections.
-fn propose(filters: &Filters<'_>, report: &Report, programs: &[Vec<u8>]) -> Vec<Proposal> {
-    let mut proposals = Vec::new();
-    let layers = report.layers.iter().map(|layer| (layer.size, &layer.md5, &layer.sha1, &layer.sha256));
-    let derived = report.derived.iter().map(|of| (of.size, &of.md5, &of.sha1, &of.sha256));
-    for (size, md5, sha1, sha256) in layers.chain(derived) {
-        let mut digests = Digests { md5: [0; 16], sha1: [0; 20], sha256: [0; 32] };
-        hex::decode_to_slice(md5, &mut digests.md5).unwrap();
-        hex::decode_to_slice(sha1, &mut digests.sha1).unwrap();
-        hex::decode_to_slice(sha256, &mut digests.sha256).unwrap();
-        filters.propose_file(size, &digests, |proposal| proposals.push(proposal));
-    }
-    for program in programs {
-        filters.propose_sections(program, |proposal| proposals.push(proposal));
-    }
-    proposals.sort();
-    proposals.dedup();
-    proposals
+/// What the filters do not rule out, by the engine's own lookups.
+fn proposed(report: &Report) -> Vec<Proposal> {
+    let read = |proposal: &protocol::Proposal| {
+        let kind = match proposal.of {
+            Proposed::File => Kind::File,
+            Proposed::Section => Kind::Section,
+        };
+        let digest = Digest::from_hex(proposal.digest.as_bytes()).unwrap();
+        let candidate = Candidate { kind, digest, size: proposal.size };
+        Proposal { filter: proposal.filter.parse().unwrap(), candidate }
+    };
+    report.proposals.iter().map(read).collect()
 }
 
 /// The alerts of a mini engine.
