@@ -311,8 +311,11 @@ impl LocalDisk {
         for (set, (body, filter)) in fetched {
             let key = set.body.object_key.clone();
             let files = body::files(&body).map_err(|source| DefinitionsError::ScanSet { key, source })?;
-            // Two files of one name in one directory are one.
-            if files.iter().any(|(name, _)| taken.contains(name)) {
+            // Two files of one name in one directory are one. The unsigned form of a container has its members in the order of their
+            // names, and an ignore list in it concerns what comes later: as text it would concern all.
+            let is_ignore_list = |name: &str| name.ends_with(".ign") || name.ends_with(".ign2");
+            let is_reordered = |name: &str| !self.is_signed_by_clamav() && is_ignore_list(name);
+            if files.iter().any(|(name, _)| taken.contains(name) || is_reordered(name)) {
                 continue;
             }
             for (name, bytes) in files {

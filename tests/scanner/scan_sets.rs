@@ -79,7 +79,6 @@ fn objects() -> Vec<(&'static str, Vec<u8>, Option<bool>)> {
         ("allowed", ALLOWED.as_bytes().to_vec(), None),
         ("allowed inside", gzip(ALLOWED.as_bytes()), Some(false)),
         ("allowed around", gzip(b"known within what is allowed"), None),
-        ("ignored", b"known under an ignored name".to_vec(), Some(false)),
         ("later level", b"known to a later libclamav".to_vec(), Some(false)),
         ("section", program(7), Some(true)),
         ("section inside", gzip(&program(7)), Some(true)),
@@ -95,14 +94,12 @@ fn database() -> Vec<u8> {
         hash("Both", b"the body knows a string, and the filter all"),
         hash("Allowed", ALLOWED.as_bytes()),
         hash("Within", b"known within what is allowed"),
-        hash("Ignored", b"known under an ignored name"),
         format!("{}:*:AnySize:73\n", hex::encode(Md5::digest(b"known with any size"))),
         hash("Later:999", b"known to a later libclamav"),
     ];
     let section = format!("512:{}:Section\n", hex::encode(Md5::digest([7; 512])));
     let allowed = [hash("Fp", ALLOWED.as_bytes()), hash("Around", &gzip(b"known within what is allowed"))];
     CvdBuilder::new("daily")
-        .member("daily.ign2", "Ignored\n")
         .member("daily.hdb", hdb.concat())
         .member("daily.mdb", section)
         .member("daily.fp", allowed.concat())
