@@ -118,6 +118,7 @@ pub struct Response {
 /// The result of a request.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "outcome", rename_all = "snake_case")]
+#[expect(clippy::large_enum_variant, reason = "one at a time, and nearly always the largest")]
 pub enum Outcome {
     /// Result of [`Command::Hello`].
     Hello(Hello),
