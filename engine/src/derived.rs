@@ -53,13 +53,11 @@ impl Derived {
 
     /// Records the content that was matched on, and looks it up; `None` when it is not a file.
     pub(crate) fn matched_on(&mut self, file: Option<&File>, mut lookup: Option<&mut Lookup>) {
-        match file.map(|file| self.digest(file, lookup.as_deref_mut())) {
-            Some(Ok(())) => {}
-            None | Some(Err(_)) => {
-                self.unread += 1;
-                if let Some(lookup) = lookup {
-                    lookup.cannot_look_up();
-                }
+        let digested = file.map(|file| self.digest(file, lookup.as_deref_mut()));
+        if !matches!(digested, Some(Ok(()))) {
+            self.unread += 1;
+            if let Some(lookup) = lookup {
+                lookup.cannot_look_up();
             }
         }
     }

@@ -313,7 +313,7 @@ impl LocalDisk {
             let files = body::files(&body).map_err(|source| DefinitionsError::ScanSet { key, source })?;
             // Two files of one name in one directory are one. The unsigned form of a container has its members in the order of their
             // names, and an ignore list in it concerns what comes later: as text it would concern all.
-            let is_ignore_list = |name: &str| name.ends_with(".ign") || name.ends_with(".ign2");
+            let is_ignore_list = |name: &str| matches!(name.rsplit_once('.'), Some((_, "ign" | "ign2")));
             let is_reordered = |name: &str| !self.is_signed_by_clamav() && is_ignore_list(name);
             if files.iter().any(|(name, _)| taken.contains(name) || is_reordered(name)) {
                 continue;
