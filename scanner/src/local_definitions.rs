@@ -2,7 +2,6 @@
 
 use std::{
     borrow::Cow,
-    collections::BTreeSet,
     fs, io,
     path::{Path, PathBuf},
     sync::Arc,
@@ -15,6 +14,7 @@ use nacre_clamav::{
     context::{self, is_bytecode, may_have_part},
     database::DatabaseName,
     delta::{Delta, SignatureFile},
+    load_order::member_rank,
     trust_anchor::TrustAnchors,
     unpacked::UnpackError,
 };
@@ -32,7 +32,10 @@ use nacre_engine_client::{
     claimed_directory::ClaimedDirectory,
     scan_sets::{ScanSets, filter_file},
 };
-use nacre_scan_set::{body, body::BodyError, mini};
+use nacre_scan_set::{
+    body::{self, BodyError, NamedFile},
+    mini,
+};
 
 /// One generation on local disk.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -302,7 +305,6 @@ impl LocalDisk {
         let fetched = try_join_all(fetched).await?;
         times.fetch += started.elapsed();
         let started = Instant::now();
-        let mut taken: BTreeSet<String> = manifest.custom.iter().map(|custom| custom.name.clone()).collect();
         let mut laid_out = Vec::new();
         let write = |name: &str, bytes: &[u8]| {
             let path = directory.join(name);
@@ -311,16 +313,10 @@ impl LocalDisk {
         for (set, (body, filter)) in fetched {
             let key = set.body.object_key.clone();
             let files = body::files(&body).map_err(|source| DefinitionsError::ScanSet { key, source })?;
-            // Two files of one name in one directory are one. The unsigned form of a container has its members in the order of their
-            // names, and an ignore list in it concerns what comes later: as text it would concern all.
-            let is_ignore_list = |name: &str| matches!(name.rsplit_once('.'), Some((_, "ign" | "ign2")));
-            let is_reordered = |name: &str| !self.is_signed_by_clamav() && is_ignore_list(name);
-            if files.iter().any(|(name, _)| taken.contains(name) || is_reordered(name)) {
-                continue;
-            }
-            for (name, bytes) in files {
-                write(&name, &bytes)?;
-                taken.insert(name);
+            // libclamav takes no container of nothing: all that this database has is behind its filter.
+            if !files.is_empty() {
+                let Some((name, container)) = self.container_of(&set, files) else { continue };
+                write(&name, &container)?;
             }
             write(&filter_file(&set), &filter)?;
             laid_out.push(set);
@@ -332,5 +328,16 @@ impl LocalDisk {
         }
         times.lay_out += started.elapsed();
         Ok(laid_out)
+    }
+    /// The body of a scan set in the place of its database: what an `ign2` reaches depends on the order of loading.
+    fn container_of(&self, set: &ScanSetEntry, mut files: Vec<NamedFile>) -> Option<(String, Vec<u8>)> {
+        if !self.is_signed_by_clamav() {
+            // As `engine_form` has them.
+            files.sort_by_cached_key(|(name, _)| (member_rank(name), name.clone()));
+        }
+        let database = set.database.as_str();
+        let files: Vec<_> =
+            files.into_iter().map(|(name, bytes)| SignatureFile::member(database, true, name, bytes)).collect();
+        context::to_cud(database, &files)
     }
 }

@@ -206,3 +206,37 @@ async fn a_generation_without_scan_sets_is_loaded_whole() {
     announce(&world.scanner_with(&[("NACRE_SCAN_SETS", "True")]), &[&object]).await;
     assert_eq!(world.record(&object).verdict, Verdict::Infected { signatures: vec!["Own.UNOFFICIAL".into()] });
 }
+
+#[tokio::test]
+async fn a_database_of_nothing_but_digests_needs_no_container() {
+    let world = World::new();
+    let hdb = hash("Whole", b"known as a whole");
+    publish(&world, &CvdBuilder::new("daily").member("daily.hdb", hdb).build(SigningKeys::fixed())).await;
+    let ours = scanner(&world, "True");
+    for (content, status) in [("known as a whole", "INFECTED"), ("nothing of it is known", "CLEAN")] {
+        let object = world.objects.put("versioned", content, content);
+        announce(&ours, &[&object]).await;
+        assert_eq!(world.status(&object).await.as_deref(), Some(status));
+    }
+}
+
+#[tokio::test]
+async fn an_ignore_list_reaches_what_it_reaches_in_its_database() {
+    let world = World::new();
+    let file = CvdBuilder::new("daily")
+        .member("daily.ign2", "Whole\nBody\n")
+        .member("daily.hdb", [hash("Whole", b"known as a whole"), hash("Other", b"known by another name")].concat())
+        .member("daily.ndb", signature("Body", "the body knows a string"))
+        .build(SigningKeys::fixed());
+    publish(&world, &file).await;
+    let (full, ours) = (scanner(&world, "False"), scanner(&world, "True"));
+    for (content, status) in
+        [("known as a whole", "CLEAN"), ("the body knows a string", "CLEAN"), ("known by another name", "INFECTED")]
+    {
+        for (scanner, place) in [(&full, "full"), (&ours, "ours")] {
+            let object = world.objects.put("versioned", &format!("{place}/{content}"), content);
+            announce(scanner, &[&object]).await;
+            assert_eq!(world.status(&object).await.as_deref(), Some(status), "{place}: {content}");
+        }
+    }
+}

@@ -16,6 +16,7 @@ use nacre_core::generation::manifest::{BodyEntry, ScanSetEntry};
 use nacre_scan_set::{
     builder::{BuildError, Built, SetBuilder},
     line::Class,
+    mini::is_ignore_list,
 };
 
 use crate::database_update::StagedDatabase;
@@ -51,8 +52,8 @@ pub struct BuiltScanSet {
 }
 
 /// Builds the scan set of a database; `None` where it would gain nothing, or where the database has bytecode: libclamav runs that only
-/// from a container that it can verify, so such a database is loaded whole. So is one whose ignore lists concern a part of all signatures: a
-/// container's members are loaded in their order, `daily` first, and of text files the ignore lists first.
+/// from a container that it can verify, so such a database is loaded whole. So is one with an ignore list behind digests, which would not
+/// reach these.
 ///
 /// # Errors
 /// [`ScanSetError`].
@@ -67,15 +68,13 @@ pub fn build(part: &StagedDatabase, scratch: &Path) -> Result<Option<BuiltScanSe
     let scratch_file = || tempfile::tempfile_in(scratch);
     let body = scratch_file().map_err(ScanSetError::Disk)?;
     let mut builder = SetBuilder::new(scratch_file, body).map_err(ScanSetError::Disk)?;
-    let mut has_signatures = false;
+    let mut has_digests = false;
     for member in archive::members(cvd.payload(), ArchiveLimits::default()) {
         let member = member?;
-        let is_ignore_list = matches!(Path::new(&member.name).extension(), Some(it) if it == "ign" || it == "ign2");
-        if is_ignore_list && (part.entry.name.as_str() != "daily" || has_signatures) {
+        if has_digests && is_ignore_list(&member.name) {
             return Ok(None);
         }
-        has_signatures |=
-            !matches!(Kind::of(&member.name), Kind::Nothing | Kind::Ignore | Kind::Context | Kind::OpaqueContext);
+        has_digests |= Class::of_file(&member.name).is_some();
         if member.name != COPYING && Kind::of(&member.name) != Kind::Nothing {
             builder.add(&member.name, &member.bytes)?;
         }

@@ -28,7 +28,7 @@ use nacre_scan_set::{
 };
 use tokio::sync::OnceCell;
 
-use self::shards::Shards;
+use self::{disk::Context, shards::Shards};
 use crate::EnginePool;
 
 /// Suffix of libclamav's names for signatures that are not from a signed database.
@@ -61,6 +61,15 @@ pub enum DecideError {
     Proposal {
         /// The filter.
         filter: String,
+    },
+    /// A body on local disk is not the one that was written.
+    #[error("the body of {database} cannot be read again")]
+    Body {
+        /// The database.
+        database: String,
+        /// The cause.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// A shard cannot be had.
     #[error("a shard of {database} cannot be read")]
@@ -105,7 +114,7 @@ pub struct ScanSets {
     custom: Vec<String>,
     /// Whether an engine of the whole databases would load them as ClamAV's own.
     official: bool,
-    context: OnceCell<PathBuf>,
+    context: OnceCell<Context>,
     shards: Shards,
     last_mini: AtomicU64,
 }
@@ -167,13 +176,15 @@ impl ScanSets {
         report: &Report,
         pool: &'a EnginePool,
     ) -> Result<Option<MiniSet<'a>>, DecideError> {
-        let mut hits = BTreeSet::new();
+        let mut hits = BTreeMap::new();
         for set in &self.sets {
             let name = set.database.as_str();
             let proposals: Vec<&Proposal> =
                 report.proposals.iter().filter(|proposal| proposal.filter == name).collect();
             if !proposals.is_empty() {
-                hits.extend(self.shards.hits(store, set, self.places(set, &proposals)?).await?);
+                let found = self.shards.hits(store, set, self.places(set, &proposals)?).await?;
+                let found: BTreeSet<Hit> = found.into_iter().collect();
+                hits.extend((!found.is_empty()).then(|| (name.to_owned(), found)));
             }
         }
         let is_of_none = |proposal: &&Proposal| self.sets.iter().all(|set| set.database.as_str() != proposal.filter);
@@ -183,11 +194,11 @@ impl ScanSets {
         if hits.is_empty() {
             return Ok(None);
         }
-        let hits: Vec<Hit> = hits.into_iter().collect();
-        let context = self.context.get_or_try_init(async || disk::write_context(&self.directory, &self.work)).await?;
+        let write = async || Context::write(&self.directory, &self.work, &self.sets);
+        let context = self.context.get_or_try_init(write).await?;
         let number = self.last_mini.fetch_add(1, Ordering::Relaxed);
         let mini = MiniSet { pool, directory: self.work.join(format!("mini-{number}")) };
-        disk::write_mini(context, &mini.directory, &hits)?;
+        context.write_mini(&mini.directory, &hits)?;
         Ok(Some(mini))
     }
 

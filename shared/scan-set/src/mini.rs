@@ -24,6 +24,11 @@ pub fn fillers() -> impl Iterator<Item = NamedFile> {
     NOTHING.iter().map(|(name, line)| ((*name).to_owned(), line.as_bytes().to_vec()))
 }
 
+/// Whether a file is a list of signatures that are not loaded: of all that come after it.
+pub fn is_ignore_list(name: &str) -> bool {
+    matches!(name.rsplit_once('.'), Some((_, "ign" | "ign2")))
+}
+
 /// What a mini engine needs of a file of the body, or of a loose one; `None` for nothing.
 pub fn context_of(name: &str, bytes: &[u8]) -> Option<Vec<u8>> {
     let extension = name.rsplit_once('.').map_or(name, |(_, extension)| extension);
@@ -39,13 +44,14 @@ pub fn context_of(name: &str, bytes: &[u8]) -> Option<Vec<u8>> {
     (!lines.is_empty()).then_some(lines)
 }
 
-/// The files of the exact matches, to be put beside the context.
-pub fn files_of(hits: &[Hit]) -> Vec<NamedFile> {
+/// The files of exact matches in one database, to be loaded where its digests were: behind its ignore lists.
+pub fn files_of<'a>(stem: &str, hits: impl IntoIterator<Item = &'a Hit> + Clone) -> Vec<NamedFile> {
     let of_class = |class: Class| {
-        let lines = hits.iter().filter(|hit| hit.class == class).flat_map(|hit| [hit.line.as_slice(), b"\n"]);
-        (format!("nacre-hits.{}", class.extension()), lines.collect::<Vec<_>>().concat())
+        let lines = hits.clone().into_iter().filter(|hit| hit.class == class);
+        let lines = lines.flat_map(|hit| [hit.line.as_slice(), b"\n"]);
+        (format!("{stem}.{}", class.extension()), lines.collect::<Vec<_>>().concat())
     };
-    Class::ALL.into_iter().map(of_class).filter(|(_, bytes)| !bytes.is_empty()).chain(fillers()).collect()
+    Class::ALL.into_iter().map(of_class).filter(|(_, bytes)| !bytes.is_empty()).collect()
 }
 
 fn lines_with(bytes: &[u8], is_needed: fn(&[u8]) -> bool) -> Vec<u8> {
@@ -85,9 +91,8 @@ mod tests {
     #[test]
     fn hits_are_written_by_class() {
         let hit = |class, line: &str| Hit { class, line: line.into() };
-        let files = files_of(&[hit(Class::File, "a"), hit(Class::Section, "b"), hit(Class::File, "c")]);
+        let files = files_of("h", &[hit(Class::File, "a"), hit(Class::Section, "b"), hit(Class::File, "c")]);
         let names: Vec<_> = files.iter().map(|(name, bytes)| (name.as_str(), bytes.as_slice())).collect();
-        assert_eq!(names.get(..2), Some(&[("nacre-hits.hdb", &b"a\nc\n"[..]), ("nacre-hits.mdb", &b"b\n"[..])][..]));
-        assert_eq!(names.len(), 4);
+        assert_eq!(names, [("h.hdb", &b"a\nc\n"[..]), ("h.mdb", &b"b\n"[..])]);
     }
 }

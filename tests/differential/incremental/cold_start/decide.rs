@@ -9,22 +9,28 @@ use std::{
 };
 
 use futures::{StreamExt, stream};
+use nacre_clamav::{
+    archive::ArchiveLimits, context::to_cud, cvd::Cvd, database::DatabaseName, delta::SignatureFile,
+    digest::Sha256Digest, unpacked::members_in_order,
+};
+use nacre_core::{
+    generation::manifest::{BodyEntry, ScanSetEntry},
+    port::{DefinitionsStore, WriteCondition},
+};
 use nacre_engine_client::{
     Examination, ExamineError,
     equivalence::SignatureSet,
-    protocol::{self, FILTER_EXTENSION, Limits, Proposed, Report},
+    protocol::{self, Limits, Proposed, Report},
+    scan_sets,
 };
 use nacre_scan_set::{
     body::{self, NamedFile},
     builder::{Built, SetBuilder},
-    filter::Filter,
     key::{Candidate, Digest},
     line::{Class, HashLine, Kind, chomped},
     mini,
-    propose::Proposal,
-    shard::{self, Hit},
 };
-use tempfile::TempDir;
+use nacre_testing::memory_definitions::MemoryDefinitions;
 
 use super::super::{AT_ONCE, Lab};
 
@@ -35,74 +41,78 @@ pub(super) enum Broken {
     Forgets(fn(&Candidate) -> bool),
     /// The mini engine has no context of these extensions.
     Without(&'static str),
+    /// The mini engine loads the lines that match behind all databases.
+    Late,
     /// Nobody asks the mini engine: an exact match is an alert.
     Undecided,
 }
 
-/// The scan sets of a directory's databases, and of its loose files as one more, and the body laid out.
+/// The scan sets of a directory's databases, published, and laid out as a scanner lays them out.
 pub(super) struct ScanSets {
-    sets: Vec<(Built<Vec<u8>>, Vec<u8>)>,
-    body: Vec<NamedFile>,
-    pub(super) body_directory: PathBuf,
+    published: MemoryDefinitions,
+    laid_out: scan_sets::ScanSets,
     /// For each name the first of those with its digest and size: libclamav tells one of them by chance.
     twins: BTreeMap<String, String>,
 }
 
 impl ScanSets {
-    pub(super) fn build(directory: &Path, body_directory: &Path) -> Self {
+    pub(super) async fn build(directory: &Path, body_directory: &Path) -> Self {
         let set = SignatureSet::read(directory).unwrap();
-        let mut by_database = BTreeMap::<String, Vec<(String, Vec<u8>)>>::new();
+        let mut by_database = BTreeMap::<String, Vec<NamedFile>>::new();
+        let (mut names, mut twins) = (BTreeMap::<Candidate, String>::new(), BTreeMap::new());
+        let mut files = mini::fillers().collect::<Vec<_>>();
         for file in &set.files {
-            if file.name == "COPYING" || file.name.ends_with(".info") {
-                continue;
-            }
-            let database = file.name.split('.').next().unwrap_or_default().to_owned();
-            by_database.entry(database).or_default().push((file.name.clone(), file.bytes.to_vec()));
-        }
-        let mut names = BTreeMap::<Candidate, String>::new();
-        let mut twins = BTreeMap::new();
-        for (name, bytes) in by_database.values().flatten() {
-            let Some(class) = Class::of_file(name) else { continue };
-            for line in bytes.split(|byte| *byte == b'\n') {
-                let line: Vec<u8> = chomped(line).iter().filter(|byte| !matches!(byte, b' ' | b'+')).copied().collect();
-                let Some(read) = HashLine::parse(class.kind(), &line) else { continue };
-                let name = String::from_utf8_lossy(read.name).into_owned();
-                let first = names.entry(read.candidate).or_insert_with(|| name.clone()).clone();
-                twins.insert(name, first);
+            note_twins(&file.name, &file.bytes, &mut names, &mut twins);
+            let named = (file.name.clone(), file.bytes.to_vec());
+            match &file.container {
+                _ if file.name == "COPYING" || file.name.ends_with(".info") => {}
+                None => files.push(named),
+                Some(container) => {
+                    let database = container.rsplit_once('.').unwrap().0.to_owned();
+                    by_database.entry(database).or_default().push(named);
+                }
             }
         }
-        let sets = by_database.values().map(|files| {
+        let published = MemoryDefinitions::default();
+        let mut entries = Vec::new();
+        for (database, members) in by_database {
             let mut builder = SetBuilder::new(|| Ok(Cursor::new(Vec::new())), Vec::new()).unwrap();
-            for (name, bytes) in files {
+            for (name, bytes) in &members {
                 builder.add(name, bytes).unwrap();
             }
             let mut shards = Vec::new();
-            (builder.finish(&mut shards).unwrap(), shards)
-        });
-        let sets: Vec<_> = sets.collect();
-        let body = sets.iter().flat_map(|(built, _)| body::files(&built.body).unwrap()).collect::<Vec<_>>();
-        let filters = sets
-            .iter()
-            .enumerate()
-            .map(|(number, (built, _))| (format!("{number}.{FILTER_EXTENSION}"), built.filter.clone()));
-        let laid_out: Vec<_> = body.iter().cloned().chain(mini::fillers()).chain(filters).collect();
-        lay_out(body_directory, &laid_out);
-        Self { sets, body, body_directory: body_directory.to_owned(), twins }
-    }
-
-    fn hits(&self, proposals: &[Proposal]) -> Vec<Hit> {
-        let mut hits = Vec::new();
-        for Proposal { filter, candidate } in proposals {
-            let (built, shards) = &self.sets[*filter];
-            let place = Filter::parse(&built.filter).unwrap().shard_of(candidate);
-            let from = usize::try_from(place.offset).unwrap();
-            let bytes = &shards[from..from + place.length as usize];
-            assert!(place.is(bytes));
-            hits.extend(shard::hits(bytes, &[*candidate]).unwrap());
+            let Built { body, filter, lines, .. } = builder.finish(&mut shards).unwrap();
+            let entry = ScanSetEntry {
+                database: DatabaseName::new(&database).unwrap(),
+                of: Sha256Digest::of(b""),
+                body: BodyEntry::of_scan_set(&body),
+                filter: BodyEntry::of_scan_set(&filter),
+                shards: BodyEntry::of_scan_set(&shards),
+                lines,
+            };
+            published.write(&entry.shards.object_key, shards, &[], WriteCondition::Always).await.unwrap();
+            let body = body::files(&body).unwrap().into_iter();
+            let body: Vec<_> =
+                body.map(|(name, bytes)| SignatureFile::member(database.as_str(), false, name, bytes)).collect();
+            files.extend(to_cud(&database, &body).filter(|_| !body.is_empty()));
+            files.push((scan_sets::filter_file(&entry), filter));
+            entries.push(entry);
         }
-        hits.sort();
-        hits.dedup();
-        hits
+        lay_out(body_directory, &files);
+        let body_directory = fs::canonicalize(body_directory).unwrap();
+        let loose = set.files.iter().filter(|file| file.container.is_none()).map(|file| file.name.clone()).collect();
+        Self { published, laid_out: scan_sets::ScanSets::new(body_directory, entries, loose, false), twins }
+    }
+}
+
+fn note_twins(file: &str, bytes: &[u8], names: &mut BTreeMap<Candidate, String>, twins: &mut BTreeMap<String, String>) {
+    let Some(class) = Class::of_file(file) else { return };
+    for line in bytes.split(|byte| *byte == b'\n') {
+        let line: Vec<u8> = chomped(line).iter().filter(|byte| !matches!(byte, b' ' | b'+')).copied().collect();
+        let Some(read) = HashLine::parse(class.kind(), &line) else { continue };
+        let name = String::from_utf8_lossy(read.name).into_owned();
+        let first = names.entry(read.candidate).or_insert_with(|| name.clone()).clone();
+        twins.insert(name, first);
     }
 }
 
@@ -120,7 +130,8 @@ pub(super) struct Decided {
     pub(super) full: Said,
     pub(super) ours: Said,
     pub(super) proposals: usize,
-    pub(super) hits: usize,
+    /// Whether a line matched exactly.
+    pub(super) is_hit: bool,
     /// Whether a content could not be read, so that nothing is claimed.
     pub(super) unread: bool,
 }
@@ -164,71 +175,73 @@ pub(super) async fn decide(
     sets: &ScanSets,
     broken: &Broken,
 ) -> Result<Vec<(PathBuf, Decided)>, ExamineError<std::io::Error>> {
-    let body = fs::canonicalize(&sets.body_directory).unwrap();
-    let one = |path: PathBuf| {
-        let body = &body;
-        async move {
-            let full = examine(lab, all, &path).await?;
-            let of_body = examine(lab, body, &path).await?;
-            let mut proposals = proposed(&of_body);
-            if let Broken::Forgets(forgotten) = broken {
-                proposals.retain(|proposal| !forgotten(&proposal.candidate));
-            }
-            let hits = sets.hits(&proposals);
-            let mut ours = Said::by(&of_body);
-            if !hits.is_empty() {
-                ours.alerts.extend(decide_hits(lab, sets, &hits, &path, broken).await?);
-                ours.alerts.sort();
-                ours.alerts.dedup();
-            }
-            let unread = of_body.unlooked > 0;
-            let decided = Decided { full: Said::by(&full), ours, proposals: proposals.len(), hits: hits.len(), unread };
-            Ok((path, decided))
+    let one = |path: PathBuf| async move {
+        let full = examine(lab, all, &path).await?;
+        let mut of_body = examine(lab, sets.laid_out.directory(), &path).await?;
+        if let Broken::Forgets(forgotten) = broken {
+            of_body.proposals.retain(|proposal| !forgotten(&candidate(proposal)));
         }
+        let (proposals, unread) = (of_body.proposals.len(), of_body.unlooked > 0);
+        let mini = sets.laid_out.compare(&sets.published, &of_body, &lab.pool).await.expect("shards");
+        let is_hit = mini.is_some();
+        let of_mini = match mini {
+            None => None,
+            Some(_) if matches!(broken, Broken::Undecided) => {
+                Some(Report { alerts: vec!["Row".into()], ..Report::default() })
+            }
+            Some(mini) => {
+                broken.spoil(&mini.directory);
+                Some(examine(lab, &mini.directory, &path).await?)
+            }
+        };
+        let ours = sets.laid_out.decided(Report { unlooked: 0, ..of_body }, of_mini).expect("nothing unlooked");
+        Ok((path, Decided { full: Said::by(&full), ours: Said::by(&ours), proposals, is_hit, unread }))
     };
     let decided = stream::iter(lab.corpus.paths().map(one)).buffered(AT_ONCE).collect::<Vec<_>>().await;
     lab.pool.dismiss(all);
-    lab.pool.dismiss(&body);
+    lab.pool.dismiss(sets.laid_out.directory());
     decided.into_iter().collect()
 }
 
-/// What the filters do not rule out, by the engine's own lookups.
-fn proposed(report: &Report) -> Vec<Proposal> {
-    let read = |proposal: &protocol::Proposal| {
-        let kind = match proposal.of {
-            Proposed::File => Kind::File,
-            Proposed::Section => Kind::Section,
-        };
-        let digest = Digest::from_hex(proposal.digest.as_bytes()).unwrap();
-        let candidate = Candidate { kind, digest, size: proposal.size };
-        Proposal { filter: proposal.filter.parse().unwrap(), candidate }
+fn candidate(proposal: &protocol::Proposal) -> Candidate {
+    let kind = match proposal.of {
+        Proposed::File => Kind::File,
+        Proposed::Section => Kind::Section,
     };
-    report.proposals.iter().map(read).collect()
+    Candidate { kind, digest: Digest::from_hex(proposal.digest.as_bytes()).unwrap(), size: proposal.size }
 }
 
-/// The alerts of a mini engine.
-async fn decide_hits(
-    lab: &Lab,
-    sets: &ScanSets,
-    hits: &[Hit],
-    path: &Path,
-    broken: &Broken,
-) -> Result<Vec<String>, ExamineError<std::io::Error>> {
-    if matches!(broken, Broken::Undecided) {
-        let name = |hit: &Hit| {
-            let read = HashLine::parse(hit.class.kind(), &hit.line).unwrap();
-            String::from_utf8_lossy(read.name).into_owned()
-        };
-        return Ok(hits.iter().map(name).collect());
+impl Broken {
+    /// Takes out of a mini engine's databases what it is broken by.
+    fn spoil(&self, mini: &Path) {
+        for entry in fs::read_dir(mini).unwrap() {
+            let path = entry.unwrap().path();
+            let Some(database) = path.file_name().unwrap().to_str().unwrap().strip_suffix(".cud") else { continue };
+            let bytes = fs::read(&path).unwrap();
+            let members = members_in_order(Cvd::parse(&bytes).unwrap().payload(), ArchiveLimits::default()).unwrap();
+            let is_left = |name: &str| match self {
+                Self::Without(extension) => !name.ends_with(extension),
+                Self::Late => !name.starts_with("nacre-hits"),
+                _ => true,
+            };
+            let mut left = Vec::new();
+            for (name, bytes) in members {
+                if name == "COPYING" || name.ends_with(".info") {
+                    continue;
+                }
+                if is_left(&name) {
+                    left.push(SignatureFile::member(database, false, name, bytes.into_owned()));
+                } else if matches!(self, Self::Late) {
+                    fs::write(mini.join(format!("zz-{database}-{name}")), bytes).unwrap();
+                }
+            }
+            let (_, spoiled) = to_cud(database, &left).unwrap();
+            fs::remove_file(&path).unwrap();
+            if !left.is_empty() {
+                fs::write(&path, spoiled).unwrap();
+            }
+        }
     }
-    let kept = |name: &str| !matches!(broken, Broken::Without(extension) if name.ends_with(extension));
-    let context = sets.body.iter().filter(|(name, _)| kept(name));
-    let context = context.filter_map(|(name, bytes)| Some((name.clone(), mini::context_of(name, bytes)?)));
-    let directory = TempDir::new_in(lab.scratch.path()).unwrap();
-    lay_out(directory.path(), &context.chain(mini::files_of(hits)).collect::<Vec<_>>());
-    let report = examine(lab, directory.path(), path).await;
-    lab.pool.dismiss(directory.path());
-    Ok(report?.alerts)
 }
 
 pub(super) async fn examine(

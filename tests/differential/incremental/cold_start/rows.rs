@@ -38,6 +38,9 @@ pub(super) fn rows(lab: &Lab) -> Vec<Row> {
     let line = of_layer("Row");
     let by_line = format!("Row:{}\n", md5_hex(line.trim_end().as_bytes()));
     add("an ignored line", vec![("row.hsb", line), ("row.ign2", by_line)], Broken::Without(".ign2"));
+    let of_nothing = format!("{}:7:Nothing\n", "1".repeat(64));
+    let files = vec![("row.hsb", of_layer("Row")), ("z.ign2", "Row\n".into()), ("z.hsb", of_nothing)];
+    add("the order of loading", files, Broken::Late);
     let files = vec![("row.hsb", format!("{}:{}:Row:1:2\n", inner.sha256, inner.size))];
     add("functionality levels", files, Broken::Undecided);
     if let Some(program) = corpus.files.iter().find(|known| !known.sections.is_empty()) {
@@ -50,7 +53,7 @@ pub(super) fn rows(lab: &Lab) -> Vec<Row> {
     let files = handled(lab, corpus.named("hello.sh"));
     add("a signature with a handler", files, Broken::Without(".ldb"));
     for row in &mut rows {
-        row.files.push(("always.ndb", "Always:0:*:00112233445566778899aabbccddeeff00112233\n".into()));
+        row.files.push(("row.ndb", "Always:0:*:00112233445566778899aabbccddeeff00112233\n".into()));
     }
     rows
 }
