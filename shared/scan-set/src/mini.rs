@@ -4,6 +4,8 @@
 //! levels and limits are its own code. It must see every layer that the body's engine saw, so whatever makes libclamav open a file
 //! otherwise is in it, too: types, switches, passwords, bytecode, and signatures with a handler.
 
+use std::collections::BTreeSet;
+
 use memchr::memmem;
 
 use crate::{body::NamedFile, line::Class, shard::Hit};
@@ -45,9 +47,9 @@ pub fn context_of(name: &str, bytes: &[u8]) -> Option<Vec<u8>> {
 }
 
 /// The files of exact matches in one database, to be loaded where its digests were: behind its ignore lists.
-pub fn files_of<'a>(stem: &str, hits: impl IntoIterator<Item = &'a Hit> + Clone) -> Vec<NamedFile> {
+pub fn files_of(stem: &str, hits: &BTreeSet<Hit>) -> Vec<NamedFile> {
     let of_class = |class: Class| {
-        let lines = hits.clone().into_iter().filter(|hit| hit.class == class);
+        let lines = hits.iter().filter(|hit| hit.class == class);
         let lines = lines.flat_map(|hit| [hit.line.as_slice(), b"\n"]);
         (format!("{stem}.{}", class.extension()), lines.collect::<Vec<_>>().concat())
     };
@@ -91,7 +93,7 @@ mod tests {
     #[test]
     fn hits_are_written_by_class() {
         let hit = |class, line: &str| Hit { class, line: line.into() };
-        let files = files_of("h", &[hit(Class::File, "a"), hit(Class::Section, "b"), hit(Class::File, "c")]);
+        let files = files_of("h", &[hit(Class::File, "a"), hit(Class::Section, "b"), hit(Class::File, "c")].into());
         let names: Vec<_> = files.iter().map(|(name, bytes)| (name.as_str(), bytes.as_slice())).collect();
         assert_eq!(names, [("h.hdb", &b"a\nc\n"[..]), ("h.mdb", &b"b\n"[..])]);
     }

@@ -7,7 +7,12 @@ use std::{
 };
 
 use nacre_clamav::{
-    archive::ArchiveLimits, context::to_cud, cvd::Cvd, delta::SignatureFile, unpacked::members_in_order,
+    archive::ArchiveLimits,
+    context::to_cud,
+    cvd::{COPYING, Cvd},
+    delta::SignatureFile,
+    signature::Kind,
+    unpacked::members_in_order,
 };
 use nacre_core::generation::manifest::ScanSetEntry;
 use nacre_engine_protocol::FILTER_EXTENSION;
@@ -109,7 +114,7 @@ fn context_of(path: &Path, database: &str) -> Result<Vec<SignatureFile<'static>>
     let cvd = Cvd::parse(&bytes).map_err(|error| unreadable(error.into()))?;
     let members = members_in_order(cvd.payload(), ArchiveLimits::default());
     let members = members.map_err(|error| unreadable(error.into()))?;
-    let is_signatures = |name: &str| name != nacre_clamav::cvd::COPYING && !name.ends_with(".info");
+    let is_signatures = |name: &str| name != COPYING && Kind::of(name) != Kind::Nothing;
     let needed = members.into_iter().filter(|(name, _)| is_signatures(name)).filter_map(|(name, bytes)| {
         let needed = mini::context_of(&name, &bytes)?;
         Some(SignatureFile::member(database, true, name, needed))
