@@ -35,8 +35,8 @@ fn hash(name: &str, content: &[u8]) -> String {
 
 /// A Windows program of one section, which is 512 bytes from 512 on.
 fn program(fill: u8) -> Vec<u8> {
-    let mut file = vec![0; 0x400];
-    let mut put = |at: usize, bytes: &[u8]| file[at..at + bytes.len()].copy_from_slice(bytes);
+    let mut bytes = vec![0; 0x400];
+    let mut put = |at: usize, part: &[u8]| bytes[at..at + part.len()].copy_from_slice(part);
     put(0, b"MZ");
     put(60, &64_u32.to_le_bytes());
     put(64, b"PE\0\0\x4c\x01\x01\0");
@@ -60,8 +60,8 @@ fn program(fill: u8) -> Vec<u8> {
     for (at, number) in [(8, 0x200_u32), (12, 0x1000), (16, 0x200), (20, 0x200), (36, 0x6000_0020)] {
         put(section + at, &number.to_le_bytes());
     }
-    file[0x200..].fill(fill);
-    file
+    bytes[0x200..].fill(fill);
+    bytes
 }
 
 /// Objects, and whether the database below knows them; `None` where a full scan may not say "clean", either: an allow-list takes back all
@@ -155,7 +155,7 @@ async fn scan_sets_say_what_whole_databases_say() {
         match infected {
             None => assert!(!expected.verdict.is_infected(), "{name}: {:?}", expected.verdict),
             Some(infected) => {
-                assert_eq!(expected.verdict != Verdict::Clean, infected, "{name}: {:?}", expected.verdict)
+                assert_eq!(expected.verdict != Verdict::Clean, infected, "{name}: {:?}", expected.verdict);
             }
         }
         assert_eq!(record.verdict, expected.verdict, "{name}");

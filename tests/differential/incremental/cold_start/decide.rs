@@ -10,8 +10,14 @@ use std::{
 
 use futures::{StreamExt, stream};
 use nacre_clamav::{
-    archive::ArchiveLimits, context::to_cud, cvd::Cvd, database::DatabaseName, delta::SignatureFile,
-    digest::Sha256Digest, unpacked::members_in_order,
+    archive::ArchiveLimits,
+    context::to_cud,
+    cvd::{COPYING, Cvd},
+    database::DatabaseName,
+    delta::SignatureFile,
+    digest::Sha256Digest,
+    signature,
+    unpacked::members_in_order,
 };
 use nacre_core::{
     generation::manifest::{BodyEntry, ScanSetEntry},
@@ -63,13 +69,13 @@ impl ScanSets {
         let mut files = mini::fillers().collect::<Vec<_>>();
         for file in &set.files {
             note_twins(&file.name, &file.bytes, &mut names, &mut twins);
-            let named = (file.name.clone(), file.bytes.to_vec());
+            let member = (file.name.clone(), file.bytes.to_vec());
             match &file.container {
-                _ if file.name == "COPYING" || file.name.ends_with(".info") => {}
-                None => files.push(named),
+                _ if !is_signatures(&file.name) => {}
+                None => files.push(member),
                 Some(container) => {
                     let database = container.rsplit_once('.').unwrap().0.to_owned();
-                    by_database.entry(database).or_default().push(named);
+                    by_database.entry(database).or_default().push(member);
                 }
             }
         }
@@ -114,6 +120,11 @@ fn note_twins(file: &str, bytes: &[u8], names: &mut BTreeMap<Candidate, String>,
         let first = names.entry(read.candidate).or_insert_with(|| name.clone()).clone();
         twins.insert(name, first);
     }
+}
+
+/// Whether a member holds signatures.
+fn is_signatures(name: &str) -> bool {
+    name != COPYING && signature::Kind::of(name) != signature::Kind::Nothing
 }
 
 fn lay_out(directory: &Path, files: &[NamedFile]) {
@@ -226,7 +237,7 @@ impl Broken {
             };
             let mut left = Vec::new();
             for (name, bytes) in members {
-                if name == "COPYING" || name.ends_with(".info") {
+                if !is_signatures(&name) {
                     continue;
                 }
                 if is_left(&name) {
