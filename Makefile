@@ -77,7 +77,7 @@ fuzz: setup ## Feed every parser with made-up input, each for FUZZ_SECONDS
 	@dev/fuzz
 
 .PHONY: bench
-bench: bench-update bench-scan bench-rescan bench-year ## Run every benchmark
+bench: bench-update bench-scan bench-cold bench-rescan bench-year ## Run every benchmark
 
 # The engine first: it is what proves a set, and a benchmark builds no other program. docs/benchmarks.md explains the figures.
 .PHONY: bench-update
@@ -89,6 +89,11 @@ bench-update: setup ## Measure updates beside a stock freshclam's (BENCH_SIGNATU
 bench-scan: setup ## Measure scans beside clamscan's and clamd's (BENCH_SIGNATURES, BENCH_OBJECTS)
 	@cargo build --locked --release --workspace --all-features --bin nacre-engine
 	@cargo bench --locked --workspace --all-features --bench scan
+
+.PHONY: bench-cold
+bench-cold: setup ## Measure a cold start by scan sets beside a full load (BENCH_SIGNATURES); leaves target/bench/cold.json
+	@cargo build --locked --release --workspace --all-features --bin nacre-engine
+	@cargo bench --locked --workspace --all-features --bench cold
 
 .PHONY: bench-rescan
 bench-rescan: setup ## Measure a rescan beside a full one and clamscan's (BENCH_SIGNATURES, BENCH_OBJECTS)

@@ -15,8 +15,11 @@ use std::{
 
 use md5::{Digest, Md5};
 use nacre_engine_protocol::Digests;
+use nacre_scan_set::propose;
 use sha1::Sha1;
 use sha2::Sha256;
+
+use crate::lookup::Lookup;
 
 /// Most contents that are reported. A record keeps fewer.
 const MAX_DERIVED: usize = 1_000;
@@ -48,15 +51,18 @@ impl Derived {
         self.known.insert(sha256);
     }
 
-    /// Records the content that was matched on; `None` when it is not a file.
-    pub(crate) fn matched_on(&mut self, file: Option<&File>) {
-        match file.map(|file| self.digest(file)) {
-            Some(Ok(())) => {}
-            None | Some(Err(_)) => self.unread += 1,
+    /// Records the content that was matched on, and looks it up; `None` when it is not a file.
+    pub(crate) fn matched_on(&mut self, file: Option<&File>, mut lookup: Option<&mut Lookup>) {
+        let digested = file.map(|file| self.digest(file, lookup.as_deref_mut()));
+        if !matches!(digested, Some(Ok(()))) {
+            self.unread += 1;
+            if let Some(lookup) = lookup {
+                lookup.cannot_look_up();
+            }
         }
     }
 
-    fn digest(&mut self, file: &File) -> io::Result<()> {
+    fn digest(&mut self, file: &File, lookup: Option<&mut Lookup>) -> io::Result<()> {
         let metadata = file.metadata()?;
         if self.object == Some((metadata.dev(), metadata.ino())) {
             return Ok(());
@@ -67,7 +73,8 @@ impl Derived {
         if metadata.len() == 0 || !self.known.insert(sha256) {
             return Ok(());
         }
-        if self.found.len() >= MAX_DERIVED {
+        let is_past_the_cap = self.found.len() >= MAX_DERIVED;
+        if is_past_the_cap && lookup.is_none() {
             self.unread += 1;
             return Ok(());
         }
@@ -76,10 +83,18 @@ impl Derived {
             md5.update(piece);
             sha1.update(piece);
         })?;
+        let (md5, sha1) = (<[u8; 16]>::from(md5.finalize()), <[u8; 20]>::from(sha1.finalize()));
+        if let Some(lookup) = lookup {
+            lookup.content(metadata.len(), &propose::Digests { md5, sha1, sha256 });
+        }
+        if is_past_the_cap {
+            self.unread += 1;
+            return Ok(());
+        }
         self.found.push(Digests {
             size: metadata.len(),
-            md5: hex::encode(md5.finalize()),
-            sha1: hex::encode(sha1.finalize()),
+            md5: hex::encode(md5),
+            sha1: hex::encode(sha1),
             sha256: hex::encode(sha256),
         });
         Ok(())
@@ -119,10 +134,10 @@ mod tests {
         let mut derived = Derived::default();
         let object = file(b"object");
         derived.is_object(&object);
-        derived.matched_on(Some(&object));
+        derived.matched_on(Some(&object), None);
         derived.is_layer(Sha256::digest(b"layer").into());
         for content in [&b"layer"[..], b"", b"made of it", b"made of it"] {
-            derived.matched_on(Some(&file(content)));
+            derived.matched_on(Some(&file(content)), None);
         }
         let [one] = &derived.found[..] else { panic!("{derived:?}") };
         assert_eq!((one.size, &one.md5), (10, &hex::encode(Md5::digest(b"made of it"))));
@@ -132,9 +147,9 @@ mod tests {
     #[test]
     fn what_cannot_be_read_is_counted() {
         let mut derived = Derived::default();
-        derived.matched_on(None);
+        derived.matched_on(None, None);
         for n in 0..=MAX_DERIVED {
-            derived.matched_on(Some(&file(n.to_string().as_bytes())));
+            derived.matched_on(Some(&file(n.to_string().as_bytes())), None);
         }
         assert_eq!((derived.found.len(), derived.unread), (MAX_DERIVED, 2));
     }

@@ -14,6 +14,7 @@ mod huge_pages;
 mod library;
 mod lines;
 mod load_order;
+mod lookup;
 mod marks;
 mod object;
 mod observation;

@@ -21,6 +21,7 @@ use crate::{
     archive::unopened,
     ffi::{Code, Engine, Field, Library},
     file_types, huge_pages, load_order,
+    lookup::{LoadedFilters, Lookup},
     observation::{Observation, observe, observe_more, record},
     probes::{self, Probes},
     second_reader::SecondReader,
@@ -34,6 +35,7 @@ const MAX_QUOTED: usize = 5;
 pub(crate) struct LoadedEngine {
     engine: Engine,
     probes: Probes,
+    filters: LoadedFilters,
     /// Signatures of the definitions, the probes not counted.
     pub(crate) signatures: u32,
     /// Time to load them.
@@ -90,6 +92,7 @@ impl LoadedEngine {
             return Err(load_failed("not every probe was loaded", &seen));
         }
         let place = Path::new(OsStr::from_bytes(directory.to_bytes()));
+        let filters = LoadedFilters::load(place)?;
         if file_types::brings_types(place).map_err(|error| internal("cannot read the definitions", &error))? {
             let types = scratch.join("types.ftm");
             fs::write(&types, file_types::TYPES).map_err(|error| internal("cannot write the file types", &error))?;
@@ -100,7 +103,7 @@ impl LoadedEngine {
         let (compiled, seen) = observe(|| engine.compile());
         compiled.map_err(|code| load_failed(&format!("cannot compile the definitions: {code}"), &seen))?;
         huge_pages::lay_out();
-        Ok(Self { engine, probes, signatures, load_time, compile_time: started.elapsed(), messages })
+        Ok(Self { engine, probes, filters, signatures, load_time, compile_time: started.elapsed(), messages })
     }
 
     /// Returns the bytes that only the canary's signature finds.
@@ -126,6 +129,7 @@ impl LoadedEngine {
             record(|observation| {
                 observation.derived.is_object(file);
                 observation.reader = Some(SecondReader::new(scratch, limits, started));
+                observation.lookup = self.filters.lookup();
             });
             self.engine.scan(file)
         });
@@ -148,6 +152,7 @@ impl LoadedEngine {
             let encrypted = reader.encrypted.filter(|_| !is_told);
             seen.alerts.extend([reader.limit_exceeded, encrypted].into_iter().flatten().map(str::to_owned));
         }
+        let (proposals, unlooked) = seen.lookup.take().map(Lookup::finish).unwrap_or_default();
         let found = seen.found.len();
         seen.marks.conclude(&seen.layers, &seen.found);
         let order = found_in_place(seen.layers.len(), &seen.found);
@@ -180,6 +185,8 @@ impl LoadedEngine {
             layer_count: seen.layer_count,
             derived: seen.derived.found,
             unread: seen.derived.unread,
+            proposals,
+            unlooked,
             unopened,
             read_whole,
             containers: seen.marks.containers.into_iter().map(str::to_owned).collect(),

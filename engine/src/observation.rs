@@ -11,14 +11,13 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
 };
 
-use md5::{Digest, Md5};
 use nacre_engine_protocol::{Layer, MAX_LAYERS, Message, Severity};
-use sha1::Sha1;
-use sha2::Sha256;
+use nacre_scan_set::propose::Digests;
 
 use crate::{
     archive::{ArchiveIndex, crc32, index},
     derived::Derived,
+    lookup::Lookup,
     marks::Marks,
     probes::is_generic_probe,
     second_reader::SecondReader,
@@ -56,6 +55,8 @@ pub(crate) struct Observation {
     depth: u32,
     /// Reads the layers as well; none while definitions are loaded.
     pub(crate) reader: Option<SecondReader>,
+    /// Looks contents up in filters, if there are any.
+    pub(crate) lookup: Option<Lookup>,
     /// What the layers' own bytes say.
     pub(crate) marks: Marks,
     /// Number of layers, those past the cap included.
@@ -103,7 +104,7 @@ impl Observation {
     pub(crate) fn alert(&mut self, name: &[u8], matched: Option<&File>) {
         // The generic probe matches once on all content that reaches the matcher.
         if is_generic_probe(name) {
-            self.derived.matched_on(matched);
+            self.derived.matched_on(matched, self.lookup.as_mut());
         }
         // Alerts about the scan itself are never dropped.
         let about_the_scan = name.starts_with(b"Nacre.") || name.starts_with(b"Heuristics.");
@@ -123,15 +124,23 @@ impl Observation {
             return;
         };
         // An archive bomb must not fill the report; the count still shows that layers are missing.
-        if self.layers.len() >= MAX_LAYERS {
+        let is_past_the_cap = self.layers.len() >= MAX_LAYERS;
+        if is_past_the_cap && self.lookup.is_none() {
+            return;
+        }
+        let digests = Digests::of(content);
+        if let Some(lookup) = &mut self.lookup {
+            lookup.layer(content, &digests);
+        }
+        if is_past_the_cap {
             return;
         }
         let depth = depth.saturating_add(self.depth);
-        let sha256 = Sha256::digest(content);
-        self.derived.is_layer(sha256.into());
+        let Digests { md5, sha1, sha256 } = digests;
+        self.derived.is_layer(sha256);
         let mut index = index(content);
         if let Some(reader) = &mut self.reader {
-            reader.is_shown(sha256.into());
+            reader.is_shown(sha256);
             index.add(reader.read(content, self.layers.len(), depth));
             if file_type == b"CL_TYPE_IGNORED" {
                 index.read_whole = reader.keep_ignored(content, self.layers.len(), depth);
@@ -149,8 +158,8 @@ impl Observation {
             file_type: String::from_utf8_lossy(file_type).into_owned(),
             size: content.len() as u64,
             depth,
-            md5: hex::encode(Md5::digest(content)),
-            sha1: hex::encode(Sha1::digest(content)),
+            md5: hex::encode(md5),
+            sha1: hex::encode(sha1),
             sha256: hex::encode(sha256),
         });
     }

@@ -8,6 +8,7 @@ use std::{fs, io, process::exit};
 use libfuzzer_sys::fuzz_target;
 use nacre_fuzz::seeds;
 use nacre_clamav::{builder::{CvdBuilder, certificates::SigningCertificates, eicar_signature}, cvd::Cvd, database::{ContainerKind, DatabaseName, DatabaseVersion, FunctionalityLevel}, signing::SigningKeys};
+use nacre_scan_set::builder::SetBuilder;
 use nacre_core::generation::{Generation, manifest::{DatabaseEntry, EngineProof, Manifest, Pointer}};
 
 /// What detached signatures of the seeds are over.
@@ -64,6 +65,7 @@ fn make() -> io::Result<()> {
             put(target, &number.to_string(), content)?;
         }
     }
+    put_scan_set(&put)?;
     put_json(&keys, &cvd, &put)
 }
 
@@ -81,6 +83,25 @@ const CONTENTS: [&[u8]; 9] = [
     b"From: a@b\nContent-Type: multipart/mixed;\n boundary=x\n\n--x\n\nwords\n--x--\n",
     b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x3e\0\x03\0\xfe\xff\x09\0\x06\0",
 ];
+
+fn put_scan_set(put: &impl Fn(&str, &str, &[u8]) -> io::Result<()>) -> io::Result<()> {
+    let md5 = "07".repeat(16);
+    let mut builder = SetBuilder::new(|| Ok(io::Cursor::new(Vec::new())), Vec::new())?;
+    builder.add("a.hdb", format!("{md5}:68:A\n").as_bytes()).map_err(io::Error::other)?;
+    builder.add("a.mdb", format!("512:{md5}:A\n*:{md5}:B:73\n").as_bytes()).map_err(io::Error::other)?;
+    builder.add("a.ndb", b"A:0:*:6161\n").map_err(io::Error::other)?;
+    let mut shards = Vec::new();
+    let built = builder.finish(&mut shards).map_err(io::Error::other)?;
+    put("scan_set", "filter", &[b"f", built.filter.as_slice()].concat())?;
+    put("scan_set", "shard", &[b"s", shards.as_slice()].concat())?;
+    put("scan_set", "body", &[b"b", built.body.as_slice()].concat())?;
+    put("scan_set", "line", format!("l{md5}:68:A:73:99").as_bytes())?;
+    let mut program = vec![0; 0x400];
+    for (at, bytes) in [(0, &b"MZ"[..]), (60, b"\x40"), (0x40, b"PE\0\0\x4c\x01\x02"), (0x54, b"\x60"), (0xc8, b"\0\x02\0\0\0\x02")] {
+        program[at..at + bytes.len()].copy_from_slice(bytes);
+    }
+    put("scan_set", "program", &[b"p", program.as_slice()].concat())
+}
 
 fn put_json(keys: &SigningKeys, cvd: &[u8], put: &impl Fn(&str, &str, &[u8]) -> io::Result<()>) -> io::Result<()> {
     let daily = DatabaseName::new("daily").expect("a name");

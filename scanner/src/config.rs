@@ -30,6 +30,7 @@ pub const SETTINGS: &[Setting] = settings_table![
     "NACRE_STALENESS_LIMIT_HOURS", "none", "former name of `NACRE_SCAN_STALENESS_LIMIT_HOURS`, accepted with a warning";
     "NACRE_QUEUE_VISIBILITY_TIMEOUT_SECONDS", "5400", "visibility timeout of the queues; a message that failed never waits longer for its next attempt";
     "NACRE_FULL_SCANS", "`True`", "whether this function does full scans; `False` where its memory is only enough for delta scans";
+    "NACRE_SCAN_SETS", "`False`", "whether cold starts load scan sets where the generation has them, which is faster and smaller, instead of whole databases; see docs/cold-start.md";
     "NACRE_RESCAN_TOPIC_ARN", "none", "topic on which full scans are requested where `NACRE_FULL_SCANS` is `False`";
     "AWS_REGION", "none", "region in such requests and in names of objects; Lambda sets it";
     "AV_SCAN_MAX_FILE_SIZE_BYTES", "none", "larger objects are `SKIPPED`; the predecessor's default was 25000000";
@@ -87,6 +88,8 @@ pub struct Config {
     pub backoff: Backoff,
     /// `NACRE_FULL_SCANS`: whether this function does full scans.
     pub full_scans: bool,
+    /// `NACRE_SCAN_SETS`: whether cold starts load scan sets.
+    pub scan_sets: bool,
     /// `NACRE_RESCAN_TOPIC_ARN`: the topic on which full scans are requested otherwise.
     pub rescan_topic: Option<String>,
     /// `AWS_REGION`: the region in such requests.
@@ -192,6 +195,7 @@ impl Config {
                 longest: u32::try_from(settings.number("NACRE_QUEUE_VISIBILITY_TIMEOUT_SECONDS")?).unwrap_or(u32::MAX),
             },
             full_scans: settings.switch("NACRE_FULL_SCANS")?,
+            scan_sets: settings.switch("NACRE_SCAN_SETS")?,
             rescan_topic: settings.optional("NACRE_RESCAN_TOPIC_ARN"),
             alert_topic: settings.optional("NACRE_ALERT_TOPIC_ARN"),
             region: settings.optional("AWS_REGION").unwrap_or_default(),
@@ -279,6 +283,7 @@ mod tests {
             "NACRE_TRUST_ANCHORS",
             "NACRE_RESULT_DIALECTS",
             "NACRE_SANDBOX",
+            "NACRE_SCAN_SETS",
             "NACRE_SCAN_PARALLELISM",
             "NACRE_SCAN_STALENESS_LIMIT_HOURS",
             "NACRE_STALENESS_LIMIT_HOURS",

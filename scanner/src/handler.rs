@@ -124,7 +124,8 @@ impl<S: Services> Function<S> {
     /// # Errors
     /// [`DefinitionsError::Disk`] when the local directory cannot be made.
     pub fn new(config: Config, engine: PathBuf, ports: Ports<S>) -> Result<Self, DefinitionsError> {
-        let disk = LocalDisk::new(&config.definitions_path, config.trust_anchors.clone())?;
+        let disk =
+            LocalDisk::new(&config.definitions_path, config.trust_anchors.clone())?.with_scan_sets(config.scan_sets);
         let pool = EnginePool::new(engine, config.scratch_path.clone())
             .with_scans(config.parallelism)
             .with_policy(config.sandbox);
@@ -344,7 +345,7 @@ impl<S: Services> Function<S> {
                 if batch.ready.get().is_some() {
                     return;
                 }
-                let engines = Engines::Warm { cache: &self.engines, ready: warm };
+                let engines = Engines::Warm { cache: &self.engines, store: &self.ports.definitions, ready: warm };
                 match self.scan_with(engines, request, batch.deadline).await {
                     Ok(outcome) => {
                         log_outcome(request, &outcome);

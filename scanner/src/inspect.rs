@@ -26,6 +26,7 @@ use tokio::sync::OnceCell;
 
 use crate::{
     engine_cache::{EngineCache, Ready, ReadyError, RescanNeed},
+    local_definitions::LocalDefinitions,
     scan::{Inspection, Inspector, ScanError, reason_of},
     worker_memory::worker_memory,
 };
@@ -61,7 +62,7 @@ pub struct EngineInspector<'a, Objects, Definitions> {
 #[derive(Clone, Copy)]
 pub(crate) enum Engines<'a, Definitions> {
     /// The warm engine.
-    Warm { cache: &'a EngineCache, ready: &'a Ready },
+    Warm { cache: &'a EngineCache, store: &'a Definitions, ready: &'a Ready },
     /// Engines with the published definitions, made ready on first use.
     Published {
         cache: &'a EngineCache,
@@ -78,6 +79,12 @@ impl<'a, Definitions: DefinitionsStore> Engines<'a, Definitions> {
     fn cache(&self) -> &'a EngineCache {
         match self {
             Self::Warm { cache, .. } | Self::Published { cache, .. } => cache,
+        }
+    }
+
+    fn store(&self) -> &'a Definitions {
+        match self {
+            Self::Warm { store, .. } | Self::Published { store, .. } => store,
         }
     }
 
@@ -102,14 +109,14 @@ impl<'a, Definitions: DefinitionsStore> Engines<'a, Definitions> {
         }
     }
 
-    /// The directory whose engine has all definitions loaded.
-    async fn full(&self) -> Result<&'a Path, ScanError> {
+    /// All definitions, which an engine has loaded.
+    async fn full(&self) -> Result<&'a LocalDefinitions, ScanError> {
         match self {
-            Self::Warm { ready, .. } => Ok(&ready.definitions.directory),
+            Self::Warm { ready, .. } => Ok(&ready.definitions),
             Self::Published { full_scans: false, .. } => Err(ScanError::NeedsFullScan),
             Self::Published { cache, store, manifest, ready, .. } => {
                 let ready = ready.get_or_try_init(|| Box::pin(cache.ready(*store, manifest))).await?;
-                Ok(&ready.definitions.directory)
+                Ok(&ready.definitions)
             }
         }
     }
@@ -189,6 +196,26 @@ impl<Objects: ObjectStore, Definitions: DefinitionsStore> EngineInspector<'_, Ob
         }
     }
 
+    /// Scans the object with all definitions.
+    async fn full_scan(&self, object: &ObjectId, head: &ObjectHead) -> Result<EngineScan, ScanError> {
+        let definitions = self.engines.full().await?;
+        let scanned = self.engine_scan(&definitions.directory, object, head).await?;
+        let (Some(sets), EngineScan::Finished { report, unrar }) = (&definitions.scan_sets, &scanned) else {
+            return Ok(scanned);
+        };
+        let pool = &self.engines.cache().pool;
+        let again = match sets.compare(self.engines.store(), report, pool).await? {
+            None => None,
+            Some(mini) => match self.engine_scan(&mini.directory, object, head).await? {
+                EngineScan::Finished { report, .. } => Some(report),
+                // A match wins over everything.
+                EngineScan::NotScanned(_) if !report.alerts.is_empty() => None,
+                not_scanned @ EngineScan::NotScanned(_) => return Ok(not_scanned),
+            },
+        };
+        Ok(EngineScan::Finished { report: sets.decided(report.clone(), again)?, unrar: *unrar })
+    }
+
     /// The memory of one worker.
     fn worker_memory(&self) -> u64 {
         let engines = self.engines.cache().memory();
@@ -229,7 +256,7 @@ impl<Objects: ObjectStore, Definitions: DefinitionsStore> Inspector for EngineIn
         if let Some(verdict) = self.too_large(head) {
             return Ok(Inspection::not_scanned(verdict));
         }
-        match self.engine_scan(self.engines.full().await?, object, head).await? {
+        match Box::pin(self.full_scan(object, head)).await? {
             EngineScan::NotScanned(reason) => Ok(Inspection::not_scanned(Verdict::Unscannable { reason })),
             EngineScan::Finished { report, unrar } => {
                 let mut inspection = inspection(&report, head.size, unrar);

@@ -4,14 +4,17 @@ use std::{
     borrow::Cow,
     fs, io,
     path::{Path, PathBuf},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
 use chrono::{DateTime, Utc};
+use futures::future::{try_join, try_join_all};
 use nacre_clamav::{
     context::{self, is_bytecode, may_have_part},
     database::DatabaseName,
     delta::{Delta, SignatureFile},
+    load_order::member_rank,
     trust_anchor::TrustAnchors,
     unpacked::UnpackError,
 };
@@ -19,13 +22,20 @@ use nacre_core::{
     generation::{
         Generation,
         engine_form::{EngineFormError, engine_form},
-        manifest::{CustomEntry, DatabaseEntry, Manifest},
+        manifest::{CustomEntry, DatabaseEntry, Manifest, ScanSetEntry},
         published::{PublishedError, read_body, read_custom, read_entry},
     },
     port::DefinitionsStore,
     rescan::conclude::delta_files,
 };
-use nacre_engine_client::claimed_directory::ClaimedDirectory;
+use nacre_engine_client::{
+    claimed_directory::ClaimedDirectory,
+    scan_sets::{ScanSets, filter_file},
+};
+use nacre_scan_set::{
+    body::{self, BodyError, NamedFile},
+    mini,
+};
 
 /// One generation on local disk.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,6 +46,8 @@ pub struct LocalDefinitions {
     pub built: DateTime<Utc>,
     /// The directory that an engine loads.
     pub directory: PathBuf,
+    /// The scan sets in it, if it has any: then a report of its engine proposes, and does not decide.
+    pub scan_sets: Option<Arc<ScanSets>>,
 }
 
 /// How long it took to write a generation to local disk.
@@ -64,6 +76,15 @@ pub enum DefinitionsError {
         /// The cause.
         #[source]
         source: EngineFormError,
+    },
+    /// The body of a published scan set cannot be unpacked.
+    #[error("{key} cannot be unpacked")]
+    ScanSet {
+        /// The key.
+        key: String,
+        /// The cause.
+        #[source]
+        source: BodyError,
     },
     /// A published context cannot be unpacked.
     #[error("{key} cannot be unpacked")]
@@ -101,6 +122,8 @@ pub struct LocalDisk {
     /// Of this process alone: where sandboxes share a disk, as on the local stack, they must not share a directory.
     root: ClaimedDirectory,
     trusted: TrustAnchors,
+    /// Whether scan sets are laid out where there are any, instead of whole databases.
+    by_scan_sets: bool,
     current: Option<LocalDefinitions>,
     times: Option<FetchTimes>,
 }
@@ -113,7 +136,14 @@ impl LocalDisk {
     pub fn new(path: &Path, trusted: TrustAnchors) -> Result<Self, DefinitionsError> {
         let root = fs::create_dir_all(path).and_then(|()| ClaimedDirectory::new(path, "nacre-"));
         let root = root.map_err(|source| DefinitionsError::Disk { path: path.to_owned(), source })?;
-        Ok(Self { root, trusted, current: None, times: None })
+        Ok(Self { root, trusted, by_scan_sets: false, current: None, times: None })
+    }
+
+    /// Lays out scan sets where there are any: a report of an engine that has loaded them does not decide without
+    /// [`LocalDefinitions::scan_sets`].
+    #[must_use]
+    pub fn with_scan_sets(self, by_scan_sets: bool) -> Self {
+        Self { by_scan_sets, ..self }
     }
 
     /// Returns the times of the last download, once.
@@ -134,10 +164,17 @@ impl LocalDisk {
             return Ok(current.clone());
         }
         let directory = self.root.path().join(manifest.generation.0.to_string());
-        self.times = Some(self.fill(store, manifest, &directory).await?);
+        let (times, sets) = self.fill(store, manifest, &directory).await?;
+        self.times = Some(times);
+        let custom = manifest.custom.iter().map(|custom| custom.name.clone()).collect();
+        let official = self.is_signed_by_clamav();
+        let scan_sets = (!sets.is_empty()).then(|| Arc::new(ScanSets::new(directory.clone(), sets, custom, official)));
         let definitions =
-            LocalDefinitions { generation: manifest.generation, built: manifest.newest_built(), directory };
-        if let Some(old) = self.current.replace(definitions.clone()) {
+            LocalDefinitions { generation: manifest.generation, built: manifest.newest_built(), directory, scan_sets };
+        if let Some(old) = self.current.replace(definitions.clone())
+            // They remove it once no scan needs it any more.
+            && old.scan_sets.is_none()
+        {
             // The engine that loaded it does not read the files again.
             let _ = fs::remove_dir_all(old.directory);
         }
@@ -213,7 +250,7 @@ impl LocalDisk {
         store: &impl DefinitionsStore,
         manifest: &Manifest,
         directory: &Path,
-    ) -> Result<FetchTimes, DefinitionsError> {
+    ) -> Result<(FetchTimes, Vec<ScanSetEntry>), DefinitionsError> {
         let disk = |path: &Path| {
             let path = path.to_owned();
             move |source| DefinitionsError::Disk { path, source }
@@ -227,7 +264,9 @@ impl LocalDisk {
         }
         fs::create_dir_all(&partial).map_err(disk(&partial))?;
         let mut times = FetchTimes::default();
-        for database in &manifest.databases {
+        let sets = self.lay_out_scan_sets(store, manifest, &partial, &mut times).await?;
+        let is_whole = |database: &&DatabaseEntry| sets.iter().all(|set| set.database != database.name);
+        for database in manifest.databases.iter().filter(is_whole) {
             let started = Instant::now();
             let body = read_body(store, database).await?;
             times.fetch += started.elapsed();
@@ -242,6 +281,63 @@ impl LocalDisk {
             fs::write(&path, read_custom(store, custom).await?).map_err(disk(&path))?;
         }
         fs::rename(&partial, directory).map_err(disk(directory))?;
-        Ok(times)
+        Ok((times, sets))
+    }
+
+    /// Downloads the bodies and filters of scan sets, all at once, and lays them out. Returns the sets; databases of no set are to be
+    /// laid out whole.
+    async fn lay_out_scan_sets(
+        &self,
+        store: &impl DefinitionsStore,
+        manifest: &Manifest,
+        directory: &Path,
+        times: &mut FetchTimes,
+    ) -> Result<Vec<ScanSetEntry>, DefinitionsError> {
+        if !self.by_scan_sets {
+            return Ok(Vec::new());
+        }
+        let started = Instant::now();
+        let sets = manifest.databases.iter().filter_map(|database| manifest.scan_set(database));
+        let fetched = sets.map(async |set| {
+            let parts = try_join(read_entry(store, &set.body), read_entry(store, &set.filter)).await?;
+            Ok::<_, DefinitionsError>((set.clone(), parts))
+        });
+        let fetched = try_join_all(fetched).await?;
+        times.fetch += started.elapsed();
+        let started = Instant::now();
+        let mut laid_out = Vec::new();
+        let write = |name: &str, bytes: &[u8]| {
+            let path = directory.join(name);
+            fs::write(&path, bytes).map_err(|source| DefinitionsError::Disk { path, source })
+        };
+        for (set, (body, filter)) in fetched {
+            let key = set.body.object_key.clone();
+            let files = body::files(&body).map_err(|source| DefinitionsError::ScanSet { key, source })?;
+            // libclamav takes no container of nothing: all that this database has is behind its filter.
+            if !files.is_empty() {
+                let Some((name, container)) = self.container_of(&set, files) else { continue };
+                write(&name, &container)?;
+            }
+            write(&filter_file(&set), &filter)?;
+            laid_out.push(set);
+        }
+        if !laid_out.is_empty() {
+            for (name, bytes) in mini::fillers() {
+                write(&name, &bytes)?;
+            }
+        }
+        times.lay_out += started.elapsed();
+        Ok(laid_out)
+    }
+    /// The body of a scan set in the place of its database: what an `ign2` reaches depends on the order of loading.
+    fn container_of(&self, set: &ScanSetEntry, mut files: Vec<NamedFile>) -> Option<(String, Vec<u8>)> {
+        if !self.is_signed_by_clamav() {
+            // As `engine_form` has them.
+            files.sort_by_cached_key(|(name, _)| (member_rank(name), name.clone()));
+        }
+        let database = set.database.as_str();
+        let files: Vec<_> =
+            files.into_iter().map(|(name, bytes)| SignatureFile::member(database, true, name, bytes)).collect();
+        context::to_cud(database, &files)
     }
 }

@@ -17,6 +17,7 @@ use nacre_core::{
     tag_policy::TagNames,
     verdict::{Reason, Verdict},
 };
+use nacre_engine_client::scan_sets::DecideError;
 use settle::Settled;
 
 use crate::{
@@ -82,6 +83,9 @@ pub enum ScanError {
     /// No engine is ready.
     #[error("no engine is ready")]
     Ready(#[from] ReadyError),
+    /// What the filters of the scan sets do not rule out could not be decided.
+    #[error("the signatures behind the scan sets' filters could not be compared")]
+    Undecided(#[from] DecideError),
     /// Only a full scan can decide, and this function does none.
     #[error("only a full scan can decide, which this function does not do")]
     NeedsFullScan,

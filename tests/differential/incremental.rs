@@ -3,6 +3,7 @@
 //! Random generations of signature sets, drawn from what the files really hold, so that they hit; every file, from every generation to
 //! every other, both ways, by real engines. What changed over several generations is composed, as a rescanner does it.
 
+mod cold_start;
 mod corpus;
 pub(crate) mod genes;
 mod rows;

@@ -4,4 +4,5 @@ mod lambda;
 mod newer_definitions;
 mod redeliveries;
 mod rescans;
+mod scan_sets;
 mod world;

@@ -75,7 +75,7 @@ impl World {
         self.scanner_with(&[("NACRE_FULL_SCANS", "False"), ("NACRE_SCAN_STALENESS_LIMIT_HOURS", "1")])
     }
 
-    fn scanner_with(&self, more: &[(&'static str, &str)]) -> Scanner<'_> {
+    pub(crate) fn scanner_with(&self, more: &[(&'static str, &str)]) -> Scanner<'_> {
         let programs = programs_directory().unwrap();
         let path = |path: &Path| path.to_str().unwrap().to_owned();
         let mut settings: BTreeMap<&str, String> = [
@@ -157,7 +157,7 @@ fn deadline() -> Instant {
 
 /// A definitions bucket whose bodies may be held back.
 pub(crate) struct GatedDefinitions {
-    kept: MemoryDefinitions,
+    pub(crate) kept: MemoryDefinitions,
     open: watch::Sender<bool>,
 }
 
@@ -182,6 +182,10 @@ impl DefinitionsStore for GatedDefinitions {
 
     async fn read_changed(&self, key: &str, etag: Option<&str>, limit: u64) -> Result<Option<Stored>, StoreError> {
         self.kept.read_changed(key, etag, limit).await
+    }
+
+    async fn read_part(&self, key: &str, from: u64, length: u32) -> Result<Vec<u8>, StoreError> {
+        self.kept.read_part(key, from, length).await
     }
 
     async fn write(

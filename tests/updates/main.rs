@@ -10,5 +10,6 @@ mod loose_files;
 mod meddling;
 mod proofs;
 mod published;
+mod scan_sets;
 mod sources;
 mod world;

@@ -55,6 +55,11 @@ impl DefinitionsStore for Meddling<'_> {
         self.bucket.read_changed(key, etag, limit).await
     }
 
+    async fn read_part(&self, key: &str, from: u64, length: u32) -> Result<Vec<u8>, StoreError> {
+        self.alive()?;
+        self.bucket.read_part(key, from, length).await
+    }
+
     async fn write(
         &self,
         key: &str,

@@ -17,6 +17,7 @@ pub mod plan;
 pub mod publish;
 pub mod report;
 pub mod retention;
+pub mod scan_sets;
 pub mod signatures;
 pub mod stack_request;
 pub mod state;

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use nacre_core::{
-    bucket_keys::{BODIES_PREFIX, DELTAS_PREFIX, MANIFESTS_PREFIX, PASSES_PREFIX, REJECTED_PREFIX},
+    bucket_keys::{BODIES_PREFIX, DELTAS_PREFIX, MANIFESTS_PREFIX, PASSES_PREFIX, REJECTED_PREFIX, SCAN_SETS_PREFIX},
     generation::{Generation, manifest::Manifest},
     port::Listed,
     rescan::pass::{self},
@@ -17,7 +17,8 @@ const GRACE: TimeDelta = TimeDelta::days(2);
 const REJECTED_FOR: TimeDelta = TimeDelta::days(30);
 
 /// What is under `nacre/`, as far as it is kept for a time only.
-pub const PREFIXES: [&str; 5] = [BODIES_PREFIX, DELTAS_PREFIX, MANIFESTS_PREFIX, PASSES_PREFIX, REJECTED_PREFIX];
+pub const PREFIXES: [&str; 6] =
+    [BODIES_PREFIX, DELTAS_PREFIX, MANIFESTS_PREFIX, PASSES_PREFIX, REJECTED_PREFIX, SCAN_SETS_PREFIX];
 
 /// The generations that are kept, of those whose manifests are there: the newest `keep`, whatever their numbers, those that
 /// were superseded within the grace, which scanners may be reading, and the published one.

@@ -6,7 +6,7 @@ use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use clap::Args;
 use nacre_aws::SystemClock;
 use nacre_core::{
-    generation::updater_state::UpdaterState,
+    generation::{manifest::ScanSetEntry, updater_state::UpdaterState},
     port::{Clock, DefinitionsStore},
 };
 use serde::Serialize;
@@ -56,6 +56,8 @@ struct Status {
     pinned: bool,
     restores: Option<u64>,
     contents: String,
+    /// What cold starts load of its databases instead of them.
+    scan_sets: Vec<ScanSetSize>,
     trust_anchor: String,
     /// Signatures that the engine loaded when it proved the set.
     signatures: u64,
@@ -70,6 +72,29 @@ struct Status {
     cooling_down: BTreeMap<String, DateTime<Utc>>,
     /// Databases whose newest CDIFF is announced and not there yet, and since when.
     awaited: BTreeMap<String, DateTime<Utc>>,
+}
+
+/// The bytes of a scan set.
+#[derive(Debug, Serialize)]
+struct ScanSetSize {
+    database: String,
+    /// Signatures that need no engine.
+    lines: u64,
+    /// What a cold start downloads.
+    download_bytes: u64,
+    /// What it may have to read a part of.
+    shard_bytes: u64,
+}
+
+impl From<&ScanSetEntry> for ScanSetSize {
+    fn from(set: &ScanSetEntry) -> Self {
+        Self {
+            database: set.database.to_string(),
+            lines: set.lines,
+            download_bytes: set.body.size + set.filter.size,
+            shard_bytes: set.shards.size,
+        }
+    }
 }
 
 /// Runs the command.
@@ -118,6 +143,7 @@ async fn status(store: &impl DefinitionsStore, limit: u32, now: DateTime<Utc>) -
         pinned: published.pinned,
         restores: manifest.restores.map(|restored| restored.0),
         contents: contents(&manifest),
+        scan_sets: manifest.scan_sets.iter().map(ScanSetSize::from).collect(),
         signatures: manifest.engine.signatures,
         age_hours: age.num_hours(),
         staleness_limit_hours: limit,
@@ -147,6 +173,12 @@ impl Status {
             format!("age           {} hours, of {limit} allowed{stale}", self.age_hours),
             format!("last check    {}, last success {}", at(self.last_check), at(self.last_success)),
         ];
+        lines.extend(self.scan_sets.iter().map(|set| {
+            let ScanSetSize { database, lines, download_bytes, shard_bytes } = set;
+            format!(
+                "scan set      {database}: {download_bytes} bytes, and {shard_bytes} of {lines} lines behind its filter"
+            )
+        }));
         if !self.announced {
             lines.push("announcement  still to come, with the updater's next run".to_owned());
         }
@@ -161,7 +193,8 @@ impl Status {
 
 #[cfg(test)]
 mod tests {
-    use nacre_core::{bucket_keys::UPDATER_STATE_KEY, port::WriteCondition};
+    use nacre_clamav::{database::DatabaseName, digest::Sha256Digest};
+    use nacre_core::{bucket_keys::UPDATER_STATE_KEY, generation::manifest::BodyEntry, port::WriteCondition};
 
     use super::*;
     use crate::definitions::generations_of_tests::{at, published};
@@ -177,6 +210,19 @@ mod tests {
             "{:?}",
             fresh.lines()
         );
+
+        let part = BodyEntry::of_scan_set(b"part");
+        let set = ScanSetEntry {
+            database: DatabaseName::new("daily").unwrap(),
+            of: Sha256Digest::of(b"daily"),
+            body: part.clone(),
+            filter: part.clone(),
+            shards: part,
+            lines: 7,
+        };
+        let with_set = Status { scan_sets: vec![ScanSetSize::from(&set)], ..fresh };
+        let line = "scan set      daily: 8 bytes, and 4 of 7 lines behind its filter";
+        assert!(with_set.lines().iter().any(|shown| shown == line), "{:?}", with_set.lines());
 
         let state = UpdaterState {
             settled_generation: 1,

@@ -4,21 +4,23 @@
 //! order in which they end; other commands wait until no scan runs. The engine reports facts; the client decides what they mean for an
 //! object. Both sides bound every line by [`MAX_LINE_BYTES`].
 
+mod report;
 mod sandbox;
 
 use std::io::{self, BufRead, Read, Write};
 
+pub use report::{Digests, Layer, MAX_LAYERS, MAX_PROPOSALS, Message, Proposal, Proposed, Report, Severity};
 pub use sandbox::{Landlock, Sandbox};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 /// Version of this protocol; the two sides must agree exactly.
-pub const PROTOCOL_VERSION: u32 = 3;
+pub const PROTOCOL_VERSION: u32 = 4;
 
 /// Longest accepted line, in bytes, its line feed included. Stops a compromised worker from filling its reader's memory.
 pub const MAX_LINE_BYTES: usize = 4 << 20;
 
-/// Most layers in one report. [`Report::layer_count`] counts those past it, too.
-pub const MAX_LAYERS: usize = 10_000;
+/// Extension of the files beside databases that are filters of scan sets. libclamav does not load them.
+pub const FILTER_EXTENSION: &str = "nacre-filter";
 
 /// Most scans that the engine runs at once; it reads no further request until one of them has ended.
 pub const MAX_SCANS: usize = 64;
@@ -42,7 +44,8 @@ pub enum Command {
         /// The client's [`PROTOCOL_VERSION`].
         protocol: u32,
     },
-    /// Loads every database of a directory into a new engine, compiles it and tests it with a canary.
+    /// Loads every database of a directory into a new engine, compiles it and tests it with a canary. Contents are looked up in the
+    /// filters of the directory, which are files with [`FILTER_EXTENSION`].
     Load {
         /// Absolute path of the directory.
         directory: String,
@@ -115,6 +118,7 @@ pub struct Response {
 /// The result of a request.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "outcome", rename_all = "snake_case")]
+#[expect(clippy::large_enum_variant, reason = "one at a time, and nearly always the largest")]
 pub enum Outcome {
     /// Result of [`Command::Hello`].
     Hello(Hello),
@@ -164,99 +168,6 @@ pub struct Loaded {
     /// read, and loads the rest.
     #[serde(default)]
     pub messages: Vec<Message>,
-}
-
-/// What the engine found in one file. The client decides the verdict.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Report {
-    /// libclamav's return code (`cl_error_t`): 0 clean, 1 virus, everything else a failure to scan.
-    pub status: u32,
-    /// Names of the signatures that matched, each once, sorted; without the engine's own probes.
-    pub alerts: Vec<String>,
-    /// Limits that were exceeded, by libclamav's names (`Heuristics.Limits.Exceeded.MaxFiles`, …).
-    pub limits_exceeded: Vec<String>,
-    /// Encryption that hid content, by libclamav's names (`Heuristics.Encrypted.Zip`, …), or by the engine's own where libclamav reports
-    /// nothing (`Nacre.Encrypted.Age`, …); `Heuristics.Encrypted.Archive` when only the second reader met it.
-    pub encrypted: Vec<String>,
-    /// Bit set of the matcher targets (0 to 14) that ran.
-    pub targets: u16,
-    /// Every layer that the engine scanned, the file itself first; at most [`MAX_LAYERS`].
-    pub layers: Vec<Layer>,
-    /// Number of layers, those past the cap included.
-    pub layer_count: u64,
-    /// Content that the engine matched on and that is not a layer: text and macros that libclamav derived from layers. Hash signatures
-    /// match it, too. Equal contents are listed once.
-    #[serde(default)]
-    pub derived: Vec<Digests>,
-    /// Number of matches on content that could not be read or listed.
-    #[serde(default)]
-    pub unread: u64,
-    /// Number of archive parts that are no layers: members with a compression method that neither reader knows, members that both
-    /// skipped, and missing ends of archives.
-    pub unopened: u64,
-    /// Which of the layers, by their place in the list, are archives of which the second reader got out all that is in them. Ascending.
-    #[serde(default)]
-    pub read_whole: Vec<u32>,
-    /// Containers among the layers that nothing opens, by their names (`squashfs`, `a volume of a zip`, …), each once, sorted.
-    #[serde(default)]
-    pub containers: Vec<String>,
-    /// Indexes of the layers that are archives without content: of folders, empty files, and files too small to be layers.
-    #[serde(default)]
-    pub empty: Vec<u32>,
-    /// libclamav's messages of severity warning and above, at most 100.
-    pub messages: Vec<Message>,
-    /// Bytes scanned over all layers, as libclamav counts them.
-    pub bytes_scanned: u64,
-    /// Milliseconds that the scan took.
-    pub duration_ms: u64,
-}
-
-/// One file that the engine scanned: the object itself or something unpacked from it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Layer {
-    /// libclamav's file type, such as `CL_TYPE_ZIP`.
-    pub file_type: String,
-    /// Bytes.
-    pub size: u64,
-    /// Depth of nesting; 0 is the object itself.
-    pub depth: u32,
-    /// MD5 in lower-case hexadecimal.
-    pub md5: String,
-    /// SHA-1 in lower-case hexadecimal.
-    pub sha1: String,
-    /// SHA-256 in lower-case hexadecimal.
-    pub sha256: String,
-}
-
-/// Size and digests of content.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Digests {
-    /// Bytes.
-    pub size: u64,
-    /// MD5 in lower-case hexadecimal.
-    pub md5: String,
-    /// SHA-1 in lower-case hexadecimal.
-    pub sha1: String,
-    /// SHA-256 in lower-case hexadecimal.
-    pub sha256: String,
-}
-
-/// A message of libclamav during a scan or a load.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Message {
-    pub severity: Severity,
-    /// Its text, at most 500 bytes.
-    pub text: String,
-}
-
-/// libclamav's message severities (`enum cl_msg`) from warning up.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Severity {
-    /// `CL_MSG_WARN`.
-    Warning,
-    /// `CL_MSG_ERROR`.
-    Error,
 }
 
 /// Why a request failed.

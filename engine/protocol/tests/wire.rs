@@ -1,8 +1,8 @@
 //! Every name on the wire, as literal JSON: a rename in Rust must not change it.
 
 use nacre_engine_protocol::{
-    Command, Digests, Failure, FailureCode, Hello, Landlock, Layer, Limits, Loaded, Message, Outcome, Report, Request,
-    Response, Sandbox, Severity,
+    Command, Digests, Failure, FailureCode, Hello, Landlock, Layer, Limits, Loaded, Message, Outcome, Proposal,
+    Proposed, Report, Request, Response, Sandbox, Severity,
 };
 use serde_json::{Value, json, to_value};
 
@@ -88,6 +88,11 @@ fn reports_keep_their_names() {
         layer_count: 5,
         derived: vec![Digests { size: 6, md5: "m".into(), sha1: "s".into(), sha256: "t".into() }],
         unread: 7,
+        proposals: vec![
+            Proposal { filter: "F".into(), of: Proposed::File, digest: "d".into(), size: Some(1) },
+            Proposal { filter: "F".into(), of: Proposed::Section, digest: "e".into(), size: None },
+        ],
+        unlooked: 11,
         unopened: 8,
         read_whole: vec![0],
         containers: vec!["C".into()],
@@ -105,7 +110,9 @@ fn reports_keep_their_names() {
             "encrypted": ["E"], "targets": 2,
             "layers": [{"file_type": "T", "size": 3, "depth": 4, "md5": "m", "sha1": "s", "sha256": "t"}],
             "layer_count": 5, "derived": [{"size": 6, "md5": "m", "sha1": "s", "sha256": "t"}],
-            "unread": 7, "unopened": 8, "read_whole": [0], "containers": ["C"], "empty": [0],
+            "unread": 7, "proposals": [{"filter": "F", "of": "file", "digest": "d", "size": 1},
+                {"filter": "F", "of": "section", "digest": "e", "size": null}],
+            "unlooked": 11, "unopened": 8, "read_whole": [0], "containers": ["C"], "empty": [0],
             "messages": [{"severity": "warning", "text": "w"}, {"severity": "error", "text": "e"}],
             "bytes_scanned": 9, "duration_ms": 10}),
     );

@@ -66,6 +66,26 @@ impl DefinitionsStore for S3Definitions {
         Ok(Some(Stored { bytes, etag }))
     }
 
+    async fn read_part(&self, key: &str, from: u64, length: u32) -> Result<Vec<u8>, StoreError> {
+        let call = self.call("GetObject", key);
+        let range = format!("bytes={from}-{}", from.saturating_add(length.into()).saturating_sub(1));
+        let response = self.client.get_object().bucket(&self.bucket).key(key).range(range).send().await;
+        let mut body = response.map_err(failed(call.clone()))?.body;
+        let mut bytes = Vec::new();
+        while let Some(chunk) = body.next().await {
+            let chunk = chunk.map_err(|error| StoreError::Unavailable(call.clone(), error.into()))?;
+            // A store that ignores ranges answers with the whole object.
+            if bytes.len() + chunk.len() > length as usize {
+                return Err(unexpected(&call, format!("more than the {length} bytes asked for came")));
+            }
+            bytes.extend_from_slice(&chunk);
+        }
+        if bytes.len() != length as usize {
+            return Err(unexpected(&call, format!("{} of {length} bytes came", bytes.len())));
+        }
+        Ok(bytes)
+    }
+
     async fn write(
         &self,
         key: &str,

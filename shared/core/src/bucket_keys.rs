@@ -9,6 +9,9 @@ pub const UPDATER_STATE_KEY: &str = "nacre/updater.json";
 /// Prefix of the bodies of databases and loose signature files, by their SHA-256.
 pub const BODIES_PREFIX: &str = "nacre/databases/";
 
+/// Prefix of what cold starts load of a database instead of its body, by SHA-256.
+pub const SCAN_SETS_PREFIX: &str = "nacre/scan-sets/";
+
 /// Prefix of the manifests, by generation.
 pub const MANIFESTS_PREFIX: &str = "nacre/manifests/";
 

@@ -385,6 +385,12 @@ pub trait DefinitionsStore: Sync {
         limit: u64,
     ) -> impl Future<Output = Result<Option<Stored>, StoreError>> + Send;
 
+    /// Reads `length` bytes of a key from the offset `from` on, at least one.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`] when it is missing; [`StoreError::Unexpected`] when it does not have all of them.
+    fn read_part(&self, key: &str, from: u64, length: u32) -> impl Future<Output = Result<Vec<u8>, StoreError>> + Send;
+
     /// Writes a key with object tags; returns the new ETag.
     ///
     /// # Errors

@@ -171,6 +171,10 @@ fn objection(report: &Report, size: u64, unrar: bool) -> Option<Reason> {
     if let Some(limit) = report.limits_exceeded.first() {
         return Some(limit_reason(limit));
     }
+    // Signatures that the engine has not loaded may match: nobody has compared them.
+    if !report.proposals.is_empty() || report.unlooked > 0 {
+        return Some(Reason::EngineError);
+    }
     if !report.encrypted.is_empty() {
         return Some(Reason::Encrypted);
     }

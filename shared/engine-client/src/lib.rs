@@ -10,6 +10,7 @@ pub mod equivalence;
 pub mod loose_file;
 mod pool;
 mod process;
+pub mod scan_sets;
 
 use std::{
     io,

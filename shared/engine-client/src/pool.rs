@@ -325,7 +325,7 @@ mod tests {
     /// A program that speaks as the engine does; the first one started dies of the first two scans.
     const PROGRAM: &str = r#"#!/bin/sh
 echo started >> PLACE/starts
-read hello; echo '{"id":1,"outcome":"hello","protocol":3,"clamav_version":"1.4.6","functionality_level":216,"unrar":false,"sandbox":{"seccomp":true,"landlock":"absent"}}'
+read hello; echo '{"id":1,"outcome":"hello","protocol":4,"clamav_version":"1.4.6","functionality_level":216,"unrar":false,"sandbox":{"seccomp":true,"landlock":"absent"}}'
 read load; echo '{"id":2,"outcome":"loaded","engine":1,"signatures":1,"eicar":[],"load_ms":0,"compile_ms":0,"canary_ms":0}'
 if ! [ -e PLACE/died ]; then : > PLACE/died; read one; read other; exit 1; fi
 id=3

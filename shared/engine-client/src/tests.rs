@@ -4,7 +4,7 @@ use std::os::unix::fs::PermissionsExt;
 
 use super::*;
 
-const HELLO: &str = r#"{"id":1,"outcome":"hello","protocol":3,"clamav_version":"1.4.6","functionality_level":216,"unrar":false,"sandbox":{"seccomp":true,"landlock":"absent"}}"#;
+const HELLO: &str = r#"{"id":1,"outcome":"hello","protocol":4,"clamav_version":"1.4.6","functionality_level":216,"unrar":false,"sandbox":{"seccomp":true,"landlock":"absent"}}"#;
 
 /// Ends a hang, and nothing else.
 const GENEROUS: Duration = Duration::from_mins(10);
@@ -169,7 +169,7 @@ async fn no_more_scans_than_slots_are_under_way() {
 
 #[tokio::test]
 async fn a_stranger_is_not_taken_for_the_engine() {
-    let other = HELLO.replace("\"protocol\":3", "\"protocol\":4");
+    let other = HELLO.replace("\"protocol\":4", "\"protocol\":5");
     let greeting = fake(&format!("read hello; echo '{other}'; exec /bin/sleep 3600")).await;
     assert!(matches!(greeting, Err(EngineError::Dead { cause: Death::OutOfTurn, .. })), "{greeting:?}");
 }

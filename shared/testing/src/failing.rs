@@ -200,6 +200,10 @@ impl<Port: DefinitionsStore> DefinitionsStore for Failing<'_, Port> {
         self.plan.call(self.port.read_changed(key, etag, limit)).await
     }
 
+    async fn read_part(&self, key: &str, from: u64, length: u32) -> Result<Vec<u8>, StoreError> {
+        self.plan.call(self.port.read_part(key, from, length)).await
+    }
+
     async fn write(
         &self,
         key: &str,

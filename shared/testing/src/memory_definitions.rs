@@ -55,6 +55,16 @@ impl DefinitionsStore for MemoryDefinitions {
         Ok((Some(stored.etag.as_str()) != etag).then_some(stored))
     }
 
+    async fn read_part(&self, key: &str, from: u64, length: u32) -> Result<Vec<u8>, StoreError> {
+        let bytes = self.read(key, u64::MAX).await?.bytes;
+        let start = usize::try_from(from).unwrap_or(usize::MAX);
+        let part = bytes.get(start..start.saturating_add(length as usize));
+        let part = part.filter(|part| !part.is_empty()).map(<[u8]>::to_vec);
+        part.ok_or_else(|| {
+            StoreError::Unexpected(call(key), format!("{key} does not have bytes from {from} on").into())
+        })
+    }
+
     async fn write(
         &self,
         key: &str,

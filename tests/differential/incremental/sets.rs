@@ -102,7 +102,7 @@ pub(super) fn write_set(directory: &Path, genes: &[(&Gene, Place)], corpus: &Cor
 }
 
 /// Writes an unsigned database, as an engine gets one that others than ClamAV signed; `patched` says whether from a CLD.
-fn write_database(directory: &Path, name: &str, members: &[(String, &str)], patched: bool) {
+pub(super) fn write_database(directory: &Path, name: &str, members: &[(String, &str)], patched: bool) {
     let keys = SigningKeys::fixed();
     let builder = members.iter().fold(CvdBuilder::new(name), |builder, (member, text)| builder.member(member, *text));
     let file = builder.build(keys);

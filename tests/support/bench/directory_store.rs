@@ -2,6 +2,7 @@
 
 use std::{
     fs, io,
+    os::unix::fs::FileExt,
     path::{Path, PathBuf},
     time::UNIX_EPOCH,
 };
@@ -42,6 +43,12 @@ impl DefinitionsStore for DirectoryDefinitions {
             return Ok(None);
         }
         self.read(key, limit).await.map(Some)
+    }
+
+    async fn read_part(&self, key: &str, from: u64, length: u32) -> Result<Vec<u8>, StoreError> {
+        let mut part = vec![0; length as usize];
+        fs::File::open(self.path(key)).and_then(|file| file.read_exact_at(&mut part, from)).map_err(failed)?;
+        Ok(part)
     }
 
     async fn write(

@@ -5,7 +5,7 @@ use std::{fs, path::Path};
 use nacre_core::{
     generation::{
         Generation,
-        manifest::{EngineProof, Manifest},
+        manifest::{EngineProof, Manifest, ScanSetEntry},
         published::{Published, Race},
     },
     port::{DefinitionsStore, Topic},
@@ -19,7 +19,7 @@ use super::{
 use crate::{
     database_test::{DatabaseTest, DatabaseTestError},
     publish::Publisher,
-    signatures,
+    scan_sets, signatures,
 };
 
 impl<Store: DefinitionsStore, Announcements: Topic> Updater<'_, Store, Announcements> {
@@ -44,6 +44,7 @@ impl<Store: DefinitionsStore, Announcements: Topic> Updater<'_, Store, Announcem
         for (entry, bytes) in diff.bodies {
             bucket.put(&entry.object_key, bytes).await?;
         }
+        manifest.scan_sets = self.put_scan_sets(bucket, before, &set, scratch).await?;
         self.put_bodies(bucket, published, &set).await?;
         for (file, bytes) in set.signed_files {
             bucket.put_signed_file(&file, bytes).await?;
@@ -85,6 +86,42 @@ impl<Store: DefinitionsStore, Announcements: Topic> Updater<'_, Store, Announcem
             report = bucket.reject(generation, &set.databases(), &set.custom(), &cause, self.now).await?;
         }
         Err(UpdateError::Prove { set: set.label(), report, source })
+    }
+
+    /// Writes the scan sets that the published generation does not have. A set that cannot be built keeps no generation from being
+    /// published: readers load the whole database.
+    async fn put_scan_sets(
+        &self,
+        bucket: &Publisher<'_, Store, Announcements>,
+        before: Option<&Manifest>,
+        set: &NextSet,
+        scratch: &Path,
+    ) -> Result<Vec<ScanSetEntry>, UpdateError> {
+        let mut entries = Vec::new();
+        for part in &set.parts {
+            if let Some(known) = before.and_then(|before| before.scan_set(&part.entry)) {
+                entries.push(known.clone());
+                continue;
+            }
+            match scan_sets::build(part, scratch) {
+                Ok(None) => {}
+                Ok(Some(built)) => {
+                    bucket.put(&built.entry.filter.object_key, built.filter.clone()).await?;
+                    for (entry, mut file) in [(&built.entry.body, built.body), (&built.entry.shards, built.shards)] {
+                        let bytes = scan_sets::read_back(&mut file)
+                            .map_err(|source| UpdateError::Disk { path: scratch.display().to_string(), source })?;
+                        bucket.put(&entry.object_key, bytes).await?;
+                    }
+                    entries.push(built.entry);
+                }
+                Err(error) => tracing::error!(
+                    database = %part.entry.name,
+                    cause = error_chain(&error),
+                    "no scan set could be built: cold starts load the whole database"
+                ),
+            }
+        }
+        Ok(entries)
     }
 
     /// Writes the bodies that the published generation does not have.

@@ -87,6 +87,10 @@ impl DefinitionsStore for Racing {
         self.store.read_changed(key, etag, limit).await
     }
 
+    async fn read_part(&self, key: &str, from: u64, length: u32) -> Result<Vec<u8>, StoreError> {
+        self.store.read_part(key, from, length).await
+    }
+
     async fn write(
         &self,
         key: &str,

@@ -5,7 +5,7 @@ mod entries;
 use crate::bucket_keys::MANIFESTS_PREFIX;
 use chrono::{DateTime, Utc};
 use entries::body_object_key;
-pub use entries::{BodyEntry, ContextEntry, CustomEntry, DatabaseEntry};
+pub use entries::{BodyEntry, ContextEntry, CustomEntry, DatabaseEntry, ScanSetEntry};
 use nacre_clamav::{archive::is_member_name, database::FunctionalityLevel, digest::Sha256Digest};
 use serde::{
     Deserialize, Deserializer, Serialize,
@@ -45,6 +45,9 @@ pub struct Manifest {
     /// What of each database a delta engine needs besides what was added.
     #[serde(default)]
     pub contexts: Vec<ContextEntry>,
+    /// What a cold start loads of the large databases instead of them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub scan_sets: Vec<ScanSetEntry>,
     /// The generation whose databases an operator restored with this one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub restores: Option<Generation>,
@@ -125,6 +128,7 @@ impl Manifest {
             script_delta: (),
             history: History::default(),
             contexts: Vec::new(),
+            scan_sets: Vec::new(),
             restores: None,
             engine,
         }
@@ -153,7 +157,8 @@ impl Manifest {
         let custom = self.custom.iter().map(|custom| &custom.object_key);
         let deltas = self.history.bodies().map(|delta| &delta.object_key);
         let contexts = self.contexts.iter().map(|context| &context.body.object_key);
-        let keys = databases.chain(custom).chain(deltas).chain(contexts).cloned();
+        let scan_sets = self.scan_sets.iter().flat_map(ScanSetEntry::bodies).map(|body| &body.object_key);
+        let keys = databases.chain(custom).chain(deltas).chain(contexts).chain(scan_sets).cloned();
         keys.chain([Self::object_key(self.generation)])
     }
 
@@ -201,7 +206,15 @@ impl Manifest {
         if !manifest.contexts.iter().all(|context| context.body.is_addressed()) {
             return Err(ManifestError::Field("object key"));
         }
+        if !manifest.scan_sets.iter().flat_map(ScanSetEntry::bodies).all(BodyEntry::is_of_scan_set) {
+            return Err(ManifestError::Field("object key"));
+        }
         Ok(manifest)
+    }
+
+    /// What a cold start loads of a database, if there is such a set of exactly this body.
+    pub fn scan_set(&self, database: &DatabaseEntry) -> Option<&ScanSetEntry> {
+        self.scan_sets.iter().find(|set| set.database == database.name && set.of == database.sha256)
     }
 
     /// Writes the manifest.
@@ -317,6 +330,23 @@ mod tests {
     fn a_manifest_points_only_at_what_its_digests_imply() {
         let mut elsewhere = manifest();
         elsewhere.databases[0].object_key = "clamav_defs/daily.cvd".into();
+        assert!(matches!(Manifest::parse(&elsewhere.to_bytes()), Err(ManifestError::Field("object key"))));
+        let mut elsewhere = manifest();
+        let part = BodyEntry::of_scan_set(b"part");
+        elsewhere.scan_sets = vec![ScanSetEntry {
+            database: DatabaseName::new("daily").unwrap(),
+            of: elsewhere.databases[0].sha256,
+            body: part.clone(),
+            filter: part.clone(),
+            shards: part,
+            lines: 0,
+        }];
+        let read = Manifest::parse(&elsewhere.to_bytes()).unwrap();
+        assert_eq!(read, elsewhere);
+        assert_eq!(read.scan_set(&read.databases[0]), read.scan_sets.first());
+        assert_eq!(read.scan_set(&read.databases[1]), None);
+        assert!(read.object_keys().any(|key| key.starts_with("nacre/scan-sets/")));
+        elsewhere.scan_sets[0].shards = BodyEntry::of(b"part");
         assert!(matches!(Manifest::parse(&elsewhere.to_bytes()), Err(ManifestError::Field("object key"))));
         let mut pointer = Pointer::to(Generation(3), b"");
         pointer.manifest_key = "nacre/manifests/2.json".into();

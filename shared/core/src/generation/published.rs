@@ -5,10 +5,10 @@ use chrono::{DateTime, Utc};
 use nacre_clamav::digest::Sha256Digest;
 
 use crate::{
-    bucket_keys::{BODIES_PREFIX, POINTER_KEY},
+    bucket_keys::{BODIES_PREFIX, POINTER_KEY, SCAN_SETS_PREFIX},
     generation::{
         Generation,
-        manifest::{BodyEntry, CustomEntry, DatabaseEntry, Manifest, ManifestError, Pointer},
+        manifest::{BodyEntry, CustomEntry, DatabaseEntry, Manifest, ManifestError, Pointer, ScanSetEntry},
     },
     port::{Call, DefinitionsStore, StoreError, Stored, WriteCondition},
     rescan::pass::{PassStoreError, highest_recorded},
@@ -226,12 +226,14 @@ impl Published {
 
     /// Retention may have removed bodies since the manifest was read.
     async fn check_bodies(&self, store: &impl DefinitionsStore, manifest: &Manifest) -> Result<(), PublishedError> {
-        let listed = store.list(BODIES_PREFIX, MAX_BODIES).await?;
+        let mut listed = store.list(BODIES_PREFIX, MAX_BODIES).await?;
+        listed.extend(store.list(SCAN_SETS_PREFIX, MAX_BODIES).await?);
         let there = |key: &str| listed.iter().any(|listed| listed.key == key);
         let databases = manifest.databases.iter().map(|entry| &entry.object_key);
         let contexts = manifest.contexts.iter().map(|entry| &entry.body.object_key);
         let custom = manifest.custom.iter().map(|entry| &entry.object_key);
-        let missing = databases.chain(custom).chain(contexts).find(|key| !there(key));
+        let scan_sets = manifest.scan_sets.iter().flat_map(ScanSetEntry::bodies).map(|body| &body.object_key);
+        let missing = databases.chain(custom).chain(contexts).chain(scan_sets).find(|key| !there(key));
         missing.map_or(Ok(()), |key| Err(StoreError::NotFound(Call::new("ListObjectsV2", key)).into()))
     }
 

@@ -33,6 +33,12 @@ pub async fn definitions_are_written_on_condition(store: &impl DefinitionsStore)
         let changed = store.read_changed(KEY, known, 3).await.expect("it can be read");
         assert_eq!(changed, Some(stored.clone()));
     }
+    assert_eq!(store.read_part(KEY, 1, 2).await.expect("a part can be read"), b"wo");
+    for (from, length) in [(2, 2), (3, 1), (9, 1)] {
+        let past_the_end = store.read_part(KEY, from, length).await;
+        assert!(past_the_end.is_err(), "{length} bytes from {from} on are not there: {past_the_end:?}");
+    }
+    assert!(matches!(store.read_part("contract/missing", 0, 1).await, Err(StoreError::NotFound(_))));
     write("four", WriteCondition::Always).await.expect("an unconditional write always wins");
 
     races_have_one_winner(store).await;

@@ -1,6 +1,6 @@
 //! What a generation consists of, entry by entry: each names its body by the body's own digest.
 
-use crate::bucket_keys::{BODIES_PREFIX, DELTAS_PREFIX};
+use crate::bucket_keys::{BODIES_PREFIX, DELTAS_PREFIX, SCAN_SETS_PREFIX};
 use crate::generation::Generation;
 use nacre_clamav::{
     cvd::{VerifiedCvd, VerifiedMember},
@@ -121,6 +121,31 @@ pub struct ContextEntry {
     pub body: BodyEntry,
 }
 
+/// What a cold start loads of one database instead of its body. A database without one is loaded whole.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ScanSetEntry {
+    /// The database.
+    pub database: DatabaseName,
+    /// Of the database's body that it is of, SHA-256.
+    pub of: Sha256Digest,
+    /// What libclamav loads.
+    pub body: BodyEntry,
+    /// What rules digests out.
+    pub filter: BodyEntry,
+    /// The lines behind the filter, read in parts.
+    pub shards: BodyEntry,
+    /// Number of these lines.
+    pub lines: u64,
+}
+
+impl ScanSetEntry {
+    /// Its three bodies.
+    pub fn bodies(&self) -> [&BodyEntry; 3] {
+        [&self.body, &self.filter, &self.shards]
+    }
+}
+
 impl BodyEntry {
     /// Describes a body.
     pub fn of(bytes: &[u8]) -> Self {
@@ -133,6 +158,16 @@ impl BodyEntry {
     pub fn of_delta(to: Generation, bytes: &[u8]) -> Self {
         let body = Self::of(bytes);
         Self { object_key: delta_object_key(to, body.sha256), ..body }
+    }
+
+    /// Describes a part of a scan set.
+    pub fn of_scan_set(bytes: &[u8]) -> Self {
+        let body = Self::of(bytes);
+        Self { object_key: scan_set_object_key(body.sha256), ..body }
+    }
+
+    pub(super) fn is_of_scan_set(&self) -> bool {
+        self.object_key == scan_set_object_key(self.sha256)
     }
 
     pub(super) fn is_addressed(&self) -> bool {
@@ -148,6 +183,11 @@ impl BodyEntry {
 /// Key of the delta with this SHA-256 that leads to a generation.
 fn delta_object_key(to: Generation, sha256: Sha256Digest) -> String {
     format!("{DELTAS_PREFIX}{}-{}/{sha256}", to.0.saturating_sub(1), to.0)
+}
+
+/// Key of the part of a scan set with this SHA-256.
+fn scan_set_object_key(sha256: Sha256Digest) -> String {
+    format!("{SCAN_SETS_PREFIX}{sha256}")
 }
 
 /// Key of a body with this SHA-256.
