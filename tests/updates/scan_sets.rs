@@ -3,7 +3,6 @@
 use chrono::TimeDelta;
 use nacre_clamav::{builder::CvdBuilder, signing::SigningKeys};
 use nacre_core::{
-    bucket_keys::SCAN_SETS_PREFIX,
     generation::{
         manifest::{Manifest, ScanSetEntry},
         published::read_entry,
