@@ -187,8 +187,8 @@ mod tests {
     #[tokio::test]
     async fn a_manifest_that_cannot_be_read_is_no_fault_of_the_table() {
         let store = published(&[100, 101]).await;
-        // After the pointer and the published manifest.
-        let plan = Plan::new(3, When::Before);
+        // After the pointer, the published manifest, and what passes noted.
+        let plan = Plan::new(4, When::Before);
         let error = manifest(&Failing { port: &store, plan: &plan }, Some(1)).await.unwrap_err();
         assert!(matches!(error, RescanError::Manifest { .. }), "{error:?}");
         let message = error_chain(&error);

@@ -146,11 +146,11 @@ impl Published {
     /// # Errors
     /// [`PublishedError`]; a missing pointer is no error.
     pub async fn read(store: &impl DefinitionsStore) -> Result<Self, PublishedError> {
-        let highest_recorded = highest_recorded(store).await?;
         let PointerRead::Read { pointer, etag } = read_pointer(store, None).await? else {
-            return Ok(Self { highest_recorded, ..Self::default() });
+            return Ok(Self { highest_recorded: highest_recorded(store).await?, ..Self::default() });
         };
         let manifest = read_manifest(store, &pointer).await?;
+        let highest_recorded = highest_recorded(store).await?;
         Ok(Self { manifest: Some(manifest), pinned: pointer.pinned, highest_recorded, etag: Some(etag) })
     }
 
