@@ -34,9 +34,13 @@ pub(super) fn objects(content: &[u8], keep: &mut dyn FnMut(&[u8])) -> bool {
         if number >= MAX_OBJECTS || bytes > content.len() {
             return true;
         }
-        keep(&data);
-        memmem::find(&data, COMPOUND).and_then(|at| data.get(at..)).into_iter().for_each(&mut *keep);
-        native_of(&data).and_then(package).into_iter().for_each(&mut *keep);
+        let native = native_of(&data);
+        // What is no object of OLE 1.0, or none of the Packager, is scanned as it is.
+        let within = native.unwrap_or(&data);
+        let file = if within.starts_with(COMPOUND) { None } else { package(within) };
+        keep(file.unwrap_or(within));
+        let compound = memmem::find(within, COMPOUND).filter(|at| *at > 0).and_then(|at| within.get(at..));
+        compound.into_iter().for_each(&mut *keep);
     }
     false
 }
@@ -62,14 +66,15 @@ fn after_string(text: &[u8]) -> Option<&[u8]> {
     text.get(end + 1..)
 }
 
-/// The data of an OLE 1.0 object that is embedded.
+/// The data of an OLE 1.0 object that is embedded; `None` when there is less of it than it says.
 fn native_of(object: &[u8]) -> Option<&[u8]> {
     let mut at = 8;
     // Class, topic and item.
     for _ in 0..3 {
         at = usize::try_from(le32(object, at)?).ok()?.checked_add(at + 4)?;
     }
-    object.get(at.checked_add(4)?..)
+    let size = usize::try_from(le32(object, at)?).ok()?;
+    object.get(at.checked_add(4)?..)?.get(..size)
 }
 
 /// What RTF writes of an object, up to the end of its group: the digits of its text. Control words, groups and blanks may stand between
