@@ -140,6 +140,7 @@ impl<'a> Filter<'a> {
         self.lines > 0 && self.fuse.contains(&candidate.key())
     }
 
+    #[cfg(feature = "packing")]
     pub(crate) fn has_key(&self, key: u64) -> bool {
         self.fuse.contains(&key)
     }
@@ -185,6 +186,7 @@ pub(crate) fn shard_number(key: u64, bits: u32) -> usize {
 }
 
 /// What a filter is written from.
+#[cfg(feature = "packing")]
 pub(crate) struct Parts<'a> {
     pub(crate) fuse: &'a BinaryFuse16,
     pub(crate) lines: u64,
@@ -194,6 +196,7 @@ pub(crate) struct Parts<'a> {
     pub(crate) shards: &'a [(u32, [u8; 32])],
 }
 
+#[cfg(feature = "packing")]
 impl Parts<'_> {
     pub(crate) fn to_bytes(&self) -> Vec<u8> {
         let mut descriptor = [0; BinaryFuse16::DESCRIPTOR_LEN];

@@ -65,6 +65,7 @@ impl Class {
     }
 
     /// Its byte in a shard.
+    #[cfg(feature = "packing")]
     pub(crate) fn to_byte(self) -> u8 {
         match self {
             Self::File => b'f',
@@ -74,6 +75,7 @@ impl Class {
         }
     }
 
+    #[cfg(feature = "packing")]
     pub(crate) fn from_byte(byte: u8) -> Option<Self> {
         Self::ALL.into_iter().find(|class| class.to_byte() == byte)
     }
