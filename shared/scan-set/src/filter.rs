@@ -11,7 +11,9 @@
 //! ```
 
 use sha2::{Digest as _, Sha256};
-use xorf::{BinaryFuse16, BinaryFuse16Ref, DmaSerializable, Filter as _, FilterRef};
+#[cfg(feature = "packing")]
+use xorf::{BinaryFuse16, DmaSerializable};
+use xorf::{BinaryFuse16Ref, Filter as _, FilterRef};
 
 use crate::key::{Algorithms, Candidate};
 
