@@ -10,7 +10,7 @@ use std::{
 };
 
 /// Commands that reach AWS, by no name but the stack's.
-const COMMANDS: [&[&str]; 20] = [
+const COMMANDS: [&[&str]; 21] = [
     &["definitions", "list"],
     &["definitions", "status"],
     &["definitions", "rollback"],
@@ -31,12 +31,13 @@ const COMMANDS: [&[&str]; 20] = [
     &["dlq", "redrive", "scan"],
     &["logs"],
     &["destroy"],
+    &["report", "--output", "/dev/null"],
 ];
 
 /// Runs each command in this environment, which must be said to be wrong by this sentence.
 fn each_says(sentence: &str, environment: &[(&str, &str)]) {
     let home = tempfile::tempdir().unwrap();
-    let run = |arguments: &'static [&'static str]| {
+    let run = &|arguments: &'static [&'static str]| {
         let mut command = Command::new(env!("CARGO_BIN_EXE_nacre"));
         command.args(arguments).env_clear().env("HOME", home.path()).env("AWS_EC2_METADATA_DISABLED", "true");
         command.env("AWS_MAX_ATTEMPTS", "1").envs(environment.iter().copied());
@@ -46,7 +47,8 @@ fn each_says(sentence: &str, environment: &[(&str, &str)]) {
         assert!(said.contains(sentence), "{arguments:?}: {said}");
         assert!(!said.contains("dispatch failure") && said.lines().count() == 1, "{arguments:?}: {said}");
     };
-    COMMANDS.into_iter().for_each(run);
+    // Together: most of them wait before they try again.
+    thread::scope(|scope| COMMANDS.into_iter().for_each(|arguments| drop(scope.spawn(move || run(arguments)))));
 }
 
 /// AWS as it responds to credentials that have expired, at an address of its own.
