@@ -1,6 +1,7 @@
 //! Rescans scan no more than they must, and conclude what a scan with everything would.
 
 use nacre_core::{
+    generation::Generation,
     object::ObjectId,
     port::{ObjectStore, RecordStore},
     scan_record::ScanRecord,
@@ -114,6 +115,21 @@ async fn definitions_of_old_age_call_nothing_clean_in_a_rescan_either() {
     let record = world.record(&object);
     rescan(&world.stale_rescanner(), generation, &[&record]).await;
     assert_eq!(world.record(&object).verdict, Verdict::Unscannable { reason: Reason::StaleDefinitions });
+}
+
+/// A definitions bucket that was emptied counts from 1 again: such a record is no proof, and must not keep a scan from being recorded.
+#[tokio::test]
+async fn a_record_of_a_generation_that_the_bucket_does_not_know_is_scanned() {
+    let (world, object) = scanned("this is wicked anew").await;
+    let unknown = ScanRecord { generation: Generation(99), ..world.record(&object) };
+    world.records.save(&unknown).await.unwrap();
+    let own = signature("Test.Old", "wicked of old");
+    let newer = signature("Test.New", "wicked anew");
+    let generation = world.publish(&[("own.ndb", &format!("{own}{newer}"))]).await;
+    rescan(&world.scanner(), generation, &[&unknown]).await;
+    let now = world.record(&object);
+    assert_eq!((now.generation, now.verdict.is_infected()), (generation, true), "{now:?}");
+    assert_eq!(world.status(&object).await.as_deref(), Some("INFECTED"));
 }
 
 /// What a pass asks for when the message of a scan was given up on between record and tags.
