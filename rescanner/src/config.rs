@@ -20,7 +20,7 @@ pub const SETTINGS: &[Setting] = settings_table![
     "NACRE_PASS_QUEUE_URL", "required", "queue of the work of passes";
     "NACRE_RESCAN_SEGMENTS", "one for each 50,000 records", "segments that the table is read in, 1 to 256";
     "NACRE_RESCAN_OBJECTS_PER_DAY", "any number", "most objects that the passes of one day (UTC) request; the rest is left to the next pass";
-    "NACRE_RESCAN_BYTES_PER_DAY", "any number", "most bytes of these objects; the last object of each segment may exceed it";
+    "NACRE_RESCAN_BYTES_PER_DAY", "any number", "most bytes of these objects; the last object of a day may exceed it";
     "AV_SCAN_MAX_FILE_SIZE_BYTES", "the engine's limit", "the scanner's setting: objects that were refused for their size are requested once it allows them";
     "NACRE_SELF_TEST_BUCKETS", "none", "buckets that the hourly self-test is made in, separated by commas";
     "NACRE_DEAD_LETTER_QUEUES", "none", "URLs of the dead-letter queues that the daily digest counts, separated by commas";

@@ -96,12 +96,14 @@ pub struct Handled {
 impl Handled {
     /// Metrics, with their values `now`.
     pub fn counts(&self, now: DateTime<Utc>) -> Vec<(Metric, u64)> {
-        if self.stats.examined == 0 {
+        let stats = &self.stats;
+        let published = stats.requested.total().objects;
+        // A budget is spent in a second reading, which examines nothing anew.
+        if stats.examined == 0 && published == 0 && stats.waiting_since.is_none() {
             return Vec::new();
         }
-        let published = self.stats.requested.total().objects;
-        let unneeded = self.stats.examined.saturating_sub(published);
-        let waited = self.stats.waiting_since.map_or(0, |since| (now - since).num_hours());
+        let unneeded = stats.up_to_date + stats.unaffected.values().sum::<u64>();
+        let waited = stats.waiting_since.map_or(0, |since| (now - since).num_hours());
         let waited = u64::try_from(waited).unwrap_or_default();
         vec![
             (Metric::RescansPublished, published),

@@ -128,6 +128,7 @@ impl<S: Services> Rescanner<S> {
                 Some(_) if cancelled? => Some(State::Cancelled),
                 Some(_) if task.requests_nothing() => {
                     task.leave_all();
+                    done.wait(task.stats.waiting_since);
                     Some(State::Finished)
                 }
                 Some(planner) => {

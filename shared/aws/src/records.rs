@@ -205,7 +205,9 @@ impl RecordPages for DynamoRecords {
         let names = [attribute::GENERATION, attribute::FORMAT, attribute::ETAG, attribute::REQUESTED];
         let request = self.client.update_item().table_name(&self.table).set_key(Some(key(&record.object)));
         let request = request.update_expression("SET #requested = :requested");
-        let request = request.condition_expression("#format = :format AND #etag = :etag AND #generation = :generation");
+        // A record of another format has no generation that is read, and is requested first: unmarked, it would be so in each pass.
+        let condition = "#etag = :etag AND (#format <> :format OR #generation = :generation)";
+        let request = request.condition_expression(condition);
         let request = request.set_expression_attribute_names(Some(attribute::names(&names)));
         let request = request
             .expression_attribute_values(":requested", item::requested(mark))

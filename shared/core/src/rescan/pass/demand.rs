@@ -1,6 +1,6 @@
 //! What the segments of a pass with a budget need, and in which order it is requested.
 //!
-//! The order is that of who waits longest, so that nobody starves: what was concluded with the eldest generation goes first, and what
+//! The order is that of who waits longest, so that nobody starves: what was concluded with the oldest generation goes first, and what
 //! was requested takes its place behind all that was not, whatever became of the request.
 
 use std::collections::BTreeMap;
@@ -9,15 +9,14 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::ObjectTotals;
-use crate::{event::RescanKind, generation::Generation, generation::history::MAX_STEPS, scan_record::RecordSummary};
+use crate::{event::RescanKind, generation::Generation, scan_record::RecordSummary};
 
 /// Most ranks that a demand tells apart: it travels in messages of 64 KiB. Beyond, the last ones count as one.
 const MAX_RANKS: usize = 400;
 
 /// The place of a record among all that need a scan; the least goes first.
 ///
-/// Its parts in order: the generation of its last scan or request, with all that need a full scan for their age alone as 0; the day
-/// of its last request, 0 for none; whether it needs a full scan, as in what needs a delta scan a *new* signature may match; whether its
+/// Its parts in order: the generation of its last scan or request, 0 for one that is not known; the day of its last request, 0 for none; whether it needs a full scan, as in what needs a delta scan a *new* signature may match; whether its
 /// object was written long ago.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Rank(u64, i64, bool, bool);
@@ -35,9 +34,9 @@ impl Rank {
         let request = record.last_request();
         let requested = request.map_or(0, |mark| mark.pass.generation.min(published).0);
         let generation = scanned.max(requested);
-        let is_forgotten = generation + (MAX_STEPS as u64) < published.0;
         let day = request.map_or(0, |mark| mark.at.timestamp().div_euclid(86_400));
-        Self(if is_forgotten { 0 } else { generation }, day, kind == RescanKind::Full, !is_recent)
+        // Attack: were all equal whose changes are forgotten, those that come first in a page would be first in each pass.
+        Self(generation, day, kind == RescanKind::Full, !is_recent)
     }
 
     /// The generation by which it has its place.
@@ -108,7 +107,7 @@ impl Waiting {
     pub fn after(&self, left: impl Iterator<Item = Rank>, now: DateTime<Utc>) -> Self {
         let since = |generation: u64| match self.0.get(&generation) {
             Some(since) => *since,
-            // Their own generation is forgotten by now.
+            // Their own generation is not known.
             None if generation == 0 => self.0.values().min().copied().unwrap_or(now),
             None => now,
         };
@@ -118,5 +117,57 @@ impl Waiting {
     /// Since when the one that waits longest does.
     pub fn longest(&self) -> Option<DateTime<Utc>> {
         self.0.values().min().copied()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::TimeDelta;
+
+    use super::*;
+    use crate::{
+        builder::record,
+        rescan::{
+            pass::{Budget, allotment::allot},
+            request_mark::RequestMark,
+        },
+        scan_record::ScanRecord,
+    };
+
+    /// Which records a pass of one request a day requests, over many days with several generations each. Each is scanned at once.
+    fn requested(records: u64, generations_a_day: u64, days: u64) -> Vec<u32> {
+        let start = DateTime::UNIX_EPOCH + TimeDelta::days(20_000);
+        let old = |n| ScanRecord { generation: Generation(1), ..record("uploads", &format!("{n:03}")) };
+        let mut all: Vec<_> = (0..records).map(|n| RecordSummary::from(&old(n))).collect();
+        let mut times = vec![0; all.len()];
+        for day in 0..days {
+            let now = start + TimeDelta::days(day.try_into().unwrap());
+            let published = Generation(1 + generations_a_day * (day + 1));
+            let mut demand = Demand::default();
+            let rank = |record: &RecordSummary| Rank::of(record, RescanKind::Full, published, false);
+            for record in &all {
+                demand.count(rank(record), record.size);
+            }
+            let (shares, _) = allot(Budget { objects: Some(1), bytes: None }, &[(0, demand)]);
+            let (share, mut of_last) = (shares[0].1, ObjectTotals::default());
+            for (record, times) in all.iter_mut().zip(&mut times) {
+                let rank = rank(record);
+                if rank < share.before || rank == share.before && share.last.allows_more(of_last) {
+                    of_last.count(record.size);
+                    *times += 1;
+                    (record.generation, record.scanned_at, record.requested) =
+                        (published, Some(now), None::<RequestMark>);
+                }
+            }
+        }
+        times
+    }
+
+    #[test]
+    fn a_budget_below_what_the_kept_generations_need_starves_nobody() {
+        for (records, generations_a_day) in [(30, 8), (120, 1)] {
+            let times = requested(records, generations_a_day, 2 * records);
+            assert!(times.iter().all(|times| *times == 2), "{times:?}");
+        }
     }
 }
