@@ -17,7 +17,7 @@ use crate::{
     args::TableArgument,
     deployment::{DeploymentError, StackArgument},
     output::{FINDING, failed, print, print_json},
-    printable::printable,
+    report::csv::inert,
 };
 
 /// Records that are read at once.
@@ -182,14 +182,8 @@ fn lines(rows: &[Row]) -> Vec<String> {
     lines
 }
 
-/// What a spreadsheet would take for a formula is made text, and what a terminal obeys is escaped.
-fn cell(text: &str) -> String {
-    let text = printable(text);
-    if text.starts_with(['=', '+', '-', '@']) { format!("'{text}") } else { text }
-}
-
 fn print_csv(rows: &[Row]) -> Result<(), AttentionError> {
-    let mut writer = csv::Writer::from_writer(io::stdout().lock());
+    let mut writer = csv::WriterBuilder::new().quote_style(csv::QuoteStyle::Always).from_writer(io::stdout().lock());
     writer.write_record([
         "bucket",
         "key",
@@ -203,12 +197,12 @@ fn print_csv(rows: &[Row]) -> Result<(), AttentionError> {
     ])?;
     for row in rows {
         writer.write_record([
-            cell(&row.bucket),
-            cell(&row.key),
-            cell(row.version_id.as_deref().unwrap_or_default()),
+            inert(&row.bucket),
+            inert(&row.key),
+            inert(row.version_id.as_deref().unwrap_or_default()),
             row.size.to_string(),
             row.reason.unwrap_or_default().to_owned(),
-            cell(&row.signatures.join(" ")),
+            inert(&row.signatures.join(" ")),
             row.generation.to_string(),
             row.scanned_at.to_rfc3339_opts(SecondsFormat::Secs, true),
             row.reported.to_string(),
@@ -241,8 +235,8 @@ mod tests {
 
     #[test]
     fn a_key_is_no_formula() {
-        assert_eq!(cell("=HYPERLINK(\"x\")\u{1b}"), "'=HYPERLINK(\"x\")\\u{1b}");
-        assert_eq!(cell("plain"), "plain");
+        assert_eq!(inert("=HYPERLINK(\"x\")\u{1b}"), "'=HYPERLINK(\"x\")\\u{1b}");
+        assert_eq!(inert("plain"), "plain");
         assert!(parse_reason("encrypted").is_ok() && parse_reason("bad").unwrap_err().contains("too_large"));
     }
 }

@@ -1,6 +1,6 @@
 //! `nacre report`: what is known of all objects, as one page for people and as rows for programs.
 
-mod csv;
+pub(crate) mod csv;
 mod escape;
 mod page;
 mod passes;

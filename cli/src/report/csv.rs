@@ -5,6 +5,7 @@ use std::io::{self, Write};
 use chrono::SecondsFormat;
 
 use super::tally::Row;
+use crate::printable::printable;
 
 /// Rows of a file.
 pub(super) struct Rows<W: Write>(csv::Writer<W>);
@@ -27,7 +28,7 @@ const COLUMNS: [&str; 11] = [
 impl<W: Write> Rows<W> {
     /// Writes the names of the columns.
     pub(super) fn begin(to: W) -> io::Result<Self> {
-        let mut writer = csv::Writer::from_writer(to);
+        let mut writer = csv::WriterBuilder::new().quote_style(csv::QuoteStyle::Always).from_writer(to);
         writer.write_record(COLUMNS)?;
         Ok(Self(writer))
     }
@@ -56,9 +57,15 @@ impl<W: Write> Rows<W> {
     }
 }
 
-/// Attack: a key that a spreadsheet takes for a formula.
-fn inert(text: &str) -> String {
-    if text.starts_with(['=', '+', '-', '@', '\t', '\r']) { format!("'{text}") } else { text.to_owned() }
+/// Attack: a key that a spreadsheet takes for a formula, or a terminal for a command. All cells are quoted, as spreadsheets part cells at
+/// semicolons, too.
+pub(crate) fn inert(text: &str) -> String {
+    let text = printable(text);
+    if text.trim_start().starts_with(['=', '+', '-', '@', '＝', '＋', '－', '＠']) {
+        format!("'{text}")
+    } else {
+        text
+    }
 }
 
 #[cfg(test)]
@@ -75,8 +82,10 @@ mod tests {
         rows.finish().unwrap();
         let text = String::from_utf8(out).unwrap();
         let lines: Vec<_> = text.lines().collect();
-        assert_eq!(lines[0], COLUMNS.join(","));
-        assert_eq!(lines[1], "uploads,\"a,\"\"key\"\"\",v1,10,INFECTED,,A B,7,1.4.6,2026-11-28T10:00:00Z,yes");
-        assert_eq!(lines[2], "uploads,'=1+1,v1,10,CLEAN,,,7,1.4.6,2026-11-28T10:00:00Z,yes");
+        assert_eq!(lines[0].replace('"', ""), COLUMNS.join(","));
+        let rest = r#""7","1.4.6","2026-11-28T10:00:00Z","yes""#;
+        assert_eq!(lines[1], format!(r#""uploads","a,""key""","v1","10","INFECTED","","A B",{rest}"#));
+        assert_eq!(lines[2], format!(r#""uploads","'=1+1","v1","10","CLEAN","","",{rest}"#));
+        assert_eq!(inert("\u{ff1d}1\u{1b}"), "'\u{ff1d}1\\u{1b}");
     }
 }

@@ -49,7 +49,6 @@ impl Report {
     pub(super) fn sentence(&self) -> String {
         let [infected, unscannable] = [Kind::Infected, Kind::Unscannable].map(|kind| self.tally.of(kind).objects);
         let all = self.tally.total().objects;
-        let behind = all.saturating_sub(self.current());
         let mut text = match (all, infected) {
             (0, _) => "No object is recorded.".to_owned(),
             (_, 0) => format!("None of {all} objects is known to be infected."),
@@ -59,17 +58,13 @@ impl Report {
         if unscannable > 0 {
             let _ = write!(text, " {unscannable} could not be scanned.");
         }
-        if behind > 0 {
-            let _ = write!(text, " {behind} await the published definitions.");
+        // A record keeps its generation where nothing that was published since concerns it: only a pass says what waits.
+        let published = self.generations.first().map(|manifest| manifest.generation);
+        let pass = self.passes.iter().find(|(pass, _)| Some(pass.id.generation) == published);
+        if pass.is_some_and(|(_, progress)| progress.state == State::Working) {
+            text.push_str(" The rescan for the published definitions is under way.");
         }
         text
-    }
-
-    /// Objects that are concluded by the published generation.
-    fn current(&self) -> u64 {
-        let published = self.generations.first().map(|manifest| manifest.generation.0);
-        let kinds = published.and_then(|number| self.tally.generations.get(&number));
-        kinds.map_or(0, |kinds| kinds.values().sum())
     }
 }
 
@@ -117,7 +112,7 @@ fn head(out: &mut String, report: &Report) {
         ("objects", total.objects, "#coverage"),
         ("infected", tally.of(Kind::Infected).objects, "#infected"),
         ("unscannable", tally.of(Kind::Unscannable).objects, "#unscannable"),
-        ("by the published definitions", report.current(), "#generations"),
+        ("generations of definitions", tally.generations.len() as u64, "#generations"),
         ("without tags or result yet", tally.unreported, "#coverage"),
     ];
     for (name, number, link) in numbers {
@@ -139,6 +134,7 @@ fn coverage(out: &mut String, report: &Report) {
     by_kind(out, "Objects by bucket", "Bucket", tally.buckets.iter().map(|(name, kinds)| (name.clone(), kinds)));
     out.push_str("<h3 id=\"generations\">By definitions</h3>\n");
     let generations = tally.generations.iter().rev().map(|(number, kinds)| (number.to_string(), kinds));
+    out.push_str("<p>Those of an older generation would be concluded the same by the published one, once its pass has finished.</p>\n");
     by_kind(out, "Objects by the generation that concluded them", "Generation", generations);
     let engines = tally.engines.iter().map(|(name, count)| vec![name.clone(), count.to_string()]);
     table(out, "Objects by engine", &["libclamav", "Objects"], engines);
@@ -331,7 +327,7 @@ mod tests {
             row("b", infected(&["A"])),
             row("c", Verdict::Unscannable { reason: Reason::Encrypted }),
         ];
-        let expected = "1 of 3 objects is infected. 1 could not be scanned. 3 await the published definitions.";
+        let expected = "1 of 3 objects is infected. 1 could not be scanned.";
         assert_eq!(report(rows).sentence(), expected);
     }
 
