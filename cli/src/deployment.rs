@@ -104,6 +104,16 @@ pub(crate) enum DeploymentError {
     Stack(#[from] StackError),
 }
 
+/// Whether the name that was given for a part counts. Where the command line names a stack, one that only the environment has does not:
+/// it is of whichever deployment was worked on before. Pure.
+fn counts(given: &str, arguments: &[String]) -> bool {
+    let names_a_stack = arguments.iter().any(|argument| argument == "--stack" || argument.starts_with("--stack="));
+    let is_argument = arguments
+        .iter()
+        .any(|argument| argument == given || argument.split_once('=').is_some_and(|(_, value)| value == given));
+    !names_a_stack || is_argument
+}
+
 /// A deployment.
 #[derive(Debug)]
 pub(crate) struct Deployment {
@@ -133,7 +143,8 @@ impl Deployment {
 
     /// The name of a part: the given one, without a call, or what the stack says.
     pub(crate) async fn name(&self, part: Part, given: Option<&str>) -> Result<String, DeploymentError> {
-        match given {
+        let arguments: Vec<String> = std::env::args().skip(1).collect();
+        match given.filter(|given| counts(given, &arguments)) {
             Some(given) => Ok(given.to_owned()),
             None => named(&self.stack, &self.found().await?.outputs, part),
         }
@@ -218,6 +229,16 @@ mod tests {
 
     fn example() -> BTreeMap<String, String> {
         PARTS.iter().map(|part| (part.output().to_owned(), format!("the-{}", part.output()))).collect()
+    }
+
+    #[test]
+    fn a_stack_on_the_command_line_outweighs_the_environment() {
+        let line = |text: &str| text.split(' ').map(str::to_owned).collect::<Vec<_>>();
+        assert!(counts("dev-table", &line("status")));
+        assert!(!counts("dev-table", &line("status --stack prod")));
+        assert!(!counts("dev-table", &line("status --stack=prod")));
+        assert!(counts("dev-table", &line("status --stack prod --table dev-table")));
+        assert!(counts("other", &line("status --stack prod --table=other")));
     }
 
     #[test]

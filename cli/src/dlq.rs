@@ -183,20 +183,28 @@ async fn drop_letters(which: &Which, yes: bool) -> Result<(), DlqError> {
     let mut letters = Letters::open(&deployment, which.queue).await?;
     let selection = which.selection();
     let dropped = async {
-        let mut dropped = 0_u64;
+        let (mut dropped, mut kept) = (0_u64, 0_u64);
         while let Some(batch) = letters.batch().await? {
             for letter in batch.into_iter().filter(|letter| selection.takes(letter)) {
+                // The requests of other objects would go with it, without a word.
+                if selection.object.is_some() && letter.objects.len() > 1 {
+                    kept += 1;
+                    continue;
+                }
                 if yes {
                     letters.delete(&letter).await?;
                 }
                 dropped += 1;
             }
         }
-        Ok::<_, DlqError>(dropped)
+        Ok::<_, DlqError>((dropped, kept))
     }
     .await;
     letters.release().await;
-    let dropped = dropped?;
+    let (dropped, kept) = dropped?;
+    if kept > 0 {
+        print(&format!("{kept} messages stay, as they name other objects as well: redrive them, or drop by cause"))?;
+    }
     let what = if yes { "deleted" } else { "would be deleted: --yes deletes them" };
     Ok(print(&format!("{dropped} messages {what}"))?)
 }

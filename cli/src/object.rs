@@ -4,6 +4,7 @@ mod reader;
 
 use std::{io, process::ExitCode, sync::Arc};
 
+use aws_config::SdkConfig;
 use chrono::{DateTime, SecondsFormat, Utc};
 use clap::Args;
 use nacre_aws::{S3Objects, SystemClock};
@@ -144,7 +145,11 @@ async fn report(arguments: &Arguments, deployment: &Deployment) -> Result<Report
         Err(StoreError::NotFound(_)) => Ok(None),
         Err(error) => Err(error),
     };
-    let version = head.as_ref().ok().and_then(|head| head.as_ref()?.version_id.clone());
+    let version = match &head {
+        Ok(head) => head.as_ref().and_then(|head| head.version_id.clone()),
+        // An infected object is refused to its operators as well: the list of versions has its latest.
+        Err(_) => latest_version(&deployment.sdk, &arguments.object).await,
+    };
     let object = arguments.object.at_version(version);
     let tags = objects.tags(&object).await;
     let records = arguments.table.records(deployment).await?;
@@ -180,6 +185,16 @@ async fn report(arguments: &Arguments, deployment: &Deployment) -> Result<Report
         published,
         findings,
     })
+}
+
+/// The latest version, where a bucket has versions and the caller may list them.
+async fn latest_version(sdk: &SdkConfig, object: &ObjectId) -> Option<String> {
+    let client = aws_sdk_s3::Client::new(sdk);
+    let request = client.list_object_versions().bucket(&object.bucket).prefix(&object.key).max_keys(1);
+    let listed = request.send().await.ok()?;
+    let first = listed.versions().first()?;
+    let is_it = first.key() == Some(&object.key) && first.is_latest() == Some(true);
+    first.version_id().filter(|version| is_it && *version != "null").map(str::to_owned)
 }
 
 impl From<ObjectHead> for Stored {
