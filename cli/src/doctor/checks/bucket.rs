@@ -4,11 +4,31 @@ use serde_json::Value;
 
 use super::{super::snapshot::Snapshot, Finding};
 
-/// What the scanner must hear of, and what is wrong where it does not.
-const EVENTS: [(&str, &str, &str); 3] = [
-    ("s3:ObjectCreated:*", "uploads_unseen", "new objects are not scanned"),
-    ("s3:ObjectRestore:Completed", "restores_unseen", "archived objects are not scanned when they are back"),
-    ("s3:ObjectRemoved:*", "removals_unseen", "records of removed objects stay, and are planned for"),
+/// What the scanner must hear of, the events that are all of it together, and what is wrong where it does not.
+const EVENTS: [(&str, &[&str], &str, &str); 3] = [
+    (
+        "s3:ObjectCreated:*",
+        &[
+            "s3:ObjectCreated:Put",
+            "s3:ObjectCreated:Post",
+            "s3:ObjectCreated:Copy",
+            "s3:ObjectCreated:CompleteMultipartUpload",
+        ],
+        "uploads_unseen",
+        "not all new objects are scanned",
+    ),
+    (
+        "s3:ObjectRestore:Completed",
+        &["s3:ObjectRestore:*"],
+        "restores_unseen",
+        "archived objects are not scanned when they are back",
+    ),
+    (
+        "s3:ObjectRemoved:*",
+        &["s3:ObjectRemoved:Delete", "s3:ObjectRemoved:DeleteMarkerCreated"],
+        "removals_unseen",
+        "records of removed objects stay, and are planned for",
+    ),
 ];
 
 /// A remedy for a bucket that the stack did not make.
@@ -18,10 +38,9 @@ const APPLY: &str = "apply the outputs ScannedBucketNotification and ScannedBuck
 pub(super) fn notifications(found: &Snapshot, findings: &mut Vec<Finding>) {
     let bucket = &found.bucket;
     let ours: Vec<_> = bucket.notifications.iter().filter(|one| one.destination == found.scanner_trigger).collect();
-    for (event, name, consequence) in EVENTS {
-        let has = |given: &String| given == event || given.starts_with(event.trim_end_matches('*'));
-        let heard: Vec<_> = ours.iter().filter(|one| one.events.iter().any(has)).collect();
-        if heard.is_empty() {
+    for (event, parts, name, consequence) in EVENTS {
+        let has = |event: &str| ours.iter().any(|one| one.events.iter().any(|given| given == event));
+        if !has(event) && !parts.iter().all(|part| has(part)) {
             let cause = format!("it sends no {event} to {}: {consequence}", found.scanner_trigger);
             findings.push(Finding::new(name, &bucket.name, cause, APPLY));
         }
@@ -35,12 +54,23 @@ pub(super) fn notifications(found: &Snapshot, findings: &mut Vec<Finding>) {
     }
 }
 
-/// The statements by which verdicts are kept, and what holds no longer without each.
-const STATEMENTS: [(&str, &str, &str); 3] = [
-    ("DenyReading", "reading_not_denied", "infected objects can be read"),
-    ("DenyRetaggingInfectedObjects", "retagging_not_denied", "whoever may tag can lift the ban on an infected object"),
+/// The statements by which verdicts are kept, what each must deny, and what holds no longer without it.
+const STATEMENTS: [(&str, &[&str], &str, &str); 3] = [
+    ("DenyReading", &["s3:GetObject", "s3:GetObjectVersion"], "reading_not_denied", "infected objects can be read"),
+    (
+        "DenyRetaggingInfectedObjects",
+        &[
+            "s3:PutObjectTagging",
+            "s3:PutObjectVersionTagging",
+            "s3:DeleteObjectTagging",
+            "s3:DeleteObjectVersionTagging",
+        ],
+        "retagging_not_denied",
+        "whoever may tag can lift the ban on an infected object",
+    ),
     (
         "DenyForgedVerdicts",
+        &["s3:PutObject", "s3:PutObjectTagging", "s3:PutObjectVersionTagging"],
         "forgery_not_denied",
         "an uploader can bring a verdict along, and whoever may tag can give one",
     ),
@@ -49,11 +79,12 @@ const STATEMENTS: [(&str, &str, &str); 3] = [
 pub(super) fn policy(found: &Snapshot, findings: &mut Vec<Finding>) {
     let bucket = &found.bucket;
     let statements = bucket.policy.as_ref().and_then(|policy| policy.get("Statement")).and_then(Value::as_array);
-    for (sid, name, consequence) in STATEMENTS {
+    for (sid, actions, name, consequence) in STATEMENTS {
         let has_sid = |statement: &&Value| statement.get("Sid").and_then(Value::as_str) == Some(sid);
         let statement = statements.and_then(|all| all.iter().find(has_sid));
-        let Some(statement) = statement.filter(|statement| is_deny_of_all(statement, &bucket.name)) else {
-            let cause = format!("its policy has no statement {sid} that denies it to all: {consequence}");
+        let Some(statement) = statement.filter(|statement| is_deny_of_all(statement, actions, &bucket.name)) else {
+            let cause =
+                format!("its policy has no statement {sid} that denies {} to all: {consequence}", actions.join(", "));
             findings.push(Finding::new(name, &bucket.name, cause, APPLY));
             continue;
         };
@@ -66,8 +97,13 @@ pub(super) fn policy(found: &Snapshot, findings: &mut Vec<Finding>) {
     }
 }
 
-/// Whether a statement denies something to everybody, in the whole bucket.
-fn is_deny_of_all(statement: &Value, bucket: &str) -> bool {
+/// Whether a statement denies these actions to everybody but those that it names, in the whole bucket.
+fn is_deny_of_all(statement: &Value, actions: &[&str], bucket: &str) -> bool {
+    let denied = |action: &&str| {
+        statement.get("Action").is_some_and(|given| strings(given).any(|given| [*action, "s3:*", "*"].contains(&given)))
+    };
+    let exempt = statement.pointer("/Condition/ArnNotLike/aws:PrincipalArn");
+    let exempts_all = exempt.is_some_and(|exempt| strings(exempt).any(|arn| arn == "*"));
     let principal = statement.get("Principal");
     let is_all =
         principal.is_some_and(|it| it == "*" || it.get("AWS").is_some_and(|it| strings(it).any(|it| it == "*")));
@@ -75,6 +111,8 @@ fn is_deny_of_all(statement: &Value, bucket: &str) -> bool {
     let covers = |resource: &Value| strings(resource).any(|resource| resource.ends_with(&suffix));
     statement.get("Effect").is_some_and(|effect| effect == "Deny")
         && is_all
+        && !exempts_all
+        && actions.iter().all(denied)
         && statement.get("Resource").is_some_and(covers)
 }
 

@@ -26,7 +26,17 @@ fn function(name: &'static str, queues: &[&str]) -> Function {
 }
 
 fn deny(sid: &str) -> Value {
-    json!({ "Sid": sid, "Effect": "Deny", "Principal": "*", "Resource": "arn:aws:s3:::uploads/*",
+    let actions: &[&str] = match sid {
+        "DenyReading" => &["s3:GetObject", "s3:GetObjectVersion"],
+        "DenyForgedVerdicts" => &["s3:PutObject", "s3:PutObjectTagging", "s3:PutObjectVersionTagging"],
+        _ => &[
+            "s3:PutObjectTagging",
+            "s3:PutObjectVersionTagging",
+            "s3:DeleteObjectTagging",
+            "s3:DeleteObjectVersionTagging",
+        ],
+    };
+    json!({ "Sid": sid, "Effect": "Deny", "Principal": "*", "Action": actions, "Resource": "arn:aws:s3:::uploads/*",
         "Condition": { "ArnNotLike": { "aws:PrincipalArn": [ROLE, "arn:aws:sts::1:assumed-role/scanner/*"] } } })
 }
 
@@ -98,13 +108,19 @@ fn statement<'a>(found: &'a mut Snapshot, sid: &str) -> &'a mut Value {
 /// A fault, and what puts it into a healthy deployment.
 type Seed = (&'static str, fn(&mut Snapshot));
 
-const SEEDS: [Seed; 31] = [
+const SEEDS: [Seed; 35] = [
     ("stack_failed", |it| it.stack_status = "UPDATE_ROLLBACK_FAILED".into()),
     ("stack_busy", |it| it.stack_status = "UPDATE_IN_PROGRESS".into()),
     ("definitions_missing", |it| it.definitions.age_hours = None),
     ("definitions_stale", |it| it.definitions.age_hours = Some(73)),
     ("definitions_unreadable", |it| it.definitions.unreadable = Some("no".into())),
     ("uploads_unseen", |it| it.bucket.notifications[0].destination = "arn:other".into()),
+    ("uploads_unseen", |it| it.bucket.notifications[0].events = vec!["s3:ObjectCreated:Put".into()]),
+    ("removals_unseen", |it| it.bucket.notifications[2].events = vec!["s3:ObjectRemoved:Delete".into()]),
+    ("reading_not_denied", |it| statement(it, "DenyReading")["Action"] = json!("s3:GetObject")),
+    ("reading_not_denied", |it| {
+        statement(it, "DenyReading")["Condition"]["ArnNotLike"]["aws:PrincipalArn"] = json!([ROLE, "*"]);
+    }),
     ("restores_unseen", |it| drop(it.bucket.notifications.remove(1))),
     ("removals_unseen", |it| drop(it.bucket.notifications.pop())),
     ("notification_filtered", |it| it.bucket.notifications[0].filter = vec!["the prefix in/".into()]),
