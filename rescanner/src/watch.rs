@@ -20,8 +20,8 @@ use nacre_core::{
 };
 use serde_json::Value;
 
-/// Generations whose passes are read back to the last that finished.
-const LOOKED_BACK: u64 = 10;
+/// Most generations whose passes are read back to the last that finished: with one an hour, more than the alarm's limit of two days.
+const LOOKED_BACK: u64 = 200;
 
 /// What a schedule requests: the constant input of its rule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

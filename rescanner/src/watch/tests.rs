@@ -62,6 +62,10 @@ async fn passes_that_are_always_overtaken_count_from_the_first_since_the_last_th
     pass(store, 5, "2026-11-05T00:00:00Z", None).await;
     assert_eq!(since(5).await.as_deref(), Some("03"));
     assert_eq!(since(6).await.as_deref(), Some("03"), "no pass is not a finished one");
+    for generation in 7..60 {
+        pass(store, generation, "2026-11-07T00:00:00Z", Some(State::Overtaken)).await;
+    }
+    assert_eq!(since(59).await.as_deref(), Some("03"), "many in two days");
     pass(store, 6, "2026-11-06T00:00:00Z", Some(State::Cancelled)).await;
     assert_eq!(since(6).await, None, "its operator knows");
 }
