@@ -153,9 +153,13 @@ async fn redrive(which: &Which, rate: NonZeroU32) -> Result<(), DlqError> {
     let selection = which.selection();
     let pause = Duration::from_secs(1) / rate.get();
     let sent = async {
-        let (mut sent, mut pass_started) = (0_u64, false);
+        let (mut sent, mut left, mut pass_started) = (0_u64, 0_u64, false);
         while let Some(batch) = letters.batch().await? {
             for letter in batch.into_iter().filter(|letter| selection.takes(letter)) {
+                if letter.is_of_a_schedule() {
+                    left += 1;
+                    continue;
+                }
                 match which.queue.source(&letter) {
                     Some(source) => letters.send(source, &letter).await?,
                     // One pass does what all announcements request.
@@ -170,11 +174,14 @@ async fn redrive(which: &Which, rate: NonZeroU32) -> Result<(), DlqError> {
                 tokio::time::sleep(pause).await;
             }
         }
-        Ok::<_, DlqError>(sent)
+        Ok::<_, DlqError>((sent, left))
     }
     .await;
     letters.release().await;
-    let sent = sent?;
+    let (sent, left) = sent?;
+    if left > 0 {
+        print(&format!("{left} messages stay: their schedule sends the next ones itself, so drop them"))?;
+    }
     Ok(print(&format!("{sent} messages sent back; `nacre dlq list` shows what fails again"))?)
 }
 

@@ -49,6 +49,11 @@ impl Letter {
         }
     }
 
+    /// Whether it is the rescanner's hourly or daily watch, which no pass makes good.
+    pub(super) fn is_of_a_schedule(&self) -> bool {
+        serde_json::from_str::<Value>(&self.body).is_ok_and(|body| body.get("watch").is_some())
+    }
+
     /// An attribute of text.
     pub(super) fn attribute(&self, name: &str) -> Option<&str> {
         self.attributes.get(name).and_then(MessageAttributeValue::string_value)

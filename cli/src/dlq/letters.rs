@@ -71,8 +71,21 @@ impl<'a> Letters<'a> {
         Ok(Self { deployment, client, url, failures: lines, logs_cut: cut, seen: HashSet::new(), held: Vec::new() })
     }
 
-    /// The next messages; `None` when there is none that was not read before.
+    /// The next messages; `None` when there is none that was not read before. In a long run those that were are visible again: they are
+    /// passed over as often as all of them may come.
     pub(super) async fn batch(&mut self) -> Result<Option<Vec<Letter>>, DlqError> {
+        for _ in 0..=self.seen.len() {
+            match self.receive().await? {
+                (0, _) => break,
+                (_, letters) if letters.is_empty() => {}
+                (_, letters) => return Ok(Some(letters)),
+            }
+        }
+        Ok(None)
+    }
+
+    /// Receives messages: how many, and those that were not read before.
+    async fn receive(&mut self) -> Result<(usize, Vec<Letter>), DlqError> {
         let request = self.client.receive_message().queue_url(&self.url).max_number_of_messages(BATCH);
         let request = request.visibility_timeout(HIDDEN).wait_time_seconds(WAIT).message_attribute_names("All");
         let request = request.message_system_attribute_names(MessageSystemAttributeName::SentTimestamp);
@@ -86,7 +99,7 @@ impl<'a> Letters<'a> {
                 letters.push(letter);
             }
         }
-        Ok(Some(letters).filter(|letters| !letters.is_empty()))
+        Ok((received.messages().len(), letters))
     }
 
     /// All messages.
