@@ -16,14 +16,24 @@ pub(super) fn decoded(text: &[u8], letters: usize) -> Vec<u8> {
     bytes
 }
 
-/// What a text of base64 may be decoded to: up to its first padding, and, where letters follow that, all of it.
+/// What a text of base64 may be decoded to: up to its first padding; where letters follow that, all of it, each piece by itself or as if
+/// there were none; and without the two letters that only addresses have.
 pub(super) fn readings(text: &[u8]) -> Vec<Vec<u8>> {
     let pieces: Vec<&[u8]> =
         text.split(|byte| *byte == b'=').filter(|piece| piece.iter().any(|letter| value(*letter).is_some())).collect();
     let first = pieces.first().map(|piece| decoded(piece, usize::MAX));
     // Each piece after a padding begins anew.
     let whole = (pieces.len() > 1).then(|| pieces.iter().flat_map(|piece| decoded(piece, usize::MAX)).collect());
-    first.into_iter().chain(whole).collect()
+    let mut readings: Vec<Vec<u8>> = first.into_iter().chain(whole).collect();
+    if pieces.len() > 1 {
+        readings.push(decoded(text, usize::MAX));
+    }
+    if text.iter().any(|letter| matches!(letter, b'-' | b'_')) {
+        let plain: Vec<u8> = text.iter().copied().filter(|letter| !matches!(letter, b'-' | b'_')).collect();
+        readings.push(decoded(&plain, usize::MAX));
+    }
+    readings.dedup();
+    readings
 }
 
 fn value(letter: u8) -> Option<u8> {
@@ -50,7 +60,10 @@ mod tests {
     #[test]
     fn what_follows_a_padding_is_read_and_left_out() {
         assert_eq!(readings(b"d29yZHM=\r\n"), [b"words"]);
-        assert_eq!(readings(b"d29yZHM=d29yZHM="), [&b"words"[..], b"wordswords"]);
+        let all = readings(b"d29yZHM=d29yZHM=");
+        assert_eq!((&all[0], &all[1]), (&b"words".to_vec(), &b"wordswords".to_vec()));
+        assert!(readings(b"d2=9yZHM=").contains(&b"words".to_vec()));
+        assert!(readings(b"d2-9yZHM=").contains(&b"words".to_vec()));
         assert!(readings(b"==").is_empty());
     }
 }

@@ -12,7 +12,7 @@ use super::{
 };
 
 /// Most objects of one layer.
-const MAX_OBJECTS: usize = 1000;
+const MAX_OBJECTS: usize = 10_000;
 /// Longest string in a package.
 const MAX_STRING: usize = 4096;
 /// Mark of a compound file.
@@ -28,21 +28,29 @@ pub(super) fn objects(content: &[u8], keep: &mut dyn FnMut(&[u8])) -> bool {
     }
     let mut bytes = 0;
     for (number, at) in memmem::find_iter(content, b"\\objdata").enumerate() {
-        let data = object_data(content.get(at + 8..).unwrap_or_default());
-        bytes += data.len();
-        // Attack: objects within one another, each of which would hold all that follow.
-        if number >= MAX_OBJECTS || bytes > content.len() {
-            return true;
+        let text = content.get(at + 8..).unwrap_or_default();
+        let number_ends = text.iter().take_while(|byte| byte.is_ascii_digit()).count();
+        // Digits right behind the control word are its number to some.
+        for start in if number_ends > 0 { vec![0, number_ends] } else { vec![0] } {
+            let (data, read) = object_data(text.get(start..).unwrap_or_default());
+            bytes += read;
+            // Attack: objects within one another, each of which would hold all that follow.
+            if number >= MAX_OBJECTS || bytes > 2 * content.len() {
+                return true;
+            }
+            keep_object(&data, keep);
         }
-        let native = native_of(&data);
-        // What is no object of OLE 1.0, or none of the Packager, is scanned as it is.
-        let within = native.unwrap_or(&data);
-        let file = if within.starts_with(COMPOUND) { None } else { package(within) };
-        keep(file.unwrap_or(within));
-        let compound = memmem::find(within, COMPOUND).filter(|at| *at > 0).and_then(|at| within.get(at..));
-        compound.into_iter().for_each(&mut *keep);
     }
     false
+}
+
+fn keep_object(data: &[u8], keep: &mut dyn FnMut(&[u8])) {
+    // What is no object of OLE 1.0, or none of the Packager, is scanned as it is.
+    let within = native_of(data).unwrap_or(data);
+    let file = if within.starts_with(COMPOUND) { None } else { package(within) };
+    keep(file.unwrap_or(within));
+    let compound = memmem::find(within, COMPOUND).filter(|at| *at > 0).and_then(|at| within.get(at..));
+    compound.into_iter().for_each(keep);
 }
 
 /// The file in a package, with the size of all of it before that or without.
@@ -77,9 +85,9 @@ fn native_of(object: &[u8]) -> Option<&[u8]> {
     object.get(at.checked_add(4)?..)?.get(..size)
 }
 
-/// What RTF writes of an object, up to the end of its group: the digits of its text. Control words, groups and blanks may stand between
+/// What RTF writes of an object, up to the end of its group, and how much of the text that is: the digits of its text. Control words, groups and blanks may stand between
 /// them, and `\bin` has bytes as they are.
-fn object_data(text: &[u8]) -> Vec<u8> {
+fn object_data(text: &[u8]) -> (Vec<u8>, usize) {
     let (mut data, mut half, mut rest, mut depth) = (Vec::new(), None, text, 0_usize);
     while let Some((first, after)) = rest.split_first() {
         rest = after;
@@ -87,6 +95,8 @@ fn object_data(text: &[u8]) -> Vec<u8> {
             b'{' => depth += 1,
             b'}' if depth == 0 => break,
             b'}' => depth -= 1,
+            // A letter by its number.
+            b'\\' if after.first() == Some(&b'\'') => rest = after.get(3..).unwrap_or_default(),
             b'\\' => {
                 let letters = after.iter().take_while(|byte| byte.is_ascii_alphabetic()).count();
                 let digits =
@@ -114,7 +124,7 @@ fn object_data(text: &[u8]) -> Vec<u8> {
             }
         }
     }
-    data
+    (data, text.len() - rest.len())
 }
 
 #[cfg(test)]
@@ -152,7 +162,7 @@ mod tests {
 
     #[test]
     fn digits_of_an_object_are_found_between_anything() {
-        for between in ["", "\r\n", " ", "{}", "\\par ", "{\\*\\x9 }", "\\'", "x"] {
+        for between in ["", "\r\n", " ", "{}", "\\par ", "{\\*\\x9 }", "\\'41", "x"] {
             assert!(found(&rtf(&packed(b"some words"), between)).contains(&b"some words".to_vec()), "{between}");
         }
         let compound = [COMPOUND, b"rest"].concat();

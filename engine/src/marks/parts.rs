@@ -12,11 +12,14 @@ use super::{base64, bytes::text_start};
 /// Bytes at the start of a layer that must be text.
 const START: usize = 1024;
 /// Longest field that is read.
-const MAX_FIELD: usize = 4096;
+const MAX_FIELD: usize = 1 << 20;
 /// Most parts of one layer.
 const MAX_PARTS: usize = 10_000;
-/// Most bytes of all parts together, of the layer's own. Bodies that overlap are of no ordinary mail.
+/// Most bytes of all parts together, of the layer's own, and what is read in any case. Many bodies that overlap are of no ordinary mail.
 const MAX_RATIO: usize = 2;
+const MAX_OVERLAP: usize = 32 << 20;
+/// Bytes of zero at the start of a mail: more are of no text.
+const MAX_ZEROS: usize = 8;
 
 /// How the content of a part is written, as far as its header says.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -30,11 +33,14 @@ struct Encodings {
 /// The contents of the parts of a mail, and whether there are more than are read.
 pub(super) fn parts(content: &[u8]) -> (Vec<Vec<u8>>, bool) {
     let start = content.get(..content.len().min(START)).unwrap_or_default();
-    if start.contains(&0) {
+    if memchr::memchr_iter(0, start).count() > MAX_ZEROS {
         return (Vec::new(), false);
     }
-    let line_end = if memchr::memchr(b'\n', content).is_some() { b'\n' } else { b'\r' };
+    let feeds = memchr::memchr_iter(b'\n', start).count();
+    let line_end = if memchr::memchr_iter(b'\r', start).count() > 2 * feeds { b'\r' } else { b'\n' };
     let (mut parts, mut bytes) = (Vec::new(), 0);
+    // Texts are short and many, as in the mails of a year: all of them are one content.
+    let mut texts = Vec::new();
     let (mut named, mut rest) = (Encodings::default(), text_start(content));
     while !rest.is_empty() {
         let (line, after) = first_line(rest, line_end);
@@ -43,15 +49,47 @@ pub(super) fn parts(content: &[u8]) -> (Vec<Vec<u8>>, bool) {
         } else if line.trim_ascii().is_empty() && named != Encodings::default() {
             let body = after.get(..end(after, line_end)).unwrap_or_default();
             bytes += body.len();
-            if parts.len() >= MAX_PARTS || bytes > content.len().saturating_mul(MAX_RATIO) {
+            if parts.len() >= MAX_PARTS || bytes > content.len().saturating_mul(MAX_RATIO).max(MAX_OVERLAP) {
                 return (parts, true);
             }
-            parts.extend(named.readings(body));
-            named = Encodings::default();
+            if named.quoted_printable && !named.base64 && !named.file {
+                texts.extend(named.readings(body, line_end).concat());
+                texts.push(b'\n');
+            } else {
+                parts.extend(named.readings(body, line_end));
+            }
+            if named.base64
+                && let Some(longer) = beyond_hyphens(after, body.len(), line_end)
+            {
+                bytes += longer.len();
+                parts.extend(base64::readings(longer));
+            }
+            // A line of blanks ends a header for some, and goes on for others.
+            if !line.iter().any(|byte| matches!(byte, b' ' | b'\t')) {
+                named = Encodings::default();
+            }
         }
         rest = after;
     }
+    parts.extend(Some(texts).filter(|texts| !texts.is_empty()));
     (parts, false)
+}
+
+/// A body that goes on behind lines which begin with two hyphens and are no boundary, as no header follows them; `None` when there is none.
+fn beyond_hyphens(text: &[u8], end: usize, line_end: u8) -> Option<&[u8]> {
+    let (mut at, mut is_longer) = (end, false);
+    loop {
+        let (line, after) = first_line(text.get(at..)?, line_end);
+        let (next, _) = first_line(after, line_end);
+        let is_boundary = memchr::memchr(b':', next).is_some() || next.trim_ascii().is_empty();
+        if !line.starts_with(b"--") || is_boundary {
+            break;
+        }
+        is_longer = true;
+        let from = at + line.len();
+        at = from + self::end(text.get(from..)?, line_end);
+    }
+    is_longer.then(|| text.get(..at)).flatten()
 }
 
 /// What the names of the fields begin with.
@@ -73,13 +111,15 @@ impl Encodings {
     }
 
     /// What a body may hold.
-    fn readings(self, body: &[u8]) -> Vec<Vec<u8>> {
+    fn readings(self, body: &[u8], line_end: u8) -> Vec<Vec<u8>> {
         let mut readings = if self.base64 { base64::readings(body) } else { Vec::new() };
+        // Without a boundary it may go on into another mail, whose parts are read by themselves.
+        let own = || body.get(..next_header(body, line_end)).unwrap_or_default();
         if self.quoted_printable {
-            readings.push(quoted_printable(body));
+            readings.push(quoted_printable(own()));
         }
         if readings.is_empty() && self.file {
-            readings.push(without_last_break(body).to_vec());
+            readings.push(without_last_break(own()).to_vec());
         }
         readings
     }
@@ -114,6 +154,19 @@ fn end(body: &[u8], line_end: u8) -> usize {
     let before = |mark: &[u8], text: &[u8]| memchr::memmem::find(text, &[&[line_end], mark].concat()).map(|at| at + 1);
     let boundary = before(b"--", body).unwrap_or(body.len());
     before(b"From ", body.get(..boundary).unwrap_or_default()).unwrap_or(boundary)
+}
+
+/// Where the next field of a part stands.
+fn next_header(body: &[u8], line_end: u8) -> usize {
+    let mut rest = body;
+    while !rest.is_empty() {
+        let (line, after) = first_line(rest, line_end);
+        if line.get(..FIELD.len()).is_some_and(|name| name.eq_ignore_ascii_case(FIELD)) {
+            break;
+        }
+        rest = after;
+    }
+    body.len() - rest.len()
 }
 
 /// The break of the line before a boundary belongs to that.
@@ -163,7 +216,7 @@ mod tests {
             "--B\r\nContent-Transfer-Encoding: base64\r\n\r\nd29y\r\nZHM=\r\n--B--\r\n",
             "Subject: x\nCONTENT-TRANSFER-ENCODING:\n\tBase64 (words)\n\nd29yZHM=",
             "x: y\rContent-Transfer-Encoding : base64\rContent-Type: a/b\r\rd29yZHM=\r--b",
-            "Content-Transfer-Encoding: quoted-printable\n\nw=6F=\r\nr=64s\n--x\n",
+            "Content-Transfer-Encoding: quoted-printable\nContent-Type: a/b; name=x\n\nw=6F=\r\nr=64s\n--x\n",
             "Content-Disposition: attachment;\n filename=x\n\nwords\r\n--x\n",
             "content-Transfer-encoding: BASE64\nContent-Disposition: attachment; filename=x\n\nd29yZHM=\n\nFrom x\n",
         ] {
@@ -178,7 +231,7 @@ mod tests {
             "Content-Transfer-Encoding: base64\nno body",
             "Content-Transfer-Encoding: base64\n\n--\n",
             "Content-Type: text/plain\n\nwords",
-            "\0\nContent-Transfer-Encoding: base64\n\nd29yZHM=",
+            "\0\0\0\0\0\0\0\0\0\nContent-Transfer-Encoding: base64\n\nd29yZHM=",
         ] {
             assert!(only(text).is_empty(), "{text}");
         }
@@ -188,8 +241,12 @@ mod tests {
     fn their_number_is_bounded() {
         let many = "Content-Transfer-Encoding: base64\n\nd29yZHM=\n--\n".repeat(MAX_PARTS + 1);
         assert!(parts(many.as_bytes()).1);
-        let overlapping = "Content-Transfer-Encoding: base64\n\nd29yZHM=\n".repeat(100);
+        let overlapping = "Content-Transfer-Encoding: base64\n\nd29yZHM=\n".repeat(2_000);
         assert!(parts(overlapping.as_bytes()).1);
+        let joined = "Content-Transfer-Encoding: quoted-printable\n\nwords\n".repeat(10);
+        assert_eq!(parts(joined.as_bytes()), (vec![b"words\n".repeat(10)], false));
+        let hyphens = "Content-Transfer-Encoding: base64\n\nd29y\n--\nZHM=\n--B\nX: y\n";
+        assert!(parts(hyphens.as_bytes()).0.contains(&b"words".to_vec()));
         let mbox = "From x\nContent-Transfer-Encoding: base64\n\nd29yZHM=\n\n".repeat(100);
         assert_eq!((parts(mbox.as_bytes()).0.len(), parts(mbox.as_bytes()).1), (100, false));
     }

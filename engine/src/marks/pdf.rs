@@ -19,7 +19,7 @@ use self::dictionary::Dictionary;
 
 /// Most streams that are read, and the longest dictionary.
 const MAX_STREAMS: usize = 100_000;
-const MAX_DICTIONARY: usize = 8 << 10;
+const MAX_DICTIONARY: usize = 64 << 10;
 /// Most bytes of dictionaries. Attack: thousands of streams that share a dictionary.
 const MAX_READ: usize = 64 << 20;
 /// Where a PDF may begin, as readers take it.
@@ -65,7 +65,7 @@ impl Pdf {
             if ["/XRef", "/W", "/Size"].iter().all(|word| dictionary.has(word)) {
                 continue;
             }
-            pdf.packed |= dictionary.stays_packed();
+            pdf.packed |= dictionary.stays_packed() || is_locked && dictionary.is_unusual();
             let is_metadata = dictionary.has("/Metadata") && clear_metadata;
             pdf.encrypted |= is_locked && !is_metadata && !dictionary.has("/Filter") && dictionary.has("/Length");
         }

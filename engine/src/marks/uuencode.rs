@@ -7,14 +7,17 @@ use super::base64;
 /// Most files of one layer.
 const MAX_FILES: usize = 10_000;
 /// Longest first line.
-const MAX_LINE: usize = 1024;
+const MAX_LINE: usize = 8192;
 
 /// The files, and whether there are more than [`MAX_FILES`].
 pub(super) fn files(content: &[u8]) -> (Vec<Vec<u8>>, bool) {
     let mut files = Vec::new();
-    for at in memchr::memmem::find_iter(content, b"begin") {
-        let is_at_start = at == 0 || content.get(at - 1).is_some_and(|byte| matches!(byte, b'\n' | b'\r'));
-        let after = content.get(at + 5..).filter(|_| is_at_start);
+    let is_at_start = |at: &usize| *at == 0 || content.get(at - 1).is_some_and(|byte| matches!(byte, b'\n' | b'\r'));
+    let mut starts = memchr::memmem::find_iter(content, b"begin").filter(is_at_start).peekable();
+    while let Some(at) = starts.next() {
+        // Attack: first lines without an end, each of which would hold all that follow.
+        let next = starts.peek().copied().unwrap_or(content.len());
+        let after = content.get(at + 5..next);
         let Some((is_base64, body)) = after.and_then(body) else { continue };
         if files.len() >= MAX_FILES {
             return (files, true);
@@ -28,20 +31,18 @@ pub(super) fn files(content: &[u8]) -> (Vec<Vec<u8>>, bool) {
 /// Whether the body is in base64, and the body; `None` when this is no first line: `begin 644 name`, `begin-base64 644 name`.
 fn body(after: &[u8]) -> Option<(bool, &[u8])> {
     let (is_base64, after) = match after.strip_prefix(b"-base64") {
-        Some(after) => (true, after),
+        Some(after) => (true, after.strip_prefix(b"-encoded").unwrap_or(after)),
         None => (false, after),
     };
-    let end = memchr::memchr(b'\n', after.get(..after.len().min(MAX_LINE))?)?;
+    let end = memchr::memchr2(b'\n', b'\r', after.get(..after.len().min(MAX_LINE))?)?;
     let (line, body) = after.split_at_checked(end + 1)?;
     let mode = line.strip_prefix(b" ")?.split(|byte| *byte == b' ').find(|word| !word.is_empty())?;
-    let is_mode = (3..=6).contains(&mode.len()) && mode.iter().all(|digit| matches!(digit, b'0'..=b'7'));
+    // Readers take what they know of it.
+    let is_mode = mode.iter().all(|digit| matches!(digit, b'0'..=b'7' | b'o' | b'x' | b'_'));
     is_mode.then_some((is_base64, body))
 }
 
 fn in_base64(body: &[u8]) -> Vec<u8> {
-    // Attack: first lines without an end, each of which would hold all that follow.
-    let next = memchr::memmem::find(body, b"\nbegin").unwrap_or(body.len());
-    let body = body.get(..next).unwrap_or_default();
     let end = memchr::memmem::find(body, b"====").unwrap_or(body.len());
     base64::decoded(body.get(..end).unwrap_or_default(), usize::MAX)
 }
@@ -49,11 +50,13 @@ fn in_base64(body: &[u8]) -> Vec<u8> {
 /// Each line: a letter for the number of its bytes, and four letters for each three of them.
 fn in_lines(body: &[u8]) -> Vec<u8> {
     let mut decoded = Vec::new();
-    for line in body.split(|byte| *byte == b'\n') {
-        let line = line.strip_suffix(b"\r").unwrap_or(line);
-        let Some((length, letters)) = line.split_first() else { continue };
-        let length = usize::from(value(*length));
-        if length == 0 || line == b"end" || !line.iter().all(|letter| matches!(letter, b' '..=b'`')) {
+    for line in body.split(|byte| matches!(byte, b'\n' | b'\r')) {
+        let Some((first, letters)) = line.split_first() else { continue };
+        let length = usize::from(value(*first));
+        // What follows the letters that the length asks for is passed over.
+        let letters = letters.get(..(length.div_ceil(3) * 4).min(letters.len())).unwrap_or_default();
+        let is_letter = |letter: &u8| matches!(letter, b' '..=b'`');
+        if length == 0 || line == b"end" || !is_letter(first) || !letters.iter().all(is_letter) {
             break;
         }
         let start = decoded.len();

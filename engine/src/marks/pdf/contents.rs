@@ -7,6 +7,8 @@
 //!
 //! Source: ISO 32000-1, sections 7.3.8, 7.4, 7.11.4.
 
+use std::collections::BTreeSet;
+
 use memchr::memmem;
 
 use super::{
@@ -19,6 +21,8 @@ use super::{
 const END: usize = 2048;
 /// Most filters of a stream.
 const MAX_FILTERS: usize = 8;
+/// Bytes behind the key of attached files that name them.
+const MAX_FILES: usize = 256;
 /// Longest name with escapes: each of its letters may be three.
 const MAX_NAME: usize = 64;
 /// Most bytes that are read and unpacked. Attack: streams without an end, each of which holds all that follow.
@@ -28,11 +32,17 @@ const MAX_BYTES: usize = 1 << 30;
 pub(in crate::marks) fn contents(content: &[u8], keep: &mut dyn FnMut(&[u8])) -> bool {
     let start = content.get(..content.len().min(MAX_BEGIN)).unwrap_or_default();
     let end = content.get(content.len().saturating_sub(END)..).unwrap_or_default();
-    if memmem::find(start, b"%PDF-").is_none() && memmem::find(end, b"startxref").is_none() {
+    let is_pdf = memmem::find(start, b"%PDF-").is_some() || memmem::find(end, b"startxref").is_some();
+    if !is_pdf && memmem::find(content, b"endobj").is_none() {
         return false;
     }
-    let mut reading =
-        Reading { run_length: names(content, &RUN_LENGTH), has_files: names(content, &FILES), left: MAX_BYTES, keep };
+    let mut reading = Reading {
+        run_length: names(content, &RUN_LENGTH),
+        attached: Attached::of(content),
+        left: MAX_BYTES,
+        end: 0,
+        keep,
+    };
     let (mut images, mut streams) = (Vec::new(), 0);
     for at in memmem::find_iter(content, b"stream") {
         if at.checked_sub(3).and_then(|from| content.get(from..at)) == Some(b"end") {
@@ -43,6 +53,9 @@ pub(in crate::marks) fn contents(content: &[u8], keep: &mut dyn FnMut(&[u8])) ->
             return true;
         }
         let dictionary = dictionary(content, at);
+        // Attack: thousands of streams that share a long dictionary.
+        let Some(left) = reading.left.checked_sub(4096) else { return true };
+        reading.left = left;
         if dictionary.is_image() {
             images.push(at);
         } else if !reading.stream(content, at, &dictionary) {
@@ -50,42 +63,100 @@ pub(in crate::marks) fn contents(content: &[u8], keep: &mut dyn FnMut(&[u8])) ->
         }
     }
     // A file may be said to be an image: known when every object has been read that may attach it.
-    reading.has_files && images.into_iter().any(|at| !reading.stream(content, at, &dictionary(content, at)))
+    reading.end = 0;
+    images.into_iter().any(|at| {
+        reading.may_be_attached(object_number(content, at)) && !reading.stream(content, at, &dictionary(content, at))
+    })
 }
 
 /// The filter that has no mark, and the keys by which a document has attachments.
 const RUN_LENGTH: [&str; 2] = ["/RunLengthDecode", "/RL"];
-const FILES: [&str; 2] = ["/EF", "/EmbeddedFile"];
+const FILES: [&str; 1] = ["/EF"];
 
 /// Whether one of the names stands anywhere. Escapes may hide it.
 fn names(content: &[u8], names: &[&str]) -> bool {
-    if names.iter().any(|name| memmem::find(content, name.as_bytes()).is_some()) {
-        return true;
-    }
-    memchr::memchr_iter(b'#', content).any(|at| {
-        let before = content.get(at.saturating_sub(MAX_NAME)..at).unwrap_or_default();
-        let name = memchr::memrchr(b'/', before).and_then(|from| content.get(at - before.len() + from..));
-        let name = name.map(|name| Dictionary::read(name.get(..name.len().min(MAX_NAME)).unwrap_or_default()));
-        name.is_some_and(|name| name.begins_with_one_of(names))
+    names.iter().any(|name| memmem::find(content, name.as_bytes()).is_some()) || escapes(content, names)
+}
+
+/// Whether one of the names stands anywhere with an escape.
+fn escapes(content: &[u8], names: &[&str]) -> bool {
+    // One reading for each name that has an escape. Attack: names of nothing else.
+    memchr::memchr_iter(b'/', content).any(|at| {
+        let name = content.get(at..content.len().min(at + MAX_NAME)).unwrap_or_default();
+        let rest = name.get(1..).unwrap_or_default();
+        let end = rest.iter().position(|byte| byte.is_ascii_whitespace() || b"/<>[]()%".contains(byte));
+        let name = name.get(..end.map_or(name.len(), |end| end + 1)).unwrap_or_default();
+        memchr::memchr(b'#', name).is_some() && Dictionary::read(name).begins_with_one_of(names)
     })
 }
 
 /// The words before a stream, back to where its object begins.
 fn dictionary(content: &[u8], at: usize) -> Dictionary {
     let before = content.get(at.saturating_sub(MAX_DICTIONARY)..at).unwrap_or_default();
-    Dictionary::read(memmem::rfind(before, b"obj").and_then(|from| before.get(from..)).unwrap_or(before))
+    // A word within a string begins no object: a number stands before it.
+    let begins = |from: &usize| {
+        let number = before.get(..*from).unwrap_or_default().trim_ascii_end();
+        number.len() < *from && number.last().is_some_and(u8::is_ascii_digit)
+    };
+    let from = memmem::rfind_iter(before, b"obj").find(begins);
+    Dictionary::read(from.and_then(|from| before.get(from..)).unwrap_or(before))
 }
 
 struct Reading<'k> {
     /// The document names the filter that has no mark.
     run_length: bool,
-    has_files: bool,
+    attached: Attached,
     /// Bytes that may still be read and unpacked.
     left: usize,
+    /// Where the last stream that was read ends, in the document.
+    end: usize,
     keep: &'k mut dyn FnMut(&[u8]),
 }
 
+/// Which objects a document attaches as files.
+#[derive(Debug, Default)]
+struct Attached {
+    numbers: BTreeSet<u64>,
+    /// Whether an escape hides a key that attaches some.
+    hidden: bool,
+}
+
+impl Attached {
+    fn of(content: &[u8]) -> Self {
+        let mut numbers = BTreeSet::new();
+        for at in memmem::find_iter(content, b"/EF") {
+            let after = content.get(at + 3..content.len().min(at + 3 + MAX_FILES)).unwrap_or_default();
+            let words: Vec<&[u8]> =
+                after.split(|byte| !byte.is_ascii_alphanumeric()).filter(|word| !word.is_empty()).collect();
+            let references = words.windows(3).filter(|words| words.last() == Some(&&b"R"[..]));
+            numbers.extend(references.filter_map(|words| number(words.first()?)));
+        }
+        Self { hidden: escapes(content, &FILES), numbers }
+    }
+
+    fn add(&mut self, other: Self) {
+        self.hidden |= other.hidden;
+        self.numbers.extend(other.numbers);
+    }
+}
+
+fn number(word: &[u8]) -> Option<u64> {
+    std::str::from_utf8(word).ok()?.parse().ok()
+}
+
+/// The number of the object that a stream is of.
+fn object_number(content: &[u8], at: usize) -> Option<u64> {
+    let before = content.get(at.saturating_sub(MAX_DICTIONARY)..at).unwrap_or_default();
+    let head = before.get(..memmem::rfind(before, b"obj")?)?.trim_ascii_end();
+    let words: Vec<&[u8]> = head.rsplit(u8::is_ascii_whitespace).filter(|word| !word.is_empty()).take(2).collect();
+    number(words.get(1)?)
+}
+
 impl Reading<'_> {
+    fn may_be_attached(&self, object: Option<u64>) -> bool {
+        self.attached.hidden || object.is_none_or(|object| self.attached.numbers.contains(&object))
+    }
+
     /// Unpacks the stream behind the word at `at`; `false` when that is more than is read.
     fn stream(&mut self, content: &[u8], at: usize, dictionary: &Dictionary) -> bool {
         let rest = content.get(at + 6..).unwrap_or_default();
@@ -95,7 +166,12 @@ impl Reading<'_> {
             _ => 0,
         };
         let loose = rest.iter().take_while(|byte| byte.is_ascii_whitespace()).count();
-        let end = memmem::find(rest, b"endstream").or_else(|| memmem::find(rest, b"endobj")).unwrap_or(rest.len());
+        // Searched once for all streams that end there.
+        if self.end < at + 6 {
+            let found = memmem::find(rest, b"endstream").or_else(|| memmem::find(rest, b"endobj"));
+            self.end = at + 6 + found.unwrap_or(rest.len());
+        }
+        let end = self.end - (at + 6);
         let length = dictionary.length().map_or(0, |length| length.saturating_add(strict)).min(rest.len());
         let end = end.max(length);
         let mut starts = vec![strict];
@@ -103,28 +179,36 @@ impl Reading<'_> {
         starts.extend((loose != strict).then_some(loose));
         starts.into_iter().all(|start| {
             let stream = rest.get(start.min(end)..end).unwrap_or_default();
-            self.unpack(stream, dictionary, MAX_FILTERS)
+            // It has no mark: only where the dictionary names it, or names no filter.
+            let named = dictionary.count(&RUN_LENGTH);
+            let run_lengths = if self.run_length && !dictionary.has("/Filter") { 1 } else { named };
+            self.unpack(stream, dictionary, MAX_FILTERS, run_lengths)
         })
     }
 
-    fn unpack(&mut self, stream: &[u8], dictionary: &Dictionary, filters: usize) -> bool {
+    /// `run_lengths` of the filters may be that without a mark.
+    fn unpack(&mut self, stream: &[u8], dictionary: &Dictionary, filters: usize, run_lengths: usize) -> bool {
         let Some(left) = self.left.checked_sub(stream.len()) else { return false };
         self.left = left;
         if filters == 0 {
             return !filters::is_marked(stream) && dictionary.count(&RUN_LENGTH) <= MAX_FILTERS;
         }
-        for reading in filters::readings(stream, self.run_length) {
+        for reading in filters::readings(stream, run_lengths > 0) {
             if reading.len() >= MAX_OUTPUT {
                 return false;
             }
             let Some(left) = self.left.checked_sub(reading.len()) else { return false };
             self.left = left;
-            self.has_files |= names(&reading, &FILES);
+            self.attached.add(Attached::of(&reading));
             (self.keep)(&reading);
             if let Some(predictor) = dictionary.predictor() {
-                (self.keep)(&predictor.undo(&reading));
+                let undone = predictor.undo(&reading);
+                (self.keep)(&undone);
+                if !self.unpack(&undone, dictionary, filters - 1, 0) {
+                    return false;
+                }
             }
-            if !self.unpack(&reading, dictionary, filters - 1) {
+            if !self.unpack(&reading, dictionary, filters - 1, run_lengths.saturating_sub(1)) {
                 return false;
             }
         }

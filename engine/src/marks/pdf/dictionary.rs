@@ -2,6 +2,9 @@
 
 use super::predictor::Predictor;
 
+/// Words of the parameters of filters that are read.
+const MAX_PARAMETERS: usize = 32;
+
 /// The words, with what they are between left out.
 pub(super) struct Dictionary(Vec<String>);
 
@@ -55,10 +58,27 @@ impl Dictionary {
             matches!(value, [number, generation, mark, ..]
                 if mark == "R" && [number, generation].iter().all(|it| it.bytes().all(|byte| byte.is_ascii_digit())))
         };
+        // Behind other parameters, or a comment.
+        let has_reference = |value: &[String]| {
+            let own = value.iter().take_while(|word| !word.starts_with('/') && *word != ">");
+            own.take(MAX_PARAMETERS).any(|word| word == "R")
+        };
+        // Filters of pictures, which are not undone here.
+        let pictures = ["/CCITTFaxDecode", "/CCF", "/JBIG2Decode", "/DCTDecode", "/DCT", "/JPXDecode"];
+        let is_picture = self.has("/EmbeddedFile") && pictures.iter().any(|filter| self.has(filter));
         let predicts = |value: &[String]| value.first().is_some_and(|number| number != "1");
         self.has("/Crypt")
+            || is_picture
+            || self.after(&["/DecodeParms"]).any(has_reference)
             || self.after(&["/Filter", "/DecodeParms"]).any(is_reference)
             || self.after(&["/Predictor"]).any(predicts) && self.predictor().is_none()
+            || self.count(&["/Predictor"]) > 1
+    }
+
+    /// Whether it has a predictor or a filter that is rare: what libclamav decrypts it does not unpack further by these.
+    pub(super) fn is_unusual(&self) -> bool {
+        let rare = ["/LZWDecode", "/LZW", "/RunLengthDecode", "/RL", "/ASCIIHexDecode", "/AHx", "/Predictor"];
+        !self.is_image() && rare.iter().any(|word| self.has(word))
     }
 
     /// Whether it is an image that is shown, and no file that says so.

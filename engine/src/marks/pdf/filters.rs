@@ -126,7 +126,7 @@ fn run_lengths(stream: &[u8]) -> Vec<u8> {
 }
 
 fn is_blank(byte: u8) -> bool {
-    byte.is_ascii_whitespace() || byte == 0
+    byte.is_ascii_whitespace() || matches!(byte, 0 | 0x0B)
 }
 
 #[cfg(test)]
