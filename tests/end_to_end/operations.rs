@@ -84,7 +84,7 @@ async fn a_deployment_is_operated_by_the_name_of_its_stack() {
     );
     let (code, printed) =
         nacre(stack, &["infected", "--csv", "--under", &format!("s3://{}/in/", infected.bucket)]).await;
-    assert!(code == Some(1) && printed.lines().count() == 2 && printed.contains(",in/eicar.com,"), "{printed}");
+    assert!(code == Some(1) && printed.lines().count() == 2 && printed.contains(r#","in/eicar.com","#), "{printed}");
     let (code, printed) = nacre(stack, &["infected", "--under", "s3://other/"]).await;
     assert_eq!((code, printed.as_str()), (Some(0), ""));
     let (code, printed) = nacre(stack, &["unscannable", "--json"]).await;

@@ -23,6 +23,8 @@ const END: usize = 2048;
 const MAX_FILTERS: usize = 8;
 /// Bytes behind the key of attached files that name them.
 const MAX_FILES: usize = 256;
+/// Bytes before a stream that are read where no object begins before it.
+const MAX_WITHOUT_OBJECT: usize = 512;
 /// Longest name with escapes: each of its letters may be three.
 const MAX_NAME: usize = 64;
 /// Most bytes that are read and unpacked. Attack: streams without an end, each of which holds all that follow.
@@ -40,7 +42,7 @@ pub(in crate::marks) fn contents(content: &[u8], keep: &mut dyn FnMut(&[u8])) ->
         run_length: names(content, &RUN_LENGTH),
         attached: Attached::of(content),
         left: MAX_BYTES,
-        end: 0,
+        ends: [0; 2],
         keep,
     };
     let (mut images, mut streams) = (Vec::new(), 0);
@@ -52,10 +54,11 @@ pub(in crate::marks) fn contents(content: &[u8], keep: &mut dyn FnMut(&[u8])) ->
         if streams > MAX_STREAMS {
             return true;
         }
-        let dictionary = dictionary(content, at);
-        // Attack: thousands of streams that share a long dictionary.
-        let Some(left) = reading.left.checked_sub(4096) else { return true };
+        let text = dictionary_text(content, at);
+        // Attack: thousands of streams that share a long dictionary. Reading its words takes longer than unpacking.
+        let Some(left) = reading.left.checked_sub(text.len() * 32) else { return true };
         reading.left = left;
+        let dictionary = Dictionary::read(text);
         if dictionary.is_image() {
             images.push(at);
         } else if !reading.stream(content, at, &dictionary) {
@@ -63,9 +66,10 @@ pub(in crate::marks) fn contents(content: &[u8], keep: &mut dyn FnMut(&[u8])) ->
         }
     }
     // A file may be said to be an image: known when every object has been read that may attach it.
-    reading.end = 0;
+    reading.ends = [0; 2];
     images.into_iter().any(|at| {
-        reading.may_be_attached(object_number(content, at)) && !reading.stream(content, at, &dictionary(content, at))
+        reading.may_be_attached(object_number(content, at))
+            && !reading.stream(content, at, &Dictionary::read(dictionary_text(content, at)))
     })
 }
 
@@ -91,7 +95,7 @@ fn escapes(content: &[u8], names: &[&str]) -> bool {
 }
 
 /// The words before a stream, back to where its object begins.
-fn dictionary(content: &[u8], at: usize) -> Dictionary {
+fn dictionary_text(content: &[u8], at: usize) -> &[u8] {
     let before = content.get(at.saturating_sub(MAX_DICTIONARY)..at).unwrap_or_default();
     // A word within a string begins no object: a number stands before it.
     let begins = |from: &usize| {
@@ -99,7 +103,8 @@ fn dictionary(content: &[u8], at: usize) -> Dictionary {
         number.len() < *from && number.last().is_some_and(u8::is_ascii_digit)
     };
     let from = memmem::rfind_iter(before, b"obj").find(begins);
-    Dictionary::read(from.and_then(|from| before.get(from..)).unwrap_or(before))
+    let without = before.len().saturating_sub(MAX_WITHOUT_OBJECT);
+    before.get(from.unwrap_or(without)..).unwrap_or_default()
 }
 
 struct Reading<'k> {
@@ -108,8 +113,8 @@ struct Reading<'k> {
     attached: Attached,
     /// Bytes that may still be read and unpacked.
     left: usize,
-    /// Where the last stream that was read ends, in the document.
-    end: usize,
+    /// Where the next stream ends, and the next object, in the document.
+    ends: [usize; 2],
     keep: &'k mut dyn FnMut(&[u8]),
 }
 
@@ -167,11 +172,13 @@ impl Reading<'_> {
         };
         let loose = rest.iter().take_while(|byte| byte.is_ascii_whitespace()).count();
         // Searched once for all streams that end there.
-        if self.end < at + 6 {
-            let found = memmem::find(rest, b"endstream").or_else(|| memmem::find(rest, b"endobj"));
-            self.end = at + 6 + found.unwrap_or(rest.len());
+        for (end, mark) in self.ends.iter_mut().zip([&b"endstream"[..], b"endobj"]) {
+            if *end < at + 6 {
+                *end = at + 6 + memmem::find(rest, mark).unwrap_or(rest.len());
+            }
         }
-        let end = self.end - (at + 6);
+        let [stream, object] = self.ends.map(|end| end - (at + 6));
+        let end = if stream < rest.len() { stream } else { object };
         let length = dictionary.length().map_or(0, |length| length.saturating_add(strict)).min(rest.len());
         let end = end.max(length);
         let mut starts = vec![strict];

@@ -104,7 +104,7 @@ fn a_segment_that_has_counted_waits_for_those_that_still_count() {
     assert_eq!(lost(80, report(1, State::Finished, 70)), [0]);
 }
 
-/// What was requested is behind all that was not, whether the request was answered or not; the eldest is first.
+/// What was requested is behind all that was not, whether the request was answered or not; the oldest is first.
 #[test]
 fn ranks_are_in_the_order_of_waiting() {
     let now = DateTime::UNIX_EPOCH + TimeDelta::days(10);
@@ -127,8 +127,8 @@ fn ranks_are_in_the_order_of_waiting() {
         Rank::LAST,
     ];
     assert!(ordered.is_sorted(), "{ordered:?}");
-    assert_eq!(at(1, None, full), at(109, None, full), "both need a full scan for their age alone");
-    assert_eq!(at(400, None, delta), at(1, None, delta), "a generation that is not known is older than all");
+    assert!(at(1, None, full) < at(109, None, full), "also where both need a full scan for their age alone");
+    assert!(at(400, None, delta) < at(1, None, delta), "a generation that is not known is older than all");
 }
 
 #[test]
