@@ -74,10 +74,15 @@ mod tests {
 
     #[test]
     fn the_kernel_reports_resident_memory() {
-        let before = resident();
-        let content = vec![1_u8; 64 << 20];
-        let after = resident();
-        assert!(after < u64::MAX && after - before > 60 << 20, "{before} {after} {}", content.len());
+        // Other tests of this process free memory meanwhile.
+        let grows = (0..50).any(|_| {
+            let before = resident();
+            let content = vec![1_u8; 64 << 20];
+            let after = resident();
+            assert!(after < u64::MAX && content.len() == 64 << 20);
+            after.saturating_sub(before) > 60 << 20
+        });
+        assert!(grows);
     }
 
     #[test]
