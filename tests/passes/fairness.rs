@@ -175,7 +175,7 @@ async fn a_backlog_holds_each_object_once() {
     }
 }
 
-/// The report tells since when.
+/// The report says since when.
 #[tokio::test]
 async fn a_report_tells_the_age_of_what_waits() {
     let mut world = World::new(2);

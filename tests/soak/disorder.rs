@@ -24,7 +24,7 @@ const HEARD_AT_ONCE: u32 = 5;
 /// What was sent beyond S3's notifications.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Sent {
-    /// Told again: as they were, late, or in other words.
+    /// Sent again: as they were, late, or in other words.
     pub(crate) again: usize,
     /// Broken.
     pub(crate) malformed: usize,

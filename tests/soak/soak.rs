@@ -30,7 +30,7 @@ use crate::{
 const SMALL: usize = 150;
 
 /// Failures that are printed; there may be thousands of one cause.
-const TOLD: usize = 40;
+const PRINTED: usize = 40;
 
 /// A number from the environment.
 #[expect(clippy::disallowed_methods, reason = "how large a soak is, is its caller's choice")]
@@ -95,7 +95,7 @@ async fn every_version_has_exactly_one_right_record_whatever_was_killed_or_repea
         wrong.is_empty(),
         "{} wrong (SOAK_SEED={seed}):\n{}",
         wrong.len(),
-        wrong[..wrong.len().min(TOLD)].join("\n")
+        wrong[..wrong.len().min(PRINTED)].join("\n")
     );
     world.end().await;
 }

@@ -2,7 +2,7 @@
 
 use crate::line::Kind;
 
-/// A digest. ClamAV tells the algorithm by the digest's length, whatever the extension of the file that it is in.
+/// A digest. ClamAV knows the algorithm by the digest's length, whatever the extension of the file that it is in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Digest {
     /// MD5.

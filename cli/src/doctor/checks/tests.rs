@@ -133,7 +133,7 @@ const SEEDS: [Seed; 35] = [
         statement(it, "DenyForgedVerdicts")["Resource"] = json!("arn:aws:s3:::uploads/in/*");
     }),
     ("scanner_not_exempt", |it| {
-        statement(it, "DenyReading")["Condition"] = json!({ "ArnNotLike": { "aws:PrincipalArn": "AROAXXXXXXXX" } });
+        statement(it, "DenyReading")["Condition"] = json!({ "ArnNotLike": { "aws:PrincipalArn": "AROAEXAMPLE" } });
     }),
     ("key_not_allowed", |it| it.bucket.kms_key = Some("arn:aws:kms:eu-west-1:1:key/2".into())),
     ("subscription_missing", |it| it.topics[0].endpoints.clear()),

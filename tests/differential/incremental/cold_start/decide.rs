@@ -57,7 +57,7 @@ pub(super) enum Broken {
 pub(super) struct ScanSets {
     published: MemoryDefinitions,
     laid_out: scan_sets::ScanSets,
-    /// For each name the first of those with its digest and size: libclamav tells one of them by chance.
+    /// For each name the first of those with its digest and size: libclamav reports one of them by chance.
     twins: BTreeMap<String, String>,
 }
 

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::ObjectTotals;
 use crate::{event::RescanKind, generation::Generation, scan_record::RecordSummary};
 
-/// Most ranks that a demand tells apart: it travels in messages of 64 KiB. Beyond, the last ones count as one.
+/// Most ranks that a demand keeps apart: it travels in messages of 64 KiB. Beyond, the last ones count as one.
 const MAX_RANKS: usize = 400;
 
 /// The place of a record among all that need a scan; the least goes first.

@@ -176,7 +176,7 @@ proptest! {
                     std::cmp::Ordering::Equal => total.objects.min(share.last.objects.unwrap_or(u64::MAX)),
                     std::cmp::Ordering::Greater => 0,
                 };
-                prop_assert!(rank >= share.before || !left.contains(&rank), "the eldest are not left");
+                prop_assert!(rank >= share.before || !left.contains(&rank), "the oldest are not left");
             }
         }
         prop_assert_eq!(requested, needed.min(objects));

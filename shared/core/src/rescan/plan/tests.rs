@@ -237,7 +237,7 @@ fn trust_concerns_the_records_that_have_such_a_layer() {
     assert_eq!(plan(&clean(), &other), NOTHING);
     assert_eq!(plan(&with(|view| view.layers = None), &other), RescanPlan::FullScan(FullScan::Trust));
     let withdrawn = removed("own.fp", &line);
-    assert_eq!(plan(&clean(), &withdrawn), RescanPlan::FullScan(FullScan::Trust), "no record tells what was trusted");
+    assert_eq!(plan(&clean(), &withdrawn), RescanPlan::FullScan(FullScan::Trust), "no record says what was trusted");
 }
 
 #[test]
