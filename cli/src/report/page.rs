@@ -187,8 +187,11 @@ fn passes(out: &mut String, report: &Report) {
     if report.passes.is_empty() {
         out.push_str("<p>No pass is on record.</p>\n");
     }
+    let published = report.generations.first().map(|manifest| manifest.generation);
     for (pass, progress) in &report.passes {
         let state = match progress.state {
+            // It ends itself when it is worked on next.
+            State::Working if Some(pass.id.generation) < published => "overtaken by a newer generation",
             State::Working => "under way",
             State::Finished => "finished",
             State::Overtaken => "overtaken by a newer generation",
