@@ -176,6 +176,11 @@ impl EngineCache {
         }
         let ready = self.pool.ready(&definitions.directory).await;
         drop(beside);
+        if matches!(ready, Err(EngineError::Changed { .. })) {
+            // They are laid out anew by the next attempt.
+            disk.forget();
+            self.pool.dismiss(&definitions.directory);
+        }
         let (hello, loaded) = ready?;
         let layers = hello.sandbox.layers().iter().filter(|(_, on)| *on).count() as u64;
         if let Some(previous) = previous {

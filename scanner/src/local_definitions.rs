@@ -181,6 +181,11 @@ impl LocalDisk {
         Ok(definitions)
     }
 
+    /// Has the next generation that is asked for downloaded, whatever is on disk.
+    pub(crate) fn forget(&mut self) {
+        self.current = None;
+    }
+
     /// Writes the files that a delta engine loads for records of the generation `from`, in a directory of its own.
     ///
     /// # Errors

@@ -11,6 +11,7 @@ pub mod loose_file;
 mod pool;
 mod process;
 pub mod scan_sets;
+mod seal;
 
 use std::{
     io,
@@ -79,6 +80,21 @@ pub enum EngineError {
     Sandbox {
         /// Names of the layers.
         missing: String,
+    },
+    /// The definitions are no longer those that an engine has loaded before: they must be laid out anew, in an empty directory.
+    #[error("the definitions in `{}` were changed after an engine had loaded them", directory.display())]
+    Changed {
+        /// Where they are.
+        directory: PathBuf,
+    },
+    /// The definitions' directory cannot be read.
+    #[error("the definitions in `{}` cannot be read", directory.display())]
+    Definitions {
+        /// Where they should be.
+        directory: PathBuf,
+        /// The system's error.
+        #[source]
+        cause: io::Error,
     },
     /// The engine refused the request and continues; act on the code.
     #[error("the engine refused ({:?}): {}", .0.code, .0.message)]

@@ -20,6 +20,7 @@ use tokio::sync::Mutex;
 use crate::{
     Death, EngineClient, EngineError,
     protocol::{Failure, FailureCode, Hello, Limits, Loaded, Report, Sandbox},
+    seal::Seals,
 };
 
 /// Longest load of a full set of definitions: 16 s were measured for 6.45 million signatures on one core.
@@ -63,6 +64,8 @@ pub struct EnginePool {
     policy: SandboxPolicy,
     /// By the directory of their definitions.
     seats: StdMutex<HashMap<PathBuf, Arc<Seat>>>,
+    /// What those directories were when an engine was first started with them, until they are out of use.
+    seals: Seals,
 }
 
 /// The place of an engine that runs, starts, or will start on demand.
@@ -127,7 +130,14 @@ impl EnginePool {
     /// cores.
     pub fn new(program: PathBuf, scratch: PathBuf) -> Self {
         let scans = thread::available_parallelism().map_or(1, NonZero::get);
-        Self { program, scratch, scans, policy: SandboxPolicy::default(), seats: StdMutex::default() }
+        Self {
+            program,
+            scratch,
+            scans,
+            policy: SandboxPolicy::default(),
+            seats: StdMutex::default(),
+            seals: Seals::default(),
+        }
     }
 
     /// Each engine runs at most `scans` scans at once.
@@ -146,7 +156,7 @@ impl EnginePool {
     /// A directory's content must never change: other definitions come in another directory. Engines with other definitions stay.
     ///
     /// # Errors
-    /// [`EngineError`] when the program cannot be started or refuses the definitions.
+    /// [`EngineError::Changed`] when it did, until it is [dismissed](Self::dismiss); another when the program cannot be started or refuses the definitions.
     pub async fn ready(&self, definitions: &Path) -> Result<(Hello, Loaded), EngineError> {
         let running = self.running(definitions).await?;
         Ok((running.client.hello().clone(), running.loaded.clone()))
@@ -163,6 +173,7 @@ impl EnginePool {
     /// Takes the engine with these definitions out of use. It lives on until the last scan with it has ended.
     pub fn dismiss(&self, definitions: &Path) {
         self.seats().remove(definitions);
+        self.seals.remove(definitions);
     }
 
     /// Memory of the warm engine with these definitions, in bytes; `None` when there is none or it cannot be read.
@@ -269,6 +280,7 @@ impl EnginePool {
     async fn start(&self, definitions: &Path) -> Result<Running, EngineError> {
         let client = EngineClient::start(&self.program, &self.scratch, self.scans).await?;
         self.check(client.hello().sandbox)?;
+        self.seals.check(definitions)?;
         let loaded = client.load(definitions, LOAD_TIMEOUT).await?;
         let sandbox = client.hello().sandbox;
         tracing::info!(
@@ -335,16 +347,43 @@ while read scan; do
 done
 "#;
 
+    fn pool_of(place: &Path) -> EnginePool {
+        let program = place.join("engine");
+        fs::write(&program, PROGRAM.replace("PLACE", &place.to_string_lossy())).expect("a program");
+        fs::set_permissions(&program, fs::Permissions::from_mode(0o700)).expect("a program");
+        fs::create_dir(place.join("definitions")).expect("a directory");
+        fs::write(place.join("definitions/a.hdb"), "first").expect("definitions");
+        EnginePool::new(program, place.to_owned()).with_scans(2)
+    }
+
+    #[tokio::test]
+    async fn definitions_that_a_worker_changed_are_not_loaded_again() {
+        let place = tempfile::tempdir().expect("a directory");
+        let (pool, definitions) = (pool_of(place.path()), place.path().join("definitions"));
+        // The first engine dies of its scans: a worker of its might have written this before.
+        pool.ready(&definitions).await.expect("an engine");
+        fs::write(definitions.join("a.hdb"), "nothing is found by these").expect("definitions");
+        let examine = || async {
+            let fetch = async |path: &Path| fs::write(path, "content");
+            pool.examine(&definitions, fetch, Limits::default(), || Duration::from_mins(10)).await
+        };
+        let (one, other) = tokio::join!(examine(), examine());
+        for examined in [one, other] {
+            assert!(matches!(&examined, Err(ExamineError::Engine(EngineError::Changed { .. }))), "{examined:?}");
+        }
+        let ready = pool.ready(&definitions).await;
+        assert!(matches!(&ready, Err(EngineError::Changed { .. })), "and it stays so: {ready:?}");
+        pool.dismiss(&definitions);
+        pool.ready(&definitions).await.expect("an engine with definitions that were laid out anew");
+    }
+
     #[tokio::test]
     async fn scans_that_lose_their_engine_share_one_fresh_one() {
         let place = tempfile::tempdir().expect("a directory");
-        let program = place.path().join("engine");
-        fs::write(&program, PROGRAM.replace("PLACE", &place.path().to_string_lossy())).expect("a program");
-        fs::set_permissions(&program, fs::Permissions::from_mode(0o700)).expect("a program");
-        let pool = EnginePool::new(program, place.path().to_owned()).with_scans(2);
+        let (pool, definitions) = (pool_of(place.path()), place.path().join("definitions"));
         let examine = || async {
             let fetch = async |path: &Path| fs::write(path, "content");
-            pool.examine(place.path(), fetch, Limits::default(), || Duration::from_mins(10)).await
+            pool.examine(&definitions, fetch, Limits::default(), || Duration::from_mins(10)).await
         };
         let (one, other) = tokio::join!(examine(), examine());
         for examined in [one, other] {
