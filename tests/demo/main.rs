@@ -45,6 +45,9 @@ struct Arguments {
     /// Where the summary and the logs are left
     #[arg(long, value_name = "DIR", default_value = "target/demo")]
     directory: PathBuf,
+    /// Deploy the packages of this directory, which `make package` left, instead of those of the programs that were built last
+    #[arg(long, value_name = "DIR")]
+    packages: Option<PathBuf>,
     /// Show nothing: deploy, publish definitions, print the environment to use, and stay until Ctrl-C
     #[arg(long)]
     stay: bool,
@@ -100,7 +103,7 @@ async fn start(arguments: &Arguments, mirror: &Mirror, databases: &Databases) ->
     let target = programs.parent().unwrap_or(&programs);
     let options = StackOptions {
         python: install(target, narrator::say).await?,
-        packages: Packages::of_built_programs()?,
+        packages: arguments.packages.as_deref().map_or_else(Packages::of_built_programs, Packages::read)?,
         mirror: mirror.url().to_owned(),
         trust_anchors: databases.trust_anchors(),
         deployer: Some(programs.join("nacre")),

@@ -45,6 +45,14 @@ impl Packages {
         if !is_newer(&directory, newest(&programs)?) {
             package(&programs, &directory)?;
         }
+        Self::read(&directory)
+    }
+
+    /// Reads packages that were made before: those of `make package`, say.
+    ///
+    /// # Errors
+    /// [`StackError::System`] names the file that could not be read.
+    pub fn read(directory: &Path) -> Result<Self, StackError> {
         let read = |function: &str| {
             let path = directory.join(function).with_extension("zip");
             fs::read(&path).map_err(system(format!("reading {}", path.display())))
