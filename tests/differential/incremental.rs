@@ -29,15 +29,13 @@ use nacre_engine_client::{
     equivalence::{Comparison, EquivalenceCheck, EquivalenceError, Scanned, SignatureSet, scan_in_full},
 };
 use nacre_test_support::programs_directory;
-use proptest::{
-    prelude::*,
-    test_runner::{Config, RngAlgorithm, TestCaseError, TestRng, TestRunner},
-};
+use proptest::{prelude::*, test_runner::TestCaseError};
 use rows::{Narrowed, Row};
 use sets::{Place, write_set};
-use sha2::{Digest, Sha256};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
+
+use crate::randomness;
 
 /// Files that are tried at once.
 const AT_ONCE: usize = 4;
@@ -132,19 +130,6 @@ impl Lab {
 
 fn deployed(check: &EquivalenceCheck<'_>, record: &RecordSummary, change: &Change) -> RescanPlan {
     check.plan(record, change)
-}
-
-/// The number of random cases; more of them by `NACRE_DIFFERENTIAL_CASES`.
-#[expect(clippy::disallowed_methods, reason = "a test is its own composition root")]
-fn cases() -> u32 {
-    std::env::var("NACRE_DIFFERENTIAL_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(10)
-}
-
-/// The seed of the random cases: `NACRE_DIFFERENTIAL_SEED`, or another each time.
-#[expect(clippy::disallowed_methods, reason = "a test is its own composition root")]
-fn seed() -> u64 {
-    let seed = std::env::var("NACRE_DIFFERENTIAL_SEED").ok().and_then(|seed| seed.parse().ok());
-    seed.unwrap_or_else(|| std::time::SystemTime::UNIX_EPOCH.elapsed().map_or(0, |now| now.as_secs()))
 }
 
 /// Walks each record from generation to generation as the passes do: a record that nothing concerns is renewed where that is allowed,
@@ -247,11 +232,7 @@ impl Tally {
 #[test]
 fn an_incremental_rescan_concludes_what_a_full_one_would() {
     let lab = Lab::new(&CHOSEN);
-    let seed = seed();
-    println!("NACRE_DIFFERENTIAL_SEED={seed}");
-    let random = TestRng::from_seed(RngAlgorithm::ChaCha, &Sha256::digest(seed.to_le_bytes()));
-    let config = Config { cases: cases(), failure_persistence: None, ..Config::default() };
-    let mut runner = TestRunner::new_with_rng(config, random);
+    let mut runner = randomness::runner(3);
     let tally = RefCell::new(Tally::default());
     let outcome = runner.run(&any_case(), |case| {
         let sides: Option<Vec<Side>> = (0..GENERATIONS)

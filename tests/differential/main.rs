@@ -2,5 +2,6 @@
 
 mod cases;
 mod incremental;
+mod randomness;
 mod scripts;
 mod verdicts;

@@ -12,13 +12,12 @@ use nacre_clamav::{
     cdiff::{ApplyError, CommandError, ScriptError, apply},
     unpacked::Unpacked,
 };
-use proptest::{
-    prelude::*,
-    test_runner::{Config, TestRunner},
-};
+use proptest::prelude::*;
 
-/// How many scripts are compared; a process each.
-const SCRIPTS: u32 = 2_000;
+use crate::randomness;
+
+/// How many scripts are compared for each random case; a process each.
+const SCRIPTS: u32 = 100;
 
 type Files = BTreeMap<String, Vec<u8>>;
 
@@ -209,7 +208,8 @@ fn sigtool_makes_the_same_of_a_script() {
         return;
     }
     let directory = tempfile::tempdir().unwrap();
-    let mut runner = TestRunner::new(Config { cases: SCRIPTS, failure_persistence: None, ..Config::default() });
+    let mut runner = randomness::runner(SCRIPTS);
+    let scripts = runner.config().cases;
     let agreed = std::cell::Cell::new((0_u32, 0_u32));
     let outcome = runner.run(&case(), |case| {
         let script = String::from_utf8_lossy(&case.script).into_owned();
@@ -229,5 +229,5 @@ fn sigtool_makes_the_same_of_a_script() {
     });
     outcome.unwrap();
     let (done, refused) = agreed.get();
-    assert!(done > SCRIPTS / 5 && refused > SCRIPTS / 10, "the cases are lopsided: {done} applied, {refused} refused");
+    assert!(done > scripts / 5 && refused > scripts / 10, "the cases are lopsided: {done} applied, {refused} refused");
 }

@@ -7,17 +7,15 @@ use std::{cell::RefCell, collections::BTreeMap, path::Path};
 
 use nacre_core::telemetry::error_chain;
 use nacre_engine_client::EngineError;
-use proptest::{
-    prelude::*,
-    test_runner::{Config, TestCaseError, TestRunner},
-};
+use proptest::{prelude::*, test_runner::TestCaseError};
 
 use super::{
-    CHOSEN, Lab, MAX_GENES, cases,
+    CHOSEN, Lab, MAX_GENES,
     corpus::{Corpus, Known},
     genes::Gene,
     sets::{Place, write_database, write_set},
 };
+use crate::randomness;
 use decide::{Broken, Decided, ScanSets, canonical, decide};
 
 /// A line of a third database, which a filter must not take for another.
@@ -133,10 +131,11 @@ impl Tally {
 #[test]
 fn a_scan_set_decides_what_all_signatures_would() {
     let lab = Lab::new(&CHOSEN);
-    let mut runner = TestRunner::new(Config { cases: cases(), failure_persistence: None, ..Config::default() });
+    let mut runner = randomness::runner(2);
     let tally = RefCell::new(Tally::default());
     let outcome = runner.run(&any_case(), |case| {
         let directory = lab.scratch.path().join("all");
+        lab.pool.dismiss(&directory);
         let _ = std::fs::remove_dir_all(&directory);
         std::fs::create_dir_all(&directory).unwrap();
         write_case(&case, &directory, &lab.corpus);
