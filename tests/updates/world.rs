@@ -1,6 +1,11 @@
 //! A mirror, a definitions bucket, and the runs of an updater between them.
 
-use std::path::PathBuf;
+use std::{
+    path::{Path, PathBuf},
+    process::Command,
+    sync::OnceLock,
+    time::Duration,
+};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use nacre_clamav::{
@@ -27,7 +32,6 @@ use nacre_updater::{
     state::{self, UpdaterState},
     update::{Update, UpdateError, Updater},
 };
-use std::time::Duration;
 
 /// When the first run takes place.
 pub(crate) const START: &str = "2026-11-23T03:00:00Z";
@@ -222,8 +226,18 @@ impl World {
     }
 }
 
+/// The engine without its tables of lines, as packages have it: each test of a set scans it as a program that is clean.
 fn engine() -> PathBuf {
-    programs_directory().unwrap().join("nacre-engine")
+    static STRIPPED: OnceLock<PathBuf> = OnceLock::new();
+    let stripped = STRIPPED.get_or_init(|| {
+        let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join("updates");
+        std::fs::create_dir_all(&directory).unwrap();
+        let to = directory.join("nacre-engine");
+        let built = programs_directory().unwrap().join("nacre-engine");
+        assert!(Command::new("strip").arg("-o").arg(&to).arg(built).status().unwrap().success());
+        to
+    });
+    stripped.clone()
 }
 
 /// What a run that went well says of what it did not take.
