@@ -30,8 +30,8 @@ package-check: build ## Check that packing twice gives equal bytes, and that a p
 	@PROFILE=dev dev/package --self-check
 
 .PHONY: demo
-demo: build ## Show the whole pipeline at work on a local AWS, then clean up
-	@$(TARGET)/debug/nacre-demo
+demo: build ## Show the whole pipeline at work on a local AWS, then clean up (PACKAGES=dist: with what `make package` made)
+	@$(TARGET)/debug/nacre-demo $(if $(PACKAGES),--packages $(PACKAGES))
 
 # `exec`: a signal for the recipe is one for the program, which cleans up and ends.
 .PHONY: stack
@@ -57,7 +57,7 @@ unit: setup ## Run the unit tests of every package, without the local AWS
 .PHONY: differential
 differential: build ## Compare incremental rescans with full ones over NACRE_DIFFERENTIAL_CASES random cases (200)
 	@NACRE_DIFFERENTIAL_CASES=$(or $(NACRE_DIFFERENTIAL_CASES),200) \
-		cargo test --locked --workspace --all-features --test differential incremental -- --nocapture
+		cargo test --locked --workspace --all-features --test differential -- --nocapture incremental scripts
 
 .PHONY: soak
 soak: build ## Kill and confuse the scanner over SOAK_OBJECTS objects (20000)
