@@ -34,7 +34,7 @@ const CONCURRENT_WRITES: usize = 16;
 /// The result of a page.
 pub(crate) enum PageOutcome {
     /// What was found and done, which is added to the task's statistics as well.
-    Worked(PassStats),
+    Worked(Box<PassStats>),
     /// The pass ended before anything of it was requested.
     Ended(State),
     /// Its segment ended, or is worked on by another message.
@@ -90,7 +90,7 @@ impl<S: Services> Rescanner<S> {
         stats.advanced = self.advance_generation(&selected.expiring, task.id.generation).await?;
         task.cursor = page.next;
         task.stats.add(&stats);
-        Ok(PageOutcome::Worked(stats))
+        Ok(PageOutcome::Worked(Box::new(stats)))
     }
 
     /// Notes the highest generation of a record that is above the published one, for the updater: the definitions bucket was emptied or
