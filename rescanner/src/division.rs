@@ -1,11 +1,12 @@
 //! Divides the budget of a pass once its segments have counted what they need, and sends them on.
 
+use chrono::{DateTime, Utc};
 use nacre_core::{
     port::{Clock, WorkQueue},
     rescan::pass::{
         Budget, FORMAT, PassId, PassStoreError, SegmentReport,
         allotment::{Allotment, allot},
-        counted, mark_counted, read_waiting, reports, write_allotment, write_waiting,
+        counted, mark_counted, note_waiting, reports, spent_on, write_allotment,
     },
 };
 use tokio::time::sleep;
@@ -23,7 +24,7 @@ impl<S: Services> Rescanner<S> {
             return Ok(());
         }
         let reports = reports(definitions, task.id).await?;
-        let allotment = self.allot(task.id, task.budget, Some(task.segment), &reports).await?;
+        let allotment = self.allot(task.id, (task.started, task.budget), Some(task.segment), &reports).await?;
         if allotment.by != Some(task.segment) {
             return Ok(());
         }
@@ -35,23 +36,24 @@ impl<S: Services> Rescanner<S> {
         self.settings.retry.call(sleep, || self.ports.queue.send(&left)).await.map_err(WorkError::Continue)
     }
 
-    /// Divides a budget by these reports, unless that was done; returns how it is divided.
+    /// Divides what is left of a day's budget by these reports, unless that was done; returns how it is divided.
+    ///
+    /// What other passes of the day took is read now, and not when the pass was started: one that it overtakes may have worked on
+    /// since. Each takes what it is about to request before it looks whether it was overtaken, so all that it requests is seen here.
     pub(crate) async fn allot(
         &self,
         id: PassId,
-        budget: Budget,
+        (started, budget): (DateTime<Utc>, Budget),
         by: Option<u32>,
         reports: &[SegmentReport],
     ) -> Result<Allotment, PassStoreError> {
         let definitions = &self.ports.definitions;
         let demands = reports.iter().filter_map(|report| Some((report.segment, report.demand.clone()?)));
+        let budget = budget.minus(spent_on(definitions, started, id).await?);
         let (shares, left) = allot(budget, &demands.collect::<Vec<_>>());
-        let waiting = read_waiting(definitions).await?.after(left.into_iter(), self.ports.clock.now());
+        // Before the division stands: a repetition would not divide again, and not note it.
+        let waiting = note_waiting(definitions, id, &left, self.ports.clock.now()).await?;
         let ours = Allotment { format: FORMAT, by, shares, waiting_since: waiting.longest() };
-        let stands = write_allotment(definitions, id, ours.clone()).await?;
-        if stands == ours {
-            write_waiting(definitions, &waiting).await?;
-        }
-        Ok(stands)
+        write_allotment(definitions, id, ours).await
     }
 }

@@ -12,7 +12,7 @@ use nacre_core::{
     },
     port::{Clock, RecordPages, StoreError, TopicMessage},
     rescan::{
-        pass::{PassStats, note_recorded},
+        pass::{PassId, PassStats, State, note_recorded},
         plan::{RescanPlan, may_advance_generation},
         planner::{Planned, RescanPlanner},
         request_mark::RequestMark,
@@ -24,12 +24,22 @@ use tokio::time::sleep;
 
 use crate::{
     Cursor, Rescanner, Services,
-    segment::WorkError,
-    task::{Decision, Task},
+    segment::{Continuation, WorkError},
+    task::{Decision, Reading, Task},
 };
 
 /// Concurrent writes to the table.
 const CONCURRENT_WRITES: usize = 16;
+
+/// The result of a page.
+pub(crate) enum PageOutcome {
+    /// What was found and done, which is added to the task's statistics as well.
+    Worked(Box<PassStats>),
+    /// The pass ended before anything of it was requested.
+    Ended(State),
+    /// Its segment ended, or is worked on by another message.
+    Superseded,
+}
 
 /// The records of a page that something is done about.
 #[derive(Default)]
@@ -42,14 +52,22 @@ struct Selected<'a> {
     expiring: Vec<&'a RecordSummary>,
 }
 
+/// What is requested of a page.
+struct Targets<'a> {
+    delta: Vec<RescanTarget<'a>>,
+    full: Vec<RescanTarget<'a>>,
+    /// The records that say so afterwards.
+    marked: Vec<&'a RecordSummary>,
+}
+
 impl<S: Services> Rescanner<S> {
-    /// Reads the next page, plans its records, and requests the rescans that this reading of the table selects. Returns what was
-    /// found and done, which is added to the task's statistics as well.
+    /// Reads the next page, plans its records, and requests the rescans that this reading of the table selects.
     pub(crate) async fn work_on_page(
         &self,
         planner: &mut RescanPlanner,
         task: &mut Task<Cursor<S>>,
-    ) -> Result<PassStats, WorkError> {
+        continued: &Continuation,
+    ) -> Result<PageOutcome, WorkError> {
         let (part, cursor) = (task.part(), task.cursor.take());
         let records = &self.ports.records;
         let page = self.settings.retry.call(sleep, || records.page(part, cursor.clone())).await;
@@ -60,11 +78,19 @@ impl<S: Services> Rescanner<S> {
         }
         let selected = self.plan_page(planner, task, &page.records, &mut stats).await?;
         self.note_generation(planner, &page.records).await?;
-        self.request_rescans(task, selected.unreported, selected.scans, &mut stats).await?;
+        let targets = self.choose(task, selected.unreported, selected.scans, &mut stats);
+        // Without a share of a budget, nothing else depends on what it requests.
+        if task.reading == Reading::Request
+            && !targets.marked.is_empty()
+            && let Some(ended) = self.reserve(task, continued, stats.requested.of_budget()).await?
+        {
+            return Ok(ended);
+        }
+        self.request(task.id, targets, &mut stats).await?;
         stats.advanced = self.advance_generation(&selected.expiring, task.id.generation).await?;
         task.cursor = page.next;
         task.stats.add(&stats);
-        Ok(stats)
+        Ok(PageOutcome::Worked(Box::new(stats)))
     }
 
     /// Notes the highest generation of a record that is above the published one, for the updater: the definitions bucket was emptied or
@@ -116,17 +142,17 @@ impl<S: Services> Rescanner<S> {
         Ok(selected)
     }
 
-    /// Requests what is unreported, then the scans that this reading decides about, and marks their records.
+    /// Chooses what is requested: what is unreported, and the scans that this reading decides about.
     ///
     /// Delta scans go first: in their objects a *new* signature may match, while most that need a full scan merely cannot be proven
     /// unaffected, and by bytes both cost the same. Then what was written last, as it is most likely still in use.
-    async fn request_rescans(
+    fn choose<'a>(
         &self,
         task: &mut Task<Cursor<S>>,
-        unreported: Vec<RescanTarget<'_>>,
-        mut scans: Vec<(RescanKind, &RecordSummary)>,
+        unreported: Vec<RescanTarget<'a>>,
+        mut scans: Vec<(RescanKind, &'a RecordSummary)>,
         stats: &mut PassStats,
-    ) -> Result<(), WorkError> {
+    ) -> Targets<'a> {
         let now = self.ports.clock.now();
         scans.sort_by_key(|(kind, record)| (!record.is_report_overdue(now), *kind, Reverse(record.written_at)));
         let (mut delta, mut full, mut marked) = (unreported, Vec::new(), Vec::new());
@@ -136,6 +162,7 @@ impl<S: Services> Rescanner<S> {
                 if !task.is_first_reading() {
                     continue;
                 }
+                stats.requested.overdue.count(record.size);
             } else if let Some(open) = record.open_request(now) {
                 count_requested_before(task, open, (kind, record), stats);
                 continue;
@@ -155,15 +182,20 @@ impl<S: Services> Rescanner<S> {
                 }
             }
         }
-        let (generation, region, at) = (task.id.generation, self.settings.region.as_str(), now);
-        let messages = [(RescanKind::Delta, delta), (RescanKind::Full, full)].into_iter();
+        Targets { delta, full, marked }
+    }
+
+    /// Requests what was chosen, and marks the records.
+    async fn request(&self, pass: PassId, targets: Targets<'_>, stats: &mut PassStats) -> Result<(), WorkError> {
+        let (generation, region, at) = (pass.generation, self.settings.region.as_str(), self.ports.clock.now());
+        let messages = [(RescanKind::Delta, targets.delta), (RescanKind::Full, targets.full)].into_iter();
         let messages: Vec<TopicMessage> = messages
             .flat_map(|(kind, records)| trigger::messages(&RescanTrigger { generation, kind, region, at }, &records))
             .collect();
         stats.requested.messages = messages.len() as u64;
         trigger::publish(&self.ports.triggers, messages, self.settings.retry, sleep).await?;
         // After the messages: a mark without one would keep the next passes from requesting the scan.
-        self.mark_requested(&marked, RequestMark { pass: task.id, at }).await
+        self.mark_requested(&targets.marked, RequestMark { pass, at }).await
     }
 
     /// Marks records whose rescan was requested. One that changed in the meantime was scanned.

@@ -3,12 +3,12 @@
 use std::time::{Duration, Instant};
 
 use nacre_core::{
-    generation::published::PublishedError,
+    generation::published::{PointerRead, PublishedError, read_pointer},
     port::{Call, Clock, StoreError, WorkQueue},
     rescan::{
         pass::{
             FORMAT, ObjectTotals, PassStats, PassStoreError, SegmentReport, State, Written, is_cancelled, keep_report,
-            read_allotment, read_report,
+            read_allotment, read_pass, read_report,
         },
         trigger::PublishError,
     },
@@ -18,6 +18,7 @@ use tokio::time::sleep;
 
 use crate::{
     Cursor, Rescanner, Services,
+    page::PageOutcome,
     task::{Reading, Task},
 };
 
@@ -93,8 +94,17 @@ impl<S: Services> Rescanner<S> {
     pub async fn work(&self, body: &str, limits: Limits) -> Result<(Worked, PassStats), WorkError> {
         let mut task: Task<Cursor<S>> = serde_json::from_str(body).map_err(WorkError::Message)?;
         let definitions = &self.ports.definitions;
-        let mut continued = Continuation { pages: task.stats.pages, message: body.to_owned() };
-        match read_report(definitions, task.id, task.segment).await? {
+        let mut continued =
+            Continuation { pages: task.stats.pages, message: body.to_owned(), reserved: ObjectTotals::default() };
+        let (pass, report) =
+            futures::join!(read_pass(definitions, task.id.generation), read_report(definitions, task.id, task.segment));
+        let (pass, report) = (pass?, report?);
+        continued.reserved = report.as_ref().map_or(continued.reserved, |report| report.reserved);
+        match report {
+            // Of an attempt that ended long ago: its reports are not kept, nor that it was cancelled.
+            _ if pass.is_some_and(|stored| stored.pass.id > task.id) => {
+                return Ok((Worked::Repeated, PassStats::default()));
+            }
             Some(report) if report.state.is_final() || report.turn > task.turn => {
                 return Ok((Worked::Repeated, PassStats::default()));
             }
@@ -133,12 +143,19 @@ impl<S: Services> Rescanner<S> {
                 }
                 Some(planner) => {
                     if done.pages > 0 && (done.pages >= limits.pages || Instant::now() >= limits.until) {
-                        continued = self.send_continuation(&task).await?;
+                        continued = self.send_continuation(&task, continued.reserved).await?;
                         // After the message: what the report says was sent must not be lost.
                         self.report(&task, &continued, State::Working).await?;
                         return Ok((Worked::Continued, done));
                     }
-                    done.add(&self.work_on_page(planner, &mut task).await?);
+                    match self.work_on_page(planner, &mut task, &continued).await? {
+                        PageOutcome::Worked(did) => done.add(&did),
+                        PageOutcome::Ended(state) => {
+                            self.report(&task, &continued, state).await?;
+                            return Ok((Worked::Ended(state), done));
+                        }
+                        PageOutcome::Superseded => return Ok((Worked::Repeated, done)),
+                    }
                     match (&task.cursor, task.reading) {
                         (Some(_), _) => None,
                         (None, Reading::Count) => {
@@ -168,7 +185,8 @@ impl<S: Services> Rescanner<S> {
     /// Reports what was counted, with the message that is to request it.
     async fn end_count(&self, task: &mut Task<Cursor<S>>) -> Result<(), WorkError> {
         task.start_requesting();
-        let counted = Continuation { pages: task.stats.pages, message: body(task).map_err(WorkError::Continue)? };
+        let message = body(task).map_err(WorkError::Continue)?;
+        let counted = Continuation { pages: task.stats.pages, message, reserved: ObjectTotals::default() };
         let report =
             SegmentReport { demand: Some(task.demand.clone()), ..self.report_of(task, &counted, State::Working) };
         if keep_report(&self.ports.definitions, &report).await? == Written::Ours {
@@ -178,11 +196,15 @@ impl<S: Services> Rescanner<S> {
     }
 
     /// Sends the work that is left to the queue, for another invocation.
-    async fn send_continuation(&self, task: &Task<Cursor<S>>) -> Result<Continuation, WorkError> {
+    async fn send_continuation(
+        &self,
+        task: &Task<Cursor<S>>,
+        reserved: ObjectTotals,
+    ) -> Result<Continuation, WorkError> {
         let body = [body(task).map_err(WorkError::Continue)?];
         self.settings.retry.call(sleep, || self.ports.queue.send(&body)).await.map_err(WorkError::Continue)?;
         let [message] = body;
-        Ok(Continuation { pages: task.stats.pages, message })
+        Ok(Continuation { pages: task.stats.pages, message, reserved })
     }
 
     async fn report(
@@ -192,6 +214,30 @@ impl<S: Services> Rescanner<S> {
         state: State,
     ) -> Result<Written, PassStoreError> {
         keep_report(&self.ports.definitions, &self.report_of(task, continued, state)).await
+    }
+
+    /// Takes what a page is about to request off the day's budget, and then looks whether the pass still may: whoever divides the
+    /// budget after it was overtaken or cancelled counts that in. Returns why it may not.
+    pub(crate) async fn reserve(
+        &self,
+        task: &Task<Cursor<S>>,
+        continued: &Continuation,
+        page: ObjectTotals,
+    ) -> Result<Option<PageOutcome>, WorkError> {
+        let report = self.report_of(task, continued, State::Working);
+        let reserved = report.reserved.max(task.stats.requested.of_budget().plus(page));
+        if keep_report(&self.ports.definitions, &SegmentReport { reserved, ..report }).await? == Written::Theirs {
+            return Ok(Some(PageOutcome::Superseded));
+        }
+        let (pointer, cancelled) =
+            futures::join!(read_pointer(&self.ports.definitions, None), is_cancelled(&self.ports.definitions, task.id));
+        let is_published =
+            matches!(pointer?, PointerRead::Read { pointer, .. } if pointer.generation == task.id.generation);
+        Ok(match (is_published, cancelled?) {
+            (false, _) => Some(PageOutcome::Ended(State::Overtaken)),
+            (true, true) => Some(PageOutcome::Ended(State::Cancelled)),
+            (true, false) => None,
+        })
     }
 
     fn report_of(&self, task: &Task<Cursor<S>>, continued: &Continuation, state: State) -> SegmentReport {
@@ -206,6 +252,7 @@ impl<S: Services> Rescanner<S> {
             turn: task.turn,
             demand: None,
             updated: self.ports.clock.now(),
+            reserved: continued.reserved.max(task.stats.requested.of_budget()),
             stats: task.stats.clone(),
         }
     }
@@ -220,8 +267,10 @@ pub(crate) fn body<Cursor: Serialize>(task: &Task<Cursor>) -> Result<String, Sto
 }
 
 /// The last message with the rest of a segment's work.
-struct Continuation {
+pub(crate) struct Continuation {
     /// Pages that were read before it.
     pages: u64,
     message: String,
+    /// What was taken of the day's budget when this invocation began, also by one that was killed.
+    reserved: ObjectTotals,
 }

@@ -4,8 +4,8 @@ use nacre_core::{
     generation::{Generation, published::PublishedError},
     port::{Call, Clock, RecordPages, StoreError, WorkQueue},
     rescan::pass::{
-        self, Cause, FORMAT, Pass, PassId, PassStoreError, SegmentReport, State, StoredPass, Written, keep_report,
-        read_pass, segments_for, spent_on, write_pass,
+        self, Cause, FORMAT, ObjectTotals, Pass, PassId, PassStoreError, SegmentReport, State, StoredPass, Written,
+        keep_report, read_pass, segments_for, write_pass,
     },
 };
 use serde::Serialize;
@@ -86,7 +86,7 @@ impl<S: Services> Rescanner<S> {
         let generation = planner.manifest().generation;
         drop(published);
         let kept = read_pass(definitions, generation).await?;
-        let Some(StoredPass { pass, etag }) = kept else { return self.start_attempt(generation, 1, None, cause).await };
+        let Some(StoredPass { pass, etag }) = kept else { return self.start_attempt(generation, None, cause).await };
         let reports = pass::reports(definitions, pass.id).await?;
         let cancelled = pass::is_cancelled(definitions, pass.id).await?;
         let is_done = pass.progress(&reports, cancelled).state.is_final();
@@ -94,14 +94,14 @@ impl<S: Services> Rescanner<S> {
         let outcome = match (is_done, cause) {
             (true, Cause::Announced) => Outcome::Done,
             (true, Cause::Scheduled | Cause::Manual) => {
-                return self.start_attempt(generation, pass.id.attempt + 1, Some(&etag), cause).await;
+                return self.start_attempt(generation, Some((&pass, &etag)), cause).await;
             }
             (false, _) if lost.is_empty() => Outcome::InProgress,
             (false, _) => {
                 // A segment that cannot be read must not keep the others from their shares.
                 let have_counted = |report: &SegmentReport| report.demand.is_some() && lost.contains(&report.segment);
                 if reports.iter().any(have_counted) {
-                    self.allot(pass.id, pass.budget, None, &reports).await?;
+                    self.allot(pass.id, (pass.started, pass.budget), None, &reports).await?;
                 }
                 self.resume(&pass, &lost, &reports).await?;
                 self.mark_dispatched(pass.clone(), &etag).await?;
@@ -114,8 +114,7 @@ impl<S: Services> Rescanner<S> {
     async fn start_attempt(
         &self,
         generation: Generation,
-        attempt: u32,
-        before: Option<&str>,
+        before: Option<(&Pass, &str)>,
         cause: Cause,
     ) -> Result<Started, StartError> {
         let definitions = &self.ports.definitions;
@@ -123,13 +122,21 @@ impl<S: Services> Rescanner<S> {
             Some(segments) => segments,
             None => segments_for(self.ports.records.extent().await.map_err(StartError::Table)?.items),
         };
-        let (started, mut budget) = (self.ports.clock.now(), self.settings.daily_budget);
-        if !budget.is_unlimited() {
-            budget = budget.minus(spent_on(definitions, started).await?);
-        }
+        let (started, budget) = (self.ports.clock.now(), self.settings.daily_budget);
+        let attempt = before.map_or(1, |(pass, _)| pass.id.attempt + 1);
         let id = PassId { generation, attempt };
-        let pass = Pass { format: FORMAT, id, cause, started, segments, budget, dispatched: false };
-        let Some(etag) = write_pass(definitions, &pass, before).await? else {
+        let long_ago = attempt.checked_sub(KEPT_ATTEMPTS).filter(|attempt| *attempt > 0);
+        let long_ago = long_ago.map(|attempt| PassId { generation, attempt });
+        let same_day = before.filter(|(pass, _)| pass.started.date_naive() == started.date_naive());
+        let mut forgotten = same_day.map_or(ObjectTotals::default(), |(pass, _)| pass.forgotten);
+        if let Some(long_ago) = long_ago {
+            pass::reports(definitions, long_ago)
+                .await?
+                .iter()
+                .for_each(|report| forgotten.add(report.spent_on(started)));
+        }
+        let pass = Pass { format: FORMAT, id, cause, started, segments, budget, forgotten, dispatched: false };
+        let Some(etag) = write_pass(definitions, &pass, before.map(|(_, etag)| etag)).await? else {
             // The invocation that was faster dispatches the work, or its retry does.
             return Ok(Started { id, segments, outcome: Outcome::InProgress });
         };
@@ -141,8 +148,8 @@ impl<S: Services> Rescanner<S> {
         let unwritable = |source| StartError::Queue { generation, source };
         self.send(&pass, &bodies.map_err(unwritable)?).await?;
         self.mark_dispatched(pass, &etag).await?;
-        if let Some(long_ago) = attempt.checked_sub(KEPT_ATTEMPTS).filter(|attempt| *attempt > 0) {
-            pass::forget(definitions, PassId { generation, attempt: long_ago }).await?;
+        if let Some(long_ago) = long_ago {
+            pass::forget(definitions, long_ago).await?;
         }
         Ok(Started { id, segments, outcome: Outcome::Started })
     }
@@ -174,6 +181,7 @@ impl<S: Services> Rescanner<S> {
                 turn: task.turn,
                 demand: None,
                 updated: self.ports.clock.now(),
+                reserved: report.map_or(ObjectTotals::default(), |report| report.reserved),
                 stats: task.stats,
             };
             if keep_report(&self.ports.definitions, &turned).await? == Written::Ours {

@@ -186,7 +186,8 @@ mod tests {
         let id = PassId { generation: Generation(7), attempt: 1 };
         let budget = Budget { objects: Some(5), bytes: None };
         let started = DateTime::UNIX_EPOCH;
-        let pass = Pass { format: FORMAT, id, cause: Cause::Manual, started, segments: 2, budget, dispatched: false };
+        let (cause, forgotten) = (Cause::Manual, ObjectTotals::default());
+        let pass = Pass { format: FORMAT, id, cause, started, segments: 2, budget, forgotten, dispatched: false };
         let task = Task::<String>::new(&pass, 1);
         let stats = serde_json::to_value(PassStats::default()).unwrap();
         assert_eq!(

@@ -88,6 +88,7 @@ pub(crate) mod tests {
             targets: Targets::of(0),
             layers: None,
             layer_count: 0,
+            types: None,
             scanned_at: chrono::DateTime::UNIX_EPOCH,
             written_at: None,
             sequencer: None,

@@ -284,6 +284,7 @@ impl<S: Services> Scanner<'_, S> {
             targets: inspection.targets,
             layers: inspection.layers,
             layer_count: inspection.layer_count,
+            types: inspection.types,
             scanned_at: self.ports.clock.now(),
             written_at: head.as_ref().ok().and_then(|head| head.written_at),
             sequencer: request.sequencer.clone(),

@@ -10,6 +10,8 @@ use nacre_core::{
     targets::Targets,
 };
 
+use nacre_testing::failing::{Plan, When};
+
 use crate::world::World;
 
 /// Thirty affected records, the first fifteen written of late, under a daily budget.
@@ -64,6 +66,98 @@ async fn the_passes_of_one_day_share_its_budget() {
     world.now += TimeDelta::days(1);
     world.definitions.written = world.now;
     assert_eq!(world.pass(Cause::Scheduled).await.stats.requested.total().objects, 10);
+}
+
+/// Only the last ten attempts of a generation keep their reports.
+#[tokio::test]
+async fn all_attempts_of_a_day_share_its_budget() {
+    let mut world = world(2, Budget { objects: Some(5), bytes: None }).await;
+    for day in 1..=2 {
+        for attempt in 0..25 {
+            world.pass(if attempt == 0 && day == 1 { Cause::Announced } else { Cause::Manual }).await;
+            assert_eq!(world.asked(2).len(), 5 * day, "attempt {attempt} of day {day}");
+        }
+        world.scan().await;
+        world.next_day();
+    }
+}
+
+/// A pass requested something after the one that overtakes it was started, and before that divided what is left.
+#[tokio::test]
+async fn a_pass_that_overtakes_counts_what_the_other_requested_until_then() {
+    for segments in [1, 3] {
+        let world = world(segments, Budget { objects: Some(10), bytes: None }).await;
+        world.start(Cause::Announced).await.unwrap();
+        let first = world.queue.take();
+        world.publish(3, &[1, 1]).await;
+        world.start(Cause::Announced).await.unwrap();
+        let second = world.queue.take();
+        // The pointer that the older one's invocation has read is that of its own generation.
+        world.publish(2, &[1]).await;
+        for body in &first {
+            assert!(world.deliver(body, &Plan::never()).await);
+        }
+        world.drain(&Plan::never()).await;
+        assert_eq!(world.asked(2).len(), 10);
+        world.publish(3, &[1, 1]).await;
+        for body in &second {
+            assert!(world.deliver(body, &Plan::never()).await);
+        }
+        world.drain(&Plan::never()).await;
+        assert_eq!((world.asked(2).len(), world.asked(3).len()), (10, 0), "{segments} segments");
+    }
+}
+
+/// The records of an outage of tagging are requested whatever the budget, and leave it to the others.
+#[tokio::test]
+async fn what_is_overdue_takes_no_part_of_a_days_budget() {
+    let mut world = world(2, Budget { objects: Some(6), bytes: None }).await;
+    for n in 0..8 {
+        let record = ScanRecord { targets: Targets::of(1), size: 10, ..record("uploads", &format!("overdue/{n}")) };
+        let scanned_at = world.now - TimeDelta::hours(3);
+        world.records.save(&ScanRecord { generation: Generation(1), scanned_at, ..record }).await.unwrap();
+    }
+    let of_budget = |world: &World| world.asked(2).iter().filter(|key| !key.starts_with("overdue/")).count();
+    world.settings.daily_budget = Budget { objects: Some(2), bytes: None };
+    assert_eq!(world.pass(Cause::Announced).await.stats.requested.overdue.objects, 8);
+    assert_eq!((world.asked(2).len(), of_budget(&world)), (10, 2));
+    world.settings.daily_budget = Budget { objects: Some(6), bytes: None };
+    world.pass(Cause::Manual).await;
+    assert_eq!(of_budget(&world), 6, "the rest of the day's budget, by objects");
+    world.settings.daily_budget = Budget { objects: None, bytes: Some(90) };
+    world.pass(Cause::Manual).await;
+    assert_eq!(of_budget(&world), 9, "and by bytes");
+}
+
+/// A division that is killed at any of its calls is made again, and says since when the ones wait that it leaves.
+#[tokio::test]
+async fn a_division_that_is_killed_loses_nobodys_waiting_time() {
+    for when in [When::Before, When::After] {
+        for nth in 1.. {
+            let mut world = World::new(1);
+            world.settings.daily_budget = Budget { objects: Some(1), bytes: None };
+            for n in 0..5 {
+                world.record(&n.to_string(), 1, 1).await;
+            }
+            world.publish(2, &[1]).await;
+            world.pass(Cause::Announced).await;
+            let since = world.now;
+            world.next_day();
+            let plan = Plan::new(nth, when);
+            if world.cold(&plan).start(Cause::Scheduled).await.is_err() {
+                world.now += TimeDelta::minutes(1);
+                world.start(Cause::Scheduled).await.unwrap();
+            }
+            world.drain(&plan).await;
+            world.next_day();
+            // All that is left is of the first generation, and has waited since the first pass.
+            let stats = world.pass(Cause::Scheduled).await.stats;
+            assert_eq!(stats.waiting_since, Some(since), "{when:?} {nth}");
+            if !plan.was_reached() {
+                break;
+            }
+        }
+    }
 }
 
 #[tokio::test]

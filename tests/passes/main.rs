@@ -7,6 +7,7 @@ mod fairness;
 mod kills;
 mod many_generations;
 mod memory;
+mod overtaken;
 mod renewals;
 mod started;
 mod unreliable;

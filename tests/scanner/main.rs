@@ -2,6 +2,7 @@
 
 mod lambda;
 mod newer_definitions;
+mod passes;
 mod redeliveries;
 mod rescans;
 mod scan_sets;

@@ -118,7 +118,9 @@ impl World {
 
     /// The record of an object.
     pub(crate) fn record(&self, object: &ObjectId) -> ScanRecord {
-        self.records.records().into_iter().find(|record| record.object == *object).unwrap()
+        // A rescan names the version "null" where none is kept.
+        let id = |object: &ObjectId| (object.partition_key(), object.sort_key().to_owned());
+        self.records.records().into_iter().find(|record| id(&record.object) == id(object)).unwrap()
     }
 
     pub(crate) async fn status(&self, object: &ObjectId) -> Option<String> {
@@ -169,6 +171,11 @@ impl GatedDefinitions {
     /// Holds bodies back, or hands them out.
     pub(crate) fn set_open(&self, open: bool) {
         self.open.send_replace(open);
+    }
+
+    /// Whether somebody waits for a body.
+    pub(crate) fn is_waited_for(&self) -> bool {
+        self.open.receiver_count() > 0
     }
 }
 

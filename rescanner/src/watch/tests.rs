@@ -2,7 +2,7 @@ use chrono::DateTime;
 use nacre_core::{
     object::ObjectId,
     port::WriteCondition,
-    rescan::pass::{Budget, Cause, FORMAT, Pass, PassId, PassStats, SegmentReport, write_pass},
+    rescan::pass::{Budget, Cause, FORMAT, ObjectTotals, Pass, PassId, PassStats, SegmentReport, write_pass},
 };
 use nacre_testing::memory_definitions::MemoryDefinitions;
 use serde_json::json;
@@ -25,7 +25,8 @@ fn a_task_is_known_by_the_input_of_its_rule() {
 async fn pass(store: &MemoryDefinitions, generation: u64, started: &str, state: Option<State>) {
     let id = PassId { generation: Generation(generation), attempt: 1 };
     let (started, budget) = (started.parse().unwrap(), Budget::default());
-    let pass = Pass { format: FORMAT, id, cause: Cause::Announced, started, segments: 1, budget, dispatched: true };
+    let (cause, forgotten) = (Cause::Announced, ObjectTotals::default());
+    let pass = Pass { format: FORMAT, id, cause, started, segments: 1, budget, forgotten, dispatched: true };
     write_pass(store, &pass, None).await.unwrap().unwrap();
     if let Some(state) = state {
         let report = SegmentReport {
@@ -39,6 +40,7 @@ async fn pass(store: &MemoryDefinitions, generation: u64, started: &str, state: 
             turn: 0,
             demand: None,
             updated: started,
+            reserved: ObjectTotals::default(),
             stats: PassStats::default(),
         };
         let bytes = serde_json::to_vec(&report).unwrap();

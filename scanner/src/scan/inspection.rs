@@ -6,7 +6,7 @@ use nacre_core::{
     generation::Generation,
     object::ObjectId,
     port::ObjectHead,
-    scan_record::{EngineVersion, LayerDigest, ScanRecord},
+    scan_record::{EngineVersion, FileTypes, LayerDigest, ScanRecord},
     targets::Targets,
     verdict::Verdict,
 };
@@ -24,12 +24,14 @@ pub struct Inspection {
     pub layers: Option<Vec<LayerDigest>>,
     /// Number of layers.
     pub layer_count: u64,
+    /// The types of all layers, where they are known.
+    pub types: Option<FileTypes>,
 }
 
 impl Inspection {
     /// The verdict on bytes that were not scanned.
     pub fn not_scanned(verdict: Verdict) -> Self {
-        Self { verdict, targets: Targets::NONE, layers: None, layer_count: 0 }
+        Self { verdict, targets: Targets::NONE, layers: None, layer_count: 0, types: None }
     }
 }
 

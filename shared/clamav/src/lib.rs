@@ -14,6 +14,7 @@ pub mod detached_signature;
 pub mod digest;
 pub mod digital_signature;
 pub mod dns_record;
+pub mod file_types;
 pub mod ignored;
 pub mod info;
 pub mod load_order;

@@ -1,11 +1,12 @@
 //! What a logical signature demands of the content that it matches, beside the matcher that must run on it.
 //!
-//! Source: `init_tdb` (`readdb.c`) and `lsig_eval` (`matcher.c`) of libclamav 1.4. What is not read with certainty demands nothing: a
+//! Source: `init_tdb` (`readdb.c`), `lsig_eval` and `cli_matchmeta` (`matcher.c`) of libclamav 1.4. What is not read with certainty demands nothing: a
 //! rescan then costs more, and misses nothing.
 
 use std::ops::RangeInclusive;
 
 use crate::{
+    file_types::FileTypes,
     signature::number,
     split::{field, fields},
 };
@@ -15,19 +16,57 @@ use crate::{
 pub struct Narrowing {
     /// Bytes of the content: of the layer, or of what libclamav makes of it, that the matcher runs on.
     pub sizes: Option<RangeInclusive<u64>>,
+    /// Whether the content must be within other content: it is not all that there is of an object.
+    pub contained: bool,
+    /// Of each of these sets, one must be the type of some layer.
+    pub types: Vec<FileTypes>,
 }
 
 impl Narrowing {
     /// What a line of a logical signature demands.
     pub(crate) fn of_logical(line: &[u8]) -> Self {
         let description = field(line, b';', 1).unwrap_or_default();
-        Self { sizes: only(description, b"FileSize").and_then(sizes) }
+        let mut narrowing = Self { sizes: only(description, b"FileSize").and_then(sizes), ..Self::default() };
+        if let Some(container) = only(description, b"Container") {
+            narrowing.within([container].into_iter());
+        }
+        if let Some(intermediates) = only(description, b"Intermediates") {
+            narrowing.within(fields(intermediates, b'>'));
+        }
+        if demands_image(line) {
+            narrowing.types.push(FileTypes::IMAGES);
+        }
+        narrowing
+    }
+
+    /// What a line of metadata demands: that of archives of one type.
+    pub(crate) fn of_metadata(line: &[u8]) -> Self {
+        let told = field(line, b':', 1).and_then(|name| FileTypes::told(std::str::from_utf8(name).ok()?));
+        Self { types: told.into_iter().collect(), ..Self::default() }
+    }
+
+    /// Demands that the content is within layers of all of these types.
+    fn within<'a>(&mut self, types: impl Iterator<Item = &'a [u8]>) {
+        for name in types.filter_map(|name| std::str::from_utf8(name).ok()) {
+            self.contained |= FileTypes::is_type(name);
+            self.types.extend(FileTypes::told(name));
+        }
     }
 
     /// Whether it demands nothing.
     pub fn is_none(&self) -> bool {
         *self == Self::default()
     }
+}
+
+/// Whether nothing but an image with a fuzzy hash can match: all subsignatures of the expression must, and one is such a hash.
+fn demands_image(line: &[u8]) -> bool {
+    let expression = field(line, b';', 2).unwrap_or_default();
+    let all: Option<Vec<usize>> = fields(expression, b'&').map(number::<usize>).collect();
+    let is_hash = |index: &usize| {
+        index.checked_add(3).and_then(|at| field(line, b';', at)).is_some_and(|text| text.starts_with(b"fuzzy_img#"))
+    };
+    all.is_some_and(|all| all.iter().any(is_hash))
 }
 
 /// The value of a key that is there once: of several, libclamav takes the last.
@@ -50,6 +89,55 @@ mod tests {
 
     fn sizes_of(description: &str) -> Option<RangeInclusive<u64>> {
         Narrowing::of_logical(format!("A;{description};0;00ff").as_bytes()).sizes
+    }
+
+    fn types(names: &[&str]) -> Vec<FileTypes> {
+        names.iter().map(|name| FileTypes::of(&format!("CL_TYPE_{name}"))).collect()
+    }
+
+    #[test]
+    fn what_is_in_a_container_demands_one_and_its_type_where_that_is_always_told() {
+        let of = |description: &str| Narrowing::of_logical(format!("A;Target:0,{description};0;00ff").as_bytes());
+        for (description, contained, told) in [
+            ("Container:CL_TYPE_GZ", true, types(&["GZ"])),
+            ("Container:CL_TYPE_ZIP", true, vec![]),
+            ("Container:CL_TYPE_ANY", false, vec![]),
+            ("Container:CL_TYPE_NEW", false, vec![]),
+            ("Container:CL_TYPE_GZ,Container:CL_TYPE_XZ", false, vec![]),
+            ("Intermediates:CL_TYPE_ZIP>CL_TYPE_RTF", true, types(&["RTF"])),
+            ("Intermediates:CL_TYPE_XZ>CL_TYPE_ANY>CL_TYPE_GZ", true, types(&["XZ", "GZ"])),
+            ("Intermediates:CL_TYPE_ANY", false, vec![]),
+        ] {
+            assert_eq!(of(description), Narrowing { sizes: None, contained, types: told }, "{description}");
+        }
+    }
+
+    #[test]
+    fn metadata_demand_an_archive_of_a_type_that_is_always_told() {
+        let of = |name: &str| Narrowing::of_metadata(format!("A:{name}:*:x:*:*:*:1:*:*").as_bytes()).types;
+        assert_eq!(of("CL_TYPE_POSIX_TAR"), types(&["POSIX_TAR"]));
+        for wide in ["CL_TYPE_ZIP", "CL_TYPE_MAIL", "CL_TYPE_ANY", "*", "1", "CL_TYPE_NEW"] {
+            assert_eq!(of(wide), [], "{wide}");
+        }
+    }
+
+    #[test]
+    fn a_hash_of_an_image_demands_one_only_where_it_must_match() {
+        let of = |rest: &str| Narrowing::of_logical(format!("A;Target:0;{rest}").as_bytes()).types;
+        let hash = "fuzzy_img#af2ad01ed42993c7#0";
+        for demanding in [format!("0;{hash}"), format!("0&1;00ff;{hash}"), format!("1;00ff;{hash}")] {
+            assert_eq!(of(&demanding), [FileTypes::IMAGES], "{demanding}");
+        }
+        for other in [
+            format!("0|1;00ff;{hash}"),
+            format!("0=0;{hash}"),
+            format!("(0&1);{hash};00ff"),
+            format!("0;00ff;{hash}"),
+            format!("9999999999999999999999;{hash}"),
+            format!(";{hash}"),
+        ] {
+            assert_eq!(of(&other), [], "{other}");
+        }
     }
 
     #[test]

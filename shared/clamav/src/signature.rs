@@ -148,6 +148,11 @@ pub enum Concern {
         /// The digest.
         digest: FileDigest,
     },
+    /// Objects on which the matcher of a target ran: what it matches is scanned as another type, where any signature may match.
+    Retype {
+        /// 1 to 14; `None` for any object.
+        target: Option<u8>,
+    },
     /// It changes how other signatures work, or its effect is unknown.
     Everything,
 }
@@ -189,7 +194,10 @@ impl<'a> Signature<'a> {
             Kind::ProgramHash => Self::new(field(line, b':', 2), Concern::Target(1), levels(line, b':', 3)),
             Kind::Body => body(line),
             Kind::Logical => logical(line),
-            Kind::ContainerMetadata => Self::new(field(line, b':', 0), Concern::Any, levels(line, b':', 10)),
+            Kind::ContainerMetadata => Self {
+                narrowing: Narrowing::of_metadata(line),
+                ..Self::new(field(line, b':', 0), Concern::Any, levels(line, b':', 10))
+            },
             Kind::LegacyBody => Self::new(field(line, b'=', 0), Concern::Any, ALL_LEVELS),
             Kind::Phishing => Self::new(None, Concern::Phishing, ALL_LEVELS),
             Kind::AllowedUrl => Self::new(None, Concern::AllowedUrl, ALL_LEVELS),
@@ -253,7 +261,7 @@ fn body(line: &[u8]) -> Signature<'_> {
 fn logical(line: &[u8]) -> Signature<'_> {
     let name = field(line, b';', 0);
     let Some(description) = field(line, b';', 1) else { return Signature::everything(name) };
-    let (mut concern, mut levels) = (Concern::Any, ALL_LEVELS);
+    let (mut concern, mut levels, mut retypes) = (Concern::Any, ALL_LEVELS, false);
     for pair in fields(description, b',') {
         let (key, value) = (field(pair, b':', 0), field(pair, b':', 1).unwrap_or_default());
         match key.unwrap_or_default() {
@@ -261,13 +269,17 @@ fn logical(line: &[u8]) -> Signature<'_> {
             b"Engine" => levels = range(value),
             b"FileSize" | b"EntryPoint" | b"NumberOfSections" | b"Container" | b"Intermediates" | b"IconGroup1"
             | b"IconGroup2" => {}
-            // A handler has the file scanned as another type, where any signature may match.
+            b"HandlerType" => retypes = true,
             _ => return Signature::everything(name),
         }
     }
     // A macro matches what other signatures define.
     if memchr::memmem::find(line, b"${").is_some() {
         return Signature::everything(name);
+    }
+    if retypes {
+        let target = if let Concern::Target(target) = concern { Some(target) } else { None };
+        return Signature::new(name, Concern::Retype { target }, levels);
     }
     // Images are compared by the whole, whatever matcher ran on them.
     if memchr::memmem::find(line, b"fuzzy_img#").is_some() {
@@ -349,7 +361,6 @@ mod tests {
             (Kind::Body, "A:0:$12:00ff"),
             (Kind::Body, "A"),
             (Kind::Logical, "A;Engine:1-2,Target:1;0;${6-7}12$"),
-            (Kind::Logical, "A;Engine:1-2,Target:1,HandlerType:CL_TYPE_ZIP;0;00"),
             (Kind::Logical, "A;Engine:1-2,Surprise:1;0;00"),
             (Kind::Logical, "A"),
             (Kind::FileHash, "0123:68:A"),
@@ -361,6 +372,14 @@ mod tests {
         }
         for target in ["", "x", "15", "-1", "1x"] {
             assert_eq!(read(Kind::Body, &format!("A:{target}:*:00")).1, Concern::Any, "{target}");
+        }
+    }
+
+    #[test]
+    fn a_handler_retypes_what_its_target_matches() {
+        for (target, expected) in [(1, Some(1)), (0, None)] {
+            let line = format!("A;HandlerType:CL_TYPE_ZIP,Engine:1-2,Target:{target};0;00");
+            assert_eq!(read(Kind::Logical, &line), ("A".into(), Concern::Retype { target: expected }, 1..=2));
         }
     }
 

@@ -23,6 +23,7 @@ pub fn record(bucket: &str, key: &str) -> ScanRecord {
         targets: Targets::of(0),
         layers: None,
         layer_count: 1,
+        types: None,
         scanned_at: DateTime::UNIX_EPOCH,
         written_at: None,
         sequencer: None,

@@ -3,7 +3,7 @@
 mod summary;
 
 use chrono::{DateTime, Utc};
-pub use nacre_clamav::database::FunctionalityLevel;
+pub use nacre_clamav::{database::FunctionalityLevel, file_types::FileTypes};
 use nacre_engine_protocol::Report;
 use serde::{Deserialize, Serialize};
 pub use summary::{REPORT_GRACE_PERIOD, RecordSummary, RecordView};
@@ -45,6 +45,8 @@ pub struct ScanRecord {
     pub layers: Option<Vec<LayerDigest>>,
     /// Number of layers.
     pub layer_count: u64,
+    /// The types of all layers; `None` when not all are known, or an older version of this program wrote the record.
+    pub types: Option<FileTypes>,
     /// When.
     pub scanned_at: DateTime<Utc>,
     /// When the object was written, if S3 says so.
@@ -181,6 +183,12 @@ pub fn recorded_layers(report: &Report) -> Option<Vec<LayerDigest>> {
     layers.chain(derived).collect()
 }
 
+/// The types of a report's layers; `None` when not all are listed.
+pub fn recorded_types(report: &Report) -> Option<FileTypes> {
+    let complete = report.layer_count == report.layers.len() as u64 && !report.layers.is_empty();
+    complete.then(|| report.layers.iter().map(|layer| FileTypes::of(&layer.file_type)).collect())
+}
+
 #[cfg(test)]
 mod tests {
     use nacre_engine_protocol::{Digests, Layer};
@@ -199,6 +207,7 @@ mod tests {
             targets: Targets::of(0),
             layers: None,
             layer_count: 0,
+            types: None,
             scanned_at: DateTime::UNIX_EPOCH,
             written_at: None,
             sequencer: sequencer.map(|text| Sequencer::try_from(text.to_owned()).unwrap()),
@@ -276,6 +285,8 @@ mod tests {
         assert_eq!(recorded_layers(&report(3, 4)), None);
         assert_eq!(recorded_layers(&report(MAX_RECORDED_LAYERS + 1, MAX_RECORDED_LAYERS as u64 + 1)), None);
         assert_eq!(recorded_layers(&report(0, 0)), None);
+        let text = Some(FileTypes::of("CL_TYPE_TEXT_ASCII"));
+        assert_eq!([report(3, 3), report(3, 4), report(0, 0)].map(|of| recorded_types(&of)), [text, None, None]);
         let digests =
             Digests { size: 2, md5: layer.md5.clone(), sha1: layer.sha1.clone(), sha256: layer.sha256.clone() };
         let with = |derived: usize, unread| Report { derived: vec![digests.clone(); derived], unread, ..report(3, 3) };

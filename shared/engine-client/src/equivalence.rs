@@ -18,7 +18,7 @@ use nacre_core::{
         delta_summary::DeltaSummary,
         plan::{Change, RescanPlan, loaded_by, plan_rescan},
     },
-    scan_record::{EngineVersion, RecordSummary, ScanRecord, recorded_layers},
+    scan_record::{EngineVersion, RecordSummary, ScanRecord, recorded_layers, recorded_types},
     targets::Targets,
     verdict::{Reason, Verdict, judge},
 };
@@ -215,6 +215,7 @@ pub async fn scan_in_full(pool: &EnginePool, set: &SignatureSet, path: &Path) ->
         targets: Targets::NONE,
         layers: None,
         layer_count: 0,
+        types: None,
         scanned_at: chrono::DateTime::UNIX_EPOCH,
         written_at: None,
         sequencer: None,
@@ -230,6 +231,7 @@ pub async fn scan_in_full(pool: &EnginePool, set: &SignatureSet, path: &Path) ->
             record.targets = Targets::from_bits(report.targets);
             record.layers = recorded_layers(&report);
             record.layer_count = report.layer_count;
+            record.types = recorded_types(&report);
         }
         ScanOutcome::Unscannable(reason) => record.verdict = Verdict::Unscannable { reason },
     }

@@ -24,6 +24,7 @@ struct State {
     written: u64,
     downloads: u64,
     downloaded_bytes: u64,
+    tagging_denied: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -85,6 +86,11 @@ impl MemoryObjects {
             Ok(())
         };
         self.with(object, archive).expect("the version is there");
+    }
+
+    /// Refuses to write tags, as a policy does, or allows it again.
+    pub fn deny_tagging(&self, denied: bool) {
+        lock(&self.state).tagging_denied = denied;
     }
 
     /// Locks a version, as S3 Object Lock does: it cannot be deleted.
@@ -186,6 +192,9 @@ impl ObjectStore for MemoryObjects {
     }
 
     async fn put_tags(&self, object: &ObjectId, tags: &[Tag]) -> Result<(), StoreError> {
+        if lock(&self.state).tagging_denied {
+            return Err(StoreError::Denied(call(object), "a policy denies it".into()));
+        }
         self.with(object, |version, _| {
             version.tags = tags.to_vec();
             Ok(())

@@ -1,7 +1,7 @@
 //! Scan records of every form.
 
 use chrono::DateTime;
-use nacre_clamav::database::FunctionalityLevel;
+use nacre_clamav::{database::FunctionalityLevel, file_types::FileTypes};
 use nacre_core::{
     builder::record,
     generation::Generation,
@@ -53,6 +53,7 @@ pub fn any_record() -> impl proptest::strategy::Strategy<Value = ScanRecord> {
                 targets: Targets::from_bits(targets),
                 layer_count: layers.as_ref().map_or(0, Vec::len) as u64,
                 layers,
+                types: (level % 2 == 0).then(|| FileTypes::from_bytes((u128::from(size) << 3).to_be_bytes())),
                 scanned_at: DateTime::from_timestamp_millis(time).unwrap_or_default(),
                 written_at: DateTime::from_timestamp_millis(time / 2).filter(|_| reported),
                 sequencer,

@@ -7,7 +7,7 @@ use nacre_core::{
     generation::Generation,
     object::ObjectId,
     port::RecordStore,
-    scan_record::{EngineVersion, ScanRecord, layers_from_bytes, layers_to_bytes},
+    scan_record::{EngineVersion, FileTypes, ScanRecord, layers_from_bytes, layers_to_bytes},
     targets::Targets,
     verdict::Verdict,
 };
@@ -28,6 +28,7 @@ struct Kept {
     targets: u16,
     layers: Option<String>,
     layer_count: u64,
+    types: Option<[u8; 16]>,
 }
 
 /// Writes all records to a file.
@@ -42,6 +43,7 @@ pub(crate) fn keep(records: &MemoryRecords, path: &Path) -> Outcome<()> {
         engine: record.engine,
         targets: record.targets.bits(),
         layer_count: record.layer_count,
+        types: record.types.map(FileTypes::to_bytes),
     });
     Ok(fs::write(path, serde_json::to_vec(&kept.collect::<Vec<_>>())?)?)
 }
@@ -61,6 +63,7 @@ pub(crate) async fn restore(records: &MemoryRecords, path: &Path) -> Outcome<()>
             targets: Targets::from_bits(kept.targets),
             layers: layers.and_then(|bytes| layers_from_bytes(&bytes)),
             layer_count: kept.layer_count,
+            types: kept.types.map(FileTypes::from_bytes),
             scanned_at: DateTime::UNIX_EPOCH,
             written_at: None,
             sequencer: None,

@@ -95,6 +95,7 @@ pub(crate) fn record(number: u64, generations: u64) -> RecordSummary {
             engine: engine(),
             targets: if number % 100 == 7 { PROGRAM } else { TEXT },
             layers: Some((0..layers).map(|_| layer(&mut random)).collect()),
+            types: None,
         }),
     }
 }

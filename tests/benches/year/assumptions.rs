@@ -2,7 +2,7 @@
 
 use std::{env, fs, path::Path};
 
-use nacre_core::targets::Targets;
+use nacre_core::{scan_record::FileTypes, targets::Targets};
 use nacre_test_support::bench::{Outcome, system};
 use serde::Deserialize;
 
@@ -36,6 +36,9 @@ pub(crate) struct ObjectKind {
     /// Matcher targets that run on them.
     targets: Vec<u8>,
     pub(crate) layers: u64,
+    /// Types of their layers, as libclamav names them; without any, they are as of old records, and may be any.
+    #[serde(default)]
+    types: Vec<String>,
 }
 
 /// Lines of one form that come and go.
@@ -47,7 +50,7 @@ pub(crate) struct FeedRow {
     pub(crate) source: String,
     /// File of the set.
     pub(crate) file: String,
-    /// The line, with `{name}`, `{size}`, `{hex}` (a pattern), `{md5}` and `{sha256}` for what is made up.
+    /// The line, with `{name}`, `{size}`, `{hex}` (a pattern), `{fuzzy}`, `{md5}` and `{sha256}` for what is made up.
     pub(crate) line: String,
     /// Lines that are there on the first day.
     #[serde(default)]
@@ -86,6 +89,12 @@ impl Assumptions {
 }
 
 impl ObjectKind {
+    /// Types of their layers.
+    pub(crate) fn types(&self) -> Option<FileTypes> {
+        let types = self.types.iter().map(|name| FileTypes::of(&format!("CL_TYPE_{name}"))).collect();
+        (!self.types.is_empty()).then_some(types)
+    }
+
     /// Matcher targets that run on them.
     pub(crate) fn targets(&self) -> Targets {
         let mut all = Targets::NONE;

@@ -47,6 +47,7 @@ fn record(number: usize, kind: &ObjectKind, random: &mut Random) -> RecordSummar
             engine: engine(),
             targets: kind.targets(),
             layers: Some((0..kind.layers).map(|_| layer(kind.bytes, random)).collect()),
+            types: kind.types(),
         }),
     }
 }

@@ -79,6 +79,7 @@ impl<'a> Feed<'a> {
         form.replace("{name}", &format!("Year{}", self.made))
             .replace("{size}", &size.to_string())
             .replace("{hex}", &self.random.hex(4))
+            .replace("{fuzzy}", &self.random.hex(1))
             .replace("{md5}", &self.random.hex(2))
             .replace("{sha256}", &self.random.hex(4))
     }

@@ -8,7 +8,10 @@ use std::{
     time::Duration,
 };
 
-use flate2::{Compression, write::GzEncoder};
+use flate2::{
+    Compression, Crc,
+    write::{GzEncoder, ZlibEncoder},
+};
 use nacre_engine_client::{
     EnginePool, Examination,
     protocol::{Digests, Limits},
@@ -156,6 +159,7 @@ fn made() -> Vec<(&'static str, Vec<u8>)> {
         ("a.pdf", pdf.into()),
         ("a.elf", elf),
         ("noise", (0..5000_u32).map(|n| n.wrapping_mul(2_654_435_761).to_be_bytes()[1]).collect()),
+        ("looks.png", image()),
         (
             "a.png",
             [b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\0\x01\0\0\0\x01\x08\x02\0\0\0\x90wS\xde".as_slice(), &[0; 64]]
@@ -172,6 +176,25 @@ fn windows() -> Vec<u8> {
         file[at..at + 19].copy_from_slice(b"MARKALPHA..MARKBETA");
     }
     file
+}
+
+/// An image that can be read: eight by eight grey points.
+fn image() -> Vec<u8> {
+    let rows: Vec<u8> =
+        (0..8_u8).flat_map(|y| [0].into_iter().chain((0..8_u8).map(move |x| x * 30 ^ y * 17))).collect();
+    let mut packed = ZlibEncoder::new(Vec::new(), Compression::default());
+    packed.write_all(&rows).unwrap();
+    let mut png = b"\x89PNG\r\n\x1a\n".to_vec();
+    let header = b"\0\0\0\x08\0\0\0\x08\x08\0\0\0\0";
+    for (name, content) in [(b"IHDR", header.as_slice()), (b"IDAT", &packed.finish().unwrap()), (b"IEND", &[])] {
+        let named = [name.as_slice(), content].concat();
+        let mut sum = Crc::new();
+        sum.update(&named);
+        png.extend_from_slice(&u32::try_from(content.len()).unwrap().to_be_bytes());
+        png.extend_from_slice(&named);
+        png.extend_from_slice(&sum.sum().to_be_bytes());
+    }
+    png
 }
 
 /// An archive whose one file is marked as encrypted.

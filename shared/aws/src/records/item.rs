@@ -9,8 +9,8 @@ use nacre_core::{
     object::{ObjectId, Sequencer},
     rescan::{pass::PassId, request_mark::RequestMark},
     scan_record::{
-        EngineVersion, FunctionalityLevel, RECORD_FORMAT, RecordSummary, RecordView, ScanRecord, layers_from_bytes,
-        layers_to_bytes,
+        EngineVersion, FileTypes, FunctionalityLevel, RECORD_FORMAT, RecordSummary, RecordView, ScanRecord,
+        layers_from_bytes, layers_to_bytes,
     },
     targets::Targets,
     verdict::{Reason, Verdict},
@@ -40,6 +40,8 @@ pub(super) mod attribute {
     pub(crate) const TARGETS: &str = "targets";
     pub(crate) const LAYERS: &str = "layers";
     pub(crate) const LAYER_COUNT: &str = "layer_count";
+    /// Missing in records of older versions: then the types may be any.
+    pub(crate) const TYPES: &str = "types";
     pub(crate) const SCANNED_AT: &str = "scanned_at";
     pub(crate) const WRITTEN_AT: &str = "written_at";
     pub(crate) const SEQUENCER: &str = "sequencer";
@@ -54,7 +56,7 @@ pub(super) mod attribute {
     pub(crate) const ATTENTION: &str = "attention";
 
     /// What a rescan is planned by.
-    pub(crate) const SUMMARY: [&str; 19] = [
+    pub(crate) const SUMMARY: [&str; 20] = [
         OBJECT,
         VERSION_ID,
         FORMAT,
@@ -68,6 +70,7 @@ pub(super) mod attribute {
         FUNCTIONALITY_LEVEL,
         TARGETS,
         LAYERS,
+        TYPES,
         SCANNED_AT,
         WRITTEN_AT,
         SEQUENCER,
@@ -168,6 +171,7 @@ pub(super) fn item_of(record: &ScanRecord) -> Item {
         (attribute::TARGETS, Some(attribute::n(record.targets.bits()))),
         (attribute::LAYERS, layers),
         (attribute::LAYER_COUNT, Some(attribute::n(record.layer_count))),
+        (attribute::TYPES, record.types.map(|types| AttributeValue::B(Blob::new(types.to_bytes())))),
         (attribute::SCANNED_AT, Some(time(record.scanned_at))),
         (attribute::WRITTEN_AT, record.written_at.map(time)),
         (attribute::SEQUENCER, record.sequencer.as_ref().map(|sequencer| attribute::s(sequencer.as_str()))),
@@ -183,7 +187,7 @@ pub(super) fn item_of(record: &ScanRecord) -> Item {
 
 /// Reads a record of our format; `None` when it is none.
 pub(super) fn record_of(object: &ObjectId, item: &Item) -> Option<ScanRecord> {
-    let RecordView { verdict, engine, targets, layers } = view_of(item)?;
+    let RecordView { verdict, engine, targets, layers, types } = view_of(item)?;
     Some(ScanRecord {
         object: object.clone(),
         etag: attribute::text(item, attribute::ETAG)?.to_owned(),
@@ -194,6 +198,7 @@ pub(super) fn record_of(object: &ObjectId, item: &Item) -> Option<ScanRecord> {
         targets,
         layers,
         layer_count: attribute::number(item, attribute::LAYER_COUNT)?,
+        types,
         scanned_at: instant(item, attribute::SCANNED_AT)?,
         written_at: instant(item, attribute::WRITTEN_AT),
         sequencer: sequencer_of(item),
@@ -227,7 +232,11 @@ fn view_of(item: &Item) -> Option<RecordView> {
         ),
     };
     let targets = Targets::from_bits(attribute::number(item, attribute::TARGETS)?.try_into().ok()?);
-    Some(RecordView { verdict, engine, targets, layers })
+    let types = match item.get(attribute::TYPES) {
+        Some(types) => Some(FileTypes::from_bytes(types.as_b().ok()?.as_ref().try_into().ok()?)),
+        None => None,
+    };
+    Some(RecordView { verdict, engine, targets, layers, types })
 }
 
 /// Reads what a rescan is planned by; `None` when the item is no record at all. A record of another format proves nothing
@@ -298,6 +307,15 @@ mod tests {
             let object = record.object.at_version(Some(record.object.sort_key().to_owned()));
             prop_assert_eq!(summary, RecordSummary { object, ..RecordSummary::from(&record) });
         }
+    }
+
+    /// Of an older version of this program, or of a version that was rolled back to.
+    #[test]
+    fn a_record_without_types_may_have_any() {
+        let record = ScanRecord { types: Some(FileTypes::IMAGES), ..nacre_core::builder::record("bucket", "key") };
+        let mut item = item_of(&record);
+        item.remove(attribute::TYPES);
+        assert_eq!(record_of(&record.object, &item), Some(ScanRecord { types: None, ..record }));
     }
 
     #[test]

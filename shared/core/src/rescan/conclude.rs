@@ -10,7 +10,7 @@ use nacre_clamav::{
 use nacre_engine_protocol::Report;
 
 use crate::{
-    scan_record::{ScanRecord, recorded_layers},
+    scan_record::{ScanRecord, recorded_layers, recorded_types},
     verdict::{Verdict, judge},
 };
 
@@ -102,7 +102,11 @@ pub fn conclude(record: &ScanRecord, report: &Report, unrar: bool, names: &Added
 
 fn has_same_layers(record: &ScanRecord, report: &Report) -> bool {
     let layers = recorded_layers(report);
-    record.targets.bits() == report.targets && record.layer_count == report.layer_count && record.layers == layers
+    let types = record.types.is_none_or(|types| recorded_types(report) == Some(types));
+    types
+        && record.targets.bits() == report.targets
+        && record.layer_count == report.layer_count
+        && record.layers == layers
 }
 
 #[cfg(test)]
@@ -111,7 +115,10 @@ mod tests {
 
     use super::*;
     use crate::targets::Targets;
-    use crate::{builder::record, scan_record::LayerDigest};
+    use crate::{
+        builder::record,
+        scan_record::{FileTypes, LayerDigest},
+    };
 
     fn file(official: bool, name: &str, text: &str) -> SignatureFile<'static> {
         if official {
@@ -178,6 +185,7 @@ mod tests {
             ScanRecord { targets: Targets::from_bits(3), ..known.clone() },
             ScanRecord { layers: None, ..known.clone() },
             ScanRecord { layer_count: 2, ..known.clone() },
+            ScanRecord { types: Some(FileTypes::of("CL_TYPE_GZ")), ..known.clone() },
             ScanRecord { size: 11, ..known.clone() },
             ScanRecord { verdict: Verdict::Infected { signatures: vec!["A".into()] }, ..known },
         ];

@@ -16,7 +16,7 @@ use crate::{
         narrowed::Narrowed,
         window::{Generations, LineChange, Window},
     },
-    scan_record::LayerDigest,
+    scan_record::{LayerDigest, RecordView},
     targets::Targets,
 };
 
@@ -55,6 +55,8 @@ pub struct DeltaSummary {
     narrowed: NarrowedForms,
     /// Whether the URLs changed that are no phishing.
     changes_allowed_urls: bool,
+    /// Targets on whose matches content is scanned as another type now and was not, or the other way.
+    retypes: Targets,
     /// Number of digests of files that were added.
     added_files: usize,
     /// Number of files in which the trust changed.
@@ -146,8 +148,9 @@ impl DeltaSummary {
         self.removed_prefixes.contains(RULE_NAMES)
     }
 
-    /// Whether something was added that may match an object with these targets and layers; `None` for layers that are not known.
-    pub fn may_match(&self, targets: Targets, layers: Option<&[LayerDigest]>) -> bool {
+    /// Whether something was added that may match an object of which a scan saw this.
+    pub fn may_match(&self, view: &RecordView) -> bool {
+        let (targets, layers) = (view.targets, view.layers.as_deref());
         if self.matches_any || self.targets.intersects(targets) {
             return true;
         }
@@ -155,7 +158,7 @@ impl DeltaSummary {
         if targets.is_empty() && self.adds() {
             return true;
         }
-        if self.narrowed.forms.iter().any(|narrowed| narrowed.may_match(targets, layers)) {
+        if self.narrowed.forms.iter().any(|narrowed| narrowed.may_match(view)) {
             return true;
         }
         match layers {
@@ -221,6 +224,11 @@ impl DeltaSummary {
     pub fn changes_phishing_check(&self, targets: Targets) -> bool {
         // It is not recorded which matchers ran on it.
         self.changes_allowed_urls && (targets.is_empty() || targets.intersects(PHISHING_TARGETS))
+    }
+
+    /// Whether content of an object with these targets may be scanned as other types than before.
+    pub fn changes_types(&self, targets: Targets) -> bool {
+        !self.retypes.is_empty() && (targets.is_empty() || targets.intersects(self.retypes))
     }
 
     /// Whether the signatures of a name, as records have it, are unchanged.

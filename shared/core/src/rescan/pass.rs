@@ -16,8 +16,8 @@ use serde::{Deserialize, Serialize};
 pub use stats::{ObjectTotals, PassStats, Requested};
 pub use store::{
     PassStoreError, StoredPass, Written, cancel, counted, forget, highest_recorded, is_cancelled, keep_report,
-    mark_counted, note_recorded, read_allotment, read_pass, read_report, read_waiting, reports, spent_on,
-    write_allotment, write_pass, write_waiting,
+    mark_counted, note_recorded, note_waiting, read_allotment, read_pass, read_report, reports, spent_on,
+    write_allotment, write_pass,
 };
 
 use crate::bucket_keys::PASSES_PREFIX;
@@ -108,8 +108,11 @@ pub struct Pass {
     pub started: DateTime<Utc>,
     /// Parts that the table is worked in.
     pub segments: u32,
-    /// The budget of all its segments together.
+    /// The budget of the day on which it was started. What other passes of that day requested is taken off when it is divided.
     pub budget: Budget,
+    /// What the attempts of this generation requested on that day whose reports are not kept any more.
+    #[serde(default)]
+    pub forgotten: ObjectTotals,
     /// Whether the work of every segment was sent to the queue; `false` after a crash in between.
     #[serde(rename = "handed_out")]
     pub dispatched: bool,
@@ -168,9 +171,20 @@ pub struct SegmentReport {
     pub demand: Option<Demand>,
     /// When this was written.
     pub updated: DateTime<Utc>,
+    /// Most that it has taken of the day's budget: what it requested, and what it was about to request when this was written.
+    #[serde(default)]
+    pub reserved: ObjectTotals,
     /// Its statistics.
     #[serde(rename = "tally")]
     pub stats: PassStats,
+}
+
+impl SegmentReport {
+    /// What it took of the budget of the day on which its pass was started; 0 on other days.
+    pub fn spent_on(&self, day: DateTime<Utc>) -> ObjectTotals {
+        let is_of_day = self.started.date_naive() == day.date_naive();
+        if is_of_day { self.reserved.max(self.stats.requested.of_budget()) } else { ObjectTotals::default() }
+    }
 }
 
 /// How many segments suit a table of this size.

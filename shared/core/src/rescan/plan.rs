@@ -121,7 +121,8 @@ pub fn plan_rescan(
         Change::NotKept => return RescanPlan::FullScan(FullScan::DeltaNotKept),
         Change::TooLarge => return RescanPlan::FullScan(FullScan::DeltaTooLarge),
     };
-    if delta.requires_full_scan.is_some() || delta.changes_phishing_check(view.targets) {
+    let changes_scan = delta.changes_phishing_check(view.targets) || delta.changes_types(view.targets);
+    if delta.requires_full_scan.is_some() || changes_scan {
         return RescanPlan::FullScan(FullScan::Context);
     }
     if delta.changes_trust(view.layers.as_deref()) {
@@ -182,7 +183,7 @@ fn by_verdict(view: &RecordView, delta: &DeltaSummary) -> RescanPlan {
         Verdict::Unscannable { reason } | Verdict::Skipped { reason } if reason.is_transient() => {
             RescanPlan::FullScan(FullScan::RetryTransient)
         }
-        _ if !delta.may_match(view.targets, layers) => RescanPlan::Unaffected(Unaffected::NothingMatches),
+        _ if !delta.may_match(view) => RescanPlan::Unaffected(Unaffected::NothingMatches),
         Verdict::Clean if delta.is_ambiguous(view.targets, layers) => RescanPlan::FullScan(FullScan::Ambiguous),
         Verdict::Clean => RescanPlan::DeltaScan,
         Verdict::Unscannable { .. } | Verdict::Skipped { .. } => RescanPlan::FullScan(FullScan::Unscannable),

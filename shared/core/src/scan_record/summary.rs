@@ -1,6 +1,7 @@
 //! The part of a record that a rescan is planned by.
 
 use chrono::{DateTime, TimeDelta, Utc};
+use nacre_clamav::file_types::FileTypes;
 
 use super::{EngineVersion, LayerDigest, ScanRecord};
 use crate::{
@@ -52,6 +53,8 @@ pub struct RecordView {
     pub targets: Targets,
     /// Every layer that the engine scanned; `None` when they are not recorded.
     pub layers: Option<Vec<LayerDigest>>,
+    /// The types of all layers; `None` when they are not recorded, and may be any.
+    pub types: Option<FileTypes>,
 }
 
 impl RecordSummary {
@@ -94,6 +97,7 @@ impl From<&ScanRecord> for RecordSummary {
                 engine: record.engine.clone(),
                 targets: record.targets,
                 layers: record.layers.clone(),
+                types: record.types,
             }),
         }
     }

@@ -1,7 +1,7 @@
 //! What a store of scan records must do.
 
 use chrono::DateTime;
-use nacre_clamav::database::FunctionalityLevel;
+use nacre_clamav::{database::FunctionalityLevel, file_types::FileTypes};
 use nacre_core::{
     builder::record,
     generation::Generation,
@@ -47,6 +47,7 @@ pub async fn records_come_back_as_they_were(store: &impl RecordStore, bucket: &s
                 targets: Targets::ALL,
                 layers: Some(vec![layer; 256]),
                 layer_count: 256,
+                types: Some(FileTypes::IMAGES),
                 sequencer: sequencer("0055AED6DCD90281E5"),
                 reported: true,
                 ..plain

@@ -90,6 +90,10 @@ impl Summaries {
         if signature.concern == Concern::AllowedUrl {
             return self.of(change.any).for_each(|summary| summary.changes_allowed_urls = true);
         }
+        if let Concern::Retype { target } = signature.concern {
+            let targets = target.map_or(Targets::ALL, Targets::of);
+            return self.of(change.any).for_each(|summary| summary.retypes |= targets);
+        }
         if change.added != 0 {
             self.take_added(kind, line, &signature, change.added);
         }
@@ -142,7 +146,7 @@ impl Summaries {
                     }
                 }
             }
-            Concern::Everything | Concern::Trust { .. } | Concern::AllowedUrl => {
+            Concern::Everything | Concern::Trust { .. } | Concern::AllowedUrl | Concern::Retype { .. } => {
                 self.of(generations).for_each(|summary| summary.matches_any = true);
             }
         }

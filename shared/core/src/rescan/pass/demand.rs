@@ -114,6 +114,15 @@ impl Waiting {
         Self(left.map(|rank| (rank.0, since(rank.0))).collect())
     }
 
+    /// What is in either, each since the earlier time.
+    #[must_use]
+    pub fn or(mut self, other: Self) -> Self {
+        for (generation, since) in other.0 {
+            self.0.entry(generation).and_modify(|ours| *ours = since.min(*ours)).or_insert(since);
+        }
+        self
+    }
+
     /// Since when the one that waits longest does.
     pub fn longest(&self) -> Option<DateTime<Utc>> {
         self.0.values().min().copied()

@@ -27,6 +27,19 @@ impl ObjectTotals {
         self.objects = self.objects.saturating_add(other.objects);
         self.bytes = self.bytes.saturating_add(other.bytes);
     }
+
+    /// Both together.
+    #[must_use]
+    pub fn plus(mut self, other: Self) -> Self {
+        self.add(other);
+        self
+    }
+
+    /// The greater number of each.
+    #[must_use]
+    pub fn max(self, other: Self) -> Self {
+        Self { objects: self.objects.max(other.objects), bytes: self.bytes.max(other.bytes) }
+    }
 }
 
 /// Rescans that were requested.
@@ -36,6 +49,9 @@ pub struct Requested {
     pub delta: ObjectTotals,
     /// Full scans.
     pub full: ObjectTotals,
+    /// Of both, those of records whose tags and result were overdue: no budget delays them, and they take no part of it.
+    #[serde(default)]
+    pub overdue: ObjectTotals,
     /// Messages.
     pub messages: u64,
 }
@@ -43,9 +59,16 @@ pub struct Requested {
 impl Requested {
     /// Both kinds together.
     pub fn total(self) -> ObjectTotals {
-        let mut total = self.delta;
-        total.add(self.full);
-        total
+        self.delta.plus(self.full)
+    }
+
+    /// What counts to a budget.
+    pub fn of_budget(self) -> ObjectTotals {
+        let ObjectTotals { objects, bytes } = self.total();
+        ObjectTotals {
+            objects: objects.saturating_sub(self.overdue.objects),
+            bytes: bytes.saturating_sub(self.overdue.bytes),
+        }
     }
 }
 
@@ -116,6 +139,7 @@ impl PassStats {
         self.unreported += other.unreported;
         self.requested.delta.add(other.requested.delta);
         self.requested.full.add(other.requested.full);
+        self.requested.overdue.add(other.requested.overdue);
         self.requested.messages += other.requested.messages;
         self.queued.add(other.queued);
         self.over_budget.add(other.over_budget);

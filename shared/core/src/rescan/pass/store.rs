@@ -3,7 +3,12 @@
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-use super::{FORMAT, ObjectTotals, Pass, PassId, SegmentReport, allotment::Allotment, demand::Waiting, pass_key};
+use super::{
+    FORMAT, ObjectTotals, Pass, PassId, SegmentReport,
+    allotment::Allotment,
+    demand::{Rank, Waiting},
+    generation_of, pass_key,
+};
 use crate::{
     bucket_keys::PASSES_PREFIX,
     generation::Generation,
@@ -150,18 +155,29 @@ pub async fn reports(store: &impl DefinitionsStore, id: PassId) -> Result<Vec<Se
     Ok(reports)
 }
 
-/// Returns the rescans that all passes of the day of `now` requested, by their reports.
+/// Returns what all passes that were started on the day of `day`, but for this one, took of its budget.
 ///
 /// # Errors
 /// [`PassStoreError`].
-pub async fn spent_on(store: &impl DefinitionsStore, now: DateTime<Utc>) -> Result<ObjectTotals, PassStoreError> {
+pub async fn spent_on(
+    store: &impl DefinitionsStore,
+    day: DateTime<Utc>,
+    except: PassId,
+) -> Result<ObjectTotals, PassStoreError> {
     let mut spent = ObjectTotals::default();
+    let ours = except.prefix();
     for listed in store.list(PASSES_PREFIX, MAX_KEYS).await? {
-        // A report that was not written today is not of a pass of today.
-        if is_report(&listed.key) && listed.modified.date_naive() >= now.date_naive() {
+        // What was not written since is not of a pass of that day.
+        if listed.modified.date_naive() < day.date_naive() || listed.key.starts_with(&ours) {
+            continue;
+        }
+        if is_report(&listed.key) {
             let report: Option<(SegmentReport, String)> = read(store, &listed.key).await?;
-            let today = report.filter(|(report, _)| report.started.date_naive() == now.date_naive());
-            spent.add(today.map(|(report, _)| report.stats.requested.total()).unwrap_or_default());
+            spent.add(report.map(|(report, _)| report.spent_on(day)).unwrap_or_default());
+        } else if generation_of(&listed.key).is_some_and(|generation| listed.key == pass_key(generation)) {
+            let pass: Option<(Pass, String)> = read(store, &listed.key).await?;
+            let today = pass.filter(|(pass, _)| pass.started.date_naive() == day.date_naive());
+            spent.add(today.map(|(pass, _)| pass.forgotten).unwrap_or_default());
         }
     }
     Ok(spent)
@@ -249,23 +265,53 @@ fn waiting_key() -> String {
     format!("{PASSES_PREFIX}waiting")
 }
 
-/// Reads what waited for its turn after the last pass with a budget.
-///
-/// # Errors
-/// [`PassStoreError`].
-pub async fn read_waiting(store: &impl DefinitionsStore) -> Result<Waiting, PassStoreError> {
-    let stored: Option<(Kept<Waiting>, String)> = read(store, &waiting_key()).await?;
-    Ok(stored.map(|(kept, _)| kept.value).unwrap_or_default())
+/// What waits for its turn, as it is kept.
+#[derive(Serialize, Deserialize)]
+struct KeptWaiting {
+    format: u32,
+    /// The pass that left it; `None` for one of an older version of this program.
+    #[serde(default)]
+    of: Option<PassId>,
+    /// What waited before that pass.
+    #[serde(default)]
+    before: Waiting,
+    value: Waiting,
 }
 
-/// Writes what waits for its turn.
+/// Notes what waits for its turn, as a pass leaves something of these ranks, and returns it.
+///
+/// It may be repeated: a division of the budget that was killed after this is made again. What a later pass left stays.
 ///
 /// # Errors
 /// [`PassStoreError`].
-pub async fn write_waiting(store: &impl DefinitionsStore, waiting: &Waiting) -> Result<(), PassStoreError> {
-    let kept = Kept { format: FORMAT, value: waiting.clone() };
-    store.write(&waiting_key(), to_bytes(&kept), &[], WriteCondition::Always).await?;
-    Ok(())
+pub async fn note_waiting(
+    store: &impl DefinitionsStore,
+    id: PassId,
+    left: &[Rank],
+    now: DateTime<Utc>,
+) -> Result<Waiting, PassStoreError> {
+    for _ in 0..MAX_ATTEMPTS {
+        let known: Option<(KeptWaiting, String)> = read(store, &waiting_key()).await?;
+        let (known, etag) = known.unzip();
+        let of = known.as_ref().and_then(|known| known.of);
+        let (before, ours) = match known {
+            Some(known) if of == Some(id) => (known.before, known.value),
+            Some(known) => (known.value, Waiting::default()),
+            None => <(Waiting, Waiting)>::default(),
+        };
+        let value = before.after(left.iter().copied(), now).or(ours);
+        if of > Some(id) {
+            return Ok(value);
+        }
+        let condition = etag.as_deref().map_or(WriteCondition::Absent, WriteCondition::Etag);
+        let kept = KeptWaiting { format: FORMAT, of: Some(id), before, value };
+        match store.write(&waiting_key(), to_bytes(&kept), &[], condition).await {
+            Ok(_) => return Ok(kept.value),
+            Err(StoreError::PreconditionFailed(_)) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Err(StoreError::PreconditionFailed(Call::new("PutObject", waiting_key())).into())
 }
 
 /// Key of the highest generation of a record that is above the published one.

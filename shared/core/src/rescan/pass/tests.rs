@@ -19,7 +19,8 @@ fn pass(segments: u32) -> Pass {
     let id = PassId { generation: Generation(7), attempt: 2 };
     let started = DateTime::UNIX_EPOCH;
     let budget = Budget::default();
-    Pass { format: FORMAT, id, cause: Cause::Announced, started, segments, budget, dispatched: true }
+    let forgotten = ObjectTotals::default();
+    Pass { format: FORMAT, id, cause: Cause::Announced, started, segments, budget, forgotten, dispatched: true }
 }
 
 fn rank(generation: u64) -> Rank {
@@ -41,6 +42,7 @@ fn report(segment: u32, state: State, minutes: i64) -> SegmentReport {
         turn: 0,
         demand: None,
         updated,
+        reserved: ObjectTotals::default(),
         stats: PassStats { examined: 10, ..PassStats::default() },
     }
 }
@@ -220,7 +222,7 @@ fn what_is_written_of_a_pass_keeps_its_names() {
         "pages": 1, "examined": 9, "up_to_date": 1, "unreported": 1, "renewed": 0, "unreadable": 0,
         "unaffected": { "nothing_matches": 1, "still_infected": 2, "unseen": 3, "archived": 4 },
         "delta": none, "queued": none, "carried": none, "deferred": none,
-        "published": { "delta": none, "full": none, "messages": 0 },
+        "published": { "delta": none, "full": none, "overdue": none, "messages": 0 },
         "full": {
             "unknown_record": one, "unknown_generation": one, "limit_raised": one, "engine": one, "delta_not_kept": one, "delta_too_large": one, "context": one, "trust": one,
             "healing": one, "may_be_made_good": one, "unscannable": one,
@@ -234,7 +236,7 @@ fn what_is_written_of_a_pass_keeps_its_names() {
         pass,
         serde_json::json!({
             "format": 1, "generation": 7, "attempt": 2, "cause": "announced", "begun": "1970-01-01T00:00:00Z", "segments": 3,
-            "budget": { "objects": null, "bytes": null }, "handed_out": true,
+            "budget": { "objects": null, "bytes": null }, "forgotten": { "objects": 0, "bytes": 0 }, "handed_out": true,
         })
     );
     let report = SegmentReport { continuation: "message".into(), stats, ..report(1, State::Working, 0) };
@@ -242,7 +244,8 @@ fn what_is_written_of_a_pass_keeps_its_names() {
         serde_json::to_value(&report).unwrap(),
         serde_json::json!({
             "format": 1, "generation": 7, "attempt": 2, "segment": 1, "begun": "1970-01-01T00:00:00Z", "state": "working",
-            "handed_on": 0, "left": "message", "turn": 0, "updated": "1970-01-01T00:00:00Z", "tally": expected,
+            "handed_on": 0, "left": "message", "turn": 0, "updated": "1970-01-01T00:00:00Z",
+            "reserved": { "objects": 0, "bytes": 0 }, "tally": expected,
         })
     );
     let plans = [

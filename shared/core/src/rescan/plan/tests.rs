@@ -1,5 +1,7 @@
 //! The table of what a changed line means for a record, row by row, and what holds for every plan.
 
+mod narrowed;
+
 use proptest::prelude::*;
 
 use super::*;
@@ -8,7 +10,7 @@ use nacre_clamav::{
     delta::{Delta, SignatureFile},
 };
 
-use crate::{builder::record, object::ObjectId, targets::Targets};
+use crate::{builder::record, object::ObjectId, scan_record::FileTypes, targets::Targets};
 
 const NOW: Generation = Generation(2);
 
@@ -21,8 +23,13 @@ fn engine() -> EngineVersion {
 
 fn of(verdict: Verdict) -> RecordSummary {
     let mut summary = RecordSummary::from(&record("bucket", "key"));
-    let view =
-        RecordView { verdict, engine: engine(), targets: Targets::from_bits(1 << 1 | 1), layers: Some(vec![LAYER]) };
+    let view = RecordView {
+        verdict,
+        engine: engine(),
+        targets: Targets::from_bits(1 << 1 | 1),
+        layers: Some(vec![LAYER]),
+        types: Some(FileTypes::of("CL_TYPE_MSEXE")),
+    };
     summary.view = Some(view);
     summary
 }
@@ -251,55 +258,6 @@ fn what_steers_the_engine_concerns_every_record() {
             }
         }
     }
-}
-
-#[test]
-fn urls_that_are_no_phishing_concern_the_records_of_mail_and_pages() {
-    let wdb = ("daily.wdb", "M:evil.example.net:www.example.com");
-    let context = RescanPlan::FullScan(FullScan::Context);
-    for change in [added(wdb.0, wdb.1), removed(wdb.0, wdb.1)] {
-        assert_eq!(plan(&clean(), &change), NOTHING);
-        assert_eq!(plan(&infected(&["A"]), &change), RescanPlan::Unaffected(Unaffected::StillInfected));
-        for targets in [Targets::of(3), Targets::of(4), Targets::of(7), Targets::of(14), Targets::NONE] {
-            assert_eq!(plan(&with(|view| view.targets = targets), &change), context, "{targets:?}");
-            let mut mail = infected(&["Heuristics.Phishing.Email.SpoofedDomain"]);
-            mail.view.as_mut().expect("it has one").targets = targets;
-            assert_eq!(plan(&mail, &change), context, "{targets:?}");
-        }
-    }
-}
-
-#[test]
-fn a_size_concerns_the_records_with_content_of_that_size() {
-    let sized =
-        |sizes: &str, target| added("daily.ldb", &format!("A;Engine:51-255,FileSize:{sizes},Target:{target};0;00ff"));
-    for (sizes, expected) in [
-        ("68-68", RescanPlan::DeltaScan),
-        ("1-68", RescanPlan::DeltaScan),
-        ("0-5", RescanPlan::DeltaScan),
-        ("69-1000", NOTHING),
-        ("1-67", NOTHING),
-        ("69", RescanPlan::DeltaScan),
-    ] {
-        for target in [0, 1] {
-            assert_eq!(plan(&clean(), &sized(sizes, target)), expected, "{sizes}");
-        }
-        assert_eq!(plan(&clean(), &sized(sizes, 6)), NOTHING, "its matcher did not run");
-    }
-    assert_eq!(
-        plan(&with(|view| view.layers = None), &sized("69-1000", 0)),
-        RescanPlan::DeltaScan,
-        "sizes are unknown"
-    );
-    let unknown = with(|view| view.targets = Targets::NONE);
-    assert_eq!(plan(&unknown, &sized("69-1000", 0)), RescanPlan::DeltaScan, "nobody knows what ran");
-    let many: Vec<String> = (0..1000).map(|n| format!("A{n};FileSize:{n}-{n},Target:1;0;00ff", n = n + 100)).collect();
-    assert_eq!(
-        plan(&clean(), &added("daily.ldb", &many.join("\n"))),
-        RescanPlan::DeltaScan,
-        "too many to compare with"
-    );
-    assert_eq!(plan(&clean(), &added("daily.ldb", &many[..200].join("\n"))), NOTHING);
 }
 
 #[test]
