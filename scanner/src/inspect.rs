@@ -14,7 +14,7 @@ use nacre_core::{
     object::ObjectId,
     port::{DefinitionsStore, ObjectHead, ObjectStore, StoreError},
     rescan::conclude::conclude,
-    scan_record::{EngineVersion, ScanRecord, recorded_layers},
+    scan_record::{EngineVersion, ScanRecord, recorded_layers, unread},
     targets::Targets,
     verdict::{Reason, Verdict, judge},
 };
@@ -305,6 +305,7 @@ impl<Objects: ObjectStore, Definitions: DefinitionsStore> Inspector for EngineIn
             targets: record.targets,
             layers: record.layers.clone(),
             layer_count: record.layer_count,
+            unread: record.unread.clone(),
         }))
     }
 }
@@ -315,5 +316,6 @@ fn inspection(report: &Report, size: u64, unrar: bool) -> Inspection {
         targets: Targets::from_bits(report.targets),
         layers: recorded_layers(report),
         layer_count: report.layer_count,
+        unread: unread(report),
     }
 }

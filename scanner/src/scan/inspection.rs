@@ -24,12 +24,14 @@ pub struct Inspection {
     pub layers: Option<Vec<LayerDigest>>,
     /// Number of layers.
     pub layer_count: u64,
+    /// Names of what hid content.
+    pub unread: Vec<String>,
 }
 
 impl Inspection {
     /// The verdict on bytes that were not scanned.
     pub fn not_scanned(verdict: Verdict) -> Self {
-        Self { verdict, targets: Targets::NONE, layers: None, layer_count: 0 }
+        Self { verdict, targets: Targets::NONE, layers: None, layer_count: 0, unread: Vec::new() }
     }
 }
 
