@@ -135,6 +135,9 @@ struct Row {
     size: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<&'static str>,
+    /// Names of what hid content.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    unread: Vec<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     signatures: Vec<String>,
     generation: u64,
@@ -151,6 +154,7 @@ impl From<&ScanRecord> for Row {
             version_id: record.object.version_id.clone(),
             size: record.size,
             reason: record.verdict.reason().map(Reason::name),
+            unread: record.unread.clone(),
             signatures: record.verdict.signatures().to_vec(),
             generation: record.generation.0,
             scanned_at: record.scanned_at,
@@ -175,8 +179,9 @@ fn lines(rows: &[Row]) -> Vec<String> {
             let time = row.scanned_at.to_rfc3339_opts(SecondsFormat::Secs, true);
             let signatures =
                 if row.signatures.is_empty() { String::new() } else { format!("  {}", row.signatures.join(" ")) };
+            let unread = if row.unread.is_empty() { String::new() } else { format!("  [{}]", row.unread.join(", ")) };
             let unreported = if row.reported { "" } else { "  (tags or result are missing)" };
-            format!("{indent}{time}{signatures}  {}{unreported}", row.object)
+            format!("{indent}{time}{signatures}  {}{unread}{unreported}", row.object)
         }));
     }
     lines
@@ -229,6 +234,9 @@ mod tests {
         let lines = lines(&rows);
         assert_eq!((lines[0].as_str(), lines[2].as_str()), ("archived: 1", "encrypted: 2"));
         assert!(lines[3].ends_with("s3://b/2") && lines[4].ends_with("s3://b/3"), "{lines:?}");
+        let verdict = Verdict::Unscannable { reason: Reason::UnsupportedFormat };
+        let named = Row::from(&ScanRecord { verdict, unread: vec!["VMDK".into()], reported: true, ..record("b", "5") });
+        assert!(super::lines(&[named])[1].ends_with("s3://b/5  [VMDK]"));
         let found = super::lines(&[row("4", Verdict::Infected { signatures: vec!["A".into(), "B".into()] })]);
         assert!(found.len() == 1 && found[0].ends_with("  A B  s3://b/4"), "{found:?}");
     }

@@ -110,6 +110,9 @@ struct Recorded {
     verdict: &'static str,
     signatures: Vec<String>,
     reason: Option<&'static str>,
+    /// Names of what hid content.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    unread: Vec<String>,
     generation: u64,
     engine: String,
     etag: String,
@@ -209,6 +212,7 @@ impl From<&ScanRecord> for Recorded {
             verdict: record.verdict.name(),
             signatures: record.verdict.signatures().to_vec(),
             reason: record.verdict.reason().map(Reason::name),
+            unread: record.unread.clone(),
             generation: record.generation.0,
             engine: record.engine.version.clone(),
             etag: record.etag.clone(),
@@ -278,7 +282,8 @@ impl Report {
             None => lines.push("record     none".to_owned()),
             Some(record) => {
                 let more = match record.reason {
-                    Some(reason) => format!(" ({reason})"),
+                    Some(reason) if record.unread.is_empty() => format!(" ({reason})"),
+                    Some(reason) => format!(" ({reason}: {})", record.unread.join(", ")),
                     None if record.signatures.is_empty() => String::new(),
                     None => format!(" {}", record.signatures.join(" ")),
                 };

@@ -27,6 +27,9 @@ use crate::{
 
 /// Most marks inside one layer that are tried, and most end records of a zip.
 const MAX_MARKS: usize = 4096;
+/// Bytes behind such marks that libarchive may go through in vain: so many times all of the layer, and what is read in any case.
+const MAX_PASSES: usize = 4;
+const MAX_IN_VAIN: usize = 64 << 20;
 const MAX_END_RECORDS: usize = 16;
 
 /// Bytes that the reader of lz4 takes of what follows.
@@ -68,6 +71,8 @@ struct Outcome {
     entries: u64,
     /// Bytes of the archive that were consumed, up to the last entry that came out.
     consumed: usize,
+    /// Bytes that libarchive went through.
+    passed: usize,
     /// libarchive does not take it for what its mark says.
     refused: bool,
 }
@@ -191,9 +196,10 @@ impl SecondReader {
     /// Reads what stands in `content` from `from` on, wherever a mark is.
     fn search(&mut self, content: &[u8], from: usize, reading: &mut Reading) {
         let (mut from, mut tried) = (from, 0);
+        let (mut inside, mut left) = (marks::Inside::new(content), in_vain(content));
         let is_compound = content.starts_with(b"\xD0\xCF\x11\xE0\xA1\xB1\x1A\xE1");
         let is_lha = marks::at_start(content).contains(&Packing::Lha);
-        while let Some((at, packing)) = marks::next_inside(content, from) {
+        while let Some((at, packing)) = inside.next(from) {
             tried += 1;
             if tried > MAX_MARKS {
                 reading.unopened += 1;
@@ -203,17 +209,23 @@ impl SecondReader {
                 return;
             }
             let inner = content.get(at..).unwrap_or_default();
-            let mut inside = Reading::default();
-            let outcome = self.unpack(inner, packing, &mut inside);
-            let is_of_nothing = outcome.entries > 0 && outcome.broken == 0 && inside.promised.is_empty();
+            let mut found = Reading::default();
+            let outcome = self.unpack(inner, packing, &mut found);
+            let is_of_nothing = outcome.entries > 0 && outcome.broken == 0 && found.promised.is_empty();
             let is_read = outcome.read > 0 || is_of_nothing;
+            // Attack: marks behind each of which libarchive reads all that follows, and nothing comes out.
+            let Some(rest) = left.checked_sub(if is_read { 0 } else { outcome.passed }) else {
+                reading.unopened += 1;
+                return;
+            };
+            left = rest;
             // Chance makes marks, too: only where something came out, or the header's own sum is right, is the rest missed. The streams
             // of a compound file are pieces: libclamav shows each of them whole.
             // libclamav reads members of an LHA that libarchive does not: its index has them.
             let is_certain = marks::is_certain(inner, packing) && !(is_lha && packing == Packing::Lha);
             if (outcome.read > 0 || is_certain) && !is_compound {
                 reading.unopened += outcome.broken + u64::from(outcome.refused);
-                reading.promised.append(&mut inside.promised);
+                reading.promised.append(&mut found.promised);
             }
             // What was read is not read again from its middle.
             let consumed = if is_read && is_sequential(packing) { outcome.consumed } else { 0 };
@@ -310,6 +322,7 @@ impl SecondReader {
             // An error after it may have consumed all that follows, in search of the next one.
             outcome.consumed = reader.consumed();
         }
+        outcome.passed = reader.consumed();
         // A tar of nothing: other files start with zeros, too. Damaged headers are the end of a RAR to libarchive.
         let may_be_nothing = !matches!(packing, Packing::Tar | Packing::Rar4 | Packing::Rar5);
         outcome.refused |= outcome.entries == 0 && outcome.broken == 0 && !may_be_nothing;
@@ -327,6 +340,11 @@ impl SecondReader {
         }
         locked
     }
+}
+
+/// Bytes of a layer that may be gone through in vain.
+fn in_vain(content: &[u8]) -> usize {
+    content.len().saturating_mul(MAX_PASSES).saturating_add(MAX_IN_VAIN)
 }
 
 /// Whether an archive is read from front to back, so that what was consumed is what was read.

@@ -14,7 +14,7 @@ use nacre_core::{
     object::ObjectId,
     port::{DefinitionsStore, ObjectHead, ObjectStore, StoreError},
     rescan::conclude::conclude,
-    scan_record::{EngineVersion, ScanRecord, recorded_layers, recorded_types},
+    scan_record::{EngineVersion, ScanRecord, recorded_layers, recorded_types, unread},
     targets::Targets,
     verdict::{Reason, Verdict, judge},
 };
@@ -306,6 +306,7 @@ impl<Objects: ObjectStore, Definitions: DefinitionsStore> Inspector for EngineIn
             layers: record.layers.clone(),
             layer_count: record.layer_count,
             types: record.types,
+            unread: record.unread.clone(),
         }))
     }
 }
@@ -317,5 +318,6 @@ fn inspection(report: &Report, size: u64, unrar: bool) -> Inspection {
         layers: recorded_layers(report),
         layer_count: report.layer_count,
         types: recorded_types(report),
+        unread: unread(report),
     }
 }

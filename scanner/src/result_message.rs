@@ -38,6 +38,9 @@ pub fn result_message(record: &ScanRecord, names: &TagNames, settings: &ResultSe
         if let Some(reason) = record.verdict.reason() {
             result.insert(names.reason.clone(), json!(reason.name()));
         }
+        if !record.unread.is_empty() {
+            result.insert("unread".into(), json!(record.unread));
+        }
         let body = serde_json::Value::Object(result).to_string();
         TopicMessage {
             subject: Some(format!("{status} File found in S3 Bucket!")),
@@ -96,6 +99,7 @@ pub(crate) mod tests {
             published: false,
             requested: None,
             archived_at: None,
+            unread: Vec::new(),
         }
     }
 

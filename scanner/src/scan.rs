@@ -292,6 +292,7 @@ impl<S: Services> Scanner<'_, S> {
             published: false,
             requested: None,
             archived_at: None,
+            unread: inspection.unread,
         };
         if let Some(Previous { record: obsolete, obsolete: true }) = previous
             && let Err(error) = self.ports.records.discard(obsolete).await

@@ -19,13 +19,13 @@ pub(super) fn decoded(text: &[u8], letters: usize) -> Vec<u8> {
 /// What a text of base64 may be decoded to: up to its first padding; where letters follow that, all of it, each piece by itself or as if
 /// there were none; and without the two letters that only addresses have.
 pub(super) fn readings(text: &[u8]) -> Vec<Vec<u8>> {
-    let pieces: Vec<&[u8]> =
-        text.split(|byte| *byte == b'=').filter(|piece| piece.iter().any(|letter| value(*letter).is_some())).collect();
-    let first = pieces.first().map(|piece| decoded(piece, usize::MAX));
+    let pieces = text.split(|byte| *byte == b'=').filter(|piece| piece.iter().any(|letter| value(*letter).is_some()));
+    let is_joined = pieces.clone().nth(1).is_some();
+    let first = pieces.clone().next().map(|piece| decoded(piece, usize::MAX));
     // Each piece after a padding begins anew.
-    let whole = (pieces.len() > 1).then(|| pieces.iter().flat_map(|piece| decoded(piece, usize::MAX)).collect());
+    let whole = is_joined.then(|| self::pieces(text));
     let mut readings: Vec<Vec<u8>> = first.into_iter().chain(whole).collect();
-    if pieces.len() > 1 {
+    if is_joined {
         readings.push(decoded(text, usize::MAX));
     }
     if text.iter().any(|letter| matches!(letter, b'-' | b'_')) {
@@ -34,6 +34,11 @@ pub(super) fn readings(text: &[u8]) -> Vec<Vec<u8>> {
     }
     readings.dedup();
     readings
+}
+
+/// All pieces of a text between its paddings, each decoded by itself.
+pub(super) fn pieces(text: &[u8]) -> Vec<u8> {
+    text.split(|byte| *byte == b'=').flat_map(|piece| decoded(piece, usize::MAX)).collect()
 }
 
 fn value(letter: u8) -> Option<u8> {

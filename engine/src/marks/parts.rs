@@ -17,7 +17,11 @@ const MAX_FIELD: usize = 1 << 20;
 const MAX_PARTS: usize = 10_000;
 /// Most bytes of all parts together, of the layer's own, and what is read in any case. Many bodies that overlap are of no ordinary mail.
 const MAX_RATIO: usize = 2;
-const MAX_OVERLAP: usize = 32 << 20;
+const MAX_OVERLAP: usize = 16 << 20;
+/// Most parts without an encoding and a name that are contents by themselves. A mailbox has many; of one mail no more are ordinary.
+const MAX_PLAIN: usize = 1000;
+/// Ordinary mails have fewer parts than this.
+const PARTS_OF_A_MAIL: usize = 8;
 /// Bytes of zero at the start of a mail: more are of no text.
 const MAX_ZEROS: usize = 8;
 
@@ -42,10 +46,14 @@ pub(super) fn parts(content: &[u8]) -> (Vec<Vec<u8>>, bool) {
     // Texts are short and many, as in the mails of a year: all of them are one content.
     let mut texts = Vec::new();
     let (mut named, mut rest) = (Encodings::default(), text_start(content));
+    let mut plain = Plain::default();
     while !rest.is_empty() {
         let (line, after) = first_line(rest, line_end);
+        plain.line(line);
         if line.len() >= FIELD.len() && line.get(..FIELD.len()).is_some_and(|name| name.eq_ignore_ascii_case(FIELD)) {
-            named.add(&field(rest, line_end));
+            let field = field(rest, line_end);
+            named.add(&field);
+            plain.is_multipart |= field.contains("multipart/");
         } else if line.trim_ascii().is_empty() && named != Encodings::default() {
             let body = after.get(..end(after, line_end)).unwrap_or_default();
             bytes += body.len();
@@ -68,11 +76,102 @@ pub(super) fn parts(content: &[u8]) -> (Vec<Vec<u8>>, bool) {
             if !line.iter().any(|byte| matches!(byte, b' ' | b'\t')) {
                 named = Encodings::default();
             }
+        } else if line.trim_ascii().is_empty() && plain.ends_header() {
+            let body = after.get(..plain.end(after, line_end)).unwrap_or_default();
+            bytes += body.len();
+            plain.number += 1;
+            if bytes > content.len().saturating_mul(MAX_RATIO).max(MAX_OVERLAP) || plain.are_too_many() {
+                return (parts, true);
+            }
+            if plain.number > MAX_PLAIN {
+                texts.extend_from_slice(body);
+                texts.push(b'\n');
+            } else {
+                parts.extend(as_files(body));
+            }
+        }
+        if line.trim_ascii().is_empty() {
+            plain.in_header = false;
         }
         rest = after;
     }
     parts.extend(Some(texts).filter(|texts| !texts.is_empty()));
     (parts, false)
+}
+
+/// Whether a header is being read whose body is content as it is written.
+#[derive(Debug)]
+struct Plain {
+    in_header: bool,
+    /// It is that of a mail, and no part's.
+    is_first: bool,
+    /// Fields in it that only mails have.
+    fields: usize,
+    /// A field has named a kind of parts.
+    is_multipart: bool,
+    /// Mails, and bodies of this kind.
+    mails: usize,
+    number: usize,
+}
+
+impl Default for Plain {
+    fn default() -> Self {
+        Self { in_header: true, is_first: true, fields: 0, is_multipart: false, mails: 1, number: 0 }
+    }
+}
+
+/// What the fields of mails begin with.
+const FIELDS_OF_MAILS: [&[u8]; 8] =
+    [b"from:", b"to:", b"subject:", b"date:", b"message-id:", b"mime-version:", b"received:", b"return-path:"];
+
+impl Plain {
+    fn line(&mut self, line: &[u8]) {
+        if line.starts_with(b"From ") {
+            (self.in_header, self.is_first, self.fields, self.is_multipart) = (true, true, 0, false);
+            self.mails += 1;
+        } else if line.starts_with(b"--") && self.is_multipart {
+            (self.in_header, self.is_first, self.fields) = (true, false, 0);
+        } else if self.in_header && self.is_first {
+            let is = |field: &&[u8]| line.get(..field.len()).is_some_and(|name| name.eq_ignore_ascii_case(field));
+            self.fields += usize::from(FIELDS_OF_MAILS.iter().any(is));
+        }
+    }
+
+    /// Whether a line of nothing ends a header that a body follows: a part's, or a mail's without parts.
+    fn ends_header(&self) -> bool {
+        self.in_header && if self.is_first { self.fields > 1 && !self.is_multipart } else { true }
+    }
+
+    /// Where the body ends. That of a mail without parts may have hyphens in it.
+    fn end(&self, body: &[u8], line_end: u8) -> usize {
+        if self.is_first {
+            let next = memchr::memmem::find(body, &[&[line_end], &b"From "[..]].concat());
+            return next.map_or(body.len(), |at| at + 1);
+        }
+        end(body, line_end)
+    }
+
+    fn are_too_many(&self) -> bool {
+        self.number > MAX_PLAIN && self.number > PARTS_OF_A_MAIL * self.mails
+    }
+}
+
+/// What a body that is written as it is may be: without the line's end before the boundary, with it, and with the line ends of other systems.
+fn as_files(body: &[u8]) -> Vec<Vec<u8>> {
+    let without = without_last_break(body);
+    let mut files = vec![without.to_vec()];
+    if memchr::memmem::find(without, b"\r\n").is_some() {
+        let lines: Vec<&[u8]> = without.split(|byte| *byte == b'\n').collect();
+        let last = lines.len() - 1;
+        let bare = |(at, line): (usize, &&[u8])| {
+            if at == last { line.to_vec() } else { line.strip_suffix(b"\r").unwrap_or(line).to_vec() }
+        };
+        files.push(lines.iter().enumerate().map(bare).collect::<Vec<_>>().join(&b'\n'));
+    }
+    if without.len() < body.len() {
+        files.push(body.to_vec());
+    }
+    files
 }
 
 /// A body that goes on behind lines which begin with two hyphens and are no boundary, as no header follows them; `None` when there is none.
@@ -238,10 +337,32 @@ mod tests {
     }
 
     #[test]
+    fn a_part_that_is_not_encoded_is_read_whatever_it_is_named() {
+        let mail = "From: a\nSubject: b\n";
+        for text in [
+            "Content-Type: multipart/mixed; boundary=b\n\n--b\nContent-Type: text/plain\n\nwords\n--b--\n",
+            "Content-Type: multipart/mixed; boundary=b\n\n--b\n\nwords\n--b--\n",
+            "Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\nX: y\r\n\r\nwords\r\n--b--\r\n",
+            "\nwords",
+            "\nwords\n",
+        ] {
+            assert!(only(&format!("{mail}{text}")).contains(&b"words".to_vec()), "{text}");
+        }
+        assert!(only(&format!("{mail}\na\r\nb")).contains(&b"a\nb".to_vec()));
+        assert!(only("a text: words\n\n--\n\nwords").is_empty());
+        let part = "--b\n\nwords\n";
+        let mailbox = |mails: usize, of: usize| {
+            parts(format!("{mail}Content-Type: multipart/x\n\n{}\nFrom x\n", part.repeat(of)).repeat(mails).as_bytes())
+                .1
+        };
+        assert!(mailbox(1, MAX_PLAIN + 1) && !mailbox(MAX_PLAIN, 2));
+    }
+
+    #[test]
     fn their_number_is_bounded() {
         let many = "Content-Transfer-Encoding: base64\n\nd29yZHM=\n--\n".repeat(MAX_PARTS + 1);
         assert!(parts(many.as_bytes()).1);
-        let overlapping = "Content-Transfer-Encoding: base64\n\nd29yZHM=\n".repeat(2_000);
+        let overlapping = "Content-Transfer-Encoding: base64\n\nd29yZHM=\n".repeat(1_500);
         assert!(parts(overlapping.as_bytes()).1);
         let joined = "Content-Transfer-Encoding: quoted-printable\n\nwords\n".repeat(10);
         assert_eq!(parts(joined.as_bytes()), (vec![b"words\n".repeat(10)], false));

@@ -7,21 +7,26 @@
 //!
 //! Source: ISO 32000-1, sections 7.3.8, 7.4, 7.6.
 
+mod attached;
 mod contents;
 mod dictionary;
 mod filters;
+mod places;
 mod predictor;
 
 use memchr::memmem;
 
 pub(super) use self::contents::contents;
-use self::dictionary::Dictionary;
+use self::{
+    dictionary::Dictionary,
+    places::{Objects, Work},
+};
 
 /// Most streams that are read, and the longest dictionary.
 const MAX_STREAMS: usize = 100_000;
 const MAX_DICTIONARY: usize = 64 << 10;
-/// Most bytes of dictionaries. Attack: thousands of streams that share a dictionary.
-const MAX_READ: usize = 64 << 20;
+/// How often all of the file's length may be read as dictionaries. Attack: thousands of streams that share one.
+const PASSES: usize = 4;
 /// Where a PDF may begin, as readers take it.
 const MAX_BEGIN: usize = 1024;
 
@@ -43,31 +48,24 @@ impl Pdf {
         }
         let is_locked = memmem::find_iter(content, b"/Encrypt").any(|at| begins_value(content, at + 8));
         let clear_metadata = memmem::find(content, b"/EncryptMetadata false").is_some();
-        let mut read = 0;
-        for at in memmem::find_iter(content, b"stream").take(2 * MAX_STREAMS) {
-            if at.checked_sub(3).and_then(|from| content.get(from..at)) == Some(b"end") {
-                continue;
-            }
-            let before = content.get(at.saturating_sub(MAX_DICTIONARY)..at).unwrap_or_default();
-            let from = match memmem::rfind(before, b"obj") {
-                Some(from) => from,
-                // Attack: a dictionary that was made long. Without its end it is a word in something else.
-                None if before.trim_ascii_end().ends_with(b">>") => 0,
-                None => continue,
-            };
-            let text = before.get(from..).unwrap_or_default();
-            read += text.len();
-            if read > MAX_READ {
+        let objects = Objects::of(content);
+        let (mut work, mut tables) = (Work::passes(content, PASSES), Work::passes(content, PASSES));
+        for place in objects.streams(&mut work) {
+            let Some(place) = place else {
                 pdf.packed = true;
                 break;
-            }
-            let dictionary = Dictionary::read(text);
-            if ["/XRef", "/W", "/Size"].iter().all(|word| dictionary.has(word)) {
-                continue;
-            }
-            pdf.packed |= dictionary.stays_packed() || is_locked && dictionary.is_unusual();
+            };
+            let dictionary = Dictionary::read(place.text);
             let is_metadata = dictionary.has("/Metadata") && clear_metadata;
-            pdf.encrypted |= is_locked && !is_metadata && !dictionary.has("/Filter") && dictionary.has("/Length");
+            // Tables of the file are not encrypted. Attack: an attachment that is called one as well.
+            let is_clear = is_locked && dictionary.is_table() && {
+                let stream = content.get(place.at + 6..).unwrap_or_default().trim_ascii_start();
+                filters::is_whole_zlib(stream, &mut tables)
+            };
+            pdf.packed |= place.is_cut || !dictionary.is_image() && dictionary.stays_packed();
+            pdf.packed |= is_locked && !is_clear && dictionary.is_unusual();
+            let has_no_filter = !dictionary.has("/Filter") && dictionary.has("/Length");
+            pdf.encrypted |= is_locked && !is_metadata && !is_clear && has_no_filter;
         }
         pdf
     }
@@ -106,8 +104,10 @@ mod tests {
             (
                 "/Type /XRef /W [1 2 1] /Size 3 /Filter /FlateDecode /DecodeParms <</Predictor 12>>",
                 locked,
-                (false, false),
+                // Its content is no table.
+                (false, true),
             ),
+            ("/Type /XRef /W [1] /Size 3 /Filter /FlateDecode /DecodeParms 7 0 R", "", (false, true)),
             ("/Type /XRef /Filter /FlateDecode /DecodeParms <</Predictor 3>>", "", (false, true)),
             ("/Subtype /Image /Length 5 /Filter /FlateDecode /DecodeParms <</Predictor 15>>", "", (false, false)),
             ("/Length 5 /Filter [/Crypt /FlateDecode]", "", (false, true)),
@@ -119,6 +119,30 @@ mod tests {
         ] {
             assert_eq!(read(dictionary, trailer), expected, "{dictionary}");
         }
+    }
+
+    #[test]
+    fn the_tables_of_an_encrypted_file_are_not() {
+        let table = b"\x78\x9c\x03\x00\x00\x00\x00\x01";
+        let text = b"%PDF-1.7\n1 0 obj\n<</Type/XRef/W[1 2 1]/Size 3/Encrypt 3 0 R/Filter/FlateDecode/DecodeParms<</Predictor 12>>>>stream\n";
+        assert_eq!(Pdf::of(&[text, &table[..]].concat()), Pdf::default());
+        assert!(Pdf::of(&[text, &table[..5]].concat()).packed);
+    }
+
+    #[test]
+    fn no_repeated_word_is_read_more_than_a_few_times() {
+        let spent = |start: &str, word: &str| {
+            let content = start.to_owned() + &word.repeat(2_000_000 / word.len());
+            let (objects, mut work) = (Objects::of(content.as_bytes()), Work::passes(content.as_bytes(), PASSES));
+            let is_left = objects.streams(&mut work).all(|place| place.is_some());
+            (work.spent() / content.len(), is_left)
+        };
+        for word in ["stream ", "1 0 obj<<>>stream\n", "<<", ">>stream", "obj(", "1 0 obj)"] {
+            let (passes, is_left) = spent("", word);
+            assert!(passes <= 2 && is_left, "{word}: {passes}");
+        }
+        let (passes, is_left) = spent("1 0 obj<<>>", "stream ");
+        assert!(passes <= PASSES + 8 && !is_left, "one dictionary before each: {passes}");
     }
 
     proptest! {

@@ -25,11 +25,12 @@ pub(super) fn pieces(
     let (parts, too_many_parts) = parts::parts(content);
     let (files, too_many_files) = uuencode::files(content);
     parts.iter().chain(&files).for_each(|piece| keep(piece));
-    let too_many_streams = pdf::contents(content, keep);
+    let streams = pdf::contents(content, keep);
     let too_many_objects = package::objects(content, keep);
     let too_many = [
         (too_many_parts || too_many_files, "a mail of too many parts"),
-        (too_many_streams, "a PDF of too many streams"),
+        (streams.too_many, "a PDF of too many streams"),
+        (streams.packed, "a stream of a PDF that stays packed"),
         (too_many_objects, "a document of too many objects"),
     ];
     too_many.into_iter().find_map(|(is_so, name)| is_so.then_some(name))

@@ -22,7 +22,11 @@ pub(super) fn files(content: &[u8]) -> (Vec<Vec<u8>>, bool) {
         if files.len() >= MAX_FILES {
             return (files, true);
         }
-        files.push(if is_base64 { in_base64(body) } else { in_lines(body) });
+        if is_base64 {
+            files.extend(in_base64(body));
+        } else {
+            files.push(in_lines(body));
+        }
     }
     files.retain(|file| !file.is_empty());
     (files, false)
@@ -42,9 +46,25 @@ fn body(after: &[u8]) -> Option<(bool, &[u8])> {
     is_mode.then_some((is_base64, body))
 }
 
-fn in_base64(body: &[u8]) -> Vec<u8> {
-    let end = memchr::memmem::find(body, b"====").unwrap_or(body.len());
-    base64::decoded(body.get(..end).unwrap_or_default(), usize::MAX)
+/// What a body may be decoded to. The line of its end is four paddings, which other lines may have behind their letters.
+fn in_base64(body: &[u8]) -> Vec<Vec<u8>> {
+    let first = memchr::memmem::find(body, b"====").unwrap_or(body.len());
+    let is_line = |end: &usize| end.checked_sub(1).is_none_or(|before| matches!(body.get(before), Some(b'\n' | b'\r')));
+    // The first that is a line, and the first of all.
+    let line = memchr::memmem::find_iter(body, b"====").find(is_line).unwrap_or(body.len());
+    let mut files: Vec<Vec<u8>> = Vec::new();
+    for end in if first == line { vec![line] } else { vec![first, line] } {
+        let text = body.get(..end).unwrap_or_default();
+        // Each line begins anew for some.
+        let lines = text.split(|byte| matches!(byte, b'\n' | b'\r'));
+        let by_lines = lines.flat_map(base64::pieces).collect();
+        for file in base64::readings(text).into_iter().chain([by_lines]) {
+            if !files.contains(&file) {
+                files.push(file);
+            }
+        }
+    }
+    files
 }
 
 /// Each line: a letter for the number of its bytes, and four letters for each three of them.
@@ -88,6 +108,19 @@ mod tests {
             "begin-base64 644 x\nd29y\nZHM=\n====\n",
         ] {
             assert_eq!(files(text.as_bytes()).0, [b"words"], "{text}");
+        }
+    }
+
+    #[test]
+    fn paddings_within_base64_join_it_or_end_it() {
+        for (text, expected) in [
+            ("begin-base64 644 x\nd28=\ncmRz\n====\n", &b"words"[..]),
+            ("begin-base64 644 x\nd28=cmRz\n====\n", b"words"),
+            ("begin-base64 644 x\nd28====\ncmRz\n====\n", b"words"),
+            ("begin-base64 644 x\nd28\ncmRz\n====\n", b"words"),
+            ("begin-base64 644 x\nd29yZHM=====\n", b"words"),
+        ] {
+            assert!(files(text.as_bytes()).0.contains(&expected.to_vec()), "{text}");
         }
     }
 

@@ -141,41 +141,50 @@ fn inside_at(content: &[u8]) -> Option<Packing> {
     })
 }
 
-/// The first mark in `content` from `from` on, and what it is of.
-pub(super) fn next_inside(content: &[u8], from: usize) -> Option<(usize, Packing)> {
-    let other = next_at_start(content, from);
-    // The mark of a tar is behind the name of its first file, which may be another's mark.
-    let until = other.map_or(content.len(), |(at, _)| content.len().min(at + TAR_MARK.0 + TAR_MARK.1.len()));
-    let within = content.get(from..until)?;
-    let mut starts = memmem::find_iter(within, TAR_MARK.1).filter_map(|at| (from + at).checked_sub(TAR_MARK.0));
-    let tar = starts.find(|start| *start >= from && content.get(*start..).is_some_and(is_tar));
-    tar.map(|start| (start, Packing::Tar)).or(other)
+/// The marks within content, from front to back.
+pub(super) struct Inside<'c> {
+    content: &'c [u8],
+    /// The first mark of another format than tar, from the place on that was asked for last. Attack: thousands of tars before it, for each
+    /// of which it would be searched again.
+    other: Option<Option<(usize, Packing)>>,
+}
+
+impl<'c> Inside<'c> {
+    pub(super) fn new(content: &'c [u8]) -> Self {
+        Self { content, other: None }
+    }
+
+    /// The first mark from `from` on, which is never less than before, and what it is of.
+    pub(super) fn next(&mut self, from: usize) -> Option<(usize, Packing)> {
+        let known = self.other.filter(|other| other.is_none_or(|(at, _)| at >= from));
+        let other = known.unwrap_or_else(|| next_at_start(self.content, from));
+        self.other = Some(other);
+        // The mark of a tar is behind the name of its first file, which may be another's mark.
+        let until =
+            other.map_or(self.content.len(), |(at, _)| self.content.len().min(at + TAR_MARK.0 + TAR_MARK.1.len()));
+        let within = self.content.get(from..until)?;
+        let mut starts = memmem::find_iter(within, TAR_MARK.1).filter_map(|at| (from + at).checked_sub(TAR_MARK.0));
+        let tar = starts.find(|start| *start >= from && self.content.get(*start..).is_some_and(is_tar));
+        tar.map(|start| (start, Packing::Tar)).or(other)
+    }
 }
 
 /// The stream that follows another, which ended about where `content` begins. There the weaker marks count as well: gzip and zstd go on
 /// with whatever they know.
 pub(super) fn next_in_row(content: &[u8]) -> Option<(usize, Packing)> {
     let near = (0..NEAR).find_map(|at| Some((at, stream(content.get(at..)?)?)));
-    near.or_else(|| next_inside(content, 0))
+    near.or_else(|| Inside::new(content).next(0))
 }
 
 /// The first of the marks that what they are of begins with.
 fn next_at_start(content: &[u8], from: usize) -> Option<(usize, Packing)> {
-    let mut at = from;
-    loop {
-        let rest = content.get(at..)?;
-        at += rest.iter().position(|byte| IS_FIRST.get(usize::from(*byte)) == Some(&true))?;
-        let next = content.get(at..at + 2)?;
+    let pairs = content.get(from..)?.windows(2).enumerate();
+    let marks = pairs.filter(|(_, pair)| matches!(pair, [a, b] if IS_MARK.get(pair_number(*a, *b)) == Some(&true)));
+    marks.map(|(at, pair)| (from + at, pair)).find_map(|(at, pair)| {
         // The mark of LHA starts two bytes into its header.
-        let start = if next == b"-l" { at.checked_sub(2).filter(|start| *start >= from) } else { Some(at) };
-        if MARKS.iter().any(|mark| mark == next)
-            && let Some(start) = start
-            && let Some(packing) = inside_at(content.get(start..)?)
-        {
-            return Some((start, packing));
-        }
-        at += 1;
-    }
+        let start = if pair == b"-l" { at.checked_sub(2).filter(|start| *start >= from)? } else { at };
+        Some((start, inside_at(content.get(start..)?)?))
+    })
 }
 
 /// The first two bytes of each mark.
@@ -200,18 +209,22 @@ const MARKS: [[u8; 2]; 18] = [
     *b"\x71\xC7",
 ];
 
-/// Whether a mark starts with this byte.
-const IS_FIRST: [bool; 256] = {
-    let (mut table, mut at) = ([false; 256], 0);
+/// Whether a mark starts with these two bytes.
+static IS_MARK: [bool; 1 << 16] = {
+    let (mut table, mut at) = ([false; 1 << 16], 0);
     while at < MARKS.len() {
         #[expect(clippy::indexing_slicing, reason = "within both, and at compile time")]
         {
-            table[MARKS[at][0] as usize] = true;
+            table[pair_number(MARKS[at][0], MARKS[at][1])] = true;
         }
         at += 1;
     }
     table
 };
+
+const fn pair_number(first: u8, second: u8) -> usize {
+    (first as usize) << 8 | second as usize
+}
 
 /// Whether an archive's or a stream's header at this place has a checksum that is right: chance makes no such.
 pub(super) fn is_certain(content: &[u8], packing: Packing) -> bool {
@@ -275,6 +288,10 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    fn next_inside(content: &[u8], from: usize) -> Option<(usize, Packing)> {
+        Inside::new(content).next(from)
+    }
 
     #[test]
     fn a_mark_is_found_behind_any_prefix_and_its_look_alike_is_not() {

@@ -26,12 +26,14 @@ pub struct Inspection {
     pub layer_count: u64,
     /// The types of all layers, where they are known.
     pub types: Option<FileTypes>,
+    /// Names of what hid content.
+    pub unread: Vec<String>,
 }
 
 impl Inspection {
     /// The verdict on bytes that were not scanned.
     pub fn not_scanned(verdict: Verdict) -> Self {
-        Self { verdict, targets: Targets::NONE, layers: None, layer_count: 0, types: None }
+        Self { verdict, targets: Targets::NONE, layers: None, layer_count: 0, types: None, unread: Vec::new() }
     }
 }
 

@@ -31,6 +31,7 @@ pub fn record(bucket: &str, key: &str) -> ScanRecord {
         published: false,
         requested: None,
         archived_at: None,
+        unread: Vec::new(),
     }
 }
 

@@ -23,6 +23,19 @@ pub const RECORD_FORMAT: u32 = 2;
 /// read of a record by its whole size.
 pub const MAX_RECORDED_LAYERS: usize = 256;
 
+/// Most names of what hid content that a record keeps, and the longest.
+pub const MAX_UNREAD: usize = 8;
+const MAX_UNREAD_NAME: usize = 64;
+
+/// What hid content from a scan, as a record keeps it: each name once, in order.
+pub fn unread(report: &Report) -> Vec<String> {
+    let names = report.encrypted.iter().chain(&report.containers);
+    // Attack: a worker that was taken over writes what a terminal obeys.
+    let is_text = |name: &str| name.bytes().all(|byte| byte.is_ascii_graphic() || byte == b' ');
+    let is_name = |name: &&String| (1..=MAX_UNREAD_NAME).contains(&name.len()) && is_text(name);
+    names.filter(is_name).cloned().collect::<std::collections::BTreeSet<_>>().into_iter().take(MAX_UNREAD).collect()
+}
+
 /// The record of one object version.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ScanRecord {
@@ -63,6 +76,8 @@ pub struct ScanRecord {
     pub requested: Option<RequestMark>,
     /// When a rescan found the object archived. A newer record has none: its bytes were read again.
     pub archived_at: Option<DateTime<Utc>>,
+    /// Names of the encryption and of the containers that hid content, at most [`MAX_UNREAD`]: what the verdict's reason is about.
+    pub unread: Vec<String>,
 }
 
 /// The libclamav that scanned.
@@ -215,6 +230,7 @@ mod tests {
             published: false,
             requested: None,
             archived_at: None,
+            unread: Vec::new(),
         }
     }
 

@@ -223,6 +223,7 @@ pub async fn scan_in_full(pool: &EnginePool, set: &SignatureSet, path: &Path) ->
         published: true,
         requested: None,
         archived_at: None,
+        unread: Vec::new(),
     };
     match seen {
         ScanOutcome::Scanned { report, unrar, size } => {

@@ -71,6 +71,7 @@ pub(crate) async fn restore(records: &MemoryRecords, path: &Path) -> Outcome<()>
             published: true,
             requested: None,
             archived_at: None,
+            unread: Vec::new(),
         };
         records.save(&record).await?;
     }

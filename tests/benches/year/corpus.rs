@@ -42,6 +42,7 @@ fn record(number: usize, kind: &ObjectKind, random: &mut Random) -> RecordSummar
         reported: true,
         requested: None,
         archived_at: None,
+        unread: Vec::new(),
         view: Some(RecordView {
             verdict: Verdict::Clean,
             engine: engine(),

@@ -7,219 +7,247 @@
 //!
 //! Source: ISO 32000-1, sections 7.3.8, 7.4, 7.11.4.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
 use memchr::memmem;
 
 use super::{
-    MAX_BEGIN, MAX_DICTIONARY, MAX_STREAMS,
-    dictionary::Dictionary,
-    filters::{self, MAX_OUTPUT},
+    MAX_BEGIN, MAX_STREAMS, PASSES,
+    attached::{Attached, names},
+    dictionary::{Dictionary, Lengths},
+    filters::{self, MAX_OUTPUT, Named},
+    places::{Objects, Place, Work, number},
 };
 
 /// Bytes at the end in which the place of the table of objects stands.
 const END: usize = 2048;
 /// Most filters of a stream.
 const MAX_FILTERS: usize = 8;
-/// Bytes behind the key of attached files that name them.
-const MAX_FILES: usize = 256;
-/// Bytes before a stream that are read where no object begins before it.
-const MAX_WITHOUT_OBJECT: usize = 512;
-/// Longest name with escapes: each of its letters may be three.
-const MAX_NAME: usize = 64;
-/// Most bytes that are read and unpacked. Attack: streams without an end, each of which holds all that follow.
+/// Most bytes that are unpacked, and how often all of the file's length may be read as streams. Attack: streams without an end, each of
+/// which holds all that follow.
 const MAX_BYTES: usize = 1 << 30;
+const MAX_PASSES: usize = 8;
+/// Most places where a stream may end that are tried.
+const MAX_ENDS: usize = 8;
+/// What a widespread reader adds to a length behind which the stream does not end.
+const READ_PAST: usize = 5000;
+/// The filter that has no mark.
+const RUN_LENGTHS: [&str; 2] = ["/RunLengthDecode", "/RL"];
 
-/// Gives the contents to `keep`, and returns whether there are more than are read.
-pub(in crate::marks) fn contents(content: &[u8], keep: &mut dyn FnMut(&[u8])) -> bool {
+/// What could not be read of the streams.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(in crate::marks) struct Unread {
+    /// There are more than are read.
+    pub(in crate::marks) too_many: bool,
+    /// An attached one stays packed.
+    pub(in crate::marks) packed: bool,
+}
+
+/// Gives the contents to `keep`.
+pub(in crate::marks) fn contents(content: &[u8], keep: &mut dyn FnMut(&[u8])) -> Unread {
     let start = content.get(..content.len().min(MAX_BEGIN)).unwrap_or_default();
     let end = content.get(content.len().saturating_sub(END)..).unwrap_or_default();
     let is_pdf = memmem::find(start, b"%PDF-").is_some() || memmem::find(end, b"startxref").is_some();
     if !is_pdf && memmem::find(content, b"endobj").is_none() {
-        return false;
+        return Unread::default();
     }
+    let objects = Objects::of(content);
     let mut reading = Reading {
-        run_length: names(content, &RUN_LENGTH),
+        content,
+        run_length: names(content, &RUN_LENGTHS),
         attached: Attached::of(content),
+        values: objects.values(),
         left: MAX_BYTES,
-        ends: [0; 2],
+        work: Work::passes(content, MAX_PASSES),
+        stream_ends: memmem::find_iter(content, b"endstream").collect(),
+        object_ends: memmem::find_iter(content, b"endobj").collect(),
         keep,
     };
-    let (mut images, mut streams) = (Vec::new(), 0);
-    for at in memmem::find_iter(content, b"stream") {
-        if at.checked_sub(3).and_then(|from| content.get(from..at)) == Some(b"end") {
-            continue;
-        }
-        streams += 1;
-        if streams > MAX_STREAMS {
-            return true;
-        }
-        let text = dictionary_text(content, at);
-        // Attack: thousands of streams that share a long dictionary. Reading its words takes longer than unpacking.
-        let Some(left) = reading.left.checked_sub(text.len() * 32) else { return true };
-        reading.left = left;
-        let dictionary = Dictionary::read(text);
-        if dictionary.is_image() {
-            images.push(at);
-        } else if !reading.stream(content, at, &dictionary) {
-            return true;
+    let too_many = |packed| Unread { too_many: true, packed };
+    let (mut later, mut packed, mut number) = (Vec::new(), false, 0);
+    for place in objects.streams(&mut Work::passes(content, PASSES)) {
+        let Some(place) = place.filter(|_| number < MAX_STREAMS) else { return too_many(packed) };
+        number += 1;
+        let dictionary = Dictionary::read(place.text);
+        // A file may be said to be an image, and a length may be within another stream: known when every stream has been read.
+        let is_known = dictionary.lengths().references.iter().all(|object| reading.values.contains_key(object));
+        if dictionary.is_image() || !is_known || !Named::of(&dictionary).is_any() {
+            later.push(place);
+        } else if !reading.stream(&place, &dictionary) {
+            return too_many(packed);
         }
     }
-    // A file may be said to be an image: known when every object has been read that may attach it.
-    reading.ends = [0; 2];
-    images.into_iter().any(|at| {
-        reading.may_be_attached(object_number(content, at))
-            && !reading.stream(content, at, &Dictionary::read(dictionary_text(content, at)))
-    })
+    for place in later {
+        let dictionary = Dictionary::read(place.text);
+        if dictionary.is_image() {
+            if !reading.attached.is_any() {
+                continue;
+            }
+            packed |= dictionary.stays_packed() && reading.attached.may_be(&place, &objects);
+        }
+        if !reading.work.spend(place.text.len()) || !reading.stream(&place, &dictionary) {
+            return too_many(packed);
+        }
+    }
+    Unread { too_many: false, packed }
 }
 
-/// The filter that has no mark, and the keys by which a document has attachments.
-const RUN_LENGTH: [&str; 2] = ["/RunLengthDecode", "/RL"];
-const FILES: [&str; 1] = ["/EF"];
-
-/// Whether one of the names stands anywhere. Escapes may hide it.
-fn names(content: &[u8], names: &[&str]) -> bool {
-    names.iter().any(|name| memmem::find(content, name.as_bytes()).is_some()) || escapes(content, names)
-}
-
-/// Whether one of the names stands anywhere with an escape.
-fn escapes(content: &[u8], names: &[&str]) -> bool {
-    // One reading for each name that has an escape. Attack: names of nothing else.
-    memchr::memchr_iter(b'/', content).any(|at| {
-        let name = content.get(at..content.len().min(at + MAX_NAME)).unwrap_or_default();
-        let rest = name.get(1..).unwrap_or_default();
-        let end = rest.iter().position(|byte| byte.is_ascii_whitespace() || b"/<>[]()%".contains(byte));
-        let name = name.get(..end.map_or(name.len(), |end| end + 1)).unwrap_or_default();
-        memchr::memchr(b'#', name).is_some() && Dictionary::read(name).begins_with_one_of(names)
-    })
-}
-
-/// The words before a stream, back to where its object begins.
-fn dictionary_text(content: &[u8], at: usize) -> &[u8] {
-    let before = content.get(at.saturating_sub(MAX_DICTIONARY)..at).unwrap_or_default();
-    // A word within a string begins no object: a number stands before it.
-    let begins = |from: &usize| {
-        let number = before.get(..*from).unwrap_or_default().trim_ascii_end();
-        number.len() < *from && number.last().is_some_and(u8::is_ascii_digit)
-    };
-    let from = memmem::rfind_iter(before, b"obj").find(begins);
-    let without = before.len().saturating_sub(MAX_WITHOUT_OBJECT);
-    before.get(from.unwrap_or(without)..).unwrap_or_default()
-}
-
-struct Reading<'k> {
+struct Reading<'c> {
+    content: &'c [u8],
     /// The document names the filter that has no mark.
     run_length: bool,
     attached: Attached,
-    /// Bytes that may still be read and unpacked.
+    /// Objects that are nothing but a number.
+    values: BTreeMap<u64, Vec<usize>>,
+    /// Bytes that may still be unpacked, and read.
     left: usize,
-    /// Where the next stream ends, and the next object, in the document.
-    ends: [usize; 2],
-    keep: &'k mut dyn FnMut(&[u8]),
-}
-
-/// Which objects a document attaches as files.
-#[derive(Debug, Default)]
-struct Attached {
-    numbers: BTreeSet<u64>,
-    /// Whether an escape hides a key that attaches some.
-    hidden: bool,
-}
-
-impl Attached {
-    fn of(content: &[u8]) -> Self {
-        let mut numbers = BTreeSet::new();
-        for at in memmem::find_iter(content, b"/EF") {
-            let after = content.get(at + 3..content.len().min(at + 3 + MAX_FILES)).unwrap_or_default();
-            let words: Vec<&[u8]> =
-                after.split(|byte| !byte.is_ascii_alphanumeric()).filter(|word| !word.is_empty()).collect();
-            let references = words.windows(3).filter(|words| words.last() == Some(&&b"R"[..]));
-            numbers.extend(references.filter_map(|words| number(words.first()?)));
-        }
-        Self { hidden: escapes(content, &FILES), numbers }
-    }
-
-    fn add(&mut self, other: Self) {
-        self.hidden |= other.hidden;
-        self.numbers.extend(other.numbers);
-    }
-}
-
-fn number(word: &[u8]) -> Option<u64> {
-    std::str::from_utf8(word).ok()?.parse().ok()
-}
-
-/// The number of the object that a stream is of.
-fn object_number(content: &[u8], at: usize) -> Option<u64> {
-    let before = content.get(at.saturating_sub(MAX_DICTIONARY)..at).unwrap_or_default();
-    let head = before.get(..memmem::rfind(before, b"obj")?)?.trim_ascii_end();
-    let words: Vec<&[u8]> = head.rsplit(u8::is_ascii_whitespace).filter(|word| !word.is_empty()).take(2).collect();
-    number(words.get(1)?)
+    work: Work,
+    stream_ends: Vec<usize>,
+    object_ends: Vec<usize>,
+    keep: &'c mut dyn FnMut(&[u8]),
 }
 
 impl Reading<'_> {
-    fn may_be_attached(&self, object: Option<u64>) -> bool {
-        self.attached.hidden || object.is_none_or(|object| self.attached.numbers.contains(&object))
-    }
-
-    /// Unpacks the stream behind the word at `at`; `false` when that is more than is read.
-    fn stream(&mut self, content: &[u8], at: usize, dictionary: &Dictionary) -> bool {
-        let rest = content.get(at + 6..).unwrap_or_default();
+    /// Unpacks a stream; `false` when that is more than is read.
+    fn stream(&mut self, place: &Place<'_>, dictionary: &Dictionary) -> bool {
+        let content = self.content;
+        let rest = content.get(place.at + 6..).unwrap_or_default();
         let strict = match rest {
             [b'\r', b'\n', ..] => 2,
             [b'\r' | b'\n', ..] => 1,
             _ => 0,
         };
+        let mut named = Named::of(dictionary);
+        let [.., run_lengths] = &mut named.0;
+        // It has no mark: only where the dictionary names it, or names no filter.
+        if self.run_length && !dictionary.has("/Filter") {
+            *run_lengths = 1;
+        }
+        let is_packed = named.is_any();
+        // Blanks may be the stream's own, or stand before the line's end.
         let loose = rest.iter().take_while(|byte| byte.is_ascii_whitespace()).count();
-        // Searched once for all streams that end there.
-        for (end, mark) in self.ends.iter_mut().zip([&b"endstream"[..], b"endobj"]) {
-            if *end < at + 6 {
-                *end = at + 6 + memmem::find(rest, mark).unwrap_or(rest.len());
+        let blanks = rest.iter().take_while(|byte| matches!(byte, b' ' | b'\t')).count();
+        let line = match rest.get(blanks..) {
+            Some([b'\r', b'\n', ..]) => blanks + 2,
+            Some([b'\r' | b'\n', ..]) => blanks + 1,
+            _ => strict,
+        };
+        let mut starts = vec![strict, loose, line];
+        starts.sort_unstable();
+        starts.dedup();
+        let lengths = dictionary.lengths();
+        let certain = self.certain_end(place.at + 6, strict, &lengths);
+        for start in starts {
+            let from = place.at + 6 + start;
+            let ends = match certain {
+                Some(end) => vec![end.max(from)],
+                None => self.ends(from, &lengths),
+            };
+            let longest = if certain.is_some() { ends.first().copied() } else { None };
+            let stream = content.get(from..longest.unwrap_or(content.len())).unwrap_or_default();
+            let ends: Vec<usize> = ends.into_iter().map(|end| end - from).collect();
+            if !is_packed && self.attached.is_any() {
+                for end in &ends {
+                    let stream = stream.get(..*end).unwrap_or_default();
+                    if !self.work.spend(stream.len()) {
+                        return false;
+                    }
+                    (self.keep)(stream);
+                }
+            }
+            if !self.unpack(stream, &ends, dictionary, MAX_FILTERS, named) {
+                return false;
             }
         }
-        let [stream, object] = self.ends.map(|end| end - (at + 6));
-        let end = if stream < rest.len() { stream } else { object };
-        let length = dictionary.length().map_or(0, |length| length.saturating_add(strict)).min(rest.len());
-        let end = end.max(length);
-        let mut starts = vec![strict];
-        // Blanks may be the stream's own.
-        starts.extend((loose != strict).then_some(loose));
-        starts.into_iter().all(|start| {
-            let stream = rest.get(start.min(end)..end).unwrap_or_default();
-            // It has no mark: only where the dictionary names it, or names no filter.
-            let named = dictionary.count(&RUN_LENGTH);
-            let run_lengths = if self.run_length && !dictionary.has("/Filter") { 1 } else { named };
-            self.unpack(stream, dictionary, MAX_FILTERS, run_lengths)
-        })
+        true
     }
 
-    /// `run_lengths` of the filters may be that without a mark.
-    fn unpack(&mut self, stream: &[u8], dictionary: &Dictionary, filters: usize, run_lengths: usize) -> bool {
-        let Some(left) = self.left.checked_sub(stream.len()) else { return false };
-        self.left = left;
-        if filters == 0 {
-            return !filters::is_marked(stream) && dictionary.count(&RUN_LENGTH) <= MAX_FILTERS;
+    /// What the length may be, with the values of objects that hold it.
+    fn known(&self, lengths: &Lengths) -> Vec<usize> {
+        let referred = lengths.references.iter().filter_map(|object| self.values.get(object)).flatten();
+        lengths.numbers.iter().chain(referred).copied().collect()
+    }
+
+    /// Where a stream behind the word that ends at `at` ends for every reader: its length is given once, and the word that ends it follows
+    /// there, and not before.
+    fn certain_end(&self, at: usize, start: usize, lengths: &Lengths) -> Option<usize> {
+        let known = self.known(lengths);
+        let [length] = known[..] else { return None };
+        let end = (at + start).checked_add(length).filter(|_| lengths.is_plain)?;
+        let next = *self.stream_ends.get(self.stream_ends.partition_point(|end| *end < at))?;
+        let between = self.content.get(end..next)?;
+        between.iter().all(u8::is_ascii_whitespace).then_some(end)
+    }
+
+    /// Where a stream that begins at `from` may end: by each length, before each word that ends one, and where its object ends.
+    fn ends(&self, from: usize, lengths: &Lengths) -> Vec<usize> {
+        let mut ends: Vec<usize> = Vec::new();
+        let next = |all: &[usize]| all.partition_point(|end| *end < from);
+        let object_end = self.object_ends.get(next(&self.object_ends)).copied().unwrap_or(self.content.len());
+        let streams = next(&self.stream_ends)..self.stream_ends.len();
+        let in_object = self.stream_ends.partition_point(|end| *end < object_end);
+        let last = in_object.checked_sub(1).filter(|last| *last >= streams.start);
+        let places = streams.take(MAX_ENDS).chain(last).filter_map(|at| self.stream_ends.get(at).copied());
+        for end in places.chain([object_end]) {
+            // The line's end before the word is the stream's own to some.
+            let stream = self.content.get(from..end).unwrap_or_default();
+            let line = stream.strip_suffix(b"\n").unwrap_or(stream);
+            let line = line.strip_suffix(b"\r").unwrap_or(line);
+            ends.extend([stream.len(), line.len()]);
         }
-        for reading in filters::readings(stream, run_lengths > 0) {
-            if reading.len() >= MAX_OUTPUT {
+        for length in self.known(lengths).into_iter().take(MAX_ENDS) {
+            ends.extend([length, length.saturating_add(READ_PAST)]);
+        }
+        let most = self.content.len().saturating_sub(from);
+        let mut ends: Vec<usize> = ends.into_iter().map(|end| from + end.min(most)).collect();
+        ends.sort_unstable();
+        ends.dedup();
+        ends
+    }
+
+    /// Unpacks what may end at each of `ends`, by all filters whose marks it bears, and by those that are `named`.
+    fn unpack(&mut self, stream: &[u8], ends: &[usize], dictionary: &Dictionary, filters: usize, named: Named) -> bool {
+        if filters == 0 {
+            let [.., run_lengths] = named.0;
+            return !filters::is_marked(stream) && run_lengths == 0;
+        }
+        for (reading, named) in filters::readings(stream, ends, named, &mut self.work) {
+            if reading.len() >= MAX_OUTPUT || self.work.left == 0 {
                 return false;
             }
             let Some(left) = self.left.checked_sub(reading.len()) else { return false };
             self.left = left;
             self.attached.add(Attached::of(&reading));
+            if let Some(first) = dictionary.first_object() {
+                self.add_values(&reading, first);
+            }
             (self.keep)(&reading);
             if let Some(predictor) = dictionary.predictor() {
                 let undone = predictor.undo(&reading);
                 (self.keep)(&undone);
-                if !self.unpack(&undone, dictionary, filters - 1, 0) {
+                if !self.unpack(&undone, &[], dictionary, filters - 1, Named::default()) {
                     return false;
                 }
             }
-            if !self.unpack(&reading, dictionary, filters - 1, run_lengths.saturating_sub(1)) {
+            if !self.unpack(&reading, &[], dictionary, filters - 1, named) {
                 return false;
             }
         }
-        true
+        self.work.left > 0
+    }
+
+    /// Adds the numbers among the objects of a stream of objects, of which `first` is the place of the first: a list of their own numbers
+    /// and of their places is before it.
+    fn add_values(&mut self, objects: &[u8], first: usize) {
+        let Some((list, objects)) = objects.split_at_checked(first) else { return };
+        let mut words = list.split(u8::is_ascii_whitespace).filter_map(number);
+        while let Some((own, at)) = words.next().zip(words.next()) {
+            let text = usize::try_from(at).ok().and_then(|at| objects.get(at..)).unwrap_or_default();
+            let word = text.split(|byte| !byte.is_ascii_digit()).next().and_then(number);
+            if let Some(value) = word.and_then(|value| usize::try_from(value).ok()) {
+                self.values.entry(own).or_default().push(value);
+            }
+        }
     }
 }
 
@@ -231,8 +259,8 @@ mod tests {
 
     fn read(objects: &str) -> (Vec<Vec<u8>>, bool) {
         let mut kept = Vec::new();
-        let too_many = contents(format!("%PDF-1.7\n{objects}").as_bytes(), &mut |piece| kept.push(piece.to_vec()));
-        (kept, too_many)
+        let unread = contents(format!("%PDF-1.7\n{objects}").as_bytes(), &mut |piece| kept.push(piece.to_vec()));
+        (kept, unread.too_many)
     }
 
     #[test]
@@ -250,6 +278,45 @@ mod tests {
             assert!(read(object).0.contains(&b"words".to_vec()), "{object}");
         }
         assert!(read("1 0 obj<</Subtype/Image>>stream\n776F726473>\nendstream endobj").0.is_empty());
+    }
+
+    #[test]
+    fn a_stream_ends_wherever_some_reader_ends_it() {
+        // A stored block has the word that ends a stream in it, and a length may cut it.
+        let content = b"a endstream b";
+        let bytes = [&b"\x78\x01\x01\x0D\0\xF2\xFF"[..], content].concat();
+        for length in ["6 0 R", "5/Length 99", "%\n99", "20.0", "7 0 R", "0", "9999"] {
+            let head = format!("%PDF-1.7\n4 0 obj<</Filter/FlateDecode/Length {length}>>stream\n");
+            let tail = "\nendstream endobj 6 0 obj\n20\nendobj";
+            let mut kept = Vec::new();
+            contents(&[head.as_bytes(), &bytes, tail.as_bytes()].concat(), &mut |piece| kept.push(piece.to_vec()));
+            assert!(kept.contains(&b"a endstream b".to_vec()), "{length}");
+        }
+        for (length, expected) in
+            [("6 0 R", "words and"), ("4/Length 9", "words and"), ("5.0", "words"), ("0", "words and wo")]
+        {
+            let text = format!(
+                "4 0 obj<</Length {length}>>stream\nwords and wo\nendstream endobj 6 0 obj 9 endobj 7 0 obj<</EF<</F 4 0 R>>>>"
+            );
+            assert!(read(&text).0.contains(&expected.as_bytes().to_vec()), "{length}");
+        }
+        // The length is in a stream of objects.
+        let objects =
+            "5 0 obj<</Type/ObjStm/N 2/First 8/Filter/AHx>>stream\n362030203720322039203432>\nendstream endobj";
+        let text = format!("4 0 obj<</Length 6 0 R>>stream\nwords and wo\nendstream endobj {objects} /EF<</F 4 0 R>>");
+        assert!(read(&text).0.contains(&b"words and".to_vec()));
+    }
+
+    #[test]
+    fn an_attached_image_whose_parameters_are_elsewhere_stays_packed() {
+        let packed = |text: &str| contents(format!("%PDF-1.7\n{text}").as_bytes(), &mut |_| {}).packed;
+        let image = "4 0 obj<</Subtype/Image/Filter/FlateDecode/DecodeParms 6 0 R>>stream\nx\nendstream endobj";
+        assert!(!packed(image));
+        assert!(!packed(&format!("{image} 5 0 obj <</EF<</F 9 0 R>>>>")));
+        assert!(packed(&format!("{image} 5 0 obj <</EF<</F 4 0 R>>>>")));
+        assert!(packed(&format!("{image} 5 0 obj <</EF 8 0 R>>")));
+        let hidden = image.replace("/Subtype", "/X(9 0 obj)/Subtype");
+        assert!(packed(&format!("{hidden} 5 0 obj <</EF<</F 4 0 R>>>>")));
     }
 
     #[test]

@@ -3,24 +3,49 @@
 use super::predictor::Predictor;
 
 /// Words of the parameters of filters that are read.
-const MAX_PARAMETERS: usize = 32;
+const MAX_PARAMETERS: usize = 128;
+/// Words behind an odd length that may be it.
+const MAX_NEAR: usize = 8;
+/// The parameters of filters.
+const PARAMETERS: [&str; 2] = ["/DecodeParms", "/DP"];
+
+/// What a dictionary says of the length of its stream.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Lengths {
+    pub(super) numbers: Vec<usize>,
+    /// Objects that hold it.
+    pub(super) references: Vec<u64>,
+    /// It is given once, as a number or a reference.
+    pub(super) is_plain: bool,
+}
 
 /// The words, with what they are between left out.
 pub(super) struct Dictionary(Vec<String>);
 
 impl Dictionary {
     pub(super) fn read(text: &[u8]) -> Self {
+        Self::read_words(text, usize::MAX)
+    }
+
+    /// The first word alone.
+    pub(super) fn read_first(text: &[u8]) -> Self {
+        Self::read_words(text, 1)
+    }
+
+    fn read_words(text: &[u8], most: usize) -> Self {
         let mut words = Vec::new();
         let mut rest = text;
-        while let Some((first, after)) = rest.split_first() {
+        while words.len() < most
+            && let Some((first, after)) = rest.split_first()
+        {
             let is_end = |byte: &u8| byte.is_ascii_whitespace() || b"/<>[]()%".contains(byte);
-            let end = after.iter().position(is_end).unwrap_or(after.len());
             if first.is_ascii_whitespace() {
                 rest = after;
             } else if b"<>[]()%".contains(first) {
                 words.push(char::from(*first).to_string());
                 rest = after;
             } else {
+                let end = after.iter().position(is_end).unwrap_or(after.len());
                 let (word, after) = rest.split_at_checked(end + 1).unwrap_or((rest, &[]));
                 words.push(unescaped(word));
                 rest = after;
@@ -48,31 +73,87 @@ impl Dictionary {
         places.map(|(at, _)| self.0.get(at + 1..).unwrap_or_default())
     }
 
+    /// The values of a key: all words up to the end of each; `None` for one that has no end.
+    fn values<'a>(&'a self, keys: &'a [&str]) -> impl Iterator<Item = Option<&'a [String]>> {
+        self.after(keys).map(|words| {
+            let mut depth = 0_usize;
+            for (at, word) in words.iter().enumerate().take(MAX_PARAMETERS) {
+                match word.as_str() {
+                    "[" | "<" | "(" => depth += 1,
+                    // The end of the dictionary itself.
+                    "]" | ">" | ")" if depth == 0 => return words.get(..at),
+                    "]" | ">" | ")" => depth -= 1,
+                    // The next key.
+                    word if depth == 0 && at > 0 && word.starts_with('/') => return words.get(..at),
+                    _ => {}
+                }
+                if depth == 0 && matches!(word.as_str(), "]" | ">" | "R" | "null") {
+                    return words.get(..=at);
+                }
+            }
+            (words.len() < MAX_PARAMETERS).then_some(words)
+        })
+    }
+
     /// Whether neither libclamav nor the reading here unpacks it.
     pub(super) fn stays_packed(&self) -> bool {
-        if self.is_image() {
-            return false;
-        }
-        let is_reference = |value: &[String]| {
-            let value = value.strip_prefix(&["[".to_owned()]).unwrap_or(value);
-            matches!(value, [number, generation, mark, ..]
-                if mark == "R" && [number, generation].iter().all(|it| it.bytes().all(|byte| byte.is_ascii_digit())))
-        };
-        // Behind other parameters, or a comment.
-        let has_reference = |value: &[String]| {
-            let own = value.iter().take_while(|word| !word.starts_with('/') && *word != ">");
-            own.take(MAX_PARAMETERS).any(|word| word == "R")
-        };
+        let has_reference = |value: Option<&[String]>| value.is_none_or(|words| words.iter().any(|word| word == "R"));
         // Filters of pictures, which are not undone here.
         let pictures = ["/CCITTFaxDecode", "/CCF", "/JBIG2Decode", "/DCTDecode", "/DCT", "/JPXDecode"];
         let is_picture = self.has("/EmbeddedFile") && pictures.iter().any(|filter| self.has(filter));
-        let predicts = |value: &[String]| value.first().is_some_and(|number| number != "1");
+        // Readers take the abbreviation of images in a page where the key is missing.
+        let filters: &[&str] = if self.has("/Filter") { &["/Filter"] } else { &["/F"] };
+        // A comment hides what follows it from some readings, and a dictionary is read without knowing strings from comments.
+        let has_parameters = PARAMETERS.iter().any(|key| self.has(key));
         self.has("/Crypt")
             || is_picture
-            || self.after(&["/DecodeParms"]).any(has_reference)
-            || self.after(&["/Filter", "/DecodeParms"]).any(is_reference)
-            || self.after(&["/Predictor"]).any(predicts) && self.predictor().is_none()
+            || has_parameters && self.has("%")
+            || self.values(&PARAMETERS).any(has_reference)
+            || self.values(filters).any(has_reference)
+            || self.is_ambiguous()
+    }
+
+    /// Whether it has a predictor that is not known, or numbers of one that are given twice and differ.
+    fn is_ambiguous(&self) -> bool {
+        let predicts = |value: &[String]| value.first().is_some_and(|number| number != "1");
+        let differs = |key| {
+            let mut numbers = self.after(key).map(<[String]>::first);
+            numbers.next().is_some_and(|first| numbers.any(|number| number != first))
+        };
+        let numbers: [&[&str]; 3] = [&["/Colors"], &["/BitsPerComponent"], &["/Columns"]];
+        self.after(&["/Predictor"]).any(predicts) && (self.predictor().is_none() || numbers.into_iter().any(differs))
             || self.count(&["/Predictor"]) > 1
+    }
+
+    /// What the length of the stream is said to be.
+    pub(super) fn lengths(&self) -> Lengths {
+        let mut lengths = Lengths { is_plain: self.count(&["/Length"]) == 1, ..Lengths::default() };
+        for value in self.after(&["/Length"]) {
+            match value {
+                [number, generation, mark, ..] if mark == "R" && is_digits(number) && is_digits(generation) => {
+                    lengths.references.extend(number.parse::<u64>());
+                }
+                [number, ..] if is_digits(number) => lengths.numbers.extend(number.parse::<usize>()),
+                // A comment, a sign, a fraction: whatever may be meant.
+                _ => {
+                    lengths.is_plain = false;
+                    let near = value.get(..value.len().min(MAX_NEAR)).unwrap_or_default();
+                    lengths.numbers.extend(near.iter().filter_map(|word| whole(word)));
+                    let references = near.windows(3).filter(|words| words.last().is_some_and(|mark| mark == "R"));
+                    lengths.references.extend(references.filter_map(|words| words.first()?.parse::<u64>().ok()));
+                }
+            }
+        }
+        lengths
+    }
+
+    /// The number that it is, or begins with behind a comment.
+    pub(super) fn leading_number(&self) -> Option<usize> {
+        let mut words = self.0.iter();
+        match words.next() {
+            Some(first) if first == "%" => words.take(MAX_NEAR).find_map(|word| whole(word)),
+            first => whole(first?),
+        }
     }
 
     /// Whether it has a predictor or a filter that is rare: what libclamav decrypts it does not unpack further by these.
@@ -81,15 +162,21 @@ impl Dictionary {
         !self.is_image() && rare.iter().any(|word| self.has(word))
     }
 
+    /// Whether it is of a table of the file, and of no file that says so.
+    pub(super) fn is_table(&self) -> bool {
+        let is_table = self.after(&["/Type"]).any(|value| value.first().is_some_and(|it| it == "/XRef"));
+        is_table && self.has("/W") && self.has("/Size") && !self.has("/EmbeddedFile")
+    }
+
     /// Whether it is an image that is shown, and no file that says so.
     pub(super) fn is_image(&self) -> bool {
         let is_image = self.after(&["/Subtype"]).any(|value| value.first().is_some_and(|it| it == "/Image"));
         is_image && !self.has("/EmbeddedFile")
     }
 
-    /// The length of the stream, where it is a number.
-    pub(super) fn length(&self) -> Option<usize> {
-        self.has("/Length").then(|| self.number("/Length", 0))?
+    /// Where the first object of a stream of objects is, if it is one.
+    pub(super) fn first_object(&self) -> Option<usize> {
+        self.has("/ObjStm").then(|| self.number("/First", 0))?
     }
 
     /// The number behind a key, or the default where the key is missing.
@@ -116,6 +203,19 @@ impl Dictionary {
     }
 }
 
+fn is_digits(word: &str) -> bool {
+    !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+/// A number of which readers take the whole part.
+fn whole(word: &str) -> Option<usize> {
+    let word = word.strip_prefix('+').unwrap_or(word);
+    let whole = word.split('.').next()?;
+    let is_rest = |rest: &str| rest.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
+    word.get(whole.len()..).filter(|rest| is_rest(rest))?;
+    whole.parse().ok()
+}
+
 /// A word with its escapes (`#41`) undone.
 fn unescaped(word: &[u8]) -> String {
     let (mut text, mut rest) = (Vec::new(), word);
@@ -128,4 +228,52 @@ fn unescaped(word: &[u8]) -> String {
         rest = if escaped.is_some() { after.get(2..).unwrap_or_default() } else { after };
     }
     String::from_utf8_lossy(&text).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Dictionary {
+        Dictionary::read(text.as_bytes())
+    }
+
+    #[test]
+    fn a_length_is_whatever_a_reader_may_take_it_for() {
+        for (text, numbers, references, is_plain) in [
+            ("/Length 78/X 3", &[78][..], &[][..], true),
+            ("/Length 6 0 R", &[], &[6], true),
+            ("/Length 5/Length 78", &[5, 78], &[], false),
+            ("/Length%7\n78/X 3", &[7, 78, 3], &[], false),
+            ("/Length 78.9>>", &[78], &[], false),
+            ("/Length +78>>", &[78], &[], false),
+            ("/Length -1>>", &[], &[], false),
+            ("/X 1", &[], &[], false),
+        ] {
+            let expected = Lengths { numbers: numbers.to_vec(), references: references.to_vec(), is_plain };
+            assert_eq!(read(text).lengths(), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn parameters_that_are_elsewhere_or_given_twice_are_not_known() {
+        for text in [
+            "/DecodeParms[<</EarlyChange 1>>7 0 R]",
+            "/DecodeParms %/\n7 0 R",
+            "/DP 7 0 R",
+            "/F 7 0 R",
+            "/DecodeParms<</Predictor 12/Columns 4/Columns 17>>",
+            "/DecodeParms<</Predictor 12/Columns 4 0 R>>",
+        ] {
+            assert!(read(text).stays_packed(), "{text}");
+        }
+        for text in [
+            "/DecodeParms<</Predictor 12/Columns 4>>/X 7 0 R",
+            "/DecodeParms null/X 7 0 R",
+            "/F(a)/X 7 0 R",
+            "/X 7 0 R",
+        ] {
+            assert!(!read(text).stays_packed(), "{text}");
+        }
+    }
 }

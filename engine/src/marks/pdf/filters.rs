@@ -2,93 +2,239 @@
 //!
 //! Source: ISO 32000-1, section 7.4.
 
-use std::io::Read;
+use std::io::{self, Read};
 
-use flate2::read::ZlibDecoder;
+use flate2::read::{DeflateDecoder, ZlibDecoder};
 use weezl::{BitOrder, LzwStatus, decode::Decoder};
+
+use super::{dictionary::Dictionary, places::Work};
 
 /// Most bytes of one output. A longer one is cut, and no longer as it would be unpacked.
 pub(super) const MAX_OUTPUT: usize = 100 << 20;
 /// Bytes that are decoded at once.
 const PIECE: usize = 64 << 10;
 
-/// Every reading of a stream whose filter is not known: a filter's own marks decide. `run_length` has none.
-pub(super) fn readings(stream: &[u8], run_length: bool) -> Vec<Vec<u8>> {
-    let text = stream.trim_ascii();
-    let mut readings: Vec<_> = [flate(stream), hexadecimal(text), base85(text)].into_iter().flatten().collect();
+/// The names of the filters that are undone here, in full and abbreviated.
+const NAMES: [[&str; 2]; 5] = [
+    ["/FlateDecode", "/Fl"],
+    ["/ASCIIHexDecode", "/AHx"],
+    ["/ASCII85Decode", "/A85"],
+    ["/LZWDecode", "/LZW"],
+    ["/RunLengthDecode", "/RL"],
+];
+const FLATE: usize = 0;
+const HEXADECIMAL: usize = 1;
+const BASE85: usize = 2;
+const LZW: usize = 3;
+const RUN_LENGTH: usize = 4;
+
+/// How often a dictionary names each filter. What is named is read as loosely as any reader does; by its marks alone, any stream is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Named(pub(super) [usize; 5]);
+
+impl Named {
+    pub(super) fn of(dictionary: &Dictionary) -> Self {
+        Self(NAMES.map(|names| dictionary.count(&names)))
+    }
+
+    pub(super) fn is_any(self) -> bool {
+        self != Self::default()
+    }
+
+    fn has(self, filter: usize) -> bool {
+        self.0.get(filter).is_some_and(|times| *times > 0)
+    }
+
+    /// What is left for what the filter's output is packed with.
+    fn without(mut self, filter: usize) -> Self {
+        if let Some(times) = self.0.get_mut(filter) {
+            *times = times.saturating_sub(1);
+        }
+        self
+    }
+}
+
+/// What came out of a filter, and how much of the stream that took; no output, where the stream is none of that filter's.
+type Undone = (Option<Vec<u8>>, usize);
+
+/// Every reading of a stream: a filter's own marks decide, or that it is `named`. Filters end by themselves, and readers differ about where
+/// a stream does: it goes on as far as that may be, and `ends` are the places where it may end before.
+pub(super) fn readings(stream: &[u8], ends: &[usize], named: Named, work: &mut Work) -> Vec<(Vec<u8>, Named)> {
+    let mut readings: Vec<(Vec<u8>, Named)> = Vec::new();
+    let mut add = |filter: usize, undo: &dyn Fn(&[u8]) -> Undone| {
+        let (whole, consumed) = undo(stream);
+        let mut goes_on = work.spend(consumed);
+        let is_read = whole.is_some();
+        let mut found: Vec<_> = whole.into_iter().collect();
+        // One that ended before is the same by all of them.
+        for end in ends.iter().filter(|end| **end < stream.len() && (**end < consumed || !is_read)) {
+            if !goes_on {
+                break;
+            }
+            let (part, consumed) = undo(stream.get(..*end).unwrap_or_default());
+            goes_on = work.spend(consumed);
+            found.extend(part);
+        }
+        for reading in found.into_iter().filter(|reading| !reading.is_empty()) {
+            if !readings.iter().any(|(known, _)| *known == reading) {
+                readings.push((reading, named.without(filter)));
+            }
+        }
+    };
+    add(FLATE, &flate);
+    add(HEXADECIMAL, &|stream| hexadecimal(stream, Illegal::Ends));
+    add(BASE85, &|stream| base85(stream, Illegal::Ends));
     for early in [true, false] {
-        readings.extend(lzw(stream, early).filter(|reading| !readings.contains(reading)));
+        add(LZW, &|stream| lzw(stream, early, named.has(LZW)));
     }
-    if run_length {
-        readings.push(run_lengths(stream));
+    if named.has(FLATE) && !is_zlib(stream) {
+        for header in [0, 2] {
+            add(FLATE, &|stream| raw(stream, header));
+        }
     }
-    readings.retain(|reading| !reading.is_empty());
+    for illegal in [Illegal::IsSkipped, Illegal::Counts, Illegal::Stops] {
+        if named.has(HEXADECIMAL) {
+            add(HEXADECIMAL, &|stream| hexadecimal(stream, illegal));
+        }
+        if named.has(BASE85) {
+            add(BASE85, &|stream| base85(stream, illegal));
+        }
+    }
+    if named.has(RUN_LENGTH) {
+        add(RUN_LENGTH, &run_lengths);
+    }
     readings
 }
 
 /// Whether a stream bears the marks of a filter.
 pub(super) fn is_marked(stream: &[u8]) -> bool {
-    !readings(stream.get(..stream.len().min(PIECE)).unwrap_or_default(), false).is_empty()
+    let start = stream.get(..stream.len().min(PIECE)).unwrap_or_default();
+    !readings(start, &[], Named::default(), &mut Work::passes(start, 8)).is_empty()
 }
 
-/// `FlateDecode`; `None` without the header of zlib.
-fn flate(stream: &[u8]) -> Option<Vec<u8>> {
-    let &[method, flags, ..] = stream else { return None };
-    let is_zlib = method & 0x0F == 8 && u16::from_be_bytes([method, flags]).is_multiple_of(31);
-    is_zlib.then(|| {
-        let mut unpacked = Vec::new();
-        let mut decoder = ZlibDecoder::new(stream).take(MAX_OUTPUT as u64);
-        // What came out before an error stays.
-        decoder.read_to_end(&mut unpacked).ok();
-        unpacked
-    })
+/// Whether a stream begins with all of a zlib stream, whose sum is right: no ciphertext does.
+pub(super) fn is_whole_zlib(stream: &[u8], work: &mut Work) -> bool {
+    let mut decoder = ZlibDecoder::new(stream).take(MAX_OUTPUT as u64);
+    let is_whole = is_zlib(stream) && io::copy(&mut decoder, &mut io::sink()).is_ok();
+    work.spend(usize::try_from(decoder.get_ref().total_in()).unwrap_or(usize::MAX)) && is_whole
+}
+
+fn is_zlib(stream: &[u8]) -> bool {
+    let &[method, flags, ..] = stream else { return false };
+    method & 0x0F == 8 && u16::from_be_bytes([method, flags]).is_multiple_of(31)
+}
+
+/// `FlateDecode`; none without the header of zlib.
+fn flate(stream: &[u8]) -> Undone {
+    if !is_zlib(stream) {
+        return (None, 0);
+    }
+    let mut decoder = ZlibDecoder::new(stream);
+    let unpacked = inflated(&mut decoder);
+    (Some(unpacked), usize::try_from(decoder.total_in()).unwrap_or(usize::MAX))
+}
+
+/// `FlateDecode` behind a header that is none: some readers pass over it, or do without.
+fn raw(stream: &[u8], header: usize) -> Undone {
+    let mut decoder = DeflateDecoder::new(stream.get(header..).unwrap_or_default());
+    let unpacked = inflated(&mut decoder);
+    (Some(unpacked), usize::try_from(decoder.total_in()).unwrap_or(usize::MAX).saturating_add(header))
+}
+
+fn inflated(decoder: &mut impl Read) -> Vec<u8> {
+    let mut unpacked = Vec::new();
+    // What came out before an error stays.
+    decoder.take(MAX_OUTPUT as u64).read_to_end(&mut unpacked).ok();
+    unpacked
+}
+
+/// What a letter means that a filter does not know; readers differ.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Illegal {
+    /// It is no stream of this filter.
+    Ends,
+    IsSkipped,
+    /// It has a value as any letter, or that of a zero.
+    Counts,
+    /// What stands before it is all.
+    Stops,
 }
 
 /// `ASCIIHexDecode`.
-fn hexadecimal(text: &[u8]) -> Option<Vec<u8>> {
-    let text = text.split(|byte| *byte == b'>').next()?;
-    let mut digits = Vec::new();
-    for byte in text.iter().filter(|byte| !is_blank(**byte)) {
-        digits.push(u8::try_from(char::from(*byte).to_digit(16)?).ok()?);
+fn hexadecimal(stream: &[u8], illegal: Illegal) -> Undone {
+    let (mut bytes, mut half) = (Vec::new(), None);
+    let mut read = 0;
+    for byte in stream {
+        read += 1;
+        let digit = match char::from(*byte).to_digit(16) {
+            Some(digit) => u8::try_from(digit).unwrap_or_default(),
+            None if *byte == b'>' => break,
+            None if is_blank(*byte) => continue,
+            None => match illegal {
+                Illegal::Ends => return (None, read),
+                Illegal::IsSkipped => continue,
+                Illegal::Counts => 0,
+                Illegal::Stops => break,
+            },
+        };
+        match half.take() {
+            Some(high) => bytes.push(high << 4 | digit),
+            None => half = Some(digit),
+        }
     }
-    Some(
-        digits.chunks(2).map(|pair| pair.iter().chain([&0]).take(2).fold(0, |byte, digit| byte << 4 | digit)).collect(),
-    )
+    bytes.extend(half.map(|high| high << 4));
+    (Some(bytes), read)
 }
 
-/// `ASCII85Decode`; it must have its end mark.
-fn base85(text: &[u8]) -> Option<Vec<u8>> {
-    let end = memchr::memchr(b'~', text.get(2..)?)? + 2;
-    let text = text.get(..end)?;
+/// `ASCII85Decode`; it must have its end mark, unless its letters are read loosely.
+fn base85(stream: &[u8], illegal: Illegal) -> Undone {
+    let text = stream.trim_ascii_start();
     let text = text.strip_prefix(b"<~").unwrap_or(text);
-    let (mut bytes, mut group) = (Vec::with_capacity(text.len()), Vec::with_capacity(5));
-    for byte in text.iter().filter(|byte| !is_blank(**byte)) {
+    let (mut bytes, mut group) = (Vec::new(), Vec::with_capacity(5));
+    let (mut read, mut has_end) = (stream.len() - text.len(), false);
+    for byte in text {
+        read += 1;
         match byte {
+            b'~' => {
+                has_end = true;
+                break;
+            }
             b'z' if group.is_empty() => bytes.extend([0; 4]),
             b'!'..=b'u' => group.push(byte - b'!'),
-            _ => return None,
+            byte if is_blank(*byte) => {}
+            byte => match illegal {
+                Illegal::Ends => return (None, read),
+                Illegal::IsSkipped => {}
+                Illegal::Counts => group.push(byte.wrapping_sub(b'!')),
+                Illegal::Stops => break,
+            },
         }
         if group.len() == 5 {
             bytes.extend(word(&group).to_be_bytes());
             group.clear();
         }
     }
+    if illegal == Illegal::Ends && !has_end {
+        return (None, read);
+    }
     if group.len() > 1 {
         let given = group.len() - 1;
         group.resize(5, 84);
         bytes.extend(word(&group).to_be_bytes().get(..given).unwrap_or_default());
     }
-    Some(bytes)
+    (Some(bytes), read)
 }
 
 fn word(group: &[u8]) -> u32 {
     group.iter().fold(0_u32, |word, digit| word.wrapping_mul(85).wrapping_add((*digit).into()))
 }
 
-/// `LZWDecode`; `None` when the first code does not clear the table. Codes grow a code early, or not, by `EarlyChange`.
-fn lzw(stream: &[u8], early: bool) -> Option<Vec<u8>> {
+/// `LZWDecode`; none when the first code does not clear the table, unless it is named. Codes grow a code early, or not, by `EarlyChange`.
+fn lzw(stream: &[u8], early: bool, is_named: bool) -> Undone {
     let clears = stream.first() == Some(&0x80) && stream.get(1).is_some_and(|next| next & 0x80 == 0);
-    clears.then_some(())?;
+    if !clears && !is_named {
+        return (None, 0);
+    }
     let mut decoder =
         if early { Decoder::with_tiff_size_switch(BitOrder::Msb, 8) } else { Decoder::new(BitOrder::Msb, 8) };
     let (mut unpacked, mut rest, mut piece) = (Vec::new(), stream, vec![0; PIECE]);
@@ -101,11 +247,11 @@ fn lzw(stream: &[u8], early: bool) -> Option<Vec<u8>> {
         }
     }
     unpacked.truncate(MAX_OUTPUT);
-    Some(unpacked)
+    (Some(unpacked), stream.len() - rest.len())
 }
 
 /// `RunLengthDecode`.
-fn run_lengths(stream: &[u8]) -> Vec<u8> {
+fn run_lengths(stream: &[u8]) -> Undone {
     let (mut unpacked, mut rest) = (Vec::new(), stream);
     while let Some((length, after)) = rest.split_first()
         && *length != 128
@@ -122,7 +268,7 @@ fn run_lengths(stream: &[u8]) -> Vec<u8> {
             rest = after;
         }
     }
-    unpacked
+    (Some(unpacked), stream.len() - rest.len())
 }
 
 fn is_blank(byte: u8) -> bool {
@@ -138,36 +284,79 @@ mod tests {
 
     use super::*;
 
+    fn readings(stream: &[u8], names: &str) -> Vec<Vec<u8>> {
+        let named = Named::of(&Dictionary::read(names.as_bytes()));
+        let readings = super::readings(stream, &[], named, &mut Work::passes(stream, 8));
+        readings.into_iter().map(|(reading, _)| reading).collect()
+    }
+
+    fn zlib(content: &[u8], level: Compression) -> Vec<u8> {
+        let mut zlib = ZlibEncoder::new(Vec::new(), level);
+        zlib.write_all(content).unwrap();
+        zlib.finish().unwrap()
+    }
+
     #[test]
     fn each_filter_is_known_by_its_own_marks() {
-        let mut zlib = ZlibEncoder::new(Vec::new(), Compression::best());
-        zlib.write_all(b"some words").unwrap();
-        let zlib = zlib.finish().unwrap();
-        assert_eq!(readings(&zlib, false), [b"some words"]);
-        assert_eq!(readings(b"736F 6D65\n20776F7264 73>", false), [b"some words"]);
-        assert_eq!(readings(b"F)Q2A+E(_(Bl7~>", false).len(), 1);
-        assert_eq!(readings(b"<~9jqo^~>", false), [b"Man "]);
-        assert_eq!(readings(b"9jqo~>", false), [b"Man"]);
+        assert_eq!(readings(&zlib(b"some words", Compression::best()), ""), [b"some words"]);
+        assert_eq!(readings(b"736F 6D65\n20776F7264 73>", ""), [b"some words"]);
+        assert_eq!(readings(b"F)Q2A+E(_(Bl7~>", "").len(), 1);
+        assert_eq!(readings(b"<~9jqo^~>", ""), [b"Man "]);
+        assert_eq!(readings(b"9jqo~>", ""), [b"Man"]);
         let lzw = weezl::encode::Encoder::with_tiff_size_switch(BitOrder::Msb, 8).encode(b"some words").unwrap();
-        assert_eq!(readings(&lzw, false), [b"some words"]);
-        assert_eq!(readings(b"\x04some \xFEw\x80", true), [b"some www"]);
-        assert!(readings(b"some words", false).is_empty());
+        assert_eq!(readings(&lzw, ""), [b"some words"]);
+        assert_eq!(readings(b"\x04some \xFEw\x80", "/RL"), [b"some www"]);
+        assert!(readings(b"some words", "").is_empty());
+    }
+
+    #[test]
+    fn a_filter_that_is_named_is_read_as_loosely_as_readers_do() {
+        for (stream, name, expected) in [
+            (&b"73y6F6D65>"[..], "/AHx", &b"some"[..]),
+            (b"736F6D65y>", "/AHx", b"some"),
+            (b"73y6F>", "/ASCIIHexDecode", b"s\x06\xF0"),
+            (b"9jqo^}", "/A85", b"Man "),
+            (b"9j}qo^~>", "/A85", b"Man "),
+        ] {
+            assert!(readings(stream, name).contains(&expected.to_vec()), "{stream:?}");
+            assert!(readings(stream, "").is_empty());
+        }
+        let packed = zlib(b"some words", Compression::best());
+        let raw = &packed[2..packed.len() - 4];
+        assert!(readings(raw, "/Fl").contains(&b"some words".to_vec()));
+        assert!(readings(&[b"xx", raw].concat(), "/Fl").contains(&b"some words".to_vec()));
+        let lzw = weezl::encode::Encoder::with_tiff_size_switch(BitOrder::Msb, 8).encode(b"ab").unwrap();
+        let bits: String = lzw.iter().map(|byte| format!("{byte:08b}")).collect();
+        let unclear: Vec<u8> = bits.as_bytes()[9..]
+            .chunks(8)
+            .map(|byte| u8::from_str_radix(&format!("{:0<8}", std::str::from_utf8(byte).unwrap()), 2).unwrap())
+            .collect();
+        assert!(readings(&unclear, "/LZW").contains(&b"ab".to_vec()), "a table that is not cleared first");
+    }
+
+    #[test]
+    fn a_stream_is_read_to_its_own_end_and_to_each_other() {
+        let stored = zlib(b"some words", Compression::none());
+        let stream = [&stored[..], b"\nendstream"].concat();
+        let end = 2 + 5 + 4;
+        let found = super::readings(&stream, &[end, stored.len()], Named::default(), &mut Work::passes(&stream, 8));
+        assert_eq!(found.iter().map(|(reading, _)| &reading[..]).collect::<Vec<_>>(), [&b"some words"[..], b"some"]);
     }
 
     #[test]
     fn what_came_out_before_an_error_counts() {
-        let mut zlib = ZlibEncoder::new(Vec::new(), Compression::none());
-        zlib.write_all(b"some words").unwrap();
-        let zlib = zlib.finish().unwrap();
-        assert_eq!(readings(&zlib[..zlib.len() - 4], false), [b"some words"]);
+        let zlib = zlib(b"some words", Compression::none());
+        assert_eq!(readings(&zlib[..zlib.len() - 4], ""), [b"some words"]);
     }
 
     proptest! {
         #[test]
         fn no_bytes_panic_it(bytes: Vec<u8>) {
             for start in [&b"\x78\x9c"[..], b"\x80\x0b", b"<~", b"12", b""] {
-                readings(&[start, &bytes].concat(), true);
-                readings(&[start, &bytes, b"~>"].concat(), true);
+                for names in ["", "/Fl/AHx/A85/LZW/RL"] {
+                    readings(&[start, &bytes].concat(), names);
+                    readings(&[start, &bytes, b"~>"].concat(), names);
+                }
             }
         }
     }

@@ -133,6 +133,24 @@ for name, text in dict(one_line=b64(SECRET, 10000), narrow=b64(SECRET, 4), narro
     cases["base64-" + name] = multipart(parts=(TEXT, OCTETS + "Content-Transfer-Encoding: base64\r\n\r\n" + text))
 for name, content in dict(zip=zipped(SECRET), marker=WORDS + MARKER + WORDS, words_zip=zipped(WORDS + MARKER)).items():
     cases["holds-" + name] = multipart(parts=(TEXT, OCTETS + "Content-Transfer-Encoding: base64\r\n\r\n" + b64(content)))
+# Content as it is written, by a signature of all of it.
+TEXT_PAYLOAD = SECRET.decode()
+for name, part in dict(none="", text="Content-Type: text/plain\r\n", html="Content-Type: text/html\r\n", octets="Content-Type: application/octet-stream\r\n", other="X-Words: words\r\n", inline="Content-Disposition: inline\r\n", seven="Content-Type: text/plain\r\nContent-Transfer-Encoding: 7bit\r\n",
+                       eight="Content-Transfer-Encoding: 8bit\r\n", binary="Content-Type: application/octet-stream\r\nContent-Transfer-Encoding: binary\r\n", odd="Content-Transfer-Encoding: words\r\n", id="Content-ID: <1>\r\n", charset="Content-Type: text/plain; charset=utf-8\r\n").items():
+    cases["written-" + name] = multipart(parts=(TEXT, part + "\r\n" + TEXT_PAYLOAD))
+    cases["written-first-" + name] = multipart(parts=(part + "\r\n" + TEXT_PAYLOAD, TEXT))
+    cases["written-alone-" + name] = HEAD + part + "\r\n" + TEXT_PAYLOAD
+    cases["written-lf-" + name] = multipart(parts=(TEXT, part + "\r\n" + TEXT_PAYLOAD)).replace("\r\n", "\n")
+cases["written-many"] = multipart(parts=(TEXT,) * 1200 + ("\r\n" + TEXT_PAYLOAD,))
+cases["written-forwarded"] = multipart(parts=(TEXT, "Content-Type: message/rfc822\r\n\r\n" + HEAD + "\r\n" + TEXT_PAYLOAD))
+cases["written-deep"] = multipart(parts=(TEXT, multipart("inner", parts=("\r\n" + TEXT_PAYLOAD,), head="").lstrip()))
+# Pieces of base64 that are joined at a padding, as one text.
+half = [b64(SECRET[:31], end="\n"), b64(SECRET[31:], end="\n")]
+for name, text in dict(lines="".join(half), line="".join(half).replace("\n", "") + "\n", more=half[0].strip() + "==\n" + half[1], unpadded="".join(half).replace("=", ""), blank=half[0] + "\n" + half[1], carriage="".join(half).replace("\n", "\r\n"),
+                       three=b64(SECRET[:10], end="\n") + b64(SECRET[10:20], end="\n") + b64(SECRET[20:], end="\n"), ended=b64(SECRET, end="====\n")).items():
+    cases["uu-base64-joined-" + name] = "begin-base64 644 eicar.com\n" + text + "====\n"
+    cases["uu-base64-joined-in-mail-" + name] = HEAD + "\r\nbegin-base64 644 eicar.com\n" + text + "====\n"
+    cases["base64-joined-" + name] = multipart(parts=(TEXT, OCTETS + "Content-Transfer-Encoding: base64\r\n\r\n" + text))
 # What the content says it is.
 for name, kind in dict(text="text/plain", html="text/html", calendar="text/calendar", image="image/png", none=None, nonsense="words", slash="/", tnef="application/ms-tnef", mail="message/rfc822",
                        delivery="message/delivery-status", partial="message/partial; id=1; number=1; total=1", external="message/external-body; access-type=local-file", multipart="multipart/mixed", pgp="application/pgp-encrypted",

@@ -144,7 +144,59 @@ for payload, content in dict(eicar=PAYLOAD, long=LONG).items():
             if run("qpdf", *options, source, target) is not None:
                 with open(target, "rb") as file:
                     put(f"{payload}-qpdf-{name}", file.read())
+# Readers differ about where a stream ends; a filter ends by itself.
+def lengths(number):
+    return {
+        "reference": (b"6 0 R", b"%d" % number), "twice-first": (b"%d/Length 5" % number, None), "twice-last": (b"5/Length %d" % number, None), "comment": (b"%%5\n%d" % number, None), "comment-slash": (b"%%/\n%d" % number, None),
+        "real": (b"%d.0" % number, None), "fraction": (b"%d.9" % number, None), "plus": (b"+%d" % number, None), "zeros": (b"000%d" % number, None), "reference-comment": (b"6%%x\n0 R", b"%d" % number), "value-comment": (b"6 0 R", b"%%5\n%d" % number),
+        "value-twice": (b"6 0 R", b"5\nendobj\n6 0 obj\n%d" % number), "reference-of-reference": (b"6 0 R", b"7 0 R\nendobj\n7 0 obj\n%d" % number), "dangling": (b"9 0 R", None), "name": (b"/Length", None), "true": (b"%d" % number, None), "less": (b"%d" % (number - 5), None), "much-less": (b"%d" % (number - 5000), None),
+    }
+
+
+WITHIN = WORDS[:40] + b"\nendstream\nendobj\n" + MARKER + b"\nendstream and " + WORDS[:40]
+for payload, content in dict(eicar=PAYLOAD, long=LONG, within=WITHIN).items():
+    stored = zlib.compress(content, 0)
+    cut = zlib.compress(content + b"\nendstream " + WORDS[:50], 0)
+    for name, (length, value) in lengths(len(stored)).items():
+        put(f"{payload}-stored-{name}", pdf(stored, b"/Filter/FlateDecode", length=length, objects=((6, value),) if value else ()))
+    for name, (length, value) in lengths(7 + len(content)).items():
+        put(f"{payload}-cut-{name}", pdf(cut, b"/Filter/FlateDecode", length=length, objects=((6, value),) if value else ()))
+    for name, (length, value) in lengths(len(content)).items():
+        objects = ((6, value),) if value else ()
+        put(f"{payload}-unpacked-{name}", pdf(content, length=length, objects=objects))
+        put(f"{payload}-unpacked-cut-{name}", pdf(content + b"\nendstream\n" + WORDS[:50], length=length, objects=objects))
+    row = zlib.compress(predicted(content))
+    parameters = (6, b"<</Predictor 15/Columns 17>>")
+    for name, words in {
+        "table": b"/Type/XRef/W[1 2 1]/Size 9", "table-words": b"/XRef 1/W 1/Size 1", "table-in-string": b"/X(/XRef /W /Size)", "image": b"/Subtype/Image/Width 9/Height 9", "image-hidden": b"/X(9 0 obj)/Subtype/Image", "string": b"/X(9 0 obj)", "comment": b"%9 0 obj\n",
+    }.items():
+        kept = pdf(row, words + b"/Filter/FlateDecode/DecodeParms 6 0 R", objects=(parameters,))
+        put(f"{payload}-parameters-{name}", kept)
+        put(f"{payload}-parameters-{name}-plain", kept.replace(b"/Type/EmbeddedFile", b""))
+        put(f"{payload}-parameters-{name}-indirect-files", kept.replace(b"/Type/EmbeddedFile", b"").replace(b"/EF<</F 4 0 R>>", b"/EF 7 0 R").replace(b"5 0 obj\n", b"7 0 obj\n<</F 4 0 R>>\nendobj\n5 0 obj\n"))
+    for name, parameters in {
+        "array": b"/Filter[/FlateDecode]/DecodeParms[6 0 R]", "array-null": b"/Filter[/ASCIIHexDecode/FlateDecode]/DecodeParms[null 6 0 R]", "array-other": b"/Filter[/ASCIIHexDecode/FlateDecode]/DecodeParms[<</EarlyChange 1>>6 0 R]", "comment": b"/Filter/FlateDecode/DecodeParms%/\n6 0 R",
+        "short": b"/Filter/FlateDecode/DP 6 0 R", "twice": b"/Filter/FlateDecode/DecodeParms<</Predictor 15/Columns 4/Columns 17>>", "twice-parameters": b"/Filter/FlateDecode/DecodeParms<<>>/DecodeParms<</Predictor 15/Columns 17>>", "real": b"/Filter/FlateDecode/DecodeParms<</Predictor 15.0/Columns 17.0>>",
+        "early": b"/Filter/FlateDecode/DecodeParms<</Columns 17/Predictor 15>>", "short-filter": b"/F/FlateDecode/DP<</Predictor 15/Columns 17>>", "far": b"/X(" + b"x" * 70000 + b")/Filter/FlateDecode/DecodeParms<</Predictor 15/Columns 17>>/Y(" + b"x" * 70000 + b")",
+    }.items():
+        packed = hexed(row) if b"Hex" in parameters else row
+        put(f"{payload}-predicted-{name}", pdf(packed, parameters, objects=((6, b"<</Predictor 15/Columns 17>>"),)))
+    text = content.hex().encode()
+    put(f"{payload}-hex-illegal-skipped", pdf(text[:20] + b"y" + text[20:] + b">", b"/Filter/ASCIIHexDecode"))
+    put(f"{payload}-hex-illegal-end", pdf(text + b"y6>", b"/Filter/ASCIIHexDecode"))
+    put(f"{payload}-hex-illegal-zero", pdf(text.replace(b"0", b"y") + b">", b"/Filter/ASCIIHexDecode"))
+    put(f"{payload}-hex-illegal-behind", pdf(text + b"> y", b"/Filter/ASCIIHexDecode"))
+    put(f"{payload}-a85-illegal-end", pdf(a85(content)[:-2] + b"}}}~>", b"/Filter/ASCII85Decode"))
+    put(f"{payload}-a85-illegal-skipped", pdf(a85(content)[:20] + b"}" + a85(content)[20:], b"/Filter/ASCII85Decode"))
+    put(f"{payload}-a85-no-end", pdf(a85(content)[:-2], b"/Filter/ASCII85Decode"))
+    put(f"{payload}-flate-no-header", pdf(deflate(content), b"/Filter/FlateDecode"))
+    put(f"{payload}-flate-odd-header", pdf(b"xx" + deflate(content), b"/Filter/FlateDecode"))
+    bits = "".join(f"{byte:08b}" for byte in lzw(content[:200]))[9:]
+    put(f"{payload}-lzw-not-cleared", pdf(bytes(int(bits[at:at + 8].ljust(8, "0"), 2) for at in range(0, len(bits), 8)), b"/Filter/LZWDecode"))
 put("clean-plain", pdf(WORDS))
 for name, (word, pack) in FILTERS.items():
     put(f"clean-{name}", pdf(pack(WORDS), b"/Filter" + word))
+for name in ("reference", "true"):
+    length, value = lengths(len(zlib.compress(WORDS)))[name]
+    put(f"clean-length-{name}", pdf(zlib.compress(WORDS), b"/Filter/FlateDecode", length=length, objects=((6, value),) if value else ()))
 put("clean-image", pdf(zlib.compress(predicted(noise(900))), b"/Subtype/Image/Filter/FlateDecode/DecodeParms<</Predictor 15/Columns 17>>"))

@@ -52,7 +52,14 @@ impl Inspector for Reader<'_> {
         }
         let signatures = vec![if is_eicar { "Eicar-Test-Signature" } else { "Test.Evil" }.to_owned()];
         let verdict = if infected { Verdict::Infected { signatures } } else { Verdict::Clean };
-        Ok(Inspection { verdict, targets: Targets::of(0), layers: None, layer_count: 1, types: None })
+        Ok(Inspection {
+            verdict,
+            targets: Targets::of(0),
+            layers: None,
+            layer_count: 1,
+            types: None,
+            unread: Vec::new(),
+        })
     }
 
     async fn needs_scan(&mut self, _record: &ScanRecord, _head: &ObjectHead) -> Result<bool, ScanError> {

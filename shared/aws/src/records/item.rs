@@ -52,6 +52,8 @@ pub(super) mod attribute {
     pub(crate) const REQUESTED: &str = "requested";
     /// Only after a rescan found the object archived: when.
     pub(crate) const ARCHIVED_AT: &str = "archived_at";
+    /// Only where something hid content: the names of what did.
+    pub(crate) const UNREAD: &str = "unread";
     /// Only on records that need a person's attention: the partition key of a sparse index.
     pub(crate) const ATTENTION: &str = "attention";
 
@@ -179,6 +181,7 @@ pub(super) fn item_of(record: &ScanRecord) -> Item {
         (attribute::PUBLISHED, record.published.then_some(AttributeValue::Bool(true))),
         (attribute::REQUESTED, record.requested.map(requested)),
         (attribute::ARCHIVED_AT, record.archived_at.map(time)),
+        (attribute::UNREAD, (!record.unread.is_empty()).then(|| AttributeValue::Ss(record.unread.clone()))),
         (attribute::ATTENTION, attention.then(|| attribute::s(verdict))),
     ];
     let present = attributes.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?)));
@@ -206,6 +209,7 @@ pub(super) fn record_of(object: &ObjectId, item: &Item) -> Option<ScanRecord> {
         requested: requested_of(item),
         archived_at: instant(item, attribute::ARCHIVED_AT),
         published: attribute::flag(item, attribute::PUBLISHED),
+        unread: attribute::texts(item, attribute::UNREAD).unwrap_or_default(),
     })
 }
 
