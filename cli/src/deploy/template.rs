@@ -15,6 +15,8 @@ const MAX_IN_CALL: usize = 51_200;
 pub(crate) enum Template {
     Text(String),
     Address(String),
+    /// That which the stack has.
+    Previous,
 }
 
 /// The text of the template.

@@ -74,10 +74,10 @@ impl FromStr for KeyFilter {
     fn from_str(text: &str) -> Result<Self, KeyFilterError> {
         let decoded = |text: &str| {
             // A sign of percent that begins no code would stand for itself.
-            let codes = text.split('%').skip(1);
+            let mut codes = text.split('%').skip(1);
             let is_code =
                 |code: &str| code.get(..2).is_some_and(|code| code.bytes().all(|digit| digit.is_ascii_hexdigit()));
-            let valid = codes.map(is_code).all(|valid| valid);
+            let valid = codes.all(is_code);
             let decoded = percent_decode_str(text).decode_utf8().map_err(|_| KeyFilterError)?;
             if valid { Ok(decoded.into_owned()) } else { Err(KeyFilterError) }
         };
