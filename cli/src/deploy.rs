@@ -24,6 +24,7 @@ use clap::Args;
 use nacre_aws::sdk_config;
 pub(crate) use new_values::NewValuesError;
 use packages::{Package, PackageError, architecture};
+pub(crate) use plan::wanted_concurrency;
 use plan::{Choice, LambdaLimits, PlanError, parameters, warnings};
 use probe::{ProbeError, probe};
 use prove::prove;
