@@ -3,6 +3,7 @@
 mod artifacts;
 mod change_set;
 mod generation;
+mod new_values;
 mod packages;
 mod plan;
 mod probe;
@@ -21,7 +22,9 @@ use aws_sdk_lambda::types::AccountLimit;
 use change_set::{ChangeSetError, TemplateParameters};
 use clap::Args;
 use nacre_aws::sdk_config;
+pub(crate) use new_values::NewValuesError;
 use packages::{Package, PackageError, architecture};
+pub(crate) use plan::wanted_concurrency;
 use plan::{Choice, LambdaLimits, PlanError, parameters, warnings};
 use probe::{ProbeError, probe};
 use prove::prove;
@@ -29,9 +32,10 @@ use report::{Outcome, Report};
 use template::Template;
 
 use crate::{
-    deployment::DEFAULT_STACK,
+    attach::give_own,
+    deployment::{DEFAULT_STACK, StackArgument},
     interrupt::until_interrupt,
-    output::{FINDING, INTERRUPTED, UNPROVEN, failed},
+    output::{FINDING, INTERRUPTED, UNPROVEN, explain, failed},
     printable::printable,
     stack::{self, Ended, Situation, StackError, Stacks, parse_name, situation},
 };
@@ -49,7 +53,7 @@ pub(crate) struct Arguments {
     /// Name of the stack
     #[arg(long, env = "NACRE_STACK", value_name = "NAME", default_value = DEFAULT_STACK, value_parser = parse_name)]
     stack: String,
-    /// Existing bucket to scan; without, the stack makes one
+    /// Existing bucket to scan, attached as `nacre attach` does; without, the stack makes one
     #[arg(long, value_name = "NAME")]
     bucket: Option<String>,
     /// A parameter of the template; others keep their values
@@ -197,7 +201,12 @@ async fn execute(arguments: &Arguments) -> Result<Report, DeployError> {
 
     let report = change(arguments, &stacks, &template, &planned, existing.is_none()).await?;
     let report = Report { warnings, ..report };
-    let report = if arguments.dry_run { report } else { prove(arguments, &sdk, &stacks, report).await };
+    let refused = match &arguments.bucket {
+        Some(bucket) if !arguments.dry_run => attached(arguments, bucket).await,
+        _ => None,
+    };
+    let mut report = if arguments.dry_run { report } else { prove(arguments, &sdk, &stacks, report).await };
+    report.findings.extend(refused);
     report.print(arguments.json)?;
     Ok(report)
 }
@@ -230,6 +239,19 @@ async fn settled(stacks: &Stacks, name: &str, dry_run: bool) -> Result<Option<St
     }
 }
 
+/// Has the events of a given bucket come, as `nacre attach` does; why they do not.
+async fn attached(arguments: &Arguments, bucket: &str) -> Option<String> {
+    let attached = match StackArgument::of(&arguments.stack).open().await {
+        Ok(deployment) => give_own(&deployment, bucket).await,
+        Err(error) => Err(error.into()),
+    };
+    match attached {
+        Ok(lines) => lines.iter().for_each(|line| say(line)),
+        Err(error) => return Some(format!("the bucket {bucket} is not attached: {}", explain(&error))),
+    }
+    None
+}
+
 /// What a given bucket must be, seen before anything is changed.
 async fn check_bucket(arguments: &Arguments, sdk: &SdkConfig, region: &str) -> Result<(), DeployError> {
     let Some(bucket) = &arguments.bucket else { return Ok(()) };
@@ -240,6 +262,7 @@ async fn check_bucket(arguments: &Arguments, sdk: &SdkConfig, region: &str) -> R
     if head.bucket_region().is_some_and(|its| its != region) { Err(refused()) } else { Ok(()) }
 }
 
+/// What the account allows Lambda.
 async fn limits(sdk: &SdkConfig) -> Result<LambdaLimits, DeployError> {
     let settings = aws_sdk_lambda::Client::new(sdk).get_account_settings().send().await;
     let settings = settings.map_err(|error| DeployError::Limits(error.into()))?;

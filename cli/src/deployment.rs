@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use aws_config::SdkConfig;
 use clap::Args;
 use nacre_aws::sdk_config;
+use nacre_core::rescan::plan::size_limit;
 use tokio::sync::OnceCell;
 
 use crate::stack::{StackError, Stacks, check_is_ours, outputs, parameters, parse_name_or_arn};
@@ -163,6 +164,12 @@ impl Deployment {
     /// The stack's parameters, defaults included.
     pub(crate) async fn parameters(&self) -> Result<&BTreeMap<String, String>, DeploymentError> {
         Ok(&self.found().await?.parameters)
+    }
+
+    /// The size up to which the deployment scans objects, as its passes have it; the engine's where the stack cannot be read.
+    pub(crate) async fn size_limit(&self) -> u64 {
+        let parameters = self.parameters().await.ok();
+        size_limit(parameters.and_then(|all| all.get("MaxObjectBytes")?.parse().ok()))
     }
 
     /// The resources of this kind: their names in the template, and their own.

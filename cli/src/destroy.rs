@@ -86,6 +86,13 @@ async fn execute(arguments: &Arguments) -> Result<(), DestroyError> {
     let id = stack.stack_id().unwrap_or(&arguments.stack);
     let packages =
         parameters(&stack).remove("CodeBucket").map(|bucket| Kept::packages(&bucket, bucket == own_packages));
+    for bucket in attached(&stack).iter().filter(|_| exists) {
+        // Its policy would exempt a role that is gone.
+        eprintln!(
+            "{bucket} is attached: run `nacre detach s3://{bucket}` first. Otherwise its notifications go to a topic that is gone, and \
+             its infected objects can be read and tagged by nobody until you change its policy"
+        );
+    }
     let Account { kept, lost } = if exists {
         let deletions = deletions(&stacks.template(id).await?);
         let deletions = deletions.map_err(|error| DestroyError::Template(arguments.stack.clone(), error))?;
@@ -116,6 +123,12 @@ async fn execute(arguments: &Arguments) -> Result<(), DestroyError> {
     // A table goes a moment after it was deleted.
     stays.retain(|kept| !gone.contains(&kept.name));
     report(arguments, exists, &stays, &gone)
+}
+
+/// The names of attached buckets.
+fn attached(stack: &Stack) -> Vec<String> {
+    let arns = parameters(stack).remove("AttachedBucketArns").unwrap_or_default();
+    arns.split(',').filter_map(|arn| Some(arn.trim().rsplit_once(":::")?.1.to_owned())).collect()
 }
 
 /// What of it is there.

@@ -1,6 +1,7 @@
 //! `nacre`: the operator's command line.
 
 mod args;
+mod attach;
 mod attention;
 mod aws_error;
 mod backfill;
@@ -50,6 +51,9 @@ enum Command {
     Backfill(backfill::Arguments),
     Deploy(deploy::Arguments),
     Destroy(destroy::Arguments),
+    Attach(attach::AttachArguments),
+    Detach(attach::DetachArguments),
+    Buckets(attach::BucketsArguments),
     Status(status::Arguments),
     Doctor(doctor::Arguments),
     Object(object::Arguments),
@@ -72,6 +76,9 @@ async fn main() -> ExitCode {
         Command::Backfill(arguments) => backfill::run(&arguments).await,
         Command::Deploy(arguments) => deploy::run(&arguments).await,
         Command::Destroy(arguments) => destroy::run(&arguments).await,
+        Command::Attach(arguments) => attach::run_attach(&arguments).await,
+        Command::Detach(arguments) => attach::run_detach(&arguments).await,
+        Command::Buckets(arguments) => attach::run_buckets(&arguments).await,
         Command::Report(arguments) => report::run(&arguments).await,
         Command::Rescan(arguments) => rescan::run(&arguments).await,
         Command::Status(arguments) => status::run(&arguments).await,

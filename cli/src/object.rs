@@ -162,7 +162,8 @@ async fn report(arguments: &Arguments, deployment: &Deployment) -> Result<Report
     let manifest = Published::read(&store).await?.manifest.map(Arc::new);
     let plan = match (&record, &manifest) {
         (Some(record), Some(manifest)) => {
-            let mut planner = RescanPlanner::new(Arc::clone(manifest));
+            let limit = deployment.size_limit().await;
+            let mut planner = RescanPlanner::new(Arc::clone(manifest)).with_size_limit(limit);
             let summary = RecordSummary::from(record);
             let Planned { plan, .. } = planner.plan_in_pass(&store, &summary, SystemClock.now()).await?;
             Some(plan)

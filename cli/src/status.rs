@@ -2,9 +2,9 @@
 
 mod snapshot;
 
-use std::{collections::BTreeMap, io, process::ExitCode};
+use std::{collections::BTreeMap, error::Error, io, process::ExitCode, time::Duration};
 
-use chrono::{TimeDelta, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use clap::Args;
 use nacre_aws::{S3Definitions, SystemClock};
 use nacre_core::{
@@ -16,7 +16,8 @@ use nacre_core::{
     rescan::pass::{PassStoreError, StoredPass, is_cancelled, read_pass, reports},
     telemetry::Metric,
 };
-use snapshot::{Attention, Definitions, PassState, Snapshot, Waiting};
+use snapshot::{Attention, Definitions, PassState, SelfTest, Snapshot, Waiting};
+use tokio::time::sleep;
 
 use crate::{
     args::TableArgument,
@@ -30,12 +31,15 @@ use crate::{
 const STALENESS_LIMIT: u32 = 72;
 
 /// The queues that functions take their work from.
-const QUEUES: [(&str, Part); 4] = [
-    ("new objects", Part::ScanQueue),
-    ("rescans", Part::RescanQueue),
-    ("full rescans", Part::FullRescanQueue),
-    ("segments of passes", Part::PassQueue),
+const QUEUES: [(&str, Part, Part); 4] = [
+    ("new objects", Part::ScanQueue, Part::ScannerFunction),
+    ("rescans", Part::RescanQueue, Part::RescanFunction),
+    ("full rescans", Part::FullRescanQueue, Part::ScannerFunction),
+    ("segments of passes", Part::PassQueue, Part::RescannerFunction),
 ];
+
+/// How long a message may wait that no function has taken, with none in flight.
+const TIME_TO_BE_TAKEN: Duration = Duration::from_secs(3);
 
 /// Show whether a deployment is well: definitions, backlog, pass, verdicts, dead letters, errors.
 ///
@@ -68,6 +72,8 @@ enum StatusError {
     Queues(#[from] DlqError),
     #[error(transparent)]
     Logs(#[from] LogsError),
+    #[error("the stack cannot be read: check that the credentials may call {0}")]
+    Call(&'static str, #[source] Box<dyn Error + Send + Sync>),
     #[error("the status cannot be written")]
     Output(#[from] io::Error),
 }
@@ -105,9 +111,17 @@ async fn gather(deployment: &Deployment, table: &TableArgument) -> Result<Snapsh
         None => None,
     };
     let mut queues = Vec::new();
-    for (name, part) in QUEUES {
-        let depth = depth(deployment, part).await?;
-        queues.push(Waiting { name, messages: depth.visible + depth.delayed, in_flight: depth.in_flight });
+    for (name, part, function) in QUEUES {
+        let mut found = depth(deployment, part).await?;
+        if found.visible > 0 && found.in_flight == 0 {
+            // One that came this moment is taken in the next.
+            sleep(TIME_TO_BE_TAKEN).await;
+            found = depth(deployment, part).await?;
+        }
+        let stalled = found.visible > 0 && found.in_flight == 0;
+        let source = source(deployment, part, function).await?;
+        let (messages, in_flight) = (found.visible + found.delayed, found.in_flight);
+        queues.push(Waiting { name, messages, in_flight, stalled, source });
     }
     let mut dead_letters = BTreeMap::new();
     for queue in DeadLetterQueue::ALL {
@@ -120,13 +134,45 @@ async fn gather(deployment: &Deployment, table: &TableArgument) -> Result<Snapsh
     }
     let sandbox_layers = logs.newest_metric(Metric::SandboxLayers.name(), now - TimeDelta::days(7)).await?;
     let attention = attention(deployment, table).await?;
-    Ok(Snapshot { at: now, definitions, pass, queues, dead_letters, errors, sandbox_layers, attention })
+    let self_test = self_test(&logs, now).await?;
+    Ok(Snapshot { at: now, definitions, pass, queues, dead_letters, errors, sandbox_layers, self_test, attention })
+}
+
+/// The state of the event source mapping by which a function takes the messages of a queue.
+async fn source(deployment: &Deployment, queue: Part, function: Part) -> Result<Option<String>, StatusError> {
+    let (url, function) = (deployment.name(queue, None).await?, deployment.name(function, None).await?);
+    // A queue's URL ends as its ARN does.
+    let name = url.rsplit('/').next().unwrap_or_default();
+    let mut pages = aws_sdk_lambda::Client::new(&deployment.sdk)
+        .list_event_source_mappings()
+        .function_name(function)
+        .into_paginator()
+        .send();
+    while let Some(page) = pages.next().await {
+        let page = page.map_err(|error| StatusError::Call("lambda:ListEventSourceMappings", error.into()))?;
+        let is_its = |arn: &str| arn.rsplit(':').next() == Some(name);
+        let mapping = page.event_source_mappings().iter().find(|it| it.event_source_arn().is_some_and(is_its));
+        if let Some(mapping) = mapping {
+            return Ok(Some(mapping.state().unwrap_or_default().to_owned()));
+        }
+    }
+    Ok(None)
+}
+
+/// The newest self-test of a day, by what the rescanner logged.
+async fn self_test(logs: &FunctionLogs, now: DateTime<Utc>) -> Result<Option<SelfTest>, StatusError> {
+    let lines = logs.search(&["rescanner"], now - TimeDelta::days(1), Some("self-test")).await?.lines;
+    let mut tests = lines.iter().filter(|line| line.message.starts_with("self-test "));
+    Ok(tests.next_back().map(|line| {
+        let why = line.text("findings").or_else(|| line.text("cause")).unwrap_or("see its log");
+        SelfTest { at: line.at, failure: (line.message != "self-test passed").then(|| why.to_owned()) }
+    }))
 }
 
 async fn definitions(
     store: &S3Definitions,
     limit: u32,
-    now: chrono::DateTime<Utc>,
+    now: DateTime<Utc>,
 ) -> Result<Option<Definitions>, StatusError> {
     let published = Published::read(store).await?;
     let Some(manifest) = &published.manifest else { return Ok(None) };

@@ -6,6 +6,7 @@ use chrono::TimeDelta;
 use nacre_clamav::trust_anchor::TrustAnchors;
 use nacre_core::{
     dialect::Dialect,
+    key_filter::KeyFilter,
     redelivery::Backoff,
     settings::{Setting, SettingError, Settings},
     settings_table,
@@ -34,6 +35,7 @@ pub const SETTINGS: &[Setting] = settings_table![
     "NACRE_RESCAN_TOPIC_ARN", "none", "topic on which full scans are requested where `NACRE_FULL_SCANS` is `False`";
     "AWS_REGION", "none", "region in such requests and in names of objects; Lambda sets it";
     "AV_SCAN_MAX_FILE_SIZE_BYTES", "none", "larger objects are `SKIPPED`; the predecessor's default was 25000000";
+    "NACRE_SCAN_ONLY", "everything", "what is scanned of new objects, as `BUCKET/PREFIX*SUFFIX`, separated by commas; all of a bucket that is not mentioned. See docs/buckets.md";
     "AV_STATUS_METADATA", "`av-status`", "key of the status: tag, field and attribute";
     "AV_SIGNATURE_METADATA", "`av-signature`", "key of the signature";
     "AV_TIMESTAMP_METADATA", "`av-timestamp`", "key of the time of the scan";
@@ -98,6 +100,8 @@ pub struct Config {
     pub alert_topic: Option<String>,
     /// `AV_SCAN_MAX_FILE_SIZE_BYTES`: larger objects are skipped. Unset: none is.
     pub skip_larger_than: Option<u64>,
+    /// `NACRE_SCAN_ONLY`: which keys are scanned of new objects.
+    pub scan_only: KeyFilter,
     /// The engine's bounds.
     pub limits: Limits,
     /// Tag keys and values.
@@ -200,6 +204,7 @@ impl Config {
             alert_topic: settings.optional("NACRE_ALERT_TOPIC_ARN"),
             region: settings.optional("AWS_REGION").unwrap_or_default(),
             skip_larger_than: settings.positive("AV_SCAN_MAX_FILE_SIZE_BYTES")?,
+            scan_only: settings.parsed("NACRE_SCAN_ONLY", KeyFilter::from_str)?.unwrap_or_default(),
             limits,
             tags: tag_names(&settings)?,
             results: ResultSettings {

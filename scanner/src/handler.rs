@@ -228,6 +228,13 @@ impl<S: Services> Function<S> {
                 tracing::info!(reason = "quarantined", "record ignored");
                 counts.count(Metric::Ignored);
             }
+            // A rescan is of what was scanned before, whatever the setting was then.
+            ObjectEvent::Scan(ScanRequest { object, cause: Cause::Upload, .. })
+                if !self.config.scan_only.admits(&object.bucket, &object.key) =>
+            {
+                tracing::info!(s3.bucket = object.bucket, s3.key = object.key, "object left out by NACRE_SCAN_ONLY");
+                counts.count(Metric::LeftOut);
+            }
             ObjectEvent::Scan(request) => {
                 let outcome = self.scan(request, batch).await?;
                 for metric in log_outcome(request, &outcome) {

@@ -188,7 +188,7 @@ const COMMANDS_ONLY: [&str; 1] = ["batch_get_item"];
 
 /// The statements by which services may do something: owner, name, the condition without which others' resources may do it, too, and
 /// what in the template needs it.
-const SERVICES: [(&str, &str, &str, &str); 6] = [
+const SERVICES: [(&str, &str, &str, &str); 9] = [
     (
         "AnnouncementDeadLettersPolicy",
         "UndeliveredAnnouncements",
@@ -224,6 +224,24 @@ const SERVICES: [(&str, &str, &str, &str); 6] = [
         "Undelivered",
         "{ArnEquals: {aws:SourceArn: [!Ref ScannerTrigger, !Ref RescanTrigger]}}",
         "RedrivePolicy: {deadLetterTargetArn: !GetAtt ScanDeadLetters.Arn}",
+    ),
+    (
+        "ScannerTriggerPolicy",
+        "ObjectEventsOfOtherAccounts",
+        "{StringEquals: {aws:SourceAccount: !Ref BucketOwnerAccounts}}",
+        "Description: Ids of other accounts whose buckets are scanned",
+    ),
+    (
+        "ScanQueuePolicy",
+        "ObjectEvents",
+        "{ArnEquals: {aws:SourceArn: !GetAtt ObjectEventsRule.Arn}}",
+        "Arn: !GetAtt ScanQueue.Arn",
+    ),
+    (
+        "UndeliveredPolicy",
+        "UndeliveredObjectEvents",
+        "{ArnEquals: {aws:SourceArn: !GetAtt ObjectEventsRule.Arn}}",
+        "DeadLetterConfig: {Arn: !GetAtt ScanDeadLetters.Arn}",
     ),
 ];
 

@@ -3,6 +3,7 @@
 mod accounts;
 mod alarms;
 mod backfill;
+mod buckets;
 mod contract;
 mod definitions;
 mod deploy;

@@ -29,6 +29,8 @@ const NO_CHANGES: [&str; 2] = ["didn't contain changes", "No updates are to be p
 pub(crate) enum ChangeSetError {
     #[error("CloudFormation refuses the template or its parameters: {0}")]
     Refused(String),
+    #[error("the parameters of a template that is not named cannot be read")]
+    Unnamed,
     #[error(transparent)]
     Stack(#[from] StackError),
 }
@@ -56,6 +58,7 @@ impl Stacks {
         let request = match template {
             Template::Text(text) => request.template_body(text),
             Template::Address(url) => request.template_url(url),
+            Template::Previous => return Err(ChangeSetError::Unnamed),
         };
         let summary = request.send().await.map_err(refused)?;
         let mut parameters = TemplateParameters::default();
@@ -92,6 +95,7 @@ impl Stacks {
         let request = match template {
             Template::Text(text) => request.template_body(text),
             Template::Address(url) => request.template_url(url),
+            Template::Previous => request.use_previous_template(true),
         };
         let made = request.set_parameters(Some(parameters.collect())).send().await.map_err(refused)?;
         let (id, stack) = (made.id().unwrap_or_default().to_owned(), made.stack_id().unwrap_or(stack).to_owned());

@@ -63,14 +63,19 @@ pub(crate) struct LambdaLimits {
     pub(crate) concurrency: u64,
 }
 
+/// The most executions at a time that a stack with these parameters may want.
+pub(crate) fn wanted_concurrency(values: &BTreeMap<String, String>) -> u64 {
+    let number = |name: &str| values.get(name).and_then(|value| value.parse::<u64>().ok()).unwrap_or_default();
+    CONCURRENCY.iter().map(|(name, times)| number(name).saturating_mul(*times)).sum()
+}
+
 /// What should be known before, and does not stop the deployment.
 pub(crate) fn warnings(packages: &[Package], limits: LambdaLimits, values: &BTreeMap<String, String>) -> Vec<String> {
     let large = packages.iter().filter(|package| package.unpacked > MAX_UNPACKED).map(|package| {
         let megabytes = package.unpacked >> 20;
         format!("{}: the package has {megabytes} MB unpacked, and AWS Lambda refuses more than 250", package.parameter)
     });
-    let number = |name: &str| values.get(name).and_then(|value| value.parse::<u64>().ok()).unwrap_or_default();
-    let wanted: u64 = CONCURRENCY.iter().map(|(name, times)| number(name).saturating_mul(*times)).sum();
+    let wanted = wanted_concurrency(values);
     let few = (wanted > limits.concurrency).then(|| {
         format!(
             "the account runs {} Lambda functions at a time, and the stack may want {wanted}: request a higher quota \

@@ -58,7 +58,11 @@ async fn see(arguments: &Arguments, sdk: &SdkConfig, stacks: &Stacks, report: &m
         let finding = "no definitions are published, so nothing is scanned: see the log of UpdaterFunction";
         report.findings.push(finding.to_owned());
     }
-    let has_notification = !outputs.contains_key("ScannedBucketNotification") || is_notified(sdk, &outputs).await?;
+    let bucket = format!(":::{}", output("ScannedBucket"));
+    let by_event_bridge =
+        values.get("EventBridgeBucketArns").is_some_and(|arns| arns.split(',').any(|arn| arn.ends_with(&bucket)));
+    let is_given = outputs.contains_key("ScannedBucketNotification");
+    let has_notification = !is_given || by_event_bridge || is_notified(sdk, &outputs).await?;
     if !has_notification {
         let bucket = output("ScannedBucket");
         report.findings.push(format!("nothing in {bucket} is scanned: its events do not come to the stack"));

@@ -94,8 +94,8 @@ pub(crate) fn next_steps(
     let bucket = output("ScannedBucket");
     if !has_notification {
         steps.push(format!(
-            "give the bucket {bucket} the outputs ScannedBucketNotification and ScannedBucketPolicy, merged with what it has \
-             (docs/deploy.md, \"A bucket that exists already\"): until then nothing in it is scanned or refused. Then run this again"
+            "have the events of {bucket} come: nacre attach s3://{bucket}. Until then nothing in it is scanned or refused. Then run \
+             this again"
         ));
     }
     if !has_definitions {

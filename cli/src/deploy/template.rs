@@ -15,6 +15,8 @@ const MAX_IN_CALL: usize = 51_200;
 pub(crate) enum Template {
     Text(String),
     Address(String),
+    /// That which the stack has.
+    Previous,
 }
 
 /// The text of the template.
@@ -57,8 +59,9 @@ const OF_NO_MATTER: [&str; 8] = [
     "{\"type\":",
 ];
 
-/// Our own template as short as a new stack's resources can be listed by. Pure.
+/// Our own template as short as a new stack's resources can be listed by: outputs make none, either. Pure.
 fn for_creation(template: &str) -> String {
+    let template = template.split_once("\nOutputs:\n").map_or(template, |(before, _)| before);
     let kept = template.lines().filter(|line| !OF_NO_MATTER.iter().any(|start| line.trim_start().starts_with(start)));
     kept.flat_map(|line| [line, "\n"]).collect()
 }
@@ -160,7 +163,9 @@ mod tests {
         assert!(shortest.len() <= MAX_IN_CALL, "{} bytes", shortest.len());
         let of_no_matter =
             |path: &str| OF_NO_MATTER.iter().any(|name| path.contains(&format!("/{}", name.trim_end_matches(": "))));
-        let is_kept = |(path, value): &(String, String)| !of_no_matter(path) && !value.contains("widgets");
+        let is_kept = |(path, value): &(String, String)| {
+            !of_no_matter(path) && !value.contains("widgets") && !path.starts_with("/Outputs/")
+        };
         let resources = |text: &str| values(text).into_iter().filter(is_kept).collect::<Vec<_>>();
         assert_eq!(resources(&shortest), resources(OWN));
         let (all, kept) = (values(OWN), values(&short));

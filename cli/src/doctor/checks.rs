@@ -6,6 +6,7 @@ mod flow;
 use serde::Serialize;
 
 use super::snapshot::Snapshot;
+use crate::deploy::wanted_concurrency;
 
 /// A fault: what it is, what it causes, what to do.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -34,14 +35,13 @@ pub(super) fn findings(found: &Snapshot) -> Vec<Finding> {
     let mut findings = Vec::new();
     stack(found, &mut findings);
     definitions(found, &mut findings);
-    bucket::notifications(found, &mut findings);
-    bucket::policy(found, &mut findings);
-    bucket::encryption(found, &mut findings);
+    bucket::buckets(found, &mut findings);
     flow::topics(found, &mut findings);
     flow::queues(found, &mut findings);
     flow::functions(found, &mut findings);
     table(found, &mut findings);
     outcomes(found, &mut findings);
+    surroundings(found, &mut findings);
     findings
 }
 
@@ -107,6 +107,29 @@ fn outcomes(found: &Snapshot, findings: &mut Vec<Finding>) {
         let cause = format!("{messages} messages were given up on");
         let remedy = format!("`nacre dlq show {queue}` says why, `nacre dlq redrive {queue}` sends them back");
         findings.push(Finding::new("dead_letters", *queue, cause, remedy));
+    }
+}
+
+/// How far the clock of this machine may be from that of AWS, which refuses what is five minutes off.
+const LARGEST_SKEW_SECONDS: u64 = 60;
+
+/// The account's quota of functions, and this machine's clock.
+fn surroundings(found: &Snapshot, findings: &mut Vec<Finding>) {
+    let wanted = wanted_concurrency(&found.parameters);
+    if wanted > found.concurrency {
+        let cause =
+            format!("the account runs {} functions at a time, and the stack may want {wanted}", found.concurrency);
+        let remedy =
+            "request a higher quota (L-B99A9384), or lower ScanConcurrency, RescanConcurrency and PassConcurrency";
+        findings.push(Finding::new("concurrency_low", "AWS Lambda", cause, remedy));
+    }
+    if let Some(ahead) = found.ahead_seconds.filter(|ahead| ahead.unsigned_abs() > LARGEST_SKEW_SECONDS) {
+        let where_to = if ahead > 0 { "ahead of" } else { "behind" };
+        let seconds = ahead.unsigned_abs();
+        let cause = format!(
+            "its clock is {seconds} seconds {where_to} AWS's: ages are wrong, and from 5 minutes on calls are refused"
+        );
+        findings.push(Finding::new("clock_skewed", "this machine", cause, "set the clock, as by NTP"));
     }
 }
 

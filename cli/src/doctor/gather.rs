@@ -4,11 +4,14 @@ use std::{
     collections::{BTreeMap, HashMap},
     error::Error,
     io,
+    sync::{Arc, Mutex},
 };
 
 use aws_config::SdkConfig;
+use aws_sdk_lambda::types::AccountLimit;
 use aws_sdk_s3::{
-    error::ProvideErrorMetadata,
+    config::{ConfigBag, Intercept, RuntimeComponents, interceptors::BeforeDeserializationInterceptorContextRef},
+    error::{BoxError, ProvideErrorMetadata},
     types::{Event, NotificationConfigurationFilter, S3KeyFilter, ServerSideEncryptionConfiguration},
 };
 use aws_sdk_sqs::types::QueueAttributeName;
@@ -18,9 +21,9 @@ use nacre_core::{
     generation::{manifest::Manifest, published::Published},
     port::Clock,
 };
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use super::snapshot::{Bucket, Definitions, Function, Notification, Queue, Snapshot, Source, Table, Topic};
+use super::snapshot::{Bucket, Definitions, Expected, Function, Notification, Queue, Snapshot, Source, Table, Topic};
 use crate::{
     deployment::{Deployment, DeploymentError, Part},
     dlq::{DeadLetterQueue, DlqError, depth},
@@ -46,6 +49,20 @@ const FUNCTIONS: [(&str, Part); 4] = [
 ];
 
 const TOPICS: [(&str, Part); 2] = [("ScannerTrigger", Part::ScannerTrigger), ("RescanTrigger", Part::RescanTrigger)];
+
+/// Variables of functions, and the parts that they name.
+const VARIABLES: [(&str, &str, Part); 10] = [
+    ("ScannerFunction", "NACRE_RECORDS_TABLE", Part::ScanRecords),
+    ("RescanFunction", "NACRE_RECORDS_TABLE", Part::ScanRecords),
+    ("RescannerFunction", "NACRE_RECORDS_TABLE", Part::ScanRecords),
+    ("ScannerFunction", "AV_DEFINITION_S3_BUCKET", Part::DefinitionsBucket),
+    ("RescanFunction", "AV_DEFINITION_S3_BUCKET", Part::DefinitionsBucket),
+    ("RescannerFunction", "AV_DEFINITION_S3_BUCKET", Part::DefinitionsBucket),
+    ("UpdaterFunction", "AV_DEFINITION_S3_BUCKET", Part::DefinitionsBucket),
+    ("RescanFunction", "NACRE_RESCAN_TOPIC_ARN", Part::RescanTrigger),
+    ("RescannerFunction", "NACRE_TRIGGER_TOPIC_ARN", Part::RescanTrigger),
+    ("RescannerFunction", "NACRE_PASS_QUEUE_URL", Part::PassQueue),
+];
 
 /// Why a deployment could not be read.
 #[derive(Debug, thiserror::Error)]
@@ -89,13 +106,18 @@ pub(super) async fn gather(deployment: &Deployment) -> Result<Snapshot, GatherEr
     for queue in DeadLetterQueue::ALL {
         messages_given_up.insert(queue.name(), depth(deployment, queue.part()).await?.all());
     }
+    let (buckets, unreadable) = buckets(deployment).await?;
     Ok(Snapshot {
         stack: deployment.stack().to_owned(),
         stack_status: deployment.status().await?.to_owned(),
         parameters: deployment.parameters().await?.clone(),
         scanner_role: deployment.name(Part::ScannerRole, None).await?,
         scanner_trigger: deployment.name(Part::ScannerTrigger, None).await?,
-        bucket: bucket(sdk, deployment.name(Part::ScannedBucket, None).await?).await?,
+        buckets,
+        unreadable,
+        expected: expected(deployment).await?,
+        concurrency: concurrency(sdk).await?,
+        ahead_seconds: ahead(sdk, &deployment.name(Part::DefinitionsBucket, None).await?).await,
         table: table(sdk, deployment.name(Part::ScanRecords, None).await?).await?,
         definitions: definitions(sdk, &deployment.name(Part::DefinitionsBucket, None).await?).await,
         refused: refusals(deployment).await?,
@@ -106,10 +128,34 @@ pub(super) async fn gather(deployment: &Deployment) -> Result<Snapshot, GatherEr
     })
 }
 
-async fn bucket(sdk: &SdkConfig, name: String) -> Result<Bucket, GatherError> {
+/// The stack's own bucket, and those that are attached; an attached one that cannot be read, with the reason.
+async fn buckets(deployment: &Deployment) -> Result<(Vec<Bucket>, BTreeMap<String, String>), GatherError> {
+    let parameters = deployment.parameters().await?;
+    let names = |parameter: &str| {
+        let arns = parameters.get(parameter).map(String::as_str).unwrap_or_default().split(',');
+        arns.filter_map(|arn| Some(arn.trim().rsplit_once(":::")?.1.to_owned())).collect::<Vec<_>>()
+    };
+    let by_event_bridge = names("EventBridgeBucketArns");
+    let own = deployment.name(Part::ScannedBucket, None).await?;
+    let (mut buckets, mut unreadable) = (Vec::new(), BTreeMap::new());
+    for name in std::iter::once(own.clone()).chain(names("AttachedBucketArns")) {
+        let (is_own, bridged) = (name == own, by_event_bridge.contains(&name));
+        match bucket(&deployment.sdk, name.clone(), is_own, bridged).await {
+            Ok(bucket) => buckets.push(bucket),
+            Err(error) if is_own => return Err(error),
+            Err(error) => {
+                unreadable.insert(name, explain(&error));
+            }
+        }
+    }
+    Ok((buckets, unreadable))
+}
+
+async fn bucket(sdk: &SdkConfig, name: String, own: bool, by_event_bridge: bool) -> Result<Bucket, GatherError> {
     let client = aws_sdk_s3::Client::new(sdk);
     let found = client.get_bucket_notification_configuration().bucket(&name).send().await;
     let found = found.map_err(refused(&name, "s3:GetBucketNotification"))?;
+    let sends_to_event_bridge = found.event_bridge_configuration().is_some();
     let topics =
         found.topic_configurations().iter().map(|one| notification(one.topic_arn(), one.events(), one.filter()));
     let queues =
@@ -135,7 +181,7 @@ async fn bucket(sdk: &SdkConfig, name: String) -> Result<Bucket, GatherError> {
         Err(error) if error.code() == Some("ServerSideEncryptionConfigurationNotFoundError") => None,
         Err(error) => return Err(refused(&name, "s3:GetEncryptionConfiguration")(error)),
     };
-    Ok(Bucket { name, notifications, policy, kms_key })
+    Ok(Bucket { name, own, by_event_bridge, sends_to_event_bridge, notifications, policy, kms_key })
 }
 
 fn notification(to: &str, events: &[Event], filter: Option<&NotificationConfigurationFilter>) -> Notification {
@@ -164,6 +210,7 @@ async fn queue(sdk: &SdkConfig, name: &'static str, url: &str) -> Result<Queue, 
         retention_seconds: number(QueueAttributeName::MessageRetentionPeriod),
         dead_letters,
         policy: json(QueueAttributeName::Policy),
+        kms_key: text(QueueAttributeName::KmsMasterKeyId).filter(|key| !key.is_empty()).map(str::to_owned),
     })
 }
 
@@ -203,14 +250,79 @@ async fn topic(sdk: &SdkConfig, name: &'static str, arn: &str) -> Result<Topic, 
     let client = aws_sdk_sns::Client::new(sdk);
     let found = client.get_topic_attributes().topic_arn(arn).send().await;
     let found = found.map_err(refused(name, "sns:GetTopicAttributes"))?;
-    let policy = found.attributes().and_then(|attributes| attributes.get("Policy"));
-    let mut endpoints = Vec::new();
+    let attribute = |name: &str| found.attributes().and_then(|all| all.get(name)).filter(|value| !value.is_empty());
+    let policy = attribute("Policy").and_then(|policy| serde_json::from_str(policy).ok());
+    let kms_key = attribute("KmsMasterKeyId").cloned();
+    let mut endpoints = BTreeMap::new();
     let mut pages = client.list_subscriptions_by_topic().topic_arn(arn).into_paginator().send();
     while let Some(page) = pages.next().await {
         let page = page.map_err(refused(name, "sns:ListSubscriptionsByTopic"))?;
-        endpoints.extend(page.subscriptions().iter().filter_map(|one| one.endpoint().map(str::to_owned)));
+        for subscription in page.subscriptions() {
+            let Some(endpoint) = subscription.endpoint() else { continue };
+            // One that is not confirmed has no ARN, and gets nothing.
+            let Some(its) = subscription.subscription_arn().filter(|arn| arn.starts_with("arn:")) else { continue };
+            let filter = client.get_subscription_attributes().subscription_arn(its).send().await;
+            let filter = filter.map_err(refused(name, "sns:GetSubscriptionAttributes"))?;
+            let filter = filter.attributes().and_then(|all| all.get("FilterPolicy")).filter(|text| !text.is_empty());
+            let filter: Option<Value> = filter.and_then(|filter| serde_json::from_str(filter).ok());
+            endpoints.insert(endpoint.to_owned(), filter.filter(|filter| *filter != json!({})));
+        }
     }
-    Ok(Topic { name, policy: policy.and_then(|policy| serde_json::from_str(policy).ok()), endpoints })
+    Ok(Topic { name, arn: arn.to_owned(), policy, endpoints, kms_key })
+}
+
+/// The variables that name parts of the stack.
+async fn expected(deployment: &Deployment) -> Result<Vec<Expected>, GatherError> {
+    let mut expected = Vec::new();
+    for (function, variable, part) in VARIABLES {
+        expected.push(Expected { function, variable, value: deployment.name(part, None).await? });
+    }
+    // Older templates have none, and set none.
+    if let Some(value) = deployment.parameters().await?.get("ScanOnly") {
+        expected.push(Expected { function: "ScannerFunction", variable: "NACRE_SCAN_ONLY", value: value.clone() });
+    }
+    Ok(expected)
+}
+
+/// Executions at a time that no function has reserved.
+async fn concurrency(sdk: &SdkConfig) -> Result<u64, GatherError> {
+    let settings = aws_sdk_lambda::Client::new(sdk).get_account_settings().send().await;
+    let settings = settings.map_err(refused("the account", "lambda:GetAccountSettings"))?;
+    let unreserved = settings.account_limit().and_then(AccountLimit::unreserved_concurrent_executions);
+    Ok(u64::try_from(unreserved.unwrap_or_default()).unwrap_or_default())
+}
+
+/// Keeps the time of an answer.
+#[derive(Clone, Debug, Default)]
+struct DateOfAnswer(Arc<Mutex<Option<String>>>);
+
+impl Intercept for DateOfAnswer {
+    fn name(&self) -> &'static str {
+        "DateOfAnswer"
+    }
+
+    fn read_before_deserialization(
+        &self,
+        context: &BeforeDeserializationInterceptorContextRef<'_>,
+        _: &RuntimeComponents,
+        _: &mut ConfigBag,
+    ) -> Result<(), BoxError> {
+        if let (Some(date), Ok(mut kept)) = (context.response().headers().get("date"), self.0.lock()) {
+            *kept = Some(date.to_owned());
+        }
+        Ok(())
+    }
+}
+
+/// By how much this machine's clock is ahead of S3's, by the time of an answer, whatever it says otherwise.
+async fn ahead(sdk: &SdkConfig, bucket: &str) -> Option<i64> {
+    let date = DateOfAnswer::default();
+    let request = aws_sdk_s3::Client::new(sdk).head_bucket().bucket(bucket).customize().interceptor(date.clone());
+    // A call that was refused has a time, too.
+    let _ = request.send().await;
+    let now = SystemClock.now();
+    let date = date.0.lock().ok()?.take()?;
+    Some((now - DateTime::parse_from_rfc2822(&date).ok()?.to_utc()).num_seconds())
 }
 
 async fn table(sdk: &SdkConfig, name: String) -> Result<Table, GatherError> {

@@ -14,7 +14,10 @@ pub(super) struct Snapshot {
     /// The scanner's role, by its ARN.
     pub(super) scanner_role: String,
     pub(super) scanner_trigger: String,
-    pub(super) bucket: Bucket,
+    /// The stack's own, then those that are attached.
+    pub(super) buckets: Vec<Bucket>,
+    /// Attached buckets that cannot be read, and why.
+    pub(super) unreadable: BTreeMap<String, String>,
     pub(super) queues: Vec<Queue>,
     pub(super) functions: Vec<Function>,
     pub(super) topics: Vec<Topic>,
@@ -24,12 +27,33 @@ pub(super) struct Snapshot {
     pub(super) refused: BTreeMap<String, u64>,
     /// Dead letters, by queue.
     pub(super) messages_given_up: BTreeMap<&'static str, u64>,
+    /// Variables that name parts of the stack.
+    pub(super) expected: Vec<Expected>,
+    /// Executions at a time that the account allows its functions, and no function has reserved.
+    pub(super) concurrency: u64,
+    /// By how much this machine's clock is ahead of AWS's; `None` when an answer had no time.
+    pub(super) ahead_seconds: Option<i64>,
 }
 
-/// The scanned bucket.
+/// A variable of a function, as the template sets it.
+#[derive(Clone, Debug)]
+pub(super) struct Expected {
+    /// The function's output.
+    pub(super) function: &'static str,
+    pub(super) variable: &'static str,
+    pub(super) value: String,
+}
+
+/// A scanned bucket.
 #[derive(Clone, Debug)]
 pub(super) struct Bucket {
     pub(super) name: String,
+    /// Whether it is the stack's own, which is scanned whole.
+    pub(super) own: bool,
+    /// Whether the stack takes its events from EventBridge.
+    pub(super) by_event_bridge: bool,
+    /// Whether it sends them there.
+    pub(super) sends_to_event_bridge: bool,
     pub(super) notifications: Vec<Notification>,
     pub(super) policy: Option<Value>,
     /// The KMS key that it encrypts with by default.
@@ -55,6 +79,8 @@ pub(super) struct Queue {
     pub(super) retention_seconds: u64,
     pub(super) dead_letters: Option<String>,
     pub(super) policy: Option<Value>,
+    /// The KMS key that it is encrypted with.
+    pub(super) kms_key: Option<String>,
 }
 
 /// A function and what invokes it.
@@ -87,9 +113,12 @@ pub(super) struct Source {
 pub(super) struct Topic {
     /// The output's name.
     pub(super) name: &'static str,
+    pub(super) arn: String,
     pub(super) policy: Option<Value>,
-    /// Endpoints of its confirmed subscriptions.
-    pub(super) endpoints: Vec<String>,
+    /// Endpoints of its subscriptions, each with its filter policy.
+    pub(super) endpoints: BTreeMap<String, Option<Value>>,
+    /// The KMS key that it is encrypted with.
+    pub(super) kms_key: Option<String>,
 }
 
 /// The table of scan records.

@@ -61,8 +61,9 @@ pub(super) async fn run(arguments: &Arguments) -> Result<(), RescanError> {
     let manifest = Arc::new(manifest(store, arguments.to).await?);
     let records = arguments.table.records(&deployment).await?;
     let (from, now) = (arguments.from.map(Generation), SystemClock.now());
+    let limit = deployment.size_limit().await;
     let segments = (0..SEGMENTS).map(|index| {
-        let planner = RescanPlanner::new(Arc::clone(&manifest));
+        let planner = RescanPlanner::new(Arc::clone(&manifest)).with_size_limit(limit);
         plan_segment(&records, store, planner, Segment { index, total: SEGMENTS }, from, now)
     });
     let tallies: Vec<(PassStats, u64)> =

@@ -10,6 +10,9 @@ use serde_json::{Value, json};
 /// How long a pass that is under way may report nothing: more than a killed invocation and its retries cost.
 const LONGEST_SILENCE: TimeDelta = TimeDelta::hours(2);
 
+/// How long the hourly self-test may be silent.
+const LONGEST_WITHOUT_TEST: TimeDelta = TimeDelta::hours(3);
+
 /// Layers of the engine's sandbox where all are allowed.
 const ALL_LAYERS: u64 = 4;
 
@@ -27,8 +30,18 @@ pub(super) struct Snapshot {
     pub(super) errors: BTreeMap<&'static str, u64>,
     /// Of the last engine that was started within a week.
     pub(super) sandbox_layers: Option<u64>,
+    /// The newest of a day; `null` when none was made.
+    pub(super) self_test: Option<SelfTest>,
     /// By bucket.
     pub(super) attention: BTreeMap<String, Attention>,
+}
+
+/// The newest scheduled self-test.
+#[derive(Clone, Debug, Serialize)]
+pub(super) struct SelfTest {
+    pub(super) at: DateTime<Utc>,
+    /// What was not as it should be.
+    pub(super) failure: Option<String>,
 }
 
 #[derive(Clone, Debug, Serialize)]
@@ -55,6 +68,17 @@ pub(super) struct Waiting {
     pub(super) name: &'static str,
     pub(super) messages: u64,
     pub(super) in_flight: u64,
+    /// Whether messages wait and no function has any.
+    pub(super) stalled: bool,
+    /// State of the event source mapping by which a function takes them; `null` when there is none.
+    pub(super) source: Option<String>,
+}
+
+impl Waiting {
+    /// Whether a function takes the messages, or will in a moment.
+    fn is_taken(&self) -> bool {
+        self.source.as_ref().is_some_and(|state| !state.starts_with("Disabl") && state != "Deleting")
+    }
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
@@ -94,6 +118,32 @@ impl Snapshot {
                 let hours = silence.num_hours();
                 wrong.push(format!(
                     "the pass has reported nothing for {hours} hours: `nacre rescan start` continues it, `nacre dlq show pass` may show why"
+                ));
+            }
+        }
+        for queue in self.queues.iter().filter(|queue| !queue.is_taken()) {
+            let state = queue.source.as_deref().unwrap_or("missing");
+            wrong.push(format!(
+                "nothing takes {} from their queue, where {} wait: the event source mapping is {state}: `nacre doctor` has the remedy",
+                queue.name, queue.messages
+            ));
+        }
+        for queue in self.queues.iter().filter(|queue| queue.stalled && queue.is_taken()) {
+            wrong.push(format!(
+                "{}: {} messages wait and none is in flight: the function is throttled, or cannot be invoked: `nacre doctor`",
+                queue.name, queue.messages
+            ));
+        }
+        if let Some(test) = &self.self_test {
+            let silence = self.at - test.at;
+            if let Some(failure) = &test.failure {
+                wrong.push(format!(
+                    "the last self-test failed: {failure}: `nacre logs --function rescanner --since 3h`"
+                ));
+            } else if silence > LONGEST_WITHOUT_TEST {
+                let hours = silence.num_hours();
+                wrong.push(format!(
+                    "the hourly self-test was last made {hours} hours ago: see `nacre logs --function rescanner`"
                 ));
             }
         }
@@ -167,6 +217,13 @@ impl Snapshot {
             Some(layers) => format!("sandbox       {layers} of {ALL_LAYERS} layers"),
             None => "sandbox       not known: no engine was started within a week".to_owned(),
         });
+        lines.push(match &self.self_test {
+            None => "self-test     none was made within a day".to_owned(),
+            Some(test) => {
+                let outcome = if test.failure.is_none() { "passed" } else { "failed" };
+                format!("self-test     {outcome} {}", time(Some(test.at)))
+            }
+        });
         if self.attention.is_empty() {
             lines.push("verdicts      none that needs attention".to_owned());
         }
@@ -206,10 +263,17 @@ mod tests {
             at,
             definitions: Some(definitions),
             pass: Some(pass),
-            queues: vec![Waiting { name: "new objects", messages: 12, in_flight: 3 }],
+            queues: vec![Waiting {
+                name: "new objects",
+                messages: 12,
+                in_flight: 3,
+                stalled: false,
+                source: Some("Enabled".into()),
+            }],
             dead_letters: ["scan", "rescan"].map(|name| (name, 0)).into(),
             errors: BTreeMap::new(),
             sandbox_layers: Some(2),
+            self_test: Some(SelfTest { at: at - TimeDelta::minutes(20), failure: None }),
             attention: [("uploads".to_owned(), Attention { infected: 2, unscannable: 1 })].into(),
         }
     }
@@ -236,6 +300,7 @@ mod tests {
                 "dead letters  rescan 0, scan 0",
                 "errors        none (last hour)",
                 "sandbox       2 of 4 layers",
+                "self-test     passed 2024-10-03T23:40:00Z",
                 "verdicts      uploads: 2 infected, 1 unscannable",
                 "well          nothing is wrong",
             ]
@@ -257,6 +322,16 @@ mod tests {
         assert!(wrong(|it| *it.dead_letters.get_mut("scan").unwrap() = 4).contains("nacre dlq show scan"));
         let stuck = wrong(|it| it.pass.as_mut().unwrap().updated -= TimeDelta::hours(9));
         assert!(stuck.contains("for 10 hours") && stuck.contains("nacre rescan start"));
+        let disabled = wrong(|it| it.queues[0].source = Some("Disabled".into()));
+        assert!(disabled.contains("nothing takes new objects") && disabled.contains("where 12 wait"));
+        assert!(wrong(|it| it.queues[0].source = None).contains("mapping is missing"));
+        assert!(wrong(|it| it.queues[0].stalled = true).contains("12 messages wait and none is in flight"));
+        let test = |minutes, failure: Option<&str>| {
+            let failure = failure.map(str::to_owned);
+            move |it: &mut Snapshot| it.self_test = Some(SelfTest { at: it.at - TimeDelta::minutes(minutes), failure })
+        };
+        assert!(wrong(test(20, Some("EICAR is readable (200)"))).contains("EICAR is readable"));
+        assert!(wrong(test(300, None)).contains("last made 5 hours ago"));
         let error = wrong(|it| {
             it.errors.insert("scanner", 2);
         });

@@ -11,6 +11,7 @@ pub mod dialect;
 pub mod event;
 pub mod generation;
 pub mod http_answer;
+pub mod key_filter;
 pub mod object;
 pub mod port;
 pub mod quarantine;

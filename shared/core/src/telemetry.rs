@@ -34,6 +34,8 @@ pub enum Metric {
     Gone,
     /// Messages acknowledged without a scan: test events, folder markers, tagging and foreign events.
     Ignored,
+    /// New objects that are not scanned because of their keys.
+    LeftOut,
     /// Messages acknowledged because no retry could ever read them.
     Malformed,
     /// Messages that failed and will come again.
@@ -90,6 +92,7 @@ impl Metric {
             Self::NotRescanned => "NotRescanned",
             Self::Gone => "Gone",
             Self::Ignored => "Ignored",
+            Self::LeftOut => "LeftOut",
             Self::Malformed => "Malformed",
             Self::Failed => "Failed",
             Self::RescansPublished => "RescansPublished",

@@ -1,8 +1,11 @@
-//! The scanned bucket: its events, its policy, its key.
+//! The scanned buckets: their events, their policies, their keys.
 
 use serde_json::Value;
 
-use super::{super::snapshot::Snapshot, Finding};
+use super::{
+    super::snapshot::{Bucket, Snapshot},
+    Finding,
+};
 
 /// What the scanner must hear of, the events that are all of it together, and what is wrong where it does not.
 const EVENTS: [(&str, &[&str], &str, &str); 3] = [
@@ -31,13 +34,39 @@ const EVENTS: [(&str, &[&str], &str, &str); 3] = [
     ),
 ];
 
-/// A remedy for a bucket that the stack did not make.
-const APPLY: &str = "apply the outputs ScannedBucketNotification and ScannedBucketPolicy as docs/deploy.md says, or run \
-                     `nacre deploy` if the stack made the bucket";
+/// A remedy.
+const APPLY: &str = "run `nacre attach` for the bucket, or `nacre deploy` if the stack made it";
 
-pub(super) fn notifications(found: &Snapshot, findings: &mut Vec<Finding>) {
-    let bucket = &found.bucket;
+pub(super) fn buckets(found: &Snapshot, findings: &mut Vec<Finding>) {
+    for bucket in &found.buckets {
+        notifications(found, bucket, findings);
+        policy(found, bucket, findings);
+        encryption(found, bucket, findings);
+    }
+    // Those of other accounts are their owners' to check.
+    if found.parameters.get("BucketOwnerAccounts").is_none_or(String::is_empty) {
+        for (bucket, error) in &found.unreadable {
+            let remedy = "let these credentials read it, or take it out of the stack: `nacre detach`";
+            findings.push(Finding::new("bucket_unreadable", bucket, format!("it cannot be checked: {error}"), remedy));
+        }
+    }
+}
+
+fn notifications(found: &Snapshot, bucket: &Bucket, findings: &mut Vec<Finding>) {
     let ours: Vec<_> = bucket.notifications.iter().filter(|one| one.destination == found.scanner_trigger).collect();
+    if bucket.by_event_bridge {
+        if !bucket.sends_to_event_bridge {
+            let cause =
+                "it sends nothing to EventBridge, where the stack takes its events from: no new object is scanned";
+            findings.push(Finding::new("uploads_unseen", &bucket.name, cause, APPLY));
+        }
+        if let Some(one) = ours.first() {
+            let cause =
+                format!("it sends {} by SNS besides EventBridge: objects are handled twice", one.events.join(", "));
+            findings.push(Finding::new("events_twice", &bucket.name, cause, APPLY));
+        }
+        return;
+    }
     for (event, parts, name, consequence) in EVENTS {
         let has = |event: &str| ours.iter().any(|one| one.events.iter().any(|given| given == event));
         if !has(event) && !parts.iter().all(|part| has(part)) {
@@ -47,7 +76,9 @@ pub(super) fn notifications(found: &Snapshot, findings: &mut Vec<Finding>) {
     }
     let created = |event: &String| event.starts_with("s3:ObjectCreated:");
     let filtered: Vec<_> = ours.iter().filter(|one| one.events.iter().any(created)).collect();
-    if let Some(only) = filtered.first().filter(|_| filtered.iter().all(|one| !one.filter.is_empty())) {
+    // Of another bucket, `nacre attach` may have been asked for a part.
+    let first = filtered.first().filter(|_| bucket.own);
+    if let Some(only) = first.filter(|_| filtered.iter().all(|one| !one.filter.is_empty())) {
         let cause = format!("only keys with {} are scanned", only.filter.join(" and "));
         let remedy = "leave it if that is meant; otherwise take the filter out of the notification";
         findings.push(Finding::new("notification_filtered", &bucket.name, cause, remedy));
@@ -76,8 +107,7 @@ const STATEMENTS: [(&str, &[&str], &str, &str); 3] = [
     ),
 ];
 
-pub(super) fn policy(found: &Snapshot, findings: &mut Vec<Finding>) {
-    let bucket = &found.bucket;
+fn policy(found: &Snapshot, bucket: &Bucket, findings: &mut Vec<Finding>) {
     let statements = bucket.policy.as_ref().and_then(|policy| policy.get("Statement")).and_then(Value::as_array);
     for (sid, actions, name, consequence) in STATEMENTS {
         let has_sid = |statement: &&Value| statement.get("Sid").and_then(Value::as_str) == Some(sid);
@@ -122,8 +152,8 @@ fn strings(value: &Value) -> impl Iterator<Item = &str> {
     one.into_iter().chain(value.as_array().into_iter().flatten().filter_map(Value::as_str))
 }
 
-pub(super) fn encryption(found: &Snapshot, findings: &mut Vec<Finding>) {
-    let Some(key) = &found.bucket.kms_key else { return };
+fn encryption(found: &Snapshot, bucket: &Bucket, findings: &mut Vec<Finding>) {
+    let Some(key) = &bucket.kms_key else { return };
     // The account's own key for S3 lets in whoever may read the object.
     if key.contains("alias/aws/s3") {
         return;
@@ -133,6 +163,6 @@ pub(super) fn encryption(found: &Snapshot, findings: &mut Vec<Finding>) {
         let cause = format!("it encrypts with {key}, which the scanner may not use: its objects are UNSCANNABLE");
         let remedy = "run `nacre deploy --parameter KmsKeyArns=…` with its ARN, and let the scanner's role use it in the \
                       key's policy: docs/encryption.md";
-        findings.push(Finding::new("key_not_allowed", &found.bucket.name, cause, remedy));
+        findings.push(Finding::new("key_not_allowed", &bucket.name, cause, remedy));
     }
 }

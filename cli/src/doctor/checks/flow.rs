@@ -1,6 +1,7 @@
 //! What leads from an event to its scan: topics, queues, functions.
 
-use serde_json::Value;
+use nacre_core::event::{PLAN_ATTRIBUTE, RescanKind};
+use serde_json::{Value, json};
 
 use super::{
     super::snapshot::{Queue, Snapshot},
@@ -11,9 +12,12 @@ use super::{
 const DEPLOY: &str = "run `nacre deploy`, which sets it again where the template changed; otherwise set it by hand, as \
                       CloudFormation's drift detection shows it";
 
-/// Topics with the queue of each that must get their messages, by the outputs' names.
-const DELIVERIES: [(&str, &str); 3] =
-    [("ScannerTrigger", "ScanQueue"), ("RescanTrigger", "RescanQueue"), ("RescanTrigger", "FullRescanQueue")];
+/// Topics with the queue of each that must get their messages, by the outputs' names; all of them, or those of a kind of rescan.
+const DELIVERIES: [(&str, &str, Option<RescanKind>); 3] = [
+    ("ScannerTrigger", "ScanQueue", None),
+    ("RescanTrigger", "RescanQueue", Some(RescanKind::Delta)),
+    ("RescanTrigger", "FullRescanQueue", Some(RescanKind::Full)),
+];
 
 /// Queues with their dead-letter queues.
 const DEAD_LETTERS: [(&str, &str); 4] = [
@@ -31,42 +35,84 @@ const SOURCES: [(&str, &str); 4] = [
     ("PassQueue", "RescannerFunction"),
 ];
 
-/// Variables of the functions, and the parts that they name.
-fn expected_environment(found: &Snapshot) -> [(&'static str, &'static str, &str); 3] {
-    let table = found.table.name.as_str();
-    [
-        ("ScannerFunction", "NACRE_RECORDS_TABLE", table),
-        ("RescanFunction", "NACRE_RECORDS_TABLE", table),
-        ("RescannerFunction", "NACRE_RECORDS_TABLE", table),
-    ]
-}
-
 fn queue<'a>(found: &'a Snapshot, name: &str) -> Option<&'a Queue> {
     found.queues.iter().find(|queue| queue.name == name)
 }
 
 pub(super) fn topics(found: &Snapshot, findings: &mut Vec<Finding>) {
-    for (topic_name, queue_name) in DELIVERIES {
+    for (topic_name, queue_name, kind) in DELIVERIES {
         let topic = found.topics.iter().find(|topic| topic.name == topic_name);
         let (Some(topic), Some(queue)) = (topic, queue(found, queue_name)) else { continue };
-        if !topic.endpoints.contains(&queue.arn) {
-            let cause = format!("{queue_name} is not subscribed to it: what is published reaches nobody");
-            findings.push(Finding::new("subscription_missing", topic_name, cause, DEPLOY));
+        let wanted = kind.map(|kind| json!({ PLAN_ATTRIBUTE: [kind.name()] }));
+        match topic.endpoints.get(&queue.arn) {
+            None => {
+                let cause = format!("{queue_name} is not subscribed to it: what is published reaches nobody");
+                findings.push(Finding::new("subscription_missing", topic_name, cause, DEPLOY));
+            }
+            Some(filter) if *filter != wanted => {
+                let words =
+                    |filter: &Option<Value>| filter.as_ref().map_or_else(|| "none".to_owned(), Value::to_string);
+                let (has, wanted) = (words(filter), words(&wanted));
+                let cause = format!(
+                    "the filter policy of {queue_name}'s subscription is {has} and not {wanted}: it gets other messages"
+                );
+                findings.push(Finding::new("subscription_filtered", topic_name, cause, DEPLOY));
+            }
+            Some(_) => {}
         }
-        if !allows(queue.policy.as_ref(), "sqs:SendMessage", "sns.amazonaws.com") {
-            let cause = format!("its policy does not let {topic_name} send: messages are lost or given up on");
-            findings.push(Finding::new("queue_refuses_topic", queue_name, cause, DEPLOY));
+        match allowance(queue.policy.as_ref(), "sqs:SendMessage", "sns.amazonaws.com", &topic.arn) {
+            Allowance::None => {
+                let cause = format!("its policy does not let {topic_name} send: messages are lost or given up on");
+                findings.push(Finding::new("queue_refuses_topic", queue_name, cause, DEPLOY));
+            }
+            Allowance::Anybody => {
+                let cause = "its policy lets every topic of every account send: the condition aws:SourceArn is missing";
+                findings.push(Finding::new("queue_open", queue_name, cause, DEPLOY));
+            }
+            Allowance::Bound => {}
         }
     }
-    let trigger = found.topics.iter().find(|topic| topic.name == "ScannerTrigger");
-    if trigger.is_some_and(|trigger| !allows(trigger.policy.as_ref(), "sns:Publish", "s3.amazonaws.com")) {
-        let cause = "its policy does not let S3 publish: events of objects are lost";
-        findings.push(Finding::new("topic_refuses_s3", "ScannerTrigger", cause, DEPLOY));
+    let Some(trigger) = found.topics.iter().find(|topic| topic.name == "ScannerTrigger") else { return };
+    match allowance(trigger.policy.as_ref(), "sns:Publish", "s3.amazonaws.com", "") {
+        Allowance::None => {
+            let cause = "its policy does not let S3 publish: events of objects are lost";
+            findings.push(Finding::new("topic_refuses_s3", "ScannerTrigger", cause, DEPLOY));
+        }
+        Allowance::Anybody => {
+            let cause = "its policy lets buckets of every account publish: the condition aws:SourceAccount is missing";
+            findings.push(Finding::new("topic_open", "ScannerTrigger", cause, DEPLOY));
+        }
+        Allowance::Bound => {}
+    }
+    keys(found, findings);
+}
+
+/// AWS's own keys for SQS and SNS let no other service in, and nobody can change their policies.
+fn keys(found: &Snapshot, findings: &mut Vec<Finding>) {
+    let queues = found.queues.iter().map(|queue| (queue.name, &queue.kms_key));
+    let topics = found.topics.iter().map(|topic| (topic.name, &topic.kms_key));
+    for (name, key) in queues.chain(topics) {
+        if let Some(key) = key.as_ref().filter(|key| key.contains("alias/aws/")) {
+            let cause =
+                format!("it is encrypted with {key}, which no other service can use: what S3 or SNS send is lost");
+            findings.push(Finding::new("key_of_aws", name, cause, DEPLOY));
+        }
     }
 }
 
-/// Whether a policy has a statement that lets a service do something.
-fn allows(policy: Option<&Value>, action: &str, service: &str) -> bool {
+/// What a policy lets a service do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Allowance {
+    /// Nothing, or only for others.
+    None,
+    /// For this resource or account.
+    Bound,
+    /// For whomever it acts.
+    Anybody,
+}
+
+/// What the statements of a policy let a service do for a resource, or, where none is named, for an account.
+fn allowance(policy: Option<&Value>, action: &str, service: &str, source: &str) -> Allowance {
     let is = |value: Option<&Value>, wanted: &str| match value {
         Some(Value::Array(all)) => {
             all.iter().any(|one| one.as_str().is_some_and(|one| one.eq_ignore_ascii_case(wanted)))
@@ -74,12 +120,25 @@ fn allows(policy: Option<&Value>, action: &str, service: &str) -> bool {
         Some(Value::String(one)) => one.eq_ignore_ascii_case(wanted),
         _ => false,
     };
-    let allows = |statement: &Value| {
-        is(statement.get("Effect"), "Allow")
+    let of_statement = |statement: &Value| {
+        let allows = is(statement.get("Effect"), "Allow")
             && is(statement.get("Action"), action)
-            && is(statement.pointer("/Principal/Service"), service)
+            && is(statement.pointer("/Principal/Service"), service);
+        if !allows {
+            return Allowance::None;
+        }
+        let operators = statement.get("Condition").and_then(Value::as_object).into_iter().flatten();
+        let conditions: Vec<_> = operators.filter_map(|(_, keys)| keys.as_object()).flatten().collect();
+        let named =
+            |key: &str| conditions.iter().find(|(name, _)| name.eq_ignore_ascii_case(key)).map(|(_, value)| *value);
+        match (named("aws:SourceArn"), named("aws:SourceAccount")) {
+            (Some(arns), _) if !source.is_empty() && !is(Some(arns), source) => Allowance::None,
+            (None, None) => Allowance::Anybody,
+            _ => Allowance::Bound,
+        }
     };
-    policy.and_then(|policy| policy.get("Statement")?.as_array()).is_some_and(|all| all.iter().any(allows))
+    let statements = policy.and_then(|policy| policy.get("Statement")?.as_array()).into_iter().flatten();
+    statements.map(of_statement).max().unwrap_or(Allowance::None)
 }
 
 pub(super) fn queues(found: &Snapshot, findings: &mut Vec<Finding>) {
@@ -111,10 +170,11 @@ pub(super) fn functions(found: &Snapshot, findings: &mut Vec<Finding>) {
         if function.reserved == Some(0) {
             push("function_stopped", "its reserved concurrency is 0: it is never invoked".to_owned());
         }
-        for (of, variable, expected) in expected_environment(found) {
+        for expected in found.expected.iter().filter(|expected| expected.function == function.name) {
+            let (variable, wanted) = (expected.variable, &expected.value);
             let actual = function.environment.get(variable).map_or("", String::as_str);
-            if of == function.name && actual != expected {
-                push("environment_changed", format!("its {variable} is {actual:?} and not {expected:?}"));
+            if actual != wanted {
+                push("environment_changed", format!("its {variable} is {actual:?} and not {wanted:?}"));
             }
         }
     }
