@@ -10,7 +10,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use nacre_clamav::{builder::eicar, signing::SigningKeys};
 use nacre_core::{
     generation::Generation,
-    rescan::pass::{Budget, Cause, FORMAT, Pass, PassId, pass_key},
+    rescan::pass::{Budget, Cause, FORMAT, ObjectTotals, Pass, PassId, pass_key},
     self_test::PREFIX,
 };
 use nacre_test_support::{
@@ -195,6 +195,7 @@ async fn a_policy_that_lets_infected_objects_be_read_fails_the_self_test() {
         started,
         segments: 1,
         budget: Budget::default(),
+        forgotten: ObjectTotals::default(),
         dispatched: true,
     };
     let put = stack.s3().put_object().bucket(stack.output("DefinitionsBucket")).key(pass_key(Generation(1)));

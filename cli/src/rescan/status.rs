@@ -114,7 +114,8 @@ mod tests {
     fn example() -> (Pass, Progress) {
         let (id, started) = (PassId { generation: Generation(7), attempt: 2 }, DateTime::UNIX_EPOCH);
         let (cause, budget) = (Cause::Manual, Budget { objects: Some(10), bytes: None });
-        let pass = Pass { format: 1, id, cause, started, segments: 20, budget, dispatched: true };
+        let forgotten = ObjectTotals::default();
+        let pass = Pass { format: 1, id, cause, started, segments: 20, budget, forgotten, dispatched: true };
         let mut stats =
             PassStats { advanced: 3, over_budget: ObjectTotals { objects: 1, bytes: 9 }, ..PassStats::default() };
         for plan in [

@@ -181,7 +181,7 @@ fn windows() -> Vec<u8> {
 /// An image that can be read: eight by eight grey points.
 fn image() -> Vec<u8> {
     let rows: Vec<u8> =
-        (0..8_u8).flat_map(|y| [0].into_iter().chain((0..8_u8).map(move |x| x * 30 ^ y * 17))).collect();
+        (0..8_u8).flat_map(|y| [0].into_iter().chain((0..8_u8).map(move |x| (x * 30) ^ (y * 17)))).collect();
     let mut packed = ZlibEncoder::new(Vec::new(), Compression::default());
     packed.write_all(&rows).unwrap();
     let mut png = b"\x89PNG\r\n\x1a\n".to_vec();

@@ -112,12 +112,12 @@ fn types() -> Vec<Narrowed> {
     let start = hex::encode("%PDF-1.4");
     let retypes = ("row.ldb", format!("Retype;Engine:51-255,Target:10,HandlerType:CL_TYPE_HTML;0;{start}\n"));
     let only_generic: fn(&mut RecordView) = |view| view.targets = Targets::of(0);
-    let retyped = |name, old, new| Narrowed {
+    let row_of = |name, old, new| Narrowed {
         row: Row { name, old, new, is_its: is_context, broken: Broken::Misread(only_generic) }.with_always(),
         spared: &["a.txt", "noise", "a.elf", "true", "looks.png"],
     };
-    rows.push(retyped("scanned as another type", vec![of_pages()], vec![of_pages(), retypes.clone()]));
-    rows.push(retyped("scanned as another type no more", vec![of_pages(), retypes], vec![of_pages()]));
+    rows.push(row_of("scanned as another type", vec![of_pages()], vec![of_pages(), retypes.clone()]));
+    rows.push(row_of("scanned as another type no more", vec![of_pages(), retypes], vec![of_pages()]));
     rows
 }
 
