@@ -12,6 +12,8 @@ use super::{MAX_DICTIONARY, dictionary::Dictionary};
 const MAX_WITHOUT_OBJECT: usize = 512;
 /// Most objects before a stream that may be words in a string of its dictionary.
 const MAX_BACK: usize = 16;
+/// Bytes that may be read in any case.
+const MIN_WORK: usize = 4 << 20;
 /// Longest line on which a comment may hide what follows.
 const MAX_LINE: usize = 256;
 /// Most values of an object that is written again and again, and bytes after its beginning in which the value is.
@@ -29,7 +31,7 @@ pub(super) struct Work {
 impl Work {
     /// A few passes over the content.
     pub(super) fn passes(content: &[u8], passes: usize) -> Self {
-        let given = content.len().saturating_mul(passes).saturating_add(16 << 20);
+        let given = content.len().saturating_mul(passes).saturating_add(MIN_WORK);
         Self {
             left: given,
             #[cfg(test)]
