@@ -191,7 +191,7 @@ impl World {
     }
 
     /// Where runs work.
-    pub(crate) fn scratch_path(&self) -> &std::path::Path {
+    pub(crate) fn scratch_path(&self) -> &Path {
         self.scratch.path()
     }
 
