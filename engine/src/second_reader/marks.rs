@@ -146,19 +146,23 @@ pub(super) struct Inside<'c> {
     content: &'c [u8],
     /// The first mark of another format than tar, from the place on that was asked for last. Attack: thousands of tars before it, for each
     /// of which it would be searched again.
-    other: Option<Option<(usize, Packing)>>,
+    other: Option<(usize, Packing)>,
+    /// It has been searched.
+    is_known: bool,
 }
 
 impl<'c> Inside<'c> {
     pub(super) fn new(content: &'c [u8]) -> Self {
-        Self { content, other: None }
+        Self { content, other: None, is_known: false }
     }
 
     /// The first mark from `from` on, which is never less than before, and what it is of.
     pub(super) fn next(&mut self, from: usize) -> Option<(usize, Packing)> {
-        let known = self.other.filter(|other| other.is_none_or(|(at, _)| at >= from));
-        let other = known.unwrap_or_else(|| next_at_start(self.content, from));
-        self.other = Some(other);
+        if !self.is_known || self.other.is_some_and(|(at, _)| at < from) {
+            self.other = next_at_start(self.content, from);
+            self.is_known = true;
+        }
+        let other = self.other;
         // The mark of a tar is behind the name of its first file, which may be another's mark.
         let until =
             other.map_or(self.content.len(), |(at, _)| self.content.len().min(at + TAR_MARK.0 + TAR_MARK.1.len()));

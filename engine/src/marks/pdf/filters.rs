@@ -284,8 +284,8 @@ mod tests {
 
     use super::*;
 
-    fn readings(stream: &[u8], names: &str) -> Vec<Vec<u8>> {
-        let named = Named::of(&Dictionary::read(names.as_bytes()));
+    fn readings(stream: &[u8], dictionary: &str) -> Vec<Vec<u8>> {
+        let named = Named::of(&Dictionary::read(dictionary.as_bytes()));
         let readings = super::readings(stream, &[], named, &mut Work::passes(stream, 8));
         readings.into_iter().map(|(reading, _)| reading).collect()
     }
@@ -326,7 +326,7 @@ mod tests {
         assert!(readings(raw, "/Fl").contains(&b"some words".to_vec()));
         assert!(readings(&[b"xx", raw].concat(), "/Fl").contains(&b"some words".to_vec()));
         let lzw = weezl::encode::Encoder::with_tiff_size_switch(BitOrder::Msb, 8).encode(b"ab").unwrap();
-        let bits: String = lzw.iter().map(|byte| format!("{byte:08b}")).collect();
+        let bits = lzw.iter().map(|byte| format!("{byte:08b}")).collect::<Vec<_>>().concat();
         let unclear: Vec<u8> = bits.as_bytes()[9..]
             .chunks(8)
             .map(|byte| u8::from_str_radix(&format!("{:0<8}", std::str::from_utf8(byte).unwrap()), 2).unwrap())

@@ -63,6 +63,10 @@ pub(super) struct Place<'c> {
     pub(super) is_cut: bool,
 }
 
+/// There is no work left.
+#[derive(Clone, Copy, Debug)]
+struct Exhausted;
+
 /// The objects of a file.
 #[derive(Debug)]
 pub(super) struct Objects<'c> {
@@ -80,7 +84,7 @@ impl<'c> Objects<'c> {
         Self { content, begins: memmem::find_iter(content, b"obj").filter(is_numbered).collect() }
     }
 
-    /// Each word that may begin a stream, as long as there is work left.
+    /// Each word that may begin a stream; `None` when there is no work left for it.
     pub(super) fn streams<'o>(&'o self, work: &'o mut Work) -> impl Iterator<Item = Option<Place<'c>>> + 'o {
         let (mut next, mut last) = (0, 0);
         memmem::find_iter(self.content, b"stream").filter_map(move |at| {
@@ -89,19 +93,19 @@ impl<'c> Objects<'c> {
             }
             let is_end = at.checked_sub(3).and_then(|from| self.content.get(from..at)) == Some(b"end");
             let after = std::mem::replace(&mut last, at + 6);
-            if is_end { None } else { self.place(at, after, next, work) }
+            if is_end { None } else { Some(self.place(at, after, next, work)?.ok()) }
         })
     }
 
     /// The stream at `at`, before which there are so many objects, and another such word that ends at `after`. `None` is a word without
-    /// a dictionary before it, the inner `None` one for which there is no work left.
-    fn place(&self, at: usize, after: usize, objects: usize, work: &mut Work) -> Option<Option<Place<'c>>> {
+    /// a dictionary before it, an error one for which there is no work left.
+    fn place(&self, at: usize, after: usize, objects: usize, work: &mut Work) -> Option<Result<Place<'c>, Exhausted>> {
         let earliest = at.saturating_sub(MAX_DICTIONARY);
         let mut from = None;
         for begin in self.begins.get(..objects)?.iter().rev().take(MAX_BACK).take_while(|begin| **begin >= earliest) {
             let text = self.content.get(*begin..at)?;
             if !work.spend(text.len()) {
-                return Some(None);
+                return Some(Err(Exhausted));
             }
             from = Some(*begin);
             if !self.is_within(*begin, text) {
@@ -111,7 +115,7 @@ impl<'c> Objects<'c> {
         let whole = from.unwrap_or_else(|| at.saturating_sub(MAX_WITHOUT_OBJECT).max(after));
         let text = self.content.get(whole..at)?;
         if !work.spend(text.len()) {
-            return Some(None);
+            return Some(Err(Exhausted));
         }
         let end = memmem::rfind(text, b">>");
         if end.is_none() && memmem::find(text, b"<<").is_none() {
@@ -120,7 +124,7 @@ impl<'c> Objects<'c> {
         let after = end.and_then(|end| text.get(end + 2..)).unwrap_or(text);
         let ends_here = after.trim_ascii().is_empty() || memchr::memchr(b'%', after).is_some();
         let is_cut = from.is_none() && at > MAX_DICTIONARY && ends_here;
-        Some(Some(Place { at, text, begin: from, is_cut }))
+        Some(Ok(Place { at, text, begin: from, is_cut }))
     }
 
     /// Whether what seems to begin an object is a word in a string or in a comment.
