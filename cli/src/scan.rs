@@ -45,7 +45,7 @@ pub(crate) struct Arguments {
     /// Files and directories to scan
     #[arg(required = true, value_name = "PATH")]
     paths: Vec<PathBuf>,
-    /// Directory of ClamAV databases (.cvd, .cld, .cud or loose signature files), or s3://BUCKET for what an updater has published there
+    /// Directory of ClamAV databases (.cvd, .cld, .cud or loose signature files), or `s3://BUCKET` for what an updater has published there
     #[arg(long, value_name = "DIR_OR_BUCKET", default_value = "/var/lib/clamav")]
     definitions: Place,
     #[command(flatten)]
@@ -86,7 +86,7 @@ enum ScanError {
 
 /// Runs the command.
 pub(crate) async fn run(arguments: &Arguments) -> ExitCode {
-    let scanned = match until_interrupt(scan_all(arguments)).await {
+    let scanned = match until_interrupt(Box::pin(scan_all(arguments))).await {
         Ok(Some(scanned)) => scanned,
         Ok(None) => return ExitCode::from(INTERRUPTED),
         Err(error) => Err(ScanError::Interrupts(error)),
