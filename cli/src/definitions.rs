@@ -10,11 +10,11 @@ mod file_kind;
 pub(crate) mod generations_of_tests;
 mod inspect;
 mod keygen;
-mod keys;
+pub(crate) mod keys;
 mod list;
 mod loose;
 mod rollback;
-mod source;
+pub(crate) mod source;
 mod status;
 mod verify;
 

@@ -1,13 +1,13 @@
 //! `nacre scan`: runs the engine on local files.
 
+mod definitions;
+
 use std::{
-    cell::Cell,
     env, fmt, fs,
     io::{self, Write},
     path::{Path, PathBuf},
     process::ExitCode,
     str::FromStr,
-    time::Duration,
 };
 
 use clap::Args;
@@ -16,20 +16,25 @@ use nacre_core::{
     verdict::{Reason, Verdict},
 };
 use nacre_engine_client::{
-    EngineError, EnginePool, Examination, ExamineError, SandboxPolicy, program_beside_us,
+    EngineError, EnginePool, SandboxPolicy,
+    local_definitions::DefinitionsError,
+    program_beside_us,
     protocol::{Layer, Limits},
+    scan_sets::DecideError,
 };
 use serde::Serialize;
 use walkdir::WalkDir;
 
+use self::definitions::{Definitions, Place};
 use crate::{
+    definitions::{
+        keys::{KeysArgument, KeysError},
+        source::Files,
+    },
     interrupt::until_interrupt,
     output::{ERROR, FINDING, INTERRUPTED, failed},
     printable::printable,
 };
-
-/// Longest scan of one file.
-const SCAN_TIMEOUT: Duration = Duration::from_mins(2);
 
 /// Scan local files and directories.
 ///
@@ -40,9 +45,11 @@ pub(crate) struct Arguments {
     /// Files and directories to scan
     #[arg(required = true, value_name = "PATH")]
     paths: Vec<PathBuf>,
-    /// Directory of ClamAV databases (.cvd, .cld, .cud or loose signature files)
-    #[arg(long, value_name = "DIR", default_value = "/var/lib/clamav")]
-    definitions: PathBuf,
+    /// Directory of ClamAV databases (.cvd, .cld, .cud or loose signature files), or `s3://BUCKET` for what an updater has published there
+    #[arg(long, value_name = "DIR_OR_BUCKET", default_value = "/var/lib/clamav")]
+    definitions: Place,
+    #[command(flatten)]
+    keys: KeysArgument,
     /// Print one JSON object a line
     #[arg(long)]
     json: bool,
@@ -59,6 +66,14 @@ pub(crate) struct Arguments {
 enum ScanError {
     #[error("the definitions directory {0} cannot be read: name one with --definitions, or let freshclam fill it")]
     Definitions(PathBuf, #[source] io::Error),
+    #[error("the definitions in s3://{0} cannot be used")]
+    Published(String, #[source] DefinitionsError),
+    #[error("the definitions are signed by {found}, not by {trusted}: name the keys with --keys")]
+    Untrusted { found: String, trusted: String },
+    #[error("the keys cannot be used")]
+    Keys(#[from] KeysError),
+    #[error("what the filters of the scan sets do not rule out cannot be decided")]
+    Undecided(#[from] DecideError),
     #[error("the engine program cannot be found: name it with --engine")]
     Program(#[source] io::Error),
     #[error("the engine is not ready")]
@@ -71,7 +86,7 @@ enum ScanError {
 
 /// Runs the command.
 pub(crate) async fn run(arguments: &Arguments) -> ExitCode {
-    let scanned = match until_interrupt(scan_all(arguments)).await {
+    let scanned = match until_interrupt(Box::pin(scan_all(arguments))).await {
         Ok(Some(scanned)) => scanned,
         Ok(None) => return ExitCode::from(INTERRUPTED),
         Err(error) => Err(ScanError::Interrupts(error)),
@@ -85,11 +100,11 @@ pub(crate) async fn run(arguments: &Arguments) -> ExitCode {
 }
 
 async fn scan_all(arguments: &Arguments) -> Result<Tally, ScanError> {
-    let definitions = fs::canonicalize(&arguments.definitions)
-        .map_err(|error| ScanError::Definitions(arguments.definitions.clone(), error))?;
+    let definitions =
+        Definitions::at(&arguments.definitions, arguments.keys.trust_anchors(&Files::default()).await?).await?;
     let program = arguments.engine.clone().map_or_else(program_beside_us, Ok).map_err(ScanError::Program)?;
     let pool = EnginePool::new(program, env::temp_dir()).with_policy(arguments.sandbox);
-    let (hello, _) = pool.ready(&definitions).await?;
+    let (hello, _) = pool.ready(definitions.directory()).await?;
     let missing = hello.sandbox.missing();
     if !missing.is_empty() {
         eprintln!("nacre scan: the system refuses these layers of the engine's sandbox: {}", missing.join(", "));
@@ -116,27 +131,16 @@ async fn scan_all(arguments: &Arguments) -> Result<Tally, ScanError> {
     Ok(tally)
 }
 
-async fn scan_file(pool: &EnginePool, definitions: &Path, path: &Path) -> Result<FileResult, EngineError> {
-    // The engine gets a copy: it may write in its private directory, and must never be able to write to the file itself.
-    let limits = Limits::default();
-    if fs::metadata(path).is_ok_and(|metadata| metadata.len() > limits.max_file_size) {
+async fn scan_file(pool: &EnginePool, definitions: &Definitions, path: &Path) -> Result<FileResult, ScanError> {
+    if fs::metadata(path).is_ok_and(|metadata| metadata.len() > Limits::default().max_file_size) {
         return Ok(FileResult::unseen(path, &Verdict::Unscannable { reason: Reason::TooLarge }));
     }
-    let size = Cell::new(0);
-    let copy = async |to: &Path| fs::copy(path, to).map(|copied| size.set(copied));
-    match pool.examine(definitions, copy, limits, || SCAN_TIMEOUT).await {
-        Ok(examination) => {
-            let result = FileResult::unseen(path, &examination.verdict(size.get()));
-            let Examination::Seen { report, .. } = examination else { return Ok(result) };
-            let targets = Targets::from_bits(report.targets).iter().collect();
-            let unread = [report.encrypted, report.containers].concat();
-            Ok(FileResult { targets, layers: report.layers, unread, ..result })
-        }
-        Err(ExamineError::Fetch(error)) => {
-            Ok(FileResult::unseen(path, &Verdict::Unscannable { reason: reason_of(&error) }))
-        }
-        Err(ExamineError::Engine(error)) => Err(error),
-    }
+    let (verdict, report) = definitions.scan(pool, path).await?;
+    let result = FileResult::unseen(path, &verdict);
+    let Some(report) = report else { return Ok(result) };
+    let targets = Targets::from_bits(report.targets).iter().collect();
+    let unread = [report.encrypted, report.containers].concat();
+    Ok(FileResult { targets, layers: report.layers, unread, ..result })
 }
 
 /// Something that a path led to.

@@ -1,28 +1,23 @@
-//! The only unsafe code of the workspace: the C interfaces of libclamav and, in its folder, libarchive, and the three system calls that
+//! The only unsafe code of the workspace: the C interfaces of libclamav and, in its folder, libarchive, and the system calls that
 //! std does not offer.
 //!
 //! Everything that leaves this file is safe to call. Declarations: `clamav.h` of ClamAV 1.4 (soname 12), whose numbers
 //! 1.5 keeps. Callbacks find the running scan through [`observation`], never through libclamav's context
 //! pointer: some messages arrive without one.
 
-#![expect(unsafe_code, reason = "calls into libclamav, and fork")]
+#![expect(unsafe_code, reason = "calls into libclamav")]
 
 pub(crate) mod libarchive;
+pub(crate) mod system;
 
 use std::{
     ffi::{CStr, c_char, c_int, c_longlong, c_uint, c_ulong, c_void},
     fmt,
     fs::File,
     mem::ManuallyDrop,
-    ops::Range,
     os::fd::{AsRawFd, FromRawFd},
     ptr::{self, NonNull},
     slice,
-};
-
-use nix::{
-    errno::Errno,
-    unistd::{self, ForkResult},
 };
 
 use crate::observation;
@@ -82,6 +77,8 @@ unsafe extern "C" {
     fn cl_engine_settings_copy(engine: *const RawEngine) -> *mut c_void;
     fn cl_engine_settings_apply(engine: *mut RawEngine, settings: *const c_void) -> c_uint;
     fn cl_engine_settings_free(settings: *mut c_void) -> c_uint;
+    fn cl_hash_init(algorithm: *const c_char) -> *mut c_void;
+    fn cl_hash_destroy(context: *mut c_void);
     fn cl_scandesc_callback(
         descriptor: c_int,
         file_name: *const c_char,
@@ -174,12 +171,25 @@ impl Library {
         unsafe { cl_set_clcb_msg(on_message) };
         // SAFETY: takes no pointer; calling it again would do no harm.
         Code::checked(unsafe { cl_init(0) })?;
+        set_up_digests();
         // SAFETY: returns a static, terminated string.
         let version = unsafe { cl_retver() };
         // SAFETY: as above.
         let version = String::from_utf8_lossy(unsafe { bytes(&version) }).into_owned();
         // SAFETY: reads a constant.
         Ok(Self { version, functionality_level: unsafe { cl_retflevel() } })
+    }
+}
+
+/// Has OpenSSL set itself up, which it does when libclamav first hashes: for each object anew, if a worker were the first.
+fn set_up_digests() {
+    for algorithm in [c"md5", c"sha1", c"sha256"] {
+        // SAFETY: libclamav is initialised, and the name is terminated.
+        let context = unsafe { cl_hash_init(algorithm.as_ptr()) };
+        if !context.is_null() {
+            // SAFETY: it was made a moment ago, and this is its only owner.
+            unsafe { cl_hash_destroy(context) };
+        }
     }
 }
 
@@ -309,33 +319,6 @@ impl Drop for Engine {
     fn drop(&mut self) {
         // SAFETY: the engine is live and this is its only owner.
         unsafe { cl_engine_free(self.raw.as_ptr()) };
-    }
-}
-
-/// Forks the process.
-///
-/// # Errors
-/// `EBUSY` when the process has a second thread; the system's own.
-pub(crate) fn fork() -> Result<ForkResult, Errno> {
-    let threads = std::fs::read_dir("/proc/self/task").map_or(0, Iterator::count);
-    if threads != 1 {
-        return Err(Errno::EBUSY);
-    }
-    // SAFETY: the process has one thread, so no lock can be held by a thread that the child lacks.
-    unsafe { unistd::fork() }
-}
-
-/// Ends the process at once: no destructors, no flushing of buffers that are also the parent's.
-pub(crate) fn exit_at_once(status: i32) -> ! {
-    // SAFETY: never returns and touches no memory of ours.
-    unsafe { nix::libc::_exit(status) }
-}
-
-/// Requests that the kernel keep whole pages of this process in huge ones, at once where it can. Refusals are ignored.
-pub(crate) fn ask_for_huge_pages(addresses: Range<usize>) {
-    for advice in [nix::libc::MADV_HUGEPAGE, nix::libc::MADV_COLLAPSE] {
-        // SAFETY: neither advice changes content, protection or what is mapped; where nothing is mapped, the kernel returns an error.
-        unsafe { nix::libc::madvise(ptr::without_provenance_mut(addresses.start), addresses.len(), advice) };
     }
 }
 

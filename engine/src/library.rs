@@ -20,7 +20,7 @@ use nacre_engine_protocol::{Failure, FailureCode, Limits, Message, Report};
 use crate::{
     archive::unopened,
     ffi::{Code, Engine, Field, Library},
-    file_types, huge_pages, load_order,
+    file_types, load_order,
     lookup::{LoadedFilters, Lookup},
     observation::{Observation, observe, observe_more, record},
     probes::{self, Probes},
@@ -40,7 +40,7 @@ pub(crate) struct LoadedEngine {
     pub(crate) signatures: u32,
     /// Time to load them.
     pub(crate) load_time: Duration,
-    /// Time to compile them, and to lay them out in huge pages.
+    /// Time to compile them.
     pub(crate) compile_time: Duration,
     /// What libclamav said while it loaded them.
     pub(crate) messages: Vec<Message>,
@@ -102,7 +102,6 @@ impl LoadedEngine {
         let started = Instant::now();
         let (compiled, seen) = observe(|| engine.compile());
         compiled.map_err(|code| load_failed(&format!("cannot compile the definitions: {code}"), &seen))?;
-        huge_pages::lay_out();
         Ok(Self { engine, probes, filters, signatures, load_time, compile_time: started.elapsed(), messages })
     }
 

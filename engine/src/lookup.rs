@@ -5,7 +5,8 @@
 
 use std::{
     collections::BTreeSet,
-    fs, io,
+    fs::{self, File},
+    io,
     path::{Path, PathBuf},
 };
 
@@ -15,6 +16,8 @@ use nacre_scan_set::{
     line::Kind,
     propose::{self, Digests, Filters},
 };
+
+use crate::ffi::system;
 
 /// The filters beside the databases of a loaded engine.
 #[derive(Clone, Debug)]
@@ -72,9 +75,9 @@ fn read_all(directory: &Path) -> Result<LoadedFilters, LoadError> {
     paths.sort();
     let (mut names, mut filters) = (Vec::new(), Vec::new());
     for path in paths {
-        let bytes = fs::read(&path).map_err(failed(&path))?;
-        // Kept as long as the process, as clients load one set in a process: workers share the memory by fork.
-        let filter = Filter::parse(bytes.leak());
+        // Mapped as long as the process lives, as clients load one set in a process: only what is asked for is read.
+        let bytes = File::open(&path).and_then(|file| system::map(&file)).map_err(failed(&path))?;
+        let filter = Filter::parse(bytes);
         names.push(path.file_stem().unwrap_or_default().to_string_lossy().into_owned());
         filters.push(filter.map_err(|source| LoadError::Parse { path, source })?);
     }

@@ -25,7 +25,7 @@ use nix::{
 };
 
 use crate::{
-    ffi,
+    ffi::system,
     library::internal,
     object,
     sandbox::{self, Sandbox},
@@ -85,12 +85,12 @@ impl Worker {
         let (response, mut responses) = io::pipe()?;
         let (job, jobs) = io::pipe()?;
         let zygote = getpid();
-        match ffi::fork()? {
+        match system::fork()? {
             ForkResult::Child => {
                 drop((response, jobs));
                 siblings.clear();
                 // Its pipe is closed by its exit alone: whoever sees it closed finds the worker's own status.
-                ffi::exit_at_once(run_worker(zygote, sandbox, job, &mut responses, &scratch, work))
+                system::exit_at_once(run_worker(zygote, sandbox, job, &mut responses, &scratch, work))
             }
             ForkResult::Parent { child } => Ok(Self { process: child, jobs, response, line: Vec::new(), scratch }),
         }

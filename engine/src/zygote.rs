@@ -20,6 +20,7 @@ use nacre_engine_protocol::{
 use crate::{
     WorkerHook,
     ffi::Library,
+    huge_pages,
     library::{LoadedEngine, internal, milliseconds},
     lines::Lines,
     object,
@@ -40,6 +41,8 @@ pub(crate) struct Zygote {
     greeted: bool,
     engines: BTreeMap<u32, LoadedEngine>,
     last_engine: u32,
+    /// Scans that began since an engine was loaded, until memory is moved to huge pages.
+    scans: u32,
     requests: Lines<PipeReader>,
     responses: Stdout,
     /// The request that waits until no scan runs.
@@ -57,6 +60,7 @@ impl Zygote {
             greeted: false,
             engines: BTreeMap::new(),
             last_engine: 0,
+            scans: 0,
             requests: Lines::new(requests),
             responses: io::stdout(),
             held: None,
@@ -139,6 +143,7 @@ impl Zygote {
             Command::Load { directory } => self.load(directory).map(Some),
             Command::Scan { engine, file, limits, deadline_ms } => {
                 self.check(*engine, file, *limits)?;
+                self.count_scan()?;
                 let deadline = Duration::from_millis(*deadline_ms);
                 let work = scanning(&mut self.engines, self.hook);
                 self.pool.dispatch(request, deadline, work).map(|()| None)
@@ -203,7 +208,20 @@ impl Zygote {
             messages: engine.messages.clone(),
         };
         self.engines.insert(self.last_engine, engine);
+        self.scans = 0;
         Ok(Outcome::Loaded(loaded))
+    }
+
+    /// Counts a scan that begins, and moves the engines to huge pages once there were enough. Only while no scan runs: a worker would keep
+    /// the memory that was moved.
+    fn count_scan(&mut self) -> Result<(), Failure> {
+        self.scans = self.scans.saturating_add(1);
+        if (huge_pages::AFTER_SCANS..u32::MAX).contains(&self.scans) && self.pool.busy() == 0 {
+            self.end_idle()?;
+            huge_pages::lay_out();
+            self.scans = u32::MAX;
+        }
+        Ok(())
     }
 
     /// Refuses a scan that must not begin.

@@ -31,7 +31,7 @@ pub const SETTINGS: &[Setting] = settings_table![
     "NACRE_STALENESS_LIMIT_HOURS", "none", "former name of `NACRE_SCAN_STALENESS_LIMIT_HOURS`, accepted with a warning";
     "NACRE_QUEUE_VISIBILITY_TIMEOUT_SECONDS", "5400", "visibility timeout of the queues; a message that failed never waits longer for its next attempt";
     "NACRE_FULL_SCANS", "`True`", "whether this function does full scans; `False` where its memory is only enough for delta scans";
-    "NACRE_SCAN_SETS", "`False`", "whether cold starts load scan sets where the generation has them, which is faster and smaller, instead of whole databases; see docs/cold-start.md";
+    "NACRE_SCAN_SETS", "`True`", "whether cold starts load scan sets where the generation has them, which is faster and smaller, instead of whole databases; see docs/cold-start.md";
     "NACRE_RESCAN_TOPIC_ARN", "none", "topic on which full scans are requested where `NACRE_FULL_SCANS` is `False`";
     "AWS_REGION", "none", "region in such requests and in names of objects; Lambda sets it";
     "AV_SCAN_MAX_FILE_SIZE_BYTES", "none", "larger objects are `SKIPPED`; the predecessor's default was 25000000";

@@ -200,20 +200,22 @@ impl<Objects: ObjectStore, Definitions: DefinitionsStore> EngineInspector<'_, Ob
     async fn full_scan(&self, object: &ObjectId, head: &ObjectHead) -> Result<EngineScan, ScanError> {
         let definitions = self.engines.full().await?;
         let scanned = self.engine_scan(&definitions.directory, object, head).await?;
-        let (Some(sets), EngineScan::Finished { report, unrar }) = (&definitions.scan_sets, &scanned) else {
-            return Ok(scanned);
+        let (sets, report, unrar) = match (&definitions.scan_sets, scanned) {
+            (Some(sets), EngineScan::Finished { report, unrar }) => (sets, report, unrar),
+            (_, scanned) => return Ok(scanned),
         };
-        let pool = &self.engines.cache().pool;
-        let again = match sets.compare(self.engines.store(), report, pool).await? {
-            None => None,
-            Some(mini) => match self.engine_scan(&mini.directory, object, head).await? {
-                EngineScan::Finished { report, .. } => Some(report),
-                // A match wins over everything.
-                EngineScan::NotScanned(_) if !report.alerts.is_empty() => None,
-                not_scanned @ EngineScan::NotScanned(_) => return Ok(not_scanned),
-            },
+        let again = async |mini: &Path| {
+            Ok(match self.engine_scan(mini, object, head).await? {
+                EngineScan::Finished { report, .. } => Ok(report),
+                EngineScan::NotScanned(reason) => Err(reason),
+            })
         };
-        Ok(EngineScan::Finished { report: sets.decided(report.clone(), again)?, unrar: *unrar })
+        let decided = sets.decide(self.engines.store(), &self.engines.cache().pool, report, again);
+        let decided: Result<_, ScanError> = decided.await;
+        Ok(match decided? {
+            Ok(report) => EngineScan::Finished { report, unrar },
+            Err(reason) => EngineScan::NotScanned(reason),
+        })
     }
 
     /// The memory of one worker.

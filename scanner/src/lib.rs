@@ -9,7 +9,6 @@ mod delta_engines;
 mod engine_cache;
 mod handler;
 pub mod inspect;
-pub mod local_definitions;
 mod log_outcome;
 mod ports;
 pub mod reports;
@@ -19,4 +18,5 @@ mod worker_memory;
 
 pub use engine_cache::ReadyError;
 pub use handler::{EventError, Function, HandleError, Handled};
+pub use nacre_engine_client::local_definitions;
 pub use ports::{Ports, Services};

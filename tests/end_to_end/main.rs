@@ -18,6 +18,7 @@ mod queues;
 mod reports;
 mod results;
 mod retries;
+mod scan_sets;
 mod settings;
 mod stay;
 mod watch;

@@ -11,7 +11,7 @@ use super::source::{Files, Location, SourceError};
 
 /// The keys that signatures are verified by.
 #[derive(Debug, Args)]
-pub(super) struct KeysArgument {
+pub(crate) struct KeysArgument {
     /// Trust these keys instead of ClamAV's: the JSON of trust anchors, a file of it, or a key file
     #[arg(long, value_name = "FILE_OR_JSON")]
     keys: Option<String>,
@@ -19,7 +19,7 @@ pub(super) struct KeysArgument {
 
 /// Why there are no keys.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum KeysError {
+pub(crate) enum KeysError {
     #[error("{0} cannot be read")]
     Read(Location, #[source] SourceError),
     #[error("{0} is not text")]
@@ -32,7 +32,7 @@ pub(super) enum KeysError {
 
 impl KeysArgument {
     /// The keys that were named, or ClamAV's.
-    pub(super) async fn trust_anchors(&self, files: &Files) -> Result<TrustAnchors, KeysError> {
+    pub(crate) async fn trust_anchors(&self, files: &Files) -> Result<TrustAnchors, KeysError> {
         let text = match &self.keys {
             None => return Ok(TrustAnchors::clamav()),
             Some(json) if json.trim_start().starts_with('{') => json.clone(),

@@ -21,7 +21,7 @@ const SCHEME: &str = "s3://";
 
 /// A local path, or `s3://bucket/key`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Location {
+pub(crate) enum Location {
     Local(PathBuf),
     Object { bucket: String, key: String },
 }
@@ -71,7 +71,7 @@ impl Location {
 
 /// Why a file cannot be read or written.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum SourceError {
+pub(crate) enum SourceError {
     #[error("there is no such file")]
     NotFound,
     #[error("there is no such directory: make it first")]
@@ -92,7 +92,7 @@ impl From<io::Error> for SourceError {
 
 /// Reads and writes files wherever they are.
 #[derive(Debug, Default)]
-pub(super) struct Files {
+pub(crate) struct Files {
     /// Made when the first object is read or written: local files need no configuration.
     client: OnceCell<Client>,
 }

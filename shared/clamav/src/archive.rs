@@ -296,12 +296,18 @@ pub(crate) fn after<'a>(start: &[u8], members: impl Iterator<Item = (&'a str, &'
     let size: usize = members.clone().map(|(_, bytes)| BLOCK + bytes.len().next_multiple_of(BLOCK)).sum();
     let mut file = Vec::with_capacity(start.len() + size);
     file.extend_from_slice(start);
-    for (name, bytes) in members {
-        file.extend(header_of(name, bytes.len()));
-        file.extend_from_slice(bytes);
-        file.resize(file.len() + bytes.len().next_multiple_of(BLOCK) - bytes.len(), 0);
+    for piece in pieces(members) {
+        file.extend_from_slice(&piece);
     }
     file
+}
+
+/// The pieces of a V7 tar, one behind the other; the members' bytes are not copied.
+pub(crate) fn pieces<'a>(members: impl Iterator<Item = (&'a str, &'a [u8])>) -> impl Iterator<Item = Cow<'a, [u8]>> {
+    members.flat_map(|(name, bytes)| {
+        let padding = bytes.len().next_multiple_of(BLOCK) - bytes.len();
+        [Cow::Owned(header_of(name, bytes.len())), Cow::Borrowed(bytes), Cow::Owned(vec![0; padding])]
+    })
 }
 
 fn header_of(name: &str, size: usize) -> Vec<u8> {

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use chrono::DateTime;
 
 use crate::{
-    archive::{ArchiveLimits, after, to_tar_gz},
+    archive::{ArchiveLimits, pieces, to_tar_gz},
     cvd::{COPYING, CvdHeader},
     database::{DatabaseName, DatabaseVersion, FunctionalityLevel},
     delta::SignatureFile,
@@ -65,6 +65,12 @@ pub fn unpack(packed: &[u8], container: &str) -> Result<Vec<SignatureFile<'stati
 /// The context of a database as an unsigned database of its own, so that an engine loads it in the place of the whole, and its `ign2`
 /// reaches what it reaches there. `None` for a name that no database has.
 pub fn to_cud(database: &str, files: &[SignatureFile<'_>]) -> Option<(String, Vec<u8>)> {
+    let mut bytes = Vec::new();
+    cud_in_pieces(database, files, |piece| bytes.extend_from_slice(piece)).map(|name| (name, bytes))
+}
+
+/// As [`to_cud`]; passes the bytes on piece by piece, without a copy of the files.
+pub fn cud_in_pieces(database: &str, files: &[SignatureFile<'_>], mut write: impl FnMut(&[u8])) -> Option<String> {
     let name = DatabaseName::new(database).ok()?;
     let header = CvdHeader::new(DatabaseVersion(1), 0, FunctionalityLevel(1), "nacre", DateTime::UNIX_EPOCH);
     let members =
@@ -73,7 +79,11 @@ pub fn to_cud(database: &str, files: &[SignatureFile<'_>]) -> Option<(String, Ve
     let info_name = format!("{name}.info");
     let first = [(COPYING, b"Made by Nacre.\n".as_slice()), (info_name.as_str(), info.as_slice())];
     let rest = files.iter().map(|file| (file.name.as_str(), &*file.bytes));
-    Some((format!("{name}.cud"), after(&header.to_bytes(), first.into_iter().chain(rest))))
+    write(&header.to_bytes());
+    for piece in pieces(first.into_iter().chain(rest)) {
+        write(&piece);
+    }
+    Some(format!("{name}.cud"))
 }
 
 #[cfg(test)]

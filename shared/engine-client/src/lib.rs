@@ -7,6 +7,7 @@
 pub mod claimed_directory;
 mod conversation;
 pub mod equivalence;
+pub mod local_definitions;
 pub mod loose_file;
 mod pool;
 mod process;

@@ -165,6 +165,29 @@ impl ScanSets {
         Self { directory, work, sets, custom, official, context: OnceCell::new(), shards, last_mini: AtomicU64::new(0) }
     }
 
+    /// Decides about an object by the report of the bodies' engine. Where a line matches, `again` scans the object with the engine of a
+    /// directory. What kept that from a report is the outcome, unless the bodies' engine has found something: a match wins over everything.
+    ///
+    /// # Errors
+    /// [`DecideError`], or those of `again`: then nothing is known about the object.
+    pub async fn decide<Stopped, E: From<DecideError>>(
+        &self,
+        store: &impl DefinitionsStore,
+        pool: &EnginePool,
+        report: Report,
+        again: impl AsyncFnOnce(&Path) -> Result<Result<Report, Stopped>, E>,
+    ) -> Result<Result<Report, Stopped>, E> {
+        let of_mini = match self.compare(store, &report, pool).await? {
+            None => None,
+            Some(mini) => match again(&mini.directory).await? {
+                Ok(report) => Some(report),
+                Err(_) if !report.alerts.is_empty() => None,
+                Err(stopped) => return Ok(Err(stopped)),
+            },
+        };
+        Ok(Ok(self.decided(report, of_mini)?))
+    }
+
     /// Compares what a report proposes with the lines of the shards. Returns the directory of the engine that must scan the object
     /// again; `None` when no line matches.
     ///

@@ -6,7 +6,7 @@ mod rows;
 use std::{cell::RefCell, collections::BTreeMap, path::Path};
 
 use nacre_core::telemetry::error_chain;
-use nacre_engine_client::EngineError;
+use nacre_engine_client::{EngineError, protocol::Limits};
 use proptest::{prelude::*, test_runner::TestCaseError};
 
 use super::{
@@ -69,15 +69,27 @@ fn handler(number: usize, known: &Known) -> Option<String> {
     Some(format!("X.{number};Engine:81-255,Target:0,HandlerType:CL_TYPE_HTML;0;{}", hex::encode(bytes)))
 }
 
-/// Genes and where they are, and lines of a third database.
-type Case = (Vec<(Gene, Place)>, Vec<Extra>);
+/// Genes and where they are, lines of a third database, and which of the limits are hit.
+type Case = (Vec<(Gene, Place)>, Vec<Extra>, u8);
+
+/// The usual limits, or one of them so low that files of the corpus meet it.
+fn limits(choice: u8) -> Limits {
+    let usual = Limits::default();
+    match choice {
+        0 => Limits { max_files: 2, ..usual },
+        1 => Limits { max_recursion: 2, ..usual },
+        2 => Limits { max_file_size: 3000, ..usual },
+        3 => Limits { max_scan_size: 20_000, ..usual },
+        _ => usual,
+    }
+}
 
 fn any_case() -> impl Strategy<Value = Case> {
     let genes = prop::collection::vec((Gene::any(), Place::any()), 1..=MAX_GENES / 2);
-    (genes, prop::collection::vec(Extra::any(), 0..20))
+    (genes, prop::collection::vec(Extra::any(), 0..20), 0_u8..10)
 }
 
-fn write_case((genes, extras): &Case, directory: &Path, corpus: &Corpus) {
+fn write_case((genes, extras, _): &Case, directory: &Path, corpus: &Corpus) {
     let genes: Vec<(&Gene, Place)> = genes.iter().map(|(gene, place)| (gene, *place)).collect();
     write_set(directory, &genes, corpus);
     let mut files = BTreeMap::<&str, String>::new();
@@ -149,7 +161,7 @@ fn a_scan_set_decides_what_all_signatures_would() {
             Err(error) => return Err(TestCaseError::fail(error_chain(&error))),
         }
         let sets = lab.runtime.block_on(ScanSets::build(&directory, &lab.scratch.path().join("body")));
-        let decided = lab.runtime.block_on(decide(&lab, &directory, &sets, &Broken::Nothing));
+        let decided = lab.runtime.block_on(decide(&lab, &directory, &sets, &Broken::Nothing, limits(case.2)));
         let decided = decided.map_err(|error| TestCaseError::fail(error_chain(&error)))?;
         tally.borrow_mut().loaded += 1;
         for (path, decided) in decided {
@@ -183,7 +195,7 @@ fn each_part_of_a_scan_set_is_needed() {
         write_databases(&directory, &row.files.iter().cloned().collect());
         let sets = lab.runtime.block_on(ScanSets::build(&directory, &lab.scratch.path().join("body")));
         let tried = |broken: &Broken| {
-            let decided = lab.runtime.block_on(decide(&lab, &directory, &sets, broken));
+            let decided = lab.runtime.block_on(decide(&lab, &directory, &sets, broken, Limits::default()));
             decided.unwrap_or_else(|error| panic!("{}: {}", row.name, error_chain(&error)))
         };
         for (path, decided) in tried(&Broken::Nothing) {

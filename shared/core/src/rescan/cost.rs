@@ -91,7 +91,7 @@ impl PassWork {
 /// Memory of the functions, in GiB: the template's defaults.
 const RESCANNER_GIB: f64 = 0.5;
 const DELTA_GIB: f64 = 0.5;
-const FULL_GIB: f64 = 3.0;
+const FULL_GIB: f64 = 1.73;
 
 /// Dollars, by what they are for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]

@@ -185,10 +185,11 @@ pub(super) async fn decide(
     all: &Path,
     sets: &ScanSets,
     broken: &Broken,
+    limits: Limits,
 ) -> Result<Vec<(PathBuf, Decided)>, ExamineError<std::io::Error>> {
     let one = |path: PathBuf| async move {
-        let full = examine(lab, all, &path).await?;
-        let mut of_body = examine(lab, sets.laid_out.directory(), &path).await?;
+        let full = examine(lab, all, &path, limits).await?;
+        let mut of_body = examine(lab, sets.laid_out.directory(), &path, limits).await?;
         if let Broken::Forgets(forgotten) = broken {
             of_body.proposals.retain(|proposal| !forgotten(&candidate(proposal)));
         }
@@ -202,7 +203,7 @@ pub(super) async fn decide(
             }
             Some(mini) => {
                 broken.spoil(&mini.directory);
-                Some(examine(lab, &mini.directory, &path).await?)
+                Some(examine(lab, &mini.directory, &path, limits).await?)
             }
         };
         let ours = sets.laid_out.decided(Report { unlooked: 0, ..of_body }, of_mini).expect("nothing unlooked");
@@ -259,9 +260,10 @@ pub(super) async fn examine(
     lab: &Lab,
     definitions: &Path,
     path: &Path,
+    limits: Limits,
 ) -> Result<Report, ExamineError<std::io::Error>> {
     let fetch = async |to: &Path| fs::copy(path, to).map(drop);
-    match lab.pool.examine(definitions, fetch, Limits::default(), || Duration::from_mins(10)).await? {
+    match lab.pool.examine(definitions, fetch, limits, || Duration::from_mins(10)).await? {
         Examination::Seen { report, .. } => Ok(report),
         other => panic!("{} was not seen: {other:?}", path.display()),
     }

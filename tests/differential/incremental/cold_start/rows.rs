@@ -1,6 +1,6 @@
 //! For each part of a scan set, signatures that only this part gets right, and a decision without it.
 
-use nacre_engine_client::protocol::Digests;
+use nacre_engine_client::protocol::{Digests, Limits};
 use nacre_scan_set::key::{Candidate, Digest};
 
 use super::{
@@ -68,7 +68,7 @@ fn handled(lab: &Lab, known: &Known) -> Vec<(&'static str, String)> {
     std::fs::create_dir_all(&directory).unwrap();
     let line = format!("{}\n", handler(0, known).expect("bytes that are not all one"));
     std::fs::write(directory.join("row.ldb"), &line).unwrap();
-    let report = lab.runtime.block_on(examine(lab, &directory, &known.path)).unwrap();
+    let report = lab.runtime.block_on(examine(lab, &directory, &known.path, Limits::default())).unwrap();
     lab.pool.dismiss(&directory);
     let is_new = |of: &&Digests| known.layers.iter().all(|layer| layer.sha256 != of.sha256);
     let made = report.derived.iter().find(is_new).expect("a page is made into something");

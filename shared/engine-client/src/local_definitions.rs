@@ -2,7 +2,8 @@
 
 use std::{
     borrow::Cow,
-    fs, io,
+    fs::{self, File},
+    io::{self, Write},
     path::{Path, PathBuf},
     sync::Arc,
     time::{Duration, Instant},
@@ -28,13 +29,15 @@ use nacre_core::{
     port::DefinitionsStore,
     rescan::conclude::delta_files,
 };
-use nacre_engine_client::{
+use nacre_scan_set::{
+    body::{self, BodyError},
+    mini,
+};
+use tokio::task::spawn_blocking;
+
+use crate::{
     claimed_directory::ClaimedDirectory,
     scan_sets::{ScanSets, filter_file},
-};
-use nacre_scan_set::{
-    body::{self, BodyError, NamedFile},
-    mini,
 };
 
 /// One generation on local disk.
@@ -256,10 +259,6 @@ impl LocalDisk {
         manifest: &Manifest,
         directory: &Path,
     ) -> Result<(FetchTimes, Vec<ScanSetEntry>), DefinitionsError> {
-        let disk = |path: &Path| {
-            let path = path.to_owned();
-            move |source| DefinitionsError::Disk { path, source }
-        };
         let partial = directory.with_extension("partial");
         for leftover in [&partial, directory] {
             match fs::remove_dir_all(leftover) {
@@ -289,8 +288,8 @@ impl LocalDisk {
         Ok((times, sets))
     }
 
-    /// Downloads the bodies and filters of scan sets, all at once, and lays them out. Returns the sets; databases of no set are to be
-    /// laid out whole.
+    /// Downloads the bodies and filters of scan sets, all at once, and lays them out; the bodies first, and while filters still come.
+    /// Returns the sets; databases of no set are to be laid out whole.
     async fn lay_out_scan_sets(
         &self,
         store: &impl DefinitionsStore,
@@ -302,47 +301,73 @@ impl LocalDisk {
             return Ok(Vec::new());
         }
         let started = Instant::now();
-        let sets = manifest.databases.iter().filter_map(|database| manifest.scan_set(database));
-        let fetched = sets.map(async |set| {
-            let parts = try_join(read_entry(store, &set.body), read_entry(store, &set.filter)).await?;
-            Ok::<_, DefinitionsError>((set.clone(), parts))
+        let sets = || manifest.databases.iter().filter_map(|database| manifest.scan_set(database));
+        let official = self.is_signed_by_clamav();
+        let bodies = sets().map(async |set| {
+            let body = read_entry(store, &set.body).await?;
+            let (of, place) = (set.clone(), directory.to_owned());
+            let laid_out = spawn_blocking(move || lay_out_body(&of, &body, official, &place)).await;
+            laid_out.unwrap_or_else(|error| Err(disk(directory)(io::Error::other(error))))
         });
-        let fetched = try_join_all(fetched).await?;
+        let filters = sets().map(async |set| {
+            let filter = read_entry(store, &set.filter).await?;
+            let path = directory.join(filter_file(set));
+            fs::write(&path, filter).map_err(disk(&path))
+        });
+        let (laid_out, _) = try_join(try_join_all(bodies), try_join_all(filters)).await?;
         times.fetch += started.elapsed();
-        let started = Instant::now();
-        let mut laid_out = Vec::new();
-        let write = |name: &str, bytes: &[u8]| {
-            let path = directory.join(name);
-            fs::write(&path, bytes).map_err(|source| DefinitionsError::Disk { path, source })
-        };
-        for (set, (body, filter)) in fetched {
-            let key = set.body.object_key.clone();
-            let files = body::files(&body).map_err(|source| DefinitionsError::ScanSet { key, source })?;
-            // libclamav takes no container of nothing: all that this database has is behind its filter.
-            if !files.is_empty() {
-                let Some((name, container)) = self.container_of(&set, files) else { continue };
-                write(&name, &container)?;
+        let mut found = Vec::new();
+        for (set, is_laid_out) in sets().zip(laid_out) {
+            if is_laid_out {
+                found.push(set.clone());
+            } else {
+                let path = directory.join(filter_file(set));
+                fs::remove_file(&path).map_err(disk(&path))?;
             }
-            write(&filter_file(&set), &filter)?;
-            laid_out.push(set);
         }
-        if !laid_out.is_empty() {
+        if !found.is_empty() {
             for (name, bytes) in mini::fillers() {
-                write(&name, &bytes)?;
+                let path = directory.join(name);
+                fs::write(&path, bytes).map_err(disk(&path))?;
             }
         }
-        times.lay_out += started.elapsed();
-        Ok(laid_out)
+        Ok(found)
     }
-    /// The body of a scan set in the place of its database: what an `ign2` reaches depends on the order of loading.
-    fn container_of(&self, set: &ScanSetEntry, mut files: Vec<NamedFile>) -> Option<(String, Vec<u8>)> {
-        if !self.is_signed_by_clamav() {
-            // As `engine_form` has them.
-            files.sort_by_cached_key(|(name, _)| (member_rank(name), name.clone()));
+}
+
+fn disk(path: &Path) -> impl Fn(io::Error) -> DefinitionsError + use<> {
+    let path = path.to_owned();
+    move |source| DefinitionsError::Disk { path: path.clone(), source }
+}
+
+/// Writes the body of a scan set in the place of its database: what an `ign2` reaches depends on the order of loading. Returns whether it
+/// has such a place.
+fn lay_out_body(set: &ScanSetEntry, body: &[u8], official: bool, directory: &Path) -> Result<bool, DefinitionsError> {
+    let key = set.body.object_key.clone();
+    let mut files = body::files(body).map_err(|source| DefinitionsError::ScanSet { key, source })?;
+    // libclamav takes no container of nothing: all that this database has is behind its filter.
+    if files.is_empty() {
+        return Ok(true);
+    }
+    if !official {
+        // As `engine_form` has them.
+        files.sort_by_cached_key(|(name, _)| (member_rank(name), name.clone()));
+    }
+    let database = set.database.as_str();
+    let files: Vec<_> =
+        files.into_iter().map(|(name, bytes)| SignatureFile::member(database, true, name, bytes)).collect();
+    // It gets the name of a container once it is one.
+    let partial = directory.join(format!("{database}.partial"));
+    let mut file = File::create(&partial).map_err(disk(&partial))?;
+    let mut written = Ok(());
+    let name = context::cud_in_pieces(database, &files, |piece| {
+        if written.is_ok() {
+            written = file.write_all(piece);
         }
-        let database = set.database.as_str();
-        let files: Vec<_> =
-            files.into_iter().map(|(name, bytes)| SignatureFile::member(database, true, name, bytes)).collect();
-        context::to_cud(database, &files)
+    });
+    written.map_err(disk(&partial))?;
+    match name {
+        Some(name) => fs::rename(&partial, directory.join(name)).map_err(disk(&partial)).map(|()| true),
+        None => fs::remove_file(&partial).map_err(disk(&partial)).map(|()| false),
     }
 }
