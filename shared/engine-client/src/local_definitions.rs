@@ -185,7 +185,7 @@ impl LocalDisk {
     }
 
     /// Has the next generation that is asked for downloaded, whatever is on disk.
-    pub(crate) fn forget(&mut self) {
+    pub fn forget(&mut self) {
         self.current = None;
     }
 
