@@ -1,14 +1,14 @@
 //! Sets of libclamav's file types.
 //!
-//! libclamav tells an inspector the type of each layer before it scans it. Of some types that is not all: what it finds *within* a layer
-//! makes it scan the layer as another type, or as if an archive began there, and neither is told. Source: `cli_magic_scan` and `scanraw`
+//! libclamav reports to an inspector the type of each layer before it scans it. Of some types that is not all: what it finds *within* a layer
+//! makes it scan the layer as another type, or as if an archive began there, and neither is reported. Source: `cli_magic_scan` and `scanraw`
 //! (`scanners.c`), and every `cli_recursion_stack_push` of libclamav 1.4.
 
 /// A set of file types.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct FileTypes(u128);
 
-/// The types in the order of their bits, which records have: new ones are added at the end. Whether each is told whenever a layer has it.
+/// The types in the order of their bits, which records have: new ones are added at the end. Whether each is reported whenever a layer has it.
 const TYPES: [(&str, bool); 86] = [
     ("CL_TYPE_TEXT_ASCII", false),
     ("CL_TYPE_TEXT_UTF8", true),
@@ -102,7 +102,7 @@ const TYPES: [(&str, bool); 86] = [
 const OTHER: u128 = 1 << 127;
 
 impl FileTypes {
-    /// The layers of which libclamav calculates a fuzzy hash (`fuzzy_img`), by the type that is told.
+    /// The layers of which libclamav calculates a fuzzy hash (`fuzzy_img`), by the type that is reported.
     pub const IMAGES: Self = Self(0b1_1111 << 28);
 
     /// A single type.
@@ -110,9 +110,11 @@ impl FileTypes {
         Self(place(name).map_or(OTHER, |place| 1 << place))
     }
 
-    /// A single type that libclamav tells whenever a layer has it; `None` for others.
-    pub fn told(name: &str) -> Option<Self> {
-        place(name).filter(|place| TYPES.get(*place).is_some_and(|(_, told)| *told)).map(|place| Self(1 << place))
+    /// A single type that libclamav reports whenever a layer has it; `None` for others.
+    pub fn reported(name: &str) -> Option<Self> {
+        place(name)
+            .filter(|place| TYPES.get(*place).is_some_and(|(_, reported)| *reported))
+            .map(|place| Self(1 << place))
     }
 
     /// Whether libclamav has a type of this name, and it is that of some layer: `CL_TYPE_ANY` is that of none.
@@ -168,7 +170,7 @@ mod tests {
         let (new, pdf) = (FileTypes::of("CL_TYPE_NEW"), FileTypes::of("CL_TYPE_PDF"));
         assert!(new.intersects(pdf) && pdf.intersects(new) && !pdf.intersects(FileTypes::IMAGES));
         assert!(!FileTypes::is_type("CL_TYPE_NEW") && !FileTypes::is_type("CL_TYPE_ANY"));
-        assert_eq!(FileTypes::told("CL_TYPE_ZIP"), None);
-        assert_eq!(FileTypes::told("CL_TYPE_GZ"), Some(FileTypes::of("CL_TYPE_GZ")));
+        assert_eq!(FileTypes::reported("CL_TYPE_ZIP"), None);
+        assert_eq!(FileTypes::reported("CL_TYPE_GZ"), Some(FileTypes::of("CL_TYPE_GZ")));
     }
 }

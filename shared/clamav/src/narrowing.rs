@@ -41,15 +41,15 @@ impl Narrowing {
 
     /// What a line of metadata demands: that of archives of one type.
     pub(crate) fn of_metadata(line: &[u8]) -> Self {
-        let told = field(line, b':', 1).and_then(|name| FileTypes::told(std::str::from_utf8(name).ok()?));
-        Self { types: told.into_iter().collect(), ..Self::default() }
+        let reported = field(line, b':', 1).and_then(|name| FileTypes::reported(std::str::from_utf8(name).ok()?));
+        Self { types: reported.into_iter().collect(), ..Self::default() }
     }
 
     /// Demands that the content is within layers of all of these types.
     fn within<'a>(&mut self, types: impl Iterator<Item = &'a [u8]>) {
         for name in types.filter_map(|name| std::str::from_utf8(name).ok()) {
             self.contained |= FileTypes::is_type(name);
-            self.types.extend(FileTypes::told(name));
+            self.types.extend(FileTypes::reported(name));
         }
     }
 
@@ -96,9 +96,9 @@ mod tests {
     }
 
     #[test]
-    fn what_is_in_a_container_demands_one_and_its_type_where_that_is_always_told() {
+    fn what_is_in_a_container_demands_one_and_its_type_where_that_is_always_reported() {
         let of = |description: &str| Narrowing::of_logical(format!("A;Target:0,{description};0;00ff").as_bytes());
-        for (description, contained, told) in [
+        for (description, contained, reported) in [
             ("Container:CL_TYPE_GZ", true, types(&["GZ"])),
             ("Container:CL_TYPE_ZIP", true, vec![]),
             ("Container:CL_TYPE_ANY", false, vec![]),
@@ -108,12 +108,12 @@ mod tests {
             ("Intermediates:CL_TYPE_XZ>CL_TYPE_ANY>CL_TYPE_GZ", true, types(&["XZ", "GZ"])),
             ("Intermediates:CL_TYPE_ANY", false, vec![]),
         ] {
-            assert_eq!(of(description), Narrowing { sizes: None, contained, types: told }, "{description}");
+            assert_eq!(of(description), Narrowing { sizes: None, contained, types: reported }, "{description}");
         }
     }
 
     #[test]
-    fn metadata_demand_an_archive_of_a_type_that_is_always_told() {
+    fn metadata_demand_an_archive_of_a_type_that_is_always_reported() {
         let of = |name: &str| Narrowing::of_metadata(format!("A:{name}:*:x:*:*:*:1:*:*").as_bytes()).types;
         assert_eq!(of("CL_TYPE_POSIX_TAR"), types(&["POSIX_TAR"]));
         for wide in ["CL_TYPE_ZIP", "CL_TYPE_MAIL", "CL_TYPE_ANY", "*", "1", "CL_TYPE_NEW"] {

@@ -391,12 +391,10 @@ done
         }
         let starts = fs::read_to_string(place.path().join("starts")).expect("starts");
         assert_eq!(starts.lines().count(), 2, "one restart for both");
-        let left = fs::read_dir(place.path()).expect("a directory").flatten();
         // Each has its lock beside it.
-        let engines = left
-            .filter(|entry| entry.path().is_dir())
-            .filter(|entry| entry.file_name().to_string_lossy().starts_with("engine-"))
-            .count();
-        assert_eq!(engines, 1, "the dead engine's directory is removed");
+        let is_engine =
+            |entry: &fs::DirEntry| entry.path().is_dir() && entry.file_name().to_string_lossy().starts_with("engine-");
+        let engines = fs::read_dir(place.path()).expect("a directory").flatten().filter(is_engine);
+        assert_eq!(engines.count(), 1, "the dead engine's directory is removed");
     }
 }

@@ -106,7 +106,7 @@ mod tests {
         ("written in place", |place| fs::write(place.join("a.hdb"), "other").unwrap()),
         ("written, and its times set back", |place| {
             let before = fs::metadata(place.join("a.hdb")).unwrap().modified().unwrap();
-            fs::write(place.join("a.hdb"), "nasty").unwrap();
+            fs::write(place.join("a.hdb"), "other").unwrap();
             File::options().write(true).open(place.join("a.hdb")).unwrap().set_modified(before).unwrap();
         }),
         ("replaced", |place| {

@@ -85,7 +85,7 @@ fn within(corpus: &Corpus) -> Vec<Narrowed> {
     vec![
         row("in a container", "Container:CL_TYPE_ZIP", only_the_object, single),
         row(
-            "in a container that is always told",
+            "in a container that is always reported",
             "Container:CL_TYPE_GZ",
             no_types,
             &["a.txt", "a.zip", "a.tar", "true"],

@@ -127,8 +127,8 @@ fn a_pattern_concerns_the_records_whose_matchers_ran() {
         assert_eq!(plan(&page, &added("daily.pdb", "H:example.com")), RescanPlan::DeltaScan);
         assert_eq!(plan(&page, &added("daily.gdb", "S:P:00")), RescanPlan::DeltaScan);
     }
-    let untold = with(|view| view.targets = Targets::NONE);
-    assert_eq!(plan(&untold, &added("daily.ndb", "A:6:*:00ff")), RescanPlan::DeltaScan, "nobody knows what ran");
+    let unreported = with(|view| view.targets = Targets::NONE);
+    assert_eq!(plan(&unreported, &added("daily.ndb", "A:6:*:00ff")), RescanPlan::DeltaScan, "nobody knows what ran");
 }
 
 #[test]

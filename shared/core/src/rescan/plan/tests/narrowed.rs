@@ -69,7 +69,7 @@ fn what_is_within_types_concerns_the_records_with_more_than_one_layer_and_those_
     for (demand, layers, of, expected) in [
         ("Container:CL_TYPE_ZIP", 1, zip, NOTHING),
         ("Container:CL_TYPE_ZIP", 2, zip, RescanPlan::DeltaScan),
-        // A ZIP may begin in any layer, and is not told.
+        // A ZIP may begin in any layer, and is not reported.
         ("Container:CL_TYPE_ZIP", 2, tar, RescanPlan::DeltaScan),
         ("Container:CL_TYPE_GZ", 2, tar, RescanPlan::DeltaScan),
         ("Container:CL_TYPE_GZ", 2, zip, NOTHING),
