@@ -11,6 +11,12 @@ use crate::{
     split::{field, fields},
 };
 
+/// `ATTRIB_TOKENS` of libclamav's `init_tdb`: it reads no attribute past these.
+const MAX_ATTRIBUTES: usize = 10;
+
+/// `EXPR_TOKEN_MAX` of libclamav's `init_tdb`: it reads no type past these.
+const MAX_INTERMEDIATES: usize = 16;
+
 /// What a signature demands of the content that it matches; where it demands nothing, content of any kind may match.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Narrowing {
@@ -30,7 +36,8 @@ impl Narrowing {
         if let Some(container) = only(description, b"Container") {
             narrowing.within([container].into_iter());
         }
-        if let Some(intermediates) = only(description, b"Intermediates") {
+        let read_whole = |list: &&[u8]| fields(list, b'>').count() <= MAX_INTERMEDIATES;
+        if let Some(intermediates) = only(description, b"Intermediates").filter(read_whole) {
             narrowing.within(fields(intermediates, b'>'));
         }
         if demands_image(line) {
@@ -59,8 +66,18 @@ impl Narrowing {
     }
 }
 
+/// The attributes of a logical signature; `None` where there are none, or where libclamav reads only some.
+pub(crate) fn attributes(line: &[u8]) -> Option<impl Iterator<Item = &[u8]>> {
+    let description = field(line, b';', 1)?;
+    (fields(description, b',').count() <= MAX_ATTRIBUTES).then(|| fields(description, b','))
+}
+
 /// Whether nothing but an image with a fuzzy hash can match: all subsignatures of the expression must, and one is such a hash.
 fn demands_image(line: &[u8]) -> bool {
+    // Within a regular expression, `;` ends no subsignature, so that their numbers are others.
+    if line.contains(&b'/') {
+        return false;
+    }
     let expression = field(line, b';', 2).unwrap_or_default();
     let all: Option<Vec<usize>> = fields(expression, b'&').map(number::<usize>).collect();
     let is_hash = |index: &usize| {
@@ -107,9 +124,19 @@ mod tests {
             ("Intermediates:CL_TYPE_ZIP>CL_TYPE_RTF", true, types(&["RTF"])),
             ("Intermediates:CL_TYPE_XZ>CL_TYPE_ANY>CL_TYPE_GZ", true, types(&["XZ", "GZ"])),
             ("Intermediates:CL_TYPE_ANY", false, vec![]),
+            // Of seventeen, libclamav does not read the last.
+            (&format!("Intermediates:{}CL_TYPE_RTF", "CL_TYPE_ANY>".repeat(15)), true, types(&["RTF"])),
+            (&format!("Intermediates:{}CL_TYPE_RTF", "CL_TYPE_ANY>".repeat(16)), false, vec![]),
         ] {
             assert_eq!(of(description), Narrowing { sizes: None, contained, types: reported }, "{description}");
         }
+    }
+
+    #[test]
+    fn more_attributes_than_libclamav_reads_are_not_known() {
+        let of = |targets: usize| format!("A;Engine:81-255,{}Target:1;0;00ff", "Target:0,".repeat(targets));
+        assert_eq!(attributes(of(8).as_bytes()).map(Iterator::count), Some(10));
+        assert!(attributes(of(9).as_bytes()).is_none(), "the eleventh is dropped");
     }
 
     #[test]
@@ -135,6 +162,7 @@ mod tests {
             format!("0;00ff;{hash}"),
             format!("9999999999999999999999;{hash}"),
             format!(";{hash}"),
+            "2;00ff;0/a;fuzzy_img#b/;00ff".into(),
         ] {
             assert_eq!(of(&other), [], "{other}");
         }

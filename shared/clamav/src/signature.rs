@@ -8,7 +8,7 @@ use std::ops::RangeInclusive;
 
 use crate::{
     ignored::without_line_end,
-    narrowing::Narrowing,
+    narrowing::{Narrowing, attributes},
     split::{field, fields},
 };
 
@@ -260,9 +260,9 @@ fn body(line: &[u8]) -> Signature<'_> {
 /// `name;Key:value,…;expression;pattern;…`.
 fn logical(line: &[u8]) -> Signature<'_> {
     let name = field(line, b';', 0);
-    let Some(description) = field(line, b';', 1) else { return Signature::everything(name) };
+    let Some(attributes) = attributes(line) else { return Signature::everything(name) };
     let (mut concern, mut levels, mut retypes) = (Concern::Any, ALL_LEVELS, false);
-    for pair in fields(description, b',') {
+    for pair in attributes {
         let (key, value) = (field(pair, b':', 0), field(pair, b':', 1).unwrap_or_default());
         match key.unwrap_or_default() {
             b"Target" => concern = concern_of(value),

@@ -58,7 +58,11 @@ impl Plan {
         let failure = || Err(StoreError::Unavailable(Call::new("a call", "a port"), "injected failure".into()));
         match (fails, self.when) {
             (true, When::Before) => failure(),
-            (true, When::After) => call.await.and_then(|_| failure()),
+            (true, When::After) => {
+                // Whatever it was: an error of the port's own is lost as well.
+                let _ = call.await;
+                failure()
+            }
             (false, _) => call.await,
         }
     }
