@@ -9,7 +9,7 @@ use std::ops::RangeInclusive;
 use crate::{
     ignored::without_line_end,
     narrowing::{Narrowing, attributes},
-    split::{field, fields},
+    split::field,
 };
 
 /// Most bytes of a line that libclamav reads whole from a loose file of any kind: its buffer has 8,192 (`FILEBUFF`). What is longer

@@ -90,7 +90,6 @@ pub(crate) fn record(number: u64, generations: u64) -> RecordSummary {
         reported: true,
         requested: None,
         archived_at: None,
-        unread: Vec::new(),
         view: Some(RecordView {
             verdict,
             engine: engine(),

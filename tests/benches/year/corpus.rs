@@ -42,7 +42,6 @@ fn record(number: usize, kind: &ObjectKind, random: &mut Random) -> RecordSummar
         reported: true,
         requested: None,
         archived_at: None,
-        unread: Vec::new(),
         view: Some(RecordView {
             verdict: Verdict::Clean,
             engine: engine(),
