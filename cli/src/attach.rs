@@ -27,6 +27,7 @@ use statements::ReadAccess;
 use crate::{
     deployment::{Deployment, DeploymentError, StackArgument},
     output::conclude,
+    s3_url::Place,
 };
 
 /// Have a stack scan a bucket that exists, besides its others.
@@ -73,27 +74,8 @@ pub(crate) struct How {
     json: bool,
 }
 
-/// A bucket, or a part of it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Place {
-    bucket: String,
-    prefix: String,
-}
-
-impl Place {
-    fn parse(url: &str) -> Result<Self, String> {
-        let rest = url.strip_prefix("s3://").ok_or("it does not begin with s3://")?;
-        let (bucket, prefix) = rest.split_once('/').unwrap_or((rest, ""));
-        let is_name = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '.';
-        if !(3..=63).contains(&bucket.len()) || !bucket.chars().all(is_name) {
-            return Err("it names no bucket: it is s3://BUCKET or s3://BUCKET/PREFIX".into());
-        }
-        Ok(Self { bucket: bucket.to_owned(), prefix: prefix.to_owned() })
-    }
-
-    fn keys(&self, suffix: Option<&String>) -> KeyPattern {
-        KeyPattern { prefix: self.prefix.clone(), suffix: suffix.cloned().unwrap_or_default() }
-    }
+fn keys(place: &Place, suffix: Option<&String>) -> KeyPattern {
+    KeyPattern { prefix: place.prefix.clone(), suffix: suffix.cloned().unwrap_or_default() }
 }
 
 fn parse_account(id: &str) -> Result<String, String> {
@@ -127,7 +109,7 @@ async fn execute(arguments: &AttachArguments) -> Result<(), AttachError> {
     let deployment = arguments.stack.open().await?;
     let executor = Executor::open(&deployment).await?;
     let AttachArguments { place, events, read_access, how, .. } = arguments;
-    let keys = place.keys(arguments.suffix.as_ref());
+    let keys = keys(place, arguments.suffix.as_ref());
     if let Some(owner) = arguments.owner.as_ref().filter(|owner| **owner != executor.account) {
         let other = other_account::Other { bucket: &place.bucket, owner, keys, read_access: *read_access };
         return other_account::attach(&executor, &other, *events, how).await;

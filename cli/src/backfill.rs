@@ -27,6 +27,7 @@ use crate::{
     interrupt::until_interrupt,
     output::{INTERRUPTED, conclude, print, print_json},
     printable::printable,
+    s3_url::Place,
 };
 
 /// Request a scan of every object that has no record yet, such as those that were there before Nacre.
@@ -64,24 +65,6 @@ pub(crate) struct Arguments {
     /// The topic of rescans [default: the stack's]
     #[arg(long, env = "NACRE_TRIGGER_TOPIC_ARN", value_name = "ARN", value_parser = NonEmptyStringValueParser::new())]
     topic: Option<String>,
-}
-
-/// Where objects are.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Place {
-    bucket: String,
-    prefix: String,
-}
-
-impl Place {
-    fn parse(url: &str) -> Result<Self, String> {
-        let rest = url.strip_prefix("s3://").ok_or("it does not begin with s3://")?;
-        let (bucket, prefix) = rest.split_once('/').unwrap_or((rest, ""));
-        if bucket.is_empty() {
-            return Err("it names no bucket".into());
-        }
-        Ok(Self { bucket: bucket.to_owned(), prefix: prefix.to_owned() })
-    }
 }
 
 /// An object that may have no record.
@@ -215,18 +198,4 @@ fn print_report(arguments: &Arguments, progress: &Progress) -> Result<(), Backfi
         }))?);
     }
     Ok(print(&format!("{}; about ${dollars:.2} to scan them", in_words(progress.tally, arguments.dry_run)))?)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn places_are_buckets_with_or_without_a_prefix() {
-        let place = |bucket: &str, prefix: &str| Ok(Place { bucket: bucket.into(), prefix: prefix.into() });
-        assert_eq!(Place::parse("s3://uploads"), place("uploads", ""));
-        assert_eq!(Place::parse("s3://uploads/"), place("uploads", ""));
-        assert_eq!(Place::parse("s3://uploads/a b/c"), place("uploads", "a b/c"));
-        assert!(Place::parse("uploads/a").is_err() && Place::parse("s3:///a").is_err());
-    }
 }

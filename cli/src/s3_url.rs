@@ -20,6 +20,26 @@ pub(crate) fn parse_object(url: &str) -> Result<ObjectId, String> {
     Ok(ObjectId::new(bucket, key, version.map(str::to_owned)))
 }
 
+/// A bucket, or the part of it whose keys begin with a prefix.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Place {
+    pub(crate) bucket: String,
+    pub(crate) prefix: String,
+}
+
+impl Place {
+    /// Reads `s3://BUCKET` or `s3://BUCKET/PREFIX`.
+    pub(crate) fn parse(url: &str) -> Result<Self, String> {
+        let rest = url.strip_prefix("s3://").ok_or("it does not begin with s3://")?;
+        let (bucket, prefix) = rest.split_once('/').unwrap_or((rest, ""));
+        let is_name = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '.';
+        if !(3..=63).contains(&bucket.len()) || !bucket.chars().all(is_name) {
+            return Err("it names no bucket: it is s3://BUCKET or s3://BUCKET/PREFIX".into());
+        }
+        Ok(Self { bucket: bucket.to_owned(), prefix: prefix.to_owned() })
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -42,5 +62,14 @@ mod tests {
         }
         let odd = parse_object("s3://b/a?versionId=/c").unwrap();
         assert_eq!((odd.key.as_str(), odd.version_id), ("a?versionId=/c", None));
+    }
+
+    #[test]
+    fn places_are_buckets_with_or_without_a_prefix() {
+        let place = |bucket: &str, prefix: &str| Ok(Place { bucket: bucket.into(), prefix: prefix.into() });
+        assert_eq!(Place::parse("s3://uploads"), place("uploads", ""));
+        assert_eq!(Place::parse("s3://uploads/"), place("uploads", ""));
+        assert_eq!(Place::parse("s3://uploads/a b/c"), place("uploads", "a b/c"));
+        assert!(Place::parse("uploads/a").is_err() && Place::parse("s3:///a").is_err());
     }
 }

@@ -7,14 +7,16 @@ use nacre_aws::DynamoRecords;
 use nacre_core::port::{RecordPages, RecordStore, Segment};
 
 use super::{
-    AttachError, How, Place, confirm,
+    AttachError, How, confirm,
     execute::Executor,
+    keys,
     plan::{Deployed, Found, Plan, PolicyChange, detach},
     screen::{Screen, show},
 };
 use crate::{
     deployment::{Part, StackArgument},
     output::conclude,
+    s3_url::Place,
 };
 
 /// Have a stack scan a bucket no longer, or a part of it.
@@ -51,7 +53,7 @@ async fn execute(arguments: &DetachArguments) -> Result<(), AttachError> {
     let executor = Executor::open(&deployment).await?;
     let DetachArguments { place, how, .. } = arguments;
     let bucket = &place.bucket;
-    let keys = place.keys(arguments.suffix.as_ref());
+    let keys = keys(place, arguments.suffix.as_ref());
     // One that is gone, or of another account: all that can be done is to forget it.
     let (plan, found) = match executor.check(bucket).await {
         Ok(()) => {
