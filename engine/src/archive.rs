@@ -17,7 +17,7 @@ use std::collections::BTreeMap;
 use nacre_engine_protocol::{Layer, MAX_LAYERS};
 
 pub(crate) use self::tar::is_tar;
-use crate::second_reader::Reading;
+use crate::{marks::Coverage, second_reader::Reading};
 
 /// The members that an archive declares.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -28,8 +28,8 @@ pub(crate) struct ArchiveIndex {
     pub(crate) members: Vec<Member>,
     /// For gzip, the unpacked size modulo 2³².
     pub(crate) gzip_size: Option<u32>,
-    /// The second reader got out all that is in it.
-    pub(crate) read_whole: bool,
+    /// What the second reader got out of it.
+    pub(crate) coverage: Coverage,
 }
 
 /// A member that must become a layer.
@@ -59,8 +59,8 @@ impl ArchiveIndex {
     /// Adds what the second reader made of the archive.
     pub(crate) fn add(&mut self, reading: Reading) {
         self.unaccounted += reading.unopened;
-        self.read_whole = reading.whole;
-        if reading.whole {
+        self.coverage = reading.coverage;
+        if reading.coverage.whole {
             // Nothing is missing that another reader could show.
             self.members.clear();
             self.gzip_size = None;

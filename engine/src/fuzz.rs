@@ -4,7 +4,11 @@ use std::{io, path::Path, time::Instant};
 
 use nacre_engine_protocol::Limits;
 
-use crate::{archive, marks::Marks, second_reader::SecondReader};
+use crate::{
+    archive,
+    marks::{Coverage, Marks},
+    second_reader::SecondReader,
+};
 
 /// Bounds that inputs of some kilobytes can reach.
 const LIMITS: Limits = Limits {
@@ -25,7 +29,7 @@ pub fn archive_index(content: &[u8]) {
 pub fn marks(content: &[u8]) {
     for file_type in [&b"CL_TYPE_TEXT_ASCII"[..], b"CL_TYPE_BINARY_DATA"] {
         let mut marks = Marks::default();
-        marks.inspect(0, file_type, content, false, &mut |_| {});
+        marks.inspect(0, file_type, content, Coverage::default(), &mut |_| {});
         marks.conclude(&[], &[]);
     }
 }

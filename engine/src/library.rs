@@ -160,7 +160,7 @@ impl LoadedEngine {
         let sums = in_order(seen.sums, &order);
         let unopened = sum.unopened + unopened(&layers, &indexes, &sums, |bound| gzip_length(file, bound));
         let empty = (0..).zip(&order).filter(|(_, at)| seen.marks.empty.contains(at)).map(|(at, _)| at).collect();
-        let read_whole = indexes.iter().zip(0..).filter(|(index, _)| index.read_whole).map(|(_, at)| at).collect();
+        let read_whole = indexes.iter().zip(0..).filter(|(index, _)| index.coverage.whole).map(|(_, at)| at).collect();
         let mut alerts = self.probes.sort(seen.alerts);
         if lacked_room && alerts.signatures.is_empty() {
             let message = "no room on the disk or in memory for what was unpacked".to_owned();

@@ -44,19 +44,28 @@ pub(crate) struct Marks {
     mails: Vec<usize>,
 }
 
+/// What the second reader got out of a layer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Coverage {
+    /// All that is in it.
+    pub(crate) whole: bool,
+    /// Bytes from its start that are an archive's own, of which all came out.
+    pub(crate) covered: usize,
+}
+
 impl Marks {
-    /// Inspects the layer that will be the `at`th. `read_whole` says whether the second reader got out all that is in it. What is to be
-    /// scanned as layers of its own is given to `keep`.
+    /// Inspects the layer that will be the `at`th. `coverage` says what the second reader got out of it. What is to be scanned as layers of
+    /// its own is given to `keep`.
     pub(crate) fn inspect(
         &mut self,
         at: usize,
         file_type: &[u8],
         content: &[u8],
-        read_whole: bool,
+        coverage: Coverage,
         keep: &mut dyn FnMut(&[u8]),
     ) {
         self.encrypted.extend(encryption(content));
-        self.containers.extend(containers::container(content, read_whole));
+        self.containers.extend(containers::container(content, coverage.whole));
         if empty::holds_nothing(content) {
             self.empty.insert(at);
         }
@@ -78,7 +87,14 @@ impl Marks {
         if onenote::is_cut(content) {
             self.containers.insert("a file of OneNote that is cut");
         }
-        self.containers.extend(pieces::pieces(content, file_type, read_whole, keep));
+        // Attack: an archive before something else, or behind it, that tools find as well. What an archive covers from the start has no
+        // pieces but its members.
+        let beyond = content.get(coverage.covered..).unwrap_or_default();
+        if coverage.covered == 0 {
+            self.containers.extend(pieces::pieces(content, file_type, keep));
+        } else if beyond.iter().any(|byte| *byte != 0) {
+            keep(beyond);
+        }
     }
 
     /// Concludes when all layers are known, in the order in which libclamav showed them: a mail of which libclamav shows no part is one
@@ -183,8 +199,8 @@ mod tests {
         #[test]
         fn no_bytes_panic_it(start in prop::sample::select(&STARTS[..]), bytes: Vec<u8>, fill: u8, length in 0_usize..1200) {
             for filling in [fill, 0, 1, 0xFF] {
-                Marks::default().inspect(0, b"CL_TYPE_TEXT_ASCII", &[start, &vec![filling; length], &bytes].concat(), false, &mut |_| {});
-                Marks::default().inspect(0, b"CL_TYPE_ANY", &[start, &bytes, &vec![filling; length]].concat(), false, &mut |_| {});
+                Marks::default().inspect(0, b"CL_TYPE_TEXT_ASCII", &[start, &vec![filling; length], &bytes].concat(), Coverage::default(), &mut |_| {});
+                Marks::default().inspect(0, b"CL_TYPE_ANY", &[start, &bytes, &vec![filling; length]].concat(), Coverage::default(), &mut |_| {});
             }
         }
 
@@ -192,8 +208,8 @@ mod tests {
         fn no_damaged_compound_file_panics_it(at in 0_usize..1536, value: u8, length in 0_usize..5632) {
             let mut file = office::tests::compound("Workbook", b"\x09\x08\x04\0");
             file[at] = value;
-            Marks::default().inspect(0, b"CL_TYPE_MSOLE2", &file, false, &mut |_| {});
-            Marks::default().inspect(0, b"CL_TYPE_MSOLE2", &file[..length], false, &mut |_| {});
+            Marks::default().inspect(0, b"CL_TYPE_MSOLE2", &file, Coverage::default(), &mut |_| {});
+            Marks::default().inspect(0, b"CL_TYPE_MSOLE2", &file[..length], Coverage::default(), &mut |_| {});
         }
     }
 

@@ -18,7 +18,7 @@ use crate::{
     archive::{ArchiveIndex, crc32, index},
     derived::Derived,
     lookup::Lookup,
-    marks::Marks,
+    marks::{Coverage, Marks},
     probes::is_generic_probe,
     second_reader::SecondReader,
 };
@@ -143,11 +143,12 @@ impl Observation {
             reader.is_shown(sha256);
             index.add(reader.read(content, self.layers.len(), depth));
             if file_type == b"CL_TYPE_IGNORED" {
-                index.read_whole = reader.keep_ignored(content, self.layers.len(), depth);
+                let whole = reader.keep_ignored(content, self.layers.len(), depth);
+                index.coverage = Coverage { whole, covered: if whole { content.len() } else { 0 } };
             }
         }
         let (at, reader) = (self.layers.len(), &mut self.reader);
-        self.marks.inspect(at, file_type, content, index.read_whole, &mut |piece| {
+        self.marks.inspect(at, file_type, content, index.coverage, &mut |piece| {
             if let Some(reader) = reader {
                 reader.keep(piece, at, depth);
             }

@@ -23,6 +23,7 @@ use self::contents::{Contents, Taken};
 use crate::{
     archive::{NEVER_SHOWN_BYTES, zip},
     ffi::libarchive::{Packing, Reader},
+    marks::Coverage,
 };
 
 /// Most marks inside one layer that are tried, and most end records of a zip.
@@ -38,8 +39,8 @@ const LZ4_AHEAD: usize = 11;
 /// What became of one layer.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Reading {
-    /// It is an archive or a packed stream, and all that is in it came out.
-    pub(crate) whole: bool,
+    /// Whether it is an archive or a packed stream, and all that is in it came out.
+    pub(crate) coverage: Coverage,
     /// Number of parts that did not.
     pub(crate) unopened: u64,
     /// Sizes of members that did not come out here: libclamav may open them.
@@ -118,8 +119,9 @@ impl SecondReader {
         self.contents.parent = (layer, depth);
         let mut reading = Reading::default();
         let (mut is_archive, mut all_came_out) = (false, true);
-        let content = content.get(marks::skippable(content)..).unwrap_or(content);
-        let mut end = 0;
+        let skipped = marks::skippable(content);
+        let content = content.get(skipped..).unwrap_or(content);
+        let (mut end, mut covered) = (0, 0);
         for packing in marks::at_start(content) {
             let outcome = self.unpack(content, packing, &mut reading);
             let is_weak = marks::is_weak(packing);
@@ -133,18 +135,24 @@ impl SecondReader {
             is_archive = true;
             reading.unopened += if is_weak { 0 } else { outcome.broken + u64::from(damaged) };
             if packing.is_stream() {
-                reading.unopened += self.streams_in_a_row(content, outcome.consumed, &mut reading);
-                end = content.len();
+                let (broken, last) = self.streams_in_a_row(content, outcome.consumed, &mut reading);
+                reading.unopened += broken;
+                (end, covered) = (content.len(), covered.max(last));
             } else {
                 end = end.max(marks::end_of_archive(content, packing).unwrap_or(outcome.consumed));
+                covered = covered.max(end);
             }
         }
         if !is_archive && let Some(taken) = self.zlib(content) {
-            (is_archive, end) = (true, content.len());
+            (is_archive, end, covered) = (true, content.len(), content.len());
             reading.unopened += u64::from(taken == Taken::Part);
         }
         let gaps = self.zip(content, &mut reading);
         let is_zip = gaps.is_some();
+        if content.starts_with(b"PK\x03\x04") {
+            let last = gaps.iter().flatten().next_back().filter(|gap| gap.end == content.len());
+            covered = last.map_or(content.len(), |gap| gap.start);
+        }
         // What follows the end of an archive that is read by another mark is not in it.
         let from = if is_archive { end } else { 1 };
         let gaps = gaps.unwrap_or_else(|| iter::once(from.min(content.len())..content.len()).collect());
@@ -157,7 +165,9 @@ impl SecondReader {
             self.search(within, gap.start, &mut reading);
         }
         all_came_out &= reading.unopened == 0 && reading.promised.is_empty() && !reading.plain;
-        reading.whole = (is_archive || is_zip) && all_came_out;
+        let whole = (is_archive || is_zip) && all_came_out;
+        let covered = if whole && covered > 0 { (skipped + covered).min(skipped + content.len()) } else { 0 };
+        reading.coverage = Coverage { whole, covered };
         reading
     }
 
@@ -251,15 +261,15 @@ impl SecondReader {
     }
 
     /// Reads the packed streams after one that ended at `end`, which may be padded.
-    fn streams_in_a_row(&mut self, content: &[u8], mut end: usize, reading: &mut Reading) -> u64 {
+    fn streams_in_a_row(&mut self, content: &[u8], mut end: usize, reading: &mut Reading) -> (u64, usize) {
         let mut broken = 0;
         for _ in 0..MAX_MARKS {
             let rest = content.get(end..).unwrap_or_default();
-            let Some(padding) = rest.iter().position(|byte| *byte != 0) else { return broken };
+            let Some(padding) = rest.iter().position(|byte| *byte != 0) else { return (broken, content.len()) };
             let rest = rest.get(padding..).unwrap_or_default();
             let skipped = marks::skippable(rest);
             let next = rest.get(skipped..).unwrap_or_default();
-            let Some((at, packing)) = marks::next_in_row(next) else { return broken };
+            let Some((at, packing)) = marks::next_in_row(next) else { return (broken, end) };
             // `zstd` makes one stream of gzip's on both sides of such a frame, and others do not.
             broken += u64::from(skipped > 0 && !matches!(packing, Packing::Zstd | Packing::Lz4));
             let outcome = self.unpack(next.get(at..).unwrap_or_default(), packing, reading);
@@ -268,7 +278,7 @@ impl SecondReader {
             broken += if outcome.read > 0 { outcome.broken + joins } else { 0 };
             end += padding + skipped + at + outcome.consumed.max(1);
         }
-        broken + 1
+        (broken + 1, end)
     }
 
     /// Takes out all that is in `content`.

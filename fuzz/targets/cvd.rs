@@ -6,7 +6,7 @@ use nacre_fuzz::{LIMITS, anchors};
 use nacre_clamav::{archive::members, cvd::{Cvd, CvdHeader}, database::{ContainerKind, DatabaseName}};
 
 fuzz_target!(|data: &[u8]| {
-    // A file's kind is told by its name alone.
+    // A file's kind is known by its name alone.
     let Some((kind, file)) = data.split_first() else { return };
     let kind = if *kind == b'l' { ContainerKind::Cld } else { ContainerKind::Cvd };
     let Ok(cvd) = Cvd::parse_as(kind, file) else { return };

@@ -22,6 +22,17 @@ pub(super) fn has(content: &[u8], at: usize, mark: &[u8]) -> bool {
     content.get(at..).is_some_and(|content| content.starts_with(mark))
 }
 
+/// White space of PDF: that of texts, and the byte zero. Source: ISO 32000-1, 7.2.2.
+pub(super) fn is_pdf_space(byte: u8) -> bool {
+    byte.is_ascii_whitespace() || byte == 0
+}
+
+/// What follows white space of PDF.
+pub(super) fn after_pdf_space(text: &[u8]) -> &[u8] {
+    let start = text.iter().position(|byte| !is_pdf_space(*byte)).unwrap_or(text.len());
+    text.get(start..).unwrap_or_default()
+}
+
 /// A text without the byte order mark of UTF-8, and white space, before it.
 pub(super) fn text_start(content: &[u8]) -> &[u8] {
     content.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(content).trim_ascii_start()

@@ -43,10 +43,10 @@ pub(super) fn parts(content: &[u8]) -> (Vec<Vec<u8>>, bool) {
     let feeds = memchr::memchr_iter(b'\n', start).count();
     let line_end = if memchr::memchr_iter(b'\r', start).count() > 2 * feeds { b'\r' } else { b'\n' };
     let (mut parts, mut bytes) = (Vec::new(), 0);
-    // Texts are short and many, as in the mails of a year: all of them are one content.
+    // Texts are short and many, as in the mails of a year: all past the first are one content.
     let mut texts = Vec::new();
     let (mut named, mut rest) = (Encodings::default(), text_start(content));
-    let mut plain = Plain::default();
+    let (mut plain, mut quoted_texts) = (Plain::default(), 0);
     while !rest.is_empty() {
         let (line, after) = first_line(rest, line_end);
         plain.line(line);
@@ -60,7 +60,9 @@ pub(super) fn parts(content: &[u8]) -> (Vec<Vec<u8>>, bool) {
             if parts.len() >= MAX_PARTS || bytes > content.len().saturating_mul(MAX_RATIO).max(MAX_OVERLAP) {
                 return (parts, true);
             }
-            if named.quoted_printable && !named.base64 && !named.file {
+            let is_text = named.quoted_printable && !named.base64 && !named.file;
+            quoted_texts += usize::from(is_text);
+            if is_text && quoted_texts > MAX_PLAIN {
                 texts.extend(named.readings(body, line_end).concat());
                 texts.push(b'\n');
             } else {
@@ -364,8 +366,11 @@ mod tests {
         assert!(parts(many.as_bytes()).1);
         let overlapping = "Content-Transfer-Encoding: base64\n\nd29yZHM=\n".repeat(600);
         assert!(parts(overlapping.as_bytes()).1);
-        let joined = "Content-Transfer-Encoding: quoted-printable\n\nwords\n".repeat(10);
-        assert_eq!(parts(joined.as_bytes()), (vec![b"words\n".repeat(10)], false));
+        let quoted = |mails| "From x\nContent-Transfer-Encoding: quoted-printable\n\nwords\n".repeat(mails);
+        assert_eq!(parts(quoted(10).as_bytes()), (vec![b"words".to_vec(); 10], false), "a digest is of one");
+        let (contents, too_many) = parts(quoted(MAX_PLAIN + 10).as_bytes());
+        assert_eq!((contents.len(), too_many), (MAX_PLAIN + 1, false));
+        assert_eq!(contents.last(), Some(&b"words\n".repeat(10)));
         let hyphens = "Content-Transfer-Encoding: base64\n\nd29y\n--\nZHM=\n--B\nX: y\n";
         assert!(parts(hyphens.as_bytes()).0.contains(&b"words".to_vec()));
         let mbox = "From x\nContent-Transfer-Encoding: base64\n\nd29yZHM=\n\n".repeat(100);

@@ -21,6 +21,7 @@ use self::{
     dictionary::Dictionary,
     places::{Objects, Work},
 };
+use super::bytes::after_pdf_space;
 
 /// Most streams that are read, and the longest dictionary.
 const MAX_STREAMS: usize = 100_000;
@@ -73,7 +74,7 @@ impl Pdf {
 
 /// Whether a reference or a dictionary follows a key.
 fn begins_value(content: &[u8], at: usize) -> bool {
-    let rest = content.get(at..).unwrap_or_default().trim_ascii_start();
+    let rest = after_pdf_space(content.get(at..).unwrap_or_default());
     rest.first().is_some_and(|first| *first == b'<' || first.is_ascii_digit())
 }
 

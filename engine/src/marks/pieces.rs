@@ -8,16 +8,8 @@ use super::{armour, asn1, bytes::text_start, mail, onenote, package, parts, pdf,
 const PDF_END: usize = 2048;
 
 /// Gives the pieces of a layer that libclamav took for a file of this type to `keep`, and returns whether there are more than are read:
-/// the name of what has so many. `read_whole` says whether the second reader got out all that is in it.
-pub(super) fn pieces(
-    content: &[u8],
-    file_type: &[u8],
-    read_whole: bool,
-    keep: &mut dyn FnMut(&[u8]),
-) -> Option<&'static str> {
-    if read_whole {
-        return None;
-    }
+/// the name of what has so many.
+pub(super) fn pieces(content: &[u8], file_type: &[u8], keep: &mut dyn FnMut(&[u8])) -> Option<&'static str> {
     onenote::files(content).into_iter().for_each(&mut *keep);
     let made = [asn1::enclosed(content), armour::message(content), mail::recognisable(content, file_type)];
     made.iter().flatten().for_each(|piece| keep(piece));
@@ -48,9 +40,9 @@ fn pdf_behind_a_prefix<'a>(content: &'a [u8], file_type: &[u8]) -> Option<&'a [u
 
 #[cfg(test)]
 mod tests {
-    fn pieces(content: &[u8], file_type: &[u8], read_whole: bool) -> Vec<Vec<u8>> {
+    fn pieces(content: &[u8], file_type: &[u8]) -> Vec<Vec<u8>> {
         let mut pieces = Vec::new();
-        super::pieces(content, file_type, read_whole, &mut |piece| pieces.push(piece.to_vec()));
+        super::pieces(content, file_type, &mut |piece| pieces.push(piece.to_vec()));
         pieces
     }
 
@@ -59,10 +51,9 @@ mod tests {
         let behind = |prefix: usize, end: &[u8]| [&vec![b'x'; prefix], &b"%PDF-1.7 words "[..], end].concat();
         for prefix in [1, 30, 1025, 100_000] {
             let content = behind(prefix, b"%%EOF");
-            assert_eq!(pieces(&content, b"CL_TYPE_BINARY_DATA", false), [&content[prefix..]]);
-            assert!(pieces(&content, b"CL_TYPE_BINARY_DATA", true).is_empty());
-            assert!(pieces(&behind(prefix, b""), b"CL_TYPE_BINARY_DATA", false).is_empty());
+            assert_eq!(pieces(&content, b"CL_TYPE_BINARY_DATA"), [&content[prefix..]]);
+            assert!(pieces(&behind(prefix, b""), b"CL_TYPE_BINARY_DATA").is_empty());
         }
-        assert!(pieces(&behind(0, b"%%EOF"), b"CL_TYPE_PDF", false).is_empty());
+        assert!(pieces(&behind(0, b"%%EOF"), b"CL_TYPE_PDF").is_empty());
     }
 }

@@ -211,7 +211,7 @@ fn tars_of_which_others_read_more() {
     world.guard("cut in a header", &files[..512 + 20_480 + 100], Limits::default(), &[], Reason::UnsupportedFormat);
     let end = [0; 1024];
     let behind = [&to_tar([("a", &bulk[..])].into_iter())[..], &end, &files[512 + 20_480..], &end].concat();
-    world.guard("behind the end", &behind, Limits::default(), &[], Reason::UnsupportedFormat);
+    world.find("behind the end", &behind);
     let evil = to_tar([("eicar", &eicar[..])].into_iter());
     let mut binary = evil.clone();
     binary[124..136].copy_from_slice(&[0x80, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 68]);

@@ -167,6 +167,26 @@ fn archives_behind_the_end_of_another() {
     }
 }
 
+/// Attack: an archive of harmless files is read whole, and tools find something else before it or behind it.
+#[test]
+fn texts_beside_an_archive() {
+    let mut world = World::new();
+    let text = made("uuencode", &["eicar", "eicar"]);
+    for format in
+        [&["--format=zip"][..], &["--format=ustar"], &["--format=newc"], &["--format=7zip"], &["--gzip"], &["--bzip2"]]
+    {
+        let harmless = made("bsdtar", &[&["-cf", "made"][..], format, &["words"]].concat());
+        assert_eq!(world.ours(&harmless, Limits::default()), Verdict::Clean, "{format:?}");
+        for (name, object) in [("behind", [&harmless[..], &text].concat()), ("before", [&text[..], &harmless].concat())]
+        {
+            let verdict = world.ours(&object, Limits::default());
+            assert!(verdict.is_infected(), "{name} {format:?}: {verdict:?}");
+        }
+        // Padding is nothing.
+        assert_eq!(world.ours(&[&harmless[..], &[0; 700]].concat(), Limits::default()), Verdict::Clean, "{format:?}");
+    }
+}
+
 #[test]
 fn archives_behind_a_prefix_that_nothing_here_opens() {
     let mut world = World::new();

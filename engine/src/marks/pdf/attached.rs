@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 use memchr::memmem;
 
 use super::{
+    super::bytes::after_pdf_space,
     dictionary::Dictionary,
     places::{Objects, Place, number},
 };
@@ -30,7 +31,7 @@ impl Attached {
         let mut attached = Self { hidden: escapes(content, &FILES), numbers: BTreeSet::new() };
         for at in memmem::find_iter(content, b"/EF") {
             let after = content.get(at + 3..content.len().min(at + 3 + MAX_FILES)).unwrap_or_default();
-            let text = after.trim_ascii_start();
+            let text = after_pdf_space(after);
             let files =
                 text.strip_prefix(b"<<").map(|files| memmem::find(files, b">>").and_then(|end| files.get(..end)));
             match files {

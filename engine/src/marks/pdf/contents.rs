@@ -12,6 +12,7 @@ use std::collections::BTreeMap;
 use memchr::memmem;
 
 use super::{
+    super::bytes::is_pdf_space,
     MAX_BEGIN, MAX_STREAMS, PASSES,
     attached::{Attached, names},
     dictionary::{Dictionary, Lengths},
@@ -240,7 +241,7 @@ impl Reading<'_> {
     /// and of their places is before it.
     fn add_values(&mut self, objects: &[u8], first: usize) {
         let Some((list, objects)) = objects.split_at_checked(first) else { return };
-        let mut words = list.split(u8::is_ascii_whitespace).filter_map(number);
+        let mut words = list.split(|byte| is_pdf_space(*byte)).filter_map(number);
         while let Some((own, at)) = words.next().zip(words.next()) {
             let text = usize::try_from(at).ok().and_then(|at| objects.get(at..)).unwrap_or_default();
             let word = text.split(|byte| !byte.is_ascii_digit()).next().and_then(number);

@@ -1,6 +1,6 @@
 //! The words of a stream's dictionary.
 
-use super::predictor::Predictor;
+use super::{super::bytes::is_pdf_space, predictor::Predictor};
 
 /// Words of the parameters of filters that are read.
 const MAX_PARAMETERS: usize = 128;
@@ -38,8 +38,8 @@ impl Dictionary {
         while words.len() < most
             && let Some((first, after)) = rest.split_first()
         {
-            let is_end = |byte: &u8| byte.is_ascii_whitespace() || b"/<>[]()%".contains(byte);
-            if first.is_ascii_whitespace() {
+            let is_end = |byte: &u8| is_pdf_space(*byte) || b"/<>[]()%".contains(byte);
+            if is_pdf_space(*first) {
                 rest = after;
             } else if b"<>[]()%".contains(first) {
                 words.push(char::from(*first).to_string());

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use memchr::memmem;
 
-use super::{MAX_DICTIONARY, dictionary::Dictionary};
+use super::{super::bytes::is_pdf_space, MAX_DICTIONARY, dictionary::Dictionary};
 
 /// Bytes before a stream that are read where no object begins before it.
 const MAX_WITHOUT_OBJECT: usize = 512;
@@ -78,8 +78,8 @@ pub(super) struct Objects<'c> {
 impl<'c> Objects<'c> {
     pub(super) fn of(content: &'c [u8]) -> Self {
         let is_numbered = |at: &usize| {
-            let before = content.get(at.saturating_sub(MAX_LINE)..*at).unwrap_or_default().trim_ascii_end();
-            before.last().is_some_and(u8::is_ascii_digit)
+            let before = content.get(at.saturating_sub(MAX_LINE)..*at).unwrap_or_default();
+            before.iter().rfind(|byte| !is_pdf_space(**byte)).is_some_and(u8::is_ascii_digit)
         };
         Self { content, begins: memmem::find_iter(content, b"obj").filter(is_numbered).collect() }
     }
