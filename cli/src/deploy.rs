@@ -154,7 +154,7 @@ pub(crate) async fn run(arguments: &Arguments) -> ExitCode {
     }
 }
 
-/// Tells how far it is, on standard error: standard output has the result only.
+/// Shows how far it is, on standard error: standard output has the result only.
 fn say(line: &str) {
     eprintln!("{}", printable(line));
 }

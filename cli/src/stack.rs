@@ -11,7 +11,7 @@ use aws_sdk_cloudformation::{
 use indicatif::{ProgressBar, ProgressStyle};
 use tokio::time::sleep;
 
-/// How often an operation is looked at. `CloudFormation` limits how often it is asked.
+/// How often an operation is read. `CloudFormation` limits such calls.
 const INTERVAL: Duration = Duration::from_secs(2);
 
 /// What events call the stack itself.
@@ -27,7 +27,7 @@ pub(crate) enum StackError {
         #[source]
         source: Box<dyn Error + Send + Sync>,
     },
-    #[error("the stack {0} vanished while it was looked at: run this again")]
+    #[error("the stack {0} vanished while it was read: run this again")]
     Vanished(String),
     #[error("the stack {0} is not one of Nacre's: it has none of our template's parameters. Choose another --stack")]
     Foreign(String),
@@ -44,7 +44,7 @@ pub(crate) enum Situation {
     Busy,
     /// Its creation failed: nothing can be done with it but delete it.
     Dead,
-    /// Somebody has to look at it.
+    /// Somebody has to repair it.
     Stuck,
 }
 

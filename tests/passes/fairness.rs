@@ -1,4 +1,4 @@
-//! Budgets decide when a record is looked at, never whether.
+//! Budgets decide when a record is examined, never whether.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -23,7 +23,7 @@ pub(crate) struct Scanners {
 }
 
 impl Scanners {
-    /// Looks at what runs.
+    /// What runs.
     pub(crate) fn of(stack: &Stack) -> Self {
         let processes = stack.processes();
         let environments = ["ScannerFunction", "RescanFunction"].map(|output| stack.environments(stack.output(output)));

@@ -38,7 +38,7 @@ async fn a_set_that_does_not_load_is_kept_aside_with_its_report() {
     );
     assert!(report["cause"].as_str().unwrap().contains("the engine does not load the databases"), "{report}");
     let entry: DatabaseEntry = serde_json::from_value(report["databases"][0].clone()).unwrap();
-    assert!(world.store.keys().contains(&entry.object_key), "it can be looked at");
+    assert!(world.store.keys().contains(&entry.object_key), "it can be read");
     assert!(serde_json::from_value::<Vec<CustomEntry>>(report["custom"].clone()).unwrap().is_empty());
 }
 

@@ -74,7 +74,7 @@ impl Artifacts {
             Err(SdkError::ServiceError(error)) if matches!(error.raw().status().as_u16(), 301 | 400 | 403) => {
                 return Err(ArtifactError::Foreign(bucket.clone()));
             }
-            Err(error) => return Err(self.failed("looked at")(error)),
+            Err(error) => return Err(self.failed("read")(error)),
         }
         let mut create = self.client.create_bucket().bucket(bucket);
         // The oldest region has no name there.

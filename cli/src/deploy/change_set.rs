@@ -18,7 +18,7 @@ use super::{
 };
 use crate::stack::{StackError, Stacks, failed};
 
-/// How often a change set is looked at that is being made; that takes some seconds.
+/// How often a change set that is being made is read; that takes some seconds.
 const INTERVAL: Duration = Duration::from_secs(1);
 
 /// What the reason of a change set without changes says: the second where the template has a transform, as ours has.

@@ -17,7 +17,7 @@ use tokio::time::{Instant, sleep};
 
 use crate::stack::spinner;
 
-/// How often the definitions bucket is looked at.
+/// How often the definitions bucket is read.
 const INTERVAL: Duration = Duration::from_secs(2);
 
 /// The updater's timeout, and what Lambda takes besides.

@@ -15,7 +15,7 @@ use crate::stack::spinner;
 /// Under this, and nowhere else, objects are made in the scanned bucket.
 const PREFIX: &str = "nacre-self-test/";
 
-/// How often an object is looked at.
+/// How often an object is read.
 const INTERVAL: Duration = Duration::from_secs(1);
 
 /// For a verdict: the first scan loads all definitions, and a failed one comes back after minutes.

@@ -62,14 +62,14 @@ impl Remover {
                     Err(SdkError::ServiceError(error)) if error.raw().status().as_u16() == 403 => {
                         Ok(self.owned(&kept.name).await)
                     }
-                    Err(error) => Err(failed(&kept.name, "looked at")(error)),
+                    Err(error) => Err(failed(&kept.name, "read")(error)),
                 }
             }
             Kind::Table => match self.tables.describe_table().table_name(&kept.name).send().await {
                 Ok(_) => Ok(Presence::There),
                 Err(error) if error.code() == Some("ResourceNotFoundException") => Ok(Presence::Gone),
                 Err(error) if error.code() == Some("AccessDeniedException") => Ok(Presence::Unseen),
-                Err(error) => Err(failed(&kept.name, "looked at")(error)),
+                Err(error) => Err(failed(&kept.name, "read")(error)),
             },
             // It is there when its bucket is.
             Kind::Part => Ok(Presence::There),

@@ -124,7 +124,7 @@ fn a_signature_with_a_handler_retypes_and_does_not_alert() {
         ("b.ndb", &format!("Page:3:*:{}\n", hex::encode("words of a page"))),
     ]);
     let retyped = pair.assert_alerts("benign", b"Take ME For A Page, and nothing else\n", &[]);
-    assert_eq!((retyped.targets & 1 << 3, retyped.layer_count), (1 << 3, 2), "it was looked at as a page");
+    assert_eq!((retyped.targets & 1 << 3, retyped.layer_count), (1 << 3, 2), "it was scanned as a page");
     pair.assert_alerts("not retyped", b"Take me for text, and the words of a page\n", &[]);
     let page = b"Take ME For A Page, and the words of a page\n";
     pair.assert_alerts("malicious", page, &["Page"]);

@@ -2,7 +2,7 @@
 //!
 //! Source: `cli_peheader` and `scan_pe_mdb` of `pe.c`, libclamav 1.4. libclamav gives up a program for many more reasons, some of them
 //! after the section table: entry points that cannot be mapped, sizes with a sign bit. This reader does not, so that it sees at least
-//! the sections that libclamav hashes. One too many costs a look at the filter, and libclamav decides anyway.
+//! the sections that libclamav hashes. One too many costs a lookup in the filter, and libclamav decides anyway.
 
 /// A section's part of the file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -113,7 +113,7 @@ pub(crate) fn beside_the_model(out: &mut impl Write) -> Outcome<()> {
         segments_for(RECORDS)
     )?;
     if stats.examined != RECORDS {
-        return Err(format!("{} of {RECORDS} records were looked at", stats.examined).into());
+        return Err(format!("{} of {RECORDS} records were examined", stats.examined).into());
     }
     Ok(out.flush()?)
 }

@@ -74,7 +74,7 @@ struct Process {
     peak_kib: u64,
 }
 
-/// Looks at a process and all under it; one that has just ended is left as it was last seen.
+/// Reads a process and all under it; one that has just ended is left as it was last seen.
 fn look(id: u32, seen: &mut BTreeMap<u32, Process>) {
     if let (Some((cpu_ms, _)), Some(peak_kib)) = (cpu_ms(id), peak_kib(id)) {
         // While it waits to become another program it is still its parent's image, and has its parent's memory.

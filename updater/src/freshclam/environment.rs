@@ -14,7 +14,7 @@ const BUNDLES: [&str; 4] = [
     "/etc/ssl/cert.pem",
 ];
 
-/// The environment of freshclam, from our own by `variable` and a look at the system by `is_file`.
+/// The environment of freshclam, from our own by `variable` and of the system by `is_file`.
 ///
 /// The package's freshclam is Debian's, whose certificates are not where Amazon Linux has them: `CURL_CA_BUNDLE` names them.
 pub fn environment(
