@@ -51,6 +51,10 @@ pub(crate) struct AttachArguments {
     /// Which objects others may read [default: as the bucket has it, else as the stack has it]
     #[arg(long, value_enum)]
     read_access: Option<ReadAccess>,
+    /// Whether the hourly self-test is made in it, too, under nacre-self-test/scheduled/ [default: as it is, else true if these keys are
+    /// attached and the stack makes self-tests]
+    #[arg(long, value_name = "true|false")]
+    self_test: Option<bool>,
     /// Account that the bucket is of, if it is another: what is to be done there is printed
     #[arg(long, value_name = "ACCOUNT", value_parser = parse_account)]
     owner: Option<String>,
@@ -116,7 +120,7 @@ async fn execute(arguments: &AttachArguments) -> Result<(), AttachError> {
     }
     executor.check(&place.bucket).await?;
     let found = executor.read(&place.bucket).await?;
-    let wanted = Wanted { keys, events: *events, read_access: *read_access };
+    let wanted = Wanted { keys, events: *events, read_access: *read_access, self_test: arguments.self_test };
     let plan = attach(&executor.deployed, &place.bucket, &found, &wanted)?;
     let done = !how.dry_run && !plan.is_empty();
     if !how.json {
@@ -159,7 +163,7 @@ pub(crate) async fn give_own(deployment: &Deployment, bucket: &str) -> Result<Ve
     let executor = Executor::open(deployment).await?;
     executor.check(bucket).await?;
     let found = executor.read(bucket).await?;
-    let wanted = Wanted { keys: KeyPattern::default(), events: None, read_access: None };
+    let wanted = Wanted { keys: KeyPattern::default(), events: None, read_access: None, self_test: None };
     let plan = attach(&executor.deployed, bucket, &found, &wanted)?;
     if plan.is_empty() {
         return Ok(Vec::new());

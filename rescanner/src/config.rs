@@ -22,7 +22,7 @@ pub const SETTINGS: &[Setting] = settings_table![
     "NACRE_RESCAN_OBJECTS_PER_DAY", "any number", "most objects that the passes of one day (UTC) request; the rest is left to the next pass";
     "NACRE_RESCAN_BYTES_PER_DAY", "any number", "most bytes of these objects; the last object of a day may exceed it";
     "AV_SCAN_MAX_FILE_SIZE_BYTES", "the engine's limit", "the scanner's setting: objects that were refused for their size are requested once it allows them";
-    "NACRE_SELF_TEST_BUCKETS", "none", "buckets that the hourly self-test is made in, separated by commas";
+    "NACRE_SELF_TEST_BUCKETS", "none", "names or ARNs of buckets that the hourly self-test is made in, separated by commas";
     "NACRE_DEAD_LETTER_QUEUES", "none", "URLs of the dead-letter queues that the daily digest counts, separated by commas";
     "NACRE_ALERT_TOPIC_ARN", "none", "topic of messages for people, which gets the daily digest";
     "NACRE_STACK", "none", "CloudFormation stack, a dimension of every metric beside the function; without it the metrics of two stacks of one region are the same";
@@ -83,7 +83,7 @@ impl Config {
             daily_budget,
             size_limit: size_limit(settings.positive("AV_SCAN_MAX_FILE_SIZE_BYTES")?),
             watch: WatchSettings {
-                buckets: list(settings.optional("NACRE_SELF_TEST_BUCKETS")),
+                buckets: list(settings.optional("NACRE_SELF_TEST_BUCKETS")).iter().map(|bucket| name(bucket)).collect(),
                 dead_letters: list(settings.optional("NACRE_DEAD_LETTER_QUEUES")),
                 stack: settings.optional("NACRE_STACK"),
             },
@@ -97,6 +97,11 @@ impl Config {
 fn list(value: Option<String>) -> Vec<String> {
     let value = value.unwrap_or_default();
     value.split(',').map(str::trim).filter(|part| !part.is_empty()).map(str::to_owned).collect()
+}
+
+/// A bucket's name, of itself or of its ARN, which has it behind five colons.
+fn name(bucket: &str) -> String {
+    bucket.splitn(6, ':').last().unwrap_or(bucket).to_owned()
 }
 
 #[cfg(test)]
@@ -142,5 +147,11 @@ mod tests {
         assert_eq!(config("NACRE_RESCAN_SEGMENTS", "").unwrap().segments, None);
         let budget = config("NACRE_RESCAN_OBJECTS_PER_DAY", "").unwrap().daily_budget;
         assert_eq!(budget, Budget { objects: None, bytes: Some(1_000_000) });
+    }
+
+    #[test]
+    fn buckets_of_self_tests_are_known_by_their_names() {
+        let watched = config("NACRE_SELF_TEST_BUCKETS", "uploads, arn:aws-cn:s3:::invoices").unwrap().watch;
+        assert_eq!(watched.buckets, ["uploads", "invoices"]);
     }
 }

@@ -12,9 +12,9 @@ const ANYBODY: [(&str, &str); 8] = [
     ("DenyForgedVerdicts", "it denies"),
     ("DenyWithoutTls", "it denies"),
     ("MirrorClientsRead", "freshclam signs no requests; bound to the operator's addresses"),
-    ("MirrorClientsAreToldWhatIsMissing", "likewise"),
+    ("MirrorClientsList", "likewise"),
     ("MirrorClientsOfEndpointRead", "likewise, to the operator's endpoint"),
-    ("MirrorClientsOfEndpointAreToldWhatIsMissing", "likewise"),
+    ("MirrorClientsOfEndpointList", "likewise"),
 ];
 
 /// The statements of the template, by their names.

@@ -75,9 +75,9 @@ const SERVICES: [(&str, &str, &str, &str); 9] = [
 /// The other statements of resources' policies, each with the test that fails without it, but for those of TLS: the local stack has none.
 const OTHERS: [(&str, &str, &str, &str); 9] = [
     ("DefinitionsBucketPolicy", "MirrorClientsRead", MIRROR, "MirrorClients"),
-    ("DefinitionsBucketPolicy", "MirrorClientsAreToldWhatIsMissing", MIRROR, "MirrorClients"),
+    ("DefinitionsBucketPolicy", "MirrorClientsList", MIRROR, "MirrorClients"),
     ("DefinitionsBucketPolicy", "MirrorClientsOfEndpointRead", ENDPOINT, "MirrorClientsVpce"),
-    ("DefinitionsBucketPolicy", "MirrorClientsOfEndpointAreToldWhatIsMissing", ENDPOINT, "MirrorClientsVpce"),
+    ("DefinitionsBucketPolicy", "MirrorClientsOfEndpointList", ENDPOINT, "MirrorClientsVpce"),
     ("ScannedBucketPolicy", "DenyReading", OBJECTS, "INFECTED"),
     ("ScannedBucketPolicy", "DenyRetaggingInfectedObjects", OBJECTS, "INFECTED"),
     // MiniStack knows no condition on the keys of requested tags.

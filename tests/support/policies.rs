@@ -32,7 +32,7 @@ async fn the_scanner_may_use_the_keys_that_it_is_given_each_for_its_purpose() {
     for (name, actions, keys, service) in [
         ("ReadEncryptedObjects", json!("kms:Decrypt"), json!([key("a"), key("b")]), "s3"),
         ("EncryptInQuarantine", json!(["kms:GenerateDataKey", "kms:Decrypt"]), json!(quarantine), "s3"),
-        ("TellBeginningsEncrypted", json!(["kms:GenerateDataKey", "kms:Decrypt"]), json!(topic), "sns"),
+        ("PublishScanStartsEncrypted", json!(["kms:GenerateDataKey", "kms:Decrypt"]), json!(topic), "sns"),
     ] {
         let statement = statement(&running.stack, "ScannerRole", name).await.unwrap();
         assert_eq!((&statement["Action"], &statement["Resource"]), (&actions, &keys), "{name}");
@@ -42,7 +42,7 @@ async fn the_scanner_may_use_the_keys_that_it_is_given_each_for_its_purpose() {
     running.stack.stop().await.unwrap();
 
     let running = Running::start().await;
-    for name in ["ReadEncryptedObjects", "EncryptInQuarantine", "TellBeginningsEncrypted"] {
+    for name in ["ReadEncryptedObjects", "EncryptInQuarantine", "PublishScanStartsEncrypted"] {
         assert_eq!(statement(&running.stack, "ScannerRole", name).await, None, "no key is named");
     }
     running.stack.stop().await.unwrap();
@@ -67,7 +67,7 @@ async fn an_account_with_rules_of_its_own_may_place_roles_and_let_endpoints_read
     let policy = stack.s3().get_bucket_policy().bucket(stack.output("DefinitionsBucket")).send().await.unwrap();
     let policy: Value = serde_json::from_str(policy.policy().unwrap()).unwrap();
     let names: Vec<_> = policy["Statement"].as_array().unwrap().iter().map(|statement| &statement["Sid"]).collect();
-    let endpoints = ["MirrorClientsOfEndpointRead", "MirrorClientsOfEndpointAreToldWhatIsMissing"];
+    let endpoints = ["MirrorClientsOfEndpointRead", "MirrorClientsOfEndpointList"];
     assert_eq!(names, ["DenyWithoutTls", endpoints[0], endpoints[1]]);
     running.stack.stop().await.unwrap();
 }

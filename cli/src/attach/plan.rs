@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use aws_sdk_s3::{error::BuildError, types::NotificationConfiguration};
 use clap::ValueEnum;
 use nacre_core::key_filter::{KeyFilter, KeyFilterError, KeyPattern};
-use parameters::{MAX_ARNS, MAX_FILTER};
+use parameters::{MAX_ARNS, MAX_FILTER, seen_in_test};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -23,6 +23,7 @@ const SWITCHED_ON: &str = "EventBridgeSwitchedOnArns";
 const SCAN_ONLY: &str = "ScanOnly";
 const OWNERS: &str = "BucketOwnerAccounts";
 const KEYS: &str = "KmsKeyArns";
+const TESTED: &str = "SelfTestBucketArns";
 
 /// How a bucket's events come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ValueEnum)]
@@ -55,6 +56,10 @@ pub(crate) enum PlanError {
     NoSns(String),
     #[error("a bucket of another account is attached by SNS: leave out --events eventbridge")]
     NoEventBridge,
+    #[error(
+        "the files of a self-test are not among the attached keys: attach the whole bucket, or leave out --self-test"
+    )]
+    NoSelfTest,
     #[error("nothing of {0} is attached")]
     NotAttached(String),
     #[error(
@@ -120,6 +125,8 @@ pub(crate) struct Plan {
     pub(crate) notification: Option<NotificationConfiguration>,
     pub(crate) policy: PolicyChange,
     pub(crate) read_access: Option<ReadAccess>,
+    /// Whether the self-test is made in it; `None` where attaching does not decide that.
+    pub(crate) self_test: Option<bool>,
 }
 
 impl Plan {
@@ -134,6 +141,7 @@ pub(crate) struct Wanted {
     pub(crate) keys: KeyPattern,
     pub(crate) events: Option<EventsBy>,
     pub(crate) read_access: Option<ReadAccess>,
+    pub(crate) self_test: Option<bool>,
 }
 
 impl Deployed {
@@ -169,12 +177,17 @@ impl Deployed {
         Ok((!keys.is_empty()).then(|| (EventsBy::Sns, keys.into_iter().collect())))
     }
 
+    /// Whether the stack makes self-tests.
+    fn tests_itself(&self) -> bool {
+        self.parameters.get("SelfTest").is_none_or(|value| value == "True")
+    }
+
     fn filter(&self) -> Result<KeyFilter, PlanError> {
         Ok(self.parameters.get(SCAN_ONLY).map(String::as_str).unwrap_or_default().parse()?)
     }
 
     fn check(&self, bucket: &str) -> Result<(), PlanError> {
-        for parameter in [ATTACHED, BY_EVENT_BRIDGE, SWITCHED_ON, SCAN_ONLY, OWNERS] {
+        for parameter in [ATTACHED, BY_EVENT_BRIDGE, SWITCHED_ON, SCAN_ONLY, OWNERS, TESTED] {
             if !self.parameters.contains_key(parameter) {
                 return Err(PlanError::OldTemplate(parameter));
             }
@@ -215,6 +228,7 @@ fn obstacle(others: &[Sent], keys: &[KeyPattern]) -> Option<String> {
 pub(crate) fn attach(deployed: &Deployed, bucket: &str, found: &Found, wanted: &Wanted) -> Result<Plan, PlanError> {
     deployed.check(bucket)?;
     let before = deployed.attached(bucket, &found.notification)?;
+    let test_at_first = before.is_none() && deployed.tests_itself();
     let mut keys = before.as_ref().map(|(_, keys)| keys.clone()).unwrap_or_default();
     keys.push(wanted.keys.clone());
     let keys = without_covered(keys);
@@ -228,6 +242,15 @@ pub(crate) fn attach(deployed: &Deployed, bucket: &str, found: &Found, wanted: &
     };
     let mut plan = placed(deployed, bucket, found, Some(events), keys)?;
     plan.reason = reason;
+    if bucket != deployed.own {
+        let tested = wanted.self_test.unwrap_or(test_at_first || deployed.is_tested(bucket));
+        if wanted.self_test == Some(true) && !seen_in_test(&plan.keys) {
+            return Err(PlanError::NoSelfTest);
+        }
+        let tested = tested && seen_in_test(&plan.keys);
+        plan.parameters.extend(deployed.with_test(bucket, tested));
+        plan.self_test = Some(tested);
+    }
     plan.parameters.extend(deployed.with_key(found.kms_key.as_ref()));
     let has = found.policy.as_deref().map(policy_text::statements).transpose()?.unwrap_or_default();
     let of_stack = || ReadAccess::of_parameter(deployed.parameters.get("ReadAccess").map(String::as_str));
@@ -301,6 +324,7 @@ fn placed(
         notification: (notification != found.notification).then_some(notification),
         policy: PolicyChange::Unchanged,
         read_access: None,
+        self_test: None,
     })
 }
 

@@ -13,7 +13,7 @@ use crate::output::{print, print_json};
 
 /// What is shown of a plan.
 #[derive(Clone, Debug, Serialize)]
-pub(super) struct Screen {
+pub(in crate::attach) struct Screen {
     bucket: String,
     /// How events come.
     events: Option<&'static str>,
@@ -28,12 +28,14 @@ pub(super) struct Screen {
     event_bridge_switched: Option<bool>,
     policy: &'static str,
     read_access: Option<&'static str>,
+    /// Whether the self-test is made in the bucket.
+    self_test: Option<bool>,
     /// Whether it was done.
     done: bool,
 }
 
 impl Screen {
-    pub(super) fn of(plan: &Plan, deployed: &Deployed, found: &Found, done: bool) -> Self {
+    pub(in crate::attach) fn of(plan: &Plan, deployed: &Deployed, found: &Found, done: bool) -> Self {
         let before = |name: &String| deployed.parameters.get(name).cloned().unwrap_or_default();
         let parameters = plan.parameters.iter();
         let parameters =
@@ -56,11 +58,12 @@ impl Screen {
                 PolicyChange::Delete => "deleted",
             },
             read_access: plan.read_access.map(super::ReadAccess::name),
+            self_test: plan.self_test,
             done,
         }
     }
 
-    pub(super) fn lines(&self) -> Vec<String> {
+    pub(in crate::attach) fn lines(&self) -> Vec<String> {
         let mut lines = vec![format!("bucket        {}", self.bucket)];
         match (self.events, &self.reason) {
             (Some(events), Some(reason)) => lines.push(format!("events        by {events}: {reason}")),
@@ -87,6 +90,11 @@ impl Screen {
             }
             (_, None) => "policy        loses our statements; all others stay as they are".into(),
         });
+        lines.extend(self.self_test.map(|tested| {
+            let what =
+                if tested { "each hour, under nacre-self-test/scheduled/" } else { "none is made in this bucket" };
+            format!("self-test     {what}")
+        }));
         if self.parameters.is_empty() {
             lines.push("stack         is right already".into());
         }

@@ -31,11 +31,11 @@ pub(super) const ROLES: &[Statement] = &[
             ("s3:DeleteObject", Call("definitions.rs", "delete_object")),
         ],
     ),
-    ("UpdaterRole", "TellMissingDefinitions", &[("s3:ListBucket", Call("definitions.rs", "list_objects_v2"))]),
+    ("UpdaterRole", "ListDefinitions", &[("s3:ListBucket", Call("definitions.rs", "list_objects_v2"))]),
     ("UpdaterRole", "Announce", &[("sns:Publish", Call("topic.rs", "publish"))]),
     ("UpdaterRole", "Log", &[LOG_STREAM, ("logs:PutLogEvents", Service("LogGroup: !Ref UpdaterLogs}"))]),
     ("RescannerRole", "ReadDefinitions", &[("s3:GetObject", Call("definitions.rs", "get_object"))]),
-    ("RescannerRole", "TellMissingDefinitions", &[("s3:ListBucket", POINTER)]),
+    ("RescannerRole", "ListDefinitions", &[("s3:ListBucket", POINTER)]),
     (
         "RescannerRole",
         "RememberPasses",
@@ -101,7 +101,7 @@ pub(super) const ROLES: &[Statement] = &[
     ),
     ("RescannerRole", "Log", &[LOG_STREAM, ("logs:PutLogEvents", Service("LogGroup: !Ref RescannerLogs}"))]),
     ("ScannerRole", "ReadDefinitions", &[("s3:GetObject", Call("definitions.rs", "get_object"))]),
-    ("ScannerRole", "TellMissingDefinitions", &[("s3:ListBucket", POINTER)]),
+    ("ScannerRole", "ListDefinitions", &[("s3:ListBucket", POINTER)]),
     (
         "ScannerRole",
         "ReadAndTagObjects",
@@ -114,7 +114,7 @@ pub(super) const ROLES: &[Statement] = &[
             ("s3:PutObjectVersionTagging", Call("objects.rs", "put_object_tagging")),
         ],
     ),
-    ("ScannerRole", "TellMissingObjects", &[("s3:ListBucket", GONE), ("s3:ListBucketVersions", GONE)]),
+    ("ScannerRole", "ListObjects", &[("s3:ListBucket", GONE), ("s3:ListBucketVersions", GONE)]),
     ("ScannerRole", "ReadEncryptedObjects", &[("kms:Decrypt", Call("download.rs", "get_object"))]),
     (
         "ScannerRole",
@@ -127,7 +127,7 @@ pub(super) const ROLES: &[Statement] = &[
     ),
     (
         "ScannerRole",
-        "TellBeginningsEncrypted",
+        "PublishScanStartsEncrypted",
         &[("kms:GenerateDataKey", Call("topic.rs", "publish")), ("kms:Decrypt", Call("topic.rs", "publish"))],
     ),
     (
@@ -147,9 +147,9 @@ pub(super) const ROLES: &[Statement] = &[
             ("s3:PutObjectTagging", Call("objects.rs", "copy_object")),
         ],
     ),
-    ("ScannerRole", "TellMissingInQuarantine", &[("s3:ListBucket", MOVED)]),
+    ("ScannerRole", "ListQuarantine", &[("s3:ListBucket", MOVED)]),
     ("ScannerRole", "PutOnBus", &[("events:PutEvents", Call("bus.rs", "put_events"))]),
-    ("ScannerRole", "TellBeginnings", &[("sns:Publish", Call("topic.rs", "publish"))]),
+    ("ScannerRole", "PublishScanStarts", &[("sns:Publish", Call("topic.rs", "publish"))]),
     (
         "ScannerRole",
         "Remember",

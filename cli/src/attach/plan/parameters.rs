@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use nacre_core::key_filter::KeyPattern;
+use nacre_core::{key_filter::KeyPattern, self_test::PREFIX};
 
-use super::{ATTACHED, BY_EVENT_BRIDGE, Deployed, EventsBy, KEYS, PlanError, SCAN_ONLY, SWITCHED_ON};
+use super::{ATTACHED, BY_EVENT_BRIDGE, Deployed, EventsBy, KEYS, PlanError, SCAN_ONLY, SWITCHED_ON, TESTED};
 
 /// Most bytes of all ARNs of attached buckets together: 20 of the longest names. The scanner's role names each of them three times, of
 /// the 10,240 characters that a role's policies may have ("IAM and AWS STS quotas").
@@ -44,6 +44,7 @@ impl Deployed {
             set(ATTACHED, events.is_some() && bucket != self.own),
             set(BY_EVENT_BRIDGE, by_event_bridge),
             set(SWITCHED_ON, by_event_bridge && switched_on),
+            set(TESTED, self.is_tested(bucket) && events.is_some() && seen_in_test(keys)),
             (SCAN_ONLY, filter.to_string()),
         ];
         if wanted.iter().any(|(parameter, value)| *parameter == ATTACHED && value.len() > MAX_ARNS) {
@@ -61,6 +62,22 @@ impl Deployed {
         wanted.into_iter().filter(differs).map(|(name, value)| (name.to_owned(), value)).collect()
     }
 
+    /// Whether the self-test is made in an attached bucket.
+    pub(super) fn is_tested(&self, bucket: &str) -> bool {
+        self.list(TESTED).contains(&self.arn(bucket))
+    }
+
+    /// The parameter of tested buckets with this one, or without it.
+    pub(super) fn with_test(&self, bucket: &str, tested: bool) -> BTreeMap<String, String> {
+        let arn = self.arn(bucket);
+        let mut list = self.list(TESTED);
+        list.retain(|one| *one != arn);
+        if tested {
+            list.push(arn);
+        }
+        if tested == self.is_tested(bucket) { BTreeMap::new() } else { self.changed([(TESTED, list.join(","))]) }
+    }
+
     /// The parameter of KMS keys with one more.
     pub(super) fn with_key(&self, key: Option<&String>) -> BTreeMap<String, String> {
         let mut keys = self.list(KEYS);
@@ -68,4 +85,9 @@ impl Deployed {
         keys.push(key.clone());
         self.changed([(KEYS, keys.join(","))])
     }
+}
+
+/// Whether the files of a self-test are among these keys.
+pub(super) fn seen_in_test(keys: &[KeyPattern]) -> bool {
+    keys.iter().any(|keys| keys.suffix.is_empty() && PREFIX.starts_with(&keys.prefix))
 }

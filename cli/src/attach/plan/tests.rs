@@ -3,12 +3,13 @@ use proptest::prelude::*;
 use serde_json::json;
 
 use super::*;
+use crate::attach::screen::Screen;
 
 const TRIGGER: &str = "arn:aws:sns:eu-west-1:1:trigger";
 
 fn deployed() -> Deployed {
-    let none =
-        [ATTACHED, BY_EVENT_BRIDGE, SWITCHED_ON, SCAN_ONLY, OWNERS, KEYS].map(|name| (name.to_owned(), String::new()));
+    let none = [ATTACHED, BY_EVENT_BRIDGE, SWITCHED_ON, SCAN_ONLY, OWNERS, KEYS, TESTED]
+        .map(|name| (name.to_owned(), String::new()));
     Deployed {
         partition: "aws".into(),
         trigger: TRIGGER.into(),
@@ -24,7 +25,7 @@ fn keys(prefix: &str, suffix: &str) -> KeyPattern {
 }
 
 fn wanted(keys: KeyPattern) -> Wanted {
-    Wanted { keys, events: None, read_access: None }
+    Wanted { keys, events: None, read_access: None, self_test: None }
 }
 
 /// A bucket with these notifications of others: events and keys.
@@ -168,6 +169,34 @@ fn read_access_is_that_of_the_bucket_or_of_the_stack() {
 }
 
 #[test]
+fn a_self_test_is_made_where_its_files_are_seen() {
+    let (mut deployed, mut bucket) = (deployed(), found(&[], false, None));
+    let tested = |deployed: &Deployed| deployed.list(TESTED);
+    let part = wanted(keys("in/", ""));
+    let wants = Wanted { self_test: Some(true), ..part.clone() };
+    assert!(matches!(attach(&deployed, "uploads", &bucket, &wants), Err(PlanError::NoSelfTest)));
+    done(&attach(&deployed, "uploads", &bucket, &part).unwrap(), &mut deployed, &mut bucket);
+    assert_eq!(tested(&deployed), [""; 0], "its files are not attached");
+    // Who attached a part asked for no test; the whole bucket gets none unasked.
+    let whole = wanted(keys("", ""));
+    done(&attach(&deployed, "uploads", &bucket, &whole).unwrap(), &mut deployed, &mut bucket);
+    assert_eq!(tested(&deployed), [""; 0]);
+    let asked = Wanted { self_test: Some(true), ..whole.clone() };
+    done(&attach(&deployed, "uploads", &bucket, &asked).unwrap(), &mut deployed, &mut bucket);
+    assert_eq!(tested(&deployed), ["arn:aws:s3:::uploads"]);
+    assert!(attach(&deployed, "uploads", &bucket, &whole).unwrap().is_empty(), "it stays");
+    done(&detach(&deployed, "uploads", &bucket, None).unwrap(), &mut deployed, &mut bucket);
+    assert_eq!(tested(&deployed), [""; 0]);
+
+    let plan = attach(&deployed, "uploads", &bucket, &whole).unwrap();
+    assert_eq!((plan.self_test, plan.parameters[TESTED].as_str()), (Some(true), "arn:aws:s3:::uploads"));
+    let refused = Wanted { self_test: Some(false), ..whole.clone() };
+    assert!(!attach(&deployed, "uploads", &bucket, &refused).unwrap().parameters.contains_key(TESTED));
+    deployed.parameters.insert("SelfTest".into(), "False".into());
+    assert_eq!(attach(&deployed, "uploads", &bucket, &whole).unwrap().self_test, Some(false), "the stack makes none");
+}
+
+#[test]
 fn what_cannot_be_done_is_refused_with_a_remedy() {
     let (deployed, bucket) = (deployed(), found(&[], false, None));
     let error = |deployed: &Deployed, bucket_name: &str| {
@@ -187,4 +216,18 @@ fn what_cannot_be_done_is_refused_with_a_remedy() {
     let other = attach_of_other(&deployed, "theirs", "222222222222", None).unwrap();
     assert_eq!((other[OWNERS].as_str(), other[ATTACHED].as_str()), ("222222222222", "arn:aws:s3:::theirs"));
     assert!(attach_of_other(&deployed, "theirs", "2", Some(EventsBy::EventBridge)).is_err());
+}
+
+#[test]
+fn the_documentation_shows_this_plan() {
+    let mut bucket = found(&[("s3:ObjectCreated:Put", keys("in/", ""))], false, None);
+    bucket.notification.queue_configurations = None;
+    let theirs = bucket.notification.topic_configurations.as_mut().unwrap();
+    theirs[0].topic_arn = "arn:aws:sqs:eu-west-1:1:erp".into();
+    let deployed = deployed();
+    let plan = attach(&deployed, "invoices", &bucket, &wanted(keys("in/", ""))).unwrap();
+    let screen = Screen::of(&plan, &deployed, &bucket, false).lines().join("\n");
+    let page = include_str!("../../../../docs/buckets.md");
+    let shown = format!("$ nacre attach s3://invoices/in/\n{screen}\nDo it? [y/N]\n```");
+    assert!(page.contains(&shown), "docs/buckets.md lacks\n{screen}");
 }
