@@ -4,6 +4,7 @@ mod snapshot;
 
 use std::{collections::BTreeMap, error::Error, io, process::ExitCode, time::Duration};
 
+use aws_sdk_cloudwatch::types::StateValue;
 use chrono::{DateTime, TimeDelta, Utc};
 use clap::Args;
 use nacre_aws::{S3Definitions, SystemClock};
@@ -16,7 +17,7 @@ use nacre_core::{
     rescan::pass::{PassStoreError, StoredPass, is_cancelled, read_pass, reports},
     telemetry::Metric,
 };
-use snapshot::{Attention, Definitions, PassState, SelfTest, Snapshot, Waiting};
+use snapshot::{Alarm, Attention, Definitions, PassState, SelfTest, Snapshot, Waiting};
 use tokio::time::sleep;
 
 use crate::{
@@ -40,6 +41,12 @@ const QUEUES: [(&str, Part, Part); 4] = [
 
 /// How long a message may wait that no function has taken, with none in flight.
 const TIME_TO_BE_TAKEN: Duration = Duration::from_secs(3);
+
+/// All buckets are tested at once, for as long as the rescanner may run.
+const LENGTH_OF_RUN: TimeDelta = TimeDelta::minutes(5);
+
+/// Names in one call of `DescribeAlarms`, at most.
+const MOST_ALARMS: usize = 100;
 
 /// Show whether a deployment is well: definitions, backlog, pass, verdicts, dead letters, errors.
 ///
@@ -134,8 +141,20 @@ async fn gather(deployment: &Deployment, table: &TableArgument) -> Result<Snapsh
     }
     let sandbox_layers = logs.newest_metric(Metric::SandboxLayers.name(), now - TimeDelta::days(7)).await?;
     let attention = attention(deployment, table).await?;
-    let self_test = self_test(&logs, now).await?;
-    Ok(Snapshot { at: now, definitions, pass, queues, dead_letters, errors, sandbox_layers, self_test, attention })
+    let alarms = alarms(deployment).await?;
+    let self_tests = self_tests(&logs, now).await?;
+    Ok(Snapshot {
+        at: now,
+        definitions,
+        pass,
+        queues,
+        dead_letters,
+        errors,
+        sandbox_layers,
+        self_tests,
+        attention,
+        alarms,
+    })
 }
 
 /// The state of the event source mapping by which a function takes the messages of a queue.
@@ -159,14 +178,41 @@ async fn source(deployment: &Deployment, queue: Part, function: Part) -> Result<
     Ok(None)
 }
 
-/// The newest self-test of a day, by what the rescanner logged.
-async fn self_test(logs: &FunctionLogs, now: DateTime<Utc>) -> Result<Option<SelfTest>, StatusError> {
+/// The last self-test of each bucket that is tested, of a day, by what the rescanner logged.
+async fn self_tests(logs: &FunctionLogs, now: DateTime<Utc>) -> Result<BTreeMap<String, SelfTest>, StatusError> {
     let lines = logs.search(&["rescanner"], now - TimeDelta::days(1), Some("self-test")).await?.lines;
-    let mut tests = lines.iter().filter(|line| line.message.starts_with("self-test "));
-    Ok(tests.next_back().map(|line| {
-        let why = line.text("findings").or_else(|| line.text("cause")).unwrap_or("see its log");
-        SelfTest { at: line.at, failure: (line.message != "self-test passed").then(|| why.to_owned()) }
-    }))
+    let tests: Vec<_> = lines.iter().filter(|line| line.message.starts_with("self-test ")).collect();
+    // A bucket that was detached is in no run any more.
+    let last_run = tests.iter().map(|line| line.at - LENGTH_OF_RUN).max();
+    Ok(tests
+        .into_iter()
+        .filter(|line| Some(line.at) >= last_run)
+        .map(|line| {
+            let why = line.text("findings").or_else(|| line.text("cause")).unwrap_or("see its log");
+            let failure = (line.message != "self-test passed").then(|| why.to_owned());
+            (line.text("s3.bucket").unwrap_or_default().to_owned(), SelfTest { at: line.at, failure })
+        })
+        .collect())
+}
+
+/// The alarms of the stack that ring.
+async fn alarms(deployment: &Deployment) -> Result<Vec<Alarm>, StatusError> {
+    let of_stack = deployment.resources("AWS::CloudWatch::Alarm").await?;
+    let names: Vec<_> = of_stack.values().cloned().collect();
+    let client = aws_sdk_cloudwatch::Client::new(&deployment.sdk);
+    let mut ringing = Vec::new();
+    for names in names.chunks(MOST_ALARMS) {
+        let request = client.describe_alarms().state_value(StateValue::Alarm).set_alarm_names(Some(names.to_vec()));
+        let found =
+            request.send().await.map_err(|error| StatusError::Call("cloudwatch:DescribeAlarms", error.into()))?;
+        ringing.extend(found.metric_alarms().iter().filter_map(|alarm| {
+            let since = alarm.state_transitioned_timestamp().or(alarm.state_updated_timestamp());
+            let since = since.and_then(|since| DateTime::from_timestamp(since.secs(), 0));
+            let (logical, _) = of_stack.iter().find(|(_, name)| Some(name.as_str()) == alarm.alarm_name())?;
+            Some(Alarm { name: logical.clone(), since })
+        }));
+    }
+    Ok(ringing)
 }
 
 async fn definitions(

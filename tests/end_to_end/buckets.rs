@@ -94,6 +94,14 @@ async fn buckets_are_scanned_while_they_are_attached_and_have_what_they_had_befo
         assert_eq!(stack.record(&object).await.unwrap(), None, "{object}");
     }
 
+    // Of the attached buckets one is attached whole: a self-test is made there and in the stack's own.
+    let outcome = world.invoke("RescannerFunction", json!({ "watch": "hourly" })).await;
+    assert_eq!(outcome.payload, Value::Null, "{outcome:?}");
+    let (_, status, printed) = nacre(&world, &["status"]).await;
+    let passed = |bucket: &str| status["self_tests"][bucket]["failure"] == Value::Null;
+    assert!(passed("plain") && passed(stack.scanned_bucket()), "{printed}");
+    assert_eq!(status["self_tests"].as_object().map(|tests| tests.len()), Some(2), "{printed}");
+
     for place in ["s3://plain", "s3://notified/in/", "s3://partly"] {
         let (code, shown, printed) = nacre(&world, &["detach", place, "--yes"]).await;
         assert_eq!((code, &shown["events"], &shown["done"]), (Some(0), &Value::Null, &json!(true)), "{printed}");

@@ -16,6 +16,9 @@ const LONGEST_WITHOUT_TEST: TimeDelta = TimeDelta::hours(3);
 /// Layers of the engine's sandbox where all are allowed.
 const ALL_LAYERS: u64 = 4;
 
+/// The alarm that is no fault: infected objects are what Nacre is for.
+const INFECTED: &str = "InfectedAlarm";
+
 /// A deployment at one moment, as `--json` prints it.
 #[derive(Clone, Debug, Serialize)]
 pub(super) struct Snapshot {
@@ -30,10 +33,20 @@ pub(super) struct Snapshot {
     pub(super) errors: BTreeMap<&'static str, u64>,
     /// Of the last engine that was started within a week.
     pub(super) sandbox_layers: Option<u64>,
-    /// The newest of a day; `null` when none was made.
-    pub(super) self_test: Option<SelfTest>,
+    /// By bucket, the newest of a day; a bucket in which none was made is missing.
+    pub(super) self_tests: BTreeMap<String, SelfTest>,
     /// By bucket.
     pub(super) attention: BTreeMap<String, Attention>,
+    /// What rings, by CloudWatch.
+    pub(super) alarms: Vec<Alarm>,
+}
+
+/// An alarm of the stack that rings.
+#[derive(Clone, Debug, Serialize)]
+pub(super) struct Alarm {
+    /// As the template and the runbook have it.
+    pub(super) name: String,
+    pub(super) since: Option<DateTime<Utc>>,
 }
 
 /// The newest scheduled self-test.
@@ -134,18 +147,25 @@ impl Snapshot {
                 queue.name, queue.messages
             ));
         }
-        if let Some(test) = &self.self_test {
-            let silence = self.at - test.at;
+        for (bucket, test) in &self.self_tests {
             if let Some(failure) = &test.failure {
                 wrong.push(format!(
-                    "the last self-test failed: {failure}: `nacre logs --function rescanner --since 3h`"
+                    "the last self-test in {bucket} failed: {failure}: `nacre logs --function rescanner --since 3h`"
                 ));
-            } else if silence > LONGEST_WITHOUT_TEST {
+            }
+        }
+        if let Some(newest) = self.self_tests.values().map(|test| test.at).max() {
+            let silence = self.at - newest;
+            if silence > LONGEST_WITHOUT_TEST {
                 let hours = silence.num_hours();
                 wrong.push(format!(
                     "the hourly self-test was last made {hours} hours ago: see `nacre logs --function rescanner`"
                 ));
             }
+        }
+        for alarm in self.alarms.iter().filter(|alarm| alarm.name != INFECTED) {
+            let since = alarm.since.map_or_else(String::new, |since| format!(" since {}", time(since)));
+            wrong.push(format!("{} rings{since}: see docs/runbook.md#{}", alarm.name, alarm.name.to_ascii_lowercase()));
         }
         for (function, errors) in &self.errors {
             wrong.push(format!(
@@ -164,9 +184,7 @@ impl Snapshot {
     }
 
     pub(super) fn lines(&self, wrong: &[String]) -> Vec<String> {
-        let time = |time: Option<DateTime<Utc>>| {
-            time.map_or_else(|| "never".to_owned(), |time| time.to_rfc3339_opts(SecondsFormat::Secs, true))
-        };
+        let or_never = |at: Option<DateTime<Utc>>| at.map_or_else(|| "never".to_owned(), time);
         let mut lines = Vec::new();
         match &self.definitions {
             None => lines.push("definitions   none".to_owned()),
@@ -178,8 +196,8 @@ impl Snapshot {
                 ));
                 lines.push(format!(
                     "updater       last success {}, last check {}",
-                    time(found.last_success),
-                    time(found.last_check)
+                    or_never(found.last_success),
+                    or_never(found.last_check)
                 ));
             }
         }
@@ -196,7 +214,7 @@ impl Snapshot {
                     "pass          {state}, {} of {} segments done, last report {}",
                     pass.segments_done,
                     pass.segments,
-                    time(Some(pass.updated))
+                    time(pass.updated)
                 )
             }
         });
@@ -217,19 +235,24 @@ impl Snapshot {
             Some(layers) => format!("sandbox       {layers} of {ALL_LAYERS} layers"),
             None => "sandbox       not known: no engine was started within a week".to_owned(),
         });
-        lines.push(match &self.self_test {
-            None => "self-test     none was made within a day".to_owned(),
-            Some(test) => {
-                let outcome = if test.failure.is_none() { "passed" } else { "failed" };
-                format!("self-test     {outcome} {}", time(Some(test.at)))
-            }
-        });
+        if self.self_tests.is_empty() {
+            lines.push("self-test     none was made within a day".to_owned());
+        }
+        lines.extend(self.self_tests.iter().map(|(bucket, test)| {
+            let outcome = if test.failure.is_none() { "passed" } else { "failed" };
+            format!("self-test     {bucket}: {outcome} {}", time(test.at))
+        }));
         if self.attention.is_empty() {
             lines.push("verdicts      none that needs attention".to_owned());
         }
         lines.extend(self.attention.iter().map(|(bucket, found)| {
             format!("verdicts      {bucket}: {} infected, {} unscannable", found.infected, found.unscannable)
         }));
+        let ringing: Vec<_> = self.alarms.iter().map(|alarm| alarm.name.as_str()).collect();
+        lines.push(format!(
+            "alarms        {}",
+            if ringing.is_empty() { "none rings".to_owned() } else { ringing.join(", ") }
+        ));
         if wrong.is_empty() {
             lines.push("well          nothing is wrong".to_owned());
         }
@@ -238,107 +261,9 @@ impl Snapshot {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn healthy() -> Snapshot {
-        let at = DateTime::UNIX_EPOCH + TimeDelta::days(20_000);
-        let definitions = Definitions {
-            generation: Generation(7),
-            age_hours: 5,
-            limit_hours: 72,
-            pinned: false,
-            last_check: Some(at),
-            last_success: None,
-        };
-        let pass = PassState {
-            attempt: 1,
-            state: State::Working,
-            segments_done: 3,
-            segments: 4,
-            updated: at - TimeDelta::hours(1),
-        };
-        Snapshot {
-            at,
-            definitions: Some(definitions),
-            pass: Some(pass),
-            queues: vec![Waiting {
-                name: "new objects",
-                messages: 12,
-                in_flight: 3,
-                stalled: false,
-                source: Some("Enabled".into()),
-            }],
-            dead_letters: ["scan", "rescan"].map(|name| (name, 0)).into(),
-            errors: BTreeMap::new(),
-            sandbox_layers: Some(2),
-            self_test: Some(SelfTest { at: at - TimeDelta::minutes(20), failure: None }),
-            attention: [("uploads".to_owned(), Attention { infected: 2, unscannable: 1 })].into(),
-        }
-    }
-
-    fn wrong(change: impl FnOnce(&mut Snapshot)) -> String {
-        let mut snapshot = healthy();
-        change(&mut snapshot);
-        let wrong = snapshot.wrong();
-        assert_eq!(wrong.len(), 1, "{wrong:?}");
-        wrong.concat()
-    }
-
-    #[test]
-    fn a_deployment_that_is_well_is_one_screen() {
-        let snapshot = healthy();
-        assert_eq!(snapshot.wrong(), Vec::<String>::new());
-        assert_eq!(
-            snapshot.lines(&[]),
-            [
-                "definitions   generation 7, 5 hours old, of 72 allowed",
-                "updater       last success never, last check 2024-10-04T00:00:00Z",
-                "pass          under way, 3 of 4 segments done, last report 2024-10-03T23:00:00Z",
-                "backlog       new objects: 12 waiting, 3 in flight",
-                "dead letters  rescan 0, scan 0",
-                "errors        none (last hour)",
-                "sandbox       2 of 4 layers",
-                "self-test     passed 2024-10-03T23:40:00Z",
-                "verdicts      uploads: 2 infected, 1 unscannable",
-                "well          nothing is wrong",
-            ]
-        );
-        let json = snapshot.with_findings(&[]);
-        assert_eq!((&json["definitions"]["generation"], &json["wrong"]), (&json!(7), &json!([])));
-    }
-
-    #[test]
-    fn each_fault_is_named_with_its_remedy() {
-        assert!(wrong(|it| it.definitions = None).contains("nacre logs --function updater"));
-        let age = |hours| move |it: &mut Snapshot| it.definitions.as_mut().unwrap().age_hours = hours;
-        assert!(wrong(age(73)).contains("73 hours old, of 72 allowed"));
-        let pinned = wrong(|it| {
-            age(73)(it);
-            it.definitions.as_mut().unwrap().pinned = true;
-        });
-        assert!(pinned.contains("unpin"));
-        assert!(wrong(|it| *it.dead_letters.get_mut("scan").unwrap() = 4).contains("nacre dlq show scan"));
-        let stuck = wrong(|it| it.pass.as_mut().unwrap().updated -= TimeDelta::hours(9));
-        assert!(stuck.contains("for 10 hours") && stuck.contains("nacre rescan start"));
-        let disabled = wrong(|it| it.queues[0].source = Some("Disabled".into()));
-        assert!(disabled.contains("nothing takes new objects") && disabled.contains("where 12 wait"));
-        assert!(wrong(|it| it.queues[0].source = None).contains("mapping is missing"));
-        assert!(wrong(|it| it.queues[0].stalled = true).contains("12 messages wait and none is in flight"));
-        let test = |minutes, failure: Option<&str>| {
-            let failure = failure.map(str::to_owned);
-            move |it: &mut Snapshot| it.self_test = Some(SelfTest { at: it.at - TimeDelta::minutes(minutes), failure })
-        };
-        assert!(wrong(test(20, Some("EICAR is readable (200)"))).contains("EICAR is readable"));
-        assert!(wrong(test(300, None)).contains("last made 5 hours ago"));
-        let error = wrong(|it| {
-            it.errors.insert("scanner", 2);
-        });
-        assert!(error.contains("scanner logged 2 errors"));
-        let mut finished = healthy();
-        let pass = finished.pass.as_mut().unwrap();
-        (pass.state, pass.updated) = (State::Finished, DateTime::UNIX_EPOCH);
-        assert!(finished.wrong().is_empty());
-    }
+fn time(at: DateTime<Utc>) -> String {
+    at.to_rfc3339_opts(SecondsFormat::Secs, true)
 }
+
+#[cfg(test)]
+mod tests;
