@@ -47,9 +47,7 @@ async fn execute(arguments: &Arguments) -> Result<bool, GatherError> {
             print_json(finding)?;
             continue;
         }
-        print(&format!("{} ({})", finding.resource, finding.name))?;
-        print(&format!("  cause   {}", finding.cause))?;
-        print(&format!("  remedy  {}", finding.remedy))?;
+        finding.lines().iter().try_for_each(|line| print(line))?;
     }
     if findings.is_empty() && !arguments.json {
         print("no fault is found")?;

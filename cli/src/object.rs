@@ -332,4 +332,38 @@ mod tests {
         let unreported = ScanRecord { reported: false, ..record.clone() };
         assert!(of(&unreported.etag, &[], Some(&unreported))[0].contains("not written yet"));
     }
+
+    #[test]
+    fn the_documentation_shows_this_screen() {
+        let etag = "44d88612fea8a8f36de82e1278abb02f".to_owned();
+        let at: DateTime<Utc> = "2026-11-27T12:00:00Z".parse().unwrap();
+        let signature = "Eicar-Test-Signature".to_owned();
+        let tags =
+            [("av-status", "INFECTED"), ("av-signature", &signature), ("av-timestamp", "2026/11/27 12:00:00 UTC")];
+        let report = Report {
+            object: "s3://uploads/in/eicar.com?versionId=3f1c".into(),
+            stored: Seen::Known(Some(Stored { version_id: None, etag: etag.clone(), size: 68, written_at: None })),
+            tags: Seen::Known(tags.map(|(key, value)| (key.to_owned(), value.to_owned())).into()),
+            reader: Seen::Known(Reader::Refused),
+            record: Some(Recorded {
+                verdict: "infected",
+                signatures: vec![signature.clone()],
+                reason: None,
+                unread: Vec::new(),
+                generation: 7,
+                engine: "1.4.6".into(),
+                etag,
+                layers: 1,
+                scanned_at: at,
+                reported: true,
+            }),
+            next_pass: Some(planned(RescanPlan::UpToDate)),
+            published: Some(7),
+            findings: Vec::new(),
+        };
+        let screen = report.lines().join("\n");
+        let page = include_str!("../../docs/operations.md");
+        let shown = format!("$ nacre object s3://uploads/in/eicar.com\n{screen}\n```");
+        assert!(page.contains(&shown), "docs/operations.md lacks\n{screen}");
+    }
 }

@@ -28,6 +28,11 @@ impl Finding {
     ) -> Self {
         Self { name, resource: resource.into(), cause: cause.into(), remedy: remedy.into() }
     }
+
+    pub(super) fn lines(&self) -> [String; 3] {
+        let Self { name, resource, cause, remedy } = self;
+        [format!("{resource} ({name})"), format!("  cause   {cause}"), format!("  remedy  {remedy}")]
+    }
 }
 
 /// Every fault, what is nearest to the source first.
@@ -102,6 +107,11 @@ fn outcomes(found: &Snapshot, findings: &mut Vec<Finding>) {
         let cause = format!("functions were refused {call} {times} times in the last day");
         let remedy = "let the scanner's role through in the policies of bucket, key and organization";
         findings.push(Finding::new("access_denied", call, cause, remedy));
+    }
+    for (call, times) in &found.throttled {
+        let cause = format!("functions were throttled at {call} {times} times in the last day");
+        let remedy = "raise the throughput of the table or topic, or lower ScanConcurrency and RescanConcurrency";
+        findings.push(Finding::new("throttled", call, cause, remedy));
     }
     for (queue, messages) in found.messages_given_up.iter().filter(|(_, messages)| **messages > 0) {
         let cause = format!("{messages} messages were given up on");

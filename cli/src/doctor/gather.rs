@@ -31,6 +31,9 @@ use crate::{
     output::explain,
 };
 
+/// What AWS's services call throttling.
+const THROTTLING: [&str; 4] = ["ProvisionedThroughputExceededException", "Throttl", "RequestLimitExceeded", "SlowDown"];
+
 const QUEUES: [(&str, Part); 7] = [
     ("ScanQueue", Part::ScanQueue),
     ("ScanDeadLetters", Part::ScanDeadLetters),
@@ -107,6 +110,7 @@ pub(super) async fn gather(deployment: &Deployment) -> Result<Snapshot, GatherEr
         messages_given_up.insert(queue.name(), depth(deployment, queue.part()).await?.all());
     }
     let (buckets, unreadable) = buckets(deployment).await?;
+    let [refused, throttled] = failed_calls(deployment).await?;
     Ok(Snapshot {
         stack: deployment.stack().to_owned(),
         stack_status: deployment.status().await?.to_owned(),
@@ -120,7 +124,8 @@ pub(super) async fn gather(deployment: &Deployment) -> Result<Snapshot, GatherEr
         ahead_seconds: ahead(sdk, &deployment.name(Part::DefinitionsBucket, None).await?).await,
         table: table(sdk, deployment.name(Part::ScanRecords, None).await?).await?,
         definitions: definitions(sdk, &deployment.name(Part::DefinitionsBucket, None).await?).await,
-        refused: refusals(deployment).await?,
+        refused,
+        throttled,
         queues,
         functions,
         topics,
@@ -355,21 +360,34 @@ async fn definitions(sdk: &SdkConfig, bucket: &str) -> Definitions {
     }
 }
 
-/// Calls that the functions were refused in the last day, as they logged them.
-async fn refusals(deployment: &Deployment) -> Result<BTreeMap<String, u64>, GatherError> {
+/// Calls that the functions were refused in the last day, and those that were throttled, as they logged them.
+async fn failed_calls(deployment: &Deployment) -> Result<[BTreeMap<String, u64>; 2], GatherError> {
     let logs = FunctionLogs::open(deployment).await?;
-    let mut refused = BTreeMap::new();
+    let mut calls = [BTreeMap::new(), BTreeMap::new()];
     for line in logs.errors(&[], SystemClock.now() - TimeDelta::days(1)).await?.lines {
-        if let Some(call) = line.text("cause").and_then(refused_call) {
-            *refused.entry(call.to_owned()).or_default() += 1;
+        let cause = line.text("cause").unwrap_or_default();
+        for (calls, call) in calls.iter_mut().zip([refused_call(cause), throttled_call(cause)]) {
+            if let Some(call) = call {
+                *calls.entry(call.to_owned()).or_default() += 1;
+            }
         }
     }
-    Ok(refused)
+    Ok(calls)
 }
 
 /// The call of a cause such as `…: PutObjectTagging of s3://bucket/key: access denied: …`.
 fn refused_call(cause: &str) -> Option<&str> {
-    let (before, _) = cause.split_once(": access denied")?;
+    call_before(cause, ": access denied")
+}
+
+/// The call of a cause such as `…: UpdateItem of records: unavailable: …: ProvisionedThroughputExceededException: …`.
+fn throttled_call(cause: &str) -> Option<&str> {
+    let is_throttling = THROTTLING.iter().any(|code| cause.contains(code));
+    is_throttling.then(|| call_before(cause, ": service unavailable")).flatten()
+}
+
+fn call_before<'a>(cause: &'a str, outcome: &str) -> Option<&'a str> {
+    let (before, _) = cause.split_once(outcome)?;
     let (call, _) = before.rsplit(": ").find_map(|layer| layer.split_once(" of "))?;
     (!call.is_empty() && call.bytes().all(|byte| byte.is_ascii_alphanumeric())).then_some(call)
 }
@@ -384,6 +402,10 @@ mod tests {
             "the object could not be scanned: PutObjectTagging of s3://b/a of b.txt: access denied: service error";
         assert_eq!(refused_call(cause), Some("PutObjectTagging"));
         assert_eq!(refused_call("PutObjectTagging of s3://b/k: service unavailable"), None);
+        let cause = "cannot be recorded: UpdateItem of records: service unavailable: service error: \
+                     ProvisionedThroughputExceededException: too fast";
+        assert_eq!((throttled_call(cause), refused_call(cause)), (Some("UpdateItem"), None));
+        assert_eq!(throttled_call("GetItem of records: service unavailable: dispatch failure"), None);
         assert_eq!(refused_call("odd\u{1b} of x: access denied"), None);
     }
 }

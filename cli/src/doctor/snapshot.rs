@@ -25,6 +25,8 @@ pub(super) struct Snapshot {
     pub(super) definitions: Definitions,
     /// Calls that a function was refused in the last day, and how often.
     pub(super) refused: BTreeMap<String, u64>,
+    /// Calls of a function that AWS answered with throttling in the last day, retries included, and how often.
+    pub(super) throttled: BTreeMap<String, u64>,
     /// Dead letters, by queue.
     pub(super) messages_given_up: BTreeMap<&'static str, u64>,
     /// Variables that name parts of the stack.

@@ -133,6 +133,7 @@ fn healthy() -> Snapshot {
         },
         definitions: Definitions { unreadable: None, age_hours: Some(72), pinned: false },
         refused: BTreeMap::new(),
+        throttled: BTreeMap::new(),
         messages_given_up: [("scan", 0), ("rescan", 0)].into(),
         expected: ["RescannerFunction", "ScannerFunction"]
             .map(|function| Expected { function, variable: "NACRE_RECORDS_TABLE", value: "records".into() })
@@ -154,7 +155,7 @@ fn condition(policy: &mut Option<Value>, condition: Value) {
 /// A fault, and what puts it into a healthy deployment.
 type Seed = (&'static str, fn(&mut Snapshot));
 
-const SEEDS: [Seed; 49] = [
+const SEEDS: [Seed; 50] = [
     ("stack_failed", |it| it.stack_status = "UPDATE_ROLLBACK_FAILED".into()),
     ("stack_busy", |it| it.stack_status = "UPDATE_IN_PROGRESS".into()),
     ("definitions_missing", |it| it.definitions.age_hours = None),
@@ -217,6 +218,9 @@ const SEEDS: [Seed; 49] = [
     ("access_denied", |it| {
         it.refused.insert("PutObjectTagging".into(), 3);
     }),
+    ("throttled", |it| {
+        it.throttled.insert("UpdateItem".into(), 3);
+    }),
     ("dead_letters", |it| {
         it.messages_given_up.insert("scan", 2);
     }),
@@ -243,4 +247,14 @@ fn each_fault_is_named_alone_with_cause_and_remedy() {
         assert_eq!(findings.iter().map(|finding| finding.name).collect::<Vec<_>>(), [name], "{findings:?}");
         assert!(findings.iter().all(|it| !it.cause.is_empty() && !it.remedy.is_empty() && !it.resource.is_empty()));
     }
+}
+
+#[test]
+fn the_documentation_shows_a_fault() {
+    let mut found = healthy();
+    found.buckets[0].policy = None;
+    let page = include_str!("../../../../docs/operations.md");
+    let [first, ..] = &findings(&found)[..] else { panic!("a bucket without a policy is a fault") };
+    let screen = first.lines().join("\n");
+    assert!(page.contains(&format!("$ nacre doctor\n{screen}\n```")), "docs/operations.md lacks\n{screen}");
 }
