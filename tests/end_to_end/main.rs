@@ -3,6 +3,7 @@
 mod accounts;
 mod alarms;
 mod backfill;
+mod bad_night;
 mod buckets;
 mod contract;
 mod definitions;

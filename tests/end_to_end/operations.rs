@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 /// Runs `nacre` as an operator who has credentials, a region, and the name of the stack by default; its exit status and what it
 /// printed.
-async fn nacre(stack: &Stack, arguments: &[&str]) -> (Option<i32>, String) {
+pub(crate) async fn nacre(stack: &Stack, arguments: &[&str]) -> (Option<i32>, String) {
     let mut command = tokio::process::Command::new(programs_directory().unwrap().join("nacre"));
     command.args(arguments).env_clear().envs(stack.operator_environment()).kill_on_drop(true);
     let output = command.output().await.unwrap();
@@ -21,7 +21,7 @@ async fn nacre(stack: &Stack, arguments: &[&str]) -> (Option<i32>, String) {
 }
 
 /// Runs it until it ends and prints as it should.
-async fn until(stack: &Stack, arguments: &[&str], expected: impl Fn(Option<i32>, &str) -> bool) -> String {
+pub(crate) async fn until(stack: &Stack, arguments: &[&str], expected: impl Fn(Option<i32>, &str) -> bool) -> String {
     let deadline = tokio::time::Instant::now() + DEADLINE;
     loop {
         let (code, printed) = nacre(stack, arguments).await;

@@ -25,12 +25,12 @@ use crate::queues::subscribed_queue;
 const OLD: (&str, &str) = ("StalenessLimitHours", "10000000");
 
 #[expect(clippy::disallowed_methods, reason = "a test is its own composition root")]
-fn now() -> SystemTime {
+pub(crate) fn now() -> SystemTime {
     SystemTime::now()
 }
 
 /// The alarms that sound when they are judged by what is known at this time.
-async fn sounding(stack: &Stack, now: SystemTime) -> BTreeSet<String> {
+pub(crate) async fn sounding(stack: &Stack, now: SystemTime) -> BTreeSet<String> {
     let states = stack.judge_alarms(now).await.unwrap();
     states.into_iter().filter(|(_, state)| state == "ALARM").map(|(name, _)| name).collect()
 }

@@ -1,4 +1,5 @@
-"""Starts MiniStack 1.5.33 with ten departures from AWS mended, calls that count as made by TLS, and the functions' logs kept in files.
+"""Starts MiniStack 1.5.33 with ten departures from AWS mended, calls that count as made by TLS, a table that can be throttled, and the
+functions' logs kept in files.
 
 All of them fail loudly should a newer MiniStack not have their place.
 """
@@ -10,7 +11,8 @@ import re
 
 from ministack.app import main
 from ministack.core import iam_actions, iam_evaluator
-from ministack.services import cloudformation, cloudwatch, lambda_svc, s3, sns, sqs
+from ministack.core.responses import error_response_json
+from ministack.services import cloudformation, cloudwatch, dynamodb, lambda_svc, s3, sns, sqs
 from ministack.services.cloudformation import provisioners
 
 # `s3:ExistingObjectTag` is known to the tagging actions too, not to reads only; without it the second statement of the scanned
@@ -221,5 +223,25 @@ def emit_lambda_logs(func, request_id, log_text, error, duration_ms, **rest):
 
 
 lambda_svc._emit_lambda_logs = emit_lambda_logs
+
+# Writes throttle that have the text of the file `throttled` beside the logs, as long as there is one.
+answer_of_tables = dynamodb.handle_request
+
+
+def is_throttled(action, body):
+    try:
+        with open(f"{directory}/throttled", "rb") as file:
+            return action in {"PutItem", "UpdateItem"} and file.read() in body
+    except FileNotFoundError:
+        return False
+
+
+async def handle_request_of_tables(method, path, headers, body, *rest):
+    if is_throttled(headers.get("x-amz-target", "").rpartition(".")[2], body):
+        return error_response_json("ProvisionedThroughputExceededException", "The level of writes is exceeded", 400)
+    return await answer_of_tables(method, path, headers, body, *rest)
+
+
+dynamodb.handle_request = handle_request_of_tables
 
 main()
