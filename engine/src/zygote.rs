@@ -247,7 +247,9 @@ impl Zygote {
 
     /// Forks workers for later scans while earlier ones run.
     fn fork_ahead(&mut self) -> io::Result<()> {
-        while !self.engines.is_empty() && !self.requests.is_closed() && self.pool.idle() < AHEAD {
+        // A fork of a loaded engine takes up to 20 ms: the first verdict does not wait for those that it needs not.
+        let ahead = AHEAD.min(self.scans.try_into().unwrap_or(AHEAD));
+        while !self.engines.is_empty() && !self.requests.is_closed() && self.pool.idle() < ahead {
             self.pool.fork_idle(scanning(&mut self.engines, self.hook))?;
         }
         Ok(())
