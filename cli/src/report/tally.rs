@@ -10,16 +10,16 @@ use nacre_core::rescan::pass::ObjectTotals;
 pub(super) use self::row::{Kind, Row};
 
 /// Most rows of the infected and of the unscannable; the newest are kept.
-pub(super) const MAX_ROWS: usize = 10_000;
+const MAX_ROWS: usize = 10_000;
 /// Most rows of the others: examples, as the CSV has all.
-pub(super) const MAX_EXAMPLES: usize = 1_000;
+const MAX_EXAMPLES: usize = 1_000;
 /// Most different names that are counted; the others are counted together.
 const MAX_NAMES: usize = 10_000;
 /// Where they are.
 const OTHERS: &str = "(others)";
 
 /// Most rows of this kind.
-pub(super) fn max_rows(kind: Kind) -> usize {
+fn max_rows(kind: Kind) -> usize {
     match kind {
         Kind::Infected | Kind::Unscannable => MAX_ROWS,
         Kind::Unknown | Kind::Skipped | Kind::Clean => MAX_EXAMPLES,

@@ -7,7 +7,7 @@ use super::{
     table::{Cell, in_column, table, table_of_rows},
     time,
 };
-use crate::report::tally::{Kind, Row, Tally, max_rows};
+use crate::report::tally::{Kind, Row, Tally};
 
 pub(super) fn findings(out: &mut String, report: &Report) {
     let tally = &report.tally;
@@ -86,8 +86,8 @@ fn of_object<'r>(row: &'r Row, what: &str, with_origin: bool) -> impl Iterator<I
 
 /// Says that a list has not all rows.
 fn newest(out: &mut String, tally: &Tally, kind: Kind) {
-    let (shown, all) = (tally.rows(kind).len(), tally.of(kind).objects);
-    if shown >= max_rows(kind) {
+    let (shown, all) = (tally.rows(kind).len() as u64, tally.of(kind).objects);
+    if shown < all {
         let name = kind.name();
         let _ =
             writeln!(out, "<p>The newest {shown} of {all} that are {name}. <code>--csv</code> has all of them.</p>");
