@@ -16,6 +16,7 @@ help: ## List these targets
 .PHONY: setup
 setup: ## Install what is missing on this machine (apt), or say what is
 	@dev/install
+	@dev/axe
 
 .PHONY: build
 build: setup ## Build every program
@@ -30,8 +31,8 @@ package-check: build ## Check that packing twice gives equal bytes, and that a p
 	@PROFILE=dev dev/package --self-check
 
 .PHONY: demo
-demo: build ## Show the whole pipeline at work on a local AWS, then clean up (PACKAGES=dist: with what `make package` made)
-	@$(TARGET)/debug/nacre-demo $(if $(PACKAGES),--packages $(PACKAGES))
+demo: build ## Show the whole pipeline at work on a local AWS, then clean up (PACKAGES=dist: with what `make package` made; CONSOLE=1: serve its report live at the end)
+	@exec $(TARGET)/debug/nacre-demo $(if $(PACKAGES),--packages $(PACKAGES)) $(if $(CONSOLE),--console)
 
 # `exec`: a signal for the recipe is one for the program, which cleans up and ends.
 .PHONY: stack
@@ -77,7 +78,7 @@ fuzz: setup ## Feed every parser with made-up input, each for FUZZ_SECONDS
 	@dev/fuzz
 
 .PHONY: bench
-bench: bench-update bench-scan bench-cold bench-rescan bench-year ## Run every benchmark
+bench: bench-update bench-scan bench-cold bench-rescan bench-report bench-year ## Run every benchmark
 
 # The engine first: it is what proves a set, and a benchmark builds no other program. docs/benchmarks.md explains the figures.
 .PHONY: bench-update
@@ -99,6 +100,11 @@ bench-cold: setup ## Measure a cold start by scan sets beside a full load (BENCH
 bench-rescan: setup ## Measure a rescan beside a full one and clamscan's (BENCH_SIGNATURES, BENCH_OBJECTS)
 	@cargo build --locked --release --workspace --all-features --bin nacre-engine
 	@cargo bench --locked --workspace --all-features --bench rescan
+
+.PHONY: bench-report
+bench-report: setup ## Measure a report of BENCH_RECORDS records (1000000): seconds and memory; leaves target/bench/report.json
+	@cargo build --locked --release --workspace --all-features --bin nacre
+	@cargo bench --locked --workspace --all-features --bench report
 
 .PHONY: bench-year
 bench-year: setup ## Play a year of updates through the planner (BENCH_YEAR: a file of assumptions)
@@ -131,7 +137,7 @@ deny: ## Check licences, versions, sources and advisories of the dependencies
 
 .PHONY: shell
 shell: setup ## Check the shell scripts with shellcheck
-	@shellcheck dev/check dev/deny dev/fuzz dev/install dev/package dev/package-all dev/package-gate dev/package-libraries dev/refusals dev/template .ci/run
+	@shellcheck dev/axe dev/check dev/deny dev/fuzz dev/install dev/package dev/package-all dev/package-gate dev/package-libraries dev/refusals dev/template .ci/run
 
 .PHONY: template
 template: setup ## Check infra/template.yaml with cfn-lint

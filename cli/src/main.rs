@@ -6,6 +6,7 @@ mod attention;
 mod aws_error;
 mod backfill;
 mod completions;
+mod console;
 mod definitions;
 mod deploy;
 mod deployment;
@@ -48,6 +49,7 @@ enum Command {
     Prove(prove::Arguments),
     Rescan(rescan::Arguments),
     Report(report::Arguments),
+    Console(console::Arguments),
     Backfill(backfill::Arguments),
     Deploy(deploy::Arguments),
     Destroy(destroy::Arguments),
@@ -80,6 +82,7 @@ async fn main() -> ExitCode {
         Command::Detach(arguments) => attach::run_detach(&arguments).await,
         Command::Buckets(arguments) => attach::run_buckets(&arguments).await,
         Command::Report(arguments) => report::run(&arguments).await,
+        Command::Console(arguments) => console::run(arguments).await,
         Command::Rescan(arguments) => rescan::run(&arguments).await,
         Command::Status(arguments) => status::run(&arguments).await,
         Command::Doctor(arguments) => doctor::run(&arguments).await,

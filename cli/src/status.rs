@@ -64,7 +64,7 @@ pub(crate) struct Arguments {
 
 /// Why the status is not known.
 #[derive(Debug, thiserror::Error)]
-enum StatusError {
+pub(crate) enum StatusError {
     #[error(transparent)]
     Deployment(#[from] DeploymentError),
     #[error("what is published cannot be read")]
@@ -105,6 +105,18 @@ async fn execute(arguments: &Arguments) -> Result<bool, StatusError> {
         snapshot.lines(&wrong).iter().try_for_each(|line| print(line))?;
     }
     Ok(wrong.is_empty())
+}
+
+/// What is known of a deployment, as the command's lines, and what is wrong.
+pub(crate) async fn of(
+    deployment: &Deployment,
+    table: &TableArgument,
+) -> Result<(Vec<String>, Vec<String>), StatusError> {
+    let snapshot = gather(deployment, table).await?;
+    let wrong = snapshot.wrong();
+    // What is wrong goes on its own.
+    let lines = snapshot.lines(&wrong).into_iter().filter(|line| !line.starts_with("WRONG")).collect();
+    Ok((lines, wrong))
 }
 
 async fn gather(deployment: &Deployment, table: &TableArgument) -> Result<Snapshot, StatusError> {

@@ -5,6 +5,7 @@
 
 #![deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::print_stdout)]
 
+mod console;
 mod corpus;
 mod definitions;
 mod narrator;
@@ -48,6 +49,9 @@ struct Arguments {
     /// Deploy the packages of this directory, which `make package` left, instead of those of the programs that were built last
     #[arg(long, value_name = "DIR")]
     packages: Option<PathBuf>,
+    /// After the report, serve it live until Ctrl-C
+    #[arg(long, conflicts_with = "stay")]
+    console: bool,
     /// Show nothing: deploy, publish definitions, print the environment to use, and stay until Ctrl-C
     #[arg(long)]
     stay: bool,
@@ -87,8 +91,11 @@ async fn run(arguments: &Arguments) -> Result<(), DemoError> {
     let mirror = Mirror::start().await?;
     let stack = start(arguments, &mirror, &databases).await?;
     let observed = show(&mut narrator, &stack, &mirror, &databases, (corpus, &arguments.directory)).await;
+    let served =
+        if arguments.console && observed.is_ok() { console::serve(&mut narrator, &stack).await } else { Ok(()) };
     // Stopped whatever was observed: nothing may be left running.
     stack.stop().await?;
+    served?;
     let summary = Summary { seconds: narrator.seconds(), ..observed? };
     summary.write(&arguments.directory)?;
     conclude(&mut narrator, &summary, arguments);

@@ -1,19 +1,29 @@
-//! `nacre report`, of a stack that has scanned something.
+//! `nacre report` and `nacre console`, of a stack that has scanned something.
 
-use std::fs;
+use std::{fs, process::Stdio, time::Duration};
 
 use nacre_clamav::builder::eicar;
 use nacre_test_support::{
+    Browser, Stack, axe,
     deployed::{DEADLINE, World},
     programs_directory,
 };
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
+use tokio::{
+    io::{AsyncBufReadExt, BufReader},
+    process::Command,
+};
+
+const HOSTILE: &str = "<script>alert(1)</script>&\"'.txt";
 
 #[tokio::test]
 async fn a_report_says_what_is_clean_what_is_infected_and_by_what() {
     let world = World::ready(&[]).await;
     let stack = &world.stack;
-    let hostile = "<script>alert(1)</script>&\"'.txt";
-    for (key, content) in [("words.txt", b"words".repeat(9)), ("eicar.com", eicar()), (hostile, eicar())] {
+    for (key, content) in [("words.txt", b"words".repeat(9)), ("eicar.com", eicar()), (HOSTILE, eicar())] {
         stack.put(key, content).await.unwrap();
     }
     let three = |records: &[nacre_core::scan_record::ScanRecord]| records.iter().filter(|it| it.reported).count() == 3;
@@ -32,4 +42,47 @@ async fn a_report_says_what_is_clean_what_is_infected_and_by_what() {
     assert!(clean.contains(&expected), "{clean}");
     assert_eq!(rows.lines().filter(|line| line.contains(",\"INFECTED\",")).count(), 2, "{rows}");
     assert_eq!(rows.lines().count(), 4, "{rows}");
+    assert!(page.contains("<dt>dead letters</dt><dd>announcement 0,"), "{page}");
+
+    shows_the_console(stack).await;
+}
+
+/// The console serves the same live, and ends with Ctrl-C.
+async fn shows_the_console(stack: &Stack) {
+    let mut command = Command::new(programs_directory().unwrap().join("nacre"));
+    command.arg("console").env_clear().envs(stack.operator_environment()).stdout(Stdio::piped()).kill_on_drop(true);
+    let mut console = command.spawn().unwrap();
+    let mut lines = BufReader::new(console.stdout.take().unwrap()).lines();
+    let url = lines.next_line().await.unwrap().expect("the console prints its URL");
+    if Browser::is_installed() {
+        tokio::task::spawn_blocking(move || is_live_and_safe(&url)).await.unwrap();
+    } else {
+        println!("skipped: chromium is not installed: `make setup` installs it");
+    }
+    kill(Pid::from_raw(i32::try_from(console.id().unwrap()).unwrap()), Signal::SIGINT).unwrap();
+    let ended = tokio::time::timeout(DEADLINE, console.wait()).await.expect("Ctrl-C ends it").unwrap();
+    assert_eq!(ended.code(), Some(0));
+}
+
+fn is_live_and_safe(url: &str) {
+    let mut browser = Browser::start().unwrap();
+    browser.resize(1280).unwrap();
+    browser.open(url).unwrap();
+    let deadline = std::time::Instant::now() + DEADLINE;
+    let mut text = |expression: &str| browser.evaluate(expression).unwrap().as_str().unwrap_or_default().to_owned();
+    while !text("document.querySelector('.live').textContent").starts_with("Live, as of") {
+        assert!(std::time::Instant::now() < deadline, "{}", text("document.querySelector('.live').textContent"));
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    let latest = text("document.querySelector('.latest').textContent");
+    assert!(latest.contains("INFECTED") && latest.contains(HOSTILE), "{latest}");
+    let lines = text("document.querySelector('.lines').textContent");
+    assert!(lines.contains("dead letters") && lines.contains("backlog"), "{lines}");
+    assert_eq!(text("document.querySelectorAll('script').length.toString()"), "1");
+    browser.screenshot(&programs_directory().unwrap().join("../browser/console-1280.png")).unwrap();
+    if let Some(axe) = axe() {
+        assert_eq!(browser.accessibility(&axe, &[]).unwrap(), Vec::<String>::new());
+    }
+    assert_eq!(browser.problems(), Vec::<String>::new());
+    assert!(browser.requests().iter().all(|request| request.starts_with(url)), "{:?}", browser.requests());
 }

@@ -27,12 +27,14 @@
 mod alarms;
 #[expect(clippy::missing_errors_doc, reason = "what fails ends the benchmark")]
 pub mod bench;
+mod browser;
 mod command;
 mod deploy;
 #[expect(clippy::expect_used, clippy::missing_panics_doc, reason = "a test whose world cannot be made fails")]
 pub mod deployed;
 mod environment;
 mod error;
+mod generated_table;
 mod hostile_mirror;
 mod identity;
 mod invocation;
@@ -54,8 +56,10 @@ mod teardown;
 #[cfg(test)]
 mod tests;
 
+pub use browser::{Browser, axe};
 pub use environment::install;
 pub use error::StackError;
+pub use generated_table::{GeneratedTable, record_json};
 pub use hostile_mirror::{Behaviour, HostileMirror, Request};
 pub use invocation::InvokeOutcome;
 pub use mirror::Mirror;

@@ -1,114 +1,60 @@
 //! What a report counts, in bounded memory.
 
+mod row;
+
 use std::{cmp::Reverse, collections::BTreeMap};
 
 use chrono::{DateTime, NaiveDate, Utc};
-use nacre_core::{
-    object::ObjectId,
-    rescan::pass::ObjectTotals,
-    scan_record::RecordSummary,
-    verdict::{Reason, Verdict},
-};
+use nacre_core::rescan::pass::ObjectTotals;
 
-/// Most rows of a list; the newest are kept.
-pub(super) const MAX_ROWS: usize = 10_000;
+pub(super) use self::row::{Kind, Row};
+
+/// Most rows of the infected and of the unscannable; the newest are kept.
+const MAX_ROWS: usize = 10_000;
+/// Most rows of the others: examples, as the CSV has all.
+const MAX_EXAMPLES: usize = 1_000;
 /// Most different names that are counted; the others are counted together.
 const MAX_NAMES: usize = 10_000;
 /// Where they are.
 const OTHERS: &str = "(others)";
 
-/// What a record concludes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Kind {
-    Infected,
-    Unscannable,
-    /// By a record that this version does not read.
-    Unknown,
-    Skipped,
-    Clean,
-}
-
-impl Kind {
-    pub(super) const ALL: [Self; 5] = [Self::Infected, Self::Unscannable, Self::Unknown, Self::Skipped, Self::Clean];
-
-    pub(super) fn name(self) -> &'static str {
-        match self {
-            Self::Infected => "INFECTED",
-            Self::Unscannable => "UNSCANNABLE",
-            Self::Unknown => "UNKNOWN",
-            Self::Skipped => "SKIPPED",
-            Self::Clean => "CLEAN",
-        }
-    }
-}
-
-/// One record.
-#[derive(Clone, Debug)]
-pub(super) struct Row {
-    pub(super) object: ObjectId,
-    pub(super) size: u64,
-    /// `None` for a record of another format.
-    pub(super) verdict: Option<Verdict>,
-    pub(super) generation: u64,
-    pub(super) engine: String,
-    pub(super) scanned_at: Option<DateTime<Utc>>,
-    pub(super) reported: bool,
-}
-
-impl From<RecordSummary> for Row {
-    fn from(record: RecordSummary) -> Self {
-        let (verdict, engine) = record.view.map(|view| (view.verdict, view.engine.version)).unzip();
-        Self {
-            object: record.object,
-            size: record.size,
-            verdict,
-            generation: record.generation.0,
-            engine: engine.unwrap_or_default(),
-            scanned_at: record.scanned_at,
-            reported: record.reported,
-        }
-    }
-}
-
-impl Row {
-    pub(super) fn kind(&self) -> Kind {
-        match &self.verdict {
-            Some(Verdict::Clean) => Kind::Clean,
-            Some(Verdict::Infected { .. }) => Kind::Infected,
-            Some(Verdict::Unscannable { .. }) => Kind::Unscannable,
-            Some(Verdict::Skipped { .. }) => Kind::Skipped,
-            None => Kind::Unknown,
-        }
-    }
-
-    pub(super) fn reason(&self) -> Option<&'static str> {
-        self.verdict.as_ref().and_then(Verdict::reason).map(Reason::name)
-    }
-
-    pub(super) fn signatures(&self) -> &[String] {
-        match &self.verdict {
-            Some(Verdict::Infected { signatures }) => signatures,
-            _ => &[],
-        }
+/// Most rows of this kind.
+fn max_rows(kind: Kind) -> usize {
+    match kind {
+        Kind::Infected | Kind::Unscannable => MAX_ROWS,
+        Kind::Unknown | Kind::Skipped | Kind::Clean => MAX_EXAMPLES,
     }
 }
 
 /// Objects by what was concluded.
 pub(super) type Kinds = BTreeMap<Kind, u64>;
 
+/// Objects of one verdict by one generation and engine, and when they were scanned.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Conclusion {
+    pub(super) totals: ObjectTotals,
+    pub(super) first: Option<DateTime<Utc>>,
+    pub(super) last: Option<DateTime<Utc>>,
+}
+
 /// What all records say together.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Tally {
+    /// When the pass of a generation was started.
+    starts: BTreeMap<u64, DateTime<Utc>>,
     pub(super) totals: BTreeMap<Kind, ObjectTotals>,
     pub(super) buckets: BTreeMap<String, Kinds>,
     pub(super) generations: BTreeMap<u64, Kinds>,
     pub(super) days: BTreeMap<NaiveDate, Kinds>,
-    pub(super) engines: BTreeMap<String, u64>,
-    pub(super) reasons: BTreeMap<&'static str, u64>,
+    /// By verdict, generation and engine: what was concluded, by what, when.
+    pub(super) conclusions: BTreeMap<(Kind, u64, String), Conclusion>,
+    /// By reason and type of file.
+    pub(super) reasons: BTreeMap<(&'static str, String), u64>,
     pub(super) signatures: BTreeMap<String, u64>,
-    /// The infected and the unscannable, newest first.
-    pub(super) infected: Vec<Row>,
-    pub(super) unscannable: Vec<Row>,
+    /// Objects that were there when the pass of this generation was started, and that it found infected.
+    pub(super) found: BTreeMap<u64, u64>,
+    /// The newest rows of each kind, newest first once parts were added up.
+    rows: BTreeMap<Kind, Vec<Row>>,
     /// Records whose tags and result are missing.
     pub(super) unreported: u64,
     /// Items of the table that are no records.
@@ -116,6 +62,11 @@ pub(super) struct Tally {
 }
 
 impl Tally {
+    /// Nothing yet; the passes of these generations were started then.
+    pub(super) fn of_passes(starts: BTreeMap<u64, DateTime<Utc>>) -> Self {
+        Self { starts, ..Self::default() }
+    }
+
     pub(super) fn add(&mut self, row: Row) {
         let kind = row.kind();
         self.totals.entry(kind).or_default().count(row.size);
@@ -125,19 +76,21 @@ impl Tally {
         if let Some(at) = row.scanned_at {
             count(self.days.entry(at.date_naive()).or_default());
         }
-        *named(&mut self.engines, &row.engine) += 1;
-        if let Some(reason) = row.reason() {
-            *self.reasons.entry(reason).or_default() += 1;
+        let one = ObjectTotals { objects: 1, bytes: row.size };
+        let conclusion = Conclusion { totals: one, first: row.scanned_at, last: row.scanned_at };
+        self.conclude((kind, row.generation, row.engine.clone()), conclusion);
+        if let Some(reason) = row.reason().filter(|_| kind == Kind::Unscannable) {
+            self.unscannable(reason, &row.file_type(), 1);
         }
         for signature in row.signatures() {
             *named(&mut self.signatures, signature) += 1;
         }
-        self.unreported += u64::from(!row.reported);
-        match kind {
-            Kind::Infected => keep(&mut self.infected, [row]),
-            Kind::Unscannable => keep(&mut self.unscannable, [row]),
-            _ => {}
+        let start = self.starts.get(&row.generation);
+        if kind == Kind::Infected && start.is_some_and(|start| row.is_found_again_since(*start)) {
+            *self.found.entry(row.generation).or_default() += 1;
         }
+        self.unreported += u64::from(!row.reported);
+        keep(self.rows.entry(kind).or_default(), max_rows(kind), [row]);
     }
 
     pub(super) fn add_all(&mut self, other: Self) {
@@ -152,15 +105,17 @@ impl Tally {
             .into_iter()
             .for_each(|(number, kinds)| add(self.generations.entry(number).or_default(), kinds));
         other.days.into_iter().for_each(|(day, kinds)| add(self.days.entry(day).or_default(), kinds));
-        other.engines.into_iter().for_each(|(name, n)| *named(&mut self.engines, &name) += n);
-        other.reasons.into_iter().for_each(|(name, n)| *self.reasons.entry(name).or_default() += n);
+        other.conclusions.into_iter().for_each(|(by, conclusion)| self.conclude(by, conclusion));
+        other.reasons.into_iter().for_each(|((reason, kind), n)| self.unscannable(reason, &kind, n));
         other.signatures.into_iter().for_each(|(name, n)| *named(&mut self.signatures, &name) += n);
+        other.found.into_iter().for_each(|(number, n)| *self.found.entry(number).or_default() += n);
         self.unreported += other.unreported;
         self.unreadable += other.unreadable;
-        keep(&mut self.infected, other.infected);
-        keep(&mut self.unscannable, other.unscannable);
-        newest_first(&mut self.infected);
-        newest_first(&mut self.unscannable);
+        for (kind, more) in other.rows {
+            let rows = self.rows.entry(kind).or_default();
+            keep(rows, max_rows(kind), more);
+            newest_first(rows, max_rows(kind));
+        }
     }
 
     pub(super) fn total(&self) -> ObjectTotals {
@@ -172,6 +127,29 @@ impl Tally {
     pub(super) fn of(&self, kind: Kind) -> ObjectTotals {
         self.totals.get(&kind).copied().unwrap_or_default()
     }
+
+    /// The newest rows of this kind.
+    pub(super) fn rows(&self, kind: Kind) -> &[Row] {
+        self.rows.get(&kind).map(Vec::as_slice).unwrap_or_default()
+    }
+
+    /// Attack: a table that somebody writes to has as many generations and engines as they like.
+    fn conclude(&mut self, by: (Kind, u64, String), one: Conclusion) {
+        let has_place = self.conclusions.contains_key(&by) || self.conclusions.len() < MAX_NAMES;
+        let by = if has_place { by } else { (by.0, 0, OTHERS.to_owned()) };
+        let all = self.conclusions.entry(by).or_default();
+        all.totals.add(one.totals);
+        all.first = [all.first, one.first].into_iter().flatten().min();
+        all.last = all.last.max(one.last);
+    }
+
+    fn unscannable(&mut self, reason: &'static str, file_type: &str, count: u64) {
+        let mut by = (reason, file_type.to_owned());
+        if !self.reasons.contains_key(&by) && self.reasons.len() >= MAX_NAMES {
+            OTHERS.clone_into(&mut by.1);
+        }
+        *self.reasons.entry(by).or_default() += count;
+    }
 }
 
 /// The count of a name, or that of all others when there are too many names.
@@ -181,77 +159,17 @@ fn named<'m, T: Default>(map: &'m mut BTreeMap<String, T>, name: &str) -> &'m mu
 }
 
 /// Adds rows; of twice as many as are shown, the older half goes.
-fn keep(rows: &mut Vec<Row>, more: impl IntoIterator<Item = Row>) {
+fn keep(rows: &mut Vec<Row>, most: usize, more: impl IntoIterator<Item = Row>) {
     rows.extend(more);
-    if rows.len() >= 2 * MAX_ROWS {
-        newest_first(rows);
+    if rows.len() >= 2 * most {
+        newest_first(rows, most);
     }
 }
 
-fn newest_first(rows: &mut Vec<Row>) {
+fn newest_first(rows: &mut Vec<Row>, most: usize) {
     rows.sort_by(|a, b| (Reverse(a.scanned_at), &a.object).cmp(&(Reverse(b.scanned_at), &b.object)));
-    rows.truncate(MAX_ROWS);
+    rows.truncate(most);
 }
 
 #[cfg(test)]
-pub(super) mod tests {
-    use super::*;
-
-    pub(in crate::report) fn infected(names: &[&str]) -> Verdict {
-        Verdict::Infected { signatures: names.iter().map(|name| (*name).to_owned()).collect() }
-    }
-
-    pub(in crate::report) fn row(key: &str, verdict: Verdict) -> Row {
-        Row {
-            object: ObjectId::new("uploads", key, Some("v1".to_owned())),
-            size: 10,
-            verdict: Some(verdict),
-            generation: 7,
-            engine: "1.4.6".to_owned(),
-            scanned_at: Some("2026-11-28T10:00:00Z".parse().unwrap()),
-            reported: true,
-        }
-    }
-
-    #[test]
-    fn parts_add_up_to_the_whole() {
-        let rows = [
-            row("a", Verdict::Clean),
-            row("b", infected(&["A", "B"])),
-            row("c", infected(&["A"])),
-            row("d", Verdict::Unscannable { reason: Reason::Encrypted }),
-            Row { verdict: None, reported: false, scanned_at: None, ..row("e", Verdict::Clean) },
-        ];
-        let (mut whole, mut halves) = (Tally::default(), [Tally::default(), Tally::default()]);
-        for (at, row) in rows.into_iter().enumerate() {
-            whole.add(row.clone());
-            halves[at % 2].add(row);
-        }
-        let mut sum = Tally::default();
-        for half in halves {
-            sum.add_all(half);
-        }
-        assert_eq!(sum.totals, whole.totals);
-        assert_eq!((sum.total().objects, sum.total().bytes), (5, 50));
-        assert_eq!((&sum.buckets, &sum.generations, &sum.days), (&whole.buckets, &whole.generations, &whole.days));
-        assert_eq!(sum.signatures, BTreeMap::from([("A".to_owned(), 2), ("B".to_owned(), 1)]));
-        assert_eq!(sum.reasons, BTreeMap::from([("encrypted", 1)]));
-        assert_eq!((sum.unreported, sum.infected.len(), sum.unscannable.len()), (1, 2, 1));
-    }
-
-    #[test]
-    fn memory_is_bounded_and_the_newest_stay() {
-        let mut tally = Tally::default();
-        for n in 0..i64::try_from(3 * MAX_ROWS).unwrap() {
-            let at = DateTime::from_timestamp(n, 0);
-            tally.add(Row { scanned_at: at, ..row("a", infected(&[&format!("A{n}")])) });
-        }
-        let mut sum = Tally::default();
-        sum.add_all(tally);
-        assert_eq!(sum.infected.len(), MAX_ROWS);
-        assert_eq!(sum.infected[0].signatures(), [format!("A{}", 3 * MAX_ROWS - 1)]);
-        assert!(sum.signatures.len() <= MAX_NAMES + 1);
-        assert_eq!(sum.signatures.values().sum::<u64>(), 3 * MAX_ROWS as u64);
-        assert_eq!(sum.of(Kind::Infected).objects, 3 * MAX_ROWS as u64);
-    }
-}
+pub(super) mod tests;

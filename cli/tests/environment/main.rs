@@ -10,7 +10,7 @@ use std::{
 };
 
 /// Commands that reach AWS, by no name but the stack's.
-const COMMANDS: [&[&str]; 21] = [
+const COMMANDS: [&[&str]; 22] = [
     &["definitions", "list"],
     &["definitions", "status"],
     &["definitions", "rollback"],
@@ -32,6 +32,7 @@ const COMMANDS: [&[&str]; 21] = [
     &["logs"],
     &["destroy"],
     &["report", "--output", "/dev/null"],
+    &["console"],
 ];
 
 /// Runs each command in this environment, which must be said to be wrong by this sentence.

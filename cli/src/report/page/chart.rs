@@ -22,9 +22,7 @@ pub(super) fn bar(title: &str, parts: &[(&str, u64)]) -> String {
     }
     let mut out = begin(title, 60.0);
     let (mut x, mut label) = (0.0, 0.0);
-    // Where there are three parts they have the colours of nothing, little and much.
-    let colours: &[usize] = if parts.len() == 3 { &[4, 1, 0] } else { &[0, 1, 2, 3, 4] };
-    for ((name, count), colour) in parts.iter().zip(colours).filter(|((_, count), _)| *count > 0) {
+    for (colour, (name, count)) in parts.iter().enumerate().filter(|(_, (_, count))| *count > 0) {
         let width = WIDTH * share(*count, total);
         let _ = write!(out, "<rect class=\"k{colour}\" x=\"{x:.1}\" y=\"0\" width=\"{width:.1}\" height=\"24\"/>");
         let text = format!("{name} {count}");
@@ -32,6 +30,26 @@ pub(super) fn bar(title: &str, parts: &[(&str, u64)]) -> String {
         let _ = write!(out, "<text x=\"{:.1}\" y=\"46\">{}</text>", label + 14.0, escaped(&text));
         x += width;
         label += 30.0 + 8.0 * f64::from(u32::try_from(text.len()).unwrap_or_default());
+    }
+    out.push_str("</svg>\n");
+    out
+}
+
+/// A bar for each stage of a process, as long as its number is beside the first one's; nothing when that is nothing.
+pub(super) fn stages(title: &str, stages: &[(&str, usize, u64)]) -> String {
+    let whole = stages.first().map(|(.., count)| *count).unwrap_or_default();
+    if whole == 0 {
+        return String::new();
+    }
+    let mut out = begin(title, 20.0 * f64::from(u32::try_from(stages.len()).unwrap_or_default()));
+    for (place, (name, colour, count)) in stages.iter().enumerate() {
+        let y = 20.0 * f64::from(u32::try_from(place).unwrap_or_default());
+        // Few among many are seen, too.
+        let least = if *count > 0 { 2.0 } else { 0.0 };
+        let width = (WIDTH / 2.0 * share(*count, whole)).clamp(least, WIDTH / 2.0);
+        let _ = write!(out, "<rect class=\"k{colour}\" x=\"0\" y=\"{y:.0}\" width=\"{width:.1}\" height=\"14\"/>");
+        let text = format!("{count} {name}");
+        let _ = write!(out, "<text x=\"{:.0}\" y=\"{:.0}\">{}</text>", WIDTH / 2.0 + 8.0, y + 12.0, escaped(&text));
     }
     out.push_str("</svg>\n");
     out
@@ -90,6 +108,15 @@ mod tests {
             assert!(svg.contains(part), "{part}: {svg}");
         }
         assert_eq!(bar("Nothing", &[("a", 0)]), "");
+    }
+
+    #[test]
+    fn stages_are_beside_the_first_and_few_are_seen() {
+        let svg = stages("Pass", &[("examined", 3, 1_000_000), ("found", 0, 1), ("cleared", 4, 0)]);
+        for part in ["width=\"320.0\"", "width=\"2.0\"", "width=\"0.0\"", "1 found", "0 cleared"] {
+            assert!(svg.contains(part), "{part}: {svg}");
+        }
+        assert_eq!(stages("Nothing", &[("examined", 3, 0)]), "");
     }
 
     #[test]
