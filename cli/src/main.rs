@@ -12,6 +12,7 @@ mod deployment;
 mod destroy;
 mod dlq;
 mod doctor;
+mod estimate;
 mod function_logs;
 mod interrupt;
 mod logs;
@@ -49,6 +50,7 @@ enum Command {
     Rescan(rescan::Arguments),
     Report(report::Arguments),
     Backfill(backfill::Arguments),
+    Estimate(estimate::Arguments),
     Deploy(deploy::Arguments),
     Destroy(destroy::Arguments),
     Attach(attach::AttachArguments),
@@ -74,6 +76,7 @@ async fn main() -> ExitCode {
         Command::Quarantine(arguments) => quarantine::run(&arguments).await,
         Command::Prove(arguments) => prove::run(&arguments).await,
         Command::Backfill(arguments) => backfill::run(&arguments).await,
+        Command::Estimate(arguments) => estimate::run(&arguments).await,
         Command::Deploy(arguments) => deploy::run(&arguments).await,
         Command::Destroy(arguments) => destroy::run(&arguments).await,
         Command::Attach(arguments) => attach::run_attach(&arguments).await,

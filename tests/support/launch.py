@@ -1,4 +1,5 @@
-"""Starts MiniStack 1.5.33 with ten departures from AWS mended, calls that count as made by TLS, and the functions' logs kept in files.
+"""Starts MiniStack 1.5.33 with ten departures from AWS mended, calls that count as made by TLS, the functions' logs and all calls kept
+in files.
 
 All of them fail loudly should a newer MiniStack not have their place.
 """
@@ -9,7 +10,7 @@ import os
 import re
 
 from ministack.app import main
-from ministack.core import iam_actions, iam_evaluator
+from ministack.core import iam_actions, iam_evaluator, responses
 from ministack.services import cloudformation, cloudwatch, lambda_svc, s3, sns, sqs
 from ministack.services.cloudformation import provisioners
 
@@ -221,5 +222,18 @@ def emit_lambda_logs(func, request_id, log_text, error, duration_ms, **rest):
 
 
 lambda_svc._emit_lambda_logs = emit_lambda_logs
+
+# Each call and who made it: what AWS would charge for.
+enforce_policies = iam_evaluator.enforce
+
+
+def enforce(access_key, action, *rest, **named):
+    caller = iam_evaluator.resolve_principal(access_key or "", responses.get_account_id())
+    with open(f"{directory}/calls.log", "a") as log:
+        log.write(f"{action} {getattr(caller, 'arn', '-')}\n")
+    return enforce_policies(access_key, action, *rest, **named)
+
+
+iam_evaluator.enforce = enforce
 
 main()

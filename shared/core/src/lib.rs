@@ -8,6 +8,7 @@ pub mod bucket_keys;
 #[cfg(any(feature = "builder", test))]
 pub mod builder;
 pub mod dialect;
+pub mod estimate;
 pub mod event;
 pub mod generation;
 pub mod http_answer;
