@@ -10,6 +10,7 @@ pub mod builder;
 pub mod dialect;
 pub mod estimate;
 pub mod event;
+pub mod finding;
 pub mod generation;
 pub mod http_answer;
 pub mod key_filter;
