@@ -35,7 +35,7 @@ use clap::{Parser, Subcommand};
 
 /// Virus scanning for Amazon S3 that stays true as signatures change.
 #[derive(Debug, Parser)]
-#[command(version)]
+#[command(name = "nacre", version)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
