@@ -137,7 +137,12 @@ deny: ## Check licences, versions, sources and advisories of the dependencies
 
 .PHONY: shell
 shell: setup ## Check the shell scripts with shellcheck
-	@shellcheck dev/axe dev/check dev/deny dev/fuzz dev/install dev/package dev/package-all dev/package-gate dev/package-libraries dev/refusals dev/template .ci/run
+	@shellcheck dev/axe dev/check dev/deny dev/fuzz dev/install dev/package dev/package-all dev/package-gate dev/package-libraries dev/refusals dev/release dev/template dev/ways infra/install.sh .ci/run
+
+# Needs npm's registry, and terraform where it is there; so it is no part of `make lint`.
+.PHONY: ways
+ways: ## Check the Terraform module, the CDK construct and the release workflow
+	@dev/ways
 
 .PHONY: template
 template: setup ## Check infra/template.yaml with cfn-lint

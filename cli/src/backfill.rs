@@ -18,7 +18,8 @@ use nacre_core::{
 };
 use progress::{Progress, ProgressError, Tally};
 use serde_json::json;
-use source::{Cursor, Inventory, Listing, Source, SourceError};
+use source::Cursor;
+pub(crate) use source::{Inventory, Listing, Source, SourceError};
 use work::{Backfill, WorkError};
 
 use crate::{
@@ -69,11 +70,13 @@ pub(crate) struct Arguments {
 
 /// An object that may have no record.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Candidate {
-    object: ObjectId,
+pub(crate) struct Candidate {
+    pub(crate) object: ObjectId,
     /// Of its bytes, where the source has it.
     etag: Option<String>,
-    size: u64,
+    pub(crate) size: u64,
+    /// Its storage class by S3's name, where the source has it.
+    pub(crate) class: Option<String>,
 }
 
 /// Why a backfill was not done, or not to its end.
@@ -125,7 +128,7 @@ async fn execute(arguments: &Arguments) -> Result<(), BackfillError> {
         )
         .await;
     };
-    let mut source = Inventory::open(&deployment.sdk, inventory, bucket, prefix).await?;
+    let mut source = Inventory::open(&deployment.sdk, inventory, Some(bucket), prefix).await?;
     let files = source.files();
     backfill(arguments, deployment, &definitions, &mut source, (format!("{name} by {inventory}"), files)).await
 }

@@ -13,6 +13,7 @@ mod deployment;
 mod destroy;
 mod dlq;
 mod doctor;
+mod estimate;
 mod function_logs;
 mod interrupt;
 mod logs;
@@ -35,7 +36,7 @@ use clap::{Parser, Subcommand};
 
 /// Virus scanning for Amazon S3 that stays true as signatures change.
 #[derive(Debug, Parser)]
-#[command(version)]
+#[command(name = "nacre", version)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -51,6 +52,7 @@ enum Command {
     Report(report::Arguments),
     Console(console::Arguments),
     Backfill(backfill::Arguments),
+    Estimate(estimate::Arguments),
     Deploy(deploy::Arguments),
     Destroy(destroy::Arguments),
     Attach(attach::AttachArguments),
@@ -76,6 +78,7 @@ async fn main() -> ExitCode {
         Command::Quarantine(arguments) => quarantine::run(&arguments).await,
         Command::Prove(arguments) => prove::run(&arguments).await,
         Command::Backfill(arguments) => backfill::run(&arguments).await,
+        Command::Estimate(arguments) => estimate::run(&arguments).await,
         Command::Deploy(arguments) => deploy::run(&arguments).await,
         Command::Destroy(arguments) => destroy::run(&arguments).await,
         Command::Attach(arguments) => attach::run_attach(&arguments).await,

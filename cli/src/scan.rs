@@ -1,6 +1,7 @@
 //! `nacre scan`: runs the engine on local files.
 
 mod definitions;
+mod sarif;
 
 use std::{
     env, fmt, fs,
@@ -53,6 +54,9 @@ pub(crate) struct Arguments {
     /// Print one JSON object a line
     #[arg(long)]
     json: bool,
+    /// Print one SARIF 2.1.0 log of what was found, for code scanning in CI
+    #[arg(long, conflicts_with = "json")]
+    sarif: bool,
     /// The engine program [default: nacre-engine beside this program]
     #[arg(long, value_name = "PROGRAM")]
     engine: Option<PathBuf>,
@@ -112,18 +116,31 @@ async fn scan_all(arguments: &Arguments) -> Result<Tally, ScanError> {
 
     let mut tally = Tally::default();
     let mut output = io::stdout().lock();
+    let mut log = sarif::Log::default();
     for found in arguments.paths.iter().flat_map(|path| files_under(path)) {
-        let result = match found {
-            Found::File(path) => scan_file(&pool, &definitions, &path).await?,
-            Found::Other(path, verdict) => FileResult::unseen(&path, &verdict),
+        let (path, result) = match found {
+            Found::File(path) => {
+                let result = scan_file(&pool, &definitions, &path).await?;
+                (path, result)
+            }
+            Found::Other(path, verdict) => {
+                let result = FileResult::unseen(&path, &verdict);
+                (path, result)
+            }
         };
         tally.add(&result);
-        if arguments.json {
+        if arguments.sarif {
+            log.add(&path, &result);
+        } else if arguments.json {
             serde_json::to_writer(&mut output, &result).map_err(io::Error::from)?;
             writeln!(output)?;
         } else if result.verdict != "skipped" {
             writeln!(output, "{result}")?;
         }
+    }
+    if arguments.sarif {
+        serde_json::to_writer(&mut output, &log.finish()).map_err(io::Error::from)?;
+        writeln!(output)?;
     }
     if !arguments.json {
         eprintln!("{tally}");

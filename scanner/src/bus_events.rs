@@ -4,6 +4,7 @@
 
 use nacre_core::{
     dialect::{Dialect, clamscan_status, guardduty_status},
+    finding::{Finding, ocsf},
     object::partition_of,
     port::BusEvent,
     scan_record::ScanRecord,
@@ -28,11 +29,21 @@ pub fn bus_events(record: &ScanRecord, names: &TagNames, region: &str) -> Vec<Bu
             Dialect::CdkServerlessClamscan => {
                 ("lambda", "Lambda Function Invocation Result - Success", clamscan(record))
             }
+            // Of findings, which not every result is.
+            Dialect::Ocsf => return None,
         };
         let resources = vec![format!("arn:{partition}:s3:::{}/{}", record.object.bucket, record.object.key)];
-        BusEvent { source, detail_type, detail: detail.to_string(), resources }
+        Some(BusEvent { source, detail_type, detail: detail.to_string(), resources })
     };
-    names.dialects.iter().map(event).collect()
+    names.dialects.iter().filter_map(event).collect()
+}
+
+/// The event of a finding in OCSF.
+pub fn finding_event(finding: &Finding<'_>) -> BusEvent {
+    let object = &finding.record.object;
+    let resources = vec![format!("arn:{}:s3:::{}/{}", partition_of(finding.region), object.bucket, object.key)];
+    let detail = ocsf::event(finding).to_string();
+    BusEvent { source: "nacre.ocsf", detail_type: "Detection Finding", detail, resources }
 }
 
 fn ours(record: &ScanRecord, names: &TagNames) -> Value {
@@ -90,6 +101,7 @@ mod tests {
         let events = bus_events(&record(verdict), &names, "us-gov-west-1");
         let resource = ["arn:aws-us-gov:s3:::uploads/a b.txt"];
         assert!(events.iter().all(|event| event.resources == resource), "{events:?}");
+        assert_eq!(events.len(), 3, "findings are events of their own");
         assert!(events.iter().all(|event| !event.source.starts_with("aws.")));
         events.iter().map(|event| serde_json::from_str(&event.detail).unwrap()).collect()
     }

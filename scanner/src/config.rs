@@ -6,6 +6,7 @@ use chrono::TimeDelta;
 use nacre_clamav::trust_anchor::TrustAnchors;
 use nacre_core::{
     dialect::Dialect,
+    finding::asff::Product,
     key_filter::KeyFilter,
     redelivery::Backoff,
     settings::{Setting, SettingError, Settings},
@@ -44,11 +45,12 @@ pub const SETTINGS: &[Setting] = settings_table![
     "AV_STATUS_INFECTED", "`INFECTED`", "status of an infected object; the template's deny policy knows the default";
     "AV_STATUS_SKIPPED", "`SKIPPED`", "status of an object that was not scanned, by choice";
     "NACRE_STATUS_UNSCANNABLE", "`UNSCANNABLE`", "status of an object that could not be scanned";
-    "NACRE_RESULT_DIALECTS", "`predecessor`", "further products' words for the same verdict, separated by commas: `predecessor`, `guardduty`, `cdk-serverless-clamscan`";
+    "NACRE_RESULT_DIALECTS", "`predecessor`", "further products' words for the same verdict, separated by commas: `predecessor`, `guardduty`, `cdk-serverless-clamscan`, `ocsf` (events of infected objects)";
     "AV_STATUS_SNS_ARN", "none", "topic of results";
     "AV_STATUS_SNS_PUBLISH_CLEAN", "`True`", "whether clean results are published there; the template sets it by `PublishClean`, which is `False` by default";
     "AV_STATUS_SNS_PUBLISH_INFECTED", "`True`", "whether infected results are published there";
     "NACRE_EVENT_BUS", "none", "EventBridge bus of results, by name or ARN, in the words of every dialect";
+    "NACRE_SECURITY_HUB_PRODUCT", "none", "ARN of the account's default product in Security Hub, where infected objects are findings; see docs/operations.md";
     "NACRE_ALERT_TOPIC_ARN", "none", "topic of messages for people, which gets each infected object and each that is clean after all";
     "AV_SCAN_START_SNS_ARN", "none", "topic of messages that a scan starts";
     "AV_SCAN_START_METADATA", "`av-scan-start`", "field of that message";
@@ -133,6 +135,8 @@ pub struct ResultSettings {
     pub region: String,
     /// `NACRE_EVENT_BUS`: the EventBridge bus; unset puts nothing.
     pub event_bus: Option<String>,
+    /// `NACRE_SECURITY_HUB_PRODUCT`: whose findings Security Hub gets; unset imports none.
+    pub security_hub: Option<Product>,
     /// `AV_SCAN_START_SNS_ARN`: the topic of messages that a scan starts; unset, none is sent.
     pub start_topic_arn: Option<String>,
     /// `AV_SCAN_START_METADATA`: the field that says so.
@@ -149,6 +153,11 @@ pub struct InfectedSettings {
 }
 
 impl InfectedSettings {
+    /// Whether infected objects do not stay where they are.
+    pub fn removes(&self) -> bool {
+        self.delete || self.quarantine_bucket.is_some()
+    }
+
     /// What becomes of an infected object, for people.
     pub fn in_words(&self) -> &'static str {
         match (&self.quarantine_bucket, self.delete) {
@@ -213,6 +222,7 @@ impl Config {
                 publish_infected: settings.switch("AV_STATUS_SNS_PUBLISH_INFECTED")?,
                 region: settings.optional("AWS_REGION").unwrap_or_default(),
                 event_bus: settings.optional("NACRE_EVENT_BUS"),
+                security_hub: settings.parsed("NACRE_SECURITY_HUB_PRODUCT", Product::parse)?,
                 start_topic_arn: settings.optional("AV_SCAN_START_SNS_ARN"),
                 start_field: settings.text("AV_SCAN_START_METADATA")?,
             },
@@ -268,6 +278,7 @@ mod tests {
             publish_infected: true,
             region: String::new(),
             event_bus: None,
+            security_hub: None,
             start_topic_arn: None,
             start_field: "av-scan-start".into(),
         };
@@ -287,6 +298,7 @@ mod tests {
             "NACRE_SCAN_TIMEOUT_SECONDS",
             "NACRE_TRUST_ANCHORS",
             "NACRE_RESULT_DIALECTS",
+            "NACRE_SECURITY_HUB_PRODUCT",
             "NACRE_SANDBOX",
             "NACRE_SCAN_SETS",
             "NACRE_SCAN_PARALLELISM",

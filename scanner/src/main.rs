@@ -10,7 +10,8 @@ use std::{
 
 use lambda_runtime::{Diagnostic, Error, LambdaEvent, run, service_fn, tracing};
 use nacre_aws::{
-    DynamoRecords, EventBridgeBus, S3Definitions, S3Objects, SnsTopic, SqsDeliveries, SystemClock, at_endpoint,
+    DynamoRecords, EventBridgeBus, S3Definitions, S3Objects, SecurityHub, SnsTopic, SqsDeliveries, SystemClock,
+    at_endpoint,
 };
 use nacre_core::telemetry::error_chain;
 use nacre_engine_client::program_beside_us;
@@ -40,6 +41,7 @@ async fn function() -> Result<(), Error> {
         rescans: topic(&config.rescan_topic),
         alerts: topic(&config.alert_topic),
         bus: config.results.event_bus.as_deref().map(|name| EventBridgeBus::new(&sdk, name)),
+        hub: config.results.security_hub.as_ref().map(|product| SecurityHub::new(&sdk, product)).transpose()?,
         deliveries: Some(SqsDeliveries::new(&sdk)),
         definitions: S3Definitions::new(&sdk, &config.definitions_bucket),
         clock: SystemClock,
@@ -78,6 +80,7 @@ impl Services for Aws {
     type Records = DynamoRecords;
     type Topic = SnsTopic;
     type Bus = EventBridgeBus;
+    type Hub = SecurityHub;
     type Deliveries = SqsDeliveries;
     type Definitions = S3Definitions;
     type Clock = SystemClock;

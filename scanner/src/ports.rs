@@ -1,6 +1,6 @@
 //! The services that the scanner uses.
 
-use nacre_core::port::{Clock, DefinitionsStore, Deliveries, EventBus, ObjectStore, RecordStore, Topic};
+use nacre_core::port::{Clock, DefinitionsStore, Deliveries, EventBus, FindingImport, ObjectStore, RecordStore, Topic};
 
 /// The type of each service. The function is built for AWS; tests choose others.
 pub trait Services {
@@ -12,6 +12,8 @@ pub trait Services {
     type Topic: Topic;
     /// EventBridge buses.
     type Bus: EventBus;
+    /// Security Hub.
+    type Hub: FindingImport;
     /// The queues that messages come from.
     type Deliveries: Deliveries;
     /// The definitions bucket.
@@ -36,6 +38,8 @@ pub struct Ports<S: Services> {
     pub alerts: Option<S::Topic>,
     /// The EventBridge bus of results; without it, nothing is put there.
     pub bus: Option<S::Bus>,
+    /// Security Hub; without it, nothing is imported there.
+    pub hub: Option<S::Hub>,
     /// The queues that messages come from; without them, a message that failed waits for its queue's visibility timeout.
     pub deliveries: Option<S::Deliveries>,
     /// The definitions bucket.

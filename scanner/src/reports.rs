@@ -4,8 +4,11 @@ use chrono::{DateTime, Utc};
 use lambda_runtime::tracing;
 use nacre_core::{
     alert::Alert,
+    dialect::Dialect,
+    finding::{Finding, State, asff, import::import},
     object::ObjectId,
-    port::{EventBus, StoreError, Topic, TopicMessage},
+    port::{Clock, EventBus, StoreError, Topic, TopicMessage},
+    retry::RetryPolicy,
     scan_record::ScanRecord,
     self_test::is_test_file,
     tag_policy::{TagNames, timestamp_value},
@@ -14,7 +17,7 @@ use nacre_core::{
 use serde_json::{Map, json};
 
 use crate::{
-    bus_events::bus_events,
+    bus_events::{bus_events, finding_event},
     config::{InfectedSettings, ResultSettings},
     ports::{Ports, Services},
     result_message::result_message,
@@ -53,9 +56,39 @@ impl<S: Services> Reports<'_, S> {
             topic.publish(&message).await?;
         }
         match &self.ports.bus {
-            Some(bus) => bus.put(&bus_events(record, self.tags, &self.settings.region)).await,
+            Some(bus) => {
+                let events = bus_events(record, self.tags, &self.settings.region);
+                if events.is_empty() { Ok(()) } else { bus.put(&events).await }
+            }
             None => Ok(()),
         }
+    }
+
+    /// Whether somebody keeps findings.
+    pub fn has_findings(&self) -> bool {
+        self.finds_on_bus() || self.settings.security_hub.is_some()
+    }
+
+    fn finds_on_bus(&self) -> bool {
+        self.ports.bus.is_some() && self.tags.dialects.contains(&Dialect::Ocsf)
+    }
+
+    /// Publishes what became of an infected object, for those who keep findings; self-tests are none.
+    ///
+    /// # Errors
+    /// The bus's or Security Hub's; a retry publishes all again, under the same name.
+    pub async fn finding(&self, record: &ScanRecord, state: State) -> Result<(), StoreError> {
+        if is_test_file(record) || !self.has_findings() {
+            return Ok(());
+        }
+        let finding = Finding { record, state, at: self.ports.clock.now(), region: &self.settings.region };
+        if let Some(bus) = self.ports.bus.as_ref().filter(|_| self.finds_on_bus()) {
+            bus.put(&[finding_event(&finding)]).await?;
+        }
+        if let (Some(hub), Some(product)) = (&self.ports.hub, &self.settings.security_hub) {
+            import(hub, &[asff::finding(&finding, product)], RetryPolicy::default(), tokio::time::sleep).await?;
+        }
+        Ok(())
     }
 
     /// Publishes for people that an object is infected.
@@ -74,6 +107,9 @@ impl<S: Services> Reports<'_, S> {
     /// Publishes for people that an object is clean that was infected. It is settled by then, and a retry would not know any more what it
     /// was: what goes wrong is logged.
     pub async fn cleared(&self, record: &ScanRecord) {
+        if let Err(error) = self.finding(record, State::Cleared).await {
+            tracing::error!(cause = error_chain(&error), "the finding of an object that is clean after all stays open");
+        }
         let Some(topic) = &self.ports.alerts else { return };
         if let Err(error) = topic.publish(&Alert::cleared(record).message()).await {
             tracing::error!(cause = error_chain(&error), "nobody was notified that an object is clean after all");

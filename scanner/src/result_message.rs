@@ -75,6 +75,7 @@ pub(crate) mod tests {
             publish_infected: true,
             region: "eu-west-1".into(),
             event_bus: None,
+            security_hub: None,
             start_topic_arn: None,
             start_field: "av-scan-start".into(),
         }

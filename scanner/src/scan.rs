@@ -10,6 +10,7 @@ mod settle;
 pub use inspection::{Inspection, Inspector};
 use nacre_core::{
     event::{Cause, ScanRequest},
+    finding::State,
     object::ObjectId,
     port::{Clock, ObjectHead, ObjectStore, Obstacle, RecordStore, StoreError},
     scan_record::ScanRecord,
@@ -230,6 +231,14 @@ impl<S: Services> Scanner<'_, S> {
     /// exist behind a delete marker.
     async fn forget(&self, request: &ScanRequest) -> Result<Outcome, ScanError> {
         if request.object.version_id.is_some() {
+            if self.reports().has_findings()
+                && let Some(record) = self.ports.records.load(&request.object).await.map_err(ScanError::Record)?
+                && record.verdict.is_infected()
+                // What we removed ourselves was closed then.
+                && !(record.reported && self.infected.removes())
+            {
+                self.find(&record, State::Deleted).await?;
+            }
             let removed = self.ports.records.remove(&request.object, request.sequencer.as_ref()).await;
             removed.map_err(ScanError::Record)?;
         }

@@ -1,6 +1,6 @@
 //! A bucket that had objects before Nacre came.
 
-use std::io::Write;
+use std::{collections::BTreeMap, io::Write};
 
 use flate2::{Compression, write::GzEncoder};
 use md5::{Digest, Md5};
@@ -56,6 +56,42 @@ async fn inventory(world: &World, keys: &[&str], md5: Option<&str>) -> String {
     "s3://inventories/manifest.json".to_owned()
 }
 
+/// What `nacre estimate --json` prints.
+async fn estimate(world: &World, arguments: &[&str]) -> Value {
+    let mut command = tokio::process::Command::new(programs_directory().unwrap().join("nacre"));
+    command.arg("estimate").args(arguments).arg("--json").env_clear().envs(world.stack.operator_environment());
+    let output = command.kill_on_drop(true).output().await.unwrap();
+    assert!(output.status.success(), "{output:?}");
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+/// Compares what a first scan would be charged for with the calls of the functions that did it.
+fn holds_within_15_percent(estimated: &Value, calls: &[(String, String)]) {
+    let scanner = |(_, caller): &&(String, String)| caller.contains("ScannerRole");
+    let mut counted = BTreeMap::from([("s3_requests", 0.0), ("record_reads", 0.0), ("record_writes", 0.0)]);
+    for (action, _) in calls.iter().filter(scanner) {
+        let item = match action.as_str() {
+            "s3:GetObject"
+            | "s3:GetObjectVersion"
+            | "s3:GetObjectTagging"
+            | "s3:GetObjectVersionTagging"
+            | "s3:PutObjectTagging"
+            | "s3:PutObjectVersionTagging" => "s3_requests",
+            "dynamodb:GetItem" => "record_reads",
+            "dynamodb:PutItem" | "dynamodb:UpdateItem" => "record_writes",
+            _ => continue,
+        };
+        *counted.entry(item).or_default() += 1.0;
+    }
+    for (item, counted) in counted {
+        let expected = estimated["first_scan"]["usage"][item].as_f64().unwrap();
+        assert!(
+            (expected - counted).abs() <= 0.15 * counted,
+            "{item}: {expected} estimated, {counted} counted: {calls:?}"
+        );
+    }
+}
+
 #[tokio::test]
 async fn objects_that_were_there_before_are_scanned_once() {
     let world = World::ready(&[("ScannedBucketName", BUCKET)]).await;
@@ -73,10 +109,12 @@ async fn objects_that_were_there_before_are_scanned_once() {
     let place = format!("s3://{BUCKET}/old/");
     assert_eq!(printed(&world, &[&place, "--dry-run"]).await, (3, 0, 3));
     assert!(stack.records().await.unwrap().is_empty(), "a dry run asks for nothing");
+    let estimated = estimate(&world, &["--bucket", &place]).await;
     let (code, text) = nacre(&world, &[&place]).await;
     assert!(code == Some(0) && text.contains("3 objects, 0 recorded, 3 requested"), "{text}");
     let three = stack.await_records(DEADLINE, |records| records.iter().filter(|record| record.reported).count() == 3);
     three.await.unwrap();
+    holds_within_15_percent(&estimated, &stack.calls().unwrap());
     let status = async |key: &str| stack.tag(&ObjectId::new(BUCKET, key, None), "av-status").await.unwrap();
     assert_eq!(status("old/sub/eicar.com").await.as_deref(), Some("INFECTED"));
     assert_eq!(status("old/a b+c.txt").await.as_deref(), Some("CLEAN"));
@@ -87,6 +125,8 @@ async fn objects_that_were_there_before_are_scanned_once() {
     let manifest = inventory(&world, &["old/a+b%2Bc.txt", "elsewhere.txt", "gone.txt"], None).await;
     let place = format!("s3://{BUCKET}");
     assert_eq!(printed(&world, &[&place, "--inventory", &manifest]).await, (3, 1, 2));
+    let listed = estimate(&world, &["--inventory", &manifest]).await;
+    assert_eq!((&listed["objects"], &listed["bytes"]), (&json!(3), &json!(21)));
     let four = stack.await_records(DEADLINE, |records| records.iter().filter(|record| record.reported).count() == 4);
     four.await.unwrap();
     assert_eq!(status("elsewhere.txt").await.as_deref(), Some("CLEAN"));

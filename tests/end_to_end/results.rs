@@ -63,7 +63,7 @@ async fn clean_results_of_scans_and_rescans_are_published_on_request() {
 async fn results_and_scan_starts_are_published_where_configured() {
     let bus = "results-of-tests";
     let starts = "arn:aws:sns:eu-west-1:210987654321:starts";
-    let dialects = ("ResultDialects", "predecessor,guardduty,cdk-serverless-clamscan");
+    let dialects = ("ResultDialects", "predecessor,guardduty,cdk-serverless-clamscan,ocsf");
     let parameters = [("EventBus", bus), dialects, ("ScanStartTopic", starts)];
     let world = World::ready(&parameters).await;
     let (stack, sqs) = (&world.stack, world.stack.sqs());
@@ -72,7 +72,7 @@ async fn results_and_scan_starts_are_published_where_configured() {
     let queue = sqs.create_queue().queue_name("results").send().await.unwrap().queue_url.unwrap();
     let target =
         aws_sdk_eventbridge::types::Target::builder().id("queue").arn("arn:aws:sqs:eu-west-1:210987654321:results");
-    let pattern = json!({ "source": ["nacre.scanner", "nacre.guardduty", "lambda"] }).to_string();
+    let pattern = json!({ "source": ["nacre.scanner", "nacre.guardduty", "nacre.ocsf", "lambda"] }).to_string();
     events.put_rule().name("all").event_bus_name(bus).event_pattern(pattern).send().await.unwrap();
     events.put_targets().rule("all").event_bus_name(bus).targets(target.build().unwrap()).send().await.unwrap();
     let policy = json!({ "Version": "2012-10-17", "Statement": [{
@@ -91,7 +91,7 @@ async fn results_and_scan_starts_are_published_where_configured() {
         assert_eq!(stack.tag(&object, key).await.unwrap().as_deref(), Some(value));
     }
     let (mut details, deadline) = (std::collections::BTreeMap::new(), tokio::time::Instant::now() + DEADLINE);
-    while details.len() < 3 {
+    while details.len() < 4 {
         assert!(tokio::time::Instant::now() < deadline, "{details:?}");
         let received = sqs.receive_message().queue_url(&queue).max_number_of_messages(10).wait_time_seconds(1);
         for message in received.send().await.unwrap().messages.unwrap_or_default() {
@@ -101,6 +101,7 @@ async fn results_and_scan_starts_are_published_where_configured() {
     }
     assert_eq!(details["nacre.scanner"]["verdict"], "infected");
     assert_eq!(details["nacre.guardduty"]["scanResultDetails"]["scanResultStatus"], "THREATS_FOUND");
+    assert_eq!(details["nacre.ocsf"]["type_uid"], 200_401);
     assert_eq!(details["lambda"]["responsePayload"]["status"], "INFECTED");
     let received = sqs.receive_message().queue_url(&begun).wait_time_seconds(20).send().await.unwrap();
     let envelope: Value = serde_json::from_str(received.messages()[0].body().unwrap()).unwrap();

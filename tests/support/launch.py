@@ -1,5 +1,5 @@
 """Starts MiniStack 1.5.33 with ten departures from AWS mended, calls that count as made by TLS, a table that can be throttled, and the
-functions' logs kept in files.
+functions' logs and all calls kept in files.
 
 All of them fail loudly should a newer MiniStack not have their place.
 """
@@ -10,8 +10,7 @@ import os
 import re
 
 from ministack.app import main
-from ministack.core import iam_actions, iam_evaluator
-from ministack.core.responses import error_response_json
+from ministack.core import iam_actions, iam_evaluator, responses
 from ministack.services import cloudformation, cloudwatch, dynamodb, lambda_svc, s3, sns, sqs
 from ministack.services.cloudformation import provisioners
 
@@ -238,10 +237,23 @@ def is_throttled(action, body):
 
 async def handle_request_of_tables(method, path, headers, body, *rest):
     if is_throttled(headers.get("x-amz-target", "").rpartition(".")[2], body):
-        return error_response_json("ProvisionedThroughputExceededException", "The level of writes is exceeded", 400)
+        return responses.error_response_json("ProvisionedThroughputExceededException", "The level of writes is exceeded", 400)
     return await answer_of_tables(method, path, headers, body, *rest)
 
 
 dynamodb.handle_request = handle_request_of_tables
+
+# Each call and who made it: what AWS would charge for.
+enforce_policies = iam_evaluator.enforce
+
+
+def enforce(access_key, action, *rest, **named):
+    caller = iam_evaluator.resolve_principal(access_key or "", responses.get_account_id())
+    with open(f"{directory}/calls.log", "a") as log:
+        log.write(f"{action} {getattr(caller, 'arn', '-')}\n")
+    return enforce_policies(access_key, action, *rest, **named)
+
+
+iam_evaluator.enforce = enforce
 
 main()

@@ -9,7 +9,7 @@ use nacre_testing::{
     failing::{Failing, Plan},
     memory_deliveries::MemoryDeliveries,
     memory_records::MemoryRecords,
-    memory_topic::{MemoryBus, MemoryTopic},
+    memory_topic::{MemoryBus, MemoryHub, MemoryTopic},
 };
 
 /// What a scanner works with, besides its definitions.
@@ -40,6 +40,7 @@ where
     type Records = Failing<'a, MemoryRecords>;
     type Topic = Failing<'a, MemoryTopic>;
     type Bus = MemoryBus;
+    type Hub = MemoryHub;
     type Deliveries = Failing<'a, MemoryDeliveries>;
     type Definitions = Definitions;
     type Clock = SystemClock;
@@ -75,6 +76,7 @@ impl<Objects: ObjectStore + Sync> ScannerWorld<Objects> {
             rescans: Some(Failing { port: &self.rescans, plan }),
             alerts: None,
             bus: None,
+            hub: None,
             deliveries: Some(Failing { port: &self.deliveries, plan }),
             definitions,
             clock: SystemClock,

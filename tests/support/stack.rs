@@ -113,6 +113,17 @@ impl Stack {
         identity::administrator(&self.sdk, &self.ministack.endpoint, &name).await
     }
 
+    /// Calls that were made so far, each as its action and the ARN of who made it.
+    ///
+    /// # Errors
+    /// [`StackError`].
+    pub fn calls(&self) -> Result<Vec<(String, String)>, StackError> {
+        let log = self.logs().join("calls.log");
+        let log = fs::read_to_string(&log).map_err(system(format!("reading {}", log.display())))?;
+        let call = |line: &str| line.split_once(' ').map(|(action, caller)| (action.to_owned(), caller.to_owned()));
+        Ok(log.lines().filter_map(call).collect())
+    }
+
     /// The clients' configuration with the operator's credentials, whom policies do not bind.
     pub fn sdk_config(&self) -> &SdkConfig {
         &self.sdk

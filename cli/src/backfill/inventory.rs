@@ -34,7 +34,7 @@ pub(super) struct File {
 
 /// Why an inventory cannot be used.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum InventoryError {
+pub(crate) enum InventoryError {
     #[error("the manifest is not one of S3 Inventory: name its manifest.json")]
     Manifest(#[from] serde_json::Error),
     #[error("the inventory's files are {0}: have S3 write one in CSV")]
@@ -66,16 +66,17 @@ pub(super) struct Columns {
     is_delete_marker: Option<usize>,
     size: Option<usize>,
     etag: Option<usize>,
+    class: Option<usize>,
 }
 
 impl Manifest {
-    /// Reads a manifest of this bucket's inventory.
-    pub(super) fn parse(bytes: &[u8], bucket: &str) -> Result<Self, InventoryError> {
+    /// Reads a manifest of this bucket's inventory; of any bucket's, where none is named.
+    pub(super) fn parse(bytes: &[u8], bucket: Option<&str>) -> Result<Self, InventoryError> {
         let manifest: Self = serde_json::from_slice(bytes)?;
         if manifest.file_format != "CSV" {
             return Err(InventoryError::Format(manifest.file_format));
         }
-        if manifest.source_bucket != bucket {
+        if let Some(bucket) = bucket.filter(|bucket| manifest.source_bucket != *bucket) {
             return Err(InventoryError::Bucket { listed: manifest.source_bucket, requested: bucket.to_owned() });
         }
         Ok(manifest)
@@ -100,11 +101,17 @@ impl Manifest {
             is_delete_marker: at("IsDeleteMarker"),
             size: at("Size"),
             etag: at("ETag"),
+            class: at("StorageClass"),
         })
     }
 }
 
 impl Columns {
+    /// Whether objects have sizes.
+    pub(super) fn has_sizes(self) -> bool {
+        self.size.is_some()
+    }
+
     /// The object of a line; `None` for a version that is not the latest, and for a delete marker.
     pub(super) fn candidate(
         self,
@@ -128,7 +135,8 @@ impl Columns {
         };
         let version_id = Some(field(self.version_id)).filter(|id| !id.is_empty()).map(str::to_owned);
         let etag = Some(field(self.etag).trim_matches('"')).filter(|etag| !etag.is_empty()).map(str::to_owned);
-        Ok(Some(Candidate { object: ObjectId::new(bucket, key, version_id), etag, size }))
+        let class = Some(field(self.class)).filter(|class| !class.is_empty()).map(str::to_owned);
+        Ok(Some(Candidate { object: ObjectId::new(bucket, key, version_id), etag, size, class }))
     }
 }
 
@@ -150,19 +158,19 @@ mod tests {
     }
 
     fn parsed(schema: &str) -> Result<Columns, InventoryError> {
-        Manifest::parse(&manifest("CSV", schema), "uploads").unwrap().columns()
+        Manifest::parse(&manifest("CSV", schema), Some("uploads")).unwrap().columns()
     }
 
     #[test]
     fn a_manifest_is_read_or_says_what_is_wrong() {
-        let read = Manifest::parse(&manifest("CSV", "Bucket, Key"), "uploads").unwrap();
+        let read = Manifest::parse(&manifest("CSV", "Bucket, Key"), Some("uploads")).unwrap();
         assert_eq!((read.destination().unwrap(), read.files[0].key.as_str()), ("inventories", "a/data/1.csv.gz"));
         for (bytes, bucket, expected) in [
             (manifest("Parquet", "message"), "uploads", "the inventory's files are Parquet: have S3 write one in CSV"),
             (manifest("CSV", "Bucket, Key"), "other", "the inventory is of the bucket uploads, not of other"),
             (b"{}".to_vec(), "uploads", "the manifest is not one of S3 Inventory: name its manifest.json"),
         ] {
-            assert_eq!(Manifest::parse(&bytes, bucket).unwrap_err().to_string(), expected);
+            assert_eq!(Manifest::parse(&bytes, Some(bucket)).unwrap_err().to_string(), expected);
         }
         assert!(parsed("Bucket, Size").unwrap_err().to_string().starts_with("the inventory has no column Key: "));
     }
@@ -189,14 +197,14 @@ mod tests {
     proptest! {
         #[test]
         fn any_key_is_read_as_it_was(key in "\\PC{1,40}", plus: bool, size: u64) {
-            let columns = parsed("Bucket, Key, Size, ETag").unwrap();
+            let columns = parsed("Bucket, Key, Size, ETag, StorageClass").unwrap();
             let mut encoded = utf8_percent_encode(&key, NON_ALPHANUMERIC).to_string();
             if plus {
                 encoded = encoded.replace("%20", "+");
             }
-            let fields = vec!["uploads".to_owned(), encoded, size.to_string(), "\"e\"".to_owned()];
+            let fields = vec!["uploads".to_owned(), encoded, size.to_string(), "\"e\"".to_owned(), "GLACIER_IR".to_owned()];
             let read = columns.candidate("uploads", 1, &fields.into()).unwrap().unwrap();
-            prop_assert_eq!(read, Candidate { object: ObjectId::new("uploads", key, None), etag: Some("e".into()), size });
+            prop_assert_eq!(read, Candidate { object: ObjectId::new("uploads", key, None), etag: Some("e".into()), size, class: Some("GLACIER_IR".into()) });
         }
     }
 }

@@ -3,6 +3,7 @@
 use std::{
     fs,
     io::{self, BufReader, Seek, Write},
+    path::{Path, PathBuf},
 };
 
 use aws_config::SdkConfig;
@@ -28,17 +29,17 @@ const MAX_MANIFEST_BYTES: u64 = 32 << 20;
 
 /// One page of objects.
 #[derive(Debug)]
-pub(super) struct Page {
+pub(crate) struct Page {
     /// The latest version of each object.
-    pub(super) candidates: Vec<Candidate>,
+    pub(crate) candidates: Vec<Candidate>,
     /// Where to continue; `None` at the end.
-    pub(super) next: Option<Cursor>,
+    pub(crate) next: Option<Cursor>,
 }
 
 /// Where a page ended.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub(super) enum Cursor {
+pub(crate) enum Cursor {
     /// S3's own markers.
     Listing { key: String, version_id: Option<String> },
     /// Number of the file, and of its lines that were read.
@@ -47,7 +48,7 @@ pub(super) enum Cursor {
 
 /// Why objects cannot be listed.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum SourceError {
+pub(crate) enum SourceError {
     #[error("{0} cannot be listed: s3:ListBucketVersions is needed")]
     List(String, #[source] Box<dyn std::error::Error + Send + Sync>),
     #[error("{0} cannot be read")]
@@ -65,20 +66,20 @@ pub(super) enum SourceError {
 }
 
 /// Where objects are listed.
-pub(super) trait Source {
+pub(crate) trait Source {
     /// Reads the page after this place, of about a thousand objects.
     async fn page(&mut self, after: Option<Cursor>) -> Result<Page, SourceError>;
 }
 
 /// All objects under a prefix, as S3 lists them.
-pub(super) struct Listing {
+pub(crate) struct Listing {
     client: Client,
     bucket: String,
     prefix: String,
 }
 
 impl Listing {
-    pub(super) fn new(sdk: &SdkConfig, bucket: &str, prefix: &str) -> Self {
+    pub(crate) fn new(sdk: &SdkConfig, bucket: &str, prefix: &str) -> Self {
         Self { client: Client::new(sdk), bucket: bucket.to_owned(), prefix: prefix.to_owned() }
     }
 
@@ -87,8 +88,9 @@ impl Listing {
         let key = plain(version.key()?, encoded);
         let object = ObjectId::new(&self.bucket, &key, version.version_id().map(str::to_owned));
         let etag = version.e_tag().map(|etag| etag.trim_matches('"').to_owned());
+        let class = version.storage_class().map(|class| class.as_str().to_owned());
         let size = version.size().and_then(|size| u64::try_from(size).ok()).unwrap_or_default();
-        (version.is_latest() == Some(true)).then_some(Candidate { object, etag, size })
+        (version.is_latest() == Some(true)).then_some(Candidate { object, etag, size, class })
     }
 }
 
@@ -120,11 +122,13 @@ impl Source for Listing {
 }
 
 /// All objects of an inventory, as far as they are under a prefix. One of its files at a time is on the disk, compressed.
-pub(super) struct Inventory {
+pub(crate) struct Inventory {
     client: Client,
     prefix: String,
     manifest: Manifest,
     columns: Columns,
+    /// The directory of a manifest that is no object; its files may be there, too.
+    beside: Option<PathBuf>,
     open: Option<Open>,
 }
 
@@ -137,25 +141,44 @@ struct Open {
 
 impl Inventory {
     /// Reads the manifest at `s3://bucket/key`, or at a path.
-    pub(super) async fn open(sdk: &SdkConfig, at: &str, bucket: &str, prefix: &str) -> Result<Self, SourceError> {
+    pub(crate) async fn open(
+        sdk: &SdkConfig,
+        at: &str,
+        bucket: Option<&str>,
+        prefix: &str,
+    ) -> Result<Self, SourceError> {
         let client = Client::new(sdk);
-        let bytes = match at.strip_prefix("s3://").and_then(|rest| rest.split_once('/')) {
+        let (bytes, beside) = match at.strip_prefix("s3://").and_then(|rest| rest.split_once('/')) {
             Some((bucket, key)) => {
                 let mut bytes = Vec::new();
                 fetch(&client, bucket, key, MAX_MANIFEST_BYTES, &mut bytes).await?;
-                bytes
+                (bytes, None)
             }
-            None => fs::read(at).map_err(|error| SourceError::File(at.to_owned(), error))?,
+            None => {
+                let bytes = fs::read(at).map_err(|error| SourceError::File(at.to_owned(), error))?;
+                (bytes, Path::new(at).parent().map(Path::to_owned))
+            }
         };
         let unusable = |error| SourceError::Inventory(at.to_owned(), error);
         let manifest = Manifest::parse(&bytes, bucket).map_err(unusable)?;
         let columns = manifest.columns().map_err(unusable)?;
-        Ok(Self { client, prefix: prefix.to_owned(), manifest, columns, open: None })
+        Ok(Self { client, prefix: prefix.to_owned(), manifest, columns, beside, open: None })
+    }
+
+    /// Whether it has the objects' sizes.
+    pub(crate) fn has_sizes(&self) -> bool {
+        self.columns.has_sizes()
     }
 
     /// Number of its files.
     pub(super) fn files(&self) -> usize {
         self.manifest.files.len()
+    }
+
+    /// Where a file would be that was downloaded with its manifest: by the last part of its key, which leads to no other directory.
+    fn beside(&self, key: &str) -> Option<PathBuf> {
+        let name = key.rsplit('/').next().filter(|name| !["", ".", ".."].contains(name))?;
+        Some(self.beside.as_ref()?.join(name))
     }
 
     /// The file of this number, read as far as so many lines; its content is used only when its MD5 is the one in the
@@ -167,7 +190,10 @@ impl Inventory {
             let destination = self.manifest.destination();
             let destination = destination.map_err(|error| SourceError::Inventory(key.clone(), error))?;
             let mut kept = Digesting { file: tempfile::tempfile().map_err(unreadable)?, md5: Md5::new() };
-            fetch(&self.client, destination, &key, u64::MAX, &mut kept).await?;
+            match self.beside(&key).map(fs::File::open) {
+                Some(Ok(mut beside)) => io::copy(&mut beside, &mut kept).map(|_| ()).map_err(unreadable)?,
+                _ => fetch(&self.client, destination, &key, u64::MAX, &mut kept).await?,
+            }
             if !md5.eq_ignore_ascii_case(&hex::encode(kept.md5.finalize())) {
                 return Err(SourceError::Damaged(key));
             }

@@ -6,7 +6,9 @@ use std::{
     process::{Command, Output},
 };
 
+use jsonschema::Validator;
 use nacre_clamav::builder::{eicar, eicar_signature};
+use nacre_core::verdict::Reason;
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -22,8 +24,45 @@ fn nacre_scan(definitions: &Path, arguments: &[&str]) -> Output {
     command.arg("scan").arg("--definitions").arg(definitions).args(arguments).output().unwrap()
 }
 
+/// The results, each as `docs/schemas/scan.schema.json` says.
 fn lines(output: &Output) -> Vec<Value> {
-    String::from_utf8_lossy(&output.stdout).lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    let results: Vec<Value> =
+        String::from_utf8_lossy(&output.stdout).lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let schema = validator(include_str!("../../../docs/schemas/scan.schema.json"));
+    for result in &results {
+        assert!(schema.is_valid(result), "{:?}: {result}", schema.validate(result));
+    }
+    results
+}
+
+fn validator(schema: &str) -> Validator {
+    jsonschema::validator_for(&serde_json::from_str(schema).unwrap()).unwrap()
+}
+
+#[test]
+fn the_schema_has_every_reason() {
+    let schema: Value = serde_json::from_str(include_str!("../../../docs/schemas/scan.schema.json")).unwrap();
+    let known = schema["properties"]["reason"]["enum"].as_array().unwrap();
+    let ours: Vec<Value> = Reason::ALL.iter().map(|reason| reason.name().into()).collect();
+    assert_eq!(known, &[&[Value::Null], &ours[..]].concat());
+}
+
+#[test]
+fn sarif_is_one_log_of_what_was_found() {
+    let (definitions, files) = world();
+    fs::write(files.path().join("a.txt"), "nothing at all\n").unwrap();
+    fs::write(files.path().join("b c.com"), eicar()).unwrap();
+    let output = nacre_scan(definitions.path(), &["--sarif", files.path().to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(1));
+    let log: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let schema = validator(include_str!("../schemas/sarif-2.1.0.json"));
+    assert!(schema.is_valid(&log), "{:?}: {log}", schema.validate(&log));
+    let results = log["runs"][0]["results"].as_array().unwrap();
+    let [found] = &results[..] else { panic!("{log}") };
+    assert_eq!(found["ruleId"], "Eicar-Test-Signature.UNOFFICIAL");
+    let uri = found["locations"][0]["physicalLocation"]["artifactLocation"]["uri"].as_str().unwrap();
+    assert!(uri.starts_with("file:///") && uri.ends_with("/b%20c.com"), "{uri}");
+    assert_eq!(found["fingerprints"]["sha256/v1"].as_str().unwrap().len(), 64);
 }
 
 #[test]

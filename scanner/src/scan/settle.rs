@@ -3,6 +3,7 @@
 
 use lambda_runtime::tracing;
 use nacre_core::{
+    finding::State,
     port::{ObjectStore, RecordStore, StoreError},
     scan_record::ScanRecord,
     self_test::is_test_file,
@@ -32,6 +33,9 @@ impl<S: Services> Scanner<'_, S> {
         let tagged = match self.tag(record).await {
             Ok(tagged) => tagged,
             Err(ScanError::Tag(StoreError::NotFound(_))) => {
+                if is_infected && is_known {
+                    self.find(record, State::Deleted).await?;
+                }
                 let removed = self.ports.records.remove(&record.object, record.sequencer.as_ref()).await;
                 return removed.map(|()| Settled::Gone).map_err(ScanError::Record);
             }
@@ -96,6 +100,11 @@ impl<S: Services> Scanner<'_, S> {
                     outcome = ?contained,
                     "infected object contained"
                 );
+                match contained {
+                    Contained::Deleted => self.find(record, State::Deleted).await?,
+                    Contained::Quarantined => self.find(record, State::Quarantined).await?,
+                    Contained::InPlace | Contained::Locked => {}
+                }
                 Ok(Some(contained))
             }
             Err(StoreError::PreconditionFailed(_)) => Ok(None),
@@ -113,10 +122,16 @@ impl<S: Services> Scanner<'_, S> {
             self.reports().infected(record).await.map_err(ScanError::Publish)?;
         }
         if record.verdict.is_infected() {
+            self.find(record, if is_known { State::FoundAgain } else { State::Found }).await?;
             marked(self.ports.records.mark_published(record).await)
         } else {
             Ok(Settled::Done)
         }
+    }
+
+    /// Publishes what became of an infected object.
+    pub(super) async fn find(&self, record: &ScanRecord, state: State) -> Result<(), ScanError> {
+        self.reports().finding(record, state).await.map_err(ScanError::Publish)
     }
 
     /// Merges the record's tags into the object's; returns whether that took a write.

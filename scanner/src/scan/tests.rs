@@ -13,7 +13,7 @@ use nacre_testing::{
     memory_deliveries::MemoryDeliveries,
     memory_objects::MemoryObjects,
     memory_records::MemoryRecords,
-    memory_topic::{MemoryBus, MemoryTopic},
+    memory_topic::{MemoryBus, MemoryHub, MemoryTopic},
 };
 
 use super::*;
@@ -21,6 +21,7 @@ use crate::result_message::tests::everything;
 
 mod alerts;
 mod archived;
+mod findings;
 mod locked;
 mod unreported;
 mod world;

@@ -1,4 +1,4 @@
-//! Adapters of the ports to S3, DynamoDB, SNS, SQS and EventBridge, one for each service.
+//! Adapters of the ports to S3, DynamoDB, SNS, SQS, EventBridge and Security Hub, one for each service.
 
 mod bus;
 mod clock;
@@ -11,6 +11,7 @@ mod objects;
 mod queue;
 mod queue_lengths;
 mod records;
+mod security_hub;
 mod store_error;
 mod test_objects;
 mod topic;
@@ -30,6 +31,7 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 pub use queue::SqsQueue;
 pub use queue_lengths::SqsLengths;
 pub use records::{DynamoRecords, RecordKey};
+pub use security_hub::SecurityHub;
 pub use test_objects::S3TestObjects;
 pub use topic::SnsTopic;
 

@@ -18,16 +18,18 @@ pub enum Dialect {
     GuardDuty,
     /// awslabs/cdk-serverless-clamscan.
     CdkServerlessClamscan,
+    /// Detection Findings of the Open Cybersecurity Schema Framework: events of infected objects, and no tag.
+    Ocsf,
 }
 
 /// A list that names no dialects.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("a list of predecessor, guardduty, cdk-serverless-clamscan, each once")]
+#[error("a list of predecessor, guardduty, cdk-serverless-clamscan, ocsf, each once")]
 pub struct UnknownDialect;
 
 impl Dialect {
     /// Every dialect.
-    pub const ALL: [Self; 3] = [Self::Predecessor, Self::GuardDuty, Self::CdkServerlessClamscan];
+    pub const ALL: [Self; 4] = [Self::Predecessor, Self::GuardDuty, Self::CdkServerlessClamscan, Self::Ocsf];
 
     /// Its name in settings.
     pub fn name(self) -> &'static str {
@@ -35,6 +37,7 @@ impl Dialect {
             Self::Predecessor => "predecessor",
             Self::GuardDuty => "guardduty",
             Self::CdkServerlessClamscan => "cdk-serverless-clamscan",
+            Self::Ocsf => "ocsf",
         }
     }
 
@@ -54,19 +57,19 @@ impl Dialect {
         Ok(dialects)
     }
 
-    /// The key of its one tag; `None` for the predecessor's, which are configured.
+    /// The key of its one tag; `None` for the predecessor's, which are configured, and for what has none.
     pub fn tag_key(self) -> Option<&'static str> {
         match self {
-            Self::Predecessor => None,
+            Self::Predecessor | Self::Ocsf => None,
             Self::GuardDuty => Some("GuardDutyMalwareScanStatus"),
             Self::CdkServerlessClamscan => Some("scan-status"),
         }
     }
 
-    /// Its one tag for a verdict; `None` for the predecessor's, which are configured.
+    /// Its one tag for a verdict; `None` as of [`Self::tag_key`].
     pub fn tag(self, verdict: &Verdict) -> Option<Tag> {
         let value = match self {
-            Self::Predecessor => None,
+            Self::Predecessor | Self::Ocsf => None,
             Self::GuardDuty => Some(guardduty_status(verdict)),
             Self::CdkServerlessClamscan => Some(clamscan_status(verdict)),
         };
@@ -126,6 +129,9 @@ mod tests {
         }
         let tags = Dialect::ALL.map(|dialect| dialect.tag(&Verdict::Clean));
         let tag = |key: &str, value: &str| Some(Tag::new(key, value));
-        assert_eq!(tags, [None, tag("GuardDutyMalwareScanStatus", "NO_THREATS_FOUND"), tag("scan-status", "CLEAN")]);
+        assert_eq!(
+            tags,
+            [None, tag("GuardDutyMalwareScanStatus", "NO_THREATS_FOUND"), tag("scan-status", "CLEAN"), None]
+        );
     }
 }

@@ -8,7 +8,9 @@ pub mod bucket_keys;
 #[cfg(any(feature = "builder", test))]
 pub mod builder;
 pub mod dialect;
+pub mod estimate;
 pub mod event;
+pub mod finding;
 pub mod generation;
 pub mod http_answer;
 pub mod key_filter;

@@ -156,6 +156,18 @@ pub trait EventBus: Sync {
     fn put(&self, events: &[BusEvent]) -> impl Future<Output = Result<(), StoreError>> + Send;
 }
 
+/// Security Hub.
+pub trait FindingImport: Sync {
+    /// Imports findings in its format, at most 100; returns those that it left out, each with the code that says why.
+    ///
+    /// # Errors
+    /// The service's, when it took none.
+    fn import(
+        &self,
+        findings: &[serde_json::Value],
+    ) -> impl Future<Output = Result<Vec<(String, String)>, StoreError>> + Send;
+}
+
 /// A message for a topic.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TopicMessage {

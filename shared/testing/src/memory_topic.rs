@@ -2,7 +2,8 @@
 
 use std::sync::Mutex;
 
-use nacre_core::port::{BusEvent, EventBus, StoreError, Topic, TopicMessage};
+use nacre_core::port::{BusEvent, EventBus, FindingImport, StoreError, Topic, TopicMessage};
+use serde_json::Value;
 
 use crate::lock;
 
@@ -23,6 +24,32 @@ impl EventBus for MemoryBus {
     async fn put(&self, events: &[BusEvent]) -> Result<(), StoreError> {
         lock(&self.events).extend_from_slice(events);
         Ok(())
+    }
+}
+
+/// Security Hub in memory.
+#[derive(Debug, Default)]
+pub struct MemoryHub {
+    findings: Mutex<Vec<Value>>,
+}
+
+impl MemoryHub {
+    /// Everything that was imported, in order.
+    pub fn findings(&self) -> Vec<Value> {
+        lock(&self.findings).clone()
+    }
+}
+
+impl FindingImport for MemoryHub {
+    async fn import(&self, findings: &[Value]) -> Result<Vec<(String, String)>, StoreError> {
+        lock(&self.findings).extend_from_slice(findings);
+        Ok(Vec::new())
+    }
+}
+
+impl FindingImport for &MemoryHub {
+    async fn import(&self, findings: &[Value]) -> Result<Vec<(String, String)>, StoreError> {
+        (**self).import(findings).await
     }
 }
 

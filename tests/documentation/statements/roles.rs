@@ -149,6 +149,11 @@ pub(super) const ROLES: &[Statement] = &[
     ),
     ("ScannerRole", "ListQuarantine", &[("s3:ListBucket", MOVED)]),
     ("ScannerRole", "PutOnBus", &[("events:PutEvents", Call("bus.rs", "put_events"))]),
+    (
+        "ScannerRole",
+        "ImportFindings",
+        &[("securityhub:BatchImportFindings", Missing("shared/aws/src/security_hub.rs", "/findings/import"))],
+    ),
     ("ScannerRole", "PublishScanStarts", &[("sns:Publish", Call("topic.rs", "publish"))]),
     (
         "ScannerRole",

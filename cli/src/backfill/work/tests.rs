@@ -29,7 +29,12 @@ struct World {
 /// Object `n`, with the ETag that the records' builder writes or another.
 fn candidate(n: usize, same: bool) -> Candidate {
     let etag = Some(if same { "etag" } else { "other" }.to_owned());
-    Candidate { object: ObjectId::new("uploads", format!("key {n:03}"), Some("null".into())), etag, size: 10 }
+    Candidate {
+        object: ObjectId::new("uploads", format!("key {n:03}"), Some("null".into())),
+        etag,
+        size: 10,
+        class: None,
+    }
 }
 
 impl World {

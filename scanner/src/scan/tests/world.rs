@@ -1,6 +1,6 @@
 //! A world in memory, and a reader of objects in it.
 
-use nacre_core::{scan_record::FunctionalityLevel, targets::Targets};
+use nacre_core::{dialect::Dialect, finding::asff::Product, scan_record::FunctionalityLevel, targets::Targets};
 use std::marker::PhantomData;
 
 use super::*;
@@ -79,6 +79,7 @@ pub(super) struct World {
     pub(super) starts: MemoryTopic,
     pub(super) alerts: MemoryTopic,
     pub(super) bus: MemoryBus,
+    pub(super) hub: MemoryHub,
     pub(super) definitions: MemoryDefinitions,
     pub(super) infected: InfectedSettings,
 }
@@ -91,6 +92,7 @@ impl<'a, Objects: ObjectStore> Services for Fakes<'a, Objects> {
     type Records = Failing<'a, MemoryRecords>;
     type Topic = Failing<'a, MemoryTopic>;
     type Bus = Failing<'a, MemoryBus>;
+    type Hub = &'a MemoryHub;
     type Deliveries = MemoryDeliveries;
     type Definitions = Failing<'a, MemoryDefinitions>;
     type Clock = FixedClock;
@@ -117,11 +119,13 @@ impl World {
             rescans: None,
             alerts: Some(Failing { port: &self.alerts, plan }),
             bus: Some(Failing { port: &self.bus, plan }),
+            hub: Some(&self.hub),
             deliveries: None,
             definitions: Failing { port: &self.definitions, plan },
             clock: FixedClock::default(),
         };
-        let (tags, results) = (&TagNames::default(), &everything());
+        let tags = &TagNames { dialects: vec![Dialect::Predecessor, Dialect::Ocsf], ..TagNames::default() };
+        let results = &ResultSettings { security_hub: Some(product()), ..everything() };
         Scanner { ports: &ports, tags, results, infected: &self.infected }.scan(request, reader).await
     }
 
@@ -129,6 +133,11 @@ impl World {
         let tags = self.objects.tags(object).await.unwrap();
         tags.into_iter().find(|tag| tag.key == "av-status").map(|tag| tag.value)
     }
+}
+
+/// Whose findings a world imports.
+fn product() -> Product {
+    Product::parse("arn:aws:securityhub:eu-west-1:123456789012:product/123456789012/default").unwrap()
 }
 
 pub(super) fn upload(object: &ObjectId) -> ScanRequest {
