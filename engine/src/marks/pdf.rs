@@ -1,9 +1,11 @@
 //! PDF: streams that libclamav 1.4 scans as they are packed.
 //!
-//! It undoes no predictor and no `Crypt` filter, follows no reference to a filter, and under an owner password decrypts only streams
-//! that have a filter. Streams stand in the file itself, each behind its dictionary, which is never encrypted. Images and the tables of
-//! the file are left out: predictors are common there, and nothing is hidden in what they decode to. What has no key to be decrypted
-//! by is unpacked in `contents`; here is what stays.
+//! It undoes no predictor and no `Crypt` filter, and follows no reference to a filter. Streams stand in the file itself, each behind its
+//! dictionary, which is never encrypted. Images are left out: predictors are common there, and nothing is hidden in what they decode to.
+//! What needs no key is unpacked in `contents`; here is what stays.
+//!
+//! A document that only an owner password protects is opened by every reader without one. libclamav decrypts some of its streams: not
+//! those without a filter, and not those that it takes for metadata or images. So all that is encrypted is not read.
 //!
 //! Source: ISO 32000-1, sections 7.3.8, 7.4, 7.6.
 
@@ -11,15 +13,18 @@ mod attached;
 mod contents;
 mod dictionary;
 mod filters;
+mod names;
 mod places;
+mod plain;
 mod predictor;
+mod stream;
 
 use memchr::memmem;
 
 pub(super) use self::contents::contents;
 use self::{
-    dictionary::Dictionary,
     places::{Objects, Work},
+    stream::Stream,
 };
 use super::bytes::after_pdf_space;
 
@@ -28,6 +33,10 @@ const MAX_STREAMS: usize = 100_000;
 const MAX_DICTIONARY: usize = 64 << 10;
 /// How often all of the file's length may be read as dictionaries. Attack: thousands of streams that share one.
 const PASSES: usize = 4;
+/// The key of encryption, how many of it are read, and how many comments behind one.
+const ENCRYPTED: &str = "/Encrypt";
+const MAX_KEYS: usize = 10_000;
+const MAX_COMMENTS: usize = 16;
 /// Where a PDF may begin, as readers take it.
 const MAX_BEGIN: usize = 1024;
 
@@ -47,35 +56,37 @@ impl Pdf {
         if memmem::find(content.get(..content.len().min(MAX_BEGIN)).unwrap_or_default(), b"%PDF-").is_none() {
             return pdf;
         }
-        let is_locked = memmem::find_iter(content, b"/Encrypt").any(|at| begins_value(content, at + 8));
-        let clear_metadata = memmem::find(content, b"/EncryptMetadata false").is_some();
+        let keys = names::plain(content, ENCRYPTED).map(Some).chain(names::escaped(content, ENCRYPTED));
+        pdf.encrypted = keys.enumerate().any(|(n, end)| {
+            // Attack: keys and nothing else.
+            n >= MAX_KEYS || end.is_none_or(|end| begins_value(content, end))
+        });
         let objects = Objects::of(content);
-        let (mut work, mut tables) = (Work::passes(content, PASSES), Work::passes(content, PASSES));
+        let mut work = Work::passes(content, PASSES);
         for place in objects.streams(&mut work) {
             let Some(place) = place else {
                 pdf.packed = true;
                 break;
             };
-            let dictionary = Dictionary::read(place.text);
-            let is_metadata = dictionary.has("/Metadata") && clear_metadata;
-            // Tables of the file are not encrypted. Attack: an attachment that is called one as well.
-            let is_clear = is_locked && dictionary.is_table() && {
-                let stream = content.get(place.at + 6..).unwrap_or_default().trim_ascii_start();
-                filters::is_whole_zlib(stream, &mut tables)
-            };
-            pdf.packed |= place.is_cut || !dictionary.is_image() && dictionary.stays_packed();
-            pdf.packed |= is_locked && !is_clear && dictionary.is_unusual();
-            let has_no_filter = !dictionary.has("/Filter") && dictionary.has("/Length");
-            pdf.encrypted |= is_locked && !is_metadata && !is_clear && has_no_filter;
+            pdf.packed |= place.is_cut || place.is_odd();
+            let stream = Stream::at(place);
+            pdf.packed |= stream.plain.is_some() && !stream.is_image() && stream.stays_packed();
         }
         pdf
     }
 }
 
-/// Whether a reference or a dictionary follows a key.
+/// Whether a reference or a dictionary follows a key, behind white space and comments.
 fn begins_value(content: &[u8], at: usize) -> bool {
-    let rest = after_pdf_space(content.get(at..).unwrap_or_default());
-    rest.first().is_some_and(|first| *first == b'<' || first.is_ascii_digit())
+    let mut rest = after_pdf_space(content.get(at..).unwrap_or_default());
+    for _ in 0..MAX_COMMENTS {
+        if rest.first() != Some(&b'%') {
+            return rest.starts_with(b"<<") || rest.first().is_some_and(u8::is_ascii_digit);
+        }
+        let end = rest.iter().position(|byte| matches!(byte, b'\n' | b'\r')).unwrap_or(rest.len());
+        rest = after_pdf_space(rest.get(end..).unwrap_or_default());
+    }
+    true
 }
 
 #[cfg(test)]
@@ -102,32 +113,23 @@ mod tests {
             ("/Length 5 /Filter /FlateDecode /DecodeParms <</Predictor 6 0 R /Columns 4>>", "", (false, true)),
             ("/Length 5/Filter/FlateDecode/DecodeParms<</Predic#74or 2/BitsPerComponent 4>>", "", (false, true)),
             ("/Length 5 /Filter /FlateDecode /DecodeParms <</Predictor 1>>", "", (false, false)),
-            (
-                "/Type /XRef /W [1 2 1] /Size 3 /Filter /FlateDecode /DecodeParms <</Predictor 12>>",
-                locked,
-                // Its content is no table.
-                (false, true),
-            ),
             ("/Type /XRef /W [1] /Size 3 /Filter /FlateDecode /DecodeParms 7 0 R", "", (false, true)),
             ("/Type /XRef /Filter /FlateDecode /DecodeParms <</Predictor 3>>", "", (false, true)),
             ("/Subtype /Image /Length 5 /Filter /FlateDecode /DecodeParms <</Predictor 15>>", "", (false, false)),
             ("/Length 5 /Filter [/Crypt /FlateDecode]", "", (false, true)),
             ("/Length 5 /Filter 7 0 R", "", (false, true)),
             ("/Length 5 /Filter [7 0 R]", "", (false, true)),
-            ("/Length 7 0 R /Filter /FlateDecode", locked, (false, false)),
+            ("/Length 7 0 R /Filter /FlateDecode", locked, (true, false)),
             ("/Length 5", locked, (true, false)),
-            ("/Type /Metadata /Length 5", "/Encrypt <</EncryptMetadata false>>", (false, false)),
+            ("/Length 5", "/Encr#79pt 3 0 R", (true, false)),
+            ("/Length 5", "/Encrypt%x\n%y\r<<>>", (true, false)),
+            ("/Length 5/EncryptMetadata 3", "/Encrypt null /Encrypted 3", (false, false)),
+            ("/Length 5 /X (", "", (false, true)),
+            ("/Length 5 /Colors 2/Filter/Fl/DecodeParms<</Predictor 12>>", "", (false, false)),
+            ("/Filter/Fl/DecodeParms<</X<</Colors 2>>/Predictor 12>>", "", (false, true)),
         ] {
             assert_eq!(read(dictionary, trailer), expected, "{dictionary}");
         }
-    }
-
-    #[test]
-    fn the_tables_of_an_encrypted_file_are_not() {
-        let table = b"\x78\x9c\x03\x00\x00\x00\x00\x01";
-        let text = b"%PDF-1.7\n1 0 obj\n<</Type/XRef/W[1 2 1]/Size 3/Encrypt 3 0 R/Filter/FlateDecode/DecodeParms<</Predictor 12>>>>stream\n";
-        assert_eq!(Pdf::of(&[text, &table[..]].concat()), Pdf::default());
-        assert!(Pdf::of(&[text, &table[..5]].concat()).packed);
     }
 
     #[test]

@@ -7,17 +7,16 @@ use std::collections::BTreeSet;
 use memchr::memmem;
 
 use super::{
-    super::bytes::after_pdf_space,
-    dictionary::Dictionary,
+    super::bytes::{after_pdf_space, is_pdf_space},
+    names,
     places::{Objects, Place, number},
 };
 
 /// The key by which a document attaches files.
-const FILES: [&str; 1] = ["/EF"];
-/// Bytes behind the key that name them.
+const FILES: &str = "/EF";
+/// Bytes behind the key that name them, and most of such keys.
 const MAX_FILES: usize = 256;
-/// Longest name with escapes: each of its letters may be three.
-const MAX_NAME: usize = 64;
+const MAX_KEYS: usize = 100_000;
 
 #[derive(Debug, Default)]
 pub(super) struct Attached {
@@ -28,28 +27,40 @@ pub(super) struct Attached {
 
 impl Attached {
     pub(super) fn of(content: &[u8]) -> Self {
-        let mut attached = Self { hidden: escapes(content, &FILES), numbers: BTreeSet::new() };
-        for at in memmem::find_iter(content, b"/EF") {
-            let after = content.get(at + 3..content.len().min(at + 3 + MAX_FILES)).unwrap_or_default();
-            let text = after_pdf_space(after);
-            let files =
-                text.strip_prefix(b"<<").map(|files| memmem::find(files, b">>").and_then(|end| files.get(..end)));
-            match files {
-                Some(Some(files)) if memchr::memchr(b'%', files).is_none() => {
-                    let found = references(files);
-                    attached.hidden |= found.is_empty();
-                    attached.numbers.extend(found);
-                }
-                Some(_) => attached.hidden = true,
-                // Bytes of packed content may be the key by chance: more must follow it.
-                None => {
-                    let is_reference = text.first().is_some_and(u8::is_ascii_digit) && !references(text).is_empty();
-                    attached.hidden |=
-                        is_reference || text.starts_with(b"%") || text.is_empty() && after.len() == MAX_FILES;
-                }
+        let mut attached = Self { hidden: names::escaped(content, FILES).next().is_some(), numbers: BTreeSet::new() };
+        for (n, at) in names::plain(content, FILES).enumerate() {
+            // Attack: keys and nothing else.
+            if n >= MAX_KEYS {
+                attached.hidden = true;
             }
+            if attached.hidden {
+                break;
+            }
+            attached.key(content.get(at..content.len().min(at + MAX_FILES)).unwrap_or_default());
         }
         attached
+    }
+
+    /// Adds what stands behind a key.
+    fn key(&mut self, after: &[u8]) {
+        let text = after_pdf_space(after);
+        let is_plain = |files: &[u8]| {
+            files.iter().all(|byte| byte.is_ascii_alphanumeric() || is_pdf_space(*byte) || *byte == b'/')
+        };
+        match text.strip_prefix(b"<<").map(|files| memmem::find(files, b">>").and_then(|end| files.get(..end))) {
+            // Attack: a string, a comment or a dictionary within, after which the files follow.
+            Some(Some(files)) if is_plain(files) => {
+                let found = references(files);
+                self.hidden |= found.is_empty();
+                self.numbers.extend(found);
+            }
+            Some(_) => self.hidden = true,
+            // Bytes of packed content may be the key by chance: more must follow it.
+            None => {
+                let is_reference = text.first().is_some_and(u8::is_ascii_digit) && !references(text).is_empty();
+                self.hidden |= is_reference || text.starts_with(b"%") || text.is_empty() && after.len() == MAX_FILES;
+            }
+        }
     }
 
     pub(super) fn add(&mut self, other: Self) {
@@ -76,25 +87,6 @@ fn references(text: &[u8]) -> Vec<u64> {
     references.filter_map(|words| number(words.first()?)).collect()
 }
 
-/// Whether one of the names stands anywhere. Escapes may hide it.
-pub(super) fn names(content: &[u8], names: &[&str]) -> bool {
-    names.iter().any(|name| memmem::find(content, name.as_bytes()).is_some()) || escapes(content, names)
-}
-
-/// Whether one of the names stands anywhere with an escape.
-fn escapes(content: &[u8], names: &[&str]) -> bool {
-    // One reading for each escape. Attack: names of nothing else.
-    memchr::memchr_iter(b'#', content).any(|escape| {
-        let from = escape.saturating_sub(MAX_NAME);
-        let before = content.get(from..escape).unwrap_or_default();
-        let Some(at) = memchr::memrchr(b'/', before).map(|at| from + at) else { return false };
-        // The first escape of a name is enough.
-        let is_first = content.get(at..escape).is_some_and(|name| memchr::memchr(b'#', name).is_none());
-        let name = content.get(at..content.len().min(at + MAX_NAME)).unwrap_or_default();
-        is_first && Dictionary::read_first(name).begins_with_one_of(names)
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -106,7 +98,15 @@ mod tests {
         assert_eq!(known("/EFx /EF(a) /EF/F 4 0 R"), (BTreeSet::new(), false));
         let far = format!("/EF<<{}/F 4 0 R>>", " ".repeat(300));
         let late = format!("/EF{}<</F 4 0 R>>", " ".repeat(300));
-        for hidden in ["/E#46<</F 4 0 R>>", "/EF 9 0 R", "/EF%x\n<</F 4 0 R>>", "/EF<</F 4%x\n0 R>>", &far, &late] {
+        let nested = ["/EF<</D<</Z 9 0 R>>/F 4 0 R>>", "/EF<</X(>>)/F 4 0 R>>", "/EF<</X<3E>/F 4 0 R>>"];
+        for hidden in nested.into_iter().chain([
+            "/E#46<</F 4 0 R>>",
+            "/EF 9 0 R",
+            "/EF%x\n<</F 4 0 R>>",
+            "/EF<</F 4%x\n0 R>>",
+            &far,
+            &late,
+        ]) {
             assert!(known(hidden).1, "{hidden}");
         }
     }

@@ -14,10 +14,13 @@ use memchr::memmem;
 use super::{
     super::bytes::is_pdf_space,
     MAX_BEGIN, MAX_STREAMS, PASSES,
-    attached::{Attached, names},
-    dictionary::{Dictionary, Lengths},
-    filters::{self, MAX_OUTPUT, Named},
-    places::{Objects, Place, Work, number},
+    attached::Attached,
+    dictionary::Lengths,
+    filters::{self, MAX_OUTPUT},
+    places::{Objects, Work, number},
+    plain::Length,
+    predictor::Predictor,
+    stream::Stream,
 };
 
 /// Bytes at the end in which the place of the table of objects stands.
@@ -32,8 +35,6 @@ const MAX_PASSES: usize = 8;
 const MAX_ENDS: usize = 8;
 /// What a widespread reader adds to a length behind which the stream does not end.
 const READ_PAST: usize = 5000;
-/// The filter that has no mark.
-const RUN_LENGTHS: [&str; 2] = ["/RunLengthDecode", "/RL"];
 
 /// What could not be read of the streams.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -55,7 +56,6 @@ pub(in crate::marks) fn contents(content: &[u8], keep: &mut dyn FnMut(&[u8])) ->
     let objects = Objects::of(content);
     let mut reading = Reading {
         content,
-        run_length: names(content, &RUN_LENGTHS),
         attached: Attached::of(content),
         values: objects.values(),
         left: MAX_BYTES,
@@ -65,38 +65,62 @@ pub(in crate::marks) fn contents(content: &[u8], keep: &mut dyn FnMut(&[u8])) ->
         keep,
     };
     let too_many = |packed| Unread { too_many: true, packed };
-    let (mut later, mut packed, mut number) = (Vec::new(), false, 0);
+    let (mut later, mut uncertain, mut packed, mut number) = (Vec::new(), Vec::new(), false, 0);
     for place in objects.streams(&mut Work::passes(content, PASSES)) {
         let Some(place) = place.filter(|_| number < MAX_STREAMS) else { return too_many(packed) };
         number += 1;
-        let dictionary = Dictionary::read(place.text);
+        let stream = Stream::at(place);
         // A file may be said to be an image, and a length may be within another stream: known when every stream has been read.
-        let is_known = dictionary.lengths().references.iter().all(|object| reading.values.contains_key(object));
-        if dictionary.is_image() || !is_known || !Named::of(&dictionary).is_any() {
+        let is_known = stream.dictionary.lengths().references.iter().all(|object| reading.values.contains_key(object));
+        if stream.is_image() || !is_known || stream.named.is_empty() {
             later.push(place);
-        } else if !reading.stream(&place, &dictionary) {
+        } else if !reading.stream(&stream) {
             return too_many(packed);
+        }
+        if stream.plain.is_some() && reading.length(&stream).is_none() {
+            uncertain.push(place);
         }
     }
     for place in later {
-        let dictionary = Dictionary::read(place.text);
-        if dictionary.is_image() {
+        let stream = Stream::at(place);
+        if stream.is_image() {
             if !reading.attached.is_any() {
                 continue;
             }
-            packed |= dictionary.stays_packed() && reading.attached.may_be(&place, &objects);
+            packed |= stream.stays_packed() && reading.attached.may_be(&place, &objects);
         }
-        if !reading.work.spend(place.text.len()) || !reading.stream(&place, &dictionary) {
+        if !reading.work.spend(place.text.len()) || !reading.stream(&stream) {
             return too_many(packed);
         }
     }
+    // Attack: a file with more ends than are tried, and a length that readers take from different objects.
+    packed |= uncertain
+        .into_iter()
+        .any(|place| reading.attached.may_be(&place, &objects) && reading.length(&Stream::at(place)).is_none());
     Unread { too_many: false, packed }
+}
+
+/// How a stream is unpacked.
+#[derive(Clone, Copy)]
+struct How {
+    predictor: Option<Predictor>,
+    /// Where the first object of a stream of objects is.
+    first_object: Option<usize>,
+    /// Filters that may still be undone.
+    filters: usize,
+}
+
+/// The width of the line's end that `text` begins with.
+fn line_end(text: &[u8]) -> usize {
+    match text {
+        [b'\r', b'\n', ..] => 2,
+        [b'\r' | b'\n', ..] => 1,
+        _ => 0,
+    }
 }
 
 struct Reading<'c> {
     content: &'c [u8],
-    /// The document names the filter that has no mark.
-    run_length: bool,
     attached: Attached,
     /// Objects that are nothing but a number.
     values: BTreeMap<u64, Vec<usize>>,
@@ -110,34 +134,24 @@ struct Reading<'c> {
 
 impl Reading<'_> {
     /// Unpacks a stream; `false` when that is more than is read.
-    fn stream(&mut self, place: &Place<'_>, dictionary: &Dictionary) -> bool {
+    fn stream(&mut self, stream: &Stream<'_>) -> bool {
         let content = self.content;
+        let Stream { place, dictionary, named, .. } = stream;
         let rest = content.get(place.at + 6..).unwrap_or_default();
-        let strict = match rest {
-            [b'\r', b'\n', ..] => 2,
-            [b'\r' | b'\n', ..] => 1,
-            _ => 0,
-        };
-        let mut named = Named::of(dictionary);
-        let [.., run_lengths] = &mut named.0;
-        // It has no mark: only where the dictionary names it, or names no filter.
-        if self.run_length && !dictionary.has("/Filter") {
-            *run_lengths = 1;
-        }
-        let is_packed = named.is_any();
+        let strict = line_end(rest);
+        let predictor = stream.predictor();
         // Blanks may be the stream's own, or stand before the line's end.
         let loose = rest.iter().take_while(|byte| byte.is_ascii_whitespace()).count();
         let blanks = rest.iter().take_while(|byte| matches!(byte, b' ' | b'\t')).count();
-        let line = match rest.get(blanks..) {
-            Some([b'\r', b'\n', ..]) => blanks + 2,
-            Some([b'\r' | b'\n', ..]) => blanks + 1,
-            _ => strict,
+        let line = match line_end(rest.get(blanks..).unwrap_or_default()) {
+            0 => strict,
+            width => blanks + width,
         };
         let mut starts = vec![strict, loose, line];
         starts.sort_unstable();
         starts.dedup();
         let lengths = dictionary.lengths();
-        let certain = self.certain_end(place.at + 6, strict, &lengths);
+        let certain = self.certain_end(stream);
         for start in starts {
             let from = place.at + 6 + start;
             let ends = match certain {
@@ -147,7 +161,7 @@ impl Reading<'_> {
             let longest = if certain.is_some() { ends.first().copied() } else { None };
             let stream = content.get(from..longest.unwrap_or(content.len())).unwrap_or_default();
             let ends: Vec<usize> = ends.into_iter().map(|end| end - from).collect();
-            if !is_packed && self.attached.is_any() {
+            if named.is_empty() && self.attached.is_any() {
                 for end in &ends {
                     let stream = stream.get(..*end).unwrap_or_default();
                     if !self.work.spend(stream.len()) {
@@ -156,7 +170,8 @@ impl Reading<'_> {
                     (self.keep)(stream);
                 }
             }
-            if !self.unpack(stream, &ends, dictionary, MAX_FILTERS, named) {
+            let how = How { predictor, first_object: dictionary.first_object(), filters: MAX_FILTERS };
+            if !self.unpack(stream, &ends, how, named) {
                 return false;
             }
         }
@@ -169,15 +184,27 @@ impl Reading<'_> {
         lengths.numbers.iter().chain(referred).copied().collect()
     }
 
-    /// Where a stream behind the word that ends at `at` ends for every reader: its length is given once, and the word that ends it follows
-    /// there, and not before.
-    fn certain_end(&self, at: usize, start: usize, lengths: &Lengths) -> Option<usize> {
-        let known = self.known(lengths);
-        let [length] = known[..] else { return None };
-        let end = (at + start).checked_add(length).filter(|_| lengths.is_plain)?;
-        let next = *self.stream_ends.get(self.stream_ends.partition_point(|end| *end < at))?;
-        let between = self.content.get(end..next)?;
-        between.iter().all(u8::is_ascii_whitespace).then_some(end)
+    /// How long a stream is by its dictionary, if that is plain, and the word that ends it follows there.
+    fn length(&self, stream: &Stream<'_>) -> Option<usize> {
+        let length = match stream.plain.as_ref()?.length()? {
+            Length::Number(length) => length,
+            Length::Reference(object) => match self.values.get(&object)?[..] {
+                [length] => length,
+                _ => return None,
+            },
+        };
+        let from = stream.place.at + 6;
+        let after = from + line_end(self.content.get(from..)?);
+        let rest = self.content.get(after.checked_add(length)?..)?;
+        rest.trim_ascii_start().starts_with(b"endstream").then_some(length)
+    }
+
+    /// Where a stream ends for every reader: the word that ends it follows there, and not before.
+    fn certain_end(&self, stream: &Stream<'_>) -> Option<usize> {
+        let (from, length) = (stream.place.at + 6, self.length(stream)?);
+        let end = from + line_end(self.content.get(from..)?) + length;
+        let next = *self.stream_ends.get(self.stream_ends.partition_point(|end| *end < from))?;
+        (next >= end).then_some(end)
     }
 
     /// Where a stream that begins at `from` may end: by each length, before each word that ends one, and where its object ends.
@@ -207,30 +234,31 @@ impl Reading<'_> {
     }
 
     /// Unpacks what may end at each of `ends`, by all filters whose marks it bears, and by those that are `named`.
-    fn unpack(&mut self, stream: &[u8], ends: &[usize], dictionary: &Dictionary, filters: usize, named: Named) -> bool {
-        if filters == 0 {
-            let [.., run_lengths] = named.0;
-            return !filters::is_marked(stream) && run_lengths == 0;
-        }
+    fn unpack(&mut self, stream: &[u8], ends: &[usize], how: How, named: &[usize]) -> bool {
+        let Some(filters) = how.filters.checked_sub(1) else {
+            return !filters::is_marked(stream) && named.is_empty();
+        };
+        let how = How { filters, ..how };
         for (reading, named) in filters::readings(stream, ends, named, &mut self.work) {
             if reading.len() >= MAX_OUTPUT || self.work.left == 0 {
                 return false;
             }
             let Some(left) = self.left.checked_sub(reading.len()) else { return false };
             self.left = left;
+            self.work.grant(reading.len());
             self.attached.add(Attached::of(&reading));
-            if let Some(first) = dictionary.first_object() {
+            if let Some(first) = how.first_object {
                 self.add_values(&reading, first);
             }
             (self.keep)(&reading);
-            if let Some(predictor) = dictionary.predictor() {
+            if let Some(predictor) = how.predictor {
                 let undone = predictor.undo(&reading);
                 (self.keep)(&undone);
-                if !self.unpack(&undone, &[], dictionary, filters - 1, Named::default()) {
+                if !self.unpack(&undone, &[], how, &[]) {
                     return false;
                 }
             }
-            if !self.unpack(&reading, &[], dictionary, filters - 1, named) {
+            if !self.unpack(&reading, &[], how, named) {
                 return false;
             }
         }
@@ -318,6 +346,22 @@ mod tests {
         assert!(packed(&format!("{image} 5 0 obj <</EF 8 0 R>>")));
         let hidden = image.replace("/Subtype", "/X(9 0 obj)/Subtype");
         assert!(packed(&format!("{hidden} 5 0 obj <</EF<</F 4 0 R>>>>")));
+    }
+
+    #[test]
+    fn an_attached_file_whose_length_is_not_certain_is_not_read() {
+        let packed = |text: &str| contents(format!("%PDF-1.7\n{text}").as_bytes(), &mut |_| {}).packed;
+        let file = |length: &str| {
+            format!(
+                "4 0 obj\n<</Length {length}>>stream\nwords\nendstream\nendobj\n5 0 obj\n<</EF<</F 4 0 R>>>>\nendobj\n"
+            )
+        };
+        assert!(!packed(&file("5")));
+        assert!(!packed(&(file("6 0 R") + "6 0 obj\n5\nendobj")));
+        assert!(packed(&file("4")));
+        assert!(packed(&(file("6 0 R") + "6 0 obj\n5\nendobj\n6 0%x\nobj 3 endobj")));
+        let two = format!("{}4 0 obj\n<</Length 9>>stream\nwords\nendstream", file("5"));
+        assert!(packed(&two));
     }
 
     #[test]

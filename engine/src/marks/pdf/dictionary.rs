@@ -1,6 +1,6 @@
 //! The words of a stream's dictionary.
 
-use super::{super::bytes::is_pdf_space, predictor::Predictor};
+use super::{super::bytes::is_pdf_space, names, predictor::Predictor};
 
 /// Words of the parameters of filters that are read.
 const MAX_PARAMETERS: usize = 128;
@@ -15,8 +15,6 @@ pub(super) struct Lengths {
     pub(super) numbers: Vec<usize>,
     /// Objects that hold it.
     pub(super) references: Vec<u64>,
-    /// It is given once, as a number or a reference.
-    pub(super) is_plain: bool,
 }
 
 /// The words, with what they are between left out.
@@ -24,20 +22,9 @@ pub(super) struct Dictionary(Vec<String>);
 
 impl Dictionary {
     pub(super) fn read(text: &[u8]) -> Self {
-        Self::read_words(text, usize::MAX)
-    }
-
-    /// The first word alone.
-    pub(super) fn read_first(text: &[u8]) -> Self {
-        Self::read_words(text, 1)
-    }
-
-    fn read_words(text: &[u8], most: usize) -> Self {
         let mut words = Vec::new();
         let mut rest = text;
-        while words.len() < most
-            && let Some((first, after)) = rest.split_first()
-        {
+        while let Some((first, after)) = rest.split_first() {
             let is_end = |byte: &u8| is_pdf_space(*byte) || b"/<>[]()%".contains(byte);
             if is_pdf_space(*first) {
                 rest = after;
@@ -63,8 +50,9 @@ impl Dictionary {
         self.0.iter().filter(|word| words.contains(&word.as_str())).count()
     }
 
-    pub(super) fn begins_with_one_of(&self, words: &[&str]) -> bool {
-        self.0.first().is_some_and(|first| words.contains(&first.as_str()))
+    /// All words, in their order.
+    pub(super) fn words(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(String::as_str)
     }
 
     /// The words behind a key, where it stands.
@@ -110,11 +98,10 @@ impl Dictionary {
             || has_parameters && self.has("%")
             || self.values(&PARAMETERS).any(has_reference)
             || self.values(filters).any(has_reference)
-            || self.is_ambiguous()
     }
 
     /// Whether it has a predictor that is not known, or numbers of one that are given twice and differ.
-    fn is_ambiguous(&self) -> bool {
+    pub(super) fn is_ambiguous(&self) -> bool {
         let predicts = |value: &[String]| value.first().is_some_and(|number| number != "1");
         let differs = |key| {
             let mut numbers = self.after(key).map(<[String]>::first);
@@ -127,7 +114,7 @@ impl Dictionary {
 
     /// What the length of the stream is said to be.
     pub(super) fn lengths(&self) -> Lengths {
-        let mut lengths = Lengths { is_plain: self.count(&["/Length"]) == 1, ..Lengths::default() };
+        let mut lengths = Lengths::default();
         for value in self.after(&["/Length"]) {
             match value {
                 [number, generation, mark, ..] if mark == "R" && is_digits(number) && is_digits(generation) => {
@@ -136,7 +123,6 @@ impl Dictionary {
                 [number, ..] if is_digits(number) => lengths.numbers.extend(number.parse::<usize>()),
                 // A comment, a sign, a fraction: whatever may be meant.
                 _ => {
-                    lengths.is_plain = false;
                     let near = value.get(..value.len().min(MAX_NEAR)).unwrap_or_default();
                     lengths.numbers.extend(near.iter().filter_map(|word| whole(word)));
                     let references = near.windows(3).filter(|words| words.last().is_some_and(|mark| mark == "R"));
@@ -156,22 +142,9 @@ impl Dictionary {
         }
     }
 
-    /// Whether it has a predictor or a filter that is rare: what libclamav decrypts it does not unpack further by these.
-    pub(super) fn is_unusual(&self) -> bool {
-        let rare = ["/LZWDecode", "/LZW", "/RunLengthDecode", "/RL", "/ASCIIHexDecode", "/AHx", "/Predictor"];
-        !self.is_image() && rare.iter().any(|word| self.has(word))
-    }
-
-    /// Whether it is of a table of the file, and of no file that says so.
-    pub(super) fn is_table(&self) -> bool {
-        let is_table = self.after(&["/Type"]).any(|value| value.first().is_some_and(|it| it == "/XRef"));
-        is_table && self.has("/W") && self.has("/Size") && !self.has("/EmbeddedFile")
-    }
-
-    /// Whether it is an image that is shown, and no file that says so.
-    pub(super) fn is_image(&self) -> bool {
-        let is_image = self.after(&["/Subtype"]).any(|value| value.first().is_some_and(|it| it == "/Image"));
-        is_image && !self.has("/EmbeddedFile")
+    /// Whether it is a number and the end of an object, and what follows that.
+    pub(super) fn is_one_number(&self) -> bool {
+        matches!(&self.0[..], [number, end, ..] if is_digits(number) && end == "endobj")
     }
 
     /// Where the first object of a stream of objects is, if it is one.
@@ -220,10 +193,7 @@ fn whole(word: &str) -> Option<usize> {
 fn unescaped(word: &[u8]) -> String {
     let (mut text, mut rest) = (Vec::new(), word);
     while let Some((first, after)) = rest.split_first() {
-        let escaped = after.first_chunk::<2>().filter(|_| *first == b'#').and_then(|digits| {
-            let digits = std::str::from_utf8(digits).ok()?;
-            u8::from_str_radix(digits, 16).ok()
-        });
+        let escaped = after.first_chunk::<2>().filter(|_| *first == b'#').and_then(names::value);
         text.push(escaped.unwrap_or(*first));
         rest = if escaped.is_some() { after.get(2..).unwrap_or_default() } else { after };
     }
@@ -240,17 +210,17 @@ mod tests {
 
     #[test]
     fn a_length_is_whatever_a_reader_may_take_it_for() {
-        for (text, numbers, references, is_plain) in [
-            ("/Length 78/X 3", &[78][..], &[][..], true),
-            ("/Length 6 0 R", &[], &[6], true),
-            ("/Length 5/Length 78", &[5, 78], &[], false),
-            ("/Length%7\n78/X 3", &[7, 78, 3], &[], false),
-            ("/Length 78.9>>", &[78], &[], false),
-            ("/Length +78>>", &[78], &[], false),
-            ("/Length -1>>", &[], &[], false),
-            ("/X 1", &[], &[], false),
+        for (text, numbers, references) in [
+            ("/Length 78/X 3", &[78][..], &[][..]),
+            ("/Length 6 0 R", &[], &[6]),
+            ("/Length 5/Length 78", &[5, 78], &[]),
+            ("/Length%7\n78/X 3", &[7, 78, 3], &[]),
+            ("/Length 78.9>>", &[78], &[]),
+            ("/Length +78>>", &[78], &[]),
+            ("/Length -1>>", &[], &[]),
+            ("/X 1", &[], &[]),
         ] {
-            let expected = Lengths { numbers: numbers.to_vec(), references: references.to_vec(), is_plain };
+            let expected = Lengths { numbers: numbers.to_vec(), references: references.to_vec() };
             assert_eq!(read(text).lengths(), expected, "{text}");
         }
     }
@@ -265,7 +235,7 @@ mod tests {
             "/DecodeParms<</Predictor 12/Columns 4/Columns 17>>",
             "/DecodeParms<</Predictor 12/Columns 4 0 R>>",
         ] {
-            assert!(read(text).stays_packed(), "{text}");
+            assert!(read(text).stays_packed() || read(text).is_ambiguous(), "{text}");
         }
         for text in [
             "/DecodeParms<</Predictor 12/Columns 4>>/X 7 0 R",
@@ -273,7 +243,7 @@ mod tests {
             "/F(a)/X 7 0 R",
             "/X 7 0 R",
         ] {
-            assert!(!read(text).stays_packed(), "{text}");
+            assert!(!read(text).stays_packed() && !read(text).is_ambiguous(), "{text}");
         }
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! Source: ISO 32000-1, section 7.4.
 
-use std::io::{self, Read};
+use std::io::Read;
 
 use flate2::read::{DeflateDecoder, ZlibDecoder};
 use weezl::{BitOrder, LzwStatus, decode::Decoder};
@@ -28,39 +28,25 @@ const BASE85: usize = 2;
 const LZW: usize = 3;
 const RUN_LENGTH: usize = 4;
 
-/// How often a dictionary names each filter. What is named is read as loosely as any reader does; by its marks alone, any stream is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Named(pub(super) [usize; 5]);
-
-impl Named {
-    pub(super) fn of(dictionary: &Dictionary) -> Self {
-        Self(NAMES.map(|names| dictionary.count(&names)))
-    }
-
-    pub(super) fn is_any(self) -> bool {
-        self != Self::default()
-    }
-
-    fn has(self, filter: usize) -> bool {
-        self.0.get(filter).is_some_and(|times| *times > 0)
-    }
-
-    /// What is left for what the filter's output is packed with.
-    fn without(mut self, filter: usize) -> Self {
-        if let Some(times) = self.0.get_mut(filter) {
-            *times = times.saturating_sub(1);
-        }
-        self
-    }
+/// The filters that a dictionary names, in their order. What is named is read as loosely as any reader does; by its marks alone, any
+/// stream is.
+pub(super) fn named(dictionary: &Dictionary) -> Vec<usize> {
+    let known = dictionary.words().filter_map(|word| NAMES.iter().position(|names| names.contains(&word)));
+    known.collect()
 }
 
 /// What came out of a filter, and how much of the stream that took; no output, where the stream is none of that filter's.
 type Undone = (Option<Vec<u8>>, usize);
 
-/// Every reading of a stream: a filter's own marks decide, or that it is `named`. Filters end by themselves, and readers differ about where
+/// What a stream was unpacked to, and the filters that are left for that.
+pub(super) type Reading<'n> = (Vec<u8>, &'n [usize]);
+
+/// Every reading of a stream: a filter's own marks decide, or that it is the first that is `named`. Filters end by themselves, and readers differ about where
 /// a stream does: it goes on as far as that may be, and `ends` are the places where it may end before.
-pub(super) fn readings(stream: &[u8], ends: &[usize], named: Named, work: &mut Work) -> Vec<(Vec<u8>, Named)> {
-    let mut readings: Vec<(Vec<u8>, Named)> = Vec::new();
+pub(super) fn readings<'n>(stream: &[u8], ends: &[usize], named: &'n [usize], work: &mut Work) -> Vec<Reading<'n>> {
+    let mut readings: Vec<Reading<'n>> = Vec::new();
+    let is_named = |filter| named.first() == Some(&filter);
+    let without = |filter| named.get(usize::from(is_named(filter))..).unwrap_or_default();
     let mut add = |filter: usize, undo: &dyn Fn(&[u8]) -> Undone| {
         let (whole, consumed) = undo(stream);
         let mut goes_on = work.spend(consumed);
@@ -77,7 +63,7 @@ pub(super) fn readings(stream: &[u8], ends: &[usize], named: Named, work: &mut W
         }
         for reading in found.into_iter().filter(|reading| !reading.is_empty()) {
             if !readings.iter().any(|(known, _)| *known == reading) {
-                readings.push((reading, named.without(filter)));
+                readings.push((reading, without(filter)));
             }
         }
     };
@@ -85,22 +71,22 @@ pub(super) fn readings(stream: &[u8], ends: &[usize], named: Named, work: &mut W
     add(HEXADECIMAL, &|stream| hexadecimal(stream, Illegal::Ends));
     add(BASE85, &|stream| base85(stream, Illegal::Ends));
     for early in [true, false] {
-        add(LZW, &|stream| lzw(stream, early, named.has(LZW)));
+        add(LZW, &|stream| lzw(stream, early, is_named(LZW)));
     }
-    if named.has(FLATE) && !is_zlib(stream) {
+    if is_named(FLATE) && !is_zlib(stream) {
         for header in [0, 2] {
             add(FLATE, &|stream| raw(stream, header));
         }
     }
     for illegal in [Illegal::IsSkipped, Illegal::Counts, Illegal::Stops] {
-        if named.has(HEXADECIMAL) {
+        if is_named(HEXADECIMAL) {
             add(HEXADECIMAL, &|stream| hexadecimal(stream, illegal));
         }
-        if named.has(BASE85) {
+        if is_named(BASE85) {
             add(BASE85, &|stream| base85(stream, illegal));
         }
     }
-    if named.has(RUN_LENGTH) {
+    if is_named(RUN_LENGTH) {
         add(RUN_LENGTH, &run_lengths);
     }
     readings
@@ -109,14 +95,7 @@ pub(super) fn readings(stream: &[u8], ends: &[usize], named: Named, work: &mut W
 /// Whether a stream bears the marks of a filter.
 pub(super) fn is_marked(stream: &[u8]) -> bool {
     let start = stream.get(..stream.len().min(PIECE)).unwrap_or_default();
-    !readings(start, &[], Named::default(), &mut Work::passes(start, 8)).is_empty()
-}
-
-/// Whether a stream begins with all of a zlib stream, whose sum is right: no ciphertext does.
-pub(super) fn is_whole_zlib(stream: &[u8], work: &mut Work) -> bool {
-    let mut decoder = ZlibDecoder::new(stream).take(MAX_OUTPUT as u64);
-    let is_whole = is_zlib(stream) && io::copy(&mut decoder, &mut io::sink()).is_ok();
-    work.spend(usize::try_from(decoder.get_ref().total_in()).unwrap_or(usize::MAX)) && is_whole
+    !readings(start, &[], &[], &mut Work::passes(start, 8)).is_empty()
 }
 
 fn is_zlib(stream: &[u8]) -> bool {
@@ -285,8 +264,8 @@ mod tests {
     use super::*;
 
     fn readings(stream: &[u8], dictionary: &str) -> Vec<Vec<u8>> {
-        let named = Named::of(&Dictionary::read(dictionary.as_bytes()));
-        let readings = super::readings(stream, &[], named, &mut Work::passes(stream, 8));
+        let named = named(&Dictionary::read(dictionary.as_bytes()));
+        let readings = super::readings(stream, &[], &named, &mut Work::passes(stream, 8));
         readings.into_iter().map(|(reading, _)| reading).collect()
     }
 
@@ -339,7 +318,7 @@ mod tests {
         let stored = zlib(b"some words", Compression::none());
         let stream = [&stored[..], b"\nendstream"].concat();
         let end = 2 + 5 + 4;
-        let found = super::readings(&stream, &[end, stored.len()], Named::default(), &mut Work::passes(&stream, 8));
+        let found = super::readings(&stream, &[end, stored.len()], &[], &mut Work::passes(&stream, 8));
         assert_eq!(found.iter().map(|(reading, _)| &reading[..]).collect::<Vec<_>>(), [&b"some words"[..], b"some"]);
     }
 
@@ -353,7 +332,7 @@ mod tests {
         #[test]
         fn no_bytes_panic_it(bytes: Vec<u8>) {
             for start in [&b"\x78\x9c"[..], b"\x80\x0b", b"<~", b"12", b""] {
-                for names in ["", "/Fl/AHx/A85/LZW/RL"] {
+                for names in ["", "/Fl", "/AHx", "/A85", "/LZW", "/RL"] {
                     readings(&[start, &bytes].concat(), names);
                     readings(&[start, &bytes, b"~>"].concat(), names);
                 }

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use memchr::memmem;
 
-use super::{super::bytes::is_pdf_space, MAX_DICTIONARY, dictionary::Dictionary};
+use super::{super::bytes::is_pdf_space, MAX_DICTIONARY, dictionary::Dictionary, plain::Plain};
 
 /// Bytes before a stream that are read where no object begins before it.
 const MAX_WITHOUT_OBJECT: usize = 512;
@@ -14,8 +14,15 @@ const MAX_WITHOUT_OBJECT: usize = 512;
 const MAX_BACK: usize = 16;
 /// Bytes that may be read in any case.
 const MIN_WORK: usize = 4 << 20;
+/// How often what was unpacked may be read, and most bytes that this is in all. Attack: little that unpacks to much.
+const PER_UNPACKED: usize = 4;
+const MAX_GRANTED: usize = 1 << 30;
 /// Longest line on which a comment may hide what follows.
 const MAX_LINE: usize = 256;
+/// Longest beginning of an object.
+const MAX_HEAD: usize = 64;
+/// A length that is not known.
+pub(super) const UNKNOWN: usize = usize::MAX;
 /// Most values of an object that is written again and again, and bytes after its beginning in which the value is.
 const MAX_VALUES: usize = 8;
 const MAX_VALUE: usize = 64;
@@ -24,6 +31,7 @@ const MAX_VALUE: usize = 64;
 #[derive(Debug)]
 pub(super) struct Work {
     pub(super) left: usize,
+    to_grant: usize,
     #[cfg(test)]
     given: usize,
 }
@@ -34,6 +42,7 @@ impl Work {
         let given = content.len().saturating_mul(passes).saturating_add(MIN_WORK);
         Self {
             left: given,
+            to_grant: MAX_GRANTED,
             #[cfg(test)]
             given,
         }
@@ -44,6 +53,17 @@ impl Work {
         let left = self.left.checked_sub(bytes);
         self.left = left.unwrap_or(0);
         left.is_some()
+    }
+
+    /// Lets what was unpacked be read as well.
+    pub(super) fn grant(&mut self, bytes: usize) {
+        let more = bytes.saturating_mul(PER_UNPACKED).min(self.to_grant);
+        self.to_grant -= more;
+        self.left = self.left.saturating_add(more);
+        #[cfg(test)]
+        {
+            self.given += more;
+        }
     }
 
     #[cfg(test)]
@@ -61,6 +81,22 @@ pub(super) struct Place<'c> {
     begin: Option<usize>,
     /// It has a dictionary that begins before the text.
     pub(super) is_cut: bool,
+    /// A dictionary ends before it.
+    has_end: bool,
+    /// The object has a number and stands behind another, as the standard has it.
+    is_standard: bool,
+}
+
+impl<'c> Place<'c> {
+    /// The dictionary, if every reader reads the same in it.
+    pub(super) fn plain(&self) -> Option<Plain<'c>> {
+        self.is_standard.then(|| Plain::read(self.text))?
+    }
+
+    /// Whether some reader may take it for a stream, and readers differ on its dictionary.
+    pub(super) fn is_odd(&self) -> bool {
+        self.has_end && self.plain().is_none()
+    }
 }
 
 /// There is no work left.
@@ -73,15 +109,32 @@ pub(super) struct Objects<'c> {
     content: &'c [u8],
     /// Places of the word `obj` behind a number.
     begins: Vec<usize>,
+    /// Whether each of them stands in a comment, as far as its line shows.
+    commented: Vec<bool>,
+    /// An object may begin in another way.
+    has_odd_begin: bool,
 }
 
 impl<'c> Objects<'c> {
     pub(super) fn of(content: &'c [u8]) -> Self {
-        let is_numbered = |at: &usize| {
-            let before = content.get(at.saturating_sub(MAX_LINE)..*at).unwrap_or_default();
-            before.iter().rfind(|byte| !is_pdf_space(**byte)).is_some_and(u8::is_ascii_digit)
-        };
-        Self { content, begins: memmem::find_iter(content, b"obj").filter(is_numbered).collect() }
+        let mut objects = Self { content, begins: Vec::new(), commented: Vec::new(), has_odd_begin: false };
+        let mut lines = memchr::memchr3_iter(b'%', b'\n', b'\r', content).peekable();
+        let mut in_comment = false;
+        for at in memmem::find_iter(content, b"obj") {
+            let before = content.get(at.saturating_sub(MAX_LINE)..at).unwrap_or_default();
+            let is_word = content.get(at + 3).is_none_or(|next| !next.is_ascii_alphanumeric());
+            if before.iter().rfind(|byte| !is_pdf_space(**byte)).is_some_and(u8::is_ascii_digit) {
+                while let Some(line) = lines.next_if(|line| *line < at) {
+                    in_comment = content.get(line) == Some(&b'%');
+                }
+                objects.begins.push(at);
+                objects.commented.push(in_comment);
+                objects.has_odd_begin |= is_word && standard_start(content, at).is_none();
+            } else {
+                objects.has_odd_begin |= is_word && before.last().is_some_and(|byte| is_pdf_space(*byte));
+            }
+        }
+        objects
     }
 
     /// Each word that may begin a stream; `None` when there is no work left for it.
@@ -102,13 +155,17 @@ impl<'c> Objects<'c> {
     fn place(&self, at: usize, after: usize, objects: usize, work: &mut Work) -> Option<Result<Place<'c>, Exhausted>> {
         let earliest = at.saturating_sub(MAX_DICTIONARY);
         let mut from = None;
-        for begin in self.begins.get(..objects)?.iter().rev().take(MAX_BACK).take_while(|begin| **begin >= earliest) {
+        let mut is_standard = false;
+        let begins = self.begins.get(..objects)?.iter().zip(&self.commented);
+        for (begin, commented) in begins.rev().take(MAX_BACK).take_while(|(begin, _)| **begin >= earliest) {
             let text = self.content.get(*begin..at)?;
             if !work.spend(text.len()) {
                 return Some(Err(Exhausted));
             }
             from = Some(*begin);
-            if !self.is_within(*begin, text) {
+            if !commented && !is_within(text) {
+                is_standard =
+                    standard_start(self.content, *begin).is_some_and(|start| follows_object(self.content, start));
                 break;
             }
         }
@@ -124,25 +181,7 @@ impl<'c> Objects<'c> {
         let after = end.and_then(|end| text.get(end + 2..)).unwrap_or(text);
         let ends_here = after.trim_ascii().is_empty() || memchr::memchr(b'%', after).is_some();
         let is_cut = from.is_none() && at > MAX_DICTIONARY && ends_here;
-        Some(Ok(Place { at, text, begin: from, is_cut }))
-    }
-
-    /// Whether what seems to begin an object is a word in a string or in a comment.
-    fn is_within(&self, begin: usize, text: &[u8]) -> bool {
-        let (mut depth, mut rest) = (0_usize, text);
-        while let Some(at) = memchr::memchr3(b'(', b')', b'\\', rest) {
-            match rest.get(at) {
-                Some(b'(') => depth += 1,
-                Some(b')') if depth == 0 => return true,
-                Some(b')') => depth -= 1,
-                _ => {}
-            }
-            let width = if rest.get(at) == Some(&b'\\') { 2 } else { 1 };
-            rest = rest.get(at + width..).unwrap_or_default();
-        }
-        let before = self.content.get(begin.saturating_sub(MAX_LINE)..begin).unwrap_or_default();
-        let line = before.rsplit(|byte| matches!(byte, b'\n' | b'\r')).next().unwrap_or_default();
-        memchr::memchr(b'%', line).is_some()
+        Some(Ok(Place { at, text, begin: from, is_cut, has_end: ends_dictionary(text), is_standard }))
     }
 
     /// The numbers of the objects that a stream may be of; `None` when it is of none that is known.
@@ -159,8 +198,12 @@ impl<'c> Objects<'c> {
         number(words.take(2).last()?)
     }
 
-    /// The objects that are nothing but a number, by their own numbers.
+    /// The objects that are nothing but a number, by their own numbers. One on which readers may differ has [`UNKNOWN`] as well.
     pub(super) fn values(&self) -> BTreeMap<u64, Vec<usize>> {
+        let mut times: BTreeMap<u64, u32> = BTreeMap::new();
+        for own in self.begins.iter().filter_map(|begin| self.number(*begin)) {
+            *times.entry(own).or_default() += 1;
+        }
         let mut values: BTreeMap<u64, Vec<usize>> = BTreeMap::new();
         for begin in &self.begins {
             let text = self.content.get(begin + 3..self.content.len().min(begin + 3 + MAX_VALUE)).unwrap_or_default();
@@ -169,13 +212,75 @@ impl<'c> Objects<'c> {
             let value = dictionary.leading_number();
             if let Some((own, value)) = self.number(*begin).zip(value) {
                 let all = values.entry(own).or_default();
-                if all.len() < MAX_VALUES && !all.contains(&value) {
-                    all.push(value);
+                let is_certain = times.get(&own) == Some(&1) && !self.has_odd_begin && dictionary.is_one_number();
+                for value in [Some(value), (!is_certain).then_some(UNKNOWN)].into_iter().flatten() {
+                    if all.len() < MAX_VALUES && !all.contains(&value) {
+                        all.push(value);
+                    }
                 }
             }
         }
         values
     }
+}
+
+/// Whether what seems to begin an object is a word in a string.
+fn is_within(text: &[u8]) -> bool {
+    let (mut depth, mut rest) = (0_usize, text);
+    while let Some(at) = memchr::memchr3(b'(', b')', b'\\', rest) {
+        match rest.get(at) {
+            Some(b'(') => depth += 1,
+            Some(b')') if depth == 0 => return true,
+            Some(b')') => depth -= 1,
+            _ => {}
+        }
+        let width = if rest.get(at) == Some(&b'\\') { 2 } else { 1 };
+        rest = rest.get(at + width..).unwrap_or_default();
+    }
+    false
+}
+
+/// Where the number of an object stands whose word `obj` is at `begin`: before it there are two numbers and blanks, on one line.
+fn standard_start(content: &[u8], begin: usize) -> Option<usize> {
+    let mut head = content.get(begin.saturating_sub(MAX_HEAD)..begin)?;
+    for _ in 0..2 {
+        let number = head.trim_ascii_end();
+        let blanks = head.get(number.len()..)?;
+        let digits = number.iter().rev().take_while(|byte| byte.is_ascii_digit()).count();
+        if blanks.is_empty() || !blanks.iter().all(|byte| matches!(byte, b' ' | b'\t')) || digits == 0 {
+            return None;
+        }
+        head = number.get(..number.len() - digits)?;
+    }
+    let is_token = head.last().is_none_or(|byte| is_pdf_space(*byte)) || head.ends_with(b"endobj");
+    is_token.then(|| begin - (content.get(begin.saturating_sub(MAX_HEAD)..begin).map_or(0, <[u8]>::len) - head.len()))
+}
+
+/// Whether what stands before `at` is the end of an object, or a line with a comment, as the first and the last of a file.
+fn follows_object(content: &[u8], at: usize) -> bool {
+    let before = content.get(at.saturating_sub(MAX_LINE)..at).unwrap_or_default();
+    let trimmed = before.iter().rposition(|byte| !is_pdf_space(*byte)).map_or(0, |last| last + 1);
+    let before = before.get(..trimmed).unwrap_or_default();
+    let line = before.rsplit(|byte| matches!(byte, b'\n' | b'\r')).next().unwrap_or_default();
+    before.is_empty() || before.ends_with(b"endobj") || memchr::memchr(b'%', line).is_some()
+}
+
+/// Whether a dictionary ends where `text` ends, but for white space and comments.
+fn ends_dictionary(text: &[u8]) -> bool {
+    let mut text = text;
+    for _ in 0..MAX_BACK {
+        let end = text.iter().rposition(|byte| !is_pdf_space(*byte)).map_or(0, |last| last + 1);
+        text = text.get(..end).unwrap_or_default();
+        let line = text.iter().rposition(|byte| matches!(byte, b'\n' | b'\r')).map_or(0, |last| last + 1);
+        let Some(comment) = text.get(line..).and_then(|line| memchr::memchr(b'%', line)) else {
+            return text.ends_with(b">>");
+        };
+        if text.get(..line + comment).is_some_and(|text| text.trim_ascii_end().ends_with(b">>")) {
+            return true;
+        }
+        text = text.get(..line + comment).unwrap_or_default();
+    }
+    true
 }
 
 /// A whole number.
@@ -209,6 +314,38 @@ mod tests {
     #[test]
     fn objects_that_are_numbers_are_known() {
         let objects = Objects::of(b"6 0 obj 78 endobj 7 0 obj % a comment\n 9\nendobj 8 0 obj <<>> endobj 6 1 obj\n5");
-        assert_eq!(objects.values(), BTreeMap::from([(6, vec![78, 5]), (7, vec![9])]));
+        assert_eq!(objects.values(), BTreeMap::from([(6, vec![78, UNKNOWN, 5]), (7, vec![9, UNKNOWN])]));
+        let values = |text: &str| Objects::of(text.as_bytes()).values().get(&6).cloned();
+        assert_eq!(values("6 0 obj\n78\nendobj 7 0 obj 5 endobj"), Some(vec![78]));
+        for odd in ["6 0%x\nobj 9", "6 %9\n0 obj 9", "7\n0 obj 9", "6 0 obj <<>>", "6 0 obj % x"] {
+            assert_eq!(values(&format!("6 0 obj\n78\nendobj {odd} endobj")), Some(vec![78, UNKNOWN]), "{odd}");
+        }
+    }
+
+    #[test]
+    fn a_dictionary_that_readers_find_differently_is_odd() {
+        let odd = |content: &str| {
+            let (objects, mut work) = (Objects::of(content.as_bytes()), Work::passes(content.as_bytes(), 8));
+            objects.streams(&mut work).flatten().any(|place| place.is_odd())
+        };
+        let long = format!("1 0 obj<</X 1>>%{} endobj 9 0 obj<<\n/Length 5>>stream", "x".repeat(9000));
+        let many = format!("1 0 obj<</A 1/X({})/Length 5>>stream", "9 0 obj ".repeat(40));
+        for text in [
+            "1 0 obj<</A 1/A0obj 1/Length 5>>stream",
+            "1 0 obj<</A 1/X 9 0 obj<</Length 5>>stream",
+            "1 0 obj<</A 1>>% >>x\nstream",
+            "1\n0 obj<</A 1>>stream",
+            &long,
+            &many,
+        ] {
+            assert!(odd(text), "{text}");
+        }
+        for text in [
+            "%PDF-1.7\n1 0 obj\n<</A 1>>\nstream words endstream endobj 2 0 obj<</X(a)/A[1 2 0 R]>>stream",
+            "1 0 obj<</A 1>>stream\n(the > stream of life)Tj % x\nendstream endobj",
+            "%%EOF\n5 1 obj <</A#42 1>> \r\nstream",
+        ] {
+            assert!(!odd(text), "{text}");
+        }
     }
 }
