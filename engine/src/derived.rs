@@ -4,17 +4,23 @@
 //! libclamav writes them to files of its own and runs its matchers on them, hash matchers included, but does not call the file
 //! inspection callback. Each time the generic probe matches, the file that it matched on is hashed.
 //!
-//! Source: the callers of `cli_scan_desc` and `cli_scan_fmap` in libclamav 1.4 (`scanners.c`, `nsis/nulsft.c`).
+//! Macros that are no file (`vba_scandata`), and what stands *around* a match without being matched on (a page in UTF-16 once it is
+//! decoded, the part of a program in which an archive begins), leave no trace but the hash callback. Before each match libclamav asks
+//! whether it trusts anything from the content itself up to the object, and passes on size and MD5 of each that it does not. It compares
+//! no digest of a virus with such content. But trust may be given by its digest, and `FileSize` is about its size.
+//!
+//! Source: the callers of `cli_scan_desc`, `cli_scan_fmap`, `cli_scan_buff`, `fmap_open_memory` and `cli_recursion_stack_push`, and
+//! `cli_check_fp`, in libclamav 1.4 (`scanners.c`, `matcher.c`, `nsis/nulsft.c`).
 
 use std::{
-    collections::HashSet,
+    collections::{BTreeSet, HashSet},
     fs::File,
-    io,
+    io, mem,
     os::unix::fs::{FileExt, MetadataExt},
 };
 
 use md5::{Digest, Md5};
-use nacre_engine_protocol::Digests;
+use nacre_engine_protocol::{Digests, Layer, MAX_LAYERS};
 use nacre_scan_set::propose;
 use sha1::Sha1;
 use sha2::Sha256;
@@ -23,6 +29,9 @@ use crate::lookup::Lookup;
 
 /// Most contents that are reported. A record keeps fewer.
 const MAX_DERIVED: usize = 1_000;
+
+/// Most sizes and MD5s that are kept.
+const MAX_HASHED: usize = MAX_LAYERS + 2 * MAX_DERIVED;
 
 /// Bytes that are read at once.
 const PIECE: usize = 64 << 10;
@@ -38,6 +47,10 @@ pub(crate) struct Derived {
     known: HashSet<[u8; 32]>,
     /// Device and inode of the object itself, which stays open.
     object: Option<(u64, u64)>,
+    /// Size and MD5 of all that libclamav asked about whether it trusts it, at most [`MAX_HASHED`].
+    hashed: BTreeSet<(u64, String)>,
+    /// Whether it asked since the last match.
+    is_hashed: bool,
 }
 
 impl Derived {
@@ -51,10 +64,52 @@ impl Derived {
         self.known.insert(sha256);
     }
 
-    /// Records the content that was matched on, and looks it up; `None` when it is not a file.
-    pub(crate) fn matched_on(&mut self, file: Option<&File>, mut lookup: Option<&mut Lookup>) {
-        let digested = file.map(|file| self.digest(file, lookup.as_deref_mut()));
-        if !matches!(digested, Some(Ok(()))) {
+    /// Records content that is about to be matched on, or stands around that, by its size and MD5.
+    pub(crate) fn is_hashed(&mut self, size: u64, md5: &[u8]) {
+        self.is_hashed = true;
+        let content = (size, String::from_utf8_lossy(md5).into_owned());
+        if self.hashed.len() < MAX_HASHED {
+            self.hashed.insert(content);
+        } else if !self.hashed.contains(&content) {
+            self.unread += 1;
+        }
+    }
+
+    /// Records that something matched; returns whether the content was hashed before.
+    pub(crate) fn matched(&mut self) -> bool {
+        mem::take(&mut self.is_hashed)
+    }
+
+    /// All content, with what is known by its MD5 alone. `layers` are all layers.
+    pub(crate) fn finish(mut self, layers: &[Layer]) -> (Vec<Digests>, u64) {
+        let layers = layers.iter().map(|layer| (layer.size, layer.md5.as_str()));
+        let known: HashSet<_> =
+            layers.chain(self.found.iter().map(|content| (content.size, content.md5.as_str()))).collect();
+        let is_unknown = |(size, md5): &&(u64, String)| *size > 0 && !known.contains(&(*size, md5.as_str()));
+        let unknown: Vec<_> = self.hashed.iter().filter(is_unknown).cloned().collect();
+        for (size, md5) in unknown {
+            if self.found.len() < MAX_DERIVED {
+                self.found.push(Digests {
+                    size,
+                    md5,
+                    sha1: Digests::NO_SHA1.into(),
+                    sha256: Digests::NO_SHA256.into(),
+                });
+            } else {
+                self.unread += 1;
+            }
+        }
+        (self.found, self.unread)
+    }
+
+    /// Records the content that was matched on, and looks it up. `None` for what is not a file: it is a layer, or libclamav compares no
+    /// digest of a virus with it, so that it need not be looked up where it was hashed.
+    pub(crate) fn matched_on(&mut self, file: Option<&File>, is_hashed: bool, mut lookup: Option<&mut Lookup>) {
+        let is_known = match file {
+            Some(file) => self.digest(file, lookup.as_deref_mut()).is_ok(),
+            None => is_hashed,
+        };
+        if !is_known {
             self.unread += 1;
             if let Some(lookup) = lookup {
                 lookup.cannot_look_up();
@@ -134,10 +189,10 @@ mod tests {
         let mut derived = Derived::default();
         let object = file(b"object");
         derived.is_object(&object);
-        derived.matched_on(Some(&object), None);
+        derived.matched_on(Some(&object), true, None);
         derived.is_layer(Sha256::digest(b"layer").into());
         for content in [&b"layer"[..], b"", b"made of it", b"made of it"] {
-            derived.matched_on(Some(&file(content)), None);
+            derived.matched_on(Some(&file(content)), true, None);
         }
         let [one] = &derived.found[..] else { panic!("{derived:?}") };
         assert_eq!((one.size, &one.md5), (10, &hex::encode(Md5::digest(b"made of it"))));
@@ -147,10 +202,43 @@ mod tests {
     #[test]
     fn what_cannot_be_read_is_counted() {
         let mut derived = Derived::default();
-        derived.matched_on(None, None);
+        derived.matched_on(None, false, None);
         for n in 0..=MAX_DERIVED {
-            derived.matched_on(Some(&file(n.to_string().as_bytes())), None);
+            derived.matched_on(Some(&file(n.to_string().as_bytes())), true, None);
         }
         assert_eq!((derived.found.len(), derived.unread), (MAX_DERIVED, 2));
+    }
+
+    #[test]
+    fn what_is_only_hashed_is_known_by_its_md5() {
+        let md5 = |content: &[u8]| hex::encode(Md5::digest(content));
+        let layer = Layer {
+            file_type: "CL_TYPE_ZIP".into(),
+            size: 5,
+            depth: 0,
+            md5: md5(b"layer"),
+            sha1: String::new(),
+            sha256: String::new(),
+        };
+        let mut derived = Derived::default();
+        for content in [&b"layer"[..], b"made of it", b"around it", b"around it", b""] {
+            derived.is_hashed(content.len() as u64, md5(content).as_bytes());
+        }
+        assert!(derived.matched() && !derived.matched(), "once a match");
+        derived.matched_on(Some(&file(b"made of it")), true, None);
+        derived.matched_on(None, true, None);
+        let (found, unread) = derived.finish(&[layer]);
+        assert_eq!(found.iter().map(|of| of.md5.clone()).collect::<Vec<_>>(), [md5(b"made of it"), md5(b"around it")]);
+        assert_eq!((found[1].sha256.as_str(), unread), (Digests::NO_SHA256, 0));
+    }
+
+    #[test]
+    fn what_is_hashed_past_the_cap_is_counted() {
+        let mut derived = Derived::default();
+        for n in 0..=MAX_HASHED as u64 {
+            derived.is_hashed(n + 1, b"0123456789abcdef0123456789abcdef");
+        }
+        let (found, unread) = derived.finish(&[]);
+        assert_eq!((found.len(), unread as usize), (MAX_DERIVED, 1 + MAX_HASHED - MAX_DERIVED));
     }
 }

@@ -11,7 +11,7 @@ pub(crate) mod libarchive;
 pub(crate) mod system;
 
 use std::{
-    ffi::{CStr, c_char, c_int, c_longlong, c_uint, c_ulong, c_void},
+    ffi::{CStr, c_char, c_int, c_longlong, c_uint, c_ulong, c_ulonglong, c_void},
     fmt,
     fs::File,
     mem::ManuallyDrop,
@@ -46,6 +46,7 @@ const COUNT_PRECISION: u64 = 4096;
 type RawEngine = c_void;
 type OnMessage = extern "C" fn(c_int, *const c_char, *const c_char, *mut c_void);
 type OnAlert = extern "C" fn(c_int, *const c_char, *mut c_void);
+type OnHash = extern "C" fn(c_int, c_ulonglong, *const c_char, *const c_char, *mut c_void);
 type OnLayer = extern "C" fn(
     c_int,
     *const c_char,
@@ -70,6 +71,7 @@ unsafe extern "C" {
     fn cl_engine_set_num(engine: *mut RawEngine, field: c_uint, number: c_longlong) -> c_uint;
     fn cl_engine_set_str(engine: *mut RawEngine, field: c_uint, text: *const c_char) -> c_uint;
     fn cl_engine_set_clcb_virus_found(engine: *mut RawEngine, callback: OnAlert);
+    fn cl_engine_set_clcb_hash(engine: *mut RawEngine, callback: OnHash);
     fn cl_engine_set_clcb_file_inspection(engine: *mut RawEngine, callback: OnLayer);
     fn cl_load(path: *const c_char, engine: *mut RawEngine, signatures: *mut c_uint, options: c_uint) -> c_uint;
     fn cl_engine_compile(engine: *mut RawEngine) -> c_uint;
@@ -205,9 +207,10 @@ impl Engine {
     pub(crate) fn new(_initialised: &Library) -> Option<Self> {
         // SAFETY: libclamav is initialised, as the argument proves.
         let raw = NonNull::new(unsafe { cl_engine_new() })?;
-        // SAFETY: the engine is live, and both functions are of the declared types and never unwind.
+        // SAFETY: the engine is live, and the functions are of the declared types and never unwind.
         unsafe {
             cl_engine_set_clcb_virus_found(raw.as_ptr(), on_alert);
+            cl_engine_set_clcb_hash(raw.as_ptr(), on_hash);
             cl_engine_set_clcb_file_inspection(raw.as_ptr(), on_layer);
         }
         Some(Self { raw, compiled: false })
@@ -346,6 +349,18 @@ extern "C" fn on_alert(descriptor: c_int, name: *const c_char, _context: *mut c_
     // SAFETY: a descriptor that libclamav passes is open during the call, and is not closed here.
     let matched = (descriptor >= 0).then(|| ManuallyDrop::new(unsafe { File::from_raw_fd(descriptor) }));
     observation::record(|observation| observation.alert(name, matched.as_deref()));
+}
+
+extern "C" fn on_hash(
+    _descriptor: c_int,
+    size: c_ulonglong,
+    md5: *const c_char,
+    _name: *const c_char,
+    _context: *mut c_void,
+) {
+    // SAFETY: libclamav passes 32 digits and a terminator, which outlive the call.
+    let md5 = unsafe { bytes(&md5) };
+    observation::record(|observation| observation.derived.is_hashed(size, md5));
 }
 
 extern "C" fn on_layer(

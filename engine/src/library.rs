@@ -154,6 +154,7 @@ impl LoadedEngine {
         let (proposals, unlooked) = seen.lookup.take().map(Lookup::finish).unwrap_or_default();
         let found = seen.found.len();
         seen.marks.conclude(&seen.layers, &seen.found);
+        let (derived, unread) = seen.derived.finish(&seen.layers);
         let order = found_in_place(seen.layers.len(), &seen.found);
         let layers = in_order(seen.layers, &order);
         let indexes = in_order(seen.indexes, &order);
@@ -182,8 +183,8 @@ impl LoadedEngine {
             targets: alerts.targets | seen.programs | trusted,
             layers,
             layer_count: seen.layer_count,
-            derived: seen.derived.found,
-            unread: seen.derived.unread,
+            derived,
+            unread,
             proposals,
             unlooked,
             unopened,

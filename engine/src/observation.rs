@@ -103,8 +103,9 @@ impl Observation {
     /// Records the name of a signature that matched, and the file that it matched on, if any.
     pub(crate) fn alert(&mut self, name: &[u8], matched: Option<&File>) {
         // The generic probe matches once on all content that reaches the matcher.
+        let is_hashed = self.derived.matched();
         if is_generic_probe(name) {
-            self.derived.matched_on(matched, self.lookup.as_mut());
+            self.derived.matched_on(matched, is_hashed, self.lookup.as_mut());
         }
         // Alerts about the scan itself are never dropped.
         let about_the_scan = name.starts_with(b"Nacre.") || name.starts_with(b"Heuristics.");

@@ -1,5 +1,7 @@
 //! Pairs of sets that once misled an incremental rescan, and their siblings: each by name, both ways.
 
+mod unseen;
+
 use std::{fs, path::Path, process::Command};
 
 use nacre_clamav::{
@@ -298,7 +300,7 @@ fn what_once_misled_a_rescan_misleads_it_no_more() {
     let pool = EnginePool::new(program, scratch.path().to_owned());
     let runtime = Runtime::new().unwrap();
     let mut differ = Vec::new();
-    for case in [ignoring(), order(), counts(), lines()].into_iter().flatten() {
+    for case in [ignoring(), order(), counts(), lines(), unseen::unseen()].into_iter().flatten() {
         let (old, new, object) =
             (scratch.path().join("old"), scratch.path().join("new"), scratch.path().join("object"));
         write(&old, &case.old);

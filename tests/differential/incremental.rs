@@ -4,7 +4,7 @@
 //! every other, both ways, by real engines. What changed over several generations is composed, as a rescanner does it.
 
 mod cold_start;
-mod corpus;
+pub(crate) mod corpus;
 pub(crate) mod genes;
 mod rows;
 mod sets;

@@ -76,7 +76,8 @@ pub struct Layer {
     pub sha256: String,
 }
 
-/// Size and digests of content.
+/// Size and digests of content. Of content that no digest of a virus is compared with, only the MD5 may be known: then the others are
+/// [`Digests::NO_SHA1`] and [`Digests::NO_SHA256`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Digests {
     /// Bytes.
@@ -87,6 +88,13 @@ pub struct Digests {
     pub sha1: String,
     /// SHA-256 in lower-case hexadecimal.
     pub sha256: String,
+}
+
+impl Digests {
+    /// Stands for a SHA-1 that is not known.
+    pub const NO_SHA1: &str = "0000000000000000000000000000000000000000";
+    /// Stands for a SHA-256 that is not known.
+    pub const NO_SHA256: &str = "0000000000000000000000000000000000000000000000000000000000000000";
 }
 
 /// A digest that a filter does not rule out: a signature behind the filter may match it, and nobody has compared it yet.

@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// Version of the record's own format; a record of another format proves nothing and is scanned in full.
-pub const RECORD_FORMAT: u32 = 2;
+pub const RECORD_FORMAT: u32 = 3;
 
 /// Most layers that a record keeps. Past it none are kept, which only ever costs a delta scan: DynamoDB charges every
 /// read of a record by its whole size.
@@ -130,16 +130,17 @@ impl ScanRecord {
     }
 }
 
-/// Size and digests of one layer.
+/// Size and digests of one layer, or of other content that libclamav may trust. Of content that it compares no digest of a virus with,
+/// only the MD5 may be known; the others are zeros then.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LayerDigest {
     /// Bytes.
     pub size: u64,
     /// MD5.
     pub md5: [u8; 16],
-    /// SHA-1.
+    /// SHA-1, or zeros.
     pub sha1: [u8; 20],
-    /// SHA-256.
+    /// SHA-256, or zeros.
     pub sha256: [u8; 32],
 }
 
@@ -147,6 +148,11 @@ pub struct LayerDigest {
 const LAYER_BYTES: usize = 8 + 16 + 20 + 32;
 
 impl LayerDigest {
+    /// Whether more than its MD5 is known.
+    pub fn has_sha(&self) -> bool {
+        self.sha256 != [0; 32]
+    }
+
     /// Takes a layer from the engine's report; `None` when its digests are not digests.
     fn from_hex(size: u64, md5: &str, sha1: &str, sha256: &str) -> Option<Self> {
         let mut digest = Self { size, md5: [0; 16], sha1: [0; 20], sha256: [0; 32] };

@@ -1,5 +1,7 @@
 //! The files that sets are drawn from and tried on.
 
+pub(crate) mod unseen;
+
 use nacre_core::{scan_record::FunctionalityLevel, targets::Targets};
 use std::{
     fs,
@@ -160,6 +162,9 @@ fn made() -> Vec<(&'static str, Vec<u8>)> {
         ("a.elf", elf),
         ("noise", (0..5000_u32).map(|n| n.wrapping_mul(2_654_435_761).to_be_bytes()[1]).collect()),
         ("looks.png", image()),
+        ("a.lzh", unseen::lha(&text.repeat(2))),
+        ("a.sfx", unseen::self_extracting("a.txt", &text.repeat(3)).0),
+        ("a16.html", unseen::utf16("<html><body><p>A page of wide characters.</p></body></html>\n")),
         (
             "a.png",
             [b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\0\x01\0\0\0\x01\x08\x02\0\0\0\x90wS\xde".as_slice(), &[0; 64]]

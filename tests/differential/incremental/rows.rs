@@ -15,6 +15,7 @@ use nacre_engine_client::{
 };
 
 mod narrowed;
+mod unseen;
 
 pub(super) use narrowed::{Narrowed, ignored_in_vain, narrowed};
 
@@ -127,7 +128,7 @@ fn made(known: &Known) -> &Digests {
 
 /// Every row whose effect can be seen in a verdict.
 pub(super) fn rows(corpus: &Corpus) -> Vec<Row> {
-    [added(corpus), withdrawn(corpus), trust(corpus), order(corpus)]
+    [added(corpus), withdrawn(corpus), trust(corpus), order(corpus), unseen::rows(corpus)]
         .into_iter()
         .flatten()
         .map(Row::with_always)

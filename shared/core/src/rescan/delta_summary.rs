@@ -61,6 +61,8 @@ pub struct DeltaSummary {
     added_files: usize,
     /// Number of files in which the trust changed.
     changed_trust: usize,
+    /// Whether the trust in a file changed that is named by a SHA-1 or SHA-256.
+    changes_sha_trust: bool,
     /// Whether something is not trusted any more.
     pub revokes_trust: bool,
     /// Number of digests of files of which libclamav may report another name now than before.
@@ -170,8 +172,7 @@ impl DeltaSummary {
 
     fn has_file(&self, layer: &LayerDigest) -> bool {
         digests(layer)
-            .iter()
-            .filter_map(|digest| self.lookups.files.get(digest))
+            .filter_map(|digest| self.lookups.files.get(&digest))
             .flatten()
             .any(|(size, since)| since & self.since != 0 && size.is_none_or(|size| size == layer.size))
     }
@@ -183,24 +184,23 @@ impl DeltaSummary {
             _ if self.revokes_trust => true,
             _ if self.changed_trust == 0 => false,
             None => true,
-            Some(layers) => layers
-                .iter()
-                .flat_map(digests)
-                .any(|digest| self.lookups.trust.get(&digest).is_some_and(|since| since & self.since != 0)),
+            Some(layers) => layers.iter().any(|layer| {
+                let is_of = |digest| self.lookups.trust.get(&digest).is_some_and(|since| since & self.since != 0);
+                (self.changes_sha_trust && !layer.has_sha()) || digests(layer).any(is_of)
+            }),
         }
     }
 
     /// Whether an object with these targets and layers has a digest that was added more than once: which of the names a full engine
     /// reports depends on the order in which it has them.
     pub fn is_ambiguous(&self, targets: Targets, layers: Option<&[LayerDigest]>) -> bool {
-        let of_layer = |layer: &LayerDigest, digest: &FileDigest| {
-            let sizes = self.lookups.files.get(digest).map(Vec::as_slice).unwrap_or_default();
+        let of_layer = |layer: &LayerDigest, digest: FileDigest| {
+            let sizes = self.lookups.files.get(&digest).map(Vec::as_slice).unwrap_or_default();
             // An engine is shared by records of several generations: it has what was added since any of them.
             sizes.iter().filter(|(size, _)| size.is_none_or(|size| size == layer.size)).count() > 1
         };
-        let of_layers = layers.is_some_and(|layers| {
-            layers.iter().any(|layer| digests(layer).iter().any(|digest| of_layer(layer, digest)))
-        });
+        let of_layers = layers
+            .is_some_and(|layers| layers.iter().any(|layer| digests(layer).any(|digest| of_layer(layer, digest))));
         of_layers || (self.programs.repeated && targets.intersects(PROGRAM_TARGETS))
     }
 
@@ -248,8 +248,9 @@ fn plain_name(name: &str) -> &str {
     plain
 }
 
-fn digests(layer: &LayerDigest) -> [FileDigest; 3] {
-    [FileDigest::Md5(layer.md5), FileDigest::Sha1(layer.sha1), FileDigest::Sha256(layer.sha256)]
+fn digests(layer: &LayerDigest) -> impl Iterator<Item = FileDigest> {
+    let known = if layer.has_sha() { 3 } else { 1 };
+    [FileDigest::Md5(layer.md5), FileDigest::Sha1(layer.sha1), FileDigest::Sha256(layer.sha256)].into_iter().take(known)
 }
 
 #[cfg(test)]

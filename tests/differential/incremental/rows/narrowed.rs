@@ -19,7 +19,10 @@ pub(in super::super) struct Narrowed {
 
 /// Every narrowing whose effect can be seen in a verdict.
 pub(in super::super) fn narrowed(corpus: &Corpus) -> Vec<Narrowed> {
-    [sizes(corpus), within(corpus), types(), phishing(), ignored()].into_iter().flatten().collect()
+    [sizes(corpus), within(corpus), types(), phishing(), ignored(), super::unseen::narrowed(corpus)]
+        .into_iter()
+        .flatten()
+        .collect()
 }
 
 fn other_sizes(view: &mut RecordView) {

@@ -83,7 +83,11 @@ impl Summaries {
         self.require_full_scan(extension, if is_context { change.any } else { change.shadowed });
         if let Concern::Trust { digest } = signature.concern {
             *self.lookups.trust.entry(digest).or_default() |= change.any;
-            self.of(change.any).for_each(|summary| summary.changed_trust += 1);
+            let is_sha = !matches!(digest, FileDigest::Md5(_));
+            for summary in self.of(change.any) {
+                summary.changed_trust += 1;
+                summary.changes_sha_trust |= is_sha;
+            }
             self.of(change.removed).for_each(|summary| summary.revokes_trust = true);
             return;
         }

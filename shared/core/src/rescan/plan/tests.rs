@@ -248,6 +248,22 @@ fn trust_concerns_the_records_that_have_such_a_layer() {
 }
 
 #[test]
+fn content_that_is_known_by_its_md5_alone_may_have_any_other_digest_that_is_trusted() {
+    let around = LayerDigest { size: 9, md5: [7; 16], sha1: [0; 20], sha256: [0; 32] };
+    let record = with(|view| view.layers = Some(vec![LAYER, around]));
+    let sha256 = format!("{}:9:T", "f".repeat(64));
+    for trust in [added("own.fp", &format!("{}:9:T", md5(&around))), added("own.sfp", &sha256)] {
+        assert_eq!(plan(&record, &trust), RescanPlan::FullScan(FullScan::Trust));
+    }
+    assert_eq!(plan(&clean(), &added("own.sfp", &sha256)), NOTHING);
+    assert_eq!(plan(&record, &added("own.fp", &format!("{}:9:T", "f".repeat(32)))), NOTHING);
+    // No digest of a virus is compared with it.
+    for none in [sha256, format!("{}:9:T", "0".repeat(64))] {
+        assert_eq!(plan(&record, &added("own.hsb", &none)), NOTHING);
+    }
+}
+
+#[test]
 fn what_steers_the_engine_concerns_every_record() {
     for name in
         ["a.sdb", "a.ftm", "a.cfg", "a.crb", "a.pwdb", "a.cat", "a.idb", "1.cbc", "a.ign", "a.ioc", "a.surprise"]
