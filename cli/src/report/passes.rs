@@ -76,7 +76,7 @@ fn count_cleared(passes: &mut [ShownPass], since: DateTime<Utc>, times: &[DateTi
 pub(super) mod tests {
     use nacre_core::{
         generation::Generation,
-        rescan::pass::{Cause, FORMAT, PassId},
+        rescan::pass::{Budget, Cause, FORMAT, ObjectTotals, PassId},
     };
 
     use super::*;
@@ -88,8 +88,8 @@ pub(super) mod tests {
             cause: Cause::Announced,
             started: DateTime::UNIX_EPOCH + TimeDelta::days(day),
             segments: 4,
-            budget: Default::default(),
-            forgotten: Default::default(),
+            budget: Budget::default(),
+            forgotten: ObjectTotals::default(),
             dispatched: true,
         };
         let progress = pass.progress(&[], false);
