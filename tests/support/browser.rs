@@ -1,4 +1,4 @@
-//! Headless Chromium for tests of pages, driven by its DevTools protocol over a pipe.
+//! Headless Chromium for tests of pages, driven by its debugging protocol over a pipe.
 //!
 //! The protocol is JSON with a zero byte after each message: a browser needs no port that another program could connect to, and no
 //! WebSocket.
@@ -85,12 +85,12 @@ impl Browser {
             is_loaded: false,
             _profile: profile,
         };
-        let target = browser.call("Target.createTarget", json!({ "url": "about:blank" }))?;
+        let target = browser.call("Target.createTarget", &json!({ "url": "about:blank" }))?;
         let attach = json!({ "targetId": target.get("targetId"), "flatten": true });
-        let attached = browser.call("Target.attachToTarget", attach)?;
+        let attached = browser.call("Target.attachToTarget", &attach)?;
         browser.session = attached.get("sessionId").and_then(Value::as_str).map(str::to_owned);
         for domain in ["Page", "Runtime", "Log", "Network"] {
-            browser.call(&format!("{domain}.enable"), json!({}))?;
+            browser.call(&format!("{domain}.enable"), &json!({}))?;
         }
         Ok(browser)
     }
@@ -101,7 +101,7 @@ impl Browser {
     /// [`StackError::System`].
     pub fn open(&mut self, url: &str) -> Result<(), StackError> {
         self.is_loaded = false;
-        self.call("Page.navigate", json!({ "url": url }))?;
+        self.call("Page.navigate", &json!({ "url": url }))?;
         while !self.is_loaded {
             self.receive()?;
         }
@@ -114,7 +114,7 @@ impl Browser {
     /// [`StackError::System`] with what was thrown.
     pub fn evaluate(&mut self, expression: &str) -> Result<Value, StackError> {
         let parameters = json!({ "expression": expression, "awaitPromise": true, "returnByValue": true });
-        let done = self.call("Runtime.evaluate", parameters)?;
+        let done = self.call("Runtime.evaluate", &parameters)?;
         if let Some(thrown) = done.get("exceptionDetails") {
             return Err(failed(format!("{expression:.200}: {thrown}")));
         }
@@ -127,7 +127,7 @@ impl Browser {
     /// [`StackError::System`].
     pub fn resize(&mut self, width: u32) -> Result<(), StackError> {
         let parameters = json!({ "width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 500 });
-        self.call("Emulation.setDeviceMetricsOverride", parameters).map(drop)
+        self.call("Emulation.setDeviceMetricsOverride", &parameters).map(drop)
     }
 
     /// Shows the page as in this colour scheme, `light` or `dark`, and on this medium: `print`, or the screen.
@@ -136,7 +136,7 @@ impl Browser {
     /// [`StackError::System`].
     pub fn emulate(&mut self, scheme: &str, medium: &str) -> Result<(), StackError> {
         let features = json!([{ "name": "prefers-color-scheme", "value": scheme }]);
-        self.call("Emulation.setEmulatedMedia", json!({ "media": medium, "features": features })).map(drop)
+        self.call("Emulation.setEmulatedMedia", &json!({ "media": medium, "features": features })).map(drop)
     }
 
     /// Presses and releases a key, such as `Tab`.
@@ -151,7 +151,7 @@ impl Browser {
         };
         for kind in ["keyDown", "keyUp"] {
             let event = json!({ "type": kind, "key": key, "code": key, "windowsVirtualKeyCode": code, "text": text });
-            self.call("Input.dispatchKeyEvent", event)?;
+            self.call("Input.dispatchKeyEvent", &event)?;
         }
         Ok(())
     }
@@ -161,7 +161,7 @@ impl Browser {
     /// # Errors
     /// [`StackError::System`].
     pub fn screenshot(&mut self, to: &Path) -> Result<(), StackError> {
-        let taken = self.call("Page.captureScreenshot", json!({ "format": "png" }))?;
+        let taken = self.call("Page.captureScreenshot", &json!({ "format": "png" }))?;
         let text = taken.get("data").and_then(Value::as_str).unwrap_or_default();
         let png = Base64::decode_vec(text).map_err(|error| failed(error.to_string()))?;
         fs::create_dir_all(to.parent().unwrap_or(to)).map_err(system("making a directory"))?;
@@ -196,7 +196,7 @@ impl Browser {
     }
 
     /// Calls a method and waits for its result.
-    fn call(&mut self, method: &str, parameters: Value) -> Result<Value, StackError> {
+    fn call(&mut self, method: &str, parameters: &Value) -> Result<Value, StackError> {
         self.last_id += 1;
         let id = self.last_id;
         let mut message = json!({ "id": id, "method": method, "params": parameters });

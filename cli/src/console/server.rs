@@ -12,6 +12,7 @@ use axum::{
             ALLOW, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HOST, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS,
             X_FRAME_OPTIONS,
         },
+        uri::Authority,
     },
 };
 use tokio::{
@@ -68,7 +69,7 @@ pub(super) async fn serve(listener: TcpListener, gate: Gate, answerers: Answerer
 async fn respond(State(state): State<Arc<(Gate, Answerers)>>, request: Request) -> Response<Body> {
     let (gate, answerers) = &*state;
     let named = request.headers().get_all(HOST).iter().map(|host| host.to_str().unwrap_or_default());
-    let hosts: Vec<&str> = named.chain(request.uri().authority().map(|authority| authority.as_str())).collect();
+    let hosts: Vec<&str> = named.chain(request.uri().authority().map(Authority::as_str)).collect();
     let (status, kind, policy, body) = match gate.admit(request.method().as_str(), hosts, request.uri().path()) {
         Ok(Wanted::Page) => {
             match ask(&answerers.page).await.unwrap_or_else(|| Err("The console is ending.\n".into())) {

@@ -1,5 +1,7 @@
 //! The last passes, as their records have them, and what the functions logged since.
 
+use std::time::Duration;
+
 use chrono::{DateTime, TimeDelta, Utc};
 use nacre_aws::SystemClock;
 use nacre_core::{
@@ -7,6 +9,7 @@ use nacre_core::{
     port::{Clock, DefinitionsStore},
     rescan::pass::{Pass, PassStoreError, Progress, StoredPass, is_cancelled, read_pass, reports},
 };
+use tokio::time::timeout;
 
 use crate::{deployment::Deployment, function_logs::FunctionLogs};
 
@@ -15,6 +18,9 @@ const PASSES: usize = 10;
 
 /// How far back logs are read: their search reads all that was logged.
 const LOGGED: TimeDelta = TimeDelta::days(7);
+
+/// How long that may take: a report does without this number rather than wait.
+const LONGEST_SEARCH: Duration = Duration::from_secs(30);
 
 /// What the scanner logs of an object that a rescan cleared.
 const CLEARED: &str = "object cleared";
@@ -52,8 +58,11 @@ pub(super) async fn last(
 pub(super) async fn add_cleared(deployment: &Deployment, passes: &mut [ShownPass]) {
     let oldest = SystemClock.now() - LOGGED;
     let Some(since) = passes.iter().map(|shown| shown.pass.started).filter(|at| *at >= oldest).min() else { return };
-    let Ok(logs) = FunctionLogs::open(deployment).await else { return };
-    let Ok(found) = logs.search(&["scanner", "rescan"], since, Some(CLEARED)).await else { return };
+    let search = async {
+        let logs = FunctionLogs::open(deployment).await?;
+        logs.search(&["scanner", "rescan"], since, Some(CLEARED)).await
+    };
+    let Ok(Ok(found)) = timeout(LONGEST_SEARCH, search).await else { return };
     if found.cut {
         return;
     }
@@ -76,7 +85,7 @@ fn count_cleared(passes: &mut [ShownPass], since: DateTime<Utc>, times: &[DateTi
 pub(super) mod tests {
     use nacre_core::{
         generation::Generation,
-        rescan::pass::{Cause, FORMAT, PassId},
+        rescan::pass::{Budget, Cause, FORMAT, ObjectTotals, PassId},
     };
 
     use super::*;
@@ -88,8 +97,8 @@ pub(super) mod tests {
             cause: Cause::Announced,
             started: DateTime::UNIX_EPOCH + TimeDelta::days(day),
             segments: 4,
-            budget: Default::default(),
-            forgotten: Default::default(),
+            budget: Budget::default(),
+            forgotten: ObjectTotals::default(),
             dispatched: true,
         };
         let progress = pass.progress(&[], false);

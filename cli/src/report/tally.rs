@@ -30,7 +30,7 @@ fn max_rows(kind: Kind) -> usize {
 pub(super) type Kinds = BTreeMap<Kind, u64>;
 
 /// Objects of one verdict by one generation and engine, and when they were scanned.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Conclusion {
     pub(super) totals: ObjectTotals,
     pub(super) first: Option<DateTime<Utc>>,

@@ -52,27 +52,33 @@ async fn bench() -> Outcome<()> {
     let records = whole_number("BENCH_RECORDS", RECORDS, 1_000)?;
     let scratch = tempfile::Builder::new().prefix("nacre-bench-").tempdir().map_err(system("making a directory"))?;
     let table = GeneratedTable::start(records.into(), record).await?;
-    let mut command = Command::new(programs_directory()?.join("nacre"));
-    command.arg("report").arg("--output").arg(scratch.path().join("report.html"));
-    command.arg("--csv").arg(scratch.path().join("records.csv"));
-    command.env_clear().envs(table.environment()).env("HOME", scratch.path());
-    let start = Instant::now();
-    let output = command.output().await.map_err(system("running nacre"))?;
-    let seconds = start.elapsed().as_secs_f64();
-    if !output.status.success() {
-        return Err(String::from_utf8_lossy(&output.stderr).into_owned().into());
-    }
+    let seconds = report(&table, scratch.path(), &["--csv", "records.csv"]).await?;
     // Of all processes that ended: there was one.
     let peak_mib = getrusage(UsageWho::RUSAGE_CHILDREN)?.max_rss() / 1024;
     let size = |name| fs::metadata(scratch.path().join(name)).map(|file| file.len()).map_err(system("reading a file"));
     let (page_bytes, csv_bytes) = (size("report.html")?, size("records.csv")?);
+    let sample = (records / 20).max(1).to_string();
+    let sample_seconds = report(&table, scratch.path(), &["--sample", &sample]).await?;
     let into = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/bench");
     fs::create_dir_all(&into).map_err(system("making target/bench"))?;
-    let figures = json!({ "records": records, "seconds": seconds, "peak_mib": peak_mib, "page_bytes": page_bytes, "csv_bytes": csv_bytes });
+    let figures = json!({ "records": records, "seconds": seconds, "peak_mib": peak_mib, "page_bytes": page_bytes, "csv_bytes": csv_bytes,
+        "sample": sample, "sample_seconds": sample_seconds });
     fs::write(into.join("report.json"), serde_json::to_vec_pretty(&figures)?).map_err(system("writing figures"))?;
     writeln!(
         io::stdout(),
-        "{records} records: {seconds:.1} s, peak {peak_mib} MiB, page {page_bytes} bytes, CSV {csv_bytes} bytes"
+        "{records} records: {seconds:.1} s, peak {peak_mib} MiB, page {page_bytes} bytes, CSV {csv_bytes} bytes; a sample of {sample}: {sample_seconds:.1} s"
     )?;
     Ok(())
+}
+
+/// Has `nacre` write a report into a directory; the seconds that it took.
+async fn report(table: &GeneratedTable, into: &Path, more: &[&str]) -> Outcome<f64> {
+    let mut command = Command::new(programs_directory()?.join("nacre"));
+    command.arg("report").args(more).current_dir(into).env_clear().envs(table.environment()).env("HOME", into);
+    let start = Instant::now();
+    let output = command.output().await.map_err(system("running nacre"))?;
+    if !output.status.success() {
+        return Err(String::from_utf8_lossy(&output.stderr).into_owned().into());
+    }
+    Ok(start.elapsed().as_secs_f64())
 }

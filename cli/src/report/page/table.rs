@@ -29,6 +29,10 @@ impl Cell {
         Self { text: number.to_string(), link: (number > 0).then(|| (section, filter.into())) }
     }
 
+    fn is_number(&self) -> bool {
+        !self.text.is_empty() && self.text.bytes().all(|byte| byte.is_ascii_digit())
+    }
+
     fn html(&self) -> String {
         let text = escaped(&self.text);
         match &self.link {
@@ -69,24 +73,21 @@ fn write(
     attribute: &'static str,
 ) {
     let mut rows = rows.peekable();
-    if rows.peek().is_none() {
-        return;
-    }
+    let Some(first) = rows.peek() else { return };
+    let numbers: Vec<bool> = first.iter().map(Cell::is_number).collect();
     let caption = escaped(caption);
     let _ = write!(
         out,
         "<div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"{caption}\"{attribute}><table><caption>{caption}</caption><thead><tr>"
     );
-    for column in columns {
-        let _ = write!(out, "<th scope=\"col\">{}</th>", escaped(column));
+    for (column, is_number) in columns.iter().zip(numbers) {
+        let _ = write!(out, "<th scope=\"col\"{}>{}</th>", class(is_number), escaped(column));
     }
     out.push_str("</tr></thead><tbody>\n");
     for row in rows.by_ref().take(SHOWN) {
         out.push_str("<tr>");
         for cell in row {
-            let is_number = !cell.text.is_empty() && cell.text.bytes().all(|byte| byte.is_ascii_digit());
-            let class = if is_number { " class=\"number\"" } else { "" };
-            let _ = write!(out, "<td{class}>{}</td>", cell.html());
+            let _ = write!(out, "<td{}>{}</td>", class(cell.is_number()), cell.html());
         }
         out.push_str("</tr>\n");
     }
@@ -100,6 +101,11 @@ fn write(
         out.push_str("]</script>");
     }
     out.push_str("</div>\n");
+}
+
+/// Numbers stand below each other, and their head above them.
+fn class(is_number: bool) -> &'static str {
+    if is_number { " class=\"number\"" } else { "" }
 }
 
 /// JSON that ends no script element and begins none, whatever its texts are.
