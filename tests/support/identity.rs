@@ -78,26 +78,6 @@ pub(crate) async fn administrator(
     ])
 }
 
-/// Lets a function's role publish on a topic and send to a queue in batches. AWS judges both by `sns:Publish` and `sqs:SendMessage`, which
-/// the template grants; MiniStack asks for actions of their own, which AWS does not have.
-///
-/// # Errors
-/// [`StackError::Call`].
-pub(crate) async fn allow_batches(
-    operator: &SdkConfig,
-    role: &str,
-    topic: &str,
-    queue_url: &str,
-) -> Result<(), StackError> {
-    let queue = queue_url.rsplit('/').next().unwrap_or_default();
-    let policy = json!({ "Version": "2012-10-17", "Statement": [
-        { "Effect": "Allow", "Action": "sns:PublishBatch", "Resource": topic },
-        { "Effect": "Allow", "Action": "sqs:SendMessageBatch", "Resource": format!("arn:aws:sqs:{REGION}:{ACCOUNT}:{queue}") },
-    ] });
-    let put = aws_sdk_iam::Client::new(operator).put_role_policy().role_name(role).policy_name("batches");
-    put.policy_document(policy.to_string()).send().await.map(|_| ()).map_err(call("letting a role send in batches"))
-}
-
 fn key_pair(key: &AccessKey) -> (String, String) {
     (key.access_key_id().to_owned(), key.secret_access_key().to_owned())
 }

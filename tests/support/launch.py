@@ -1,4 +1,4 @@
-"""Starts MiniStack 1.5.33 with ten departures from AWS mended, calls that count as made by TLS, a table that can be throttled, and the
+"""Starts MiniStack 1.5.33 with eleven departures from AWS mended, calls that count as made by TLS, a table that can be throttled, and the
 functions' logs and all calls kept in files.
 
 All of them fail loudly should a newer MiniStack not have their place.
@@ -27,6 +27,18 @@ def s3_service_context(iam_action, query_params, path="", headers=None):
 
 
 iam_actions.s3_service_context = s3_service_context
+
+# A batch is judged by the action of its single form; AWS has no other.
+action_of_call = iam_actions.extract_iam_action
+BATCHES = {"sns:PublishBatch": "sns:Publish", "sqs:SendMessageBatch": "sqs:SendMessage"}
+
+
+def extract_iam_action(*request):
+    action = action_of_call(*request)
+    return BATCHES.get(action, action)
+
+
+iam_actions.extract_iam_action = extract_iam_action
 
 # A wildcard stands for a line break, too: keys may have one.
 compiled_of_lines = iam_evaluator._fnmatch_compile

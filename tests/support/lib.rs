@@ -10,16 +10,15 @@
 //!   that it is longer than the function's timeout: [`StackOptions::parameters`] may set `LocalVisibilityTimeout` to seconds;
 //! - it runs functions as they are, with its own environment: `cells.py` runs each in a cell as strict as Lambda's (docs/lambda.md);
 //! - there is no TLS: `launch.py` lets policies take each call for one by TLS;
-//! - `PublishBatch` and `SendMessageBatch` want actions of their own names, where AWS goes by `sns:Publish` and `sqs:SendMessage`: the
-//!   rescanner's role is given them here;
 //! - a template's `BucketEncryption`, `LifecycleConfiguration`, `PermissionsBoundary` and `ReservedConcurrentExecutions` have no
 //!   effect;
 //! - a copy ignores the tags of its source, so a user may copy what the user may not read; the copy has the tags too;
 //! - a change set does not list a resource that a condition adds or takes out;
 //! - alarms are kept and their actions done, but queues have no metrics, and `alarms.rs` judges them all;
-//! - ten more are mended in `launch.py`: conditions on tags when tagging, wildcards of policies and line breaks in keys, ranges of
-//!   versions named by their id, tags of versions behind a delete marker, numbers from parameters in event sources and in a function's
-//!   disk, deleted stacks whose name another has, alarms of expressions, dead-letter queues of SNS's subscriptions, and metrics in logs;
+//! - eleven more are mended in `launch.py`: conditions on tags when tagging, actions of batches, wildcards of policies and line breaks in
+//!   keys, ranges of versions named by their id, tags of versions behind a delete marker, numbers from parameters in event sources and in a
+//!   function's disk, deleted stacks whose name another has, alarms of expressions, dead-letter queues of SNS's subscriptions, and metrics
+//!   in logs;
 //! - `SIGTERM` would leave functions running: it is stopped by `SIGINT`, and what is left then is killed.
 
 #![deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::print_stdout)]

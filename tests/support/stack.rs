@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use crate::{
     command::{PACKAGES, deploy_by_command},
-    deploy::{deploy, physical_name},
+    deploy::deploy,
     error::{StackError, system},
     identity,
     invocation::{self, InvokeOutcome},
@@ -93,9 +93,6 @@ impl Stack {
             parameters.push(("StartFirstUpdate".to_owned(), "False".to_owned()));
             deploy(&sdk, &options.packages, &parameters).await?
         };
-        let rescanner = physical_name(&sdk, "RescannerRole").await?;
-        let output = |name| outputs.get(name).map_or("", String::as_str);
-        identity::allow_batches(&sdk, &rescanner, output("RescanTrigger"), output("PassQueue")).await?;
         Ok(Self { ministack, sdk, outputs, users: AtomicUsize::new(0) })
     }
 
