@@ -239,6 +239,6 @@ mod tests {
             derived.is_hashed(n + 1, b"0123456789abcdef0123456789abcdef");
         }
         let (found, unread) = derived.finish(&[]);
-        assert_eq!((found.len(), unread as usize), (MAX_DERIVED, 1 + MAX_HASHED - MAX_DERIVED));
+        assert_eq!((found.len(), unread), (MAX_DERIVED, (1 + MAX_HASHED - MAX_DERIVED) as u64));
     }
 }

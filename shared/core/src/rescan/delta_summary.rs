@@ -60,9 +60,9 @@ pub struct DeltaSummary {
     /// Number of digests of files that were added.
     added_files: usize,
     /// Number of files in which the trust changed.
-    changed_trust: usize,
-    /// Whether the trust in a file changed that is named by a SHA-1 or SHA-256.
-    changes_sha_trust: bool,
+    changed_trust: u32,
+    /// Number of these that are named by a SHA-1 or SHA-256.
+    changed_sha_trust: u32,
     /// Whether something is not trusted any more.
     pub revokes_trust: bool,
     /// Number of digests of files of which libclamav may report another name now than before.
@@ -186,7 +186,7 @@ impl DeltaSummary {
             None => true,
             Some(layers) => layers.iter().any(|layer| {
                 let is_of = |digest| self.lookups.trust.get(&digest).is_some_and(|since| since & self.since != 0);
-                (self.changes_sha_trust && !layer.has_sha()) || digests(layer).any(is_of)
+                (self.changed_sha_trust > 0 && !layer.has_sha()) || digests(layer).any(is_of)
             }),
         }
     }

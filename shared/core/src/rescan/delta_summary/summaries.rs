@@ -83,10 +83,10 @@ impl Summaries {
         self.require_full_scan(extension, if is_context { change.any } else { change.shadowed });
         if let Concern::Trust { digest } = signature.concern {
             *self.lookups.trust.entry(digest).or_default() |= change.any;
-            let is_sha = !matches!(digest, FileDigest::Md5(_));
+            let by_sha = u32::from(!matches!(digest, FileDigest::Md5(_)));
             for summary in self.of(change.any) {
                 summary.changed_trust += 1;
-                summary.changes_sha_trust |= is_sha;
+                summary.changed_sha_trust += by_sha;
             }
             self.of(change.removed).for_each(|summary| summary.revokes_trust = true);
             return;
