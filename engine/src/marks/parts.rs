@@ -320,6 +320,7 @@ mod tests {
             format!("{mail}Content-Type: message/rfc822\n\nX: y\n\nwords\n--b--"),
             format!("{}\nX: y\n\nwords\n--b--", mail.replace("mixed", "digest")),
             format!("{mail}words\n--b--"),
+            format!("{mail}\nwords\r\n\r\n\n--b--"),
             format!("{mail}Content-Transfer-Encoding: quoted-printable\n:x\nw=6Frds\n--b--"),
             "Content-Transfer-Encoding: quoted-printable\r\r=\rwords".to_owned(),
             format!("From x\nFrom: x\nZ:{}\n\nwords", "\0".repeat(30)),

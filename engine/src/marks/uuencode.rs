@@ -2,7 +2,7 @@
 //!
 //! Source: POSIX, `uuencode`.
 
-use super::base64;
+use super::{base64, bytes};
 
 /// Most files of one layer.
 const MAX_FILES: usize = 10_000;
@@ -72,15 +72,23 @@ fn in_base64(body: &[u8]) -> (Vec<Vec<u8>>, usize) {
 /// Each line: a letter for the number of its bytes, and four letters for each three of them. Readers take six bits of any letter, or end at
 /// one that is none.
 fn in_lines(body: &[u8]) -> (Vec<Vec<u8>>, usize) {
-    let (mut decoded, mut strict, mut read) = (Vec::new(), None, 0);
+    let (mut decoded, mut strict, mut empty, mut read) = (Vec::new(), None, None, 0);
     for line in body.split(|byte| matches!(byte, b'\n' | b'\r')) {
+        let at = read;
         read += line.len() + 1;
-        let Some((first, letters)) = line.split_first() else { continue };
+        let Some((first, letters)) = line.split_first() else {
+            let is_within_break = at.checked_sub(1).is_none_or(|before| bytes::has(body, before, b"\r\n"));
+            // Some end at a line of nothing.
+            if !is_within_break && empty.is_none() {
+                empty = Some(decoded.len());
+            }
+            continue;
+        };
         let length = usize::from(value(*first));
         // What follows the letters that the length asks for is passed over.
         let letters = letters.get(..(length.div_ceil(3) * 4).min(letters.len())).unwrap_or_default();
         let is_letter = |letter: &u8| matches!(letter, b' '..=b'`');
-        if length == 0 || line == b"end" {
+        if length == 0 || line.eq_ignore_ascii_case(b"end") {
             break;
         }
         if strict.is_none() && (!is_letter(first) || !letters.iter().all(is_letter)) {
@@ -94,8 +102,10 @@ fn in_lines(body: &[u8]) -> (Vec<Vec<u8>>, usize) {
         }
         decoded.truncate(start + length);
     }
-    let strict = strict.and_then(|end| decoded.get(..end)).map(<[u8]>::to_vec);
-    ([Some(decoded), strict].into_iter().flatten().collect(), read)
+    let mut ends: Vec<usize> = [strict, empty, Some(decoded.len())].into_iter().flatten().collect();
+    ends.sort_unstable();
+    ends.dedup();
+    (ends.into_iter().filter_map(|end| decoded.get(..end)).map(<[u8]>::to_vec).collect(), read)
 }
 
 fn value(letter: u8) -> u8 {
@@ -118,6 +128,7 @@ mod tests {
             "begin-encoded 644 eA==\n%=V]R9',`\n`\nend\n",
             "begin-base64-encoded 644 eA==\nd29y\nZHM=\n====\n",
             "begin 644 x\ne=V]R9',`\n`\nend\n",
+            "begin 644 x\n%=V]R9',`\nEND\n",
         ] {
             assert_eq!(files(text.as_bytes()).0, [b"words"], "{text}");
         }
@@ -140,6 +151,12 @@ mod tests {
     fn a_line_that_begins_a_file_may_be_within_one() {
         let (files, _) = files(b"begin-base64 644 x\nAAAA\nbeginAAA\n====\n");
         assert_eq!(files, [&b"\0\0\0\x6D\xE8\x22\x9C\0\0"[..]]);
+    }
+
+    #[test]
+    fn a_line_of_nothing_ends_a_file_for_some() {
+        let (files, _) = files(b"begin 644 x\r\n%=V]R9',`\r\n\r\n!80``\r\nend\r\n");
+        assert_eq!(files, [&b"words"[..], b"wordsa"]);
     }
 
     #[test]

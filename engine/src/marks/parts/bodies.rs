@@ -60,7 +60,8 @@ fn is_of_base64(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || byte.is_ascii_whitespace() || b"+/=-_".contains(&byte)
 }
 
-/// What a body that is written as it is may be: without the line's end before the boundary, with it, and with the line ends of other systems.
+/// What a body that is written as it is may be: without the line's end before the boundary, with it, without any, and with the line ends of
+/// other systems.
 pub(super) fn as_files(body: &[u8]) -> Vec<Vec<u8>> {
     let without = without_last_break(body);
     let mut files = vec![without.to_vec()];
@@ -74,6 +75,11 @@ pub(super) fn as_files(body: &[u8]) -> Vec<Vec<u8>> {
     }
     if without.len() < body.len() {
         files.push(body.to_vec());
+    }
+    // Behind parts within parts, whose own end is missing, there is a break for each of them.
+    let end = without.iter().rposition(|byte| !matches!(byte, b'\r' | b'\n')).map_or(0, |last| last + 1);
+    if end > 0 && end < without.len() {
+        files.extend(without.get(..end).map(<[u8]>::to_vec));
     }
     files
 }
