@@ -24,7 +24,7 @@ const MAX_PARTS: usize = 10_000;
 const MAX_RATIO: usize = 3;
 const MAX_OVERLAP: usize = 4 << 20;
 /// Most parts without an encoding and a name that are contents by themselves. A mailbox has many; of one mail no more are ordinary.
-const MAX_PLAIN: usize = 1000;
+const MAX_PLAIN: usize = 3000;
 /// Ordinary mails have fewer parts than this.
 const PARTS_OF_A_MAIL: usize = 8;
 /// Bytes of zero at the start of a mail: more are of no text.
@@ -84,7 +84,7 @@ impl<'c> Reader<'c> {
             } else {
                 None
             };
-            if let Some(body) = is_body
+            if let Some(body) = is_body.filter(|body| header.may_have(body))
                 && !self.body(body, &header)
             {
                 return (self.parts, true);
@@ -139,16 +139,24 @@ impl<'c> Reader<'c> {
     }
 }
 
+/// What the fields of mails begin with.
+const FIELDS_OF_MAILS: [&[u8]; 8] =
+    [b"from:", b"to:", b"subject:", b"date:", b"message-id:", b"mime-version:", b"received:", b"return-path:"];
+
 /// The header that is being read.
 #[derive(Debug)]
+#[allow(clippy::struct_excessive_bools, reason = "what was read of it, each by itself")]
 struct Header {
     is_open: bool,
     /// It is that of a mail, and no part's.
     is_first: bool,
     /// It is that of a mail within a part.
     is_within: bool,
-    /// Fields in it.
+    /// Fields in it, and those that only mails have.
     fields: usize,
+    of_mails: usize,
+    /// Its first line is no field.
+    begins_otherwise: bool,
     /// A line that is none has begun its body for some.
     has_begun: bool,
     named: Encodings,
@@ -168,6 +176,8 @@ impl Default for Header {
             is_first: true,
             is_within: false,
             fields: 0,
+            of_mails: 0,
+            begins_otherwise: false,
             has_begun: false,
             named: Encodings::default(),
             is_message: false,
@@ -188,10 +198,14 @@ impl Header {
             self.is_message = self.is_digest;
         } else if self.is_open {
             self.fields += usize::from(is_field(line));
+            let is = |field: &&[u8]| line.get(..field.len()).is_some_and(|name| name.eq_ignore_ascii_case(field));
+            self.of_mails += usize::from(FIELDS_OF_MAILS.iter().any(is));
+            self.begins_otherwise |= self.fields == 0;
         }
     }
 
     fn begin(&mut self) {
+        (self.of_mails, self.begins_otherwise) = (0, false);
         (self.is_open, self.is_within, self.fields, self.has_begun, self.is_message) = (true, false, 0, false, false);
     }
 
@@ -206,8 +220,16 @@ impl Header {
 
     /// Whether a line of nothing ends a header that a body follows: a part's, or a mail's without parts.
     fn ends(&self) -> bool {
-        let has_body = !self.is_first || (self.fields > 0 || self.is_within) && !self.is_multipart;
+        let is_mail = self.of_mails > 1 || self.is_within || self.fields > 0 && !self.begins_otherwise;
+        let has_body = !self.is_first || is_mail && !self.is_multipart;
         self.named.is_any() || self.is_open && has_body
+    }
+
+    /// Whether a body is taken as it is. Texts of many paragraphs that all are fields are ordinary, and no mails: each would be a layer in
+    /// the one before.
+    fn may_have(&self, body: &[u8]) -> bool {
+        let is_certain = !self.is_first || self.of_mails > 1 || self.is_within || self.named.is_any();
+        is_certain || !is_field(first_line(body).0)
     }
 
     /// Whether a line within it is no field, and the first such.
@@ -328,6 +350,18 @@ mod tests {
             format!("{mail}Content-Transfer-Encoding: base64\nContent-Transfer-Encoding: 7bit\n\nwords\n--b--"),
         ] {
             assert!(only(&text).contains(&b"words".to_vec()), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn texts_of_fields_are_no_mails_within_each_other() {
+        for text in ["a: b\n - x\n\n", "a: b\nname\n", "Package: x\nVersion: 1\n\n"] {
+            let mut content = text.repeat(50).into_bytes();
+            for depth in 0.. {
+                assert!(depth < 3, "{text}");
+                let Some(part) = parts(&content).0.into_iter().next() else { break };
+                content = part;
+            }
         }
     }
 

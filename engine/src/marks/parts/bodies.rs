@@ -13,7 +13,7 @@ pub(super) struct Encodings {
     pub(super) base64: bool,
     pub(super) quoted_printable: bool,
     /// How often an encoding is named.
-    encodings: u8,
+    times: u8,
     /// It is a file, by its name.
     pub(super) file: bool,
 }
@@ -29,7 +29,7 @@ impl Encodings {
         let Some((name, value)) = field.split_once(':') else { return };
         match name.trim_end() {
             "content-transfer-encoding" => {
-                self.encodings = self.encodings.saturating_add(1);
+                self.times = self.times.saturating_add(1);
                 self.base64 |= value.contains("base64") || value.contains("base-64");
                 self.quoted_printable |= value.contains("quoted");
             }
@@ -48,7 +48,7 @@ impl Encodings {
             readings.push(quoted_printable(own));
         }
         // Readers differ on which of several fields they take.
-        let is_ambiguous = self.encodings > 1 || self.base64 && !own.iter().all(|byte| is_of_base64(*byte));
+        let is_ambiguous = self.times > 1 || self.base64 && !own.iter().all(|byte| is_of_base64(*byte));
         if readings.is_empty() && self.file || is_ambiguous {
             readings.extend(as_files(own));
         }

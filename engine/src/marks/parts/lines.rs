@@ -32,7 +32,7 @@ pub(super) fn field(text: &[u8]) -> String {
 pub(super) fn is_field(line: &[u8]) -> bool {
     let start = line.get(..line.len().min(MAX_NAME)).unwrap_or_default();
     let name = memchr::memchr(b':', start).and_then(|colon| start.get(..colon));
-    name.is_some_and(|name| !name.trim_ascii_end().iter().any(u8::is_ascii_whitespace))
+    name.is_some_and(|name| name.trim_ascii_end().iter().all(u8::is_ascii_graphic))
 }
 
 /// Whether a line says what a part is.
