@@ -16,23 +16,46 @@ pub(super) fn decoded(text: &[u8], letters: usize) -> Vec<u8> {
     bytes
 }
 
-/// What a text of base64 may be decoded to: up to its first padding; where letters follow that, all of it, each piece by itself or as if
-/// there were none; and without the two letters that only addresses have.
+/// Most paddings of a text up to each of which it is read. One of each line has its own.
+const MAX_PADDINGS: usize = 8;
+
+/// What a text of base64 may be decoded to: up to its first padding; where letters follow that, all of it and up to each further one, each
+/// piece by itself or as if there were none; and all that without the two letters that only addresses have.
 pub(super) fn readings(text: &[u8]) -> Vec<Vec<u8>> {
-    let pieces = text.split(|byte| *byte == b'=').filter(|piece| piece.iter().any(|letter| value(*letter).is_some()));
-    let is_joined = pieces.clone().nth(1).is_some();
-    let first = pieces.clone().next().map(|piece| decoded(piece, usize::MAX));
-    // Each piece after a padding begins anew.
-    let whole = is_joined.then(|| self::pieces(text));
-    let mut readings: Vec<Vec<u8>> = first.into_iter().chain(whole).collect();
-    if is_joined {
-        readings.push(decoded(text, usize::MAX));
-    }
+    let mut readings = around_paddings(text);
     if text.iter().any(|letter| matches!(letter, b'-' | b'_')) {
         let plain: Vec<u8> = text.iter().copied().filter(|letter| !matches!(letter, b'-' | b'_')).collect();
-        readings.push(decoded(&plain, usize::MAX));
+        readings.extend(around_paddings(&plain));
     }
-    readings.dedup();
+    let mut known: Vec<Vec<u8>> = Vec::new();
+    for reading in readings.into_iter().filter(|reading| !reading.is_empty()) {
+        if !known.contains(&reading) {
+            known.push(reading);
+        }
+    }
+    known
+}
+
+fn around_paddings(text: &[u8]) -> Vec<Vec<u8>> {
+    let is_letter = |letter: &u8| value(*letter).is_some();
+    // Behind the letters of each piece that has any.
+    let mut ends = memchr::memchr_iter(b'=', text).scan(0, |from, at| Some((std::mem::replace(from, at + 1), at)));
+    let ends: Vec<usize> = ends
+        .by_ref()
+        .filter(|(from, at)| text.get(*from..*at).is_some_and(|piece| piece.iter().any(is_letter)))
+        .map(|(_, at)| at)
+        .take(MAX_PADDINGS)
+        .collect();
+    let Some(first) = ends.first().copied() else { return vec![decoded(text, usize::MAX)] };
+    let up_to = |end: usize| text.get(..end).unwrap_or_default();
+    let mut readings = vec![decoded(up_to(first), usize::MAX)];
+    if text.get(first..).is_some_and(|rest| rest.iter().any(is_letter)) {
+        // Each piece after a padding begins anew.
+        readings.push(pieces(text));
+        for end in ends.iter().skip(1).copied().chain([text.len()]) {
+            readings.extend([decoded(up_to(end), usize::MAX), pieces(up_to(end))]);
+        }
+    }
     readings
 }
 
@@ -67,7 +90,9 @@ mod tests {
         assert_eq!(readings(b"d29yZHM=\r\n"), [b"words"]);
         let all = readings(b"d29yZHM=d29yZHM=");
         assert_eq!((&all[0], &all[1]), (&b"words".to_vec(), &b"wordswords".to_vec()));
-        assert!(readings(b"d2=9yZHM=").contains(&b"words".to_vec()));
+        for text in [&b"d2=9yZHM="[..], b"d=29yZHM=AAAA", b"d2=!9yZHM=\r\nAAAA", b"=d29y-ZHM=AAAA", b"d=2=9yZHM==A"] {
+            assert!(readings(text).contains(&b"words".to_vec()), "{}", String::from_utf8_lossy(text));
+        }
         assert!(readings(b"d2-9yZHM=").contains(&b"words".to_vec()));
         assert!(readings(b"==").is_empty());
     }

@@ -7,118 +7,135 @@
 //!
 //! Sources: RFC 2045 (encodings), RFC 2046 (parts), RFC 2183 (attachments).
 
-use super::{base64, bytes::text_start};
+mod bodies;
+mod lines;
 
-/// Bytes at the start of a layer that must be text.
+use self::{
+    bodies::{Encodings, as_files},
+    lines::{beyond_hyphens, end, field, first_line, is_blank, is_field, is_of_content, with_line_feeds},
+};
+use super::bytes::text_start;
+
+/// Bytes at the start of a layer that must be text, or a field.
 const START: usize = 1024;
-/// Longest field that is read.
-const MAX_FIELD: usize = 1 << 20;
 /// Most parts of one layer.
 const MAX_PARTS: usize = 10_000;
 /// Most bytes of all parts together, of the layer's own, and what is read in any case. Many bodies that overlap are of no ordinary mail.
-const MAX_RATIO: usize = 2;
+const MAX_RATIO: usize = 3;
 const MAX_OVERLAP: usize = 4 << 20;
 /// Most parts without an encoding and a name that are contents by themselves. A mailbox has many; of one mail no more are ordinary.
-const MAX_PLAIN: usize = 1000;
+const MAX_PLAIN: usize = 3000;
 /// Ordinary mails have fewer parts than this.
 const PARTS_OF_A_MAIL: usize = 8;
 /// Bytes of zero at the start of a mail: more are of no text.
 const MAX_ZEROS: usize = 8;
 
-/// How the content of a part is written, as far as its header says.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Encodings {
-    base64: bool,
-    quoted_printable: bool,
-    /// It is a file, by its name.
-    file: bool,
-}
-
 /// The contents of the parts of a mail, and whether there are more than are read.
 pub(super) fn parts(content: &[u8]) -> (Vec<Vec<u8>>, bool) {
     let start = content.get(..content.len().min(START)).unwrap_or_default();
-    if memchr::memchr_iter(0, start).count() > MAX_ZEROS {
+    let (first, _) = first_line(text_start(start));
+    // Attack: zeros in a field.
+    let begins_mail = is_field(first) || first.starts_with(b"From ");
+    if memchr::memchr_iter(0, start).count() > MAX_ZEROS && !begins_mail {
         return (Vec::new(), false);
     }
-    let feeds = memchr::memchr_iter(b'\n', start).count();
-    let line_end = if memchr::memchr_iter(b'\r', start).count() > 2 * feeds { b'\r' } else { b'\n' };
-    let (mut parts, mut bytes) = (Vec::new(), 0);
-    // Texts are short and many, as in the mails of a year: all past the first are one content.
-    let mut texts = Vec::new();
-    let (mut named, mut rest) = (Encodings::default(), text_start(content));
-    let (mut plain, mut quoted_texts) = (Plain::default(), 0);
-    while !rest.is_empty() {
-        let (line, after) = first_line(rest, line_end);
-        plain.line(line);
-        if line.len() >= FIELD.len() && line.get(..FIELD.len()).is_some_and(|name| name.eq_ignore_ascii_case(FIELD)) {
-            let field = field(rest, line_end);
-            named.add(&field);
-            plain.is_multipart |= field.contains("multipart/");
-        } else if line.trim_ascii().is_empty() && named != Encodings::default() {
-            let body = after.get(..end(after, line_end)).unwrap_or_default();
-            bytes += body.len();
-            if parts.len() >= MAX_PARTS || bytes > content.len().saturating_mul(MAX_RATIO).max(MAX_OVERLAP) {
-                return (parts, true);
-            }
-            let is_text = named.quoted_printable && !named.base64 && !named.file;
-            quoted_texts += usize::from(is_text);
-            if is_text && quoted_texts > MAX_PLAIN {
-                texts.extend(named.readings(body, line_end).concat());
-                texts.push(b'\n');
-            } else {
-                parts.extend(named.readings(body, line_end));
-            }
-            if named.base64
-                && let Some(longer) = beyond_hyphens(after, body.len(), line_end)
-            {
-                bytes += longer.len();
-                parts.extend(base64::readings(longer));
-            }
-            // A line of blanks ends a header for some, and goes on for others.
-            if !line.iter().any(|byte| matches!(byte, b' ' | b'\t')) {
-                named = Encodings::default();
-            }
-        } else if line.trim_ascii().is_empty() && plain.ends_header() {
-            let body = after.get(..plain.end(after, line_end)).unwrap_or_default();
-            bytes += body.len();
-            plain.number += 1;
-            if bytes > content.len().saturating_mul(MAX_RATIO).max(MAX_OVERLAP) || plain.are_too_many() {
-                return (parts, true);
-            }
-            if plain.number > MAX_PLAIN {
-                texts.extend_from_slice(body);
-                texts.push(b'\n');
-            } else {
-                parts.extend(as_files(body));
-            }
-        }
-        if line.trim_ascii().is_empty() {
-            plain.in_header = false;
-        }
-        rest = after;
+    let (mut parts, too_many) = Reader::new(content).read(content);
+    if too_many {
+        return (parts, true);
     }
-    parts.extend(Some(texts).filter(|texts| !texts.is_empty()));
-    (parts, false)
+    let Some(feeds) = with_line_feeds(content) else { return (parts, false) };
+    let (others, too_many) = Reader::new(content).read(&feeds);
+    parts.extend(others);
+    (parts, too_many)
 }
 
-/// Whether a header is being read whose body is content as it is written.
-#[derive(Debug)]
-struct Plain {
-    in_header: bool,
-    /// It is that of a mail, and no part's.
-    is_first: bool,
-    /// Fields in it that only mails have.
-    fields: usize,
-    /// A field has named a kind of parts.
-    is_multipart: bool,
-    /// Mails, and bodies of this kind.
-    mails: usize,
-    number: usize,
+/// What was found in one reading.
+struct Reader<'c> {
+    content: &'c [u8],
+    parts: Vec<Vec<u8>>,
+    /// Texts are short and many, as in the mails of a year: all past the first are one content.
+    texts: Vec<u8>,
+    bytes: usize,
+    quoted_texts: usize,
+    plain: usize,
 }
 
-impl Default for Plain {
-    fn default() -> Self {
-        Self { in_header: true, is_first: true, fields: 0, is_multipart: false, mails: 1, number: 0 }
+impl<'c> Reader<'c> {
+    fn new(content: &'c [u8]) -> Self {
+        Self { content, parts: Vec::new(), texts: Vec::new(), bytes: 0, quoted_texts: 0, plain: 0 }
+    }
+
+    /// Reads the content by the lines of `text`, which is as long.
+    fn read(mut self, text: &[u8]) -> (Vec<Vec<u8>>, bool) {
+        let (mut header, mut rest) = (Header::default(), text_start(text));
+        while !rest.is_empty() {
+            let (line, after) = first_line(rest);
+            header.line(line);
+            let is_blank = is_blank(line);
+            let is_body = if is_of_content(line) {
+                header.add(&field(rest));
+                None
+            } else if is_blank && header.ends() {
+                Some(after)
+            } else if header.is_broken_by(line) {
+                // Some take it for the first line of the body, and others pass over it.
+                header.has_begun = true;
+                Some(rest)
+            } else {
+                None
+            };
+            if let Some(body) = is_body.filter(|body| header.may_have(body))
+                && !self.body(body, &header)
+            {
+                return (self.parts, true);
+            }
+            if is_blank {
+                header.ended(line);
+            }
+            rest = after;
+        }
+        self.parts.extend(Some(self.texts).filter(|texts| !texts.is_empty()));
+        (self.parts, false)
+    }
+
+    /// Takes the body that `text` begins with; `false` when that is more than is read.
+    fn body(&mut self, text: &[u8], header: &Header) -> bool {
+        let named = header.named;
+        let body = text.get(..header.body_end(text)).unwrap_or_default();
+        let at = self.content.len().saturating_sub(text.len());
+        let own = |length: usize| self.content.get(at..at + length).unwrap_or_default();
+        self.bytes += body.len();
+        if !named.is_any() {
+            self.plain += 1;
+            if self.plain <= MAX_PLAIN {
+                self.parts.extend(as_files(own(body.len())));
+            } else {
+                self.texts.extend_from_slice(own(body.len()));
+                self.texts.push(b'\n');
+            }
+            let are_too_many = self.plain > MAX_PLAIN && self.plain > PARTS_OF_A_MAIL * header.mails;
+            return !are_too_many && self.may_go_on();
+        }
+        let is_text = named.quoted_printable && !named.base64 && !named.file;
+        self.quoted_texts += usize::from(is_text);
+        let readings = named.readings(own(body.len()), body);
+        if is_text && self.quoted_texts > MAX_PLAIN {
+            self.texts.extend(readings.concat());
+            self.texts.push(b'\n');
+        } else {
+            self.parts.extend(readings);
+        }
+        if named.base64
+            && let Some(longer) = beyond_hyphens(text, body.len())
+        {
+            self.bytes += longer.len();
+            self.parts.extend(super::base64::readings(own(longer.len())));
+        }
+        self.may_go_on()
+    }
+
+    fn may_go_on(&self) -> bool {
+        self.parts.len() <= MAX_PARTS && self.bytes <= self.content.len().saturating_mul(MAX_RATIO).max(MAX_OVERLAP)
     }
 }
 
@@ -126,179 +143,130 @@ impl Default for Plain {
 const FIELDS_OF_MAILS: [&[u8]; 8] =
     [b"from:", b"to:", b"subject:", b"date:", b"message-id:", b"mime-version:", b"received:", b"return-path:"];
 
-impl Plain {
+/// The header that is being read.
+#[derive(Debug)]
+#[allow(clippy::struct_excessive_bools, reason = "what was read of it, each by itself")]
+struct Header {
+    is_open: bool,
+    /// It is that of a mail, and no part's.
+    is_first: bool,
+    /// It is that of a mail within a part.
+    is_within: bool,
+    /// Fields in it, and those that only mails have.
+    fields: usize,
+    of_mails: usize,
+    /// Its first line is no field.
+    begins_otherwise: bool,
+    /// A line that is none has begun its body for some.
+    has_begun: bool,
+    named: Encodings,
+    /// Its body is a mail.
+    is_message: bool,
+    /// A field has named a kind of parts, and one whose parts are mails.
+    is_multipart: bool,
+    is_digest: bool,
+    /// Mails so far.
+    mails: usize,
+}
+
+impl Default for Header {
+    fn default() -> Self {
+        Self {
+            is_open: true,
+            is_first: true,
+            is_within: false,
+            fields: 0,
+            of_mails: 0,
+            begins_otherwise: false,
+            has_begun: false,
+            named: Encodings::default(),
+            is_message: false,
+            is_multipart: false,
+            is_digest: false,
+            mails: 1,
+        }
+    }
+}
+
+impl Header {
     fn line(&mut self, line: &[u8]) {
         if line.starts_with(b"From ") {
-            (self.in_header, self.is_first, self.fields, self.is_multipart) = (true, true, 0, false);
-            self.mails += 1;
+            *self = Self { mails: self.mails + 1, named: self.named, ..Self::default() };
         } else if line.starts_with(b"--") && self.is_multipart {
-            (self.in_header, self.is_first, self.fields) = (true, false, 0);
-        } else if self.in_header && self.is_first {
+            self.begin();
+            self.is_first = false;
+            self.is_message = self.is_digest;
+        } else if self.is_open {
+            self.fields += usize::from(is_field(line));
             let is = |field: &&[u8]| line.get(..field.len()).is_some_and(|name| name.eq_ignore_ascii_case(field));
-            self.fields += usize::from(FIELDS_OF_MAILS.iter().any(is));
+            self.of_mails += usize::from(FIELDS_OF_MAILS.iter().any(is));
+            self.begins_otherwise |= self.fields == 0;
         }
+    }
+
+    fn begin(&mut self) {
+        (self.of_mails, self.begins_otherwise) = (0, false);
+        (self.is_open, self.is_within, self.fields, self.has_begun, self.is_message) = (true, false, 0, false, false);
+    }
+
+    /// Adds a field that says what the body is.
+    fn add(&mut self, field: &str) {
+        self.named.add(field);
+        // Without a boundary there are no parts.
+        self.is_multipart |= field.contains("multipart/") && field.contains("boundary");
+        self.is_digest |= field.contains("multipart/digest");
+        self.is_message |= field.contains("message/");
     }
 
     /// Whether a line of nothing ends a header that a body follows: a part's, or a mail's without parts.
-    fn ends_header(&self) -> bool {
-        self.in_header && if self.is_first { self.fields > 1 && !self.is_multipart } else { true }
+    fn ends(&self) -> bool {
+        let is_mail = self.of_mails > 1 || self.is_within || self.fields > 0 && !self.begins_otherwise;
+        let has_body = !self.is_first || is_mail && !self.is_multipart;
+        self.named.is_any() || self.is_open && has_body
+    }
+
+    /// Whether a body is taken as it is. Texts of many paragraphs that all are fields are ordinary, and no mails: each would be a layer in
+    /// the one before.
+    fn may_have(&self, body: &[u8]) -> bool {
+        let is_certain = !self.is_first || self.of_mails > 1 || self.is_within || self.named.is_any();
+        is_certain || !is_field(first_line(body).0)
+    }
+
+    /// Whether a line within it is no field, and the first such.
+    fn is_broken_by(&self, line: &[u8]) -> bool {
+        let goes_on = line.first().is_some_and(u8::is_ascii_whitespace);
+        let is_mark = line.starts_with(b"--") || line.starts_with(b"From ");
+        let may_be = if self.is_first { self.fields > 0 } else { true };
+        self.is_open && may_be && !self.has_begun && !goes_on && !is_mark && !is_field(line) && self.ends()
+    }
+
+    /// A line of nothing has ended it. What follows may be the header of a mail.
+    fn ended(&mut self, line: &[u8]) {
+        let (was_open, is_message) = (self.is_open, self.is_message);
+        // A line of blanks ends a header for some, and goes on for others.
+        if !line.iter().any(|byte| matches!(byte, b' ' | b'\t')) {
+            self.named = Encodings::default();
+        }
+        self.is_open = false;
+        if was_open && is_message && self.ends_in_mail() {
+            self.begin();
+            (self.is_first, self.is_within) = (!self.is_multipart, true);
+            self.mails += 1;
+        }
+    }
+
+    /// Whether a mail follows it, and not the parts of one.
+    fn ends_in_mail(&self) -> bool {
+        !self.is_first || !self.is_multipart
     }
 
     /// Where the body ends. That of a mail without parts may have hyphens in it.
-    fn end(&self, body: &[u8], line_end: u8) -> usize {
-        if self.is_first {
-            let next = memchr::memmem::find(body, &[&[line_end], &b"From "[..]].concat());
-            return next.map_or(body.len(), |at| at + 1);
+    fn body_end(&self, body: &[u8]) -> usize {
+        if self.is_first && !self.named.is_any() {
+            return memchr::memmem::find(body, b"\nFrom ").map_or(body.len(), |at| at + 1);
         }
-        end(body, line_end)
+        end(body)
     }
-
-    fn are_too_many(&self) -> bool {
-        self.number > MAX_PLAIN && self.number > PARTS_OF_A_MAIL * self.mails
-    }
-}
-
-/// What a body that is written as it is may be: without the line's end before the boundary, with it, and with the line ends of other systems.
-fn as_files(body: &[u8]) -> Vec<Vec<u8>> {
-    let without = without_last_break(body);
-    let mut files = vec![without.to_vec()];
-    if memchr::memmem::find(without, b"\r\n").is_some() {
-        let lines: Vec<&[u8]> = without.split(|byte| *byte == b'\n').collect();
-        let last = lines.len() - 1;
-        let bare = |(at, line): (usize, &&[u8])| {
-            if at == last { line.to_vec() } else { line.strip_suffix(b"\r").unwrap_or(line).to_vec() }
-        };
-        files.push(lines.iter().enumerate().map(bare).collect::<Vec<_>>().join(&b'\n'));
-    }
-    if without.len() < body.len() {
-        files.push(body.to_vec());
-    }
-    files
-}
-
-/// A body that goes on behind lines which begin with two hyphens and are no boundary, as no header follows them; `None` when there is none.
-fn beyond_hyphens(text: &[u8], end: usize, line_end: u8) -> Option<&[u8]> {
-    let (mut at, mut is_longer) = (end, false);
-    loop {
-        let (line, after) = first_line(text.get(at..)?, line_end);
-        let (next, _) = first_line(after, line_end);
-        let is_boundary = memchr::memchr(b':', next).is_some() || next.trim_ascii().is_empty();
-        if !line.starts_with(b"--") || is_boundary {
-            break;
-        }
-        is_longer = true;
-        let from = at + line.len();
-        at = from + self::end(text.get(from..)?, line_end);
-    }
-    is_longer.then(|| text.get(..at)).flatten()
-}
-
-/// What the names of the fields begin with.
-const FIELD: &[u8] = b"content-";
-
-impl Encodings {
-    /// Adds what a field in lower case says.
-    fn add(&mut self, field: &str) {
-        let Some((name, value)) = field.split_once(':') else { return };
-        match name.trim_end() {
-            "content-transfer-encoding" => {
-                self.base64 |= value.contains("base64") || value.contains("base-64");
-                self.quoted_printable |= value.contains("quoted");
-            }
-            "content-disposition" => self.file |= value.contains("attachment") || value.contains("name"),
-            "content-type" => self.file |= value.contains("name"),
-            _ => {}
-        }
-    }
-
-    /// What a body may hold.
-    fn readings(self, body: &[u8], line_end: u8) -> Vec<Vec<u8>> {
-        let mut readings = if self.base64 { base64::readings(body) } else { Vec::new() };
-        // Without a boundary it may go on into another mail, whose parts are read by themselves.
-        let own = || body.get(..next_header(body, line_end)).unwrap_or_default();
-        if self.quoted_printable {
-            readings.push(quoted_printable(own()));
-        }
-        if readings.is_empty() && self.file {
-            readings.push(without_last_break(own()).to_vec());
-        }
-        readings
-    }
-}
-
-/// The line at the beginning of `text`, with its end, and what follows it.
-fn first_line(text: &[u8], line_end: u8) -> (&[u8], &[u8]) {
-    let end = memchr::memchr(line_end, text).map_or(text.len(), |end| end + 1);
-    text.split_at_checked(end).unwrap_or((text, &[]))
-}
-
-/// The field at the beginning of `text` in lower case, with its continuation lines.
-fn field(text: &[u8], line_end: u8) -> String {
-    let (mut line, mut rest) = first_line(text, line_end);
-    let mut field = Vec::new();
-    loop {
-        field.extend_from_slice(line.get(..line.len().min(MAX_FIELD)).unwrap_or_default());
-        let (next, after) = first_line(rest, line_end);
-        let goes_on = next.first().is_some_and(|byte| matches!(byte, b' ' | b'\t')) && !next.trim_ascii().is_empty();
-        if !goes_on || field.len() > MAX_FIELD {
-            return String::from_utf8_lossy(&field).to_ascii_lowercase();
-        }
-        (line, rest) = (next, after);
-    }
-}
-
-/// Where a body ends: before a line that may be a boundary, or that is the first of the next mail of an mbox.
-fn end(body: &[u8], line_end: u8) -> usize {
-    if body.starts_with(b"--") {
-        return 0;
-    }
-    let before = |mark: &[u8], text: &[u8]| memchr::memmem::find(text, &[&[line_end], mark].concat()).map(|at| at + 1);
-    let boundary = before(b"--", body).unwrap_or(body.len());
-    before(b"From ", body.get(..boundary).unwrap_or_default()).unwrap_or(boundary)
-}
-
-/// Where the next field of a part stands.
-fn next_header(body: &[u8], line_end: u8) -> usize {
-    let mut rest = body;
-    while !rest.is_empty() {
-        let (line, after) = first_line(rest, line_end);
-        if line.get(..FIELD.len()).is_some_and(|name| name.eq_ignore_ascii_case(FIELD)) {
-            break;
-        }
-        rest = after;
-    }
-    body.len() - rest.len()
-}
-
-/// The break of the line before a boundary belongs to that.
-fn without_last_break(body: &[u8]) -> &[u8] {
-    let body = body.strip_suffix(b"\n").unwrap_or(body);
-    body.strip_suffix(b"\r").unwrap_or(body)
-}
-
-/// Decodes `=3D` and broken lines; what is neither stays as it is.
-fn quoted_printable(body: &[u8]) -> Vec<u8> {
-    let mut decoded = Vec::with_capacity(body.len());
-    let mut rest = without_last_break(body);
-    while let Some(at) = memchr::memchr(b'=', rest) {
-        let (plain, after) = rest.split_at_checked(at).unwrap_or((rest, &[]));
-        decoded.extend_from_slice(plain);
-        let digits = after.get(1..3).and_then(|digits| std::str::from_utf8(digits).ok());
-        let byte = digits.filter(|digits| digits.bytes().all(|digit| digit.is_ascii_hexdigit()));
-        if let Some(byte) = byte.and_then(|digits| u8::from_str_radix(digits, 16).ok()) {
-            decoded.push(byte);
-            rest = after.get(3..).unwrap_or_default();
-            continue;
-        }
-        let blanks = after.iter().skip(1).take_while(|byte| matches!(byte, b' ' | b'\t' | b'\r')).count();
-        let is_break = after.get(1 + blanks) == Some(&b'\n');
-        if !is_break {
-            decoded.push(b'=');
-        }
-        rest = after.get(if is_break { blanks + 2 } else { 1 }..).unwrap_or_default();
-    }
-    decoded.extend_from_slice(rest);
-    decoded
 }
 
 #[cfg(test)]
@@ -321,7 +289,7 @@ mod tests {
             "Content-Disposition: attachment;\n filename=x\n\nwords\r\n--x\n",
             "content-Transfer-encoding: BASE64\nContent-Disposition: attachment; filename=x\n\nd29yZHM=\n\nFrom x\n",
         ] {
-            assert_eq!(only(text), [b"words"], "{text}");
+            assert_eq!(only(text).first(), Some(&b"words".to_vec()), "{text}");
         }
     }
 
@@ -329,9 +297,6 @@ mod tests {
     fn what_is_no_part_has_none() {
         for text in [
             "a text on Content-Transfer-Encoding: base64\n\nd29yZHM=",
-            "Content-Transfer-Encoding: base64\nno body",
-            "Content-Transfer-Encoding: base64\n\n--\n",
-            "Content-Type: text/plain\n\nwords",
             "\0\0\0\0\0\0\0\0\0\nContent-Transfer-Encoding: base64\n\nd29yZHM=",
         ] {
             assert!(only(text).is_empty(), "{text}");
@@ -354,10 +319,50 @@ mod tests {
         assert!(only("a text: words\n\n--\n\nwords").is_empty());
         let part = "--b\n\nwords\n";
         let mailbox = |mails: usize, of: usize| {
-            parts(format!("{mail}Content-Type: multipart/x\n\n{}\nFrom x\n", part.repeat(of)).repeat(mails).as_bytes())
-                .1
+            parts(
+                format!("{mail}Content-Type: multipart/x; boundary=x\n\n{}\nFrom x\n", part.repeat(of))
+                    .repeat(mails)
+                    .as_bytes(),
+            )
+            .1
         };
         assert!(mailbox(1, MAX_PLAIN + 1) && !mailbox(MAX_PLAIN, 2));
+    }
+
+    #[test]
+    fn a_header_ends_wherever_some_reader_ends_it() {
+        let mail = "From: a\nContent-Type: multipart/mixed; boundary=b\n\n--b\n";
+        for text in [
+            "Content-Type: a/b\n\nwords".to_owned(),
+            "X-A: b\n\nwords".to_owned(),
+            "Content-Transfer-Encoding: base64\nd29yZHM=".to_owned(),
+            format!("X: {}\nSubject: x\n\nwords", "\0".repeat(30)),
+            format!("From: x\n{}\nContent-Transfer-Encoding: base64\n\nd29yZHM=", "X: a\r".repeat(150)),
+            "From: a\nContent-Type: message/rfc822\n\nContent-Type: a/b\n\nwords".to_owned(),
+            format!("{mail}Content-Type: message/rfc822\n\nX: y\n\nwords\n--b--"),
+            format!("{}\nX: y\n\nwords\n--b--", mail.replace("mixed", "digest")),
+            format!("{mail}words\n--b--"),
+            format!("{mail}\nwords\r\n\r\n\n--b--"),
+            format!("{mail}Content-Transfer-Encoding: quoted-printable\n:x\nw=6Frds\n--b--"),
+            "Content-Transfer-Encoding: quoted-printable\r\r=\rwords".to_owned(),
+            format!("From x\nFrom: x\nZ:{}\n\nwords", "\0".repeat(30)),
+            format!("{mail}Content-Transfer-Encoding: base64\n\nd29y\n--\n\nZHM=\n--b--"),
+            format!("{mail}Content-Transfer-Encoding: base64\nContent-Transfer-Encoding: 7bit\n\nwords\n--b--"),
+        ] {
+            assert!(only(&text).contains(&b"words".to_vec()), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn texts_of_fields_are_no_mails_within_each_other() {
+        for text in ["a: b\n - x\n\n", "a: b\nname\n", "Package: x\nVersion: 1\n\n"] {
+            let mut content = text.repeat(50).into_bytes();
+            for depth in 0.. {
+                assert!(depth < 3, "{text}");
+                let Some(part) = parts(&content).0.into_iter().next() else { break };
+                content = part;
+            }
+        }
     }
 
     #[test]
@@ -385,7 +390,7 @@ mod tests {
                 parts(&[field.as_bytes(), b"\n\n", &bytes].concat());
                 parts(&[field.as_bytes(), &bytes].concat());
             }
-            quoted_printable(&[b"=", &bytes[..]].concat());
+            bodies::quoted_printable(&[b"=", &bytes[..]].concat());
         }
     }
 }

@@ -2,56 +2,58 @@
 //!
 //! Source: POSIX, `uuencode`.
 
-use super::base64;
+use super::{base64, bytes};
 
 /// Most files of one layer.
 const MAX_FILES: usize = 10_000;
-/// Longest first line.
-const MAX_LINE: usize = 8192;
+/// How often all of a layer may be read as bodies, and bytes that are in any case.
+const MAX_PASSES: usize = 4;
+const MIN_WORK: usize = 4 << 20;
 
-/// The files, and whether there are more than [`MAX_FILES`].
+/// The files, and whether there are more than are read.
 pub(super) fn files(content: &[u8]) -> (Vec<Vec<u8>>, bool) {
     let mut files = Vec::new();
     let is_at_start = |at: &usize| *at == 0 || content.get(at - 1).is_some_and(|byte| matches!(byte, b'\n' | b'\r'));
-    let mut starts = memchr::memmem::find_iter(content, b"begin").filter(is_at_start).peekable();
-    while let Some(at) = starts.next() {
-        // Attack: first lines without an end, each of which would hold all that follow.
-        let next = starts.peek().copied().unwrap_or(content.len());
-        let after = content.get(at + 5..next);
-        let Some((is_base64, body)) = after.and_then(body) else { continue };
-        if files.len() >= MAX_FILES {
-            return (files, true);
-        }
-        if is_base64 {
-            files.extend(in_base64(body));
-        } else {
-            files.push(in_lines(body));
-        }
+    let starts = memchr::memmem::find_iter(content, b"begin").filter(is_at_start);
+    // Attack: first lines without an end, each of which has all that follow as its body.
+    let mut left = content.len().saturating_mul(MAX_PASSES).saturating_add(MIN_WORK);
+    for at in starts {
+        let Some((is_base64, body)) = content.get(at + 5..).and_then(body) else { continue };
+        let (found, read) = if is_base64 { in_base64(body) } else { in_lines(body) };
+        let Some(rest) = left.checked_sub(read).filter(|_| files.len() < MAX_FILES) else { return (files, true) };
+        left = rest;
+        files.extend(found);
     }
     files.retain(|file| !file.is_empty());
     (files, false)
 }
 
-/// Whether the body is in base64, and the body; `None` when this is no first line: `begin 644 name`, `begin-base64 644 name`.
+/// Whether the body is in base64, and the body; `None` when this is no first line: `begin 644 name`, `begin-base64 644 name`, or one whose
+/// name is encoded.
 fn body(after: &[u8]) -> Option<(bool, &[u8])> {
     let (is_base64, after) = match after.strip_prefix(b"-base64") {
-        Some(after) => (true, after.strip_prefix(b"-encoded").unwrap_or(after)),
+        Some(after) => (true, after),
         None => (false, after),
     };
-    let end = memchr::memchr2(b'\n', b'\r', after.get(..after.len().min(MAX_LINE))?)?;
+    let after = after.strip_prefix(b"-encoded").unwrap_or(after);
+    let is_blank = |byte: &u8| matches!(byte, b' ' | b'\t' | 0x0B | 0x0C);
+    after.first().filter(|byte| is_blank(byte))?;
+    let end = memchr::memchr2(b'\n', b'\r', after)?;
     let (line, body) = after.split_at_checked(end + 1)?;
-    let mode = line.strip_prefix(b" ")?.split(|byte| *byte == b' ').find(|word| !word.is_empty())?;
+    let mode = line.trim_ascii().split(is_blank).next()?;
     // Readers take what they know of it.
     let is_mode = mode.iter().all(|digit| matches!(digit, b'0'..=b'7' | b'o' | b'x' | b'_'));
-    is_mode.then_some((is_base64, body))
+    (is_mode && !mode.is_empty()).then_some((is_base64, body))
 }
 
-/// What a body may be decoded to. The line of its end is four paddings, which other lines may have behind their letters.
-fn in_base64(body: &[u8]) -> Vec<Vec<u8>> {
-    let first = memchr::memmem::find(body, b"====").unwrap_or(body.len());
+/// What a body may be decoded to, and how much of it was read. The line of its end is four paddings, which other lines may have behind
+/// their letters.
+fn in_base64(body: &[u8]) -> (Vec<Vec<u8>>, usize) {
     let is_line = |end: &usize| end.checked_sub(1).is_none_or(|before| matches!(body.get(before), Some(b'\n' | b'\r')));
+    let mut ends = memchr::memmem::find_iter(body, b"====");
+    let first = ends.next().unwrap_or(body.len());
     // The first that is a line, and the first of all.
-    let line = memchr::memmem::find_iter(body, b"====").find(is_line).unwrap_or(body.len());
+    let line = if is_line(&first) { first } else { ends.find(is_line).unwrap_or(body.len()) };
     let mut files: Vec<Vec<u8>> = Vec::new();
     for end in if first == line { vec![line] } else { vec![first, line] } {
         let text = body.get(..end).unwrap_or_default();
@@ -64,20 +66,33 @@ fn in_base64(body: &[u8]) -> Vec<Vec<u8>> {
             }
         }
     }
-    files
+    (files, line)
 }
 
-/// Each line: a letter for the number of its bytes, and four letters for each three of them.
-fn in_lines(body: &[u8]) -> Vec<u8> {
-    let mut decoded = Vec::new();
+/// Each line: a letter for the number of its bytes, and four letters for each three of them. Readers take six bits of any letter, or end at
+/// one that is none.
+fn in_lines(body: &[u8]) -> (Vec<Vec<u8>>, usize) {
+    let (mut decoded, mut strict, mut empty, mut read) = (Vec::new(), None, None, 0);
     for line in body.split(|byte| matches!(byte, b'\n' | b'\r')) {
-        let Some((first, letters)) = line.split_first() else { continue };
+        let at = read;
+        read += line.len() + 1;
+        let Some((first, letters)) = line.split_first() else {
+            let is_within_break = at.checked_sub(1).is_none_or(|before| bytes::has(body, before, b"\r\n"));
+            // Some end at a line of nothing.
+            if !is_within_break && empty.is_none() {
+                empty = Some(decoded.len());
+            }
+            continue;
+        };
         let length = usize::from(value(*first));
         // What follows the letters that the length asks for is passed over.
         let letters = letters.get(..(length.div_ceil(3) * 4).min(letters.len())).unwrap_or_default();
         let is_letter = |letter: &u8| matches!(letter, b' '..=b'`');
-        if length == 0 || line == b"end" || !is_letter(first) || !letters.iter().all(is_letter) {
+        if length == 0 || line.eq_ignore_ascii_case(b"end") {
             break;
+        }
+        if strict.is_none() && (!is_letter(first) || !letters.iter().all(is_letter)) {
+            strict = Some(decoded.len());
         }
         let start = decoded.len();
         for letters in letters.chunks(4) {
@@ -87,7 +102,10 @@ fn in_lines(body: &[u8]) -> Vec<u8> {
         }
         decoded.truncate(start + length);
     }
-    decoded
+    let mut ends: Vec<usize> = [strict, empty, Some(decoded.len())].into_iter().flatten().collect();
+    ends.sort_unstable();
+    ends.dedup();
+    (ends.into_iter().filter_map(|end| decoded.get(..end)).map(<[u8]>::to_vec).collect(), read)
 }
 
 fn value(letter: u8) -> u8 {
@@ -106,6 +124,11 @@ mod tests {
             "begin 644 x\n%=V]R9',`\n`\nend\n",
             "words\n\nbegin 0644 a name\r\n%=V]R9',\r\n \r\nend\r\n",
             "begin-base64 644 x\nd29y\nZHM=\n====\n",
+            "begin 644\tx\n%=V]R9',`\n`\nend\n",
+            "begin-encoded 644 eA==\n%=V]R9',`\n`\nend\n",
+            "begin-base64-encoded 644 eA==\nd29y\nZHM=\n====\n",
+            "begin 644 x\ne=V]R9',`\n`\nend\n",
+            "begin 644 x\n%=V]R9',`\nEND\n",
         ] {
             assert_eq!(files(text.as_bytes()).0, [b"words"], "{text}");
         }
@@ -125,14 +148,26 @@ mod tests {
     }
 
     #[test]
+    fn a_line_that_begins_a_file_may_be_within_one() {
+        let (files, _) = files(b"begin-base64 644 x\nAAAA\nbeginAAA\n====\n");
+        assert_eq!(files, [&b"\0\0\0\x6D\xE8\x22\x9C\0\0"[..]]);
+    }
+
+    #[test]
+    fn a_line_of_nothing_ends_a_file_for_some() {
+        let (files, _) = files(b"begin 644 x\r\n%=V]R9',`\r\n\r\n!80``\r\nend\r\n");
+        assert_eq!(files, [&b"words"[..], b"wordsa"]);
+    }
+
+    #[test]
+    fn bodies_that_overlap_are_read_a_few_times() {
+        let (files, too_many) = files("begin 644 x\n".repeat(9000).as_bytes());
+        assert!(too_many && files.len() < MAX_FILES);
+    }
+
+    #[test]
     fn other_beginnings_are_none() {
-        for text in [
-            "begin 644 x",
-            "to begin 644 x\n%=V]R9',`\n",
-            "begin 9 x\n%=V]R9',`\n",
-            "begin\n%=V]R9',`\n",
-            "begin 644 x\nlower case\n",
-        ] {
+        for text in ["begin 644 x", "to begin 644 x\n%=V]R9',`\n", "begin 9 x\n%=V]R9',`\n", "begin\n%=V]R9',`\n"] {
             assert!(files(text.as_bytes()).0.is_empty(), "{text}");
         }
     }

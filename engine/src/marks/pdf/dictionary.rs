@@ -193,7 +193,7 @@ fn whole(word: &str) -> Option<usize> {
 fn unescaped(word: &[u8]) -> String {
     let (mut text, mut rest) = (Vec::new(), word);
     while let Some((first, after)) = rest.split_first() {
-        let escaped = after.first_chunk::<2>().filter(|_| *first == b'#').and_then(names::value);
+        let escaped = after.first_chunk::<2>().filter(|_| *first == b'#').and_then(|digits| names::value(*digits));
         text.push(escaped.unwrap_or(*first));
         rest = if escaped.is_some() { after.get(2..).unwrap_or_default() } else { after };
     }

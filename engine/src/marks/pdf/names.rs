@@ -37,7 +37,7 @@ fn end(content: &[u8], at: usize, name: &str) -> Option<usize> {
     let mut rest = content.get(at..)?;
     for letter in name.bytes() {
         let (first, after) = rest.split_first()?;
-        let escape = after.first_chunk::<2>().filter(|_| *first == b'#').and_then(value);
+        let escape = after.first_chunk::<2>().filter(|_| *first == b'#').and_then(|digits| value(*digits));
         rest = if escape.is_some() { after.get(2..)? } else { after };
         if escape.unwrap_or(*first) != letter {
             return None;
@@ -47,7 +47,7 @@ fn end(content: &[u8], at: usize, name: &str) -> Option<usize> {
 }
 
 /// What the two digits of an escape stand for.
-pub(super) fn value(digits: &[u8; 2]) -> Option<u8> {
+pub(super) fn value(digits: [u8; 2]) -> Option<u8> {
     let [high, low] = digits.map(|digit| char::from(digit).to_digit(16).and_then(|digit| u8::try_from(digit).ok()));
     Some(high? << 4 | low?)
 }

@@ -77,10 +77,7 @@ impl<'t> Plain<'t> {
     /// The parameters of the filters, as they are written; `None` where they have others within.
     pub(super) fn parameters(&self) -> Option<&'t [u8]> {
         let of = |key| self.get(key).unwrap_or_default();
-        let all = match (of("/DecodeParms"), of("/DP")) {
-            (all, b"") | (b"", all) => all,
-            _ => return None,
-        };
+        let ((all, b"") | (b"", all)) = (of("/DecodeParms"), of("/DP")) else { return None };
         let (mut depth, mut rest) = (0, all);
         while let Some((token, after)) = token(rest) {
             match token {
@@ -180,7 +177,7 @@ fn name(text: &[u8]) -> Option<(String, usize)> {
     let width = text.iter().position(|byte| !is_regular(*byte)).unwrap_or(text.len());
     let (mut name, mut rest) = (vec![b'/'], text.get(..width)?);
     while let Some((first, after)) = rest.split_first() {
-        let escape = after.first_chunk::<2>().filter(|_| *first == b'#').and_then(names::value);
+        let escape = after.first_chunk::<2>().filter(|_| *first == b'#').and_then(|digits| names::value(*digits));
         name.push(escape.unwrap_or(*first));
         rest = if escape.is_some() { after.get(2..)? } else { after };
     }

@@ -1,0 +1,87 @@
+//! Lines of a mail, and the fields that they are.
+
+/// What the names of the fields begin with that say what a part is.
+pub(super) const FIELD: &[u8] = b"content-";
+/// Longest field that is read.
+const MAX_FIELD: usize = 1 << 20;
+/// Longest name of a field.
+const MAX_NAME: usize = 1000;
+
+/// The line at the beginning of `text`, with its end, and what follows it.
+pub(super) fn first_line(text: &[u8]) -> (&[u8], &[u8]) {
+    let end = memchr::memchr(b'\n', text).map_or(text.len(), |end| end + 1);
+    text.split_at_checked(end).unwrap_or((text, &[]))
+}
+
+/// The field at the beginning of `text` in lower case, with its continuation lines.
+pub(super) fn field(text: &[u8]) -> String {
+    let (mut line, mut rest) = first_line(text);
+    let mut field = Vec::new();
+    loop {
+        field.extend_from_slice(line.get(..line.len().min(MAX_FIELD)).unwrap_or_default());
+        let (next, after) = first_line(rest);
+        let goes_on = next.first().is_some_and(|byte| matches!(byte, b' ' | b'\t')) && !is_blank(next);
+        if !goes_on || field.len() > MAX_FIELD {
+            return String::from_utf8_lossy(&field).to_ascii_lowercase();
+        }
+        (line, rest) = (next, after);
+    }
+}
+
+/// Whether a line is a field by its name, which some let be empty.
+pub(super) fn is_field(line: &[u8]) -> bool {
+    let start = line.get(..line.len().min(MAX_NAME)).unwrap_or_default();
+    let name = memchr::memchr(b':', start).and_then(|colon| start.get(..colon));
+    name.is_some_and(|name| name.trim_ascii_end().iter().all(u8::is_ascii_graphic))
+}
+
+/// Whether a line says what a part is.
+pub(super) fn is_of_content(line: &[u8]) -> bool {
+    line.get(..FIELD.len()).is_some_and(|name| name.eq_ignore_ascii_case(FIELD))
+}
+
+pub(super) fn is_blank(line: &[u8]) -> bool {
+    line.trim_ascii().is_empty()
+}
+
+/// The text with a line's end for each carriage return that stands alone, as some readers take it; `None` where none does. It is as long.
+pub(super) fn with_line_feeds(text: &[u8]) -> Option<Vec<u8>> {
+    let is_alone = |at: &usize| text.get(at + 1) != Some(&b'\n');
+    memchr::memchr_iter(b'\r', text).find(is_alone)?;
+    let mut feeds = text.to_vec();
+    for at in memchr::memchr_iter(b'\r', text).filter(is_alone) {
+        if let Some(byte) = feeds.get_mut(at) {
+            *byte = b'\n';
+        }
+    }
+    Some(feeds)
+}
+
+/// Where a body ends: before a line that may be a boundary, or that is the first of the next mail of an mbox.
+pub(super) fn end(body: &[u8]) -> usize {
+    if body.starts_with(b"--") {
+        return 0;
+    }
+    let before = |mark: &[u8], text: &[u8]| memchr::memmem::find(text, mark).map(|at| at + 1);
+    let boundary = before(b"\n--", body).unwrap_or(body.len());
+    before(b"\nFrom ", body.get(..boundary).unwrap_or_default()).unwrap_or(boundary)
+}
+
+/// A body that goes on behind lines which begin with two hyphens and are no boundary, as they name none, or no header follows them; `None`
+/// when there is none.
+pub(super) fn beyond_hyphens(text: &[u8], end: usize) -> Option<&[u8]> {
+    let (mut at, mut is_longer) = (end, false);
+    loop {
+        let (line, after) = first_line(text.get(at..)?);
+        let (next, _) = first_line(after);
+        let has_header = is_field(next) && !next.starts_with(b":") || is_blank(next);
+        let is_boundary = line.trim_ascii() != b"--" && has_header;
+        if !line.starts_with(b"--") || is_boundary {
+            break;
+        }
+        is_longer = true;
+        let from = at + line.len();
+        at = from + self::end(text.get(from..)?);
+    }
+    is_longer.then(|| text.get(..at)).flatten()
+}
