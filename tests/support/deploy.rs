@@ -66,6 +66,7 @@ pub(crate) async fn deploy(
 ///
 /// # Errors
 /// [`StackError::Call`].
+#[cfg(test)]
 pub(crate) async fn physical_name(sdk: &SdkConfig, resource: &str) -> Result<String, StackError> {
     let client = aws_sdk_cloudformation::Client::new(sdk);
     let described = client.describe_stack_resource().stack_name(STACK_NAME).logical_resource_id(resource).send().await;

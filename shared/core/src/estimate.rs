@@ -18,7 +18,7 @@ pub use self::{
 };
 
 /// Bytes of a GB, as AWS charges them.
-const GB: f64 = (1_u64 << 30) as f64;
+const GB: f64 = 1_073_741_824.0;
 
 /// What is assumed where nothing was measured; each may be set.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
