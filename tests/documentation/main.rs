@@ -13,6 +13,8 @@ mod pages;
 #[cfg(test)]
 mod policies;
 #[cfg(test)]
+mod release;
+#[cfg(test)]
 mod retries;
 #[cfg(test)]
 mod scale;

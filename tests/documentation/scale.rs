@@ -2,7 +2,10 @@
 
 use std::{fs, path::Path};
 
-use nacre_core::rescan::cost::{Concurrency, PassCost, PassTime, PassWork, cost, time};
+use nacre_core::{
+    estimate::{Assumptions, Corpus, Prices, estimate, others},
+    rescan::cost::{Concurrency, PassCost, PassTime, PassWork, cost, time},
+};
 
 /// A pass advances the generation of one record in so many: each when it is half as old as the oldest kept delta.
 const RENEWED_ONE_IN: u64 = 45;
@@ -44,4 +47,42 @@ fn the_tables_rows_are_what_the_model_says() {
     .map(|(records, at_once)| row(records, at_once))
     .concat();
     assert!(page.contains(&rows), "docs/scale.md should have these rows:\n{rows}");
+}
+
+#[test]
+fn the_prices_beside_others_are_what_the_estimate_says() {
+    let mut corpus = Corpus::default();
+    for _ in 0..1_000_000 {
+        corpus.add(Some("STANDARD"), "a", 1 << 20);
+    }
+    let prices = Prices::default();
+    let ours = estimate(&corpus, &Assumptions::default());
+    let dollars = |amount: f64| {
+        let whole = format!("{amount:.0}");
+        // No price here has more than six digits.
+        match whole.len() {
+            0..=3 => format!("${whole}"),
+            more => format!("${},{}", &whole[..more - 3], &whole[more - 3..]),
+        }
+    };
+    let [guardduty, security, clamscan] = &others(&corpus, &prices)[..] else { panic!("three of them") };
+    let page = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../README.md")).unwrap();
+    for row in [
+        format!(
+            "| first scan of 1,000,000 × 1 MiB | {} | {} | {} and agents | {} and EFS |",
+            dollars(ours.first_scan.dollars(&prices)),
+            dollars(guardduty.first_scan),
+            dollars(security.first_scan),
+            dollars(clamscan.first_scan)
+        ),
+        format!(
+            "| everything again, by new signatures | ${:.2} for what a night concerns | {} | {} | {} |",
+            ours.night.dollars(&prices),
+            dollars(guardduty.full_rescan),
+            dollars(security.full_rescan),
+            dollars(clamscan.full_rescan)
+        ),
+    ] {
+        assert!(page.contains(&row), "README.md should have this row:\n{row}");
+    }
 }
