@@ -101,8 +101,13 @@ async fn execute(arguments: &Arguments) -> Result<(), EstimateError> {
             (at.to_owned(), count(&mut inventory).await?)
         }
     };
-    let report = Report::new(source, corpus, assumptions, prices);
-    Ok(if arguments.json { print_json(&report)? } else { print_lines(&report.lines().join("\n"))? })
+    let report = Report::new(source, &corpus, assumptions, &prices);
+    if arguments.json {
+        print_json(&report)?;
+    } else {
+        print_lines(&report.lines().join("\n"))?;
+    }
+    Ok(())
 }
 
 /// Counts the objects, a page at a time.

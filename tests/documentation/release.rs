@@ -26,7 +26,7 @@ fn packages(directory: &Path) {
             zip.write_all(name.as_bytes()).unwrap();
         }
         let bytes = zip.finish().unwrap().into_inner();
-        sums += &format!("{}  {name}.zip\n", Sha256Digest::of(&bytes));
+        sums.extend([Sha256Digest::of(&bytes).to_string(), format!("  {name}.zip\n")]);
         fs::write(directory.join(format!("{name}.zip")), bytes).unwrap();
     }
     fs::write(directory.join("SHA256SUMS"), sums).unwrap();

@@ -53,6 +53,38 @@ async fn put(stack: &Stack, bucket: &str, key: &str, content: Vec<u8>) -> Object
     ObjectId::new(bucket, key, put.version_id().map(str::to_owned).or(Some("null".into())))
 }
 
+/// Alarms, `status` and `doctor` name each fault of the night.
+async fn each_fault_is_named(stack: &Stack) {
+    let ringing = watch::sounding(stack, watch::now()).await;
+    for alarm in ["UpdateFailedAlarm", "ScanDeadLettersAlarm"] {
+        assert!(ringing.contains(alarm), "{ringing:?}");
+    }
+    let (code, printed) = nacre(stack, &["status", "--json"]).await;
+    let status: Value = serde_json::from_str(&printed).unwrap();
+    let wrong: Vec<&str> = status["wrong"].as_array().unwrap().iter().filter_map(Value::as_str).collect();
+    let named = |text: &str| wrong.iter().any(|finding| finding.contains(text));
+    assert_eq!(code, Some(1), "{printed}");
+    for text in [
+        "5 messages are in the dead-letter queue scan",
+        "UpdateFailedAlarm rings",
+        "ScanDeadLettersAlarm rings",
+        "updater logged",
+        "scanner logged",
+    ] {
+        assert!(named(text), "{text}: {wrong:#?}");
+    }
+    let (code, printed) = nacre(stack, &["doctor", "--json"]).await;
+    let faults: BTreeSet<String> = printed
+        .lines()
+        .map(|line| serde_json::from_str::<Value>(line).unwrap()["name"].as_str().unwrap().to_owned())
+        .collect();
+    let expected = ["access_denied", "dead_letters", "throttled"].map(str::to_owned);
+    assert_eq!((code, faults), (Some(1), expected.into()), "{printed}");
+    for call in ["PutObjectTagging", "PutItem"] {
+        assert!(printed.contains(&format!("\"resource\":\"{call}\"")), "{call}: {printed}");
+    }
+}
+
 #[tokio::test]
 async fn a_bad_night_is_named_and_ends_with_every_object_at_its_right_verdict() {
     let world = World::ready(&[("StalenessLimitHours", "10000000"), ("LocalVisibilityTimeout", "1")]).await;
@@ -95,35 +127,7 @@ async fn a_bad_night_is_named_and_ends_with_every_object_at_its_right_verdict() 
         sleep(INTERVAL).await;
     }
 
-    // Each is named.
-    let ringing = watch::sounding(stack, watch::now()).await;
-    for alarm in ["UpdateFailedAlarm", "ScanDeadLettersAlarm"] {
-        assert!(ringing.contains(alarm), "{ringing:?}");
-    }
-    let (code, printed) = nacre(stack, &["status", "--json"]).await;
-    let status: Value = serde_json::from_str(&printed).unwrap();
-    let wrong: Vec<&str> = status["wrong"].as_array().unwrap().iter().filter_map(Value::as_str).collect();
-    let named = |text: &str| wrong.iter().any(|finding| finding.contains(text));
-    assert_eq!(code, Some(1), "{printed}");
-    for text in [
-        "5 messages are in the dead-letter queue scan",
-        "UpdateFailedAlarm rings",
-        "ScanDeadLettersAlarm rings",
-        "updater logged",
-        "scanner logged",
-    ] {
-        assert!(named(text), "{text}: {wrong:#?}");
-    }
-    let (code, printed) = nacre(stack, &["doctor", "--json"]).await;
-    let faults: BTreeSet<String> = printed
-        .lines()
-        .map(|line| serde_json::from_str::<Value>(line).unwrap()["name"].as_str().unwrap().to_owned())
-        .collect();
-    let expected = ["access_denied", "dead_letters", "throttled"].map(str::to_owned);
-    assert_eq!((code, faults), (Some(1), expected.into()), "{printed}");
-    for call in ["PutObjectTagging", "PutItem"] {
-        assert!(printed.contains(&format!("\"resource\":\"{call}\"")), "{call}: {printed}");
-    }
+    each_fault_is_named(stack).await;
 
     // The repair.
     fs::remove_file(&throttled).unwrap();

@@ -148,16 +148,14 @@ impl Inventory {
         prefix: &str,
     ) -> Result<Self, SourceError> {
         let client = Client::new(sdk);
-        let (bytes, beside) = match at.strip_prefix("s3://").and_then(|rest| rest.split_once('/')) {
-            Some((bucket, key)) => {
-                let mut bytes = Vec::new();
-                fetch(&client, bucket, key, MAX_MANIFEST_BYTES, &mut bytes).await?;
-                (bytes, None)
-            }
-            None => {
-                let bytes = fs::read(at).map_err(|error| SourceError::File(at.to_owned(), error))?;
-                (bytes, Path::new(at).parent().map(Path::to_owned))
-            }
+        let in_s3 = at.strip_prefix("s3://").and_then(|rest| rest.split_once('/'));
+        let (bytes, beside) = if let Some((bucket, key)) = in_s3 {
+            let mut bytes = Vec::new();
+            fetch(&client, bucket, key, MAX_MANIFEST_BYTES, &mut bytes).await?;
+            (bytes, None)
+        } else {
+            let bytes = fs::read(at).map_err(|error| SourceError::File(at.to_owned(), error))?;
+            (bytes, Path::new(at).parent().map(Path::to_owned))
         };
         let unusable = |error| SourceError::Inventory(at.to_owned(), error);
         let manifest = Manifest::parse(&bytes, bucket).map_err(unusable)?;

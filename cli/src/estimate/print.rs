@@ -61,9 +61,9 @@ struct Listed {
 }
 
 impl Report {
-    pub(super) fn new(source: String, corpus: Corpus, assumptions: Assumptions, prices: Prices) -> Self {
-        let Estimate { first_scan, night, year } = estimate(&corpus, &assumptions);
-        let part = |usage: Usage| Part { dollars: usage.dollars(&prices), usage };
+    pub(super) fn new(source: String, corpus: &Corpus, assumptions: Assumptions, prices: &Prices) -> Self {
+        let Estimate { first_scan, night, year } = estimate(corpus, &assumptions);
+        let part = |usage: Usage| Part { dollars: usage.dollars(prices), usage };
         let group = |name: String, Amount { objects, bytes, .. }: Amount| Group { name, objects, bytes };
         let beside = |other: Other| Beside {
             name: other.name,
@@ -85,7 +85,7 @@ impl Report {
             first_scan: part(first_scan),
             night: part(night),
             year: part(year),
-            others: others(&corpus, &prices).into_iter().map(beside).collect(),
+            others: others(corpus, prices).into_iter().map(beside).collect(),
             assumptions,
             prices: prices.all().map(listed).collect(),
         }
@@ -183,7 +183,7 @@ mod tests {
             corpus.add(Some("STANDARD_IA"), &format!("{n}.pdf"), 1 << 20);
         }
         corpus.add(Some("GLACIER"), "cold", 5);
-        Report::new("s3://uploads/".into(), corpus, Assumptions::default(), Prices::default())
+        Report::new("s3://uploads/".into(), &corpus, Assumptions::default(), &Prices::default())
     }
 
     #[test]

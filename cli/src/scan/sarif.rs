@@ -34,7 +34,7 @@ impl Log {
             "infected" => {
                 for signature in &result.signatures {
                     let text = format!("{shown} is infected: {}", printable(signature));
-                    self.push(signature, "error", "The file matches this signature of malware.", text, path, result);
+                    self.push(signature, "error", "The file matches this signature of malware.", &text, path, result);
                 }
             }
             "unscannable" => {
@@ -48,7 +48,7 @@ impl Log {
                     &rule,
                     "warning",
                     "The file could not be scanned, so it may be infected.",
-                    text,
+                    &text,
                     path,
                     result,
                 );
@@ -57,7 +57,7 @@ impl Log {
         }
     }
 
-    fn push(&mut self, rule: &str, level: &str, about: &str, text: String, path: &Path, result: &FileResult) {
+    fn push(&mut self, rule: &str, level: &str, about: &str, text: &str, path: &Path, result: &FileResult) {
         let next = self.descriptors.len();
         let index = *self.rules.entry(rule.to_owned()).or_insert(next);
         if index == next {

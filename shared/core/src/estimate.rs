@@ -38,6 +38,8 @@ pub struct Assumptions {
     pub record_bytes: f64,
     /// Objects that a message of rescans names.
     pub objects_per_message: f64,
+    /// HEAD requests for a scan: one where a bucket keeps versions, two where it keeps none.
+    pub head_requests: f64,
     /// Tags that a clean object has.
     pub tags: f64,
     /// Bytes of logs for an object.
@@ -60,6 +62,7 @@ impl Default for Assumptions {
             renewed: 1.0 / 45.0,
             record_bytes: 600.0,
             objects_per_message: 10.0,
+            head_requests: 2.0,
             tags: 3.0,
             log_bytes: 650.0,
             environments: 10.0,
@@ -76,8 +79,8 @@ const SMALL_GIB: f64 = 0.5;
 /// Records that the rescanner reads in a second, of one segment.
 const RECORDS_PER_SECOND: f64 = 20_000.0;
 
-/// Requests of S3 for a scan, beside GET: HEAD, tags read. Where tags change, they are written too.
-const HEAD_AND_TAGS: f64 = 2.0;
+/// Requests of S3 for a scan, beside GET and HEAD: tags read. Where tags change, they are written too.
+const TAGS_READ: f64 = 1.0;
 
 /// What is used, by what is charged for.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
@@ -173,7 +176,10 @@ fn scans(corpus: &Corpus, assumed: &Assumptions, share: f64, scan: Scan) -> Usag
             continue;
         }
         let written = if matches!(scan, Scan::First) { 1.0 } else { 0.0 };
-        used.add(class.request(), objects * (HEAD_AND_TAGS + written) + count(amount.parts) * share);
+        used.add(
+            class.request(),
+            objects * (assumed.head_requests + TAGS_READ + written) + count(amount.parts) * share,
+        );
         if let Some(retrieval) = class.retrieval() {
             used.add(retrieval, bytes / GB);
         }
@@ -223,7 +229,7 @@ mod tests {
     #[test]
     fn a_night_is_what_the_model_of_passes_says_and_logs_and_loading() {
         let corpus = standard(10_000, 0);
-        let assumed = Assumptions { log_bytes: 0.0, init_seconds: 0.0, ..Assumptions::default() };
+        let assumed = Assumptions { log_bytes: 0.0, init_seconds: 0.0, head_requests: 1.0, ..Assumptions::default() };
         let ours = estimate(&corpus, &assumed).night.dollars(&Prices::default());
         let work = PassWork { delta_objects: 100, advanced: 222, ..PassWork::of(10_000, 600) };
         let theirs = cost(work).total();
