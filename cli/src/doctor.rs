@@ -1,6 +1,7 @@
 //! `nacre doctor`: checks a deployment from outside, and names each fault with its remedy.
 
 mod checks;
+mod failed_calls;
 mod gather;
 mod snapshot;
 

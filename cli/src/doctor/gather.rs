@@ -15,7 +15,7 @@ use aws_sdk_s3::{
     types::{Event, NotificationConfigurationFilter, S3KeyFilter, ServerSideEncryptionConfiguration},
 };
 use aws_sdk_sqs::types::QueueAttributeName;
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 use nacre_aws::{S3Definitions, SystemClock};
 use nacre_core::{
     generation::{manifest::Manifest, published::Published},
@@ -23,16 +23,16 @@ use nacre_core::{
 };
 use serde_json::{Value, json};
 
-use super::snapshot::{Bucket, Definitions, Expected, Function, Notification, Queue, Snapshot, Source, Table, Topic};
+use super::{
+    failed_calls::failed_calls,
+    snapshot::{Bucket, Definitions, Expected, Function, Notification, Queue, Snapshot, Source, Table, Topic},
+};
 use crate::{
     deployment::{Deployment, DeploymentError, Part},
     dlq::{DeadLetterQueue, DlqError, depth},
-    function_logs::{FunctionLogs, LogsError},
+    function_logs::LogsError,
     output::explain,
 };
-
-/// What AWS's services call throttling.
-const THROTTLING: [&str; 4] = ["ProvisionedThroughputExceededException", "Throttl", "RequestLimitExceeded", "SlowDown"];
 
 const QUEUES: [(&str, Part); 7] = [
     ("ScanQueue", Part::ScanQueue),
@@ -357,55 +357,5 @@ async fn definitions(sdk: &SdkConfig, bucket: &str) -> Definitions {
             Definitions { unreadable: None, age_hours: built.map(age), pinned: published.pinned }
         }
         Err(error) => Definitions { unreadable: Some(explain(&error)), age_hours: None, pinned: false },
-    }
-}
-
-/// Calls that the functions were refused in the last day, and those that were throttled, as they logged them.
-async fn failed_calls(deployment: &Deployment) -> Result<[BTreeMap<String, u64>; 2], GatherError> {
-    let logs = FunctionLogs::open(deployment).await?;
-    let mut calls = [BTreeMap::new(), BTreeMap::new()];
-    for line in logs.errors(&[], SystemClock.now() - TimeDelta::days(1)).await?.lines {
-        let cause = line.text("cause").unwrap_or_default();
-        for (calls, call) in calls.iter_mut().zip([refused_call(cause), throttled_call(cause)]) {
-            if let Some(call) = call {
-                *calls.entry(call.to_owned()).or_default() += 1;
-            }
-        }
-    }
-    Ok(calls)
-}
-
-/// The call of a cause such as `…: PutObjectTagging of s3://bucket/key: access denied: …`.
-fn refused_call(cause: &str) -> Option<&str> {
-    call_before(cause, ": access denied")
-}
-
-/// The call of a cause such as `…: UpdateItem of records: unavailable: …: ProvisionedThroughputExceededException: …`.
-fn throttled_call(cause: &str) -> Option<&str> {
-    let is_throttling = THROTTLING.iter().any(|code| cause.contains(code));
-    is_throttling.then(|| call_before(cause, ": service unavailable")).flatten()
-}
-
-fn call_before<'a>(cause: &'a str, outcome: &str) -> Option<&'a str> {
-    let (before, _) = cause.split_once(outcome)?;
-    let (call, _) = before.rsplit(": ").find_map(|layer| layer.split_once(" of "))?;
-    (!call.is_empty() && call.bytes().all(|byte| byte.is_ascii_alphanumeric())).then_some(call)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_refused_call_is_found_in_its_cause() {
-        let cause =
-            "the object could not be scanned: PutObjectTagging of s3://b/a of b.txt: access denied: service error";
-        assert_eq!(refused_call(cause), Some("PutObjectTagging"));
-        assert_eq!(refused_call("PutObjectTagging of s3://b/k: service unavailable"), None);
-        let cause = "cannot be recorded: UpdateItem of records: service unavailable: service error: \
-                     ProvisionedThroughputExceededException: too fast";
-        assert_eq!((throttled_call(cause), refused_call(cause)), (Some("UpdateItem"), None));
-        assert_eq!(throttled_call("GetItem of records: service unavailable: dispatch failure"), None);
-        assert_eq!(refused_call("odd\u{1b} of x: access denied"), None);
     }
 }
