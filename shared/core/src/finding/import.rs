@@ -58,7 +58,7 @@ mod tests {
 
     use super::*;
 
-    /// A hub that leaves out each finding as often as it is told to, for this reason.
+    /// A hub that leaves out each finding so many times, for this reason.
     struct Hub {
         refusals: Mutex<BTreeMap<String, u32>>,
         code: &'static str,
