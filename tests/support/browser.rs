@@ -35,7 +35,8 @@ pub struct Browser {
     last_id: u64,
     problems: Vec<String>,
     requests: BTreeSet<String>,
-    is_loaded: bool,
+    /// Pages that are loaded whole, by their loaders.
+    loaded: BTreeSet<String>,
     _profile: tempfile::TempDir,
 }
 
@@ -82,7 +83,7 @@ impl Browser {
             last_id: 0,
             problems,
             requests,
-            is_loaded: false,
+            loaded: BTreeSet::new(),
             _profile: profile,
         };
         let target = browser.call("Target.createTarget", &json!({ "url": "about:blank" }))?;
@@ -92,6 +93,7 @@ impl Browser {
         for domain in ["Page", "Runtime", "Log", "Network"] {
             browser.call(&format!("{domain}.enable"), &json!({}))?;
         }
+        browser.call("Page.setLifecycleEventsEnabled", &json!({ "enabled": true }))?;
         Ok(browser)
     }
 
@@ -100,9 +102,11 @@ impl Browser {
     /// # Errors
     /// [`StackError::System`].
     pub fn open(&mut self, url: &str) -> Result<(), StackError> {
-        self.is_loaded = false;
-        self.call("Page.navigate", &json!({ "url": url }))?;
-        while !self.is_loaded {
+        let navigated = self.call("Page.navigate", &json!({ "url": url }))?;
+        // By its loader: the event of the empty page that was there before may come as late as this.
+        let loader = navigated.get("loaderId").and_then(Value::as_str);
+        let loader = loader.ok_or_else(|| failed(format!("{url} cannot be opened: {navigated}")))?;
+        while !self.loaded.contains(loader) {
             self.receive()?;
         }
         Ok(())
@@ -221,7 +225,9 @@ impl Browser {
             self.from.recv_timeout(TIMEOUT).map_err(|error| failed(format!("Chromium does not respond: {error}")))?;
         let text = |pointer: &str| message.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
         match text("/method") {
-            "Page.loadEventFired" => self.is_loaded = true,
+            "Page.lifecycleEvent" if text("/params/name") == "load" => {
+                self.loaded.insert(text("/params/loaderId").to_owned());
+            }
             "Network.requestWillBeSent" => drop(self.requests.insert(text("/params/request/url").to_owned())),
             "Runtime.exceptionThrown" | "Page.javascriptDialogOpening" => self.problems.push(message.to_string()),
             "Runtime.consoleAPICalled" if ["error", "warning", "assert"].contains(&text("/params/type")) => {

@@ -125,11 +125,11 @@ impl<'c> Reader<'c> {
         } else {
             self.parts.extend(readings);
         }
-        if named.base64
+        if (named.base64 || named.quoted_printable)
             && let Some(longer) = beyond_hyphens(text, body.len())
         {
             self.bytes += longer.len();
-            self.parts.extend(super::base64::readings(own(longer.len())));
+            self.parts.extend(named.decodings(own(longer.len())));
         }
         self.may_go_on()
     }

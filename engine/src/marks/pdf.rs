@@ -39,6 +39,8 @@ const MAX_KEYS: usize = 10_000;
 const MAX_COMMENTS: usize = 16;
 /// Where a PDF may begin, as readers take it.
 const MAX_BEGIN: usize = 1024;
+/// Bytes at the end in which the place of the table of objects stands.
+const END: usize = 2048;
 
 /// What the streams say.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -53,7 +55,7 @@ impl Pdf {
     /// Reads the dictionaries of `content`; nothing of what is no PDF.
     pub(super) fn of(content: &[u8]) -> Self {
         let mut pdf = Self::default();
-        if memmem::find(content.get(..content.len().min(MAX_BEGIN)).unwrap_or_default(), b"%PDF-").is_none() {
+        if !is_pdf(content) {
             return pdf;
         }
         let keys = names::plain(content, ENCRYPTED).map(Some).chain(names::escaped(content, ENCRYPTED));
@@ -74,6 +76,13 @@ impl Pdf {
         }
         pdf
     }
+}
+
+/// Whether a header or the place of the table of objects is there. Attack: a file without its header, which readers open all the same.
+fn is_pdf(content: &[u8]) -> bool {
+    let start = content.get(..content.len().min(MAX_BEGIN)).unwrap_or_default();
+    let end = content.get(content.len().saturating_sub(END)..).unwrap_or_default();
+    memmem::find(start, b"%PDF-").is_some() || memmem::find(end, b"startxref").is_some()
 }
 
 /// Whether a reference or a dictionary follows a key, behind white space and comments.
@@ -130,6 +139,14 @@ mod tests {
         ] {
             assert_eq!(read(dictionary, trailer), expected, "{dictionary}");
         }
+    }
+
+    #[test]
+    fn a_header_is_not_needed() {
+        let text =
+            |end: &str| format!("words 1 0 obj\n<</Filter 7 0 R>>\nstream\nwords\nendstream\n/Encrypt 3 0 R\n{end}");
+        assert_eq!(Pdf::of(text("startxref\n9\n%%EOF").as_bytes()), Pdf { encrypted: true, packed: true });
+        assert_eq!(Pdf::of(text("").as_bytes()), Pdf::default());
     }
 
     #[test]

@@ -9,12 +9,16 @@ const MAX_FILES: usize = 10_000;
 /// How often all of a layer may be read as bodies, and bytes that are in any case.
 const MAX_PASSES: usize = 4;
 const MIN_WORK: usize = 4 << 20;
+/// Longest mode of a file.
+const MAX_MODE: usize = 16;
 
 /// The files, and whether there are more than are read.
 pub(super) fn files(content: &[u8]) -> (Vec<Vec<u8>>, bool) {
     let mut files = Vec::new();
-    let is_at_start = |at: &usize| *at == 0 || content.get(at - 1).is_some_and(|byte| matches!(byte, b'\n' | b'\r'));
-    let starts = memchr::memmem::find_iter(content, b"begin").filter(is_at_start);
+    // In any case of letters, as some take it.
+    let begins = |at: &usize| content.get(*at..at + 5).is_some_and(|word| word.eq_ignore_ascii_case(b"begin"));
+    let lines = std::iter::once(0).chain(memchr::memchr2_iter(b'\n', b'\r', content).map(|at| at + 1));
+    let starts = lines.filter(begins);
     // Attack: first lines without an end, each of which has all that follow as its body.
     let mut left = content.len().saturating_mul(MAX_PASSES).saturating_add(MIN_WORK);
     for at in starts {
@@ -41,9 +45,8 @@ fn body(after: &[u8]) -> Option<(bool, &[u8])> {
     let end = memchr::memchr2(b'\n', b'\r', after)?;
     let (line, body) = after.split_at_checked(end + 1)?;
     let mode = line.trim_ascii().split(is_blank).next()?;
-    // Readers take what they know of it.
-    let is_mode = mode.iter().all(|digit| matches!(digit, b'0'..=b'7' | b'o' | b'x' | b'_'));
-    (is_mode && !mode.is_empty()).then_some((is_base64, body))
+    // Readers take what they know of it: a sign, a prefix, whatever stands between digits.
+    (mode.len() <= MAX_MODE && mode.iter().any(u8::is_ascii_digit)).then_some((is_base64, body))
 }
 
 /// What a body may be decoded to, and how much of it was read. The line of its end is four paddings, which other lines may have behind
@@ -72,7 +75,7 @@ fn in_base64(body: &[u8]) -> (Vec<Vec<u8>>, usize) {
 /// Each line: a letter for the number of its bytes, and four letters for each three of them. Readers take six bits of any letter, or end at
 /// one that is none.
 fn in_lines(body: &[u8]) -> (Vec<Vec<u8>>, usize) {
-    let (mut decoded, mut strict, mut empty, mut read) = (Vec::new(), None, None, 0);
+    let (mut decoded, mut strict, mut empty, mut zero, mut read) = (Vec::new(), None, None, None, 0);
     for line in body.split(|byte| matches!(byte, b'\n' | b'\r')) {
         let at = read;
         read += line.len() + 1;
@@ -88,8 +91,12 @@ fn in_lines(body: &[u8]) -> (Vec<Vec<u8>>, usize) {
         // What follows the letters that the length asks for is passed over.
         let letters = letters.get(..(length.div_ceil(3) * 4).min(letters.len())).unwrap_or_default();
         let is_letter = |letter: &u8| matches!(letter, b' '..=b'`');
-        if length == 0 || line.eq_ignore_ascii_case(b"end") {
+        if line.eq_ignore_ascii_case(b"end") {
             break;
+        }
+        // Some end at a line of no bytes, others at the word alone.
+        if length == 0 && zero.is_none() {
+            zero = Some(decoded.len());
         }
         if strict.is_none() && (!is_letter(first) || !letters.iter().all(is_letter)) {
             strict = Some(decoded.len());
@@ -102,7 +109,7 @@ fn in_lines(body: &[u8]) -> (Vec<Vec<u8>>, usize) {
         }
         decoded.truncate(start + length);
     }
-    let mut ends: Vec<usize> = [strict, empty, Some(decoded.len())].into_iter().flatten().collect();
+    let mut ends: Vec<usize> = [strict, empty, zero, Some(decoded.len())].into_iter().flatten().collect();
     ends.sort_unstable();
     ends.dedup();
     (ends.into_iter().filter_map(|end| decoded.get(..end)).map(<[u8]>::to_vec).collect(), read)
@@ -129,6 +136,10 @@ mod tests {
             "begin-base64-encoded 644 eA==\nd29y\nZHM=\n====\n",
             "begin 644 x\ne=V]R9',`\n`\nend\n",
             "begin 644 x\n%=V]R9',`\nEND\n",
+            "BEGIN 644 x\n%=V]R9',`\n`\nend\n",
+            "begin +644 x\n%=V]R9',`\n`\nend\n",
+            "begin 0O644 x\n%=V]R9',`\n`\nend\n",
+            "begin 64\"4 x\n%=V]R9',`\n`\nend\n",
         ] {
             assert_eq!(files(text.as_bytes()).0, [b"words"], "{text}");
         }
@@ -160,6 +171,12 @@ mod tests {
     }
 
     #[test]
+    fn a_line_of_no_bytes_ends_a_file_for_some() {
+        let (files, _) = files(b"begin 644 x\n%=V]R9',`\n`\n!80``\nend\n");
+        assert_eq!(files, [&b"words"[..], b"wordsa"]);
+    }
+
+    #[test]
     fn bodies_that_overlap_are_read_a_few_times() {
         let (files, too_many) = files("begin 644 x\n".repeat(9000).as_bytes());
         assert!(too_many && files.len() < MAX_FILES);
@@ -167,7 +184,7 @@ mod tests {
 
     #[test]
     fn other_beginnings_are_none() {
-        for text in ["begin 644 x", "to begin 644 x\n%=V]R9',`\n", "begin 9 x\n%=V]R9',`\n", "begin\n%=V]R9',`\n"] {
+        for text in ["begin 644 x", "to begin 644 x\n%=V]R9',`\n", "begin x y\n%=V]R9',`\n", "begin\n%=V]R9',`\n"] {
             assert!(files(text.as_bytes()).0.is_empty(), "{text}");
         }
     }

@@ -30,13 +30,22 @@ impl Encodings {
         match name.trim_end() {
             "content-transfer-encoding" => {
                 self.times = self.times.saturating_add(1);
-                self.base64 |= value.contains("base64") || value.contains("base-64");
-                self.quoted_printable |= value.contains("quoted");
+                // An encoded word may say either.
+                let is_encoded = value.contains("=?");
+                self.base64 |= is_encoded || value.contains("base64") || value.contains("base-64");
+                self.quoted_printable |= is_encoded || value.contains("quoted");
             }
             "content-disposition" => self.file |= value.contains("attachment") || value.contains("name"),
             "content-type" => self.file |= value.contains("name"),
             _ => {}
         }
+    }
+
+    /// What a body is decoded to.
+    pub(super) fn decodings(self, body: &[u8]) -> Vec<Vec<u8>> {
+        let mut decodings = if self.base64 { base64::readings(body) } else { Vec::new() };
+        decodings.extend(self.quoted_printable.then(|| quoted_printable(body)));
+        decodings
     }
 
     /// What a body may hold. `lines` is as long, and has its lines.
@@ -46,6 +55,7 @@ impl Encodings {
         let own = body.get(..next_header(lines)).unwrap_or_default();
         if self.quoted_printable {
             readings.push(quoted_printable(own));
+            readings.extend(without_half_breaks(own).map(|own| quoted_printable(&own)));
         }
         // Readers differ on which of several fields they take.
         let is_ambiguous = self.times > 1 || self.base64 && !own.iter().all(|byte| is_of_base64(*byte));
@@ -103,6 +113,20 @@ fn without_last_break(body: &[u8]) -> &[u8] {
     body.strip_suffix(b"\r").unwrap_or(body)
 }
 
+/// The body without what follows the break of a line by a carriage return up to the next line feed, which some readers pass over; `None`
+/// when there is no such break.
+fn without_half_breaks(body: &[u8]) -> Option<Vec<u8>> {
+    memchr::memmem::find_iter(body, b"=\r").find(|at| body.get(at + 2) != Some(&b'\n'))?;
+    let (mut kept, mut rest) = (Vec::with_capacity(body.len()), body);
+    while let Some(at) = memchr::memmem::find(rest, b"=\r") {
+        kept.extend(rest.get(..at).unwrap_or_default());
+        let end = memchr::memchr(b'\n', rest.get(at..).unwrap_or_default()).map_or(rest.len(), |end| at + end + 1);
+        rest = rest.get(end..).unwrap_or_default();
+    }
+    kept.extend_from_slice(rest);
+    Some(kept)
+}
+
 /// Decodes `=3D` and broken lines; what is neither stays as it is.
 pub(super) fn quoted_printable(body: &[u8]) -> Vec<u8> {
     let mut decoded = Vec::with_capacity(body.len());
@@ -131,4 +155,22 @@ pub(super) fn quoted_printable(body: &[u8]) -> Vec<u8> {
     }
     decoded.extend_from_slice(rest);
     decoded
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_that_is_broken_by_half_is_passed_over_by_some() {
+        assert_eq!(without_half_breaks(b"wo=\rjunk\nrds=\r\n"), Some(b"words".to_vec()));
+        assert_eq!(without_half_breaks(b"wo=\r\nrds"), None);
+    }
+
+    #[test]
+    fn an_encoded_word_may_name_either_encoding() {
+        let mut named = Encodings::default();
+        named.add("content-transfer-encoding: =?us-ascii?b?ymfzzty0?=");
+        assert_eq!(named.decodings(b"d29yZHM="), [&b"words"[..], b"d29yZHM="]);
+    }
 }

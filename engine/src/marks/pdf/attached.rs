@@ -17,6 +17,8 @@ const FILES: &str = "/EF";
 /// Bytes behind the key that name them, and most of such keys.
 const MAX_FILES: usize = 256;
 const MAX_KEYS: usize = 100_000;
+/// Blanks behind the key, from which on what follows them counts as hidden.
+const MAX_BLANKS: usize = 64;
 
 #[derive(Debug, Default)]
 pub(super) struct Attached {
@@ -44,9 +46,12 @@ impl Attached {
     /// Adds what stands behind a key.
     fn key(&mut self, after: &[u8]) {
         let text = after_pdf_space(after);
+        // Attack: what follows stands behind more than is read. So many blanks are no chance.
+        let is_far = after.len() - text.len() >= MAX_BLANKS;
         let is_plain = |files: &[u8]| {
             files.iter().all(|byte| byte.is_ascii_alphanumeric() || is_pdf_space(*byte) || *byte == b'/')
         };
+        self.hidden |= is_far;
         match text.strip_prefix(b"<<").map(|files| memmem::find(files, b">>").and_then(|end| files.get(..end))) {
             // Attack: a string, a comment or a dictionary within, after which the files follow.
             Some(Some(files)) if is_plain(files) => {
@@ -57,8 +62,10 @@ impl Attached {
             Some(_) => self.hidden = true,
             // Bytes of packed content may be the key by chance: more must follow it.
             None => {
-                let is_reference = text.first().is_some_and(u8::is_ascii_digit) && !references(text).is_empty();
-                self.hidden |= is_reference || text.starts_with(b"%") || text.is_empty() && after.len() == MAX_FILES;
+                let is_number =
+                    |text: &[u8]| text.first().is_some_and(|byte| byte.is_ascii_digit() || b"+-".contains(byte));
+                let is_reference = is_number(text) && !references(text).is_empty();
+                self.hidden |= is_reference || text.starts_with(b"%");
             }
         }
     }
@@ -75,7 +82,10 @@ impl Attached {
 
     /// Whether a stream may be one of them.
     pub(super) fn may_be(&self, place: &Place<'_>, objects: &Objects<'_>) -> bool {
-        let is_one = |numbers: Vec<u64>| numbers.iter().any(|number| self.numbers.contains(number));
+        // Attack: a place in the table of objects behind the first digits of a number.
+        let suffixes = |number: u64| (1..20).map(move |digits| number % 10_u64.saturating_pow(digits));
+        let is_one =
+            |numbers: Vec<u64>| numbers.into_iter().flat_map(suffixes).any(|number| self.numbers.contains(&number));
         self.hidden || self.is_any() && objects.numbers(place).is_none_or(is_one)
     }
 }
@@ -102,6 +112,8 @@ mod tests {
         for hidden in nested.into_iter().chain([
             "/E#46<</F 4 0 R>>",
             "/EF 9 0 R",
+            "/EF +9 0 R",
+            "/EF --9 0 R",
             "/EF%x\n<</F 4 0 R>>",
             "/EF<</F 4%x\n0 R>>",
             &far,

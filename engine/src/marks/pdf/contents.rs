@@ -13,18 +13,17 @@ use memchr::memmem;
 
 use super::{
     super::bytes::is_pdf_space,
-    MAX_BEGIN, MAX_STREAMS, PASSES,
+    MAX_STREAMS, PASSES,
     attached::Attached,
     dictionary::Lengths,
     filters::{self, MAX_OUTPUT},
+    is_pdf,
     places::{Objects, Work, number},
     plain::Length,
     predictor::Predictor,
     stream::Stream,
 };
 
-/// Bytes at the end in which the place of the table of objects stands.
-const END: usize = 2048;
 /// Most filters of a stream.
 const MAX_FILTERS: usize = 8;
 /// Most bytes that are unpacked, and how often all of the file's length may be read as streams. Attack: streams without an end, each of
@@ -33,6 +32,8 @@ const MAX_BYTES: usize = 1 << 30;
 const MAX_PASSES: usize = 8;
 /// Most places where a stream may end that are tried.
 const MAX_ENDS: usize = 8;
+/// Bytes behind the word that begins a stream, in which its line ends.
+const MAX_JUNK: usize = 64;
 /// What a widespread reader adds to a length behind which the stream does not end.
 const READ_PAST: usize = 5000;
 
@@ -47,10 +48,7 @@ pub(in crate::marks) struct Unread {
 
 /// Gives the contents to `keep`.
 pub(in crate::marks) fn contents(content: &[u8], keep: &mut dyn FnMut(&[u8])) -> Unread {
-    let start = content.get(..content.len().min(MAX_BEGIN)).unwrap_or_default();
-    let end = content.get(content.len().saturating_sub(END)..).unwrap_or_default();
-    let is_pdf = memmem::find(start, b"%PDF-").is_some() || memmem::find(end, b"startxref").is_some();
-    if !is_pdf && memmem::find(content, b"endobj").is_none() {
+    if !is_pdf(content) && memmem::find(content, b"endobj").is_none() {
         return Unread::default();
     }
     let objects = Objects::of(content);
@@ -65,7 +63,8 @@ pub(in crate::marks) fn contents(content: &[u8], keep: &mut dyn FnMut(&[u8])) ->
         keep,
     };
     let too_many = |packed| Unread { too_many: true, packed };
-    let (mut later, mut uncertain, mut packed, mut number) = (Vec::new(), Vec::new(), false, 0);
+    let (mut later, mut uncertain, mut pictures, mut packed, mut number) =
+        (Vec::new(), Vec::new(), Vec::new(), false, 0);
     for place in objects.streams(&mut Work::passes(content, PASSES)) {
         let Some(place) = place.filter(|_| number < MAX_STREAMS) else { return too_many(packed) };
         number += 1;
@@ -80,6 +79,9 @@ pub(in crate::marks) fn contents(content: &[u8], keep: &mut dyn FnMut(&[u8])) ->
         if stream.plain.is_some() && reading.length(&stream).is_none() {
             uncertain.push(place);
         }
+        if stream.dictionary.is_picture() {
+            pictures.push(place);
+        }
     }
     for place in later {
         let stream = Stream::at(place);
@@ -93,6 +95,8 @@ pub(in crate::marks) fn contents(content: &[u8], keep: &mut dyn FnMut(&[u8])) ->
             return too_many(packed);
         }
     }
+    // Attack: a file that a filter of pictures decodes to.
+    packed |= pictures.into_iter().any(|place| reading.attached.may_be(&place, &objects));
     // Attack: a file with more ends than are tried, and a length that readers take from different objects.
     packed |= uncertain
         .into_iter()
@@ -147,7 +151,10 @@ impl Reading<'_> {
             0 => strict,
             width => blanks + width,
         };
-        let mut starts = vec![strict, loose, line];
+        // Some pass over what stands on the line of the word.
+        let next_line = rest.iter().take(MAX_JUNK).position(|byte| matches!(byte, b'\n' | b'\r'));
+        let next_line = next_line.map_or(strict, |at| at + line_end(rest.get(at..).unwrap_or_default()));
+        let mut starts = vec![strict, loose, line, next_line];
         starts.sort_unstable();
         starts.dedup();
         let lengths = dictionary.lengths();

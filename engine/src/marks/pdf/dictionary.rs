@@ -83,18 +83,21 @@ impl Dictionary {
         })
     }
 
+    /// Whether it names a filter of pictures that loses nothing, so that a file may be written by it. They are not undone here.
+    pub(super) fn is_picture(&self) -> bool {
+        ["/CCITTFaxDecode", "/CCF", "/JBIG2Decode", "/JPXDecode"].iter().any(|filter| self.has(filter))
+    }
+
     /// Whether neither libclamav nor the reading here unpacks it.
     pub(super) fn stays_packed(&self) -> bool {
         let has_reference = |value: Option<&[String]>| value.is_none_or(|words| words.iter().any(|word| word == "R"));
-        // Filters of pictures, which are not undone here.
-        let pictures = ["/CCITTFaxDecode", "/CCF", "/JBIG2Decode", "/DCTDecode", "/DCT", "/JPXDecode"];
-        let is_picture = self.has("/EmbeddedFile") && pictures.iter().any(|filter| self.has(filter));
+        let is_picture = self.is_picture() || self.has("/DCTDecode") || self.has("/DCT");
         // Readers take the abbreviation of images in a page where the key is missing.
         let filters: &[&str] = if self.has("/Filter") { &["/Filter"] } else { &["/F"] };
         // A comment hides what follows it from some readings, and a dictionary is read without knowing strings from comments.
         let has_parameters = PARAMETERS.iter().any(|key| self.has(key));
         self.has("/Crypt")
-            || is_picture
+            || is_picture && self.has("/EmbeddedFile")
             || has_parameters && self.has("%")
             || self.values(&PARAMETERS).any(has_reference)
             || self.values(filters).any(has_reference)

@@ -148,7 +148,8 @@ fn hexadecimal(stream: &[u8], illegal: Illegal) -> Undone {
         let digit = match char::from(*byte).to_digit(16) {
             Some(digit) => u8::try_from(digit).unwrap_or_default(),
             None if *byte == b'>' => break,
-            None if is_blank(*byte) => continue,
+            // A widespread reader takes zeros for digits.
+            None if is_blank(*byte) && (*byte != 0 || illegal != Illegal::Counts) => continue,
             None => match illegal {
                 Illegal::Ends => return (None, read),
                 Illegal::IsSkipped => continue,
@@ -179,12 +180,12 @@ fn base85(stream: &[u8], illegal: Illegal) -> Undone {
                 break;
             }
             b'z' if group.is_empty() => bytes.extend([0; 4]),
-            b'!'..=b'u' => group.push(byte - b'!'),
-            byte if is_blank(*byte) => {}
+            b'!'..=b'u' => group.push(u32::from(byte - b'!')),
+            byte if is_blank(*byte) && (*byte != 0 || illegal != Illegal::Counts) => {}
             byte => match illegal {
                 Illegal::Ends => return (None, read),
                 Illegal::IsSkipped => {}
-                Illegal::Counts => group.push(byte.wrapping_sub(b'!')),
+                Illegal::Counts => group.push(u32::from(*byte).wrapping_sub(u32::from(b'!'))),
                 Illegal::Stops => break,
             },
         }
@@ -204,8 +205,8 @@ fn base85(stream: &[u8], illegal: Illegal) -> Undone {
     (Some(bytes), read)
 }
 
-fn word(group: &[u8]) -> u32 {
-    group.iter().fold(0_u32, |word, digit| word.wrapping_mul(85).wrapping_add((*digit).into()))
+fn word(group: &[u32]) -> u32 {
+    group.iter().fold(0_u32, |word, digit| word.wrapping_mul(85).wrapping_add(*digit))
 }
 
 /// `LZWDecode`; none when the first code does not clear the table, unless it is named. Codes grow a code early, or not, by `EarlyChange`.
@@ -273,6 +274,14 @@ mod tests {
         let mut zlib = ZlibEncoder::new(Vec::new(), level);
         zlib.write_all(content).unwrap();
         zlib.finish().unwrap()
+    }
+
+    #[test]
+    fn what_is_no_digit_may_count() {
+        assert_eq!(hexadecimal(b"77 6F72\x00647\0>", Illegal::Counts).0.unwrap(), b"wor\x06G\0");
+        assert_eq!(hexadecimal(b"776F\x0072>", Illegal::IsSkipped).0.unwrap(), b"wor");
+        let given = base85(b"H=_#\x03~>", Illegal::Counts).0.unwrap();
+        assert_eq!(given, (word(&[39, 28, 62, 2]).wrapping_mul(85).wrapping_sub(30)).to_be_bytes());
     }
 
     #[test]

@@ -22,9 +22,10 @@ impl<'c> Stream<'c> {
         Self { place, plain, dictionary, named }
     }
 
-    /// Whether it is an image that is shown, to every reader.
+    /// Whether it is an image that is shown, to every reader. Attack: a stream of objects that says that it is an image as well.
     pub(super) fn is_image(&self) -> bool {
-        self.plain.as_ref().is_some_and(Plain::is_image)
+        let has_objects = self.dictionary.has("/ObjStm") || self.dictionary.has("/XRef");
+        !has_objects && self.plain.as_ref().is_some_and(Plain::is_image)
     }
 
     /// The predictor of its filters.
