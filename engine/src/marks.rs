@@ -214,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn ciphertext_is_told_from_what_resembles_it() {
+    fn ciphertext_is_distinguished_from_what_resembles_it() {
         let session_key = [&[0x85, 0, 12, 3][..], &[7; 8], &[1, 9, 9]].concat();
         let pgp = |next: u8| [&session_key[..], &[next, 3, 1, 2, 3]].concat();
         let salted = |length: usize| [b"Salted__", &vec![7; length][..]].concat();

@@ -177,7 +177,7 @@ async fn a_backlog_holds_each_object_once() {
 
 /// The report says since when.
 #[tokio::test]
-async fn a_report_tells_the_age_of_what_waits() {
+async fn a_report_has_the_age_of_what_waits() {
     let mut world = World::new(2);
     world.settings.daily_budget = Budget { objects: Some(1), bytes: None };
     for n in 0..4 {

@@ -42,7 +42,7 @@ async fn what_is_of_the_published_generation_is_not_asked_for() {
 }
 
 #[tokio::test]
-async fn several_objects_share_a_message_whose_attributes_tell_what_they_need() {
+async fn several_objects_share_a_message_whose_attributes_say_what_they_need() {
     let world = World::new(1);
     for n in 0..9 {
         world.record(&format!("key/{n}"), 1, 1).await;

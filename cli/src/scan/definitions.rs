@@ -130,7 +130,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_bucket_is_told_from_a_directory() {
+    fn a_bucket_is_distinguished_from_a_directory() {
         for (text, bucket) in [
             ("s3://definitions", Some("definitions")),
             ("s3://definitions/", Some("definitions")),

@@ -12,7 +12,7 @@ fn check(name: &str, content: &[u8]) -> (Option<i32>, String) {
 }
 
 #[test]
-fn a_file_of_which_libclamav_loads_less_than_it_holds_is_told_with_its_line() {
+fn a_file_of_which_libclamav_loads_less_than_it_holds_is_named_with_its_line() {
     for (name, content, says) in [
         ("x.yar", &b"import \"pe\"\nrule r { condition: pe.is_dll() }\n"[..], "line 2"),
         ("x.yar", b"rule good { condition: true }\nrule bad { condition: uint32be(0) == 1 }\n", "line 2"),

@@ -73,7 +73,7 @@ mod tests {
     }
 
     #[test]
-    fn a_message_within_a_text_is_told_by_its_first_packet() {
+    fn a_message_within_a_text_is_known_by_its_first_packet() {
         let text = |indent: &str, base64: &str| {
             format!("Hello,\n{indent}-----BEGIN PGP MESSAGE-----\nVersion: x\n\n{base64}\n-----END PGP MESSAGE-----\n")
         };

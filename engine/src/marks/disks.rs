@@ -165,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn images_are_told_by_their_marks() {
+    fn images_are_known_by_their_marks() {
         let fat: [(usize, &[u8]); 3] = [
             (0, b"\xEB\x3C\x90mkfs.fat\0\x02\x04\x01\0\x02\0\x02\0\x08\xF8\x08\0"),
             (510, b"\x55\xAA"),

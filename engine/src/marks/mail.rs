@@ -125,7 +125,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_first_header_tells_what_the_body_is() {
+    fn the_first_header_says_what_the_body_is() {
         let has_parts = Mail { has_parts: true, ..Mail::default() };
         let partial = Mail { partial: true, ..Mail::default() };
         let enveloped = Mail { encrypted: Some("Nacre.Encrypted.CMS"), ..Mail::default() };

@@ -38,7 +38,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_manifest_tells_of_encrypted_entries() {
+    fn a_manifest_names_encrypted_entries() {
         let manifest = |entry: &str| {
             format!("<?xml version=\"1.0\"?>\n<!DOCTYPE x>\n<m:manifest xmlns:m=\"urn\">{entry}</m:manifest>")
                 .into_bytes()

@@ -118,7 +118,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn each_office_program_tells_in_its_own_way() {
+    fn each_office_program_has_its_own_mark() {
         let word = [&[0xEC, 0xA5, 0xC1, 0, 0, 0, 0, 0, 0, 0][..], &[0, 1]].concat();
         let plain_word = [&[0xEC, 0xA5, 0xC1, 0, 0, 0, 0, 0, 0, 0][..], &[0, 2]].concat();
         let user = [&[0, 0, 0xF6, 0x0F, 20, 0, 0, 0, 20, 0, 0, 0][..], &0xF3D1_C4DF_u32.to_le_bytes()].concat();

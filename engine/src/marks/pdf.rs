@@ -112,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn streams_that_stay_packed_or_encrypted_are_told() {
+    fn streams_that_stay_packed_or_encrypted_are_found() {
         let locked = "/Root 1 0 R /Encrypt 3 0 R";
         for (dictionary, trailer, expected) in [
             ("/Length 5", "", (false, false)),

@@ -74,7 +74,7 @@ mod tests {
     use crate::marks::containers::container;
 
     #[test]
-    fn streams_are_told_by_their_marks() {
+    fn streams_are_known_by_their_marks() {
         let lzma = [&b"\x5D\0\0\x80\0"[..], &[0xFF; 8], b"\0\x3A\x1A\x08\xCE"].concat();
         for (content, name) in [
             (&b"\x28\xB5\x2F\xFD\x24"[..], "zstd"),

@@ -77,7 +77,7 @@ mod tests {
     use crate::marks::containers::container;
 
     #[test]
-    fn volumes_are_told_by_their_headers() {
+    fn volumes_are_known_by_their_headers() {
         let end = |disk: u8| [&b"PK\x03\x04 words PK\x05\x06"[..], &[disk, 0, disk, 0], &[0; 14]].concat();
         let cabinet = |flags: u8| [&b"MSCF\0\0\0\0"[..], &[0; 22], &[flags, 0, 0, 0]].concat();
         let rar4 = |flags: u8| [&b"Rar!\x1A\x07\0"[..], &[0xCF, 0x90, 0x73, flags, 0, 13, 0]].concat();

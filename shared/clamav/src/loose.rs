@@ -154,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn each_fault_is_told_with_its_line_and_remedy() {
+    fn each_fault_is_named_with_its_line_and_remedy() {
         let long = format!("A:0:*:{}\n", "00".repeat(5000));
         for (name, bytes, line, says) in [
             ("local.ign2", "\u{feff}A.B\n".as_bytes().to_vec(), None, "byte order mark"),

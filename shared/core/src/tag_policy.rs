@@ -234,7 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn further_dialects_tell_the_status_in_their_words_and_give_way_before_it() {
+    fn further_dialects_have_the_status_in_their_words_and_give_way_before_it() {
         let names = TagNames { dialects: Dialect::ALL.to_vec(), ..TagNames::default() };
         let keys = |existing: &[Tag]| {
             let verdict = Verdict::Unscannable { reason: Reason::Encrypted };

@@ -98,7 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn it_tells_who_and_until_when() {
+    fn it_says_who_and_until_when() {
         let data = DataFile::parse(written(1, 1_795_854_914)).unwrap();
         assert_eq!((data.uuid(), data.retry_after()), (Some(WHO), Some(at(1_795_854_914))));
         assert_eq!(DataFile::parse(written(1, 0)).unwrap().retry_after(), None);

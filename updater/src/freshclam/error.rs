@@ -127,7 +127,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_end_is_told_apart() {
+    fn each_end_is_distinguished() {
         let limits = Limits { time: Duration::from_secs(9), file_bytes: 1000 };
         let text = |ended| failure(ended, limits, "WARNING: one\nERROR: two\n").to_string();
         for (ended, expected) in [

@@ -70,7 +70,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_the_last_lines_are_told_and_no_secrets() {
+    fn only_the_last_lines_are_shown_and_no_secrets() {
         let printed = (1..=9).map(|n| format!("line {n}\n")).collect::<Vec<_>>().concat();
         assert_eq!(last_lines(&printed), "line 4; line 5; line 6; line 7; line 8; line 9");
         let printed = "Giving up on http://user:secret@127.0.0.1:8377...\r\nGET HTTPS://m/a?key=secret failed\n";
@@ -99,7 +99,7 @@ mod tests {
         }
 
         #[test]
-        fn no_password_is_told(before in "[ -~]{0,30} ", path in "[a-z0-9./]{0,20}", after in "[ -~]{0,30}") {
+        fn no_password_is_shown(before in "[ -~]{0,30} ", path in "[a-z0-9./]{0,20}", after in "[ -~]{0,30}") {
             let shown = last_lines(&format!("{before}http://user:hunter2hunter2@mirror/{path} {after}"));
             prop_assert!(!shown.contains("hunter2"), "{}", shown);
         }

@@ -26,9 +26,9 @@ use super::{
 
 /// Most filters of a stream.
 const MAX_FILTERS: usize = 8;
-/// Most bytes that are unpacked, and how often all of the file's length may be read as streams. Attack: streams without an end, each of
+/// Most bytes that are unpacked, as libclamav bounds a scan, and how often all of the file's length may be read as streams. Attack: streams without an end, each of
 /// which holds all that follow.
-const MAX_BYTES: usize = 1 << 30;
+const MAX_BYTES: usize = 400 << 20;
 const MAX_PASSES: usize = 8;
 /// Most places where a stream may end that are tried.
 const MAX_ENDS: usize = 8;
@@ -151,14 +151,16 @@ impl Reading<'_> {
             0 => strict,
             width => blanks + width,
         };
-        // Some pass over what stands on the line of the word.
-        let next_line = rest.iter().take(MAX_JUNK).position(|byte| matches!(byte, b'\n' | b'\r'));
-        let next_line = next_line.map_or(strict, |at| at + line_end(rest.get(at..).unwrap_or_default()));
-        let mut starts = vec![strict, loose, line, next_line];
-        starts.sort_unstable();
-        starts.dedup();
         let lengths = dictionary.lengths();
         let certain = self.certain_end(stream);
+        let mut starts = vec![strict, loose, line];
+        // Some pass over what stands on the line of the word.
+        let next_line = rest.iter().take(MAX_JUNK).position(|byte| matches!(byte, b'\n' | b'\r'));
+        if let Some(at) = next_line.filter(|_| certain.is_some()) {
+            starts.push(at + line_end(rest.get(at..).unwrap_or_default()));
+        }
+        starts.sort_unstable();
+        starts.dedup();
         for start in starts {
             let from = place.at + 6 + start;
             let ends = match certain {

@@ -48,7 +48,7 @@ fn report(segment: u32, state: State, minutes: i64) -> SegmentReport {
 }
 
 #[test]
-fn keys_tell_their_generation_and_nothing_else_does() {
+fn keys_name_their_generation_and_nothing_else_does() {
     let id = pass(1).id;
     for key in [pass_key(id.generation), id.report_key(3), id.cancel_key()] {
         assert_eq!(generation_of(&key), Some(Generation(7)), "{key}");
