@@ -11,6 +11,7 @@ use axum::{
     extract::State,
     http::{HeaderMap, Method, Response, StatusCode, Uri, header::CONTENT_TYPE},
 };
+use nacre_core::scan_record::RECORD_FORMAT;
 use serde_json::{Value, json};
 use tokio::{net::TcpListener, task::JoinHandle};
 
@@ -72,7 +73,7 @@ impl Drop for GeneratedTable {
 pub fn record_json(key: &str, verdict: &str, more: &str, scanned_at: &str) -> String {
     let object = Value::from(format!("uploads/{key}"));
     format!(
-        "{{\"object\":{{\"S\":{object}}},\"version_id\":{{\"S\":\"v1\"}},\"format\":{{\"N\":\"2\"}},\"etag\":{{\"S\":\"e\"}},\
+        "{{\"object\":{{\"S\":{object}}},\"version_id\":{{\"S\":\"v1\"}},\"format\":{{\"N\":\"{RECORD_FORMAT}\"}},\"etag\":{{\"S\":\"e\"}},\
          \"size\":{{\"N\":\"4096\"}},\"verdict\":{{\"S\":\"{verdict}\"}},\"generation\":{{\"N\":\"7\"}},\"engine\":{{\"S\":\"1.4.6\"}},\
          \"functionality_level\":{{\"N\":\"216\"}},\"targets\":{{\"N\":\"1\"}},\"scanned_at\":{{\"S\":\"{scanned_at}\"}},\
          \"written_at\":{{\"S\":\"2026-01-01T00:00:00.000Z\"}},\"reported\":{{\"BOOL\":true}}{more}}}"
