@@ -102,13 +102,9 @@ enum BackfillError {
 
 /// Runs the command.
 pub(crate) async fn run(arguments: &Arguments) -> ExitCode {
-    let done = match until_interrupt(Box::pin(execute(arguments))).await {
-        Ok(Some(done)) => done,
-        Ok(None) => {
-            eprintln!("nacre backfill: interrupted; run again, it continues with the page that was under way");
-            return ExitCode::from(INTERRUPTED);
-        }
-        Err(error) => Err(BackfillError::Interrupts(error)),
+    let Some(done) = until_interrupt(Box::pin(execute(arguments)), BackfillError::Interrupts).await else {
+        eprintln!("nacre backfill: interrupted; run again, it continues with the page that was under way");
+        return ExitCode::from(INTERRUPTED);
     };
     conclude("backfill", done)
 }

@@ -66,16 +66,17 @@ enum ConsoleError {
     Port(u16, #[source] io::Error),
     #[error("the console ended")]
     Server(#[source] io::Error),
+    #[error("interrupts cannot be listened to")]
+    Interrupts(#[source] io::Error),
     #[error("the result cannot be written")]
     Output(#[from] io::Error),
 }
 
 /// Runs the command.
 pub(crate) async fn run(arguments: Arguments) -> ExitCode {
-    match until_interrupt(Box::pin(serve(arguments))).await {
-        Ok(None | Some(Ok(()))) => ExitCode::SUCCESS,
-        Ok(Some(Err(error))) => failed("console", &error),
-        Err(error) => failed("console", &ConsoleError::Output(error)),
+    match until_interrupt(Box::pin(serve(arguments)), ConsoleError::Interrupts).await {
+        None | Some(Ok(())) => ExitCode::SUCCESS,
+        Some(Err(error)) => failed("console", &error),
     }
 }
 

@@ -138,13 +138,9 @@ enum DeployError {
 
 /// Runs the command.
 pub(crate) async fn run(arguments: &Arguments) -> ExitCode {
-    let done = match until_interrupt(Box::pin(execute(arguments))).await {
-        Ok(Some(done)) => done,
-        Ok(None) => {
-            eprintln!("nacre deploy: interrupted; what CloudFormation has begun goes on. Run again to continue");
-            return ExitCode::from(INTERRUPTED);
-        }
-        Err(error) => Err(DeployError::Interrupts(error)),
+    let Some(done) = until_interrupt(Box::pin(execute(arguments)), DeployError::Interrupts).await else {
+        eprintln!("nacre deploy: interrupted; what CloudFormation has begun goes on. Run again to continue");
+        return ExitCode::from(INTERRUPTED);
     };
     match done {
         Ok(report) if !report.findings.is_empty() => ExitCode::from(FINDING),

@@ -69,12 +69,10 @@ enum EstimateError {
 
 /// Runs the command.
 pub(crate) async fn run(arguments: &Arguments) -> ExitCode {
-    let done = match until_interrupt(Box::pin(execute(arguments))).await {
-        Ok(Some(done)) => done,
-        Ok(None) => return ExitCode::from(INTERRUPTED),
-        Err(error) => Err(EstimateError::Interrupts(error)),
-    };
-    conclude("estimate", done)
+    match until_interrupt(Box::pin(execute(arguments)), EstimateError::Interrupts).await {
+        Some(done) => conclude("estimate", done),
+        None => ExitCode::from(INTERRUPTED),
+    }
 }
 
 async fn execute(arguments: &Arguments) -> Result<(), EstimateError> {

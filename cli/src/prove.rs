@@ -83,10 +83,8 @@ enum Error {
 
 /// Runs the command.
 pub(crate) async fn run(arguments: &Arguments) -> ExitCode {
-    let proven = match until_interrupt(prove_all(arguments)).await {
-        Ok(Some(proven)) => proven,
-        Ok(None) => return ExitCode::from(INTERRUPTED),
-        Err(error) => Err(Error::Interrupts(error)),
+    let Some(proven) = until_interrupt(prove_all(arguments), Error::Interrupts).await else {
+        return ExitCode::from(INTERRUPTED);
     };
     match proven {
         Ok(Summary { mismatches: 1.., .. }) => ExitCode::from(FINDING),

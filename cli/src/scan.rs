@@ -90,10 +90,8 @@ enum ScanError {
 
 /// Runs the command.
 pub(crate) async fn run(arguments: &Arguments) -> ExitCode {
-    let scanned = match until_interrupt(Box::pin(scan_all(arguments))).await {
-        Ok(Some(scanned)) => scanned,
-        Ok(None) => return ExitCode::from(INTERRUPTED),
-        Err(error) => Err(ScanError::Interrupts(error)),
+    let Some(scanned) = until_interrupt(Box::pin(scan_all(arguments)), ScanError::Interrupts).await else {
+        return ExitCode::from(INTERRUPTED);
     };
     match scanned {
         Ok(Tally { infected: 1.., .. }) => ExitCode::from(FINDING),
