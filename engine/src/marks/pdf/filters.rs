@@ -100,7 +100,8 @@ pub(super) fn is_marked(stream: &[u8]) -> bool {
 
 fn is_zlib(stream: &[u8]) -> bool {
     let &[method, flags, ..] = stream else { return false };
-    method & 0x0F == 8 && u16::from_be_bytes([method, flags]).is_multiple_of(31)
+    // A window of more than 32 KiB is refused by zlib, and not by every reader.
+    method & 0x8F == 8 && u16::from_be_bytes([method, flags]).is_multiple_of(31)
 }
 
 /// `FlateDecode`; none without the header of zlib.

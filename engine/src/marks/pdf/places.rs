@@ -19,6 +19,8 @@ const PER_UNPACKED: usize = 4;
 const MAX_GRANTED: usize = 1 << 30;
 /// Longest line on which a comment may hide what follows.
 const MAX_LINE: usize = 256;
+/// Bytes before an object in which the end of another one stands, or comments alone.
+const MAX_BEFORE: usize = 1024;
 /// Longest beginning of an object.
 const MAX_HEAD: usize = 64;
 /// A length that is not known.
@@ -256,13 +258,27 @@ fn standard_start(content: &[u8], begin: usize) -> Option<usize> {
     is_token.then(|| begin - (content.get(begin.saturating_sub(MAX_HEAD)..begin).map_or(0, <[u8]>::len) - head.len()))
 }
 
-/// Whether what stands before `at` is the end of an object, or a line with a comment, as the first and the last of a file.
+/// Whether what stands before `at`, but for comments, is the end of an object, of a file that was written on, or nothing.
+///
+/// Attack: a comment, or a name that ends as an object does, within a dictionary, and behind it what looks like another object.
 fn follows_object(content: &[u8], at: usize) -> bool {
-    let before = content.get(at.saturating_sub(MAX_LINE)..at).unwrap_or_default();
-    let trimmed = before.iter().rposition(|byte| !is_pdf_space(*byte)).map_or(0, |last| last + 1);
-    let before = before.get(..trimmed).unwrap_or_default();
-    let line = before.rsplit(|byte| matches!(byte, b'\n' | b'\r')).next().unwrap_or_default();
-    before.is_empty() || before.ends_with(b"endobj") || memchr::memchr(b'%', line).is_some()
+    let from = at.saturating_sub(MAX_BEFORE);
+    let mut before = content.get(from..at).unwrap_or_default();
+    loop {
+        let end = before.iter().rposition(|byte| !is_pdf_space(*byte)).map_or(0, |last| last + 1);
+        before = before.get(..end).unwrap_or_default();
+        let line = before.iter().rposition(|byte| matches!(byte, b'\n' | b'\r')).map_or(0, |last| last + 1);
+        let Some(comment) = before.get(line..).and_then(|line| memchr::memchr(b'%', line)) else { break };
+        before = before.get(..line + comment).unwrap_or_default();
+    }
+    if before.is_empty() {
+        // Comments of any length stand at the start of a file alone.
+        return from == 0;
+    }
+    let is_token = |head: &[u8]| head.last().is_none_or(|byte| is_pdf_space(*byte) || b">])".contains(byte));
+    let number = before.iter().rposition(|byte| !byte.is_ascii_digit()).map_or(0, |last| last + 1);
+    let place = before.get(..number).unwrap_or_default().trim_ascii_end();
+    before.strip_suffix(b"endobj").is_some_and(is_token) || number < before.len() && place.ends_with(b"startxref")
 }
 
 /// Whether a dictionary ends where `text` ends, but for white space and comments.
@@ -297,6 +313,24 @@ mod tests {
         let objects = Objects::of(content.as_bytes());
         let places: Vec<_> = objects.streams(&mut work).flatten().collect();
         places.iter().map(|place| String::from_utf8_lossy(place.text).into_owned()).collect()
+    }
+
+    #[test]
+    fn what_an_object_follows_is_an_end_or_nothing() {
+        let follows = |before: &str| follows_object(before.as_bytes(), before.len());
+        for before in [
+            "",
+            "%PDF-1.7\n%\u{e2}\u{e3}\n",
+            "1 0 obj<<>>endobj\n%% the next\n",
+            "endstream\nendobj % done\r\n",
+            "trailer<<>>\nstartxref\n123\n%%EOF\n",
+        ] {
+            assert!(follows(before), "{before}");
+        }
+        for before in ["4 0 obj<</X %\n", "4 0 obj<</X/endobj ", "4 0 obj<<\n%x\n", "4 0 obj<</X 12", "words\n"] {
+            assert!(!follows(before), "{before}");
+        }
+        assert!(!follows(&format!("4 0 obj<</X\n{}", "%\n".repeat(MAX_BEFORE))));
     }
 
     #[test]
