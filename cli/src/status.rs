@@ -17,7 +17,7 @@ use nacre_core::{
     rescan::pass::{PassStoreError, StoredPass, is_cancelled, read_pass, reports},
     telemetry::Metric,
 };
-use snapshot::{Alarm, Attention, Definitions, PassState, SelfTest, Snapshot, Waiting};
+use snapshot::{Alarm, Attention, Definitions, PassState, SelfTest, Snapshot, Waiting, of_last_run};
 use tokio::time::sleep;
 
 use crate::{
@@ -41,9 +41,6 @@ const QUEUES: [(&str, Part, Part); 4] = [
 
 /// How long a message may wait that no function has taken, with none in flight.
 const TIME_TO_BE_TAKEN: Duration = Duration::from_secs(3);
-
-/// All buckets are tested at once, for as long as the rescanner may run.
-const LENGTH_OF_RUN: TimeDelta = TimeDelta::minutes(5);
 
 /// Names in one call of `DescribeAlarms`, at most.
 const MOST_ALARMS: usize = 100;
@@ -193,18 +190,13 @@ async fn source(deployment: &Deployment, queue: Part, function: Part) -> Result<
 /// The last self-test of each bucket that is tested, of a day, by what the rescanner logged.
 async fn self_tests(logs: &FunctionLogs, now: DateTime<Utc>) -> Result<BTreeMap<String, SelfTest>, StatusError> {
     let lines = logs.search(&["rescanner"], now - TimeDelta::days(1), Some("self-test")).await?.lines;
-    let tests: Vec<_> = lines.iter().filter(|line| line.message.starts_with("self-test ")).collect();
-    // A bucket that was detached is in no run any more.
-    let last_run = tests.iter().map(|line| line.at - LENGTH_OF_RUN).max();
-    Ok(tests
-        .into_iter()
-        .filter(|line| Some(line.at) >= last_run)
-        .map(|line| {
-            let why = line.text("findings").or_else(|| line.text("cause")).unwrap_or("see its log");
-            let failure = (line.message != "self-test passed").then(|| why.to_owned());
-            (line.text("s3.bucket").unwrap_or_default().to_owned(), SelfTest { at: line.at, failure })
-        })
-        .collect())
+    let tests = lines.iter().filter(|line| line.message.starts_with("self-test "));
+    let tests = tests.map(|line| {
+        let why = line.text("findings").or_else(|| line.text("cause")).unwrap_or("see its log");
+        let failure = (line.message != "self-test passed").then(|| why.to_owned());
+        (line.text("s3.bucket").unwrap_or_default().to_owned(), SelfTest { at: line.at, failure })
+    });
+    Ok(of_last_run(tests.collect()))
 }
 
 /// The alarms of the stack that ring.

@@ -57,6 +57,15 @@ pub(super) struct SelfTest {
     pub(super) failure: Option<String>,
 }
 
+/// All buckets are tested at once, for as long as the rescanner may run.
+const LENGTH_OF_RUN: TimeDelta = TimeDelta::minutes(5);
+
+/// Of tests in the order of their times the last of each bucket in the last run: a bucket that was detached is not in it.
+pub(super) fn of_last_run(tests: Vec<(String, SelfTest)>) -> BTreeMap<String, SelfTest> {
+    let begin = tests.iter().map(|(_, test)| test.at - LENGTH_OF_RUN).max();
+    tests.into_iter().filter(|(_, test)| Some(test.at) >= begin).collect()
+}
+
 #[derive(Clone, Debug, Serialize)]
 pub(super) struct Definitions {
     pub(super) generation: Generation,

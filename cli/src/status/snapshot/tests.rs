@@ -109,6 +109,23 @@ fn each_fault_is_named_with_its_remedy() {
 }
 
 #[test]
+fn a_bucket_that_is_tested_no_longer_is_not_shown() {
+    let test = |bucket: &str, minutes, failure: Option<&str>| {
+        let failure = failure.map(str::to_owned);
+        (bucket.to_owned(), SelfTest { at: DateTime::UNIX_EPOCH + TimeDelta::minutes(minutes), failure })
+    };
+    let tests = of_last_run(vec![
+        test("detached", 0, Some("it is gone")),
+        test("uploads", 0, Some("no verdict")),
+        test("invoices", 60, None),
+        test("uploads", 63, None),
+    ]);
+    let shown: Vec<_> = tests.iter().map(|(bucket, test)| (bucket.as_str(), test.failure.is_some())).collect();
+    assert_eq!(shown, [("invoices", false), ("uploads", false)]);
+    assert!(of_last_run(Vec::new()).is_empty());
+}
+
+#[test]
 fn the_documentation_shows_this_screen() {
     let time = |hour: i64, minute: i64| {
         "2026-11-27T00:00:00Z".parse::<DateTime<Utc>>().unwrap() + TimeDelta::minutes(hour * 60 + minute)
