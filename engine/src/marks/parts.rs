@@ -12,7 +12,7 @@ mod lines;
 
 use self::{
     bodies::{Encodings, as_files},
-    lines::{beyond_hyphens, end, field, first_line, is_blank, is_field, is_of_content, with_line_feeds},
+    lines::{beyond_false_ends, end, field, first_line, is_blank, is_field, is_of_content, with_line_feeds},
 };
 use super::bytes::text_start;
 
@@ -126,7 +126,7 @@ impl<'c> Reader<'c> {
             self.parts.extend(readings);
         }
         if (named.base64 || named.quoted_printable)
-            && let Some(longer) = beyond_hyphens(text, body.len())
+            && let Some(longer) = beyond_false_ends(text, body.len())
         {
             self.bytes += longer.len();
             self.parts.extend(named.decodings(own(longer.len())));
@@ -378,6 +378,8 @@ mod tests {
         assert_eq!(contents.last(), Some(&b"words\n".repeat(10)));
         let hyphens = "Content-Transfer-Encoding: base64\n\nd29y\n--\nZHM=\n--B\nX: y\n";
         assert!(parts(hyphens.as_bytes()).0.contains(&b"words".to_vec()));
+        let quoted = "Content-Transfer-Encoding: quoted-printable\n\nw\n\nFrom x\n=6F\n";
+        assert!(parts(quoted.as_bytes()).0.contains(&b"w\n\nFrom x\no".to_vec()));
         let mbox = "From x\nContent-Transfer-Encoding: base64\n\nd29yZHM=\n\n".repeat(100);
         assert_eq!((parts(mbox.as_bytes()).0.len(), parts(mbox.as_bytes()).1), (100, false));
     }

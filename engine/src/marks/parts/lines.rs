@@ -67,16 +67,17 @@ pub(super) fn end(body: &[u8]) -> usize {
     before(b"\nFrom ", body.get(..boundary).unwrap_or_default()).unwrap_or(boundary)
 }
 
-/// A body that goes on behind lines which begin with two hyphens and are no boundary, as they name none, or no header follows them; `None`
-/// when there is none.
-pub(super) fn beyond_hyphens(text: &[u8], end: usize) -> Option<&[u8]> {
+/// A body that goes on behind lines which begin with two hyphens or as a mail of a mailbox does and are no boundary, as they name none, or
+/// no header follows them; `None` when there is none.
+pub(super) fn beyond_false_ends(text: &[u8], end: usize) -> Option<&[u8]> {
     let (mut at, mut is_longer) = (end, false);
     loop {
         let (line, after) = first_line(text.get(at..)?);
         let (next, _) = first_line(after);
         let has_header = is_field(next) && !next.starts_with(b":") || is_blank(next);
         let is_boundary = line.trim_ascii() != b"--" && has_header;
-        if !line.starts_with(b"--") || is_boundary {
+        let may_end = line.starts_with(b"--") || line.starts_with(b"From ");
+        if !may_end || is_boundary {
             break;
         }
         is_longer = true;
