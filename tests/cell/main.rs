@@ -9,6 +9,11 @@ use nacre_test_support::programs_directory;
 
 /// Runs a script in a cell with these bounds.
 fn in_cell(bounds: &[&str], script: &str) -> Output {
+    in_cell_with(&[], bounds, script)
+}
+
+/// The same, with these variables.
+fn in_cell_with(variables: &[(&str, &str)], bounds: &[&str], script: &str) -> Output {
     let task = tempfile::tempdir().unwrap();
     Command::new(programs_directory().unwrap().join("nacre-lambda-cell"))
         .args(["--task".as_ref(), task.path()])
@@ -16,6 +21,7 @@ fn in_cell(bounds: &[&str], script: &str) -> Output {
         .args(["/bin/sh", "-c", script])
         .env_clear()
         .env("PATH", "/usr/bin:/bin")
+        .envs(variables.iter().copied())
         .output()
         .unwrap()
 }
@@ -69,6 +75,19 @@ fn there_is_glibc_and_a_shell_and_nothing_else() {
     let output =
         in_cell(&[], "test -s /etc/pki/tls/certs/ca-bundle.crt && test -s /etc/ssl/certs/ca-bundle.crt; echo $?");
     assert_eq!(printed(&output), "0\n");
+}
+
+#[test]
+fn only_ports_that_the_environment_names_answer() {
+    let script = "while read -r interface rest; do echo $interface; done </proc/net/dev
+        while read -r number local rest; do echo $local; done </proc/net/tcp";
+    let output = in_cell_with(&[("MIRROR", "http://127.0.0.1:18999/")], &[], script);
+    if printed(&output).contains("no network of its own") {
+        println!("not tried: this user may not make network namespaces");
+        return;
+    }
+    // Two lines of headings, the loopback; a heading, 127.0.0.1 at port 18999 as the kernel writes it.
+    assert_eq!(printed(&output), "Inter-|\nface\nlo:\nlocal_address\n0100007F:4A37\n");
 }
 
 #[test]

@@ -6,6 +6,7 @@
 
 mod control_groups;
 mod filter;
+mod network;
 mod root;
 
 use std::{
@@ -129,11 +130,12 @@ impl Cell {
         }
         let arguments: Vec<u8> = arguments.into_iter().flat_map(|argument| [argument, vec![0]].concat()).collect();
         let program = find("bwrap")?;
+        let named = network::ports(env::vars_os());
         // The shell joins the groups, then becomes bwrap: nothing of the cell is ever outside of them.
         let mut command = Command::new("/bin/sh");
         command.env_clear().args(["-c", JOIN, "nacre-lambda-cell"]).arg(doors.len().to_string()).args(doors);
         command.arg(program).args(["--args", &inherited(&arguments)?.to_string(), "--"]).args(&self.command);
-        let status = command.status()?;
+        let status = network::run_alone(command, named)?;
         let ended = status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or_default());
         Ok(u8::try_from(ended).unwrap_or(u8::MAX))
     }
