@@ -11,10 +11,12 @@ mod bodies;
 mod header;
 mod lines;
 
+use std::collections::HashSet;
+
 use self::{
     bodies::as_files,
     header::Header,
-    lines::{beyond_false_ends, field, first_line, is_blank, is_field, is_of_content, with_line_feeds},
+    lines::{beyond_false_ends, boundaries, field, first_line, is_blank, is_field, is_of_content, with_line_feeds},
 };
 use super::bytes::text_start;
 
@@ -35,7 +37,7 @@ const MAX_ZEROS: usize = 8;
 /// The contents of the parts of a mail, and whether there are more than are read.
 pub(super) fn parts(content: &[u8]) -> (Vec<Vec<u8>>, bool) {
     let start = content.get(..content.len().min(START)).unwrap_or_default();
-    let (first, _) = first_line(text_start(start));
+    let (first, _) = first_line(text_start(content));
     // Attack: zeros in a field.
     let begins_mail = is_field(first) || first.starts_with(b"From ");
     if memchr::memchr_iter(0, start).count() > MAX_ZEROS && !begins_mail {
@@ -60,11 +62,13 @@ struct Reader<'c> {
     bytes: usize,
     quoted_texts: usize,
     plain: usize,
+    /// Those that headers give, once they were searched for.
+    boundaries: Option<HashSet<&'c [u8]>>,
 }
 
 impl<'c> Reader<'c> {
     fn new(content: &'c [u8]) -> Self {
-        Self { content, parts: Vec::new(), texts: Vec::new(), bytes: 0, quoted_texts: 0, plain: 0 }
+        Self { content, parts: Vec::new(), texts: Vec::new(), bytes: 0, quoted_texts: 0, plain: 0, boundaries: None }
     }
 
     /// Reads the content by the lines of `text`, which is as long.
@@ -127,11 +131,14 @@ impl<'c> Reader<'c> {
         } else {
             self.parts.extend(readings);
         }
-        if (named.base64 || named.quoted_printable)
-            && let Some(longer) = beyond_false_ends(text, body.len())
-        {
-            self.bytes += longer.len();
-            self.parts.extend(named.decodings(own(longer.len())));
+        if body.len() < text.len() {
+            let given = self.boundaries.get_or_insert_with(|| boundaries(self.content));
+            if let Some(longer) = beyond_false_ends(text, body.len(), given) {
+                self.bytes += longer.len();
+                let longer = own(longer.len());
+                let is_encoded = named.base64 || named.quoted_printable;
+                self.parts.extend(if is_encoded { named.decodings(longer) } else { as_files(longer) });
+            }
         }
         self.may_go_on()
     }
@@ -220,8 +227,21 @@ mod tests {
             format!("From x\nFrom: x\nZ:{}\n\nwords", "\0".repeat(30)),
             format!("{mail}Content-Transfer-Encoding: base64\n\nd29y\n--\n\nZHM=\n--b--"),
             format!("{mail}Content-Transfer-Encoding: base64\nContent-Transfer-Encoding: 7bit\n\nwords\n--b--"),
+            format!("{mail}Content-Transfer-Encoding: base64\n\nd29y\n--.\n\nZHM=\n--b--"),
+            format!("{mail}Content-Transfer-Encoding: base64\n\nd2\n--9y\nX: y\nZHM=\n--b--").replace("\nX: y", "\n:;"),
+            format!("{}: b\n\nwords", "X".repeat(3000)),
+            format!("{}: b\nX: {}\n\nwords", "X".repeat(3000), "\0".repeat(30)),
         ] {
             assert!(only(&text).contains(&b"words".to_vec()), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_line_that_no_header_gives_as_a_boundary_may_be_of_the_body() {
+        let body = "Content-Transfer-Encoding: base64\n\nd29y\n--.\n\nZHM=\n--b--";
+        for (given, is_joined) in [("boundary=b", true), ("Boundary = \"b\"; boundary=.", false), ("", false)] {
+            let found = only(&format!("From: a\nContent-Type: multipart/mixed; {given}\n\n--b\n{body}"));
+            assert_eq!(found.contains(&b"words".to_vec()), is_joined, "{given}");
         }
     }
 
