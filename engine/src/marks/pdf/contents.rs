@@ -29,7 +29,7 @@ const MAX_FILTERS: usize = 8;
 /// Most bytes that are unpacked, as libclamav bounds a scan: so many times the file's length, and what is in any case. Attack: little
 /// that unpacks to much, again and again.
 const MAX_BYTES: usize = 400 << 20;
-const MAX_RATIO: usize = 16;
+const MAX_RATIO: usize = 32;
 const MIN_BYTES: usize = 32 << 20;
 /// How often all of the file's length may be read as streams. Attack: streams without an end, each of which holds all that follow.
 const MAX_PASSES: usize = 8;
