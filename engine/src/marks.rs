@@ -11,6 +11,7 @@ mod bytes;
 mod containers;
 mod disks;
 mod empty;
+mod intel_hex;
 mod mail;
 mod odf;
 mod office;

@@ -198,7 +198,7 @@ impl SecondReader {
             if !directory.is_empty() {
                 reading.unopened += outcome.broken + u64::from(outcome.refused) + directory.unaccounted(content);
             }
-            gaps.get_or_insert_with(|| directory.gaps(content));
+            gaps.get_or_insert_with(|| directory.links(content).chain(directory.gaps(content)).collect());
         }
         gaps
     }
@@ -313,7 +313,11 @@ impl SecondReader {
                 self.encrypted = Some("Heuristics.Encrypted.Archive");
                 continue;
             }
-            match self.contents.receive(&mut reader, self.deadline) {
+            let taken = self.contents.receive(&mut reader, self.deadline);
+            // Attack: the mode of a device, or of a folder. Readers that know no modes give its content.
+            let is_zip = matches!(packing, Packing::ZipDirectory | Packing::ZipStream);
+            let is_lost = is_zip && taken == Taken::Whole(0) && entry.size.is_some_and(|size| size > NEVER_SHOWN_BYTES);
+            match if is_lost { Taken::Part } else { taken } {
                 Taken::Whole(size) => outcome.read += u64::from(size > 0),
                 Taken::Part => match entry.size {
                     // libclamav may have opened it, and then shows a layer of this size.

@@ -23,6 +23,8 @@ const MAX_INFLATED: u64 = 256 << 20;
 /// Flag of an encrypted member, and of one whose sizes follow its data.
 const ENCRYPTED: u16 = 1;
 const SIZES_FOLLOW: u16 = 8;
+/// The system by which a member has a mode.
+const UNIX: u8 = 3;
 /// Flags on which both headers of a member must agree: encryption, strong encryption, masked headers.
 const READING_FLAGS: u16 = ENCRYPTED | 0x40 | 0x2000;
 
@@ -40,6 +42,8 @@ struct Member {
     offset: u64,
     /// By its name.
     is_folder: bool,
+    /// By its mode: its content is the path that it leads to, for readers that go by the mode.
+    is_link: bool,
 }
 
 /// A directory before an end record.
@@ -206,6 +210,12 @@ impl Directory {
         gaps
     }
 
+    /// The bytes of members that are links. A reader without the directory knows no modes: to it, they are files like all others.
+    pub(crate) fn links<'c>(&'c self, content: &'c [u8]) -> impl Iterator<Item = Range<usize>> {
+        let links = self.members.iter().filter(|member| member.is_link && member.size > NEVER_SHOWN_BYTES);
+        links.filter_map(|member| self.place(content, member))
+    }
+
     /// Whether members share bytes, as those of a bomb do.
     fn overlaps(&self, content: &[u8]) -> bool {
         let mut places: Vec<_> = self.members.iter().filter_map(|member| self.place(content, member)).collect();
@@ -266,6 +276,8 @@ fn member(content: &[u8], at: usize) -> Option<(Member, usize)> {
     let [name, extra, comment] = [28, 30, 32].map(|field| number16(content, at + field).map(usize::from));
     let (extra_at, extra) = (at + ENTRY + name?, extra?);
     let is_folder = content.get(at + ENTRY..extra_at).is_some_and(|name| name.ends_with(b"/"));
+    let (system, mode) = (content.get(at + 5), number16(content, at + 40));
+    let is_link = system == Some(&UNIX) && mode.is_some_and(|mode| mode & 0o170_000 == 0o120_000);
     // The numbers of zip64 that do not fit follow one another in this order.
     let mut large = zip64(content.get(extra_at..extra_at + extra)?);
     let mut widened = |number: u32| {
@@ -273,7 +285,7 @@ fn member(content: &[u8], at: usize) -> Option<(Member, usize)> {
         if number == 0xFFFF_FFFF { large.next().unwrap_or(number) } else { number }
     };
     let (size, packed, offset) = (widened(size?), widened(packed?), widened(offset?));
-    let member = Member { flags: flags?, method: method?, crc32: crc32?, packed, size, offset, is_folder };
+    let member = Member { flags: flags?, method: method?, crc32: crc32?, packed, size, offset, is_folder, is_link };
     Some((member, extra_at + extra + comment?))
 }
 

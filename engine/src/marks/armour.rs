@@ -37,6 +37,17 @@ pub(super) fn encryption(content: &[u8]) -> Option<&'static str> {
     messages.any(is_locked).then_some("Nacre.Encrypted.PGP")
 }
 
+/// The messages of `OpenPGP` within a text: what is in them need not be encrypted.
+pub(super) fn messages_within(content: &[u8]) -> impl Iterator<Item = Vec<u8>> {
+    memmem::find_iter(content, WITHIN).take(MAX_WITHIN).filter_map(|at| {
+        let base64 = body(content.get(at + WITHIN.len()..)?);
+        let end = memmem::find(base64, b"-----END").unwrap_or(base64.len());
+        // A sum follows it, behind a sign that is no padding.
+        let end = memmem::find(base64.get(..end)?, b"\n=").unwrap_or(end);
+        Some(decoded(base64.get(..end)?, usize::MAX))
+    })
+}
+
 /// A cryptographic message that `content` is the text of.
 pub(super) fn message(content: &[u8]) -> Option<Vec<u8>> {
     let base64 = cms(text_start(content))?;
@@ -44,8 +55,11 @@ pub(super) fn message(content: &[u8]) -> Option<Vec<u8>> {
     Some(decoded(base64.get(..end).unwrap_or_default(), usize::MAX))
 }
 
+/// What follows the first line of such a message, before which other lines may stand.
 fn cms(text: &[u8]) -> Option<&[u8]> {
-    CMS.iter().find_map(|line| text.strip_prefix(*line))
+    let begins = |at: &usize| at.checked_sub(1).is_none_or(|before| text.get(before) == Some(&b'\n'));
+    let starts = memmem::find_iter(text, b"-----BEGIN ").filter(begins).filter_map(|at| text.get(at..));
+    starts.take(MAX_WITHIN).find_map(|text| CMS.iter().find_map(|line| text.strip_prefix(*line)))
 }
 
 /// What follows the headers of an armoured message: they end with an empty line.
@@ -69,7 +83,11 @@ mod tests {
 
     #[test]
     fn a_message_is_decoded_to_its_end() {
-        assert_eq!(message(b"-----BEGIN CMS-----\nd29y\nZHM=\n-----END CMS-----\n").unwrap(), b"words");
+        for before in ["", "some words\n", "-----BEGIN X-----\n"] {
+            let text = format!("{before}-----BEGIN CMS-----\nd29y\nZHM=\n-----END CMS-----\n");
+            assert_eq!(message(text.as_bytes()).unwrap(), b"words");
+        }
+        assert_eq!(message(b"not -----BEGIN CMS-----\nd29yZHM=\n"), None);
     }
 
     #[test]
@@ -82,5 +100,7 @@ mod tests {
         assert_eq!(encryption(text("", locked).as_bytes()), Some("Nacre.Encrypted.PGP"));
         assert_eq!(encryption(text("  ", locked).as_bytes()), None);
         assert_eq!(encryption(text("", packed).as_bytes()), None);
+        let text = text("", "d29yZHM=\n=AAAA");
+        assert_eq!(messages_within(text.as_bytes()).collect::<Vec<_>>(), [b"words"]);
     }
 }

@@ -28,11 +28,15 @@ pub(super) fn is_enveloped(content: &[u8]) -> bool {
     content_info(content).is_some_and(|rest| HIDDEN.iter().any(|kind| rest.starts_with(kind)))
 }
 
-/// What a signed, digested, authenticated or compressed message encloses, put together; compressed, if it is.
+/// What a message of data, or a signed, digested, authenticated or compressed one encloses, put together; compressed, if it is.
 pub(super) fn enclosed(content: &[u8]) -> Option<Vec<u8>> {
     let rest = content_info(content).filter(|rest| TYPES.iter().any(|kind| rest.starts_with(kind)))?;
     let kind = Element::split(rest)?;
     let message = Element::split(Element::split(kind.after)?.body)?;
+    if matches!(message.tag, OCTETS | OCTETS_IN_PIECES) {
+        let mut octets = Vec::new();
+        return gather(&message, MAX_DEPTH, &mut octets).map(|()| octets);
+    }
     let mut fields = Elements::of(message.body);
     fields.find_map(|field| {
         let mut parts = Elements::of(field.body);
@@ -154,6 +158,8 @@ mod tests {
         assert_eq!(enclosed(&message(2, b"\x04\x05words")).unwrap(), b"words");
         assert_eq!(enclosed(&message(2, b"\x24\x80\x04\x02wo\x04\x81\x03rds\0\0")).unwrap(), b"words");
         assert_eq!(enclosed(&message(2, b"\x24\x09\x04\x02wo\x04\x03rds")).unwrap(), b"words");
+        let data = [&b"\x30\x80"[..], TYPES[0], b"\x01\xA0\x80\x24\x80\x04\x05words\0\0\0\0\0\0"].concat();
+        assert_eq!(enclosed(&data).unwrap(), b"words");
         // Signed, but not with it; and what is no message.
         assert_eq!(enclosed(&message(2, b"")), None);
         assert_eq!(enclosed(b"\x30\x03\x02\x01\x01"), None);

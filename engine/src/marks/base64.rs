@@ -1,5 +1,7 @@
 //! Base64 as readers of mail decode it: what is no letter of it is passed over.
 
+use super::bytes::text_start;
+
 /// The first bytes of base64, of so many letters.
 pub(super) fn decoded(text: &[u8], letters: usize) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(text.len().min(letters) / 4 * 3);
@@ -14,6 +16,19 @@ pub(super) fn decoded(text: &[u8], letters: usize) -> Vec<u8> {
         number &= 0xFFFF;
     }
     bytes
+}
+
+/// Fewest letters of a text that is nothing but base64.
+const MIN_LETTERS: usize = 16;
+
+/// What a file of nothing but base64 holds; `None` for another.
+pub(super) fn whole(content: &[u8]) -> Option<Vec<u8>> {
+    let text = text_start(content).trim_ascii_end();
+    let letters = text.iter().rposition(|byte| *byte != b'=').map_or(0, |last| last + 1);
+    let letters =
+        text.get(..letters).filter(|letters| letters.len() >= MIN_LETTERS && letters.len() + 2 >= text.len())?;
+    let is_of_it = |byte: &u8| value(*byte).is_some() || byte.is_ascii_whitespace();
+    letters.iter().all(is_of_it).then(|| decoded(letters, usize::MAX))
 }
 
 /// Most paddings of a text up to each of which it is read. One of each line has its own.
@@ -83,6 +98,18 @@ mod tests {
     fn base64_is_decoded_to_its_end() {
         assert_eq!(decoded(b"d29y\nZHM=", usize::MAX), b"words");
         assert_eq!(decoded(b"d29yZHM=", 4), b"wor");
+    }
+
+    #[test]
+    fn a_file_of_nothing_else_is_decoded() {
+        let words = Some(b"words and words".to_vec());
+        for text in ["d29yZHMgYW5kIHdvcmRz", "\u{FEFF}d29yZHMgYW5kIH\r\ndvcmRz\r\n"] {
+            assert_eq!(whole(text.as_bytes()), words, "{text}");
+        }
+        assert_eq!(whole(b"d29yZHMgYW5kIHdvcmQ=\n"), Some(b"words and word".to_vec()));
+        for text in ["d29yZHM=", "d29yZHMgYW5kIHdvcmR.", "d29yZHMgYW5kI=HdvcmR", "d29yZHMgYW5kIHdvcmQ====", ""] {
+            assert_eq!(whole(text.as_bytes()), None, "{text}");
+        }
     }
 
     #[test]

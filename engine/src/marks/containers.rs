@@ -1,7 +1,7 @@
 //! Containers that nothing here opens, by their marks.
 
 use super::{
-    bytes::{has, le32},
+    bytes::{has, le16, le32},
     disks, openpgp, streams, volumes,
 };
 
@@ -40,6 +40,7 @@ const ARCHIVES: &[Container] = &[
     ("Apple Archive", Mark::At(0, b"YAA1")),
     ("pbzx", Mark::At(0, b"pbzx\0\0\0\0")),
     ("pack200", Mark::At(0, b"\xCA\xFE\xD0\x0D")),
+    ("a cabinet with an odd header", Mark::Is(has_odd_cabinet)),
     ("KWAJ", Mark::At(0, b"KWAJ\x88\xF0\x27\xD1")),
     ("compress.exe of QBasic", Mark::At(0, b"SZ \x88\xF0\x27\x33\xD1")),
     // Outlook's mailboxes permute each byte.
@@ -57,6 +58,19 @@ pub(super) fn container(content: &[u8], read_whole: bool) -> Option<&'static str
         Mark::Is(test) => test(content),
     });
     found.map(|(name, _)| *name)
+}
+
+/// A cabinet anywhere whose reserved numbers are none, or whose version is another, which `cabextract` passes over and other readers do not.
+fn has_odd_cabinet(content: &[u8]) -> bool {
+    memchr::memmem::find_iter(content, b"MSCF").any(|at| {
+        let number = |field| le32(content, at + field);
+        let (Some(size), Some(files)) = (number(8), number(16)) else { return false };
+        let is_there = (36..=content.len() - at).contains(&(size as usize)) && (36..size).contains(&files);
+        let holds = [26, 28].iter().all(|count| le16(content, at + count).is_some_and(|count| count > 0));
+        let is_usual =
+            [4, 12, 20].iter().all(|reserved| number(*reserved) == Some(0)) && has(content, at + 24, &[3, 1]);
+        is_there && holds && !is_usual
+    })
 }
 
 /// A member of the archiver ARC: a mark of one byte, a method, a name as DOS has it to its zero, and a packed size that fits.
@@ -82,6 +96,24 @@ mod tests {
         for content in [&b""[..], b"just some words", b"]\0\0", b"\x1F\x9D", b"BZh9", b"\x7FELF"] {
             assert_eq!(container(content, false), None, "{:?}", &content[..content.len().min(10)]);
         }
+    }
+
+    #[test]
+    fn a_cabinet_with_an_odd_header_is_known_anywhere() {
+        let cabinet = |reserved: u8, size: u8| {
+            let head = [
+                b"MSCF",
+                &[reserved, 0, 0, 0, size, 0, 0, 0][..],
+                &[0; 4],
+                &[44, 0, 0, 0],
+                &[0; 4],
+                &[3, 1, 1, 0, 1, 0],
+            ];
+            [b"words", &head.concat()[..], &[0; 50]].concat()
+        };
+        assert_eq!(container(&cabinet(1, 60), false), Some("a cabinet with an odd header"));
+        assert_eq!(container(&cabinet(0, 60), false), None);
+        assert_eq!(container(&cabinet(1, 99), false), None);
     }
 
     proptest! {

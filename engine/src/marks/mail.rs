@@ -11,8 +11,6 @@ const MAX_FIELDS: usize = 100_000;
 const MAX_FOREIGN: usize = 16;
 /// What makes libclamav take a text for a mail.
 const RECOGNISED: &[u8] = b"Received: from nacre\r\n";
-/// Longest name of a field.
-const MAX_NAME: usize = 76;
 
 /// What a header says.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -108,7 +106,7 @@ fn fields(text: &[u8]) -> Vec<(String, String)> {
 
 /// Splits a field at its colon, before which there may be blanks.
 fn split_field(line: &[u8]) -> Option<(&[u8], &[u8])> {
-    let colon = line.iter().take(MAX_NAME + 1).position(|byte| *byte == b':')?;
+    let colon = memchr::memchr(b':', line)?;
     let (name, value) = line.split_at_checked(colon)?;
     let name = name.trim_ascii_end();
     (!name.is_empty() && name.iter().all(u8::is_ascii_graphic)).then_some((name, value.get(1..).unwrap_or_default()))

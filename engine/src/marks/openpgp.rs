@@ -44,6 +44,17 @@ pub(super) fn is_compressed(content: &[u8]) -> bool {
     read.is_ok() && matches!(Packet::tag_of(first[0]), Some(2 | 4 | 11))
 }
 
+/// The content of a message that is literal data alone, neither compressed nor in parts.
+pub(super) fn literal(content: &[u8]) -> Option<&[u8]> {
+    let Packet { tag: 11, body: [b'b' | b't' | b'u' | b'l' | b'1' | b'm', name, rest @ ..], .. } =
+        Packet::split(content)?
+    else {
+        return None;
+    };
+    // The name, and the time of the file.
+    rest.get(usize::from(*name) + 4..)
+}
+
 struct Packet<'a> {
     tag: u8,
     body: &'a [u8],
@@ -100,4 +111,17 @@ fn old_length(kind: u8, rest: &[u8]) -> Option<(usize, Option<usize>)> {
         2 => (4, Some(u32::from_be_bytes(array(rest, 0)?) as usize)),
         _ => (0, None),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn literal_data_is_read() {
+        assert_eq!(literal(b"\xCB\x0Cb\x01n\0\0\0\0words"), Some(&b"words"[..]));
+        assert_eq!(literal(b"\xAC\x0Cb\x01n\0\0\0\0wordsmore"), Some(&b"words"[..]));
+        assert_eq!(literal(b"\xCB\x0Cx\x01n\0\0\0\0words"), None);
+        assert_eq!(literal(b"\xCB\x03b\x09n"), None);
+    }
 }

@@ -8,11 +8,15 @@
 //! Sources: RFC 2045 (encodings), RFC 2046 (parts), RFC 2183 (attachments).
 
 mod bodies;
+mod header;
 mod lines;
 
+use std::collections::HashSet;
+
 use self::{
-    bodies::{Encodings, as_files},
-    lines::{beyond_false_ends, end, field, first_line, is_blank, is_field, is_of_content, with_line_feeds},
+    bodies::as_files,
+    header::Header,
+    lines::{beyond_false_ends, boundaries, field, first_line, is_blank, is_field, is_of_content, with_line_feeds},
 };
 use super::bytes::text_start;
 
@@ -33,7 +37,7 @@ const MAX_ZEROS: usize = 8;
 /// The contents of the parts of a mail, and whether there are more than are read.
 pub(super) fn parts(content: &[u8]) -> (Vec<Vec<u8>>, bool) {
     let start = content.get(..content.len().min(START)).unwrap_or_default();
-    let (first, _) = first_line(text_start(start));
+    let (first, _) = first_line(text_start(content));
     // Attack: zeros in a field.
     let begins_mail = is_field(first) || first.starts_with(b"From ");
     if memchr::memchr_iter(0, start).count() > MAX_ZEROS && !begins_mail {
@@ -58,11 +62,13 @@ struct Reader<'c> {
     bytes: usize,
     quoted_texts: usize,
     plain: usize,
+    /// Those that headers give, once they were searched for.
+    boundaries: Option<HashSet<&'c [u8]>>,
 }
 
 impl<'c> Reader<'c> {
     fn new(content: &'c [u8]) -> Self {
-        Self { content, parts: Vec::new(), texts: Vec::new(), bytes: 0, quoted_texts: 0, plain: 0 }
+        Self { content, parts: Vec::new(), texts: Vec::new(), bytes: 0, quoted_texts: 0, plain: 0, boundaries: None }
     }
 
     /// Reads the content by the lines of `text`, which is as long.
@@ -125,147 +131,20 @@ impl<'c> Reader<'c> {
         } else {
             self.parts.extend(readings);
         }
-        if (named.base64 || named.quoted_printable)
-            && let Some(longer) = beyond_false_ends(text, body.len())
-        {
-            self.bytes += longer.len();
-            self.parts.extend(named.decodings(own(longer.len())));
+        if body.len() < text.len() {
+            let given = self.boundaries.get_or_insert_with(|| boundaries(self.content));
+            if let Some(longer) = beyond_false_ends(text, body.len(), given) {
+                self.bytes += longer.len();
+                let longer = own(longer.len());
+                let is_encoded = named.base64 || named.quoted_printable;
+                self.parts.extend(if is_encoded { named.decodings(longer) } else { as_files(longer) });
+            }
         }
         self.may_go_on()
     }
 
     fn may_go_on(&self) -> bool {
         self.parts.len() <= MAX_PARTS && self.bytes <= self.content.len().saturating_mul(MAX_RATIO).max(MAX_OVERLAP)
-    }
-}
-
-/// What the fields of mails begin with.
-const FIELDS_OF_MAILS: [&[u8]; 8] =
-    [b"from:", b"to:", b"subject:", b"date:", b"message-id:", b"mime-version:", b"received:", b"return-path:"];
-
-/// The header that is being read.
-#[derive(Debug)]
-#[allow(clippy::struct_excessive_bools, reason = "what was read of it, each by itself")]
-struct Header {
-    is_open: bool,
-    /// It is that of a mail, and no part's.
-    is_first: bool,
-    /// It is that of a mail within a part.
-    is_within: bool,
-    /// Fields in it, and those that only mails have.
-    fields: usize,
-    of_mails: usize,
-    /// Its first line is no field.
-    begins_otherwise: bool,
-    /// A line that is none has begun its body for some.
-    has_begun: bool,
-    named: Encodings,
-    /// Its body is a mail.
-    is_message: bool,
-    /// A field has named a kind of parts, and one whose parts are mails.
-    is_multipart: bool,
-    is_digest: bool,
-    /// Mails so far.
-    mails: usize,
-}
-
-impl Default for Header {
-    fn default() -> Self {
-        Self {
-            is_open: true,
-            is_first: true,
-            is_within: false,
-            fields: 0,
-            of_mails: 0,
-            begins_otherwise: false,
-            has_begun: false,
-            named: Encodings::default(),
-            is_message: false,
-            is_multipart: false,
-            is_digest: false,
-            mails: 1,
-        }
-    }
-}
-
-impl Header {
-    fn line(&mut self, line: &[u8]) {
-        if line.starts_with(b"From ") {
-            *self = Self { mails: self.mails + 1, named: self.named, ..Self::default() };
-        } else if line.starts_with(b"--") && self.is_multipart {
-            self.begin();
-            self.is_first = false;
-            self.is_message = self.is_digest;
-        } else if self.is_open {
-            self.fields += usize::from(is_field(line));
-            let is = |field: &&[u8]| line.get(..field.len()).is_some_and(|name| name.eq_ignore_ascii_case(field));
-            self.of_mails += usize::from(FIELDS_OF_MAILS.iter().any(is));
-            self.begins_otherwise |= self.fields == 0;
-        }
-    }
-
-    fn begin(&mut self) {
-        (self.of_mails, self.begins_otherwise) = (0, false);
-        (self.is_open, self.is_within, self.fields, self.has_begun, self.is_message) = (true, false, 0, false, false);
-    }
-
-    /// Adds a field that says what the body is.
-    fn add(&mut self, field: &str) {
-        self.named.add(field);
-        // Without a boundary there are no parts.
-        self.is_multipart |= field.contains("multipart/") && field.contains("boundary");
-        self.is_digest |= field.contains("multipart/digest");
-        self.is_message |= field.contains("message/");
-    }
-
-    /// Whether a line of nothing ends a header that a body follows: a part's, or a mail's without parts.
-    fn ends(&self) -> bool {
-        let is_mail = self.of_mails > 1 || self.is_within || self.fields > 0 && !self.begins_otherwise;
-        let has_body = !self.is_first || is_mail && !self.is_multipart;
-        self.named.is_any() || self.is_open && has_body
-    }
-
-    /// Whether a body is taken as it is. Texts of many paragraphs that all are fields are ordinary, and no mails: each would be a layer in
-    /// the one before.
-    fn may_have(&self, body: &[u8]) -> bool {
-        let is_certain = !self.is_first || self.of_mails > 1 || self.is_within || self.named.is_any();
-        is_certain || !is_field(first_line(body).0)
-    }
-
-    /// Whether a line within it is no field, and the first such.
-    fn is_broken_by(&self, line: &[u8]) -> bool {
-        let goes_on = line.first().is_some_and(u8::is_ascii_whitespace);
-        let is_mark = line.starts_with(b"--") || line.starts_with(b"From ");
-        let may_be = if self.is_first { self.fields > 0 } else { true };
-        self.is_open && may_be && !self.has_begun && !goes_on && !is_mark && !is_field(line) && self.ends()
-    }
-
-    /// A line of nothing has ended it. What follows may be the header of a mail.
-    fn ended(&mut self, line: &[u8]) {
-        let (was_open, is_message) = (self.is_open, self.is_message);
-        // A line of blanks ends a header for some, and goes on for others.
-        if !line.iter().any(|byte| matches!(byte, b' ' | b'\t')) {
-            self.named = Encodings::default();
-        }
-        self.is_open = false;
-        if was_open && is_message && self.ends_in_mail() {
-            self.begin();
-            (self.is_first, self.is_within) = (!self.is_multipart, true);
-            self.mails += 1;
-        }
-    }
-
-    /// Whether a mail follows it, and not the parts of one.
-    fn ends_in_mail(&self) -> bool {
-        !self.is_first || !self.is_multipart
-    }
-
-    /// Where the body ends. That of a mail without parts may have hyphens in it.
-    fn body_end(&self, body: &[u8]) -> usize {
-        if self.is_first && !self.named.is_any() {
-            return memchr::memmem::find(body, b"\nFrom ").map_or(body.len(), |at| at + 1);
-        }
-        end(body)
     }
 }
 
@@ -348,8 +227,21 @@ mod tests {
             format!("From x\nFrom: x\nZ:{}\n\nwords", "\0".repeat(30)),
             format!("{mail}Content-Transfer-Encoding: base64\n\nd29y\n--\n\nZHM=\n--b--"),
             format!("{mail}Content-Transfer-Encoding: base64\nContent-Transfer-Encoding: 7bit\n\nwords\n--b--"),
+            format!("{mail}Content-Transfer-Encoding: base64\n\nd29y\n--.\n\nZHM=\n--b--"),
+            format!("{mail}Content-Transfer-Encoding: base64\n\nd2\n--9y\nX: y\nZHM=\n--b--").replace("\nX: y", "\n:;"),
+            format!("{}: b\n\nwords", "X".repeat(3000)),
+            format!("{}: b\nX: {}\n\nwords", "X".repeat(3000), "\0".repeat(30)),
         ] {
             assert!(only(&text).contains(&b"words".to_vec()), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_line_that_no_header_gives_as_a_boundary_may_be_of_the_body() {
+        let body = "Content-Transfer-Encoding: base64\n\nd29y\n--.\n\nZHM=\n--b--";
+        for (given, is_joined) in [("boundary=b", true), ("Boundary = \"b\"; boundary=.", false), ("", false)] {
+            let found = only(&format!("From: a\nContent-Type: multipart/mixed; {given}\n\n--b\n{body}"));
+            assert_eq!(found.contains(&b"words".to_vec()), is_joined, "{given}");
         }
     }
 

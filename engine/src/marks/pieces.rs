@@ -2,7 +2,9 @@
 
 use memchr::memmem;
 
-use super::{armour, asn1, bytes::text_start, mail, onenote, package, parts, pdf, uuencode};
+use super::{
+    armour, asn1, base64, bytes::text_start, intel_hex, mail, onenote, openpgp, package, parts, pdf, uuencode,
+};
 
 /// Bytes at the end of a PDF in which it has its end mark.
 const PDF_END: usize = 2048;
@@ -12,7 +14,11 @@ const PDF_END: usize = 2048;
 pub(super) fn pieces(content: &[u8], file_type: &[u8], keep: &mut dyn FnMut(&[u8])) -> Option<&'static str> {
     onenote::files(content).into_iter().for_each(&mut *keep);
     let made = [asn1::enclosed(content), armour::message(content), mail::recognisable(content, file_type)];
-    made.iter().flatten().for_each(|piece| keep(piece));
+    made.iter().flatten().chain(&base64::whole(content)).for_each(|piece| keep(piece));
+    for piece in intel_hex::areas(content).into_iter().chain(armour::messages_within(content)) {
+        keep(&piece);
+    }
+    openpgp::literal(content).into_iter().for_each(&mut *keep);
     pdf_behind_a_prefix(content, file_type).into_iter().for_each(&mut *keep);
     let (parts, too_many_parts) = parts::parts(content);
     let (files, too_many_files) = uuencode::files(content);

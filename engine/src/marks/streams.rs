@@ -21,6 +21,11 @@ pub(super) const OPENED: &[Container] = &[
 pub(super) const UNOPENED: &[Container] = &[
     ("lrzip", Mark::At(0, b"LRZI\0")),
     ("rzip", Mark::At(0, b"RZIP\x02")),
+    // A filter for programs, or none, before what lzma begins with.
+    ("lzma86", Mark::Is(|content| matches!(content, [0 | 1, lzma @ ..] if is_lzma(lzma)))),
+    // What zstd wrote before its format was settled, and still reads.
+    ("zstd before 0.8", Mark::Is(|content| matches!(content, [0x1E | 0x22..=0x27, 0xB5, 0x2F, 0xFD, ..]))),
+    ("PPMd", Mark::At(0, b"\x8F\xAF\xAC\x84")),
     ("snappy", Mark::At(0, b"\xFF\x06\0\0sNaPpY")),
     ("LZFSE", Mark::At(0, b"bvx2")),
     ("LZFSE", Mark::At(0, b"bvx1")),
@@ -44,29 +49,36 @@ fn is_lzip(content: &[u8]) -> bool {
     matches!(content, [b'L', b'Z', b'I', b'P', 0 | 1, size, ..] if (12..=29).contains(&(size & 0x1F)))
 }
 
-/// The mark is two bytes: the width of its codes must be one that exists, and its unused bits zero.
+/// The mark is two bytes: the width of its codes must be one that exists. `gzip` passes over its unused bits.
 fn is_compress(content: &[u8]) -> bool {
-    matches!(content, [0x1F, 0x9D, flags, _, ..] if flags & 0x60 == 0 && (9..=16).contains(&(flags & 0x1F)))
+    matches!(content, [0x1F, 0x9D, flags, _, ..] if (9..=16).contains(&(flags & 0x1F)))
 }
 
-/// It has no mark. Properties that exist, a dictionary as encoders choose it, a size that is unknown or below a terabyte, and the zero
-/// that its coder begins with; as `xz` distinguishes it from other files.
+/// Most bytes that one of lzma is unpacked to.
+const MAX_RATIO: u64 = 1 << 13;
+
+/// It has no mark. Properties that exist, a dictionary as encoders choose it, a size, and what its coder begins with: a zero, and a byte
+/// that is no copy of others before it. Readers take any size and any dictionary, if not of any properties: those that all programs write
+/// by themselves, and a size that is not known, are strong enough a mark.
 fn is_lzma(content: &[u8]) -> bool {
     let (Some(properties), Some(dictionary), Some(size)) = (content.first(), le32(content, 1), le64(content, 5)) else {
         return false;
     };
-    // 2^n or 2^n + 2^(n-1), from 4 KiB.
-    // `zstd` takes any, behind the usual properties.
-    let is_chosen = dictionary.is_power_of_two()
-        || dictionary % 3 == 0 && (dictionary / 3).is_power_of_two()
-        || *properties == 0x5D && size == u64::MAX;
-    *properties < 225
-        && dictionary >= 4096
-        && is_chosen
-        && (size == u64::MAX || (1..1 << 40).contains(&size))
-        && content.get(13) == Some(&0)
-        && content.len() >= 18
-        && content.get(14..18) != Some(&[0; 4])
+    // 2^n or 2^n + 2^(n-1).
+    let is_chosen = dictionary <= 1
+        || dictionary == u32::MAX
+        || dictionary.is_power_of_two()
+        || dictionary % 3 == 0 && (dictionary / 3).is_power_of_two();
+    let is_size = match size {
+        0 => false,
+        u64::MAX => true,
+        _ if *properties == 0x5D => size < 1 << 56,
+        _ if dictionary >= 4096 => is_chosen && size < 1 << 40,
+        _ => is_chosen && size / MAX_RATIO <= content.len() as u64,
+    };
+    let begins =
+        matches!(content.get(13..18), Some(&[0, first @ 0..0x80, ref rest @ ..]) if first != 0 || *rest != [0; 3]);
+    *properties < 225 && is_size && begins
 }
 
 #[cfg(test)]
@@ -83,10 +95,17 @@ mod tests {
             (b"LZIP\x01\x0C", "lzip"),
             (b"\x1F\x9D\x90\x61", "compress"),
             (&lzma, "lzma"),
+            (&[b"\x01", &lzma[..]].concat(), "lzma86"),
+            (&[b"\x5D\x39\x30\0\0\x44\0\0\0\0\0\x20\0", &lzma[13..]].concat(), "lzma"),
+            (&[b"\x6E\x01\0\0\0\x44\0\0\0\0\0\0\0", &lzma[13..]].concat(), "lzma"),
+            (b"\x1F\x9D\xF0\x61", "compress"),
+            (b"\x27\xB5\x2F\xFD\0", "zstd before 0.8"),
         ] {
             assert_eq!(container(content, false), Some(name));
         }
-        for content in [&b"LZIP is a program"[..], b"\x1F\x9D\xFF\x61", b"\x50\x2A\x4D\x18\x01\0\0\0xyz"] {
+        // The cache of GTK's icons.
+        let cache = b"\0\x01\0\0\0\0\0\x0C\0\x01\xDD\x64\0\0\x02\x2D\0\0\x08\xC4";
+        for content in [&b"LZIP is a program"[..], cache, b"\x1F\x9D\xFF\x61", b"\x50\x2A\x4D\x18\x01\0\0\0xyz"] {
             assert_eq!(container(content, false), None);
         }
     }

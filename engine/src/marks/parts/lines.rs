@@ -1,11 +1,14 @@
 //! Lines of a mail, and the fields that they are.
 
+use std::collections::HashSet;
+
 /// What the names of the fields begin with that say what a part is.
 pub(super) const FIELD: &[u8] = b"content-";
 /// Longest field that is read.
 const MAX_FIELD: usize = 1 << 20;
-/// Longest name of a field.
-const MAX_NAME: usize = 1000;
+/// The parameter that gives a boundary, and the longest that is read.
+const PARAMETER: &[u8] = b"boundary";
+const MAX_BOUNDARY: usize = 1000;
 
 /// The line at the beginning of `text`, with its end, and what follows it.
 pub(super) fn first_line(text: &[u8]) -> (&[u8], &[u8]) {
@@ -28,11 +31,10 @@ pub(super) fn field(text: &[u8]) -> String {
     }
 }
 
-/// Whether a line is a field by its name, which some let be empty.
+/// Whether a line is a field by its name, which some let be empty, and which has blanks behind it. Attack: a name of thousands of letters.
 pub(super) fn is_field(line: &[u8]) -> bool {
-    let start = line.get(..line.len().min(MAX_NAME)).unwrap_or_default();
-    let name = memchr::memchr(b':', start).and_then(|colon| start.get(..colon));
-    name.is_some_and(|name| name.trim_ascii_end().iter().all(u8::is_ascii_graphic))
+    let end = line.iter().position(|byte| !byte.is_ascii_graphic() || *byte == b':').unwrap_or(line.len());
+    line.get(end..).is_some_and(|rest| rest.trim_ascii_start().starts_with(b":"))
 }
 
 /// Whether a line says what a part is.
@@ -67,17 +69,39 @@ pub(super) fn end(body: &[u8]) -> usize {
     before(b"\nFrom ", body.get(..boundary).unwrap_or_default()).unwrap_or(boundary)
 }
 
-/// A body that goes on behind lines which begin with two hyphens or as a mail of a mailbox does and are no boundary, as they name none, or
-/// no header follows them; `None` when there is none.
-pub(super) fn beyond_false_ends(text: &[u8], end: usize) -> Option<&[u8]> {
+/// The boundaries that headers give, as they are written. Readers differ about odd ones.
+pub(super) fn boundaries(content: &[u8]) -> HashSet<&[u8]> {
+    let starts = memchr::memchr2_iter(b'b', b'B', content).filter_map(|at| content.get(at..));
+    starts.filter_map(boundary).collect()
+}
+
+/// The boundary that the parameter at the beginning of `text` gives.
+fn boundary(text: &[u8]) -> Option<&[u8]> {
+    let (name, rest) = text.split_at_checked(PARAMETER.len())?;
+    name.eq_ignore_ascii_case(PARAMETER).then_some(())?;
+    let value = rest.trim_ascii_start().strip_prefix(b"=")?.trim_ascii_start();
+    let (value, ends): (_, &[u8]) = match value.strip_prefix(b"\"") {
+        Some(quoted) => (quoted, b"\"\r\n"),
+        None => (value, b"; \t\r\n"),
+    };
+    let end = value.iter().take(MAX_BOUNDARY).position(|byte| ends.contains(byte))?;
+    value.get(..end)
+}
+
+/// A body that goes on behind lines which begin with two hyphens or as a mail of a mailbox does and are no boundary: they name none, or
+/// none of those that are `given`, or no header follows them. `None` when there is none.
+pub(super) fn beyond_false_ends<'t>(text: &'t [u8], end: usize, given: &HashSet<&[u8]>) -> Option<&'t [u8]> {
     let (mut at, mut is_longer) = (end, false);
     loop {
         let (line, after) = first_line(text.get(at..)?);
         let (next, _) = first_line(after);
         let has_header = is_field(next) && !next.starts_with(b":") || is_blank(next);
-        let is_boundary = line.trim_ascii() != b"--" && has_header;
+        let name = line.trim_ascii_end();
+        let name = name.strip_prefix(b"--").unwrap_or(name);
+        let is_given = given.contains(name) || name.strip_suffix(b"--").is_some_and(|name| given.contains(name));
+        let is_boundary = !name.is_empty() && has_header && (is_given || given.is_empty() || !line.starts_with(b"--"));
         let may_end = line.starts_with(b"--") || line.starts_with(b"From ");
-        if !may_end || is_boundary {
+        if !may_end || is_boundary || is_given {
             break;
         }
         is_longer = true;

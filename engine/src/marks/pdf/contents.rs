@@ -26,9 +26,12 @@ use super::{
 
 /// Most filters of a stream.
 const MAX_FILTERS: usize = 8;
-/// Most bytes that are unpacked, as libclamav bounds a scan, and how often all of the file's length may be read as streams. Attack: streams without an end, each of
-/// which holds all that follow.
+/// Most bytes that are unpacked, as libclamav bounds a scan: so many times the file's length, and what is in any case. Attack: little
+/// that unpacks to much, again and again.
 const MAX_BYTES: usize = 400 << 20;
+const MAX_RATIO: usize = 32;
+const MIN_BYTES: usize = 32 << 20;
+/// How often all of the file's length may be read as streams. Attack: streams without an end, each of which holds all that follow.
 const MAX_PASSES: usize = 8;
 /// Most places where a stream may end that are tried.
 const MAX_ENDS: usize = 8;
@@ -56,15 +59,15 @@ pub(in crate::marks) fn contents(content: &[u8], keep: &mut dyn FnMut(&[u8])) ->
         content,
         attached: Attached::of(content),
         values: objects.values(),
-        left: MAX_BYTES,
+        left: content.len().saturating_mul(MAX_RATIO).clamp(MIN_BYTES, MAX_BYTES),
+        is_damaged: false,
         work: Work::passes(content, MAX_PASSES),
         stream_ends: memmem::find_iter(content, b"endstream").collect(),
         object_ends: memmem::find_iter(content, b"endobj").collect(),
         keep,
     };
     let too_many = |packed| Unread { too_many: true, packed };
-    let (mut later, mut uncertain, mut pictures, mut packed, mut number) =
-        (Vec::new(), Vec::new(), Vec::new(), false, 0);
+    let (mut later, mut uncertain, mut unread, mut packed, mut number) = (Vec::new(), Vec::new(), Vec::new(), false, 0);
     for place in objects.streams(&mut Work::passes(content, PASSES)) {
         let Some(place) = place.filter(|_| number < MAX_STREAMS) else { return too_many(packed) };
         number += 1;
@@ -79,8 +82,10 @@ pub(in crate::marks) fn contents(content: &[u8], keep: &mut dyn FnMut(&[u8])) ->
         if stream.plain.is_some() && reading.length(&stream).is_none() {
             uncertain.push(place);
         }
-        if stream.dictionary.is_picture() {
-            pictures.push(place);
+        packed |= reading.has_lost_objects(&stream);
+        let is_damaged = std::mem::take(&mut reading.is_damaged);
+        if is_damaged || stream.dictionary.is_picture() {
+            unread.push(place);
         }
     }
     for place in later {
@@ -94,9 +99,13 @@ pub(in crate::marks) fn contents(content: &[u8], keep: &mut dyn FnMut(&[u8])) ->
         if !reading.work.spend(place.text.len()) || !reading.stream(&stream) {
             return too_many(packed);
         }
+        packed |= reading.has_lost_objects(&stream);
+        if std::mem::take(&mut reading.is_damaged) {
+            unread.push(place);
+        }
     }
-    // Attack: a file that a filter of pictures decodes to.
-    packed |= pictures.into_iter().any(|place| reading.attached.may_be(&place, &objects));
+    // Attack: a file that a filter of pictures decodes to, or of which more comes out of a lax reader.
+    packed |= unread.into_iter().any(|place| reading.attached.may_be(&place, &objects));
     // Attack: a file with more ends than are tried, and a length that readers take from different objects.
     packed |= uncertain
         .into_iter()
@@ -131,6 +140,8 @@ struct Reading<'c> {
     /// Bytes that may still be unpacked, and read.
     left: usize,
     work: Work,
+    /// A stream was damaged since this was taken.
+    is_damaged: bool,
     stream_ends: Vec<usize>,
     object_ends: Vec<usize>,
     keep: &'c mut dyn FnMut(&[u8]),
@@ -185,6 +196,11 @@ impl Reading<'_> {
             }
         }
         true
+    }
+
+    /// Whether it is a damaged stream of objects: more of them, and what they attach, come out of lax readers.
+    fn has_lost_objects(&self, stream: &Stream<'_>) -> bool {
+        self.is_damaged && stream.dictionary.has("/ObjStm")
     }
 
     /// What the length may be, with the values of objects that hold it.
@@ -248,7 +264,9 @@ impl Reading<'_> {
             return !filters::is_marked(stream) && named.is_empty();
         };
         let how = How { filters, ..how };
-        for (reading, named) in filters::readings(stream, ends, named, &mut self.work) {
+        let readings = filters::readings(stream, ends, named, &mut self.work);
+        self.is_damaged |= readings.is_damaged;
+        for (reading, named) in readings.found {
             if reading.len() >= MAX_OUTPUT || self.work.left == 0 {
                 return false;
             }

@@ -2,9 +2,9 @@
 //!
 //! Source: ISO 32000-1, section 7.4.
 
-use std::io::Read;
+use std::io::{ErrorKind, Read};
 
-use flate2::read::{DeflateDecoder, ZlibDecoder};
+use flate2::read::DeflateDecoder;
 use weezl::{BitOrder, LzwStatus, decode::Decoder};
 
 use super::{dictionary::Dictionary, places::Work};
@@ -35,35 +35,62 @@ pub(super) fn named(dictionary: &Dictionary) -> Vec<usize> {
     known.collect()
 }
 
-/// What came out of a filter, and how much of the stream that took; no output, where the stream is none of that filter's.
-type Undone = (Option<Vec<u8>>, usize);
+/// What came out of a filter; no output, where the stream is none of that filter's.
+#[derive(Default)]
+struct Undone {
+    output: Option<Vec<u8>>,
+    /// Bytes of the stream that this took.
+    consumed: usize,
+    /// It ended at an error, where lax readers go on.
+    is_damaged: bool,
+}
+
+impl Undone {
+    fn new(output: Vec<u8>, consumed: usize) -> Self {
+        Self { output: Some(output), consumed, is_damaged: false }
+    }
+
+    fn none(consumed: usize) -> Self {
+        Self { consumed, ..Self::default() }
+    }
+}
 
 /// What a stream was unpacked to, and the filters that are left for that.
 pub(super) type Reading<'n> = (Vec<u8>, &'n [usize]);
 
+/// All that a stream was unpacked to.
+#[derive(Default)]
+pub(super) struct Readings<'n> {
+    pub(super) found: Vec<Reading<'n>>,
+    /// The filter that is named met an error, behind which a lax reader finds more. Attack: a stored block whose length and its
+    /// complement do not fit, which readers of their own inflaters pass over.
+    pub(super) is_damaged: bool,
+}
+
 /// Every reading of a stream: a filter's own marks decide, or that it is the first that is `named`. Filters end by themselves, and readers differ about where
 /// a stream does: it goes on as far as that may be, and `ends` are the places where it may end before.
-pub(super) fn readings<'n>(stream: &[u8], ends: &[usize], named: &'n [usize], work: &mut Work) -> Vec<Reading<'n>> {
-    let mut readings: Vec<Reading<'n>> = Vec::new();
+pub(super) fn readings<'n>(stream: &[u8], ends: &[usize], named: &'n [usize], work: &mut Work) -> Readings<'n> {
+    let mut readings = Readings::default();
     let is_named = |filter| named.first() == Some(&filter);
     let without = |filter| named.get(usize::from(is_named(filter))..).unwrap_or_default();
     let mut add = |filter: usize, undo: &dyn Fn(&[u8]) -> Undone| {
-        let (whole, consumed) = undo(stream);
+        let Undone { output, consumed, is_damaged } = undo(stream);
+        readings.is_damaged |= is_damaged && is_named(filter);
         let mut goes_on = work.spend(consumed);
-        let is_read = whole.is_some();
-        let mut found: Vec<_> = whole.into_iter().collect();
+        let is_read = output.is_some();
+        let mut found: Vec<_> = output.into_iter().collect();
         // One that ended before is the same by all of them.
         for end in ends.iter().filter(|end| **end < stream.len() && (**end < consumed || !is_read)) {
             if !goes_on {
                 break;
             }
-            let (part, consumed) = undo(stream.get(..*end).unwrap_or_default());
-            goes_on = work.spend(consumed);
-            found.extend(part);
+            let part = undo(stream.get(..*end).unwrap_or_default());
+            goes_on = work.spend(part.consumed);
+            found.extend(part.output);
         }
         for reading in found.into_iter().filter(|reading| !reading.is_empty()) {
-            if !readings.iter().any(|(known, _)| *known == reading) {
-                readings.push((reading, without(filter)));
+            if !readings.found.iter().any(|(known, _)| *known == reading) {
+                readings.found.push((reading, without(filter)));
             }
         }
     };
@@ -95,7 +122,7 @@ pub(super) fn readings<'n>(stream: &[u8], ends: &[usize], named: &'n [usize], wo
 /// Whether a stream bears the marks of a filter.
 pub(super) fn is_marked(stream: &[u8]) -> bool {
     let start = stream.get(..stream.len().min(PIECE)).unwrap_or_default();
-    !readings(start, &[], &[], &mut Work::passes(start, 8)).is_empty()
+    !readings(start, &[], &[], &mut Work::passes(start, 8)).found.is_empty()
 }
 
 fn is_zlib(stream: &[u8]) -> bool {
@@ -104,28 +131,20 @@ fn is_zlib(stream: &[u8]) -> bool {
     method & 0x8F == 8 && u16::from_be_bytes([method, flags]).is_multiple_of(31)
 }
 
-/// `FlateDecode`; none without the header of zlib.
+/// `FlateDecode`; none without the header of zlib. Its sum is not compared: readers give what came out.
 fn flate(stream: &[u8]) -> Undone {
-    if !is_zlib(stream) {
-        return (None, 0);
-    }
-    let mut decoder = ZlibDecoder::new(stream);
-    let unpacked = inflated(&mut decoder);
-    (Some(unpacked), usize::try_from(decoder.total_in()).unwrap_or(usize::MAX))
+    if is_zlib(stream) { raw(stream, 2) } else { Undone::none(0) }
 }
 
-/// `FlateDecode` behind a header that is none: some readers pass over it, or do without.
+/// `FlateDecode` behind so much of a header. What is none, some readers pass over, or do without.
 fn raw(stream: &[u8], header: usize) -> Undone {
     let mut decoder = DeflateDecoder::new(stream.get(header..).unwrap_or_default());
-    let unpacked = inflated(&mut decoder);
-    (Some(unpacked), usize::try_from(decoder.total_in()).unwrap_or(usize::MAX).saturating_add(header))
-}
-
-fn inflated(decoder: &mut impl Read) -> Vec<u8> {
     let mut unpacked = Vec::new();
-    // What came out before an error stays.
-    decoder.take(MAX_OUTPUT as u64).read_to_end(&mut unpacked).ok();
-    unpacked
+    // What came out before an error stays. That the stream is cut is none.
+    let ended = (&mut decoder).take(MAX_OUTPUT as u64).read_to_end(&mut unpacked);
+    let consumed = usize::try_from(decoder.total_in()).unwrap_or(usize::MAX).saturating_add(header);
+    let is_damaged = ended.is_err_and(|error| error.kind() != ErrorKind::UnexpectedEof);
+    Undone { is_damaged, ..Undone::new(unpacked, consumed) }
 }
 
 /// What a letter means that a filter does not know; readers differ.
@@ -152,7 +171,7 @@ fn hexadecimal(stream: &[u8], illegal: Illegal) -> Undone {
             // A widespread reader takes zeros for digits.
             None if is_blank(*byte) && (*byte != 0 || illegal != Illegal::Counts) => continue,
             None => match illegal {
-                Illegal::Ends => return (None, read),
+                Illegal::Ends => return Undone::none(read),
                 Illegal::IsSkipped => continue,
                 Illegal::Counts => 0,
                 Illegal::Stops => break,
@@ -164,7 +183,7 @@ fn hexadecimal(stream: &[u8], illegal: Illegal) -> Undone {
         }
     }
     bytes.extend(half.map(|high| high << 4));
-    (Some(bytes), read)
+    Undone::new(bytes, read)
 }
 
 /// `ASCII85Decode`; it must have its end mark, unless its letters are read loosely.
@@ -184,7 +203,7 @@ fn base85(stream: &[u8], illegal: Illegal) -> Undone {
             b'!'..=b'u' => group.push(u32::from(byte - b'!')),
             byte if is_blank(*byte) && (*byte != 0 || illegal != Illegal::Counts) => {}
             byte => match illegal {
-                Illegal::Ends => return (None, read),
+                Illegal::Ends => return Undone::none(read),
                 Illegal::IsSkipped => {}
                 Illegal::Counts => group.push(u32::from(*byte).wrapping_sub(u32::from(b'!'))),
                 Illegal::Stops => break,
@@ -196,14 +215,14 @@ fn base85(stream: &[u8], illegal: Illegal) -> Undone {
         }
     }
     if illegal == Illegal::Ends && !has_end {
-        return (None, read);
+        return Undone::none(read);
     }
     if group.len() > 1 {
         let given = group.len() - 1;
         group.resize(5, 84);
         bytes.extend(word(&group).to_be_bytes().get(..given).unwrap_or_default());
     }
-    (Some(bytes), read)
+    Undone::new(bytes, read)
 }
 
 fn word(group: &[u32]) -> u32 {
@@ -214,21 +233,22 @@ fn word(group: &[u32]) -> u32 {
 fn lzw(stream: &[u8], early: bool, is_named: bool) -> Undone {
     let clears = stream.first() == Some(&0x80) && stream.get(1).is_some_and(|next| next & 0x80 == 0);
     if !clears && !is_named {
-        return (None, 0);
+        return Undone::none(0);
     }
     let mut decoder =
         if early { Decoder::with_tiff_size_switch(BitOrder::Msb, 8) } else { Decoder::new(BitOrder::Msb, 8) };
-    let (mut unpacked, mut rest, mut piece) = (Vec::new(), stream, vec![0; PIECE]);
+    let (mut unpacked, mut rest, mut piece, mut is_damaged) = (Vec::new(), stream, vec![0; PIECE], false);
     while unpacked.len() < MAX_OUTPUT {
         let done = decoder.decode_bytes(rest, &mut piece);
         unpacked.extend_from_slice(piece.get(..done.consumed_out).unwrap_or_default());
         rest = rest.get(done.consumed_in..).unwrap_or_default();
+        is_damaged = done.status.is_err();
         if !matches!(done.status, Ok(LzwStatus::Ok)) {
             break;
         }
     }
     unpacked.truncate(MAX_OUTPUT);
-    (Some(unpacked), stream.len() - rest.len())
+    Undone { is_damaged, ..Undone::new(unpacked, stream.len() - rest.len()) }
 }
 
 /// `RunLengthDecode`.
@@ -249,7 +269,7 @@ fn run_lengths(stream: &[u8]) -> Undone {
             rest = after;
         }
     }
-    (Some(unpacked), stream.len() - rest.len())
+    Undone::new(unpacked, stream.len() - rest.len())
 }
 
 fn is_blank(byte: u8) -> bool {
@@ -268,7 +288,7 @@ mod tests {
     fn readings(stream: &[u8], dictionary: &str) -> Vec<Vec<u8>> {
         let named = named(&Dictionary::read(dictionary.as_bytes()));
         let readings = super::readings(stream, &[], &named, &mut Work::passes(stream, 8));
-        readings.into_iter().map(|(reading, _)| reading).collect()
+        readings.found.into_iter().map(|(reading, _)| reading).collect()
     }
 
     fn zlib(content: &[u8], level: Compression) -> Vec<u8> {
@@ -279,9 +299,9 @@ mod tests {
 
     #[test]
     fn what_is_no_digit_may_count() {
-        assert_eq!(hexadecimal(b"77 6F72\x00647\0>", Illegal::Counts).0.unwrap(), b"wor\x06G\0");
-        assert_eq!(hexadecimal(b"776F\x0072>", Illegal::IsSkipped).0.unwrap(), b"wor");
-        let given = base85(b"H=_#\x03~>", Illegal::Counts).0.unwrap();
+        assert_eq!(hexadecimal(b"77 6F72\x00647\0>", Illegal::Counts).output.unwrap(), b"wor\x06G\0");
+        assert_eq!(hexadecimal(b"776F\x0072>", Illegal::IsSkipped).output.unwrap(), b"wor");
+        let given = base85(b"H=_#\x03~>", Illegal::Counts).output.unwrap();
         assert_eq!(given, (word(&[39, 28, 62, 2]).wrapping_mul(85).wrapping_sub(30)).to_be_bytes());
     }
 
@@ -328,7 +348,7 @@ mod tests {
         let stored = zlib(b"some words", Compression::none());
         let stream = [&stored[..], b"\nendstream"].concat();
         let end = 2 + 5 + 4;
-        let found = super::readings(&stream, &[end, stored.len()], &[], &mut Work::passes(&stream, 8));
+        let found = super::readings(&stream, &[end, stored.len()], &[], &mut Work::passes(&stream, 8)).found;
         assert_eq!(found.iter().map(|(reading, _)| &reading[..]).collect::<Vec<_>>(), [&b"some words"[..], b"some"]);
     }
 
@@ -336,6 +356,23 @@ mod tests {
     fn what_came_out_before_an_error_counts() {
         let zlib = zlib(b"some words", Compression::none());
         assert_eq!(readings(&zlib[..zlib.len() - 4], ""), [b"some words"]);
+    }
+
+    #[test]
+    fn an_error_behind_which_lax_readers_go_on_is_known_from_an_end() {
+        let damaged = |stream: &[u8], dictionary: &str| {
+            super::readings(stream, &[], &named(&Dictionary::read(dictionary.as_bytes())), &mut Work::passes(stream, 8))
+                .is_damaged
+        };
+        let stored = zlib(b"some words", Compression::none());
+        let (mut complement, mut sum) = (stored.clone(), stored.clone());
+        complement[5] ^= 1;
+        sum[stored.len() - 1] ^= 1;
+        assert!(damaged(&complement, "/Fl") && !damaged(&complement, "/X"));
+        for whole in [&stored[..], &sum, &stored[..9], &stored[..stored.len() - 4]] {
+            assert!(!damaged(whole, "/Fl"));
+        }
+        assert!(damaged(b"\x80\x7F\xFF\xFF", "/LZW") && !damaged(b"\x80\x0B\x60\x50\x22\x0C\x0C\x85\x01", "/LZW"));
     }
 
     proptest! {

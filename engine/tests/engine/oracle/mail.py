@@ -196,3 +196,12 @@ for name, text in dict(plain=HEAD + TEXT, parts=multipart(parts=(TEXT, TEXT)), a
                        zip=multipart(parts=(TEXT, OCTETS + "Content-Transfer-Encoding: base64\r\n\r\n" + b64(zipped(WORDS)))), qp=multipart(parts=("Content-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\n" + qp("wörds".encode()),)),
                        mbox=("From a@example.org Sat Nov 28 10:00:00 2026\n" + (HEAD + TEXT).replace("\r\n", "\n") + "\n") * 3).items():
     put("clean-" + name, text.encode())
+# Lines within a body that are no boundary of the mail, and long names.
+for name, line in dict(dot="--.", marks="--!?()", hyphens="--", header="--.\r\n:.", words="--words words").items():
+    for at in (40, 44):
+        cut = PIECE.replace("\r\n", "")
+        cut = multipart("words", parts=(TEXT, OCTETS + "Content-Transfer-Encoding: base64\r\n\r\n" + cut[:at] + f"\r\n{line}\r\n\r\n" + cut[at:] + "\r\n"))
+        put(f"cut-{name}-{at}", cut.encode())
+for length in (77, 1001, 70000):
+    put(f"name-of-{length}", ("X" * length + ": y\r\n" + multipart()).encode())
+    put(f"name-of-{length}-single", ("X" * length + ": y\r\n" + HEAD + ATTACHED).encode())

@@ -123,6 +123,12 @@ W, E = (b"words.txt", WORDS), (b"eicar.com", PAYLOAD)
 for method in (0, 1):
     variants(f"cab-{method}", cabinet([(method, [W, E])]))
     put(f"clean-cab-{method}", cabinet([(method, [W])]))
+    # `cabextract` passes over what other readers ask for.
+    for at in (4, 12, 20, 24):
+        odd = bytearray(cabinet([(method, [W, E])]))
+        odd[at] ^= 0x41
+        put(f"cab-{method}-odd-{at}", bytes(odd))
+        put(f"cab-{method}-odd-{at}-behind", noise(500) + bytes(odd))
     put(f"cab-{method}-folders", cabinet([(1, [W]), (method, [E])]))
     put(f"cab-{method}-folder-of-quantum", cabinet([(0x0472, [W]), (method, [E])]))
     put(f"cab-{method}-reserve", cabinet([(method, [W, E])], reserve=b"r" * 20))

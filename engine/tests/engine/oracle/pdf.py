@@ -200,3 +200,15 @@ for name in ("reference", "true"):
     length, value = lengths(len(zlib.compress(WORDS)))[name]
     put(f"clean-length-{name}", pdf(zlib.compress(WORDS), b"/Filter/FlateDecode", length=length, objects=((6, value),) if value else ()))
 put("clean-image", pdf(zlib.compress(predicted(noise(900))), b"/Subtype/Image/Filter/FlateDecode/DecodeParms<</Predictor 15/Columns 17>>"))
+# Deflated data that ends in an error, behind which lax readers go on.
+def blocks(content, width, odd):
+    pieces = [content[at:at + width] for at in range(0, len(content), width)]
+    headers = [struct.pack("<BHH", n == len(pieces) - 1, len(piece), ~len(piece) & 0xFFFF ^ (n == odd)) for n, piece in enumerate(pieces)]
+    return b"\x78\x01" + b"".join(map(bytes.__add__, headers, pieces)) + struct.pack(">I", zlib.adler32(content))
+
+
+for payload, content in dict(eicar=PAYLOAD, long=LONG).items():
+    for odd in (0, 1, 9):
+        put(f"{payload}-complement-{odd}", pdf(blocks(content, 60, odd), b"/Filter/FlateDecode"))
+        put(f"{payload}-complement-{odd}-hex", pdf(hexed(blocks(content, 60, odd)), b"/Filter[/ASCIIHexDecode/FlateDecode]"))
+        put(f"{payload}-complement-{odd}-predicted", pdf(blocks(predicted(content), 60, odd), b"/Filter/FlateDecode/DecodeParms<</Predictor 12/Columns 17>>"))

@@ -1,5 +1,5 @@
 """Packed streams: each kind alone, in rows, with something between and behind, in blocks that lie, and behind other content."""
-import bz2, functools, gzip, io, lzma, struct, sys, tarfile, zlib
+import base64, bz2, functools, gzip, io, lzma, struct, sys, tarfile, zlib
 sys.path.insert(0, __file__.rsplit("/", 1)[0])
 from common import *
 
@@ -135,3 +135,31 @@ for wbits in range(9, 16):
     put(f"zlib-window-{wbits}", stream.compress(LONG) + stream.flush())
 put("zlib-tail", zlib.compress(LONG) + b"\n")
 put("zlib-twice", zlib.compress(WORDS) + zlib.compress(LONG))
+# What writers do not make and readers take all the same.
+packed = lzma.compress(LONG, format=lzma.FORMAT_ALONE)
+for dictionary in (0, 1, 64, 512, 12345, 0xFFFFFFFF):
+    put(f"lzma-dictionary-{dictionary}", packed[:1] + struct.pack("<I", dictionary) + packed[5:])
+    put(f"lzma-dictionary-{dictionary}-sized", packed[:1] + struct.pack("<IQ", dictionary, len(LONG)) + packed[13:])
+for size in (len(LONG) - 1, 1 << 45, 1 << 55):
+    put(f"lzma-size-{size}", packed[:5] + struct.pack("<Q", size) + packed[13:])
+for filtered in (0, 1):
+    put(f"lzma86-{filtered}", bytes([filtered]) + packed[:5] + struct.pack("<Q", len(LONG)) + packed[13:])
+bits = "".join(f"{byte:09b}"[::-1] for byte in PAYLOAD)
+bits += "0" * (-len(bits) % 8)
+for flags in (0x90, 0x30, 0x50, 0xF0):
+    put(f"Z-flags-{flags:02x}", bytes([0x1F, 0x9D, flags]) + bytes(int(bits[at:at + 8][::-1], 2) for at in range(0, len(bits), 8)))
+for version, start in ((5, b"\x08"), (6, b"\x08"), (7, b"\0\x58")):
+    put(f"zst-version-{version}", bytes([0x20 + version]) + b"\xB5\x2F\xFD" + start + b"\x40" + struct.pack(">H", len(LONG)) + LONG + b"\xC0\0\0")
+# Files that are written as text.
+def records(content, end="\r\n"):
+    lines = [bytes([len(content[at:at + 16])]) + struct.pack(">HB", at, 0) + content[at:at + 16] for at in range(0, len(content), 16)]
+    lines.append(b"\0\0\0\1")
+    return end.join(":" + (line + bytes([-sum(line) & 255])).hex().upper() for line in lines).encode() + b"\r\n"
+
+
+for name, end in dict(crlf="\r\n", lf="\n", blank="\n\n", none="").items():
+    put(f"ihex-{name}", records(PAYLOAD, end))
+put("ihex-lower", records(PAYLOAD).lower())
+put("base64-lines", base64.encodebytes(PAYLOAD))
+put("base64", base64.b64encode(LONG))
+put("clean-words.txt", b"\n".join(b"word%d" % n for n in range(1000)))

@@ -26,7 +26,7 @@ class Member:
         f = self.central
         name, extra, note = f.get("name", self.name), f.get("extra", b""), f.get("note", b"")
         return struct.pack("<4sHHHHHHIIIHHHHHII", b"PK\1\2", f.get("made", 20), f["version"], f["flags"], f["method"], 0, 33,
-                           f["crc"], f["csize"], f["usize"], len(name), len(extra), len(note), f.get("disk", 0), 0, 0,
+                           f["crc"], f["csize"], f["usize"], len(name), len(extra), len(note), f.get("disk", 0), 0, f.get("attributes", 0),
                            f.get("offset", offset)) + name + extra + note
 
 
@@ -171,3 +171,8 @@ put("clean-zip-descriptor", archive([words(flags=8, local=dict(crc=0, csize=0, u
 put("clean-zip-64", zip64([words(), decoy()]))
 put("clean-zip-behind-stub", archive([words()], PREFIXES["sh"]))
 put("clean-zip-lzma", archive([words(method=14)]))
+# Modes by which some readers take a member for no file.
+for method in (0, 8, 14, 93, 95):
+    for mode in (0o120777, 0o060644, 0o010644, 0o040755):
+        for name, prefix in dict(alone=b"", prefixed=b"words\n").items():
+            put(f"mode-{mode:o}-{method}-{name}", archive([words(), evil(method=method, central=dict(made=0x314, attributes=mode << 16))], prefix))

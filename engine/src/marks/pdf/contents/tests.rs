@@ -94,6 +94,38 @@ fn an_attached_file_whose_length_is_not_certain_is_not_read() {
 }
 
 #[test]
+fn a_damaged_file_of_which_lax_readers_get_more_stays_packed() {
+    let packed = |length: &str, words: &str, files: &str| {
+        let block = [b"\x78\x01\x01\x05\0", length.as_bytes(), b"\xFFwords\x06\x5F\x02\x2C"].concat();
+        let head = format!("%PDF-1.7\n4 0 obj\n<</Length {}{words}/Filter/FlateDecode>>stream\n", block.len());
+        let tail = format!("\nendstream\nendobj\n5 0 obj\n<<{files}>>\nendobj\n");
+        contents(&[head.as_bytes(), &block, tail.as_bytes()].concat(), &mut |_| {}).packed
+    };
+    for (words, files, expected) in
+        [("", "", false), ("", "/EF<</F 9 0 R>>", false), ("", "/EF<</F 4 0 R>>", true), ("/Type/ObjStm", "", true)]
+    {
+        assert_eq!(packed("\0", words, files), expected, "{words} {files}");
+    }
+    // The complement of five.
+    let whole = [&b"\x78\x01\x01\x05\0\xFA\xFFwords"[..]].concat();
+    let head = format!("%PDF-1.7\n4 0 obj\n<</Length {}/Filter/FlateDecode>>stream\n", whole.len());
+    let tail = b"\nendstream\nendobj\n5 0 obj\n<</EF<</F 4 0 R>>>>\nendobj\n";
+    assert!(!contents(&[head.as_bytes(), &whole, tail].concat(), &mut |_| {}).packed);
+}
+
+#[test]
+fn little_that_unpacks_to_much_is_given_up() {
+    let mut zlib = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::fast());
+    std::io::Write::write_all(&mut zlib, &vec![0; MIN_BYTES / 8]).unwrap();
+    let stream =
+        [b"1 0 obj<</Filter/FlateDecode>>stream\n", &zlib.finish().unwrap()[..], b"\nendstream endobj\n"].concat();
+    let mut unpacked = 0;
+    let unread = contents(&[b"%PDF-1.7\n", &stream.repeat(20)[..]].concat(), &mut |piece| unpacked += piece.len());
+    assert!(unread.too_many);
+    assert_eq!(unpacked, MIN_BYTES, "bytes given out, of twenty eighths");
+}
+
+#[test]
 fn what_it_reads_is_bounded() {
     let deep = (0..=MAX_FILTERS).fold("words".to_owned(), |text, _| hex::encode(text) + ">");
     assert!(read(&format!("1 0 obj<<>>stream\n{deep}\nendstream")).1);
