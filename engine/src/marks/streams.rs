@@ -22,7 +22,7 @@ pub(super) const UNOPENED: &[Container] = &[
     ("lrzip", Mark::At(0, b"LRZI\0")),
     ("rzip", Mark::At(0, b"RZIP\x02")),
     // A filter for programs, or none, before what lzma begins with.
-    ("lzma86", Mark::Is(|content| matches!(content, [0 | 1, lzma @ ..] if is_lzma(lzma)))),
+    ("lzma86", Mark::Is(is_lzma86)),
     // What zstd wrote before its format was settled, and still reads.
     ("zstd before 0.8", Mark::Is(|content| matches!(content, [0x1E | 0x22..=0x27, 0xB5, 0x2F, 0xFD, ..]))),
     ("PPMd", Mark::At(0, b"\x8F\xAF\xAC\x84")),
@@ -52,6 +52,12 @@ fn is_lzip(content: &[u8]) -> bool {
 /// The mark is two bytes: the width of its codes must be one that exists. `gzip` passes over its unused bits.
 fn is_compress(content: &[u8]) -> bool {
     matches!(content, [0x1F, 0x9D, flags, _, ..] if (9..=16).contains(&(flags & 0x1F)))
+}
+
+/// Tables of numbers, as compilers pack into their programs, begin with zeros: a dictionary is no smaller than encoders make one.
+fn is_lzma86(content: &[u8]) -> bool {
+    let is_dictionary = |lzma: &[u8]| le32(lzma, 1).is_some_and(|dictionary| dictionary >= 4096);
+    matches!(content, [0 | 1, lzma @ ..] if is_lzma(lzma) && is_dictionary(lzma))
 }
 
 /// Most bytes that one of lzma is unpacked to.
@@ -105,7 +111,10 @@ mod tests {
         }
         // The cache of GTK's icons.
         let cache = b"\0\x01\0\0\0\0\0\x0C\0\x01\xDD\x64\0\0\x02\x2D\0\0\x08\xC4";
-        for content in [&b"LZIP is a program"[..], cache, b"\x1F\x9D\xFF\x61", b"\x50\x2A\x4D\x18\x01\0\0\0xyz"] {
+        // A table of numbers, as a Java compiler has one.
+        let table = [&[0; 6][..], &[1], &[0; 8], b"\x02\0\x03\0\0\x04"].concat();
+        for content in [&b"LZIP is a program"[..], cache, &table, b"\x1F\x9D\xFF\x61", b"\x50\x2A\x4D\x18\x01\0\0\0xyz"]
+        {
             assert_eq!(container(content, false), None);
         }
     }
