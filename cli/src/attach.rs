@@ -2,6 +2,7 @@
 
 mod buckets;
 mod detach;
+mod earlier;
 mod execute;
 mod notification;
 mod other_account;

@@ -9,12 +9,12 @@ use std::{
 
 use nacre_test_support::programs_directory;
 
-fn root() -> PathBuf {
+pub(crate) fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }
 
 /// Each page, by its path from the root.
-fn pages() -> Vec<(String, String)> {
+pub(crate) fn pages() -> Vec<(String, String)> {
     let mut names: Vec<String> =
         ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md"].map(str::to_owned).into();
     for entry in fs::read_dir(root().join("docs")).unwrap() {
@@ -27,7 +27,7 @@ fn pages() -> Vec<(String, String)> {
 }
 
 /// The lines of code of a page, in blocks and in spans.
-fn code(page: &str) -> Vec<&str> {
+pub(crate) fn code(page: &str) -> Vec<&str> {
     let (mut found, mut in_block) = (Vec::new(), false);
     for line in page.lines() {
         if line.starts_with("```") {
@@ -54,7 +54,7 @@ fn sources(folder: &Path, found: &mut BTreeSet<String>) {
     }
 }
 
-fn all_sources() -> BTreeSet<String> {
+pub(crate) fn all_sources() -> BTreeSet<String> {
     let mut found = BTreeSet::new();
     sources(&root(), &mut found);
     found

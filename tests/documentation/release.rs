@@ -97,3 +97,17 @@ fn a_release_is_installed_whole_and_a_changed_one_is_not() {
     let refused = release(&dist, &at("again"));
     assert!(!refused.status.success() && !at("again").exists(), "{refused:?}");
 }
+
+/// A tag can be moved to other code; the commit that is named cannot.
+#[test]
+fn each_action_of_a_workflow_is_named_by_its_commit() {
+    let workflow = include_str!("../../.github/workflows/release.yml");
+    let actions: Vec<&str> = workflow.lines().filter_map(|line| line.split_once("uses: ")).map(|(_, it)| it).collect();
+    assert!(actions.len() > 5, "{actions:?}");
+    for action in actions {
+        let (_, commit) = action.split_once('@').unwrap();
+        let (commit, version) = commit.split_once(" # ").unwrap_or_else(|| panic!("{action} names no version"));
+        assert!(commit.len() == 40 && commit.bytes().all(|byte| byte.is_ascii_hexdigit()), "{action}");
+        assert!(version.starts_with('v'), "{action}");
+    }
+}

@@ -7,6 +7,7 @@ use md5::{Digest, Md5};
 use nacre_clamav::builder::eicar;
 use nacre_core::object::ObjectId;
 use nacre_test_support::programs_directory;
+use nacre_testing::documented::{assert_as_schema, assert_screen};
 use serde_json::{Value, json};
 
 use nacre_test_support::deployed::{DEADLINE, World};
@@ -25,7 +26,9 @@ async fn nacre(world: &World, arguments: &[&str]) -> (Option<i32>, String) {
         command.env(variable, world.stack.output(output));
     }
     let output = command.kill_on_drop(true).output().await.unwrap();
-    (output.status.code(), String::from_utf8(output.stdout).unwrap() + &String::from_utf8(output.stderr).unwrap())
+    let stdout = String::from_utf8(output.stdout).unwrap();
+    assert_as_schema(&[&["backfill"], arguments].concat(), &stdout);
+    (output.status.code(), stdout + &String::from_utf8(output.stderr).unwrap())
 }
 
 /// What `--json` prints of a run that went to its end.
@@ -62,6 +65,7 @@ async fn estimate(world: &World, arguments: &[&str]) -> Value {
     command.arg("estimate").args(arguments).arg("--json").env_clear().envs(world.stack.operator_environment());
     let output = command.kill_on_drop(true).output().await.unwrap();
     assert!(output.status.success(), "{output:?}");
+    assert_as_schema(&["estimate", "--json"], std::str::from_utf8(&output.stdout).unwrap());
     serde_json::from_slice(&output.stdout).unwrap()
 }
 
@@ -106,6 +110,10 @@ async fn objects_that_were_there_before_are_scanned_once() {
     assert_eq!(printed(&world, &[&place, "--dry-run"]).await, (3, 0, 3));
     assert!(stack.records().await.unwrap().is_empty(), "a dry run asks for nothing");
     let estimated = estimate(&world, &["--bucket", &place]).await;
+    let mut command = tokio::process::Command::new(programs_directory().unwrap().join("nacre"));
+    command.args(["estimate", "--bucket", &place]).env_clear().envs(stack.operator_environment());
+    let screen = String::from_utf8(command.output().await.unwrap().stdout).unwrap();
+    assert_screen("costs.md", "nacre estimate --bucket s3://uploads/old/", &screen, &[(BUCKET, "uploads")]);
     let (code, text) = nacre(&world, &[&place]).await;
     assert!(code == Some(0) && text.contains("3 objects, 0 recorded, 3 requested"), "{text}");
     let three = stack.await_records(DEADLINE, |records| records.iter().filter(|record| record.reported).count() == 3);

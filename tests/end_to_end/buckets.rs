@@ -8,9 +8,10 @@ use aws_sdk_sqs::types::QueueAttributeName;
 use nacre_clamav::builder::eicar;
 use nacre_core::object::ObjectId;
 use nacre_test_support::deployed::{DEADLINE, World};
+use nacre_testing::documented::assert_screen;
 use serde_json::{Value, json};
 
-use crate::deploy::nacre;
+use crate::deploy::{nacre, screen};
 
 /// A notification of somebody else's, of keys that begin so.
 async fn notify(world: &World, bucket: &str, queue: &str, prefix: &str) {
@@ -78,6 +79,13 @@ async fn buckets_are_scanned_while_they_are_attached_and_have_what_they_had_befo
     assert!(code == Some(0) && printed.lines().count() == 4, "{printed}");
     assert!(printed.contains(r#""events":"eventbridge","keys":["in/*"]"#), "{printed}");
 
+    let theirs = ["attach", "s3://elsewhere", "--owner", "123456789012", "--dry-run"];
+    let (code, shown, printed) = nacre(&world, &theirs).await;
+    assert_eq!((code, &shown["owner"], &shown["done"]), (Some(0), &json!(theirs[3]), &json!(false)), "{printed}");
+    let names = [(stack.scanned_bucket(), "uploads"), ("notified", "invoices")];
+    assert_screen("buckets.md", "nacre buckets", &screen(&world, &["buckets"]).await, &names);
+    let detached = screen(&world, &["detach", "s3://notified/in/", "--dry-run"]).await;
+    assert_screen("buckets.md", "nacre detach s3://invoices/in/ --dry-run", &detached, &names);
     let put = async |bucket: &str, key: &str| {
         s3.put_object().bucket(bucket).key(key).body(eicar().into()).send().await.unwrap();
         ObjectId::new(bucket, key, Some("null".into()))

@@ -1,22 +1,35 @@
 //! A stack from `nacre deploy` to `nacre destroy`, with nothing left but what the account lists.
 
-use std::{collections::BTreeSet, fs};
+use std::{collections::BTreeSet, fs, process::Output};
 
 use nacre_test_support::{
     Packages,
     deployed::{World, daily, main_database},
     programs_directory,
 };
+use nacre_testing::documented::{assert_as_schema, assert_screen};
 use serde_json::{Value, json};
+
+async fn run(world: &World, arguments: &[&str]) -> Output {
+    let environment = world.stack.administrator_environment().await.unwrap();
+    let mut command = tokio::process::Command::new(programs_directory().unwrap().join("nacre"));
+    command.args(arguments).env_clear().envs(environment).kill_on_drop(true).output().await.unwrap()
+}
+
+/// Runs `nacre` as an administrator; answers what a terminal shows of it.
+pub(crate) async fn screen(world: &World, arguments: &[&str]) -> String {
+    let output = run(world, arguments).await;
+    assert!(output.status.success(), "nacre {arguments:?}: {output:?}");
+    String::from_utf8(output.stderr).unwrap() + &String::from_utf8(output.stdout).unwrap()
+}
 
 /// Runs `nacre` as an administrator; answers its exit status, its JSON, and all that it printed.
 pub(crate) async fn nacre(world: &World, arguments: &[&str]) -> (Option<i32>, Value, String) {
-    let environment = world.stack.administrator_environment().await.unwrap();
-    let mut command = tokio::process::Command::new(programs_directory().unwrap().join("nacre"));
-    command.args(arguments).arg("--json").env_clear().envs(environment);
-    let output = command.kill_on_drop(true).output().await.unwrap();
+    let output = run(world, &[arguments, &["--json"]].concat()).await;
     let json = serde_json::from_slice(&output.stdout).unwrap_or_default();
-    let printed = String::from_utf8(output.stdout).unwrap() + &String::from_utf8(output.stderr).unwrap();
+    let stdout = String::from_utf8(output.stdout).unwrap();
+    assert_as_schema(&[arguments, &["--json"]].concat(), &stdout);
+    let printed = stdout + &String::from_utf8(output.stderr).unwrap();
     (output.status.code(), json, printed)
 }
 
@@ -86,6 +99,10 @@ async fn a_stack_is_deployed_updated_in_place_and_destroyed_with_an_account_of_w
     let (code, report, printed) = deploy(&world, &[&change[..], &["--dry-run"]].concat()).await;
     assert_eq!((code, &report["outcome"]), (Some(0), &json!("planned")), "{printed}");
     assert!(report["changes"].as_array().is_some_and(|changes| !changes.is_empty()), "{printed}");
+    let packages = stack.packages();
+    let dry_run = [&["deploy", "--packages", packages.to_str().unwrap()], &change[..], &["--dry-run"]].concat();
+    let command = "nacre deploy --parameter StalenessLimitHours=48 --dry-run";
+    assert_screen("deploy.md", command, &screen(&world, &dry_run).await, &[]);
     let (code, report, printed) = deploy(&world, &[&change[..], &["--no-self-test"]].concat()).await;
     assert_eq!((code, &report["outcome"]), (Some(0), &json!("updated")), "{printed}");
     assert!(report["changes"].as_array().unwrap().iter().all(|change| change["replaced"] == false), "{printed}");
@@ -112,6 +129,14 @@ async fn destroy(world: &World) {
     // Neither without --yes, nor when something is named that the stack did not make.
     let (code, account, printed) = nacre(world, &["destroy"]).await;
     assert_eq!((code, names(&account["kept"])), (Some(0), kept.clone()), "{printed}");
+    let code_bucket = account["kept"].as_array().unwrap().iter().find(|kept| kept["resource"] == "CodeBucket").unwrap();
+    let shown_as = [
+        (scanned, "uploads"),
+        (definitions, "definitions"),
+        (records, "records"),
+        (code_bucket["name"].as_str().unwrap(), "packages"),
+    ];
+    assert_screen("deploy.md", "nacre destroy", &screen(world, &["destroy"]).await, &shown_as);
     stack.create_bucket("somebody-elses").await.unwrap();
     let (code, _, printed) = nacre(world, &["destroy", "--yes", "--remove-data", "somebody-elses"]).await;
     assert!(code == Some(2) && printed.contains("somebody-elses is nothing that"), "{printed}");

@@ -3,6 +3,7 @@
 use nacre_clamav::{builder::eicar, signing::SigningKeys};
 use nacre_core::verdict::Verdict;
 use nacre_test_support::{get_status, programs_directory};
+use nacre_testing::documented::assert_screen;
 
 use nacre_test_support::deployed::{DEADLINE, EVIL, World, daily, published};
 
@@ -106,12 +107,14 @@ async fn a_rollback_clears_what_the_bad_generation_convicted_and_stays_until_unp
 
     let (code, printed) = nacre(&world, &["list"]).await;
     assert!(code == Some(0) && printed.contains("daily 2, main 62  (published)"), "{printed}");
+    assert_screen("cli-definitions.md", "nacre definitions list", &printed, &[]);
     let (code, printed) = nacre(&world, &["rollback"]).await;
     assert!(
         code == Some(0)
             && printed.contains("generation 3 is published and pinned: daily 1, main 62 (as in generation 1)"),
         "{printed}"
     );
+    assert_screen("cli-definitions.md", "nacre definitions rollback", &printed, &[]);
     let pinned = world.update().await;
     assert_eq!((published(&pinned), &pinned.payload["outcome"]), (3, &serde_json::json!("pinned")));
     assert_eq!(settled(3).await, 200, "cleared");
@@ -120,11 +123,13 @@ async fn a_rollback_clears_what_the_bad_generation_convicted_and_stays_until_unp
         code == Some(0) && printed.contains("pinned: updates wait") && !printed.contains("still to come"),
         "{printed}"
     );
+    assert_screen("cli-definitions.md", "nacre definitions status", &printed, &[("test#", "ours#")]);
     let (code, printed) = nacre(&world, &["rollback", "9"]).await;
     assert!(code == Some(2) && printed.contains("there is no generation 9"), "{printed}");
 
     let (code, printed) = nacre(&world, &["unpin"]).await;
     assert!(code == Some(0) && printed.contains("generation 3 is not pinned any more"), "{printed}");
+    assert_screen("cli-definitions.md", "nacre definitions unpin", &printed, &[]);
     world.mirror.put("daily.cvd", daily(3, false));
     assert_eq!(published(&world.update().await), 4);
     assert_eq!(settled(3).await, 200, "nothing changed that could concern it");

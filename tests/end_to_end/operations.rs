@@ -9,6 +9,7 @@ use nacre_test_support::{
     deployed::{DEADLINE, World},
     programs_directory,
 };
+use nacre_testing::documented::{assert_as_schema, assert_screen};
 use serde_json::{Value, json};
 
 /// Runs `nacre` as an operator who has credentials, a region, and the name of the stack by default; its exit status and what it
@@ -17,7 +18,9 @@ pub(crate) async fn nacre(stack: &Stack, arguments: &[&str]) -> (Option<i32>, St
     let mut command = tokio::process::Command::new(programs_directory().unwrap().join("nacre"));
     command.args(arguments).env_clear().envs(stack.operator_environment()).kill_on_drop(true);
     let output = command.output().await.unwrap();
-    (output.status.code(), String::from_utf8(output.stdout).unwrap() + &String::from_utf8(output.stderr).unwrap())
+    let stdout = String::from_utf8(output.stdout).unwrap();
+    assert_as_schema(arguments, &stdout);
+    (output.status.code(), stdout + &String::from_utf8(output.stderr).unwrap())
 }
 
 /// Runs it until it ends and prints as it should.
@@ -61,16 +64,24 @@ async fn a_deployment_is_operated_by_the_name_of_its_stack() {
     let stack = &world.stack;
     let clean = stack.put("in/clean \u{1b}[31m.txt", b"nothing".to_vec()).await.unwrap();
     let infected = stack.put("in/eicar.com", eicar()).await.unwrap();
+    // `openssl enc`.
+    stack.put("in/locked.bin", format!("Salted__12345678{}", "\u{1}\u{2}\u{3}\u{4}".repeat(64))).await.unwrap();
+    let names = [(stack.scanned_bucket(), "uploads")];
     stack
-        .await_records(DEADLINE, |records| records.iter().filter(|record| record.reported).count() == 2)
+        .await_records(DEADLINE, |records| records.iter().filter(|record| record.reported).count() == 3)
         .await
         .unwrap();
 
     // What is there is found without any name; another stack is not.
     let (code, printed) = nacre(stack, &["definitions", "list"]).await;
     assert!(code == Some(0) && printed.contains("(published)"), "{printed}");
+    for command in ["list", "status"] {
+        let (code, printed) = nacre(stack, &["definitions", command, "--json"]).await;
+        assert!(code.is_some_and(|code| code < 2) && printed.contains("\"generation\":1"), "{printed}");
+    }
     let (code, printed) = nacre(stack, &["rescan", "plan"]).await;
-    assert!(code == Some(0) && printed.starts_with("2 records"), "{printed}");
+    assert!(code == Some(0) && printed.starts_with("3 records"), "{printed}");
+    assert_screen("passes.md", "nacre rescan plan", &printed, &[]);
     let (code, printed) = nacre(stack, &["quarantine", "list"]).await;
     assert!(code == Some(2) && printed.contains("InfectedObjects=quarantine"), "{printed}");
     let (code, printed) = nacre(stack, &["rescan", "start", "--stack", "nowhere"]).await;
@@ -82,13 +93,21 @@ async fn a_deployment_is_operated_by_the_name_of_its_stack() {
         code == Some(1) && printed.contains("  Eicar-Test-Signature") && printed.contains("in/eicar.com"),
         "{printed}"
     );
+    assert_screen("operations.md", "nacre infected", &printed, &names);
     let (code, printed) =
         nacre(stack, &["infected", "--csv", "--under", &format!("s3://{}/in/", infected.bucket)]).await;
     assert!(code == Some(1) && printed.lines().count() == 2 && printed.contains(r#","in/eicar.com","#), "{printed}");
     let (code, printed) = nacre(stack, &["infected", "--under", "s3://other/"]).await;
     assert_eq!((code, printed.as_str()), (Some(0), ""));
-    let (code, printed) = nacre(stack, &["unscannable", "--json"]).await;
-    assert_eq!((code, printed.as_str()), (Some(0), ""));
+    let (code, printed) = nacre(stack, &["infected", "--json"]).await;
+    assert!(code == Some(1) && printed.lines().count() == 1, "{printed}");
+    let (code, printed) = nacre(stack, &["unscannable"]).await;
+    assert_eq!(code, Some(1), "{printed}");
+    assert_screen("operations.md", "nacre unscannable", &printed, &names);
+    let (code, printed) = nacre(stack, &["unscannable", "--reason", "encrypted", "--json"]).await;
+    assert!(code == Some(1) && printed.lines().count() == 1, "{printed}");
+    let (code, printed) = nacre(stack, &["unscannable", "--csv", "--reason", "too_large"]).await;
+    assert!(code == Some(0) && printed.lines().count() == 1, "{printed}");
 
     let (code, printed) = nacre(stack, &["object", &infected.to_string(), "--json"]).await;
     let known: Value = serde_json::from_str(&printed).unwrap();
@@ -100,6 +119,10 @@ async fn a_deployment_is_operated_by_the_name_of_its_stack() {
     assert!(!printed.contains('\u{1b}'), "{printed}");
     let printed = until(stack, &["logs", "--object", &url], |_, printed| printed.contains("object scanned")).await;
     assert!(!printed.contains("eicar"), "{printed}");
+    let url_of_infected = format!("s3://{}/in/eicar.com", infected.bucket);
+    let of_infected = ["logs", "--object", &url_of_infected, "--since", "14d"];
+    let (code, printed) = nacre(stack, &[&of_infected[..], &["--function", "scanner", "--json"]].concat()).await;
+    assert!(code == Some(0) && printed.contains("object scanned"), "{printed}");
 
     // An object without a record is requested again.
     stack
@@ -114,12 +137,15 @@ async fn a_deployment_is_operated_by_the_name_of_its_stack() {
     let (code, printed) = nacre(stack, &["object", &url]).await;
     assert!(code == Some(1) && printed.contains("`nacre trigger`"), "{printed}");
     let (code, printed) = nacre(stack, &["trigger", &url]).await;
-    assert!(code == Some(0) && printed.starts_with("1 scans requested"), "{printed}");
+    assert_eq!(code, Some(0), "{printed}");
+    assert_screen("operations.md", "nacre trigger s3://uploads/in/eicar.com", &printed, &[]);
+    let (code, printed) = nacre(stack, &["trigger", &url, "--json"]).await;
+    assert_eq!((code, printed.as_str()), (Some(0), "{\"requested\":1}\n"));
     until(stack, &["object", &url], |code, printed| code == Some(0) && printed.contains("record     clean\n")).await;
 
     // All is well, until it is not.
     let printed = until(stack, &["status"], |code, _| code == Some(0)).await;
-    assert!(printed.contains("generation 1") && printed.contains("1 infected, 0 unscannable"), "{printed}");
+    assert!(printed.contains("generation 1") && printed.contains("1 infected, 1 unscannable"), "{printed}");
     assert!(printed.contains("of 4 layers"), "{printed}");
     let (code, printed) = nacre(stack, &["doctor"]).await;
     assert_eq!((code, printed.as_str()), (Some(0), "no fault is found\n"));
@@ -155,6 +181,7 @@ async fn what_was_given_up_on_is_explained_and_done_after_its_repair() {
 
     let (code, printed) = nacre(stack, &["dlq", "list"]).await;
     assert!(code == Some(1) && printed.starts_with("scan               2"), "{printed}");
+    assert_screen("operations.md", "nacre dlq list", &printed, &[]);
     let (code, printed) = nacre(stack, &["status"]).await;
     assert!(code == Some(1) && printed.contains("2 messages are in the dead-letter queue scan"), "{printed}");
     assert!(printed.contains("scanner logged"), "{printed}");
@@ -164,6 +191,7 @@ async fn what_was_given_up_on_is_explained_and_done_after_its_repair() {
     let (code, _) = nacre(stack, &["dlq", "show", "scan"]).await;
     assert!(code == Some(1) && printed.contains("access denied") && printed.contains(&poison.to_string()), "{printed}");
     assert!(printed.contains("no failure is logged"), "{printed}");
+    assert_screen("operations.md", "nacre dlq show scan", &printed, &[(stack.scanned_bucket(), "uploads")]);
     let (code, printed) = nacre(stack, &["doctor"]).await;
     assert!(code == Some(1) && printed.contains("(access_denied)") && printed.contains("(dead_letters)"), "{printed}");
     // What was shown is there for the next reader at once.
@@ -172,8 +200,9 @@ async fn what_was_given_up_on_is_explained_and_done_after_its_repair() {
     assert!(code == Some(0) && printed.starts_with("1 messages would be deleted"), "{printed}");
 
     deny(stack, None).await;
-    let (code, printed) = nacre(stack, &[&["dlq", "redrive", "scan"], &denied[..]].concat()).await;
-    assert!(code == Some(0) && printed.starts_with("1 messages sent back"), "{printed}");
+    let (code, printed) = nacre(stack, &[&["dlq", "redrive", "scan", "--rate", "10"], &denied[..]].concat()).await;
+    assert_eq!(code, Some(0), "{printed}");
+    assert_screen("operations.md", "nacre dlq redrive scan --cause 'access denied' --rate 10", &printed, &[]);
     let tagged = |_, printed: &str| printed.contains("av-status=CLEAN");
     until(stack, &["object", &poison.to_string()], tagged).await;
     let (code, printed) = nacre(stack, &["dlq", "show", "scan", "--json"]).await;

@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use nacre_core::rescan::pass::State;
 use nacre_test_support::programs_directory;
+use nacre_testing::documented::{assert_as_schema, assert_screen};
 use serde_json::Value;
 
 use nacre_test_support::deployed::{DEADLINE, EVIL, World, daily, published};
@@ -16,8 +17,9 @@ async fn nacre(world: &World, arguments: &[&str]) -> (Option<i32>, String) {
     command.env("NACRE_RECORDS_TABLE", world.stack.output("ScanRecords"));
     command.env("NACRE_RESCANNER_FUNCTION", world.stack.output("RescannerFunction"));
     let output = command.kill_on_drop(true).output().await.unwrap();
-    let printed = String::from_utf8(output.stdout).unwrap() + &String::from_utf8(output.stderr).unwrap();
-    (output.status.code(), printed)
+    let stdout = String::from_utf8(output.stdout).unwrap();
+    assert_as_schema(&[&["rescan"], arguments].concat(), &stdout);
+    (output.status.code(), stdout + &String::from_utf8(output.stderr).unwrap())
 }
 
 /// What `nacre rescan status` prints once the pass is done with.
@@ -79,6 +81,7 @@ async fn a_pass_is_started_by_an_announcement_or_by_hand_worked_in_segments_and_
     assert_eq!((&again["tally"]["up_to_date"], &again["tally"]["published"]["messages"]), (&6.into(), &0.into()));
     let (code, printed) = nacre(&world, &["status"]).await;
     assert!(code == Some(0) && printed.contains("generation 2, pass 2: finished, 3 of 3 segments done"), "{printed}");
+    assert_screen("passes.md", "nacre rescan status", &printed, &[]);
     let (code, printed) = nacre(&world, &["status", "--generation", "9"]).await;
     assert!(code == Some(2) && printed.contains("there is no pass for generation 9"), "{printed}");
 

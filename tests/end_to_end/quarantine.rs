@@ -11,6 +11,7 @@ use nacre_test_support::{
     deployed::{DEADLINE, World},
     get_status, programs_directory,
 };
+use nacre_testing::documented::assert_as_schema;
 use serde_json::{Value, json};
 
 use crate::objects::await_quiet;
@@ -77,12 +78,15 @@ async fn an_infected_object_is_moved_to_quarantine_and_what_is_clean_stays() {
         let mut command = tokio::process::Command::new(programs_directory().unwrap().join("nacre"));
         command.arg("quarantine").args(arguments).env_clear().envs(stack.operator_environment());
         let output = command.env("NACRE_QUARANTINE_BUCKET", quarantine).kill_on_drop(true).output().await.unwrap();
-        let printed = String::from_utf8(output.stdout).unwrap() + &String::from_utf8(output.stderr).unwrap();
-        (output.status.code(), printed)
+        let stdout = String::from_utf8(output.stdout).unwrap();
+        assert_as_schema(&[&["quarantine"], arguments].concat(), &stdout);
+        (output.status.code(), stdout + &String::from_utf8(output.stderr).unwrap())
     };
     let id = provenance.split('/').nth(1).unwrap();
     let (code, printed) = nacre(&["list"]).await;
     assert!(code == Some(0) && printed.starts_with(id) && printed.contains("Eicar-Test-Signature"), "{printed}");
+    let (code, printed) = nacre(&["list", "--json"]).await;
+    assert!(code == Some(0) && printed.contains(&format!("\"id\":\"{id}\"")), "{printed}");
     let (code, printed) = nacre(&["release", id]).await;
     assert!(code == Some(0) && printed.contains("released: s3://"), "{printed}");
     let deadline = tokio::time::Instant::now() + DEADLINE;

@@ -12,6 +12,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::{
+    earlier,
     notification::{self, Sent, is_expressible, overlaps, sent},
     policy_text::{self, PolicyError},
     statements::{ReadAccess, is_of, read_access, statements},
@@ -227,6 +228,8 @@ fn obstacle(others: &[Sent], keys: &[KeyPattern]) -> Option<String> {
 /// [`PlanError`].
 pub(crate) fn attach(deployed: &Deployed, bucket: &str, found: &Found, wanted: &Wanted) -> Result<Plan, PlanError> {
     deployed.check(bucket)?;
+    let found =
+        &Found { notification: earlier::without_topics(&found.notification, &deployed.trigger), ..found.clone() };
     let before = deployed.attached(bucket, &found.notification)?;
     let test_at_first = before.is_none() && deployed.tests_itself();
     let mut keys = before.as_ref().map(|(_, keys)| keys.clone()).unwrap_or_default();
@@ -256,7 +259,10 @@ pub(crate) fn attach(deployed: &Deployed, bucket: &str, found: &Found, wanted: &
     let of_stack = || ReadAccess::of_parameter(deployed.parameters.get("ReadAccess").map(String::as_str));
     let access = wanted.read_access.or_else(|| read_access(&deployed.scanner_role, &has)).unwrap_or_else(of_stack);
     let ours = statements(&deployed.arn(bucket), &deployed.scanner_role, access);
-    let is_ours = |statement: &Value| is_of(&deployed.scanner_role, statement);
+    let arn = deployed.arn(bucket);
+    let is_ours = |statement: &Value| {
+        is_of(&deployed.scanner_role, statement) || earlier::is_statement(&arn, &deployed.scanner_role, statement)
+    };
     let policy = policy_text::with(found.policy.as_deref(), &ours, is_ours)?;
     plan.policy =
         if found.policy.as_ref() == Some(&policy) { PolicyChange::Unchanged } else { PolicyChange::Put(policy) };

@@ -50,7 +50,10 @@ impl Screen {
             keys: plan.keys.iter().map(ToString::to_string).collect(),
             parameters: parameters.collect(),
             notification_changes: plan.notification.is_some(),
-            foreign_notifications: sent(&found.notification).iter().filter(|it| it.to != deployed.trigger).count(),
+            foreign_notifications: sent(plan.notification.as_ref().unwrap_or(&found.notification))
+                .iter()
+                .filter(|it| it.to != deployed.trigger)
+                .count(),
             event_bridge_switched: becomes.filter(|becomes| *becomes != was),
             policy: match plan.policy {
                 PolicyChange::Unchanged => "unchanged",

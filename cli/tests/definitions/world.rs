@@ -10,6 +10,7 @@ use nacre_clamav::{
     builder::{CvdBuilder, eicar_signature},
     signing::SigningKeys,
 };
+use nacre_testing::documented::assert_as_schema;
 use tempfile::TempDir;
 
 /// What a terminal would obey: a colour, a line of its own, C1's CSI, DEL, and text that turns around.
@@ -86,7 +87,9 @@ impl World {
             assert!(!text.contains("panicked"), "{text}");
             text
         };
-        Outcome { status: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) }
+        let stdout = text(output.stdout);
+        assert_as_schema(&[&["definitions"], arguments].concat(), &stdout);
+        Outcome { status: output.status.code(), stdout, stderr: text(output.stderr) }
     }
 
     /// Runs one of ClamAV's programs in the directory, or says that it is not there.

@@ -7,6 +7,7 @@ use std::{
 };
 
 use nacre_clamav::builder::{eicar, eicar_signature};
+use nacre_testing::documented::assert_as_schema;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -35,7 +36,9 @@ impl World {
     fn prove(&self, arguments: &[&str]) -> Output {
         let mut command = Command::new(env!("CARGO_BIN_EXE_nacre"));
         let sets = [Path::new("--old"), self.old.path(), Path::new("--new"), self.new.path()];
-        command.arg("prove").args(sets).args(arguments).arg(self.files.path()).output().unwrap()
+        let output = command.arg("prove").args(sets).args(arguments).arg(self.files.path()).output().unwrap();
+        assert_as_schema(&[&["prove"], arguments].concat(), &String::from_utf8_lossy(&output.stdout));
+        output
     }
 }
 

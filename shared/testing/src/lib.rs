@@ -1,6 +1,7 @@
 //! Fakes, builders, a failure injector, and the contract suite that holds fakes and adapters to the same behaviour.
 
 pub mod contract;
+pub mod documented;
 pub mod failing;
 pub mod fixed_clock;
 pub mod memory_definitions;

@@ -197,6 +197,34 @@ fn a_self_test_is_made_where_its_files_are_seen() {
 }
 
 #[test]
+fn what_an_earlier_stack_of_the_name_left_is_replaced() {
+    let made = |suffix: &str| Deployed {
+        trigger: format!("arn:aws:sns:eu-west-1:1:nacre-ScannerTrigger-{suffix}"),
+        scanner_role: format!("arn:aws:iam::1:role/nacre-ScannerRole-{suffix}"),
+        ..deployed()
+    };
+    let theirs = json!({ "Statement": [{ "Sid": "Theirs" }] }).to_string();
+    let mut bucket = found(&[("s3:ObjectTagging:*", keys("", ""))], false, Some(&theirs));
+    let mut before = made("1AB2CD3EF4GH");
+    let all = wanted(keys("", ""));
+    done(&attach(&before, "uploads", &bucket, &all).unwrap(), &mut before, &mut bucket);
+
+    let mut now = made("9ZY8XW7VU6TS");
+    let plan = attach(&now, "uploads", &bucket, &all).unwrap();
+    assert_eq!((plan.events, &plan.reason), (Some(EventsBy::Sns), &None));
+    let PolicyChange::Put(policy) = &plan.policy else { panic!("{:?}", plan.policy) };
+    assert!(policy.contains("Theirs") && policy.contains("9ZY8XW7VU6TS") && !policy.contains("1AB2CD3EF4GH"));
+    let topics: Vec<_> = sent(plan.notification.as_ref().unwrap()).into_iter().map(|sent| sent.to).collect();
+    assert_eq!(topics, ["arn:others", &now.trigger, "arn:queue"]);
+    done(&plan, &mut now, &mut bucket);
+    assert!(attach(&now, "uploads", &bucket, &all).unwrap().is_empty());
+
+    // A statement that somebody changed since is not taken away.
+    bucket.policy = Some(bucket.policy.unwrap().replace("\"INFECTED\"", "\"INFECTED2\""));
+    assert!(attach(&made("0000AAAA1111"), "uploads", &bucket, &all).is_err());
+}
+
+#[test]
 fn what_cannot_be_done_is_refused_with_a_remedy() {
     let (deployed, bucket) = (deployed(), found(&[], false, None));
     let error = |deployed: &Deployed, bucket_name: &str| {
