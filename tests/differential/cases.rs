@@ -1,5 +1,6 @@
 //! Pairs of sets that once misled an incremental rescan, and their siblings: each by name, both ways.
 
+mod twins;
 mod unseen;
 
 use std::{fs, path::Path, process::Command};
@@ -300,7 +301,7 @@ fn what_once_misled_a_rescan_misleads_it_no_more() {
     let pool = EnginePool::new(program, scratch.path().to_owned());
     let runtime = Runtime::new().unwrap();
     let mut differ = Vec::new();
-    for case in [ignoring(), order(), counts(), lines(), unseen::unseen()].into_iter().flatten() {
+    for case in [ignoring(), order(), counts(), lines(), twins::twins(), unseen::unseen()].into_iter().flatten() {
         let (old, new, object) =
             (scratch.path().join("old"), scratch.path().join("new"), scratch.path().join("object"));
         write(&old, &case.old);

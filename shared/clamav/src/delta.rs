@@ -20,7 +20,7 @@ pub use ignoring::ignored;
 use lines::{Line, Uneven, extension_of, uneven_lines};
 use sha2::{Digest, Sha256};
 pub use text::DeltaError;
-use twins::reordered;
+use twins::{reordered, url_hashes_differ};
 
 use crate::{
     ignored::Ignored,
@@ -111,7 +111,7 @@ pub struct Delta {
 /// Extension of marks that say that everything is concerned.
 const EVERYTHING: &str = "ign2";
 
-/// What the extension of marks for digests begins with, of which another line may now be reported than before.
+/// What the extension of marks begins with for digests of which another line may now be reported than before, and for hashes of URLs.
 const MOVED: &str = "moved-";
 
 impl DeltaLine {
@@ -151,9 +151,12 @@ impl Delta {
             let DeltaLine { official, extension, line } = line.to_owned();
             delta.add(DeltaLine { official, extension: format!("{MOVED}{extension}"), line }, ONCE);
         }
-        for (file, sign) in old.iter().map(|file| (file, -1)).chain(new.iter().map(|file| (file, 1))) {
-            if Kind::of(&file.name).is_opaque() {
-                delta.add(whole(file), Count { raw: sign, effective: sign });
+        if url_hashes_differ(&old, &new) {
+            delta.add(DeltaLine { official: false, extension: format!("{MOVED}gdb"), line: b"*".to_vec() }, ONCE);
+        }
+        for (files, sign) in [(&old, -1), (&new, 1)] {
+            for line in whole_files(files) {
+                delta.add(line, Count { raw: sign, effective: sign });
             }
         }
         before.changes(&now, &old, &new, &mut delta);
@@ -240,16 +243,25 @@ impl Delta {
     }
 }
 
-/// An opaque file as a line.
-fn whole(file: &SignatureFile<'_>) -> DeltaLine {
-    let extension = match extension_of(&file.name) {
-        "" => file.name.clone(),
-        extension => extension.to_ascii_lowercase(),
-    };
-    // Which of two files of the same name and content is loaded first is not seen by these alone.
-    let database = file.database().map(|database| format!("{database}/")).unwrap_or_default();
-    let line = format!("{database}{} {}", file.name, hex::encode(Sha256::digest(&file.bytes))).into_bytes();
-    DeltaLine { official: file.official, extension, line }
+/// The opaque files of a set, each as a line.
+fn whole_files(files: &[&SignatureFile<'_>]) -> Vec<DeltaLine> {
+    let mut places = BTreeMap::<_, usize>::new();
+    let opaque = files.iter().filter(|file| Kind::of(&file.name).is_opaque());
+    let lines = opaque.map(|file| {
+        let extension = match extension_of(&file.name) {
+            "" => file.name.clone(),
+            extension => extension.to_ascii_lowercase(),
+        };
+        // Loose files stand by their names, but members of a database may be in any order, and of two the last or the first counts.
+        let place = places.entry((file.container.as_deref(), extension.clone())).or_default();
+        *place += 1;
+        let database = file.database().map(|database| format!("{database}/")).unwrap_or_default();
+        let order = if file.container.is_some() && *place > 1 { format!(" {place}") } else { String::new() };
+        let digest = hex::encode(Sha256::digest(&file.bytes));
+        let line = format!("{database}{} {digest}{order}", file.name).into_bytes();
+        DeltaLine { official: file.official, extension, line }
+    });
+    lines.collect()
 }
 
 #[cfg(test)]

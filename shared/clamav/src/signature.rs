@@ -217,11 +217,9 @@ impl<'a> Signature<'a> {
 
 /// The digest in a line of [`Kind::FileHash`] or [`Kind::ProgramHash`], as it is written.
 pub fn hash_digest(kind: Kind, line: &[u8]) -> Option<&[u8]> {
-    match kind {
-        Kind::FileHash => field(line, b':', 0),
-        Kind::ProgramHash => field(line, b':', 1),
-        _ => None,
-    }
+    // `mdb` has the size before it, and `imp` after it.
+    let digest = |index| field(line, b':', index).filter(|text| FileDigest::from_hex(text).is_some());
+    matches!(kind, Kind::FileHash | Kind::ProgramHash).then(|| digest(0).or_else(|| digest(1)))?
 }
 
 /// `digest:size:name[:min[:max]]`.

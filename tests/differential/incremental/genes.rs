@@ -299,7 +299,7 @@ fn section_line(
 }
 
 /// The digest of a URL in the phishing mail, as a list of dangerous ones has it: whole, or its start.
-fn url_hash(start: bool) -> String {
+pub(super) fn url_hash(start: bool) -> String {
     let digest = hex::encode(Sha256::digest(b"evil.example.net/"));
     if start { digest[..8].to_owned() } else { digest }
 }

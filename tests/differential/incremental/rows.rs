@@ -21,7 +21,7 @@ pub(super) use narrowed::{Narrowed, ignored_in_vain, narrowed};
 
 use super::{
     corpus::{Corpus, Known},
-    genes::md5_hex,
+    genes::{md5_hex, url_hash},
 };
 
 /// A pair of sets, and the plan that it is about.
@@ -213,6 +213,7 @@ fn withdrawn(corpus: &Corpus) -> Vec<Row> {
     let by_name = || ("row.ign2", "Row\n".to_owned());
     let by_line = ("row.ign2", format!("Row:{}\n", md5_hex(body().1.trim_end().as_bytes())));
     let phishing = || ("row.pdb", "H:paypal-test.com\n".to_owned());
+    let url = url_hash(false);
     let allowed = ("row.wdb", "M:evil.example.net:www.paypal-test.com\n".to_owned());
     let heals = |name, old, new| Row { name, old, new, is_its: is_healing, broken: Broken::Ignores(is_healing) };
     let comes_back = |name, old, new| Row { name, old, new, is_its: is_delta, broken: Broken::Blind(&["ign2"]) };
@@ -225,6 +226,13 @@ fn withdrawn(corpus: &Corpus) -> Vec<Row> {
         Row {
             is_its: is_context,
             ..comes_back("what was ignored by its line is not any more", vec![body(), by_line], vec![body()])
+        },
+        Row {
+            name: "a hash of a URL is not allowed any more",
+            old: vec![("row.gdb", format!("S:W:{url}\nS1:F:{url}\n"))],
+            new: vec![("row.gdb", format!("S1:F:{url}\n"))],
+            is_its: is_context,
+            broken: Broken::Ignores(is_context),
         },
         Row {
             name: "what steers the engine changed",

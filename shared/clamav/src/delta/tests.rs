@@ -194,8 +194,37 @@ fn digests_that_several_lines_have_are_marked_where_their_order_changes() {
     assert_eq!(moved(&one(&[&a, &b]), &one(&[&b, &a])), 2);
     assert_eq!(moved(&one(&[&a, &c, &b]), &one(&[&a, &b])), 0, "what is left is in its order");
     assert_eq!(moved(&one(&[&a, &c]), &one(&[&c, &a])), 0, "each digest has one line");
+    let import = |name: &str| format!("{digest}:35:{name}\n").into_bytes();
+    let imports = |lines: [Vec<u8>; 2]| [SignatureFile::loose("own.imp", lines.concat())];
+    let delta = Delta::between(&imports([import("A"), import("B")]), &imports([import("B"), import("A")]));
+    assert_eq!(delta.lines().filter(|(line, _)| line.moved() == Some("imp")).count(), 2, "it stands before its size");
     let (first, last) = ([file("a.hdb", std::slice::from_ref(&a))], [file("z.hdb", std::slice::from_ref(&a))]);
     assert_eq!(moved(&first, &last), 1, "another may be in a file that was left out");
     let there = Delta::between(&one(&[&a, &b]), &one(&[&b, &a]));
     assert!(!there.clone().then(&there.reversed()).is_empty(), "the way back does not take a mark back");
+}
+
+#[test]
+fn hashes_of_urls_are_marked_where_they_change_their_file_or_order() {
+    let of = |name: &str, lines: &str| SignatureFile::loose(name.to_owned(), lines.as_bytes().to_vec());
+    let is_marked = |old: &[SignatureFile<'_>], new: &[SignatureFile<'_>]| {
+        Delta::between(old, new).lines().any(|(line, _)| line.moved() == Some("gdb"))
+    };
+    let one = [of("own.gdb", "S1:F:00\nS2:F:00\n")];
+    assert!(is_marked(&one, &[of("own.gdb", "S2:F:00\nS1:F:00\n")]), "the order");
+    assert!(is_marked(&one, &[of("local.gdb", "S1:F:00\nS2:F:00\n")]), "the file");
+    assert!(is_marked(&one, &[of("own.gdb", "S1:F:00\nS2:F:00\nS:W:00\n")]), "one is allowed");
+    assert!(!is_marked(&one, &[of("own.gdb", "# remark\nS1:F:00\nS2:F:00\n")]));
+    assert!(!is_marked(&[of("own.pdb", "H:a.example\n")], &[of("own.pdb", "H:b.example\n")]), "no hash of a URL");
+}
+
+#[test]
+fn members_of_a_database_that_are_compared_as_a_whole_have_an_order() {
+    let of =
+        |name: &str, text: &str| SignatureFile::member("own.cud", false, name.to_owned(), text.as_bytes().to_vec());
+    for extension in ["cfg", "ftm", "crb", "yar"] {
+        let (a, b) = (of(&format!("a.{extension}"), "one"), of(&format!("b.{extension}"), "other"));
+        let delta = Delta::between(&[a.clone(), b.clone()], &[b, a]);
+        assert!(!delta.is_empty(), "{extension}");
+    }
 }

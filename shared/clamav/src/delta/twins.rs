@@ -1,4 +1,5 @@
-//! Signatures of one digest that changed places: of two, libclamav reports the one that it loaded last.
+//! Signatures of one digest that changed places: of two, libclamav reports the one that it loaded last. Of two hashes of a URL one alone
+//! counts, too, and one that allows it silences others.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -68,4 +69,19 @@ fn by_digest<'a>(files: &[&'a SignatureFile<'_>], repeated: &BTreeSet<u64>) -> B
         }
     }
     lines
+}
+
+/// Whether the two sets have other hashes of URLs, or these in other files or another order. Which of several lines of a hash counts
+/// depends on it, and a line that allows a URL (`S:W:`) takes back what the others say.
+///
+/// Source: `add_hash` (`regex_list.c`) and `url_hash_match` (`phishcheck.c`) of libclamav 1.4.
+pub(super) fn url_hashes_differ(old: &[&SignatureFile<'_>], new: &[&SignatureFile<'_>]) -> bool {
+    !url_hashes(old).eq(url_hashes(new))
+}
+
+fn url_hashes<'a>(files: &'a [&'a SignatureFile<'_>]) -> impl Iterator<Item = (Option<&'a str>, &'a str, &'a [u8])> {
+    files.iter().filter(|file| Kind::of(&file.name) == Kind::Phishing).flat_map(|file| {
+        let hashes = Line::all(file).filter(|line| line.bytes.starts_with(b"S"));
+        hashes.map(|line| (file.database(), file.name.as_str(), line.bytes))
+    })
 }

@@ -53,7 +53,7 @@ pub struct DeltaSummary {
     pub targets: Targets,
     /// What was added for content of a certain kind.
     narrowed: NarrowedForms,
-    /// Whether the URLs changed that are no phishing.
+    /// Whether the URLs changed that are no phishing, or the hashes of URLs, of which one may take back another.
     changes_allowed_urls: bool,
     /// Targets on whose matches content is scanned as another type now and was not, or the other way.
     retypes: Targets,
@@ -220,7 +220,8 @@ impl DeltaSummary {
         }
     }
 
-    /// Whether the phishing check of an object with these targets may conclude something else, as other URLs are allowed.
+    /// Whether the phishing check of an object with these targets may conclude something else of a URL: what was
+    /// found may be allowed, or the other way.
     pub fn changes_phishing_check(&self, targets: Targets) -> bool {
         // It is not recorded which matchers ran on it.
         self.changes_allowed_urls && (targets.is_empty() || targets.intersects(PHISHING_TARGETS))

@@ -98,6 +98,10 @@ impl Summaries {
             let targets = target.map_or(Targets::ALL, Targets::of);
             return self.of(change.any).for_each(|summary| summary.retypes |= targets);
         }
+        if signature.concern == Concern::Phishing {
+            // Of a link that several lines match one name alone is reported.
+            self.of(change.any).for_each(|summary| summary.removed_prefixes.extend(PHISHING_NAMES));
+        }
         if change.added != 0 {
             self.take_added(kind, line, &signature, change.added);
         }
@@ -105,9 +109,6 @@ impl Summaries {
             if let Some(name) = signature.name {
                 let name = super::plain_name(&String::from_utf8_lossy(name)).to_owned();
                 *self.lookups.removed.entry(name).or_default() |= change.removed;
-            }
-            if signature.concern == Concern::Phishing {
-                self.of(change.removed).for_each(|summary| summary.removed_prefixes.extend(PHISHING_NAMES));
             }
         }
     }
@@ -165,6 +166,7 @@ impl Summaries {
         match Signature::parse(Kind::of(&file_name), line).map(|signature| signature.concern) {
             Some(Concern::File { digest, .. }) => self.rename(digest, generations),
             Some(Concern::Target(_)) => self.of(generations).for_each(|summary| summary.programs.renamed = true),
+            Some(Concern::Phishing) => self.of(generations).for_each(|summary| summary.changes_allowed_urls = true),
             _ => self.require_full_scan(extension, generations),
         }
     }

@@ -125,8 +125,14 @@ fn a_pattern_concerns_the_records_whose_matchers_ran() {
     for target in [3, 4, 7, 14] {
         let page = with(|view| view.targets = Targets::of(target));
         assert_eq!(plan(&page, &added("daily.pdb", "H:example.com")), RescanPlan::DeltaScan);
-        assert_eq!(plan(&page, &added("daily.gdb", "S:P:00")), RescanPlan::DeltaScan);
+        for hashes in [added("daily.gdb", "S:W:00"), removed("daily.gdb", "S:W:00"), added("a.pdb", "S1:F:00")] {
+            assert_eq!(plan(&page, &hashes), RescanPlan::FullScan(FullScan::Context), "one may take back another");
+            assert_eq!(plan(&clean(), &hashes), NOTHING);
+        }
     }
+    let link = infected(&["Heuristics.Phishing.Email.SpoofedDomain"]);
+    let renamed = plan(&link, &added("daily.pdb", "H:example.com"));
+    assert_eq!(renamed, RescanPlan::FullScan(FullScan::SignatureRemoved), "one of several names of a link is reported");
     let unreported = with(|view| view.targets = Targets::NONE);
     assert_eq!(plan(&unreported, &added("daily.ndb", "A:6:*:00ff")), RescanPlan::DeltaScan, "nobody knows what ran");
 }
