@@ -112,7 +112,7 @@ mod tests {
         // The cache of GTK's icons.
         let cache = b"\0\x01\0\0\0\0\0\x0C\0\x01\xDD\x64\0\0\x02\x2D\0\0\x08\xC4";
         // A table of numbers, as a Java compiler has one.
-        let table = [&[0; 6][..], &[1], &[0; 8], b"\x02\0\x03\0\0\x04"].concat();
+        let table = [&[0; 6][..], &[1], &[0; 11], b"\x02\0\0\x04"].concat();
         for content in [&b"LZIP is a program"[..], cache, &table, b"\x1F\x9D\xFF\x61", b"\x50\x2A\x4D\x18\x01\0\0\0xyz"]
         {
             assert_eq!(container(content, false), None);
