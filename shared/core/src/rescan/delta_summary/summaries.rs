@@ -105,11 +105,11 @@ impl Summaries {
         if change.added != 0 {
             self.take_added(kind, line, &signature, change.added);
         }
-        if change.removed != 0 {
-            if let Some(name) = signature.name {
-                let name = super::plain_name(&String::from_utf8_lossy(name)).to_owned();
-                *self.lookups.removed.entry(name).or_default() |= change.removed;
-            }
+        if change.removed != 0
+            && let Some(name) = signature.name
+        {
+            let name = super::plain_name(&String::from_utf8_lossy(name)).to_owned();
+            *self.lookups.removed.entry(name).or_default() |= change.removed;
         }
     }
 
