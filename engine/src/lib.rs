@@ -57,6 +57,9 @@ fn run(hook: Option<WorkerHook>) -> Result<(), String> {
     // Unbuffered: poll(2) does not see std's buffer.
     let requests = io::stdin().as_fd().try_clone_to_owned();
     let requests = PipeReader::from(requests.map_err(|error| format!("cannot read requests: {error}"))?);
+    // libclamav takes YARA rules of an unsigned container from stdin: a request would be lost, and its client wait for ever.
+    let nothing = File::open("/dev/null").and_then(|nothing| Ok(nix::unistd::dup2_stdin(&nothing)?));
+    nothing.map_err(|error| format!("cannot close stdin: {error}"))?;
     let served = zygote::Zygote::new(library, pool, requests, hook).serve();
     served.map_err(|error| format!("cannot continue serving: {error}"))
 }

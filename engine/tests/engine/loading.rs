@@ -2,6 +2,7 @@
 
 use std::{fs, process::Command as Process};
 
+use nacre_clamav::{context::cud_in_pieces, delta::SignatureFile};
 use nacre_engine_protocol::{Command, FailureCode, Outcome};
 
 use crate::driver::{DEADLINE_MS, Engine, TEST_FILES_SIGNATURE, directory_of, eicar, hdb, load, ndb, scan};
@@ -115,4 +116,18 @@ fn a_failed_load_leaves_earlier_engines_alone() {
     let directory = directory_of(&[("bad.ndb", "this is no signature\n")]);
     assert_eq!(engine.refuse(load(directory.path())).0, FailureCode::LoadFailed);
     assert_eq!(engine.scan(b"just some words in a row\n").status, 0);
+}
+
+#[test]
+fn rules_of_an_unsigned_container_take_no_request_for_a_rule() {
+    let mut engine = Engine::greeted();
+    let rule = b"rule a { strings: $a = \"some words\" condition: $a }\n".to_vec();
+    let rules = [SignatureFile::member("x", true, "a.yar".to_owned(), rule)];
+    let mut container = Vec::new();
+    cud_in_pieces("x", &rules, |piece| container.extend_from_slice(piece)).unwrap();
+    let directory = directory_of(&[OTHER]);
+    fs::write(directory.path().join("x.cud"), container).unwrap();
+    let loaded = engine.ask(load(directory.path()));
+    assert!(matches!(loaded, Outcome::Loaded(_) | Outcome::Failed(_)), "{loaded:?}");
+    engine.load(&[OTHER]);
 }
