@@ -154,7 +154,7 @@ async fn a_deployment_is_operated_by_the_name_of_its_stack() {
     disable.notification_configuration(none).send().await.unwrap();
     stack.s3().delete_bucket_policy().bucket(stack.scanned_bucket()).send().await.unwrap();
     let (code, printed) = nacre(stack, &["doctor", "--json"]).await;
-    let named: Vec<Value> =
+    let faults: Vec<Value> =
         printed.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()["name"].clone()).collect();
     let expected = [
         "uploads_unseen",
@@ -164,7 +164,7 @@ async fn a_deployment_is_operated_by_the_name_of_its_stack() {
         "retagging_not_denied",
         "forgery_not_denied",
     ];
-    assert_eq!((code, named), (Some(1), expected.map(Value::from).to_vec()), "{printed}");
+    assert_eq!((code, faults), (Some(1), expected.map(Value::from).to_vec()), "{printed}");
     world.end().await;
 }
 

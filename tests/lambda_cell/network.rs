@@ -88,8 +88,9 @@ fn isolate(ports: &BTreeSet<u16>) -> io::Result<Vec<TcpListener>> {
 /// Has the kernel bring up the loopback interface, by `RTM_NEWLINK`: rtnetlink(7).
 fn raise_loopback() -> io::Result<()> {
     let netlink = socket(AddressFamily::Netlink, SockType::Raw, SockFlag::SOCK_CLOEXEC, SockProtocol::NetlinkRoute)?;
-    let flags = (libc::NLM_F_REQUEST | libc::NLM_F_ACK) as u16;
-    let up = libc::IFF_UP as u32;
+    let number = |_| io::Error::from(io::ErrorKind::InvalidInput);
+    let flags = u16::try_from(libc::NLM_F_REQUEST | libc::NLM_F_ACK).map_err(number)?;
+    let up = u32::try_from(libc::IFF_UP).map_err(number)?;
     // A header of 16 bytes: length, type, flags, sequence and port; then family, padding, type, index, flags, and which flags change.
     let mut message = Vec::with_capacity(32);
     message.extend_from_slice(&32_u32.to_ne_bytes());

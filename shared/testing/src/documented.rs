@@ -55,7 +55,7 @@ fn screen(page: &str, command: &str) -> Option<String> {
     let mut lines = page.lines().skip_while(|line| line.strip_prefix("$ ") != Some(command));
     lines.next()?;
     let lines = lines.take_while(|line| !line.starts_with("```") && !line.starts_with("$ "));
-    Some(lines.map(|line| format!("{line}\n")).collect())
+    Some(lines.flat_map(|line| [line, "\n"]).collect())
 }
 
 fn matches(shown: &mut Peekable<Lines<'_>>, printed: &mut Peekable<Lines<'_>>) -> bool {
