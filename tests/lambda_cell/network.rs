@@ -48,14 +48,15 @@ pub(crate) fn ports(environment: impl IntoIterator<Item = (OsString, OsString)>)
 /// Called while the process has one thread: only such a process may get a user namespace, which an ordinary user needs first.
 ///
 /// # Errors
-/// Those of starting the command.
+/// Those of preparing a network that was made, and of starting the command.
 pub(crate) fn run_alone(mut command: Command, named: BTreeSet<u16>) -> io::Result<ExitStatus> {
-    let prepared = if geteuid().is_root() { Ok(()) } else { own_users() };
+    let allowed = if geteuid().is_root() { Ok(()) } else { own_users() };
     let (listening, listeners) = mpsc::channel();
     // It waits for the command: bwrap ends with the thread that started it.
     let inside = thread::spawn(move || {
-        match prepared.and_then(|()| isolate(&named)) {
-            Ok(listeners) => _ = listening.send(listeners),
+        match allowed.and_then(|()| Ok(unshare(CloneFlags::CLONE_NEWNET)?)) {
+            // A network without its listeners would only show as refused connections.
+            Ok(()) => _ = listening.send(listen(&named)?),
             Err(error) => {
                 let _ = writeln!(io::stderr(), "nacre-lambda-cell: no network of its own ({error})");
             }
@@ -78,9 +79,8 @@ fn own_users() -> io::Result<()> {
     fs::write("/proc/self/gid_map", format!("{group} {group} 1"))
 }
 
-/// Moves this thread into a network namespace, and listens there at these ports.
-fn isolate(ports: &BTreeSet<u16>) -> io::Result<Vec<TcpListener>> {
-    unshare(CloneFlags::CLONE_NEWNET)?;
+/// Listens at these ports of a network that was just made.
+fn listen(ports: &BTreeSet<u16>) -> io::Result<Vec<TcpListener>> {
     raise_loopback()?;
     ports.iter().map(|port| TcpListener::bind((Ipv4Addr::LOCALHOST, *port))).collect()
 }

@@ -3,7 +3,10 @@
 use std::{
     fs,
     net::TcpListener,
-    os::unix::{fs::PermissionsExt, net::UnixListener},
+    os::{
+        fd::AsRawFd,
+        unix::{fs::PermissionsExt, net::UnixListener},
+    },
 };
 
 use nacre_engine_protocol::{Command, FailureCode, Landlock, Limits, Outcome, PROTOCOL_VERSION};
@@ -182,13 +185,24 @@ fn a_worker_holds_no_descriptor_but_its_own() {
         };
         entries.map(link).collect()
     };
-    let (of_worker, of_zygote) = (links(worker.to_string()), links(zygote.to_string()));
+    let (of_worker, of_zygote, of_client) =
+        (links(worker.to_string()), links(zygote.to_string()), links("self".to_owned()));
+    for links in [&of_worker, &of_zygote] {
+        assert!(links.contains(&(0, "/dev/null".to_owned())), "nothing reads requests from stdin: {links:?}");
+    }
     let standard: Vec<_> = of_worker.iter().filter(|(number, _)| *number <= 2).map(|(_, link)| link.as_str()).collect();
     assert_eq!(standard, ["/dev/null"; 3], "{of_worker:?}");
-    let streams: Vec<_> = of_zygote.iter().filter(|(number, _)| *number <= 1).map(|(_, link)| link).collect();
+    // Both ends of a pipe have one name: that of requests, and that of responses.
+    let streams: Vec<_> =
+        [engine.stdin.as_ref().unwrap().as_raw_fd(), engine.stdout.as_ref().unwrap().get_ref().as_raw_fd()]
+            .map(|ours| of_client.iter().find(|(number, _)| i32::try_from(*number) == Ok(ours)).unwrap().1.clone())
+            .into();
     let pipes: Vec<_> = of_worker.iter().map(|(_, link)| link).filter(|link| link.starts_with("pipe:")).collect();
     assert_eq!(pipes.len(), 1, "its response; the pipe of its job is read and closed: {of_worker:?}");
-    assert!(streams.iter().all(|stream| stream.starts_with("pipe:") && !pipes.contains(stream)), "{of_zygote:?}");
+    for stream in &streams {
+        assert!(of_zygote.iter().any(|(_, link)| link == stream), "{stream}: {of_zygote:?}");
+        assert!(!pipes.contains(&stream), "{stream}: {of_worker:?}");
+    }
     let objects: Vec<_> = of_worker.iter().filter(|(_, link)| link.ends_with("(deleted)")).collect();
     assert_eq!(objects.len(), 1, "the object has no name any more: {of_worker:?}");
 }
