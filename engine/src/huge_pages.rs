@@ -1,99 +1,143 @@
-//! Moves the loaded engine to huge pages, so that forks are cheap.
+//! Memory of what is loaded, in huge pages.
 //!
-//! A fork copies the page tables and an exit frees them: with small pages that took 9 ms of each object's scan over a
-//! million signatures, with huge ones less than 1 ms. Linux shares them copy-on-write as it does small ones. The move takes 1.5 ms for
-//! each megabyte of the engine, as much as it saves in two hundred scans: a process that scans fewer is better off without it, above all
-//! at its start. So it comes after so many.
+//! libclamav maps the memory of its tries a quarter of a megabyte at a time, and walks through it at random while it builds them. In
+//! small pages that is a miss of the TLB for most steps, a fault for every 4 KiB, and page tables that each fork copies and each worker's
+//! exit frees. So while definitions are loaded, its mappings are cut from a reserve that the kernel is asked to back with huge pages.
+//! The kernel may refuse: then all stays as it would be without.
 
-use std::{fs, ops::Range};
+use std::{
+    cell::Cell,
+    marker::PhantomData,
+    ops::Range,
+    sync::{Mutex, PoisonError},
+};
 
 use crate::ffi::system;
 
 /// Bytes of a huge page where pages have 4 KiB, as on x86-64 and most of `AArch64`.
 const HUGE_PAGE: usize = 2 << 20;
 
-/// Scans after which a process moves its memory.
-pub(crate) const AFTER_SCANS: u32 = 200;
+/// The largest usual page, to which lengths are rounded: mappings begin at pages.
+const PAGE: usize = 64 << 10;
 
-/// Least bytes of memory to move: for an engine of a few signatures the move takes longer than a fork, and a multiple of its memory.
-const WORTH_IT: u64 = 64 << 20;
+/// Bytes of a load that stay in small pages: an engine of few signatures would fill a small part of a huge one, which is cleared whole.
+const SMALL: usize = 8 << 20;
 
-/// Requests that the kernel move this process's allocated memory to huge pages: Linux 6.1 does it at once, an older one later. Refusals
-/// are ignored, since nothing else changes.
-pub(crate) fn lay_out() {
-    if resident() >= WORTH_IT {
-        lay_out_all();
+/// Bytes of the reserve that are mapped at once.
+const CHUNK: usize = 64 << 20;
+
+thread_local! {
+    /// Bytes that this thread's load may still map elsewhere, before it uses the reserve; `None` unless it loads.
+    static LOADING: Cell<Option<usize>> = const { Cell::new(None) };
+}
+
+/// Addresses that are mapped and that nobody uses. They outlive a load: the next begins there.
+static RESERVE: Mutex<Range<usize>> = Mutex::new(0..0);
+
+/// While it lives, mappings of this thread come from the reserve. Not of a worker's: it uses little, and ends soon.
+#[derive(Debug)]
+pub(crate) struct Loading(PhantomData<*const ()>);
+
+impl Loading {
+    pub(crate) fn begin() -> Self {
+        LOADING.set(Some(SMALL));
+        Self(PhantomData)
     }
 }
 
-/// Resident memory of this process in bytes; [`u64::MAX`] when the kernel does not report it.
-fn resident() -> u64 {
-    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let kib =
-        status.lines().find_map(|line| line.strip_prefix("VmRSS:")?.trim().strip_suffix(" kB")?.parse::<u64>().ok());
-    kib.map_or(u64::MAX, |kib| kib << 10)
-}
-
-fn lay_out_all() {
-    let maps = fs::read_to_string("/proc/self/maps").unwrap_or_default();
-    for range in maps.lines().filter_map(allocated) {
-        system::ask_for_huge_pages(range);
+impl Drop for Loading {
+    fn drop(&mut self) {
+        LOADING.set(None);
     }
 }
 
-/// The whole huge pages of a line of `/proc/self/maps`; `None` when it is of a file, not writable, or too small.
-fn allocated(line: &str) -> Option<Range<usize>> {
-    let mut fields = line.split_whitespace();
-    let (start, end) = fields.next()?.split_once('-')?;
-    let (permissions, inode, name) = (fields.next()?, fields.nth(2)?, fields.next().unwrap_or_default());
-    if permissions != "rw-p" || inode != "0" || !matches!(name, "" | "[heap]") {
+/// The address of so many mapped bytes, all zero, that nobody else has; `None` where the kernel is to choose.
+pub(crate) fn place(length: usize) -> Option<usize> {
+    // At the end of a thread there is no such value any more.
+    let small = LOADING.try_with(Cell::get).ok().flatten()?;
+    if let Some(left) = small.checked_sub(length) {
+        LOADING.set(Some(left));
         return None;
     }
-    let start = usize::from_str_radix(start, 16).ok()?.checked_next_multiple_of(HUGE_PAGE)?;
-    let end = usize::from_str_radix(end, 16).ok()? / HUGE_PAGE * HUGE_PAGE;
-    (start < end).then_some(start..end)
+    LOADING.set(Some(0));
+    let mut reserve = RESERVE.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(start) = cut(&mut reserve, length) {
+        return Some(start);
+    }
+    if length > CHUNK {
+        return None;
+    }
+    // What is left of the reserve was never used, so it takes no memory.
+    *reserve = system::reserve(CHUNK + HUGE_PAGE).map(whole)?;
+    system::ask_for_huge_pages(reserve.clone());
+    cut(&mut reserve, length)
+}
+
+/// The part of a range that begins and ends at a huge page.
+fn whole(range: Range<usize>) -> Range<usize> {
+    range.start.next_multiple_of(HUGE_PAGE)..range.end / HUGE_PAGE * HUGE_PAGE
+}
+
+/// Takes so many bytes from the front.
+fn cut(reserve: &mut Range<usize>, length: usize) -> Option<usize> {
+    let length = length.checked_next_multiple_of(PAGE)?;
+    let (start, rest) = (reserve.start, reserve.start.checked_add(length)?);
+    (length > 0 && rest <= reserve.end).then(|| {
+        reserve.start = rest;
+        start
+    })
 }
 
 #[cfg(test)]
 mod tests {
+    use std::{ffi::CString, fs, os::unix::ffi::OsStrExt};
+
     use super::*;
+    use crate::ffi::{Engine, Library};
 
+    /// A linker that does not export our `mmap64` would change nothing else.
     #[test]
-    fn only_whole_huge_pages_of_allocated_memory_are_asked_for() {
-        let heap = "55d0001ff000-55d000801000 rw-p 00000000 00:00 0                          [heap]";
-        assert_eq!(allocated(heap), Some(0x55d0_0020_0000..0x55d0_0080_0000));
-        assert_eq!(
-            allocated("7f0000000000-7f0000200000 rw-p 00000000 00:00 0 "),
-            Some(0x7f00_0000_0000..0x7f00_0020_0000)
-        );
-        for other in [
-            "7f0000001000-7f0000200000 rw-p 00000000 00:00 0 ",
-            "7f0000000000-7f0000200000 r--p 00000000 00:00 0 ",
-            "7f0000000000-7f0000200000 rw-p 00000000 fe:00 1234      /usr/lib/x86_64-linux-gnu/libclamav.so.12",
-            "7ffc00000000-7ffc00800000 rw-p 00000000 00:00 0                          [stack]",
-            "nonsense",
-        ] {
-            assert_eq!(allocated(other), None, "{other}");
-        }
-    }
-
-    #[test]
-    fn the_kernel_reports_resident_memory() {
-        // Other tests of this process free memory meanwhile.
-        let grows = (0..50).any(|_| {
-            let before = resident();
-            let content = vec![1_u8; 64 << 20];
-            let after = resident();
-            assert!(after < u64::MAX && content.len() == 64 << 20);
-            after.saturating_sub(before) > 60 << 20
+    fn libclamavs_own_mappings_are_ours() {
+        let place = tempfile::tempdir().unwrap();
+        let file = place.path().join("many.ndb");
+        let lines = (0_u64..60_000).map(|number| {
+            let digits = hex::encode(number.wrapping_mul(0x9e37_79b9_7f4a_7c15).to_le_bytes());
+            format!("Many-{number}:0:*:{digits}\n")
         });
-        assert!(grows);
+        fs::write(&file, lines.collect::<String>()).unwrap();
+        let mut engine = Engine::new(&Library::start().unwrap()).unwrap();
+        let loading = Loading::begin();
+        assert_eq!(engine.load(&CString::new(file.as_os_str().as_bytes()).unwrap()), Ok(60_000));
+        engine.compile().unwrap();
+        assert_eq!(LOADING.get(), Some(0), "libclamav mapped more than {SMALL} bytes");
+        drop(loading);
     }
 
     #[test]
-    fn moved_memory_keeps_its_content() {
-        let content: Vec<u8> = (0..8 << 20).map(|place: u32| (place % 251) as u8).collect();
-        lay_out_all();
-        assert!(content.iter().zip(0_u32..).all(|(byte, place)| u32::from(*byte) == place % 251));
+    fn pieces_follow_each_other_and_end_with_the_reserve() {
+        let mut reserve = whole(0x7f00_0010_0000..0x7f00_0060_0000);
+        assert_eq!(reserve, 0x7f00_0020_0000..0x7f00_0060_0000);
+        assert_eq!(cut(&mut reserve, 1), Some(0x7f00_0020_0000));
+        assert_eq!(cut(&mut reserve, PAGE + 1), Some(0x7f00_0020_0000 + PAGE));
+        assert_eq!(reserve.start, 0x7f00_0020_0000 + 3 * PAGE);
+        assert_eq!(cut(&mut reserve, 0x7f00_0060_0000), None);
+        assert_eq!(cut(&mut reserve, usize::MAX), None);
+        assert_eq!(cut(&mut reserve, 0), None);
+        let rest = reserve.len();
+        assert_eq!(cut(&mut reserve, rest), Some(0x7f00_0020_0000 + 3 * PAGE));
+        assert_eq!(cut(&mut reserve, 1), None);
+    }
+
+    #[test]
+    fn only_a_load_that_is_large_uses_the_reserve() {
+        assert_eq!(place(CHUNK), None);
+        let loading = Loading::begin();
+        assert_eq!(place(SMALL), None);
+        let (first, second) = (place(PAGE), place(PAGE));
+        assert!(first.is_some() && second.is_some() && first != second);
+        assert_eq!(place(2 * CHUNK), None, "the kernel chooses for what is larger than the reserve");
+        assert!(place(CHUNK).is_some(), "what does not fit into the rest is in a new reserve");
+        drop(loading);
+        assert_eq!(place(PAGE), None);
     }
 }

@@ -20,7 +20,7 @@ use nacre_engine_protocol::{Failure, FailureCode, Limits, Message, Report};
 use crate::{
     archive::unopened,
     ffi::{Code, Engine, Field, Library},
-    file_types, load_order,
+    file_types, huge_pages, load_order,
     lookup::{LoadedFilters, Lookup},
     observation::{Observation, observe, observe_more, record},
     probes::{self, Probes},
@@ -63,6 +63,7 @@ impl LoadedEngine {
     /// # Errors
     /// [`FailureCode::LoadFailed`] with libclamav's messages; [`FailureCode::Internal`] when the probes cannot be made.
     pub(crate) fn load(library: &Library, directory: &CStr, scratch: &Path) -> Result<Self, Failure> {
+        let _memory = huge_pages::Loading::begin();
         let probes = Probes::new().map_err(|error| internal("no randomness", &error))?;
         let probes_file = scratch.join("probes.ldb");
         fs::write(&probes_file, probes.signatures()).map_err(|error| internal("cannot write the probes", &error))?;

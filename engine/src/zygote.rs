@@ -20,7 +20,6 @@ use nacre_engine_protocol::{
 use crate::{
     WorkerHook,
     ffi::Library,
-    huge_pages,
     library::{LoadedEngine, internal, milliseconds},
     lines::Lines,
     object,
@@ -41,7 +40,7 @@ pub(crate) struct Zygote {
     greeted: bool,
     engines: BTreeMap<u32, LoadedEngine>,
     last_engine: u32,
-    /// Scans that began since an engine was loaded, until memory is moved to huge pages.
+    /// Scans that began since an engine was loaded.
     scans: u32,
     requests: Lines<PipeReader>,
     responses: Stdout,
@@ -143,7 +142,7 @@ impl Zygote {
             Command::Load { directory } => self.load(directory).map(Some),
             Command::Scan { engine, file, limits, deadline_ms } => {
                 self.check(*engine, file, *limits)?;
-                self.count_scan()?;
+                self.scans = self.scans.saturating_add(1);
                 let deadline = Duration::from_millis(*deadline_ms);
                 let work = scanning(&mut self.engines, self.hook);
                 self.pool.dispatch(request, deadline, work).map(|()| None)
@@ -210,18 +209,6 @@ impl Zygote {
         self.engines.insert(self.last_engine, engine);
         self.scans = 0;
         Ok(Outcome::Loaded(loaded))
-    }
-
-    /// Counts a scan that begins, and moves the engines to huge pages once there were enough. Only while no scan runs: a worker would keep
-    /// the memory that was moved.
-    fn count_scan(&mut self) -> Result<(), Failure> {
-        self.scans = self.scans.saturating_add(1);
-        if (huge_pages::AFTER_SCANS..u32::MAX).contains(&self.scans) && self.pool.busy() == 0 {
-            self.end_idle()?;
-            huge_pages::lay_out();
-            self.scans = u32::MAX;
-        }
-        Ok(())
     }
 
     /// Refuses a scan that must not begin.

@@ -2,12 +2,22 @@
 
 #![expect(unsafe_code, reason = "forks, maps files, and advises the kernel about memory")]
 
-use std::{fs::File, io, ops::Range, os::fd::AsRawFd, ptr, slice};
+use std::{
+    ffi::{c_int, c_void},
+    fs::File,
+    io,
+    ops::Range,
+    os::fd::AsRawFd,
+    ptr, slice,
+};
 
 use nix::{
     errno::Errno,
+    libc,
     unistd::{self, ForkResult},
 };
+
+use crate::huge_pages;
 
 /// Forks the process.
 ///
@@ -25,15 +35,64 @@ pub(crate) fn fork() -> Result<ForkResult, Errno> {
 /// Ends the process at once: no destructors, no flushing of buffers that are also the parent's.
 pub(crate) fn exit_at_once(status: i32) -> ! {
     // SAFETY: never returns and touches no memory of ours.
-    unsafe { nix::libc::_exit(status) }
+    unsafe { libc::_exit(status) }
 }
 
-/// Requests that the kernel keep whole pages of this process in huge ones, at once where it can. Refusals are ignored.
+/// Maps so many bytes that nothing uses yet, which take memory once they are written to; `None` where the kernel refuses.
+pub(crate) fn reserve(length: usize) -> Option<Range<usize>> {
+    let protection = libc::PROT_READ | libc::PROT_WRITE;
+    let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
+    // SAFETY: a new mapping at a place that the kernel chooses; it aliases nothing of ours.
+    let start = unsafe { map_at(ptr::null_mut(), length, protection, flags, -1, 0) };
+    let start = (start != libc::MAP_FAILED).then(|| start.expose_provenance())?;
+    Some(start..start + length)
+}
+
+/// Requests that the kernel keep these addresses in huge pages. Refusals are ignored.
 pub(crate) fn ask_for_huge_pages(addresses: Range<usize>) {
-    for advice in [nix::libc::MADV_HUGEPAGE, nix::libc::MADV_COLLAPSE] {
-        // SAFETY: neither advice changes content, protection or what is mapped; where nothing is mapped, the kernel returns an error.
-        unsafe { nix::libc::madvise(ptr::without_provenance_mut(addresses.start), addresses.len(), advice) };
+    let start = ptr::without_provenance_mut(addresses.start);
+    // SAFETY: the advice changes neither content nor protection nor what is mapped; where nothing is mapped, the kernel returns an error.
+    unsafe { libc::madvise(start, addresses.len(), libc::MADV_HUGEPAGE) };
+}
+
+/// mmap(2), of this process and of the libraries that it loads: a program's own function comes before libc's.
+///
+/// libclamav's memory comes from [`huge_pages`] while definitions are loaded; everything else is libc's `mmap64`.
+///
+/// # Safety
+/// That of mmap(2).
+// SAFETY: of the same type as libc's, and does what that does, at a place that the caller left to it.
+#[unsafe(no_mangle)]
+pub(crate) unsafe extern "C" fn mmap64(
+    at: *mut c_void,
+    length: usize,
+    protection: c_int,
+    flags: c_int,
+    file: c_int,
+    offset: libc::off64_t,
+) -> *mut c_void {
+    let is_plain = at.is_null() && flags == libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
+    if is_plain && protection == libc::PROT_READ | libc::PROT_WRITE {
+        if let Some(start) = huge_pages::place(length) {
+            return ptr::with_exposed_provenance_mut(start);
+        }
     }
+    // SAFETY: the caller's own call.
+    unsafe { map_at(at, length, protection, flags, file, offset) }
+}
+
+/// The system call itself.
+unsafe fn map_at(
+    at: *mut c_void,
+    length: usize,
+    protection: c_int,
+    flags: c_int,
+    file: c_int,
+    offset: libc::off64_t,
+) -> *mut c_void {
+    // SAFETY: the caller's own call.
+    let start = unsafe { libc::syscall(libc::SYS_mmap, at, length, protection, flags, file, offset) };
+    ptr::with_exposed_provenance_mut(start.cast_unsigned() as usize)
 }
 
 /// Maps a file for reading, for as long as the process lives. Where the file is cut short later, reading past its end kills the process
@@ -43,10 +102,10 @@ pub(crate) fn ask_for_huge_pages(addresses: Range<usize>) {
 /// The system's; an empty file cannot be mapped.
 pub(crate) fn map(file: &File) -> io::Result<&'static [u8]> {
     let length = usize::try_from(file.metadata()?.len()).map_err(io::Error::other)?;
-    let (protection, flags) = (nix::libc::PROT_READ, nix::libc::MAP_SHARED);
+    let (protection, flags) = (libc::PROT_READ, libc::MAP_SHARED);
     // SAFETY: a new mapping at a place that the kernel chooses; it aliases nothing of ours.
-    let start = unsafe { nix::libc::mmap(ptr::null_mut(), length, protection, flags, file.as_raw_fd(), 0) };
-    if start == nix::libc::MAP_FAILED {
+    let start = unsafe { libc::mmap(ptr::null_mut(), length, protection, flags, file.as_raw_fd(), 0) };
+    if start == libc::MAP_FAILED {
         return Err(io::Error::last_os_error());
     }
     // SAFETY: so many bytes are mapped there, and stay so: nothing unmaps them. Nobody writes the file: clients verify a filter, write it
