@@ -26,6 +26,10 @@ build: setup ## Build every program
 package: setup ## Pack the three functions and the probe into dist/, for x86_64 and arm64 (ARCH=x86_64, arm64 or both; PROFILE=dev: unoptimized)
 	@dev/package-all
 
+.PHONY: package-sources
+package-sources: setup ## Gather the source of what `make package` packed, for those who pass the packages on, into dist/sources/
+	@dev/package-sources
+
 .PHONY: package-check
 package-check: build ## Check that packing twice gives equal bytes, and that a package without a library is refused
 	@PROFILE=dev dev/package --self-check
@@ -137,7 +141,7 @@ deny: ## Check licences, versions, sources and advisories of the dependencies
 
 .PHONY: shell
 shell: setup ## Check the shell scripts with shellcheck
-	@shellcheck dev/axe dev/check dev/deny dev/fuzz dev/install dev/package dev/package-all dev/package-gate dev/package-libraries dev/refusals dev/release dev/template dev/ways infra/install.sh .ci/run
+	@shellcheck --external-sources dev/axe dev/check dev/debian-archive dev/deny dev/fuzz dev/install dev/package dev/package-all dev/package-gate dev/package-libraries dev/package-sources dev/refusals dev/release dev/template dev/ways infra/install.sh .ci/run
 
 # Needs npm's registry, and terraform where it is there; so it is no part of `make lint`.
 .PHONY: ways
