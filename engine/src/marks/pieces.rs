@@ -10,8 +10,14 @@ use super::{
 const PDF_END: usize = 2048;
 
 /// Gives the pieces of a layer that libclamav took for a file of this type to `keep`, and returns whether there are more than are read:
-/// the name of what has so many.
-pub(super) fn pieces(content: &[u8], file_type: &[u8], keep: &mut dyn FnMut(&[u8])) -> Option<&'static str> {
+/// the name of what has so many. The streams of a PDF that `is_opened` are read as they are all the same, for readers that do not decrypt
+/// them; what they should be is read in the document that was written anew.
+pub(super) fn pieces(
+    content: &[u8],
+    file_type: &[u8],
+    is_opened: bool,
+    keep: &mut dyn FnMut(&[u8]),
+) -> Option<&'static str> {
     onenote::files(content).into_iter().for_each(&mut *keep);
     let made = [asn1::enclosed(content), armour::message(content), mail::recognisable(content, file_type)];
     made.iter().flatten().chain(&base64::whole(content)).for_each(|piece| keep(piece));
@@ -27,8 +33,8 @@ pub(super) fn pieces(content: &[u8], file_type: &[u8], keep: &mut dyn FnMut(&[u8
     let too_many_objects = package::objects(content, keep);
     let too_many = [
         (too_many_parts || too_many_files, "a mail of too many parts"),
-        (streams.too_many, "a PDF of too many streams"),
-        (streams.packed, "a stream of a PDF that stays packed"),
+        (streams.too_many && !is_opened, "a PDF of too many streams"),
+        (streams.packed && !is_opened, "a stream of a PDF that stays packed"),
         (too_many_objects, "a document of too many objects"),
     ];
     too_many.into_iter().find_map(|(is_so, name)| is_so.then_some(name))
@@ -48,7 +54,7 @@ fn pdf_behind_a_prefix<'a>(content: &'a [u8], file_type: &[u8]) -> Option<&'a [u
 mod tests {
     fn pieces(content: &[u8], file_type: &[u8]) -> Vec<Vec<u8>> {
         let mut pieces = Vec::new();
-        super::pieces(content, file_type, &mut |piece| pieces.push(piece.to_vec()));
+        super::pieces(content, file_type, false, &mut |piece| pieces.push(piece.to_vec()));
         pieces
     }
 
