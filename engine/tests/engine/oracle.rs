@@ -296,6 +296,11 @@ fn encrypted() {
 }
 
 #[test]
+fn envelopes() {
+    hold("envelopes.py");
+}
+
+#[test]
 fn polyglots() {
     hold("polyglots.py");
 }
