@@ -148,7 +148,10 @@ impl LoadedEngine {
         if let Some(reader) = seen.reader.take() {
             lacked_room |= reader.lacked_room;
             // libclamav's own name says more.
-            let is_told = seen.alerts.iter().any(|alert| alert.starts_with("Heuristics.Encrypted."));
+            let is_told = seen
+                .alerts
+                .iter()
+                .any(|alert| alert.starts_with("Heuristics.Encrypted.") && !seen.marks.is_opened(alert));
             let encrypted = reader.encrypted.filter(|_| !is_told);
             seen.alerts.extend([reader.limit_exceeded, encrypted].into_iter().flatten().map(str::to_owned));
         }
@@ -164,6 +167,7 @@ impl LoadedEngine {
         let empty = (0..).zip(&order).filter(|(_, at)| seen.marks.empty.contains(at)).map(|(at, _)| at).collect();
         let read_whole = indexes.iter().zip(0..).filter(|(index, _)| index.coverage.whole).map(|(_, at)| at).collect();
         let mut alerts = self.probes.sort(seen.alerts);
+        alerts.encrypted.retain(|alert| !seen.marks.is_opened(alert));
         if lacked_room && alerts.signatures.is_empty() {
             let message = "no room on the disk or in memory for what was unpacked".to_owned();
             return Err(Failure { code: FailureCode::WorkerDied, message });

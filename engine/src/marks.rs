@@ -8,9 +8,11 @@ mod armour;
 mod asn1;
 mod base64;
 mod bytes;
+mod compressed_objects;
 mod containers;
 mod disks;
 mod empty;
+mod forks;
 mod intel_hex;
 mod mail;
 mod odf;
@@ -23,6 +25,7 @@ mod parts;
 mod pdf;
 mod pieces;
 mod streams;
+mod tnef;
 mod uuencode;
 mod volumes;
 
@@ -43,6 +46,9 @@ pub(crate) struct Marks {
     pub(crate) empty: BTreeSet<usize>,
     /// Indexes of text layers that a mail program takes for a mail with parts.
     mails: Vec<usize>,
+    /// A PDF that an empty password opens was written anew, and another one may be encrypted.
+    opened: bool,
+    unopened: bool,
 }
 
 /// What the second reader got out of a layer.
@@ -71,10 +77,16 @@ impl Marks {
             self.empty.insert(at);
         }
         let pdf = pdf::Pdf::of(content);
-        if pdf.packed {
+        let opened = if pdf.encrypted { pdf::opened(content) } else { None };
+        if let Some(document) = &opened {
+            keep(document);
+        }
+        self.opened |= opened.is_some();
+        self.unopened |= opened.is_none() && pdf.names_encryption;
+        if pdf.packed && opened.is_none() {
             self.containers.insert("a stream of a PDF that stays packed");
         }
-        if pdf.encrypted {
+        if pdf.encrypted && opened.is_none() {
             self.encrypted.insert("Nacre.Encrypted.PDF");
         }
         let mail = mail::Mail::of(content);
@@ -92,10 +104,16 @@ impl Marks {
         // pieces but its members.
         let beyond = content.get(coverage.covered..).unwrap_or_default();
         if coverage.covered == 0 {
-            self.containers.extend(pieces::pieces(content, file_type, keep));
+            self.containers.extend(pieces::pieces(content, file_type, opened.is_some(), keep));
         } else if beyond.iter().any(|byte| *byte != 0) {
             keep(beyond);
         }
+    }
+
+    /// Whether an alert of libclamav's means an encryption that was opened here. It does not say of which layer it is: no other may be
+    /// encrypted.
+    pub(crate) fn is_opened(&self, alert: &str) -> bool {
+        self.opened && !self.unopened && alert == "Heuristics.Encrypted.PDF"
     }
 
     /// Concludes when all layers are known, in the order in which libclamav showed them: a mail of which libclamav shows no part is one

@@ -1,6 +1,11 @@
 //! `docs/verdicts.md`: its table of formats is made from the table here, whose samples are scanned by the real engine.
 
-use std::{env, fs, io::Write, path::Path, process::Command};
+use std::{
+    env, fs,
+    io::Write,
+    path::Path,
+    process::{Command, Stdio},
+};
 
 use flate2::{
     Compression,
@@ -72,6 +77,7 @@ fn formats() -> Vec<(&'static str, Outcome, Vec<u8>)> {
         ("a signed CMS message", Scanned, signed(&eicar())),
         ("OneNote", Scanned, one_note(&eicar())),
         ("PDF behind other bytes", Scanned, [vec![b'x'; 2000], pdf(&eicar())].concat()),
+        ("PDF that only an owner password protects", Scanned, encrypted_pdf("", &eicar())),
         (
             "mail",
             Scanned,
@@ -84,6 +90,7 @@ fn formats() -> Vec<(&'static str, Outcome, Vec<u8>)> {
         ),
         ("archives of folders and empty files", Clean, zipped(&[("a/", b""), ("a/.gitkeep", b""), ("b/", b"")])),
         ("zip with a password", Refused(encrypted), locked(zipped(&[("a.txt", b"just some words")]))),
+        ("PDF that asks for a password", Refused(encrypted), encrypted_pdf("user", b"just some words")),
         ("age", Refused(encrypted), sample(b"age-encryption.org/v1\n")),
         ("OpenPGP, encrypted", Refused(encrypted), sample(b"-----BEGIN PGP MESSAGE-----\n")),
         ("OpenPGP, compressed", Refused(unsupported), sample(b"\xA3\x03BZh9")),
@@ -203,6 +210,21 @@ fn pdf(content: &[u8]) -> Vec<u8> {
     let dictionary = format!("{start}\n<</Length {} /Filter /FlateDecode>>\nstream\n", stream.len());
     let end = b"\nendstream\nendobj\ntrailer\n<</Root 1 0 R>>\nstartxref\n9\n%%EOF\n";
     [dictionary.as_bytes(), &stream, end].concat()
+}
+
+/// The same, as `qpdf` encrypts it.
+fn encrypted_pdf(user: &str, content: &[u8]) -> Vec<u8> {
+    let directory = tempfile::tempdir().unwrap();
+    fs::write(directory.path().join("in.pdf"), pdf(content)).unwrap();
+    let status = Command::new("qpdf")
+        .args(["--preserve-unreferenced", "--encrypt", user, "owner", "256", "--", "in.pdf", "out.pdf"])
+        .current_dir(directory.path())
+        .stderr(Stdio::null())
+        .status()
+        .expect("qpdf, which dev/install names");
+    // It warns of the table that it makes anew.
+    assert_eq!(status.code(), Some(3));
+    fs::read(directory.path().join("out.pdf")).unwrap()
 }
 
 /// Parts of a mail, the content in one of them.

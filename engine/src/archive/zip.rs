@@ -170,11 +170,16 @@ impl Directory {
         })
     }
 
-    /// Number of members of which readers do not read the same: those whose headers do not agree, that share bytes, or that are folders
-    /// with content, which some unpack.
+    /// Number of members of which readers do not read the same: those whose headers do not agree, that share bytes, that are folders
+    /// with content, which some unpack, or whose sizes cannot both be right. Attack: what is stored with a packed size of nothing, of
+    /// which some readers take the other size.
     pub(crate) fn unaccounted(&self, content: &[u8]) -> u64 {
-        let is_odd =
-            |member: &&Member| member.is_folder && member.size > NEVER_SHOWN_BYTES || !self.agrees(content, member);
+        let is_odd = |member: &&Member| {
+            let is_stored = member.method == 0 && member.flags & ENCRYPTED == 0;
+            let is_impossible =
+                is_stored && member.packed != member.size || member.packed == 0 && member.size > NEVER_SHOWN_BYTES;
+            is_impossible || member.is_folder && member.size > NEVER_SHOWN_BYTES || !self.agrees(content, member)
+        };
         self.members.iter().filter(is_odd).count() as u64 + u64::from(self.overlaps(content))
     }
 
@@ -351,6 +356,18 @@ mod tests {
             let mut other = whole.clone();
             other[field] ^= 1;
             assert_eq!(index(&other).unwrap().unaccounted, 1, "{field}");
+        }
+    }
+
+    #[test]
+    fn sizes_of_which_one_is_wrong_are_unaccounted() {
+        let whole = archive();
+        let entry = whole.windows(4).position(|mark| mark == b"PK\x01\x02").unwrap();
+        for packed in [0, 1, 20] {
+            let mut other = whole.clone();
+            (other[18], other[entry + 20]) = (packed, packed);
+            assert_eq!(directory(&other).members[0].packed, u64::from(packed));
+            assert!(index(&other).unwrap().unaccounted > 0, "{packed}");
         }
     }
 }

@@ -4,8 +4,8 @@
 //! dictionary, which is never encrypted. Images are left out: predictors are common there, and nothing is hidden in what they decode to.
 //! What needs no key is unpacked in `contents`; here is what stays.
 //!
-//! A document that only an owner password protects is opened by every reader without one. libclamav decrypts some of its streams: not
-//! those without a filter, and not those that it takes for metadata or images. So all that is encrypted is not read.
+//! A document that only an owner password protects is opened by every reader without one: `opened` writes it anew. Whatever else is
+//! encrypted is not read.
 //!
 //! Source: ISO 32000-1, sections 7.3.8, 7.4, 7.6.
 
@@ -14,6 +14,7 @@ mod contents;
 mod dictionary;
 mod filters;
 mod names;
+mod opened;
 mod places;
 mod plain;
 mod predictor;
@@ -21,7 +22,7 @@ mod stream;
 
 use memchr::memmem;
 
-pub(super) use self::contents::contents;
+pub(super) use self::{contents::contents, opened::opened};
 use self::{
     places::{Objects, Work},
     stream::Stream,
@@ -45,8 +46,10 @@ const END: usize = 2048;
 /// What the streams say.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Pdf {
-    /// A stream stays encrypted.
+    /// A stream stays encrypted, unless the document can be opened.
     pub(super) encrypted: bool,
+    /// The key of encryption is there, whatever its value.
+    pub(super) names_encryption: bool,
     /// A stream stays packed.
     pub(super) packed: bool,
 }
@@ -59,10 +62,15 @@ impl Pdf {
             return pdf;
         }
         let keys = names::plain(content, ENCRYPTED).map(Some).chain(names::escaped(content, ENCRYPTED));
-        pdf.encrypted = keys.enumerate().any(|(n, end)| {
+        for (n, end) in keys.enumerate() {
             // Attack: keys and nothing else.
-            n >= MAX_KEYS || end.is_none_or(|end| begins_value(content, end))
-        });
+            pdf.encrypted |= n >= MAX_KEYS || end.is_none_or(|end| begins_value(content, end));
+            pdf.names_encryption |= end.is_none_or(|end| content.get(end).is_none_or(|next| !plain::is_regular(*next)));
+            if pdf.encrypted {
+                pdf.names_encryption = true;
+                break;
+            }
+        }
         let objects = Objects::of(content);
         let mut work = Work::passes(content, PASSES);
         for place in objects.streams(&mut work) {
@@ -107,7 +115,7 @@ mod tests {
     fn read(dictionary: &str, trailer: &str) -> (bool, bool) {
         let text =
             format!("%PDF-1.7\n1 0 obj\n<<{dictionary}>>\nstream\nwords\nendstream\nendobj\ntrailer <<{trailer}>>\n");
-        let Pdf { encrypted, packed } = Pdf::of(text.as_bytes());
+        let Pdf { encrypted, packed, .. } = Pdf::of(text.as_bytes());
         (encrypted, packed)
     }
 
@@ -145,7 +153,10 @@ mod tests {
     fn a_header_is_not_needed() {
         let text =
             |end: &str| format!("words 1 0 obj\n<</Filter 7 0 R>>\nstream\nwords\nendstream\n/Encrypt 3 0 R\n{end}");
-        assert_eq!(Pdf::of(text("startxref\n9\n%%EOF").as_bytes()), Pdf { encrypted: true, packed: true });
+        assert_eq!(
+            Pdf::of(text("startxref\n9\n%%EOF").as_bytes()),
+            Pdf { encrypted: true, names_encryption: true, packed: true }
+        );
         assert_eq!(Pdf::of(text("").as_bytes()), Pdf::default());
     }
 

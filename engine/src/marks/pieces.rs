@@ -3,22 +3,36 @@
 use memchr::memmem;
 
 use super::{
-    armour, asn1, base64, bytes::text_start, intel_hex, mail, onenote, openpgp, package, parts, pdf, uuencode,
+    armour, asn1, base64, bytes::text_start, compressed_objects, forks, intel_hex, mail, onenote, openpgp, package,
+    parts, pdf, tnef, uuencode,
 };
 
 /// Bytes at the end of a PDF in which it has its end mark.
 const PDF_END: usize = 2048;
 
+/// What a file of `BinHex` begins with.
+const BINHEX: &[u8] = b"(This file must be converted with BinHex";
+
 /// Gives the pieces of a layer that libclamav took for a file of this type to `keep`, and returns whether there are more than are read:
-/// the name of what has so many.
-pub(super) fn pieces(content: &[u8], file_type: &[u8], keep: &mut dyn FnMut(&[u8])) -> Option<&'static str> {
+/// the name of what has so many. The streams of a PDF that `is_opened` are read as they are all the same, for readers that do not decrypt
+/// them; what they should be is read in the document that was written anew.
+pub(super) fn pieces(
+    content: &[u8],
+    file_type: &[u8],
+    is_opened: bool,
+    keep: &mut dyn FnMut(&[u8]),
+) -> Option<&'static str> {
     onenote::files(content).into_iter().for_each(&mut *keep);
     let made = [asn1::enclosed(content), armour::message(content), mail::recognisable(content, file_type)];
     made.iter().flatten().chain(&base64::whole(content)).for_each(|piece| keep(piece));
     for piece in intel_hex::areas(content).into_iter().chain(armour::messages_within(content)) {
         keep(&piece);
     }
-    openpgp::literal(content).into_iter().for_each(&mut *keep);
+    openpgp::literal(content).into_iter().chain(forks::forks(content)).for_each(&mut *keep);
+    let (attached, too_many_attached) = tnef::files(content);
+    attached.into_iter().for_each(&mut *keep);
+    binhex_behind_words(content).into_iter().for_each(&mut *keep);
+    let is_packed = compressed_objects::unpacked(content, keep);
     pdf_behind_a_prefix(content, file_type).into_iter().for_each(&mut *keep);
     let (parts, too_many_parts) = parts::parts(content);
     let (files, too_many_files) = uuencode::files(content);
@@ -27,11 +41,20 @@ pub(super) fn pieces(content: &[u8], file_type: &[u8], keep: &mut dyn FnMut(&[u8
     let too_many_objects = package::objects(content, keep);
     let too_many = [
         (too_many_parts || too_many_files, "a mail of too many parts"),
-        (streams.too_many, "a PDF of too many streams"),
-        (streams.packed, "a stream of a PDF that stays packed"),
+        (streams.too_many && !is_opened, "a PDF of too many streams"),
+        (streams.packed && !is_opened, "a stream of a PDF that stays packed"),
         (too_many_objects, "a document of too many objects"),
+        (too_many_attached, "an envelope of Outlook of too many files"),
+        (is_packed, "an object of Office that stays packed"),
     ];
     too_many.into_iter().find_map(|(is_so, name)| is_so.then_some(name))
+}
+
+/// Files of `BinHex` behind other text, each up to the next: libclamav decodes one that a layer begins with.
+fn binhex_behind_words(content: &[u8]) -> Vec<&[u8]> {
+    let places: Vec<usize> = memmem::find_iter(content, BINHEX).filter(|at| *at > 0).collect();
+    let ends = places.iter().skip(1).copied().chain([content.len()]);
+    places.iter().zip(ends).filter_map(|(at, end)| content.get(*at..end)).collect()
 }
 
 /// A PDF that begins where libclamav does not expect one.
@@ -48,8 +71,16 @@ fn pdf_behind_a_prefix<'a>(content: &'a [u8], file_type: &[u8]) -> Option<&'a [u
 mod tests {
     fn pieces(content: &[u8], file_type: &[u8]) -> Vec<Vec<u8>> {
         let mut pieces = Vec::new();
-        super::pieces(content, file_type, &mut |piece| pieces.push(piece.to_vec()));
+        super::pieces(content, file_type, false, &mut |piece| pieces.push(piece.to_vec()));
         pieces
+    }
+
+    #[test]
+    fn files_of_binhex_are_found_behind_words() {
+        let file = |words: &str| [super::BINHEX, words.as_bytes()].concat();
+        let content = [b"words", &file("one")[..], &file("two")].concat();
+        assert_eq!(pieces(&content, b"CL_TYPE_TEXT_ASCII"), [file("one"), file("two")]);
+        assert!(pieces(&file("one"), b"CL_TYPE_BINHEX").is_empty());
     }
 
     #[test]

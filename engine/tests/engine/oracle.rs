@@ -47,11 +47,12 @@ const TOOLS: &[(&str, &str)] = &[
     ("uudecode", "uudecode -o out \"$1\""),
     ("pdfdetach", "pdfdetach -saveall \"$1\" </dev/null"),
     ("qpdf", "qpdf --decrypt --decode-level=all --stream-data=uncompress \"$1\" out </dev/null"),
+    ("mutool", "mutool clean -d -D \"$1\" out.pdf"),
     ("wimlib", "wimlib-imagex extract \"$1\" 1 --dest-dir=. >/dev/null"),
 ];
 
 /// What the commands above need.
-const PROGRAMS: [&str; 25] = [
+const PROGRAMS: [&str; 26] = [
     "7z",
     "unzip",
     "bsdtar",
@@ -77,6 +78,7 @@ const PROGRAMS: [&str; 25] = [
     "uudecode",
     "pdfdetach",
     "qpdf",
+    "mutool",
 ];
 
 /// Each member by itself: one that cannot be read does not hide those after it.
@@ -286,6 +288,16 @@ fn ole2() {
 #[test]
 fn pdf() {
     hold("pdf.py");
+}
+
+#[test]
+fn encrypted() {
+    hold("encrypted.py");
+}
+
+#[test]
+fn envelopes() {
+    hold("envelopes.py");
 }
 
 #[test]

@@ -136,6 +136,12 @@ fn flate(stream: &[u8]) -> Undone {
     if is_zlib(stream) { raw(stream, 2) } else { Undone::none(0) }
 }
 
+/// What a whole stream of `FlateDecode` unpacks to.
+pub(super) fn inflated(stream: &[u8]) -> Option<Vec<u8>> {
+    let Undone { output, is_damaged, .. } = flate(stream);
+    output.filter(|_| !is_damaged)
+}
+
 /// `FlateDecode` behind so much of a header. What is none, some readers pass over, or do without.
 fn raw(stream: &[u8], header: usize) -> Undone {
     let mut decoder = DeflateDecoder::new(stream.get(header..).unwrap_or_default());

@@ -5,7 +5,7 @@
 //!
 //! Source: ISO 32000-1, sections 7.2, 7.3.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, str::FromStr};
 
 use super::{super::bytes::is_pdf_space, names};
 
@@ -24,7 +24,7 @@ pub(super) enum Length {
 pub(super) struct Plain<'t>(BTreeMap<String, &'t [u8]>);
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Token<'t> {
+pub(super) enum Token<'t> {
     Open,
     Close,
     Begin,
@@ -38,7 +38,12 @@ impl<'t> Plain<'t> {
     /// Reads what stands from the word `obj` to the word `stream`; `None` where that is no plain dictionary.
     pub(super) fn read(text: &'t [u8]) -> Option<Self> {
         let (Token::Word(b"obj"), rest) = token(text)? else { return None };
-        let (Token::Open, mut rest) = token(rest)? else { return None };
+        Self::dictionary(rest)
+    }
+
+    /// Reads a dictionary that is all of a text; `None` where that is no plain one.
+    pub(super) fn dictionary(text: &'t [u8]) -> Option<Self> {
+        let (Token::Open, mut rest) = token(text)? else { return None };
         let mut entries = BTreeMap::new();
         loop {
             let (key, after) = token(rest)?;
@@ -56,8 +61,26 @@ impl<'t> Plain<'t> {
         }
     }
 
-    fn get(&self, key: &str) -> Option<&'t [u8]> {
+    /// All keys with their values, as they are written.
+    pub(super) fn entries(&self) -> impl Iterator<Item = (&str, &'t [u8])> {
+        self.0.iter().map(|(key, value)| (key.as_str(), *value))
+    }
+
+    pub(super) fn get(&self, key: &str) -> Option<&'t [u8]> {
         self.0.get(key).copied()
+    }
+
+    /// A value that is one name.
+    pub(super) fn name(&self, key: &str) -> Option<String> {
+        match self.get(key).and_then(token) {
+            Some((Token::Name(name), _)) => Some(name),
+            _ => None,
+        }
+    }
+
+    /// A value that is one whole number.
+    pub(super) fn whole<T: FromStr>(&self, key: &str) -> Option<T> {
+        std::str::from_utf8(self.get(key)?.trim_ascii()).ok()?.parse().ok()
     }
 
     /// The length of the stream.
@@ -100,13 +123,13 @@ impl<'t> Plain<'t> {
 
     /// Whether it is an image that is shown, and no file that says so.
     pub(super) fn is_image(&self) -> bool {
-        let is = |key, name: &str| matches!(self.get(key).and_then(token), Some((Token::Name(it), _)) if it == name);
+        let is = |key, name: &str| self.name(key).is_some_and(|it| it == name);
         is("/Subtype", "/Image") && !is("/Type", "/EmbeddedFile")
     }
 }
 
 /// The value that `text` begins with, and what follows it.
-fn value(text: &[u8]) -> Option<(&[u8], &[u8])> {
+pub(super) fn value(text: &[u8]) -> Option<(&[u8], &[u8])> {
     let (first, mut rest) = token(text)?;
     match first {
         Token::Close | Token::End => return None,
@@ -143,7 +166,7 @@ fn value(text: &[u8]) -> Option<(&[u8], &[u8])> {
 }
 
 /// The next token; `None` at the end, and where none of a plain dictionary stands.
-fn token(text: &[u8]) -> Option<(Token<'_>, &[u8])> {
+pub(super) fn token(text: &[u8]) -> Option<(Token<'_>, &[u8])> {
     let start = text.iter().position(|byte| !is_pdf_space(*byte))?;
     let text = text.get(start..)?;
     let after = |width: usize| text.get(width..);
@@ -207,7 +230,7 @@ fn is_whole(word: &[u8]) -> bool {
 }
 
 /// What a name or a word may consist of. Readers differ on braces.
-fn is_regular(byte: u8) -> bool {
+pub(super) fn is_regular(byte: u8) -> bool {
     !is_pdf_space(byte) && !b"()<>[]{}/%".contains(&byte)
 }
 

@@ -176,3 +176,7 @@ for method in (0, 8, 14, 93, 95):
     for mode in (0o120777, 0o060644, 0o010644, 0o040755):
         for name, prefix in dict(alone=b"", prefixed=b"words\n").items():
             put(f"mode-{mode:o}-{method}-{name}", archive([words(), evil(method=method, central=dict(made=0x314, attributes=mode << 16))], prefix))
+# What is stored, with a packed size that is not its size: `busybox` takes the latter.
+for size in (0, 1, 10, 67):
+    put(f"malware-stored-of-{size}", archive([words(), evil(method=0, local=dict(csize=size), central=dict(csize=size))]))
+    put(f"malware-stored-of-{size}-first", archive([evil(method=0, local=dict(csize=size), central=dict(csize=size)), words()]))
