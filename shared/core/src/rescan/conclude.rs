@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use nacre_clamav::{
     context::{self, is_bytecode},
     delta::{Delta, SignatureFile},
+    pattern_length::may_rules_exceed_probes,
     signature::Kind,
 };
 use nacre_engine_protocol::Report;
@@ -36,7 +37,7 @@ pub fn delta_files<'a>(delta: &Delta, newer: impl IntoIterator<Item = SignatureF
             continue;
         }
         let Some(part) = context::part(&file) else { continue };
-        if Kind::of(&file.name) == Kind::Yara && !rules_changed && !may_have_long_strings(&file.bytes) {
+        if Kind::of(&file.name) == Kind::Yara && !rules_changed && !may_rules_exceed_probes(&file.bytes) {
             continue;
         }
         match database {
@@ -53,14 +54,6 @@ pub fn delta_files<'a>(delta: &Delta, newer: impl IntoIterator<Item = SignatureF
     }
     files
 }
-
-/// Whether a string in these rules may be longer than an engine's probes: by the longest one libclamav lets its windows overlap.
-fn may_have_long_strings(rules: &[u8]) -> bool {
-    rules.split(|byte| matches!(byte, b'"' | b'{' | b'}')).any(|piece| piece.len() > LONGEST_STRING)
-}
-
-/// Bytes of a text in a rule of which each may count twice.
-const LONGEST_STRING: usize = 2000;
 
 /// Names of added signatures as a full engine reports them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
