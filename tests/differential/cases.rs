@@ -225,7 +225,7 @@ fn counts() -> Vec<Case> {
             (format!("Gaps;Engine:81-255,Target:0;0;{gaps}ff\n"), format!("Gaps:0:*:{gaps}ff\n"));
         let wide = format!("Wide;Engine:81-255,Target:0;0;{}::w\n", "9e2dc65c".repeat(800));
         let jumps: String = (0..60).map(|n| format!("9e 2d c6 {n:02x} [127] ")).collect();
-        let gaps_rule = format!("rule gaps {{ strings: $a = {{ {jumps} ff }} condition: $a }}\n");
+        let gaps_rule = format!("rule gaps {{ strings: $a = {{ {jumps} fe ff }} condition: $a }}\n");
         let of = |name, old: &[(&str, &str)], new: &[(&str, &str)]| case(name, old, new, &object);
         cases.extend([
             of("a long pattern is added", &[("own.ldb", &more)], &[("own.ldb", &more), ("own.ndb", &long)]),

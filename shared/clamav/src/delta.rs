@@ -237,9 +237,10 @@ impl Delta {
         files
     }
 
-    /// Names of the official signatures that were added: loaded from loose files they are called `.UNOFFICIAL`.
-    pub fn added_official_names(&self) -> BTreeSet<String> {
-        let added = self.lines.iter().filter(|(line, count)| line.official && count.effective > 0);
+    /// Names of the signatures that were added, of those that are official or of others: loaded from loose files all are called
+    /// `.UNOFFICIAL`.
+    pub fn added_names(&self, official: bool) -> BTreeSet<String> {
+        let added = self.lines.iter().filter(|(line, count)| line.official == official && count.effective > 0);
         let names = added.filter_map(|(line, _)| {
             Signature::parse(Kind::of_extension(&line.extension), &line.line)?
                 .name

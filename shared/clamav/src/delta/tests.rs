@@ -122,7 +122,7 @@ fn a_signature_that_is_no_longer_ignored_counts_as_added() {
     let ignoring = [signature.clone(), file(false, "own.ign2", "S.1\n")];
     let added = Delta::between(&ignoring, std::slice::from_ref(&signature));
     assert_eq!(added.added_files().get("added.ndb").map(Vec::as_slice), Some(&b"S.1:0:*:00ff\n"[..]));
-    assert!(added.added_official_names().contains("S.1"));
+    assert!(added.added_names(true).contains("S.1"));
     assert!(Delta::between(std::slice::from_ref(&signature), &ignoring).added_files().is_empty());
 }
 
