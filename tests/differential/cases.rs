@@ -1,5 +1,6 @@
 //! Pairs of sets that once misled an incremental rescan, and their siblings: each by name, both ways.
 
+mod programs;
 mod tables;
 mod twins;
 mod unseen;
@@ -322,9 +323,18 @@ fn what_once_misled_a_rescan_misleads_it_no_more() {
     let pool = EnginePool::new(program, scratch.path().to_owned());
     let runtime = Runtime::new().unwrap();
     let mut differ = Vec::new();
-    for case in [ignoring(), order(), counts(), lines(), twins::twins(), tables::tables(), unseen::unseen()]
-        .into_iter()
-        .flatten()
+    for case in [
+        ignoring(),
+        order(),
+        counts(),
+        lines(),
+        twins::twins(),
+        tables::tables(),
+        programs::programs(),
+        unseen::unseen(),
+    ]
+    .into_iter()
+    .flatten()
     {
         let (old, new, object) =
             (scratch.path().join("old"), scratch.path().join("new"), scratch.path().join("object"));

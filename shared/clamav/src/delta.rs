@@ -113,8 +113,12 @@ pub struct Delta {
 /// Extension of marks that say that everything is concerned.
 const EVERYTHING: &str = "ign2";
 
-/// What the extension of marks begins with for digests of which another line may now be reported than before, and for hashes of URLs.
+/// What the extension of marks begins with for digests of which another line may now be reported than before, for hashes of URLs, and for
+/// digests of import tables that are the first or were the last.
 const MOVED: &str = "moved-";
+
+/// The extension of digests of import tables.
+const IMPORTS: &str = "imp";
 
 impl DeltaLine {
     /// The extension of the file of a digest that changed its place among others; `None` for lines that are counted.
@@ -156,6 +160,9 @@ impl Delta {
         }
         if url_hashes_differ(&old, &new) {
             delta.add(DeltaLine { official: false, extension: format!("{MOVED}gdb"), line: b"*".to_vec() }, ONCE);
+        }
+        if has_imports(&old) != has_imports(&new) {
+            delta.add(DeltaLine { official: false, extension: format!("{MOVED}{IMPORTS}"), line: b"*".to_vec() }, ONCE);
         }
         if !long_rules(&old).eq(long_rules(&new)) {
             delta.add(DeltaLine::everything(b"yar"), ONCE);
@@ -255,6 +262,12 @@ pub fn changed_tables(old: &[SignatureFile<'_>], new: &[SignatureFile<'_>]) -> D
     let (before, now) = (ignored(old), ignored(new));
     let (old, new) = (in_load_order(old), in_load_order(new));
     DigestTables::differing(Set { files: &old, ignored: &before }, Set { files: &new, ignored: &now })
+}
+
+/// Whether a set has digests of import tables, be they few or none: where it has a file for them, libclamav reads no program further whose
+/// import table is damaged, and unpacks nothing of it (`cli_scanpe` of libclamav 1.4, `pe.c`).
+fn has_imports(files: &[&SignatureFile<'_>]) -> bool {
+    files.iter().any(|file| extension_of(&file.name).eq_ignore_ascii_case(IMPORTS))
 }
 
 /// Rules by which windows may overlap more than by an engine's own probes: what other signatures count may change with them.

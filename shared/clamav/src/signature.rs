@@ -248,13 +248,20 @@ fn file_hash(line: &[u8]) -> Signature<'_> {
 }
 
 /// As [`file_hash`], but the size does not narrow anything: trust is taken more widely than it may be given.
+///
+/// The size 2 means no file's digest, but that of a program by Authenticode, which no record has (`cli_check_auth_header` of libclamav 1.4,
+/// `pe.c`).
 fn trust_hash(line: &[u8]) -> Signature<'_> {
-    let name = field(line, b':', 2);
-    match field(line, b':', 0).and_then(FileDigest::from_hex) {
+    let (size, name) = (field(line, b':', 1).unwrap_or_default(), field(line, b':', 2));
+    let is_of_file = size == b"*" || number::<u64>(size).is_some_and(|size| size != AUTHENTICODE);
+    match field(line, b':', 0).and_then(FileDigest::from_hex).filter(|_| is_of_file) {
         Some(digest) => Signature::new(name, Concern::Trust { digest }, levels(line, b':', 3)),
-        None => Signature::everything(name),
+        None => Signature { levels: levels(line, b':', 3), ..Signature::everything(name) },
     }
 }
+
+/// In place of a size: the digest of a program without its signature.
+const AUTHENTICODE: u64 = 2;
 
 /// `name:target:offset:pattern[:min[:max]]`.
 fn body(line: &[u8]) -> Signature<'_> {

@@ -294,3 +294,14 @@ fn patterns_that_outreach_a_probe_concern_everything() {
     assert!(concerns_everything(&Delta::between(&long, &[])));
     assert!(!concerns_everything(&Delta::between(&rules("\"a\""), &rules("\"b\""))));
 }
+
+#[test]
+fn the_first_and_the_last_file_of_import_tables_are_marked() {
+    let of = |name: &str, text: &str| SignatureFile::loose(name.to_owned(), text.as_bytes().to_vec());
+    let is_marked = |old: &[SignatureFile<'_>], new: &[SignatureFile<'_>]| {
+        Delta::between(old, new).lines().any(|(line, _)| line.moved() == Some("imp") && line.line == b"*")
+    };
+    let (one, none) = ([of("own.imp", "# none\n")], [of("own.mdb", "")]);
+    assert!(is_marked(&one, &none) && is_marked(&none, &one));
+    assert!(!is_marked(&one, &[of("z.IMP", "# other\n")]) && !is_marked(&none, &[]));
+}

@@ -45,6 +45,8 @@ fn what_acts_on_other_signatures_or_cannot_be_read_concerns_everything() {
         (Kind::FileHash, "0123:68:A"),
         (Kind::FileHash, "0123456789abcdef0123456789abcdef:many:A"),
         (Kind::TrustHash, "A"),
+        (Kind::TrustHash, "0123456789abcdef0123456789abcdef01234567:2:A"),
+        (Kind::TrustHash, "0123456789abcdef0123456789abcdef01234567: 2:A"),
         (Kind::OpaqueContext, "anything"),
     ] {
         assert_eq!(read(kind, line).1, Concern::Everything, "{line}");
