@@ -113,8 +113,8 @@ pub struct Delta {
 /// Extension of marks that say that everything is concerned.
 const EVERYTHING: &str = "ign2";
 
-/// What the extension of marks begins with for digests of which another line may now be reported than before, for hashes of URLs, and for
-/// digests of import tables that are the first or were the last.
+/// What the extension of marks begins with for digests of which another line may now be reported than before, for hashes of URLs, for
+/// digests of import tables that are the first or were the last, and for rules that change how others count.
 const MOVED: &str = "moved-";
 
 /// The extension of digests of import tables.
@@ -128,6 +128,11 @@ impl DeltaLine {
 
     fn everything(line: &[u8]) -> Self {
         Self { official: false, extension: EVERYTHING.to_owned(), line: line.to_vec() }
+    }
+
+    /// The mark of all lines of an extension.
+    fn all_moved(extension: &str) -> Self {
+        Self { official: false, extension: format!("{MOVED}{extension}"), line: b"*".to_vec() }
     }
 
     /// Whether it says that something happened on the way, which nothing later takes back.
@@ -159,13 +164,13 @@ impl Delta {
             delta.add(DeltaLine { official, extension: format!("{MOVED}{extension}"), line }, ONCE);
         }
         if url_hashes_differ(&old, &new) {
-            delta.add(DeltaLine { official: false, extension: format!("{MOVED}gdb"), line: b"*".to_vec() }, ONCE);
+            delta.add(DeltaLine::all_moved("gdb"), ONCE);
         }
         if has_imports(&old) != has_imports(&new) {
-            delta.add(DeltaLine { official: false, extension: format!("{MOVED}{IMPORTS}"), line: b"*".to_vec() }, ONCE);
+            delta.add(DeltaLine::all_moved(IMPORTS), ONCE);
         }
         if !long_rules(&old).eq(long_rules(&new)) {
-            delta.add(DeltaLine::everything(b"yar"), ONCE);
+            delta.add(DeltaLine::all_moved("yar"), ONCE);
         }
         for (files, sign) in [(&old, -1), (&new, 1)] {
             for line in whole_files(files) {
