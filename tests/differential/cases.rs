@@ -1,5 +1,7 @@
 //! Pairs of sets that once misled an incremental rescan, and their siblings: each by name, both ways.
 
+mod programs;
+mod tables;
 mod twins;
 mod unseen;
 
@@ -218,6 +220,13 @@ fn counts() -> Vec<Case> {
         let long = format!("Long:0:*:{}\n", hex::encode(long));
         let (more, once) = (counted("S.Count", "0>1"), counted("T.Once", "0=1"));
         let longest = format!("Longest;Engine:81-255,Target:0;0;{}\n", "9e2dc65c".repeat(1_900));
+        // A gap of 127 bytes has five characters, and a wide text two bytes for each of its own.
+        let gaps: String = (0..60).map(|n| format!("9e2dc6{n:02x}{{127}}")).collect();
+        let (gaps_ldb, gaps_ndb) =
+            (format!("Gaps;Engine:81-255,Target:0;0;{gaps}ff\n"), format!("Gaps:0:*:{gaps}ff\n"));
+        let wide = format!("Wide;Engine:81-255,Target:0;0;{}::w\n", "9e2dc65c".repeat(800));
+        let jumps: String = (0..60).map(|n| format!("9e 2d c6 {n:02x} [127] ")).collect();
+        let gaps_rule = format!("rule gaps {{ strings: $a = {{ {jumps} fe ff }} condition: $a }}\n");
         let of = |name, old: &[(&str, &str)], new: &[(&str, &str)]| case(name, old, new, &object);
         cases.extend([
             of("a long pattern is added", &[("own.ldb", &more)], &[("own.ldb", &more), ("own.ndb", &long)]),
@@ -225,6 +234,19 @@ fn counts() -> Vec<Case> {
                 "counts are added beside a long pattern",
                 &[("own.ndb", &long)],
                 &[("own.ldb", &(more.clone() + &once)), ("own.ndb", &long)],
+            ),
+            of("a pattern with gaps is added", &[("own.ldb", &more)], &[("own.ldb", &more), ("z.ldb", &gaps_ldb)]),
+            of(
+                "counts are added beside a pattern with gaps",
+                &[("own.ndb", &gaps_ndb)],
+                &[("own.ldb", &more), ("own.ndb", &gaps_ndb)],
+            ),
+            of("counts are added beside a wide text", &[("z.ldb", &wide)], &[("own.ldb", &more), ("z.ldb", &wide)]),
+            of("a rule with gaps is added", &[("own.ldb", &more)], &[("own.ldb", &more), ("own.yar", &gaps_rule)]),
+            of(
+                "counts are added beside a rule with gaps",
+                &[("own.yar", &gaps_rule)],
+                &[("own.ldb", &more), ("own.yar", &gaps_rule)],
             ),
             of(
                 "a pattern longer than a probe is added",
@@ -301,7 +323,19 @@ fn what_once_misled_a_rescan_misleads_it_no_more() {
     let pool = EnginePool::new(program, scratch.path().to_owned());
     let runtime = Runtime::new().unwrap();
     let mut differ = Vec::new();
-    for case in [ignoring(), order(), counts(), lines(), twins::twins(), unseen::unseen()].into_iter().flatten() {
+    for case in [
+        ignoring(),
+        order(),
+        counts(),
+        lines(),
+        twins::twins(),
+        tables::tables(),
+        programs::programs(),
+        unseen::unseen(),
+    ]
+    .into_iter()
+    .flatten()
+    {
         let (old, new, object) =
             (scratch.path().join("old"), scratch.path().join("new"), scratch.path().join("object"));
         write(&old, &case.old);

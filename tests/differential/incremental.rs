@@ -7,7 +7,7 @@ mod cold_start;
 pub(crate) mod corpus;
 pub(crate) mod genes;
 mod rows;
-mod sets;
+pub(crate) mod sets;
 
 use std::{
     cell::RefCell,

@@ -6,7 +6,7 @@ use nacre_clamav::{
     archive::ArchiveLimits,
     context::{self, may_have_part},
     cvd::{Cvd, HeaderError},
-    delta::{Delta, SignatureFile, ignored},
+    delta::{Delta, SignatureFile, changed_tables, ignored},
     digest::Sha256Digest,
     signature::is_ignoring,
     unpacked::{UnpackError, members_in_order},
@@ -190,15 +190,18 @@ async fn delta(
     }
     let (ignored_before, ignored_now) = (ignored(&files_before), ignored(&files_now));
     let names = ignored_before.differing(&ignored_now);
-    if !names.is_empty() {
-        // What is ignored now, and was not, may be in any database. Of those that stay, only these lines are kept: they are large.
-        for source in old.iter().filter(|source| !is_new(source) && !source.ignores()) {
+    let tables = changed_tables(&files_before, &files_now);
+    if !names.is_empty() || !tables.is_empty() {
+        // What is ignored now, and was not, may be in any database, and so may another line of a digest in a table that changed. Of those
+        // that stay, only these lines are kept: they are large.
+        let mut concerned = Vec::new();
+        for source in new.iter().filter(|source| !is_new(source) && !source.ignores()) {
             for file in source.files(store).await? {
-                let file = file.named(&names);
-                files_before.push(file.clone());
-                files_now.push(file);
+                concerned.push(file.concerned_by(&names, &tables));
             }
         }
+        files_before.extend(concerned.iter().cloned());
+        files_now.extend(concerned);
     }
     Ok(Delta::between(&files_before, &files_now))
 }

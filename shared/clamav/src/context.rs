@@ -9,6 +9,7 @@ use crate::{
     cvd::{COPYING, CvdHeader},
     database::{DatabaseName, DatabaseVersion, FunctionalityLevel},
     delta::SignatureFile,
+    pattern_length::may_exceed_probes,
     signature::{Kind, MAX_LINE},
     signing::info_content,
     unpacked::{UnpackError, Unpacked, members_in_order},
@@ -28,20 +29,21 @@ pub fn is_bytecode(file_name: &str) -> bool {
 
 /// Whether a file may have something that a delta engine needs, by its name: see [`part`].
 pub fn may_have_part(name: &str) -> bool {
-    is_context(name) || Kind::of(name) == Kind::Logical
+    is_context(name) || Kind::of(name).has_patterns()
 }
 
-/// What a delta engine needs of a file: a file of context as it is, and of logical signatures the lines that may have a longer pattern
-/// than an engine's own probes. By the longest pattern libclamav lets its windows overlap, and counts matches.
+/// What a delta engine needs of a file: a file of context as it is, and of others the lines that may have a longer pattern than an
+/// engine's own probes. By the longest pattern libclamav lets its windows overlap, and counts matches.
 pub fn part<'a>(file: &SignatureFile<'a>) -> Option<SignatureFile<'a>> {
     if is_context(&file.name) {
         return Some(file.clone());
     }
-    if Kind::of(&file.name) != Kind::Logical {
+    if !Kind::of(&file.name).has_patterns() {
         return None;
     }
     let mut long = Vec::new();
-    for line in file.bytes.split_inclusive(|byte| *byte == b'\n').filter(|line| line.len() > MAX_LINE) {
+    let lines = file.bytes.split_inclusive(|byte| *byte == b'\n');
+    for line in lines.filter(|line| line.len() > MAX_LINE || may_exceed_probes(line)) {
         long.extend_from_slice(line);
     }
     let bytes = (!long.is_empty()).then(|| long.into())?;
@@ -115,11 +117,14 @@ mod tests {
     }
 
     #[test]
-    fn of_logical_signatures_only_long_lines_are_context() {
+    fn of_patterns_only_long_ones_are_context() {
         let long = format!("L;Target:0;0;{}\n", "61".repeat(5000));
         let text = format!("S;Target:0;0;6161616161\n{long}");
         let file = SignatureFile::member("daily.cvd", true, "daily.ldb", text.into_bytes());
         assert_eq!(&*part(&file).unwrap().bytes, long.as_bytes());
+        let gaps = format!("G:0:*:{}ff\n", "00ff{127}".repeat(40));
+        let file = SignatureFile::loose("own.ndb", format!("S:0:*:00ff{{127}}ff\n{gaps}").into_bytes());
+        assert_eq!(&*part(&file).unwrap().bytes, gaps.as_bytes());
         assert_eq!(part(&SignatureFile::loose("own.ldb", b"S;Target:0;0;6161616161\n".as_slice())), None);
     }
 

@@ -20,11 +20,13 @@ pub use ignoring::ignored;
 use lines::{Line, Uneven, extension_of, uneven_lines};
 use sha2::{Digest, Sha256};
 pub use text::DeltaError;
-use twins::{reordered, url_hashes_differ};
+pub use twins::DigestTables;
+use twins::{Set, rearranged, url_hashes_differ};
 
 use crate::{
     ignored::Ignored,
     load_order::in_load_order,
+    pattern_length::may_rules_exceed_probes,
     signature::{Kind, Signature},
 };
 
@@ -61,18 +63,18 @@ impl<'a> SignatureFile<'a> {
         self.container.as_deref().map(|file| file.rsplit_once('.').map_or(file, |(stem, _)| stem))
     }
 
-    /// The file with those of its lines alone that one of these ignored names means; opaque kinds stay as they are.
+    /// The file with those of its lines alone that one of these ignored names means, or that stand in one of these tables; where there are
+    /// names, opaque kinds stay as they are.
     #[must_use]
-    pub fn named(self, names: &BTreeSet<&[u8]>) -> SignatureFile<'static> {
-        let kind = Kind::of(&self.name);
+    pub fn concerned_by(self, names: &BTreeSet<&[u8]>, tables: &DigestTables) -> SignatureFile<'static> {
         let mut bytes = Vec::new();
         // An unread line may have a name that we do not know.
-        if kind.is_opaque() {
+        if Kind::of(&self.name).is_opaque() && !names.is_empty() {
             bytes = self.bytes.clone().into_owned();
         }
         for line in Line::all(&self) {
-            let name = Signature::parse(kind, line.bytes).and_then(|signature| signature.name);
-            if name.is_some_and(|name| Ignored::is_meant(names, name)) {
+            let is_meant = || line.name().is_some_and(|name| Ignored::is_meant(names, name));
+            if tables.have(line) || (!names.is_empty() && is_meant()) {
                 bytes.extend_from_slice(line.bytes);
                 bytes.push(b'\n');
             }
@@ -111,8 +113,12 @@ pub struct Delta {
 /// Extension of marks that say that everything is concerned.
 const EVERYTHING: &str = "ign2";
 
-/// What the extension of marks begins with for digests of which another line may now be reported than before, and for hashes of URLs.
+/// What the extension of marks begins with for digests of which another line may now be reported than before, for hashes of URLs, for
+/// digests of import tables that are the first or were the last, and for rules that change how others count.
 const MOVED: &str = "moved-";
+
+/// The extension of digests of import tables.
+const IMPORTS: &str = "imp";
 
 impl DeltaLine {
     /// The extension of the file of a digest that changed its place among others; `None` for lines that are counted.
@@ -122,6 +128,11 @@ impl DeltaLine {
 
     fn everything(line: &[u8]) -> Self {
         Self { official: false, extension: EVERYTHING.to_owned(), line: line.to_vec() }
+    }
+
+    /// The mark of all lines of an extension.
+    fn all_moved(extension: &str) -> Self {
+        Self { official: false, extension: format!("{MOVED}{extension}"), line: b"*".to_vec() }
     }
 
     /// Whether it says that something happened on the way, which nothing later takes back.
@@ -134,8 +145,8 @@ impl DeltaLine {
 const ONCE: Count = Count { raw: 1, effective: 1 };
 
 impl Delta {
-    /// What leads from `old` to `new`. Files that are in both may be left out of both, unless the two sets ignore different names
-    /// ([`ignored`]); `ign` and `ign2` files never may.
+    /// What leads from `old` to `new`. Files that are in both may be left out of both, but for the lines that other ignored names
+    /// ([`ignored`]) and other digests ([`changed_tables`]) concern; `ign` and `ign2` files never may.
     pub fn between(old: &[SignatureFile<'_>], new: &[SignatureFile<'_>]) -> Self {
         let (old, new) = (in_load_order(old), in_load_order(new));
         let (before, now) = (Ignoring::of(&old), Ignoring::of(&new));
@@ -147,12 +158,19 @@ impl Delta {
             let covered = name.is_some_and(|name| before.all.covers(name) || now.all.covers(name));
             delta.add(line.to_owned(), Count { raw: more, effective: if covered { 0 } else { more } });
         }
-        for line in moved.into_iter().chain(reordered(&old, &new)) {
+        let tables = |files, ignored| Set { files, ignored };
+        for line in moved.into_iter().chain(rearranged(tables(&old, &before.all), tables(&new, &now.all))) {
             let DeltaLine { official, extension, line } = line.to_owned();
             delta.add(DeltaLine { official, extension: format!("{MOVED}{extension}"), line }, ONCE);
         }
         if url_hashes_differ(&old, &new) {
-            delta.add(DeltaLine { official: false, extension: format!("{MOVED}gdb"), line: b"*".to_vec() }, ONCE);
+            delta.add(DeltaLine::all_moved("gdb"), ONCE);
+        }
+        if has_imports(&old) != has_imports(&new) {
+            delta.add(DeltaLine::all_moved(IMPORTS), ONCE);
+        }
+        if !long_rules(&old).eq(long_rules(&new)) {
+            delta.add(DeltaLine::all_moved("yar"), ONCE);
         }
         for (files, sign) in [(&old, -1), (&new, 1)] {
             for line in whole_files(files) {
@@ -231,9 +249,10 @@ impl Delta {
         files
     }
 
-    /// Names of the official signatures that were added: loaded from loose files they are called `.UNOFFICIAL`.
-    pub fn added_official_names(&self) -> BTreeSet<String> {
-        let added = self.lines.iter().filter(|(line, count)| line.official && count.effective > 0);
+    /// Names of the signatures that were added, of those that are official or of others: loaded from loose files all are called
+    /// `.UNOFFICIAL`.
+    pub fn added_names(&self, official: bool) -> BTreeSet<String> {
+        let added = self.lines.iter().filter(|(line, count)| line.official == official && count.effective > 0);
         let names = added.filter_map(|(line, _)| {
             Signature::parse(Kind::of_extension(&line.extension), &line.line)?
                 .name
@@ -241,6 +260,25 @@ impl Delta {
         });
         names.collect()
     }
+}
+
+/// The tables of digests that two sets do not have alike. Files that are in both may be left out of both.
+pub fn changed_tables(old: &[SignatureFile<'_>], new: &[SignatureFile<'_>]) -> DigestTables {
+    let (before, now) = (ignored(old), ignored(new));
+    let (old, new) = (in_load_order(old), in_load_order(new));
+    DigestTables::differing(Set { files: &old, ignored: &before }, Set { files: &new, ignored: &now })
+}
+
+/// Whether a set has digests of import tables, be they few or none: where it has a file for them, libclamav reads no program further whose
+/// import table is damaged, and unpacks nothing of it (`cli_scanpe` of libclamav 1.4, `pe.c`).
+fn has_imports(files: &[&SignatureFile<'_>]) -> bool {
+    files.iter().any(|file| extension_of(&file.name).eq_ignore_ascii_case(IMPORTS))
+}
+
+/// Rules by which windows may overlap more than by an engine's own probes: what other signatures count may change with them.
+fn long_rules<'a>(files: &'a [&'a SignatureFile<'_>]) -> impl Iterator<Item = &'a [u8]> {
+    let rules = files.iter().filter(|file| Kind::of(&file.name) == Kind::Yara).map(|file| &*file.bytes);
+    rules.filter(|rules| may_rules_exceed_probes(rules))
 }
 
 /// The opaque files of a set, each as a line.

@@ -20,6 +20,7 @@ pub mod info;
 pub mod load_order;
 pub mod loose;
 pub mod narrowing;
+pub mod pattern_length;
 pub mod signature;
 pub mod signing;
 mod split;

@@ -9,6 +9,7 @@ use std::ops::RangeInclusive;
 use crate::{
     ignored::without_line_end,
     narrowing::{Narrowing, attributes},
+    pattern_length::may_exceed_probes,
     split::field,
 };
 
@@ -81,6 +82,11 @@ impl Kind {
     /// Whether a file of this kind is compared as a whole.
     pub fn is_opaque(self) -> bool {
         matches!(self, Self::OpaqueContext | Self::Yara | Self::Unknown)
+    }
+
+    /// Whether its lines, which are read one by one, have patterns.
+    pub fn has_patterns(self) -> bool {
+        matches!(self, Self::Body | Self::Logical | Self::LegacyBody)
     }
 
     /// Whether a delta engine needs the files of this kind whole.
@@ -188,7 +194,7 @@ impl<'a> Signature<'a> {
         if line.is_empty() || line.starts_with(b"#") {
             return None;
         }
-        Some(match kind {
+        let signature = match kind {
             Kind::FileHash => file_hash(line),
             Kind::TrustHash => trust_hash(line),
             Kind::ProgramHash => Self::new(field(line, b':', 2), Concern::Target(1), levels(line, b':', 3)),
@@ -203,7 +209,12 @@ impl<'a> Signature<'a> {
             Kind::AllowedUrl => Self::new(None, Concern::AllowedUrl, ALL_LEVELS),
             Kind::Ignore | Kind::Nothing => return None,
             Kind::OpaqueContext | Kind::Yara | Kind::Unknown => Self::everything(None),
-        })
+        };
+        // By a longer pattern the windows overlap more in which other signatures count their matches.
+        if kind.has_patterns() && may_exceed_probes(line) {
+            return Some(Self { levels: signature.levels, ..Self::everything(signature.name) });
+        }
+        Some(signature)
     }
 
     fn new(name: Option<&'a [u8]>, concern: Concern, levels: RangeInclusive<u32>) -> Self {
@@ -237,13 +248,20 @@ fn file_hash(line: &[u8]) -> Signature<'_> {
 }
 
 /// As [`file_hash`], but the size does not narrow anything: trust is taken more widely than it may be given.
+///
+/// The size 2 means no file's digest, but that of a program by Authenticode, which no record has (`cli_check_auth_header` of libclamav 1.4,
+/// `pe.c`).
 fn trust_hash(line: &[u8]) -> Signature<'_> {
-    let name = field(line, b':', 2);
-    match field(line, b':', 0).and_then(FileDigest::from_hex) {
+    let (size, name) = (field(line, b':', 1).unwrap_or_default(), field(line, b':', 2));
+    let is_of_file = size == b"*" || number::<u64>(size).is_some_and(|size| size != AUTHENTICODE);
+    match field(line, b':', 0).and_then(FileDigest::from_hex).filter(|_| is_of_file) {
         Some(digest) => Signature::new(name, Concern::Trust { digest }, levels(line, b':', 3)),
-        None => Signature::everything(name),
+        None => Signature { levels: levels(line, b':', 3), ..Signature::everything(name) },
     }
 }
+
+/// In place of a size: the digest of a program without its signature.
+const AUTHENTICODE: u64 = 2;
 
 /// `name:target:offset:pattern[:min[:max]]`.
 fn body(line: &[u8]) -> Signature<'_> {
@@ -318,81 +336,4 @@ pub(crate) fn number<N: std::str::FromStr>(text: &[u8]) -> Option<N> {
 }
 
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    fn read(kind: Kind, line: &str) -> (String, Concern, RangeInclusive<u32>) {
-        let signature = Signature::parse(kind, line.as_bytes()).expect("a signature");
-        let name = String::from_utf8_lossy(signature.name.unwrap_or_default()).into_owned();
-        (name, signature.concern, signature.levels)
-    }
-
-    #[test]
-    fn each_kind_is_read_as_the_manual_says() {
-        let md5 = "0123456789abcdef0123456789ABCDEF";
-        let digest = FileDigest::from_hex(md5.as_bytes()).expect("a digest");
-        for (kind, line, name, concern, levels) in [
-            (Kind::FileHash, format!("{md5}:68:A"), "A", Concern::File { digest, size: Some(68) }, ALL_LEVELS),
-            (Kind::FileHash, format!("{md5}:*:A:73"), "A", Concern::File { digest, size: None }, 73..=u32::MAX),
-            (Kind::FileHash, format!("{md5}:68:A:73:99\r"), "A", Concern::File { digest, size: Some(68) }, 73..=99),
-            (Kind::ProgramHash, format!("68:{md5}:A:1:2"), "A", Concern::Target(1), 1..=2),
-            (Kind::TrustHash, format!("{md5}:68:A"), "A", Concern::Trust { digest }, ALL_LEVELS),
-            (Kind::Body, "A:1:*:00ff".into(), "A", Concern::Target(1), ALL_LEVELS),
-            (Kind::Body, "A:0:EOF-4:00ff:51:90".into(), "A", Concern::Any, 51..=90),
-            (Kind::Logical, "A;Engine:51-255,Target:10;0;00ff".into(), "A", Concern::Target(10), 51..=255),
-            (Kind::Logical, "A;Target:0;0;00ff".into(), "A", Concern::Any, ALL_LEVELS),
-            (Kind::Logical, "A;Target:5;0;fuzzy_img#0123456789abcdef#0".into(), "A", Concern::Any, ALL_LEVELS),
-            (Kind::ContainerMetadata, "A:CL_TYPE_ZIP:*:x:*:*:*:1:*:*:73:80".into(), "A", Concern::Any, 73..=80),
-            (Kind::LegacyBody, "A=00ff".into(), "A", Concern::Any, ALL_LEVELS),
-            (Kind::Phishing, "H:example.com".into(), "", Concern::Phishing, ALL_LEVELS),
-            (Kind::AllowedUrl, "M:a.example:b.example".into(), "", Concern::AllowedUrl, ALL_LEVELS),
-        ] {
-            assert_eq!(read(kind, &line), (name.to_owned(), concern, levels), "{line}");
-        }
-    }
-
-    #[test]
-    fn what_acts_on_other_signatures_or_cannot_be_read_concerns_everything() {
-        for (kind, line) in [
-            (Kind::Body, "A:0:$12:00ff"),
-            (Kind::Body, "A"),
-            (Kind::Logical, "A;Engine:1-2,Target:1;0;${6-7}12$"),
-            (Kind::Logical, "A;Engine:1-2,Surprise:1;0;00"),
-            (Kind::Logical, "A"),
-            (Kind::FileHash, "0123:68:A"),
-            (Kind::FileHash, "0123456789abcdef0123456789abcdef:many:A"),
-            (Kind::TrustHash, "A"),
-            (Kind::OpaqueContext, "anything"),
-        ] {
-            assert_eq!(read(kind, line).1, Concern::Everything, "{line}");
-        }
-        for target in ["", "x", "15", "-1", "1x"] {
-            assert_eq!(read(Kind::Body, &format!("A:{target}:*:00")).1, Concern::Any, "{target}");
-        }
-    }
-
-    #[test]
-    fn a_handler_retypes_what_its_target_matches() {
-        for (target, expected) in [(1, Some(1)), (0, None)] {
-            let line = format!("A;HandlerType:CL_TYPE_ZIP,Engine:1-2,Target:{target};0;00");
-            assert_eq!(read(Kind::Logical, &line), ("A".into(), Concern::Retype { target: expected }, 1..=2));
-        }
-    }
-
-    #[test]
-    fn comments_and_empty_lines_are_no_signatures() {
-        for line in ["", "\r", "# There must always be one line in the file"] {
-            assert_eq!(Signature::parse(Kind::Body, line.as_bytes()), None);
-        }
-    }
-
-    proptest! {
-        #[test]
-        fn no_line_panics_the_reader(line: Vec<u8>, kind in 0_usize..14) {
-            let names = ["a.hdb", "a.mdb", "a.fp", "a.ndb", "a.ldb", "a.cdb", "a.db", "a.pdb", "a.ign2", "a.ftm", "a.cbc", "a.yar", "a.info", "a.x"];
-            let _ = Signature::parse(Kind::of(names[kind]), &line);
-        }
-    }
-}
+mod tests;

@@ -46,15 +46,18 @@ pub type NamedMember<'a> = (String, Cow<'a, [u8]>);
 
 /// Unpacks a container's payload; its members keep their order.
 pub fn members_in_order(payload: &[u8], limits: ArchiveLimits) -> Result<Vec<NamedMember<'_>>, UnpackError> {
-    let (mut members, mut names) = (Vec::new(), BTreeSet::new());
-    for member in archive::members(payload, limits) {
-        let member = member?;
-        if !names.insert(member.name.clone()) {
-            return Err(UnpackError::Twice(member.name));
-        }
-        members.push((member.name, member.bytes));
+    let (members, mut names) = (members_as_loaded(payload, limits)?, BTreeSet::new());
+    match members.iter().find(|(name, _)| !names.insert(name)) {
+        Some((name, _)) => Err(UnpackError::Twice(name.clone())),
+        None => Ok(members),
     }
-    Ok(members)
+}
+
+/// As [`members_in_order`], with each of several members of a name: libclamav loads one after the other, where they have the content that the
+/// `.info` lists first for that name, and refuses the container where one has not (`cli_tgzload` of libclamav 1.4, `cvd.c`).
+pub fn members_as_loaded(payload: &[u8], limits: ArchiveLimits) -> Result<Vec<NamedMember<'_>>, UnpackError> {
+    let members = archive::members(payload, limits).map(|member| member.map(|member| (member.name, member.bytes)));
+    Ok(members.collect::<Result<_, _>>()?)
 }
 
 impl<'a> Unpacked<'a> {

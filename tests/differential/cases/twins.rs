@@ -17,7 +17,7 @@ pub(super) fn twins() -> Vec<Case> {
 }
 
 /// A program of Windows that imports one function.
-fn program() -> Vec<u8> {
+pub(super) fn program() -> Vec<u8> {
     let words = |values: &[u32]| -> Vec<u8> { values.iter().flat_map(|value| value.to_le_bytes()).collect() };
     let halves = |values: &[u16]| -> Vec<u8> { values.iter().flat_map(|value| value.to_le_bytes()).collect() };
     let mut file = [b"MZ".to_vec(), vec![0; 58], words(&[64]), b"PE\0\0".to_vec(), halves(&[0x14c, 1])].concat();

@@ -3,7 +3,8 @@
 use std::{collections::BTreeMap, fs, path::Path};
 
 use nacre_clamav::{
-    archive::ArchiveLimits, builder::CvdBuilder, cvd::Cvd, database::DatabaseName, signing::SigningKeys,
+    archive::ArchiveLimits, builder::CvdBuilder, context, cvd::Cvd, database::DatabaseName, delta::SignatureFile,
+    signing::SigningKeys,
 };
 use nacre_core::generation::{engine_form::engine_form, manifest::DatabaseEntry};
 use proptest::prelude::*;
@@ -99,6 +100,15 @@ pub(super) fn write_set(directory: &Path, genes: &[(&Gene, Place)], corpus: &Cor
             write_database(directory, name, &members, genes.len().is_multiple_of(2));
         }
     }
+}
+
+/// An unsigned database with these members in this order, of which several may have one name.
+pub(crate) fn container(name: &str, members: &[(&str, &str)]) -> (String, Vec<u8>) {
+    let file = |(member, text): &(&str, &str)| {
+        SignatureFile::member(name, false, (*member).to_owned(), text.as_bytes().to_vec())
+    };
+    let members: Vec<SignatureFile<'_>> = members.iter().map(file).collect();
+    context::to_cud(name, &members).unwrap()
 }
 
 /// Writes an unsigned database, as an engine gets one that others than ClamAV signed; `patched` says whether from a CLD.

@@ -12,7 +12,7 @@ use crate::{
 const LOOK_AHEAD: usize = 64;
 
 /// A line of a set.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct Line<'a> {
     pub(super) official: bool,
     pub(super) extension: &'a str,

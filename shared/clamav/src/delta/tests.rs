@@ -107,7 +107,12 @@ proptest! {
             .map(|file| SignatureFile { name: format!("others.{}", file.name), ..file })
             .collect();
         let with_others = |set: &[SignatureFile<'static>]| [set, &others].concat();
-        prop_assert_eq!(Delta::between(&with_others(&old), &with_others(&new)), Delta::between(&old, &new));
+        // But for those of their lines that may be of the same digests.
+        let tables = changed_tables(&old, &new);
+        let concerned = others.iter().map(|file| file.clone().concerned_by(&BTreeSet::new(), &tables)).collect::<Vec<_>>();
+        let with_concerned = |set: &[SignatureFile<'static>]| [set, &concerned].concat();
+        let expected = Delta::between(&with_others(&old), &with_others(&new));
+        prop_assert_eq!(Delta::between(&with_concerned(&old), &with_concerned(&new)), expected);
     }
 }
 
@@ -117,7 +122,7 @@ fn a_signature_that_is_no_longer_ignored_counts_as_added() {
     let ignoring = [signature.clone(), file(false, "own.ign2", "S.1\n")];
     let added = Delta::between(&ignoring, std::slice::from_ref(&signature));
     assert_eq!(added.added_files().get("added.ndb").map(Vec::as_slice), Some(&b"S.1:0:*:00ff\n"[..]));
-    assert!(added.added_official_names().contains("S.1"));
+    assert!(added.added_names(true).contains("S.1"));
     assert!(Delta::between(std::slice::from_ref(&signature), &ignoring).added_files().is_empty());
 }
 
@@ -182,9 +187,10 @@ fn files_whose_order_matters_are_compared_as_a_whole() {
 }
 
 #[test]
-fn digests_that_several_lines_have_are_marked_where_their_order_changes() {
+fn digests_that_several_lines_have_are_marked_where_their_table_changes() {
     let (digest, other) = ("a".repeat(32), "b".repeat(32));
     let line = |digest: &str, name: &str| format!("{digest}:68:{name}\n");
+    let sized = |size: &str| format!("{other}:{size}:C:73\n");
     let file = |name: &str, lines: &[String]| SignatureFile::loose(name, lines.concat().into_bytes());
     let (a, b, c) = (line(&digest, "A"), line(&digest, "B"), line(&other, "C"));
     let moved = |old: &[SignatureFile<'_>], new: &[SignatureFile<'_>]| -> usize {
@@ -192,7 +198,44 @@ fn digests_that_several_lines_have_are_marked_where_their_order_changes() {
     };
     let one = |lines: &[&String]| [file("own.hdb", &lines.iter().map(|line| (*line).clone()).collect::<Vec<_>>())];
     assert_eq!(moved(&one(&[&a, &b]), &one(&[&b, &a])), 2);
-    assert_eq!(moved(&one(&[&a, &c, &b]), &one(&[&a, &b])), 0, "what is left is in its order");
+    assert_eq!(moved(&one(&[&a, &c, &b]), &one(&[&a, &b])), 2, "where each stands in the table depends on all of it");
+    assert_eq!(moved(&one(&[&a, &sized("67"), &b]), &one(&[&a, &b, &sized("*")])), 0, "other tables");
+    assert_eq!(moved(&one(&[&a, &b]), &one(&[&b])), 2, "it may come back in another place");
+    let member = |database: &str, name: &str, text: &str| {
+        SignatureFile::member(database.to_owned(), false, name.to_owned(), text.as_bytes().to_vec())
+    };
+    for (old, new) in [
+        (
+            [member("x.cud", "a.hdb", &a), member("x.cud", "b.hdb", &b)],
+            [member("x.cud", "b.hdb", &b), member("x.cud", "a.hdb", &a)],
+        ),
+        (
+            [member("x.cud", "a.hdb", &a), member("y.cud", "b.hdb", &b)],
+            [member("x.cud", "b.hdb", &b), member("y.cud", "a.hdb", &a)],
+        ),
+        (
+            [member("x.cud", "a.hdb", &a), member("y.cud", "b.hdb", &b)],
+            [member("z.cud", "a.hdb", &a), member("y.cud", "b.hdb", &b)],
+        ),
+        (
+            [member("x.cud", "a.hdb", &a), file("y.hdb", std::slice::from_ref(&b))],
+            [file("y.hdb", std::slice::from_ref(&b)), member("z.cud", "a.hdb", &a)],
+        ),
+    ] {
+        assert_eq!(moved(&old, &new), 2, "members that change places");
+        assert!(Delta::between(&old, &old).is_empty());
+    }
+    let patched = [member("x.cvd", "a.hdb", &a), member("x.cvd", "b.hdb", &b)];
+    assert!(
+        Delta::between(
+            &patched,
+            &patched.clone().map(|file| SignatureFile { container: Some("x.cld".into()), ..file })
+        )
+        .is_empty()
+    );
+    let ignoring =
+        |names: &str| [file("own.hdb", &[a.clone(), b.clone(), c.clone()]), file("own.ign2", &[names.to_owned()])];
+    assert_eq!(moved(&ignoring("D\n"), &ignoring("C\n")), 2, "what is ignored stands in no table");
     assert_eq!(moved(&one(&[&a, &c]), &one(&[&c, &a])), 0, "each digest has one line");
     let import = |name: &str| format!("{digest}:35:{name}\n").into_bytes();
     let imports = |lines: [Vec<u8>; 2]| [SignatureFile::loose("own.imp", lines.concat())];
@@ -227,4 +270,40 @@ fn members_of_a_database_that_are_compared_as_a_whole_have_an_order() {
         let delta = Delta::between(&[a.clone(), b.clone()], &[b, a]);
         assert!(!delta.is_empty(), "{extension}");
     }
+}
+
+#[test]
+fn patterns_that_outreach_a_probe_concern_everything() {
+    let gaps = "00ff{127}".repeat(40);
+    for (name, line, everything) in [
+        ("own.ldb", format!("A;Engine:81-255,Target:0;0;{gaps}ff\n"), true),
+        ("own.ldb", "A;Engine:81-255,Target:0;0;00ff{127}ff\n".into(), false),
+        ("own.ndb", format!("A:0:*:{gaps}ff\n"), true),
+        ("own.db", format!("A={gaps}ff\n"), true),
+        ("own.cdb", format!("A:CL_TYPE_ZIP:*:{gaps}:*:*:*:*:*:*\n"), false),
+    ] {
+        let signature = Signature::parse(Kind::of(name), line.trim_end().as_bytes()).unwrap();
+        assert_eq!(signature.concern == crate::signature::Concern::Everything, everything, "{line}");
+        assert_eq!(signature.name, Some(b"A".as_slice()));
+    }
+    let rules = |text: &str| {
+        [SignatureFile::loose("own.yar", format!("rule a {{ strings: $a = {text} condition: $a }}").into_bytes())]
+    };
+    let long = rules(&format!("{{ {} }}", "00 ff [127] ".repeat(40)));
+    let is_marked = |old: &[SignatureFile<'_>], new: &[SignatureFile<'_>]| {
+        Delta::between(old, new).lines().any(|(line, _)| line.moved() == Some("yar"))
+    };
+    assert!(is_marked(&rules("\"a\""), &long) && is_marked(&long, &[]));
+    assert!(!is_marked(&rules("\"a\""), &rules("\"b\"")));
+}
+
+#[test]
+fn the_first_and_the_last_file_of_import_tables_are_marked() {
+    let of = |name: &str, text: &str| SignatureFile::loose(name.to_owned(), text.as_bytes().to_vec());
+    let is_marked = |old: &[SignatureFile<'_>], new: &[SignatureFile<'_>]| {
+        Delta::between(old, new).lines().any(|(line, _)| line.moved() == Some("imp") && line.line == b"*")
+    };
+    let (one, none) = ([of("own.imp", "# none\n")], [of("own.mdb", "")]);
+    assert!(is_marked(&one, &none) && is_marked(&none, &one));
+    assert!(!is_marked(&one, &[of("z.IMP", "# other\n")]) && !is_marked(&none, &[]));
 }

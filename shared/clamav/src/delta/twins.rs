@@ -1,74 +1,145 @@
-//! Signatures of one digest that changed places: of two, libclamav reports the one that it loaded last. Of two hashes of a URL one alone
-//! counts, too, and one that allows it silences others.
+//! Signatures of one digest: of two that match, libclamav reports one. Of two hashes of a URL one alone counts, too, and one that allows
+//! it silences others.
+//!
+//! libclamav has a table of digests for each algorithm and size, and one for those of any size. It sorts each by digest, not stably, and
+//! searches it by halves. So which of two lines of a digest it meets depends on every other line of the table, and on their order.
+//!
+//! Source: `hm_addhash_bin`, `hm_sort` and `hm_scan` (`matcher-hash.c`) of libclamav 1.4.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    hash::{DefaultHasher, Hash, Hasher},
+};
 
 use super::{SignatureFile, lines::Line};
-use crate::signature::{Kind, hash_digest};
+use crate::{
+    ignored::Ignored,
+    signature::{Kind, hash_digest, number},
+    split::field,
+};
 
-/// Bytes by which digests are distinguished at first: few enough to sort those of a whole database.
-const PREFIX: usize = 16;
+/// Tables of digests.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DigestTables(BTreeSet<Table>);
 
-/// Lines of digests that several lines have, where what is in both sets is in another order.
-pub(super) fn reordered<'a>(old: &[&'a SignatureFile<'_>], new: &[&'a SignatureFile<'_>]) -> BTreeSet<Line<'a>> {
-    let (old, new) = (changed(old, new), changed(new, old));
-    let repeated: BTreeSet<u64> = [&old, &new].into_iter().flat_map(|files| repeated(files)).collect();
-    if repeated.is_empty() {
-        return BTreeSet::new();
-    }
-    let (before, now) = (by_digest(&old, &repeated), by_digest(&new, &repeated));
-    let mut reordered = BTreeSet::new();
-    for (digest, lines) in &now {
-        let Some(earlier) = before.get(digest) else { continue };
-        let kept = |of: &[Line<'a>], others: &[Line<'a>]| -> Vec<Line<'a>> {
-            of.iter().filter(|line| others.contains(line)).copied().collect()
-        };
-        if kept(lines, earlier) != kept(earlier, lines) {
-            reordered.extend(lines.iter().copied());
-        }
-    }
-    reordered
+/// A table of digests.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+struct Table {
+    of: Of,
+    /// Digits of a digest, which tell the algorithm.
+    digits: usize,
+    size: Size,
 }
 
-/// Files of digests that are not the same in the other set.
-fn changed<'a, 'f>(files: &[&'a SignatureFile<'f>], others: &[&SignatureFile<'_>]) -> Vec<&'a SignatureFile<'f>> {
-    let of_digests = files.iter().filter(|file| has_digests(Kind::of(&file.name)));
-    let same = |file: &SignatureFile<'_>, other: &SignatureFile<'_>| {
-        (file.official, &file.name) == (other.official, &other.name) && file.bytes == other.bytes
-    };
-    of_digests.filter(|file| !others.iter().any(|other| same(file, other))).copied().collect()
+/// What digests are of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+enum Of {
+    Files,
+    Sections,
+    Imports,
+}
+
+/// As a line has it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+enum Size {
+    Any,
+    Bytes(u64),
+    Unread(Vec<u8>),
+}
+
+/// A set's files in the order of loading, and what they ignore.
+#[derive(Clone, Copy)]
+pub(super) struct Set<'s, 'a> {
+    pub(super) files: &'s [&'a SignatureFile<'a>],
+    pub(super) ignored: &'s Ignored,
+}
+
+impl<'a> Set<'_, 'a> {
+    fn digests(self) -> impl Iterator<Item = (Line<'a>, Table)> {
+        let files = self.files.iter().filter(|file| has_digests(Kind::of(&file.name)));
+        files.flat_map(|file| Line::all(file)).filter_map(|line| Some((line, Table::of(line)?)))
+    }
+
+    /// What stands in each table, as a digest of its lines in their order.
+    fn tables(self) -> HashMap<Table, u64> {
+        let mut tables: HashMap<Table, DefaultHasher> = HashMap::new();
+        for (line, table) in self.digests() {
+            let ignored = !self.ignored.is_empty() && line.name().is_some_and(|name| self.ignored.covers(name));
+            (line, ignored).hash(tables.entry(table).or_default());
+        }
+        tables.into_iter().map(|(table, lines)| (table, lines.finish())).collect()
+    }
+
+    /// The lines of each digest in these tables.
+    fn by_digest(self, tables: &DigestTables) -> BTreeMap<(Table, Vec<u8>), Vec<Line<'a>>> {
+        let mut lines: BTreeMap<_, Vec<_>> = BTreeMap::new();
+        for (line, table) in self.digests().filter(|(_, table)| tables.0.contains(table)) {
+            if let Some(digest) = digest(line) {
+                lines.entry((table, digest.to_ascii_lowercase())).or_default().push(line);
+            }
+        }
+        lines
+    }
+}
+
+impl Table {
+    fn of(line: Line<'_>) -> Option<Self> {
+        let digest = digest(line)?;
+        let of = match Kind::of_extension(line.extension) {
+            Kind::FileHash => Of::Files,
+            _ if line.extension.eq_ignore_ascii_case("imp") => Of::Imports,
+            _ => Of::Sections,
+        };
+        let size = [0, 1].into_iter().filter_map(|index| field(line.bytes, b':', index)).find(|text| *text != digest);
+        let size = match size.unwrap_or_default() {
+            b"*" => Size::Any,
+            text => number(text).map_or_else(|| Size::Unread(text.to_vec()), Size::Bytes),
+        };
+        Some(Self { of, digits: digest.len(), size })
+    }
+}
+
+impl DigestTables {
+    /// The tables that the two sets do not have alike.
+    pub(super) fn differing(old: Set<'_, '_>, new: Set<'_, '_>) -> Self {
+        let (before, now) = (old.tables(), new.tables());
+        let all = before.keys().chain(now.keys());
+        Self(all.filter(|table| before.get(table) != now.get(table)).cloned().collect())
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub(super) fn have(&self, line: Line<'_>) -> bool {
+        Table::of(line).is_some_and(|table| self.0.contains(&table))
+    }
+}
+
+/// Lines of digests that several lines have, in tables that the two sets do not have alike.
+pub(super) fn rearranged<'a>(old: Set<'_, 'a>, new: Set<'_, 'a>) -> BTreeSet<Line<'a>> {
+    let tables = DigestTables::differing(old, new);
+    if tables.is_empty() {
+        return BTreeSet::new();
+    }
+    let (mut before, now) = (old.by_digest(&tables), new.by_digest(&tables));
+    let mut rearranged = BTreeSet::new();
+    for (digest, lines) in now {
+        let earlier = before.remove(&digest).unwrap_or_default();
+        if lines.len().max(earlier.len()) > 1 {
+            rearranged.extend(lines.into_iter().chain(earlier));
+        }
+    }
+    rearranged
 }
 
 pub(super) fn has_digests(kind: Kind) -> bool {
     matches!(kind, Kind::FileHash | Kind::ProgramHash)
 }
 
-/// Prefixes of digests that several lines have.
-fn repeated(files: &[&SignatureFile<'_>]) -> Vec<u64> {
-    let mut all: Vec<u64> = files.iter().flat_map(|file| Line::all(file)).filter_map(prefix).collect();
-    all.sort_unstable();
-    let mut repeated: Vec<u64> =
-        all.windows(2).filter(|pair| pair.first() == pair.last()).filter_map(|pair| pair.first().copied()).collect();
-    repeated.dedup();
-    repeated
-}
-
-fn prefix(line: Line<'_>) -> Option<u64> {
-    let text = hash_digest(Kind::of_extension(line.extension), line.bytes)?.get(..PREFIX)?;
-    u64::from_str_radix(std::str::from_utf8(text).ok()?, 16).ok()
-}
-
-fn by_digest<'a>(files: &[&'a SignatureFile<'_>], repeated: &BTreeSet<u64>) -> BTreeMap<Vec<u8>, Vec<Line<'a>>> {
-    let mut lines: BTreeMap<Vec<u8>, Vec<Line<'a>>> = BTreeMap::new();
-    for line in files.iter().flat_map(|file| Line::all(file)) {
-        if prefix(line).is_none_or(|prefix| !repeated.contains(&prefix)) {
-            continue;
-        }
-        if let Some(digest) = hash_digest(Kind::of_extension(line.extension), line.bytes) {
-            lines.entry(digest.to_ascii_lowercase()).or_default().push(line);
-        }
-    }
-    lines
+fn digest(line: Line<'_>) -> Option<&[u8]> {
+    hash_digest(Kind::of_extension(line.extension), line.bytes)
 }
 
 /// Whether the two sets have other hashes of URLs, or these in other files or another order. Which of several lines of a hash counts

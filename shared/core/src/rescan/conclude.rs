@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use nacre_clamav::{
     context::{self, is_bytecode},
     delta::{Delta, SignatureFile},
+    pattern_length::may_rules_exceed_probes,
     signature::Kind,
 };
 use nacre_engine_protocol::Report;
@@ -36,7 +37,7 @@ pub fn delta_files<'a>(delta: &Delta, newer: impl IntoIterator<Item = SignatureF
             continue;
         }
         let Some(part) = context::part(&file) else { continue };
-        if Kind::of(&file.name) == Kind::Yara && !rules_changed && !may_have_long_strings(&file.bytes) {
+        if Kind::of(&file.name) == Kind::Yara && !rules_changed && !may_rules_exceed_probes(&file.bytes) {
             continue;
         }
         match database {
@@ -54,31 +55,32 @@ pub fn delta_files<'a>(delta: &Delta, newer: impl IntoIterator<Item = SignatureF
     files
 }
 
-/// Whether a string in these rules may be longer than an engine's probes: by the longest one libclamav lets its windows overlap.
-fn may_have_long_strings(rules: &[u8]) -> bool {
-    rules.split(|byte| matches!(byte, b'"' | b'{' | b'}')).any(|piece| piece.len() > LONGEST_STRING)
-}
-
-/// Bytes of a text in a rule of which each may count twice.
-const LONGEST_STRING: usize = 2000;
-
 /// Names of added signatures as a full engine reports them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AddedNames {
     /// Signatures that a full engine loads from signed databases, and a delta engine from loose files.
     signed: BTreeSet<String>,
+    /// Those of them that others have, too: which of the two an alert is of is not known.
+    shared: BTreeSet<String>,
 }
 
 impl AddedNames {
     /// The names of a delta's signatures; `signed_by_clamav` says whether a full engine loads databases with ClamAV's own signature.
     pub fn of(delta: &Delta, signed_by_clamav: bool) -> Self {
-        Self { signed: if signed_by_clamav { delta.added_official_names() } else { BTreeSet::new() } }
+        if !signed_by_clamav {
+            return Self::default();
+        }
+        let (signed, others) = (delta.added_names(true), delta.added_names(false));
+        let shared = signed.intersection(&others).cloned().collect();
+        Self { signed, shared }
     }
 
-    fn full_engine_name(&self, alert: &str) -> String {
+    /// The name in a full engine; `None` where that cannot be told.
+    fn full_engine_name(&self, alert: &str) -> Option<String> {
         match alert.strip_suffix(UNOFFICIAL).filter(|name| self.signed.contains(*name)) {
-            Some(name) => name.to_owned(),
-            None => alert.to_owned(),
+            Some(name) if self.shared.contains(name) => None,
+            Some(name) => Some(name.to_owned()),
+            None => Some(alert.to_owned()),
         }
     }
 }
@@ -90,12 +92,15 @@ pub fn conclude(record: &ScanRecord, report: &Report, unrar: bool, names: &Added
         return None;
     }
     match judge(report, record.size, unrar) {
+        // The record answers for the layers that it names: the newer engine must have seen the same. In others, a full scan may find
+        // more, be it a second name.
+        _ if !has_same_layers(record, report) => None,
         Verdict::Infected { signatures } => {
-            let names: BTreeSet<String> = signatures.iter().map(|alert| names.full_engine_name(alert)).collect();
-            Some(Verdict::Infected { signatures: names.into_iter().collect() })
+            let names: Option<BTreeSet<String>> =
+                signatures.iter().map(|alert| names.full_engine_name(alert)).collect();
+            Some(Verdict::Infected { signatures: names?.into_iter().collect() })
         }
-        // The record answers for the layers that it names: the newer engine must have seen the same.
-        Verdict::Clean if has_same_layers(record, report) => Some(Verdict::Clean),
+        Verdict::Clean => Some(Verdict::Clean),
         _ => None,
     }
 }
@@ -174,6 +179,25 @@ mod tests {
         };
         assert_eq!(names_of(true), ["A", "B.UNOFFICIAL"]);
         assert_eq!(names_of(false), ["A.UNOFFICIAL", "B.UNOFFICIAL"]);
+    }
+
+    #[test]
+    fn a_name_of_two_signatures_needs_a_full_scan() {
+        let named = |custom: &str| {
+            let added = [file(true, "daily.ndb", "A:0:*:00\n"), file(false, "own.ndb", custom)];
+            AddedNames::of(&Delta::between(&[], &added), true)
+        };
+        let (record, report) = seen(&["A.UNOFFICIAL"]);
+        assert!(conclude(&record, &report, false, &named("B:0:*:00\n")).is_some());
+        assert_eq!(conclude(&record, &report, false, &named("A:0:*:01\n")), None);
+    }
+
+    #[test]
+    fn the_names_of_what_was_found_in_other_layers_may_not_be_all() {
+        let (record, mut report) = seen(&["A.UNOFFICIAL"]);
+        assert!(conclude(&record, &report, false, &AddedNames::default()).is_some());
+        report.layer_count += 1;
+        assert_eq!(conclude(&record, &report, false, &AddedNames::default()), None);
     }
 
     #[test]

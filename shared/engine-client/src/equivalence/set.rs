@@ -13,7 +13,7 @@ use nacre_clamav::{
     database::ContainerKind,
     delta::SignatureFile,
     signature::Kind,
-    unpacked::{UnpackError, members_in_order},
+    unpacked::{UnpackError, members_as_loaded},
 };
 
 /// The signatures of a directory of databases and loose files.
@@ -75,7 +75,7 @@ impl SignatureSet {
             }
         };
         let cvd = Cvd::parse_as(kind, &bytes).map_err(|error| SetError::Header(path.to_owned(), error))?;
-        let members = members_in_order(cvd.payload(), ArchiveLimits::default());
+        let members = members_as_loaded(cvd.payload(), ArchiveLimits::default());
         let members = members.map_err(|error| SetError::Unpack(path.to_owned(), error))?;
         if members.iter().any(|(name, _)| is_bytecode(name)) {
             self.bytecode.push(path.to_owned());

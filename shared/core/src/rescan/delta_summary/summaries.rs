@@ -7,7 +7,9 @@ use nacre_clamav::{
     signature::{Concern, FileDigest, Kind, Signature, hash_digest, is_pua},
 };
 
-use super::{DeltaSummary, LoadedBy, Lookups, MAX_NARROWED, NarrowedForms, PHISHING_TARGETS, RULE_NAMES};
+use super::{
+    DeltaSummary, LoadedBy, Lookups, MAX_NARROWED, NarrowedForms, PHISHING_TARGETS, PROGRAM_TARGETS, RULE_NAMES,
+};
 use crate::{
     rescan::{
         narrowed::Narrowed,
@@ -162,6 +164,10 @@ impl Summaries {
         let file_name = format!("x.{extension}");
         if is_pua(&file_name) && !engine.pua {
             return;
+        }
+        if extension == "imp" && line == b"*" {
+            // Of programs with a damaged import table, more is scanned now than before, or less.
+            return self.of(generations).for_each(|summary| summary.retypes |= PROGRAM_TARGETS);
         }
         match Signature::parse(Kind::of(&file_name), line).map(|signature| signature.concern) {
             Some(Concern::File { digest, .. }) => self.rename(digest, generations),

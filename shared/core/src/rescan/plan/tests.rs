@@ -112,7 +112,6 @@ fn a_pattern_concerns_the_records_whose_matchers_ran() {
         ("daily.ldb", "A;Engine:217-255,Target:1;0;00ff", NOTHING),
         ("daily.ldu", "A;Engine:51-255,Target:1;0;00ff", NOTHING),
         ("daily.mdb", "68:00112233445566778899aabbccddeeff:A", RescanPlan::DeltaScan),
-        ("daily.imp", "00112233445566778899aabbccddeeff:68:A", RescanPlan::DeltaScan),
         ("daily.cdb", "A:CL_TYPE_ZIP:*:x:*:*:*:1:*:*", RescanPlan::DeltaScan),
         ("daily.pdb", "H:example.com", NOTHING),
         ("own.yar", "rule a { condition: true }", RescanPlan::DeltaScan),
@@ -121,6 +120,18 @@ fn a_pattern_concerns_the_records_whose_matchers_ran() {
         assert_eq!(plan(&clean(), &added(name, line)), expected, "{name}: {line}");
     }
     let text = with(|view| view.targets = Targets::from_bits(1 << 7 | 1));
+    let import = |name: &str| format!("00112233445566778899aabbccddeeff:68:{name}");
+    let more =
+        change(&[("daily.imp", &import("A"))], &[("daily.imp", &format!("{}\n01{}", import("A"), &import("B")[2..]))]);
+    assert_eq!(plan(&clean(), &more), RescanPlan::DeltaScan);
+    for first in [added("daily.imp", &import("A")), removed("daily.imp", &import("A"))] {
+        assert_eq!(
+            plan(&clean(), &first),
+            RescanPlan::FullScan(FullScan::Context),
+            "more is unpacked of some, or less"
+        );
+        assert_eq!(plan(&text, &first), NOTHING);
+    }
     assert_eq!(plan(&text, &added("daily.mdb", "68:00112233445566778899aabbccddeeff:A")), NOTHING);
     for target in [3, 4, 7, 14] {
         let page = with(|view| view.targets = Targets::of(target));
