@@ -71,11 +71,11 @@ pub(crate) unsafe extern "C" fn mmap64(
     file: c_int,
     offset: libc::off64_t,
 ) -> *mut c_void {
-    let is_plain = at.is_null() && flags == libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
-    if is_plain && protection == libc::PROT_READ | libc::PROT_WRITE {
-        if let Some(start) = huge_pages::place(length) {
-            return ptr::with_exposed_provenance_mut(start);
-        }
+    let is_plain = at.is_null()
+        && flags == libc::MAP_PRIVATE | libc::MAP_ANONYMOUS
+        && protection == libc::PROT_READ | libc::PROT_WRITE;
+    if let Some(start) = is_plain.then(|| huge_pages::place(length)).flatten() {
+        return ptr::with_exposed_provenance_mut(start);
     }
     // SAFETY: the caller's own call.
     unsafe { map_at(at, length, protection, flags, file, offset) }
@@ -92,7 +92,8 @@ unsafe fn map_at(
 ) -> *mut c_void {
     // SAFETY: the caller's own call.
     let start = unsafe { libc::syscall(libc::SYS_mmap, at, length, protection, flags, file, offset) };
-    ptr::with_exposed_provenance_mut(start.cast_unsigned() as usize)
+    // All ones, should it not fit, are `MAP_FAILED`.
+    ptr::with_exposed_provenance_mut(usize::try_from(start.cast_unsigned()).unwrap_or(usize::MAX))
 }
 
 /// Maps a file for reading, for as long as the process lives. Where the file is cut short later, reading past its end kills the process
