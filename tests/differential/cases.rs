@@ -221,11 +221,11 @@ fn counts() -> Vec<Case> {
         let (more, once) = (counted("S.Count", "0>1"), counted("T.Once", "0=1"));
         let longest = format!("Longest;Engine:81-255,Target:0;0;{}\n", "9e2dc65c".repeat(1_900));
         // A gap of 127 bytes has five characters, and a wide text two bytes for each of its own.
-        let gaps: String = (0..60).map(|n| format!("9e2dc6{n:02x}{{127}}")).collect();
-        let (gaps_ldb, gaps_ndb) =
+        let gaps = (0..60).map(|n| format!("9e2dc6{n:02x}{{127}}")).collect::<Vec<_>>().concat();
+        let (logical_gaps, extended) =
             (format!("Gaps;Engine:81-255,Target:0;0;{gaps}ff\n"), format!("Gaps:0:*:{gaps}ff\n"));
         let wide = format!("Wide;Engine:81-255,Target:0;0;{}::w\n", "9e2dc65c".repeat(800));
-        let jumps: String = (0..60).map(|n| format!("9e 2d c6 {n:02x} [127] ")).collect();
+        let jumps = (0..60).map(|n| format!("9e 2d c6 {n:02x} [127] ")).collect::<Vec<_>>().concat();
         let gaps_rule = format!("rule gaps {{ strings: $a = {{ {jumps} fe ff }} condition: $a }}\n");
         let of = |name, old: &[(&str, &str)], new: &[(&str, &str)]| case(name, old, new, &object);
         cases.extend([
@@ -235,11 +235,11 @@ fn counts() -> Vec<Case> {
                 &[("own.ndb", &long)],
                 &[("own.ldb", &(more.clone() + &once)), ("own.ndb", &long)],
             ),
-            of("a pattern with gaps is added", &[("own.ldb", &more)], &[("own.ldb", &more), ("z.ldb", &gaps_ldb)]),
+            of("a pattern with gaps is added", &[("own.ldb", &more)], &[("own.ldb", &more), ("z.ldb", &logical_gaps)]),
             of(
                 "counts are added beside a pattern with gaps",
-                &[("own.ndb", &gaps_ndb)],
-                &[("own.ldb", &more), ("own.ndb", &gaps_ndb)],
+                &[("own.ndb", &extended)],
+                &[("own.ldb", &more), ("own.ndb", &extended)],
             ),
             of("counts are added beside a wide text", &[("z.ldb", &wide)], &[("own.ldb", &more), ("z.ldb", &wide)]),
             of("a rule with gaps is added", &[("own.ldb", &more)], &[("own.ldb", &more), ("own.yar", &gaps_rule)]),

@@ -6,7 +6,7 @@ use crate::incremental::sets::container;
 pub(super) fn tables() -> Vec<Case> {
     let (a, b) = (digest(TEXT, "A.One"), digest(TEXT, "B.One"));
     let others = |count: u8, first: &str| -> String {
-        (0..count).map(|n| format!("{first}{n:062x}:{}:Other.{n}\n", TEXT.len())).collect()
+        (0..count).map(|n| format!("{first}{n:062x}:{}:Other.{n}\n", TEXT.len())).collect::<Vec<_>>().concat()
     };
     let any_size = |name: &str| digest(TEXT, name).replace(&format!(":{}:", TEXT.len()), ":*:").replace('\n', ":73\n");
     let filler = || ("filler.ndb".to_owned(), FILLER.as_bytes().to_vec());
