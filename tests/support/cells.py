@@ -1,8 +1,14 @@
 """Runs each execution environment in a cell as strict as AWS Lambda's, frozen between invocations. docs/lambda.md says what is imitated."""
 
+import contextlib
+import fcntl
 import os
+import queue
+import select
 import signal
 import subprocess
+import termios
+import threading
 import time
 import types
 
@@ -105,6 +111,48 @@ def freeze(keeper):
         time.sleep(0.001)
 
 
+class Output:
+    """The pipe of an environment's log. The emulator waits some milliseconds for what a function wrote before its answer: on a busy
+    machine that missed lines, and the metrics in them, up to the next invocation."""
+
+    def __init__(self, stream):
+        self.stream, self.rest, self.lock = stream, b"", threading.Lock()
+
+    def waiting(self):
+        return int.from_bytes(fcntl.ioctl(self.stream, termios.FIONREAD, bytes(4)), "little")
+
+    def take(self, lines):
+        """Moves what is in the pipe to a queue of lines, whose oldest are dropped."""
+        with self.lock:
+            while self.waiting():
+                *whole, self.rest = (self.rest + os.read(self.stream.fileno(), 1 << 16)).split(b"\n")
+                for line in whole:
+                    self.put(line, lines)
+
+    def put(self, line, lines):
+        with contextlib.suppress(queue.Empty):
+            if lines.full():
+                lines.get_nowait()
+        lines.put_nowait(line.decode("utf-8", errors="replace").rstrip("\r"))
+
+
+def output_of(stream):
+    return vars(stream).setdefault("output", Output(stream))
+
+
+def pump(_, stream, lines):
+    output, poll = output_of(stream), select.poll()
+    poll.register(stream, select.POLLIN)
+    # The pipe is closed early where an environment is taken down.
+    with stream, contextlib.suppress(OSError, ValueError):
+        ends = False
+        while not ends:
+            ends = any(event & ~select.POLLIN for _, event in poll.poll())
+            output.take(lines)
+        if output.rest:
+            output.put(output.rest, lines)
+
+
 Worker = lambda_runtime.ProvidedWorker
 asks_for_first, invoke_thawed = Worker._mark_first_poll, Worker.invoke
 
@@ -115,21 +163,32 @@ def asks_for_more(worker, generation):
     return current
 
 
+def freeze_idle(worker, wanted):
+    """Lambda freezes an environment once its runtime asks for the next event. Returns the process that was frozen."""
+    deadline = time.monotonic() + SECONDS_TO_ASK_FOR_MORE
+    while (process := worker._proc) is not None and process.poll() is None and time.monotonic() < deadline:
+        if worker.asked >= wanted:
+            freeze(process.pid)
+            return process
+        time.sleep(0.002)
+    return None
+
+
 def invoke(worker, *arguments, **named):
     if worker._proc is not None:
         send(inside(worker._proc.pid), signal.SIGCONT)
     asked = getattr(worker, "asked", 0)
     cold = worker._proc is None or worker._proc.poll() is not None
+    frozen = None
     try:
-        return invoke_thawed(worker, *arguments, **named)
+        result = invoke_thawed(worker, *arguments, **named)
     finally:
-        # Lambda freezes an environment once its runtime asks for the next event; one that was started asked for this one, too.
-        wanted, deadline = asked + (2 if cold else 1), time.monotonic() + SECONDS_TO_ASK_FOR_MORE
-        while worker._proc is not None and worker._proc.poll() is None and time.monotonic() < deadline:
-            if worker.asked >= wanted:
-                freeze(worker._proc.pid)
-                break
-            time.sleep(0.002)
+        # One that was started asked for this event, too.
+        frozen = freeze_idle(worker, asked + (2 if cold else 1))
+    if frozen:
+        output_of(frozen.stdout).take(worker._stderr_queue)
+        result["log"] = "\n".join(filter(None, [result.get("log"), worker._drain_stderr()]))
+    return result
 
 
-Worker._mark_first_poll, Worker.invoke = asks_for_more, invoke
+Worker._mark_first_poll, Worker._pump_output, Worker.invoke = asks_for_more, pump, invoke
