@@ -1,12 +1,12 @@
 //! Computes what changes in signatures from the published generation to the next, for those who rescan.
 
-use std::{collections::BTreeSet, fs};
+use std::{borrow::Cow, collections::BTreeSet, fs};
 
 use nacre_clamav::{
-    archive::ArchiveLimits,
+    archive::{self, ArchiveLimits},
     context::{self, may_have_part},
     cvd::{Cvd, HeaderError},
-    delta::{Delta, SignatureFile, changed_tables, ignored},
+    delta::{Delta, DigestTables, SignatureFile, changed_tables, ignored},
     digest::Sha256Digest,
     signature::is_ignoring,
     unpacked::{UnpackError, members_in_order},
@@ -84,20 +84,44 @@ impl Source<'_> {
         self.entry().members.iter().any(|member| is_ignoring(&member.name))
     }
 
+    async fn body(&self, store: &impl DefinitionsStore) -> Result<Vec<u8>, SignaturesError> {
+        match self {
+            Self::Published(entry) => Ok(read_body(store, entry).await?),
+            Self::Fresh(part) => {
+                fs::read(&part.path).map_err(|error| SignaturesError::Disk(self.entry().file_name(), error))
+            }
+        }
+    }
+
     async fn files(&self, store: &impl DefinitionsStore) -> Result<Vec<SignatureFile<'static>>, SignaturesError> {
-        let entry = self.entry();
-        let name = entry.file_name();
-        let body = match self {
-            Self::Published(entry) => read_body(store, entry).await?,
-            Self::Fresh(part) => fs::read(&part.path).map_err(|error| SignaturesError::Disk(name.clone(), error))?,
-        };
-        let cvd = Cvd::parse_as(entry.kind, &body).map_err(|error| SignaturesError::Header(name.clone(), error))?;
+        let (name, body) = (self.entry().file_name(), self.body(store).await?);
+        let cvd = self.parse(&body)?;
         let members = members_in_order(cvd.payload(), ArchiveLimits::default())
             .map_err(|error| SignaturesError::Unpack(name.clone(), error))?;
-        let owned = |(member, bytes): (String, std::borrow::Cow<'_, [u8]>)| {
+        let owned = |(member, bytes): (String, Cow<'_, [u8]>)| {
             SignatureFile::member(name.clone(), true, member, bytes.into_owned())
         };
         Ok(members.into_iter().map(owned).collect())
+    }
+
+    /// The files with those lines alone that these names or tables concern. One is unpacked at a time: `main` has hundreds of megabytes.
+    async fn concerned_by(
+        &self,
+        store: &impl DefinitionsStore,
+        names: &BTreeSet<&[u8]>,
+        tables: &DigestTables,
+    ) -> Result<Vec<SignatureFile<'static>>, SignaturesError> {
+        let (name, body) = (self.entry().file_name(), self.body(store).await?);
+        let cvd = self.parse(&body)?;
+        let members = archive::members(cvd.payload(), ArchiveLimits::default()).map(|member| {
+            let member = member.map_err(|error| SignaturesError::Unpack(name.clone(), error.into()))?;
+            Ok(SignatureFile::member(name.clone(), true, member.name, member.bytes).concerned_by(names, tables))
+        });
+        members.collect()
+    }
+
+    fn parse<'b>(&self, body: &'b [u8]) -> Result<Cvd<'b>, SignaturesError> {
+        Cvd::parse_as(self.entry().kind, body).map_err(|error| SignaturesError::Header(self.entry().file_name(), error))
     }
 }
 
@@ -196,9 +220,7 @@ async fn delta(
         // that stay, only these lines are kept: they are large.
         let mut concerned = Vec::new();
         for source in new.iter().filter(|source| !is_new(source) && !source.ignores()) {
-            for file in source.files(store).await? {
-                concerned.push(file.concerned_by(&names, &tables));
-            }
+            concerned.extend(source.concerned_by(store, &names, &tables).await?);
         }
         files_before.extend(concerned.iter().cloned());
         files_now.extend(concerned);
