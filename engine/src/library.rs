@@ -148,11 +148,11 @@ impl LoadedEngine {
         if let Some(reader) = seen.reader.take() {
             lacked_room |= reader.lacked_room;
             // libclamav's own name says more.
-            let is_told = seen
+            let is_named = seen
                 .alerts
                 .iter()
                 .any(|alert| alert.starts_with("Heuristics.Encrypted.") && !seen.marks.is_opened(alert));
-            let encrypted = reader.encrypted.filter(|_| !is_told);
+            let encrypted = reader.encrypted.filter(|_| !is_named);
             seen.alerts.extend([reader.limit_exceeded, encrypted].into_iter().flatten().map(str::to_owned));
         }
         let (proposals, unlooked) = seen.lookup.take().map(Lookup::finish).unwrap_or_default();

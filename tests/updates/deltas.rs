@@ -1,4 +1,4 @@
-//! What the updater reads to tell what changed: databases that stay may have what others concern.
+//! What the updater reads to determine what changed: databases that stay may have what others concern.
 
 use std::fs;
 

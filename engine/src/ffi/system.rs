@@ -43,7 +43,7 @@ pub(crate) fn reserve(length: usize) -> Option<Range<usize>> {
     let protection = libc::PROT_READ | libc::PROT_WRITE;
     let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
     // SAFETY: a new mapping at a place that the kernel chooses; it aliases nothing of ours.
-    let start = unsafe { map_at(ptr::null_mut(), length, protection, flags, -1, 0) };
+    let start = unsafe { mmap64(ptr::null_mut(), length, protection, flags, -1, 0) };
     let start = (start != libc::MAP_FAILED).then(|| start.expose_provenance())?;
     Some(start..start + length)
 }
@@ -77,19 +77,6 @@ pub(crate) unsafe extern "C" fn mmap64(
     if let Some(start) = is_plain.then(|| huge_pages::place(length)).flatten() {
         return ptr::with_exposed_provenance_mut(start);
     }
-    // SAFETY: the caller's own call.
-    unsafe { map_at(at, length, protection, flags, file, offset) }
-}
-
-/// The system call itself.
-unsafe fn map_at(
-    at: *mut c_void,
-    length: usize,
-    protection: c_int,
-    flags: c_int,
-    file: c_int,
-    offset: libc::off64_t,
-) -> *mut c_void {
     // SAFETY: the caller's own call.
     let start = unsafe { libc::syscall(libc::SYS_mmap, at, length, protection, flags, file, offset) };
     // All ones, should it not fit, are `MAP_FAILED`.

@@ -26,7 +26,7 @@ pub struct DigestTables(BTreeSet<Table>);
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 struct Table {
     of: Of,
-    /// Digits of a digest, which tell the algorithm.
+    /// Digits of a digest: each algorithm has its own number.
     digits: usize,
     size: Size,
 }

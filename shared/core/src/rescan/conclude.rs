@@ -75,7 +75,7 @@ impl AddedNames {
         Self { signed, shared }
     }
 
-    /// The name in a full engine; `None` where that cannot be told.
+    /// The name in a full engine; `None` where that is not known.
     fn full_engine_name(&self, alert: &str) -> Option<String> {
         match alert.strip_suffix(UNOFFICIAL).filter(|name| self.signed.contains(*name)) {
             Some(name) if self.shared.contains(name) => None,
