@@ -6,7 +6,7 @@ use nacre_clamav::{
     archive::{self, ArchiveLimits},
     context::{self, may_have_part},
     cvd::{Cvd, HeaderError},
-    delta::{Delta, DigestTables, SignatureFile, changed_tables, ignored},
+    delta::{Delta, SignatureFile, ignored, twins_between},
     digest::Sha256Digest,
     signature::is_ignoring,
     unpacked::{UnpackError, members_in_order},
@@ -104,20 +104,19 @@ impl Source<'_> {
         Ok(members.into_iter().map(owned).collect())
     }
 
-    /// The files with those lines alone that these names or tables concern. One is unpacked at a time: `main` has hundreds of megabytes.
-    async fn concerned_by(
+    /// Shows the files one by one: `main` has hundreds of megabytes.
+    async fn see(
         &self,
         store: &impl DefinitionsStore,
-        names: &BTreeSet<&[u8]>,
-        tables: &DigestTables,
-    ) -> Result<Vec<SignatureFile<'static>>, SignaturesError> {
+        mut see: impl FnMut(SignatureFile<'_>),
+    ) -> Result<(), SignaturesError> {
         let (name, body) = (self.entry().file_name(), self.body(store).await?);
         let cvd = self.parse(&body)?;
-        let members = archive::members(cvd.payload(), ArchiveLimits::default()).map(|member| {
+        for member in archive::members(cvd.payload(), ArchiveLimits::default()) {
             let member = member.map_err(|error| SignaturesError::Unpack(name.clone(), error.into()))?;
-            Ok(SignatureFile::member(name.clone(), true, member.name, member.bytes).concerned_by(names, tables))
-        });
-        members.collect()
+            see(SignatureFile::member(name.clone(), true, member.name, member.bytes));
+        }
+        Ok(())
     }
 
     fn parse<'b>(&self, body: &'b [u8]) -> Result<Cvd<'b>, SignaturesError> {
@@ -214,13 +213,20 @@ async fn delta(
     }
     let (ignored_before, ignored_now) = (ignored(&files_before), ignored(&files_now));
     let names = ignored_before.differing(&ignored_now);
-    let tables = changed_tables(&files_before, &files_now);
-    if !names.is_empty() || !tables.is_empty() {
-        // What is ignored now, and was not, may be in any database, and so may another line of a digest in a table that changed. Of those
-        // that stay, only these lines are kept: they are large.
+    // What is ignored now, and was not, may be in any database that stays, and so may another line of a digest in a table that changed.
+    // Only these lines are kept.
+    let mut search = twins_between(&files_before, &files_now);
+    let stays = || new.iter().filter(|source| !is_new(source) && !source.ignores());
+    if !search.is_over() {
+        for source in stays() {
+            source.see(store, |file| search.add(&file)).await?;
+        }
+    }
+    let (twins, are_any) = search.end();
+    if are_any || !names.is_empty() {
         let mut concerned = Vec::new();
-        for source in new.iter().filter(|source| !is_new(source) && !source.ignores()) {
-            concerned.extend(source.concerned_by(store, &names, &tables).await?);
+        for source in stays() {
+            source.see(store, |file| concerned.push(file.concerned_by(&names, &twins))).await?;
         }
         files_before.extend(concerned.iter().cloned());
         files_now.extend(concerned);

@@ -20,8 +20,8 @@ pub use ignoring::ignored;
 use lines::{Line, Uneven, extension_of, uneven_lines};
 use sha2::{Digest, Sha256};
 pub use text::DeltaError;
-pub use twins::DigestTables;
 use twins::{Set, rearranged, url_hashes_differ};
+pub use twins::{TwinSearch, Twins};
 
 use crate::{
     ignored::Ignored,
@@ -63,10 +63,10 @@ impl<'a> SignatureFile<'a> {
         self.container.as_deref().map(|file| file.rsplit_once('.').map_or(file, |(stem, _)| stem))
     }
 
-    /// The file with those of its lines alone that one of these ignored names means, or that stand in one of these tables; where there are
+    /// The file with those of its lines alone that one of these ignored names means, or that are of one of these digests; where there are
     /// names, opaque kinds stay as they are.
     #[must_use]
-    pub fn concerned_by(self, names: &BTreeSet<&[u8]>, tables: &DigestTables) -> SignatureFile<'static> {
+    pub fn concerned_by(self, names: &BTreeSet<&[u8]>, twins: &Twins) -> SignatureFile<'static> {
         let mut bytes = Vec::new();
         // An unread line may have a name that we do not know.
         if Kind::of(&self.name).is_opaque() && !names.is_empty() {
@@ -74,7 +74,7 @@ impl<'a> SignatureFile<'a> {
         }
         for line in Line::all(&self) {
             let is_meant = || line.name().is_some_and(|name| Ignored::is_meant(names, name));
-            if tables.have(line) || (!names.is_empty() && is_meant()) {
+            if twins.have(line) || (!names.is_empty() && is_meant()) {
                 bytes.extend_from_slice(line.bytes);
                 bytes.push(b'\n');
             }
@@ -146,7 +146,7 @@ const ONCE: Count = Count { raw: 1, effective: 1 };
 
 impl Delta {
     /// What leads from `old` to `new`. Files that are in both may be left out of both, but for the lines that other ignored names
-    /// ([`ignored`]) and other digests ([`changed_tables`]) concern; `ign` and `ign2` files never may.
+    /// ([`ignored`]) and other digests ([`twins_between`]) concern; `ign` and `ign2` files never may.
     pub fn between(old: &[SignatureFile<'_>], new: &[SignatureFile<'_>]) -> Self {
         let (old, new) = (in_load_order(old), in_load_order(new));
         let (before, now) = (Ignoring::of(&old), Ignoring::of(&new));
@@ -262,11 +262,11 @@ impl Delta {
     }
 }
 
-/// The tables of digests that two sets do not have alike. Files that are in both may be left out of both.
-pub fn changed_tables(old: &[SignatureFile<'_>], new: &[SignatureFile<'_>]) -> DigestTables {
+/// Begins the search of digests that several lines of two sets have. Files that are in both may be left out of both, and are added then.
+pub fn twins_between(old: &[SignatureFile<'_>], new: &[SignatureFile<'_>]) -> TwinSearch {
     let (before, now) = (ignored(old), ignored(new));
     let (old, new) = (in_load_order(old), in_load_order(new));
-    DigestTables::differing(Set { files: &old, ignored: &before }, Set { files: &new, ignored: &now })
+    TwinSearch::between(Set { files: &old, ignored: &before }, Set { files: &new, ignored: &now })
 }
 
 /// Whether a set has digests of import tables, be they few or none: where it has a file for them, libclamav reads no program further whose

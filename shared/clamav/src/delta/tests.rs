@@ -108,8 +108,11 @@ proptest! {
             .collect();
         let with_others = |set: &[SignatureFile<'static>]| [set, &others].concat();
         // But for those of their lines that may be of the same digests.
-        let tables = changed_tables(&old, &new);
-        let concerned = others.iter().map(|file| file.clone().concerned_by(&BTreeSet::new(), &tables)).collect::<Vec<_>>();
+        let mut search = twins_between(&old, &new);
+        others.iter().for_each(|file| search.add(file));
+        let (twins, is_any) = search.end();
+        let concerned = others.iter().map(|file| file.clone().concerned_by(&BTreeSet::new(), &twins)).collect::<Vec<_>>();
+        prop_assert_eq!(concerned.iter().any(|file| !file.bytes.is_empty()), is_any);
         let with_concerned = |set: &[SignatureFile<'static>]| [set, &concerned].concat();
         let expected = Delta::between(&with_others(&old), &with_others(&new));
         prop_assert_eq!(Delta::between(&with_concerned(&old), &with_concerned(&new)), expected);

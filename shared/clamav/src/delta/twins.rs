@@ -20,7 +20,20 @@ use crate::{
 
 /// Tables of digests.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct DigestTables(BTreeSet<Table>);
+struct DigestTables(BTreeSet<Table>);
+
+/// Digests that several lines of a table have, each as 64 bits of a hash. By chance another may have these: its lines are compared in vain.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Twins(BTreeSet<u64>);
+
+/// Finds the twins of two sets in the tables that these do not have alike. Of each line it keeps eight bytes: sets have millions.
+#[derive(Debug)]
+pub struct TwinSearch {
+    tables: DigestTables,
+    before: Vec<u64>,
+    now: Vec<u64>,
+    both: Vec<u64>,
+}
 
 /// A table of digests.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -70,10 +83,10 @@ impl<'a> Set<'_, 'a> {
         tables.into_iter().map(|(table, lines)| (table, lines.finish())).collect()
     }
 
-    /// The lines of each digest in these tables.
-    fn by_digest(self, tables: &DigestTables) -> BTreeMap<(Table, Vec<u8>), Vec<Line<'a>>> {
+    /// The lines of each digest that may be a twin in these tables.
+    fn by_digest(self, tables: &DigestTables, twins: &Twins) -> BTreeMap<(Table, Vec<u8>), Vec<Line<'a>>> {
         let mut lines: BTreeMap<_, Vec<_>> = BTreeMap::new();
-        for (line, table) in self.digests().filter(|(_, table)| tables.0.contains(table)) {
+        for (line, table) in self.digests().filter(|(line, table)| tables.0.contains(table) && twins.have(*line)) {
             if let Some(digest) = digest(line) {
                 lines.entry((table, digest.to_ascii_lowercase())).or_default().push(line);
             }
@@ -101,29 +114,74 @@ impl Table {
 
 impl DigestTables {
     /// The tables that the two sets do not have alike.
-    pub(super) fn differing(old: Set<'_, '_>, new: Set<'_, '_>) -> Self {
+    fn differing(old: Set<'_, '_>, new: Set<'_, '_>) -> Self {
         let (before, now) = (old.tables(), new.tables());
         let all = before.keys().chain(now.keys());
         Self(all.filter(|table| before.get(table) != now.get(table)).cloned().collect())
     }
 
-    /// Whether there are none.
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+    /// The digests of a file's lines in these tables.
+    fn hashes<'f>(&'f self, file: &'f SignatureFile<'_>) -> impl Iterator<Item = u64> + 'f {
+        let lines = has_digests(Kind::of(&file.name)).then(|| Line::all(file)).into_iter().flatten();
+        lines.filter_map(|line| {
+            let table = Table::of(line)?;
+            self.0.contains(&table).then(|| hash(&table, line)).flatten()
+        })
+    }
+}
+
+impl Twins {
+    pub(super) fn have(&self, line: Line<'_>) -> bool {
+        !self.0.is_empty()
+            && Table::of(line).and_then(|table| hash(&table, line)).is_some_and(|hash| self.0.contains(&hash))
+    }
+}
+
+impl TwinSearch {
+    pub(super) fn between(old: Set<'_, '_>, new: Set<'_, '_>) -> Self {
+        let tables = DigestTables::differing(old, new);
+        let all = |set: Set<'_, '_>| set.files.iter().flat_map(|file| tables.hashes(file)).collect();
+        let (before, now) = (all(old), all(new));
+        Self { tables, before, now, both: Vec::new() }
     }
 
-    pub(super) fn have(&self, line: Line<'_>) -> bool {
-        Table::of(line).is_some_and(|table| self.0.contains(&table))
+    /// Whether the sets have all tables alike, so that nothing is to be found.
+    pub fn is_over(&self) -> bool {
+        self.tables.0.is_empty()
     }
+
+    /// Adds a file that is in both sets.
+    pub fn add(&mut self, file: &SignatureFile<'_>) {
+        self.both.extend(self.tables.hashes(file));
+    }
+
+    /// The twins, and whether the files that were added have lines of them.
+    pub fn end(self) -> (Twins, bool) {
+        let mut twins = BTreeSet::new();
+        for mut all in [self.before, self.now] {
+            all.extend(&self.both);
+            all.sort_unstable();
+            let repeated = all.iter().zip(all.iter().skip(1)).filter(|(one, next)| one == next);
+            twins.extend(repeated.map(|(one, _)| *one));
+        }
+        let is_any = self.both.iter().any(|hash| twins.contains(hash));
+        (Twins(twins), is_any)
+    }
+}
+
+/// Of a digest in a table.
+fn hash(table: &Table, line: Line<'_>) -> Option<u64> {
+    let mut hasher = DefaultHasher::new();
+    (table, digest(line)?.to_ascii_lowercase()).hash(&mut hasher);
+    Some(hasher.finish())
 }
 
 /// Lines of digests that several lines have, in tables that the two sets do not have alike.
 pub(super) fn rearranged<'a>(old: Set<'_, 'a>, new: Set<'_, 'a>) -> BTreeSet<Line<'a>> {
-    let tables = DigestTables::differing(old, new);
-    if tables.is_empty() {
-        return BTreeSet::new();
-    }
-    let (mut before, now) = (old.by_digest(&tables), new.by_digest(&tables));
+    let search = TwinSearch::between(old, new);
+    let tables = search.tables.clone();
+    let (twins, _) = search.end();
+    let (mut before, now) = (old.by_digest(&tables, &twins), new.by_digest(&tables, &twins));
     let mut rearranged = BTreeSet::new();
     for (digest, lines) in now {
         let earlier = before.remove(&digest).unwrap_or_default();

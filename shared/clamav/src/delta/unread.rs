@@ -25,7 +25,7 @@ pub(super) fn may_be_borne(name: &[u8], files: &[&SignatureFile<'_>]) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Delta, DigestTables};
+    use super::super::{Delta, Twins};
     use super::*;
 
     fn file(name: &str, text: &str) -> SignatureFile<'static> {
@@ -55,10 +55,10 @@ mod tests {
 
     #[test]
     fn files_in_which_a_name_may_be_are_kept_whole() {
-        let (names, tables) = ([b"Gone".as_slice()].into(), DigestTables::default());
+        let (names, twins) = ([b"Gone".as_slice()].into(), Twins::default());
         for name in ["own.sdb", "own.yar", "1.cbc", "daily.crb"] {
             let whole = file(name, "Gone:0:*:00ff");
-            assert_eq!(whole.clone().concerned_by(&names, &tables), whole);
+            assert_eq!(whole.clone().concerned_by(&names, &twins), whole);
         }
     }
 }
