@@ -8,6 +8,7 @@
 use std::{
     cell::Cell,
     marker::PhantomData,
+    mem,
     ops::Range,
     sync::{Mutex, PoisonError},
 };
@@ -16,9 +17,6 @@ use crate::ffi::system;
 
 /// Bytes of a huge page where pages have 4 KiB, as on x86-64 and most of `AArch64`.
 const HUGE_PAGE: usize = 2 << 20;
-
-/// The largest usual page, to which lengths are rounded: mappings begin at pages.
-const PAGE: usize = 64 << 10;
 
 /// Bytes of a load that stay in small pages: an engine of few signatures would fill a small part of a huge one, which is cleared whole.
 const SMALL: usize = 8 << 20;
@@ -60,6 +58,8 @@ pub(crate) fn place(length: usize) -> Option<usize> {
         return None;
     }
     LOADING.set(Some(0));
+    // As libclamav unmaps it: what is between two pieces would keep their huge page.
+    let length = length.checked_next_multiple_of(system::page_size())?;
     let mut reserve = RESERVE.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some(start) = cut(&mut reserve, length) {
         return Some(start);
@@ -67,20 +67,22 @@ pub(crate) fn place(length: usize) -> Option<usize> {
     if length > CHUNK {
         return None;
     }
-    // What is left of the reserve was never used, so it takes no memory.
-    *reserve = system::reserve(CHUNK + HUGE_PAGE).map(whole)?;
-    system::ask_for_huge_pages(reserve.clone());
+    let all = system::reserve(CHUNK + HUGE_PAGE)?;
+    let next = whole(&all);
+    system::ask_for_huge_pages(next.clone());
+    for unused in [mem::replace(&mut *reserve, next.clone()), all.start..next.start, next.end..all.end] {
+        system::unmap(unused);
+    }
     cut(&mut reserve, length)
 }
 
 /// The part of a range that begins and ends at a huge page.
-fn whole(range: Range<usize>) -> Range<usize> {
+fn whole(range: &Range<usize>) -> Range<usize> {
     range.start.next_multiple_of(HUGE_PAGE)..range.end / HUGE_PAGE * HUGE_PAGE
 }
 
 /// Takes so many bytes from the front.
 fn cut(reserve: &mut Range<usize>, length: usize) -> Option<usize> {
-    let length = length.checked_next_multiple_of(PAGE)?;
     let (start, rest) = (reserve.start, reserve.start.checked_add(length)?);
     (length > 0 && rest <= reserve.end).then(|| {
         reserve.start = rest;
@@ -115,16 +117,16 @@ mod tests {
 
     #[test]
     fn pieces_follow_each_other_and_end_with_the_reserve() {
-        let mut reserve = whole(0x7f00_0010_0000..0x7f00_0060_0000);
+        let mut reserve = whole(&(0x7f00_0010_0000..0x7f00_0060_0000));
         assert_eq!(reserve, 0x7f00_0020_0000..0x7f00_0060_0000);
-        assert_eq!(cut(&mut reserve, 1), Some(0x7f00_0020_0000));
-        assert_eq!(cut(&mut reserve, PAGE + 1), Some(0x7f00_0020_0000 + PAGE));
-        assert_eq!(reserve.start, 0x7f00_0020_0000 + 3 * PAGE);
+        assert_eq!(cut(&mut reserve, 0x1000), Some(0x7f00_0020_0000));
+        assert_eq!(cut(&mut reserve, 0x2000), Some(0x7f00_0020_1000));
+        assert_eq!(reserve.start, 0x7f00_0020_3000);
         assert_eq!(cut(&mut reserve, 0x7f00_0060_0000), None);
         assert_eq!(cut(&mut reserve, usize::MAX), None);
         assert_eq!(cut(&mut reserve, 0), None);
         let rest = reserve.len();
-        assert_eq!(cut(&mut reserve, rest), Some(0x7f00_0020_0000 + 3 * PAGE));
+        assert_eq!(cut(&mut reserve, rest), Some(0x7f00_0020_3000));
         assert_eq!(cut(&mut reserve, 1), None);
     }
 
@@ -133,11 +135,11 @@ mod tests {
         assert_eq!(place(CHUNK), None);
         let loading = Loading::begin();
         assert_eq!(place(SMALL), None);
-        let (first, second) = (place(PAGE), place(PAGE));
+        let (first, second) = (place(1), place(1));
         assert!(first.is_some() && second.is_some() && first != second);
         assert_eq!(place(2 * CHUNK), None, "the kernel chooses for what is larger than the reserve");
         assert!(place(CHUNK).is_some(), "what does not fit into the rest is in a new reserve");
         drop(loading);
-        assert_eq!(place(PAGE), None);
+        assert_eq!(place(1), None);
     }
 }

@@ -122,9 +122,9 @@ class Output:
         return int.from_bytes(fcntl.ioctl(self.stream, termios.FIONREAD, bytes(4)), "little")
 
     def take(self, lines):
-        """Moves what is in the pipe to a queue of lines, whose oldest are dropped."""
+        """Moves what is in the pipe to a queue of lines, whose oldest are dropped. One that was closed has nothing."""
         with self.lock:
-            while self.waiting():
+            while not self.stream.closed and self.waiting():
                 *whole, self.rest = (self.rest + os.read(self.stream.fileno(), 1 << 16)).split(b"\n")
                 for line in whole:
                     self.put(line, lines)
@@ -143,12 +143,12 @@ def output_of(stream):
 def pump(_, stream, lines):
     output, poll = output_of(stream), select.poll()
     poll.register(stream, select.POLLIN)
-    # The pipe is closed early where an environment is taken down.
-    with stream, contextlib.suppress(OSError, ValueError):
-        ends = False
-        while not ends:
-            ends = any(event & ~select.POLLIN for _, event in poll.poll())
-            output.take(lines)
+    ends = False
+    while not ends:
+        ends = any(event & ~select.POLLIN for _, event in poll.poll())
+        output.take(lines)
+    with output.lock:
+        stream.close()
         if output.rest:
             output.put(output.rest, lines)
 

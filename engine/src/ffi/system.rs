@@ -48,6 +48,22 @@ pub(crate) fn reserve(length: usize) -> Option<Range<usize>> {
     Some(start..start + length)
 }
 
+/// Gives back what [`reserve`] mapped and nothing uses.
+pub(crate) fn unmap(addresses: Range<usize>) {
+    if !addresses.is_empty() {
+        let start = ptr::with_exposed_provenance_mut(addresses.start);
+        // SAFETY: nothing has an address of these.
+        unsafe { libc::munmap(start, addresses.len()) };
+    }
+}
+
+/// Bytes of a page.
+pub(crate) fn page_size() -> usize {
+    // SAFETY: reads a constant of the system's.
+    let size = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };
+    usize::try_from(size).ok().filter(|size| size.is_power_of_two()).unwrap_or(64 << 10)
+}
+
 /// Requests that the kernel keep these addresses in huge pages. Refusals are ignored.
 pub(crate) fn ask_for_huge_pages(addresses: Range<usize>) {
     let start = ptr::without_provenance_mut(addresses.start);

@@ -9,6 +9,31 @@ use crate::driver::{DEADLINE_MS, Engine, TEST_FILES_SIGNATURE, directory_of, eic
 
 const OTHER: (&str, &str) = ("other.hdb", "d41d8cd98f00b204e9800998ecf8427f:100:Other\n");
 
+/// What a load leaves mapped is lost for the process, and so are the huge pages in which it lies.
+#[test]
+fn an_engine_that_is_unloaded_leaves_no_memory_behind() {
+    let mut engine = Engine::greeted();
+    let process = engine.child.id();
+    let mappings = || fs::read_to_string(format!("/proc/{process}/maps")).map(|maps| maps.lines().count());
+    if mappings().is_err() {
+        println!("skipped: only root may read the mappings of a process that cannot be dumped");
+        return;
+    }
+    // More than the first megabytes of a load, which are mapped one by one.
+    let lines = (0_u64..120_000).map(|number| {
+        let digits = hex::encode(number.wrapping_mul(0x9e37_79b9_7f4a_7c15).to_le_bytes());
+        format!("{digits}{digits}{digits}{digits}:{}:Many-{number}\n", number % 9000 + 1)
+    });
+    let many = lines.collect::<Vec<_>>().concat();
+    let mut left = Vec::new();
+    for _ in 0..5 {
+        let loaded = engine.load(&[("many.hsb", &many)]);
+        assert_eq!(engine.ask(Command::Unload { engine: loaded.engine }), Outcome::Unloaded);
+        left.push(mappings().unwrap());
+    }
+    assert!(left[4] <= left[0] + 8, "{left:?}");
+}
+
 #[test]
 fn the_canary_shows_whether_the_definitions_know_eicar() {
     let mut engine = Engine::greeted();

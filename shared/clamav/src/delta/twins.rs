@@ -75,12 +75,13 @@ impl<'a> Set<'_, 'a> {
 
     /// What stands in each table, as a digest of its lines in their order.
     fn tables(self) -> HashMap<Table, u64> {
-        let mut tables: HashMap<Table, DefaultHasher> = HashMap::new();
+        let mut tables: HashMap<Table, u64> = HashMap::new();
         for (line, table) in self.digests() {
             let ignored = !self.ignored.is_empty() && line.name().is_some_and(|name| self.ignored.covers(name));
-            (line, ignored).hash(tables.entry(table).or_default());
+            let lines = tables.entry(table).or_default();
+            *lines = hash_of(&(*lines, line, ignored));
         }
-        tables.into_iter().map(|(table, lines)| (table, lines.finish())).collect()
+        tables
     }
 
     /// The lines of each digest that may be a twin in these tables.
@@ -106,10 +107,18 @@ impl Table {
         let size = [0, 1].into_iter().filter_map(|index| field(line.bytes, b':', index)).find(|text| *text != digest);
         let size = match size.unwrap_or_default() {
             b"*" => Size::Any,
-            text => number(text).map_or_else(|| Size::Unread(text.to_vec()), Size::Bytes),
+            text => read_size(text).map_or_else(|| Size::Unread(text.to_vec()), Size::Bytes),
         };
         Some(Self { of, digits: digest.len(), size })
     }
+}
+
+/// A size as `strtoul` reads it: behind blanks and a sign, up to what is no digit.
+fn read_size(text: &[u8]) -> Option<u64> {
+    let text = text.trim_ascii_start();
+    let text = text.strip_prefix(b"+").unwrap_or(text);
+    let digits = text.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    number(text.get(..digits)?)
 }
 
 impl DigestTables {
@@ -171,9 +180,13 @@ impl TwinSearch {
 
 /// Of a digest in a table.
 fn hash(table: &Table, line: Line<'_>) -> Option<u64> {
+    Some(hash_of(&(table, digest(line)?.to_ascii_lowercase())))
+}
+
+fn hash_of(of: &impl Hash) -> u64 {
     let mut hasher = DefaultHasher::new();
-    (table, digest(line)?.to_ascii_lowercase()).hash(&mut hasher);
-    Some(hasher.finish())
+    of.hash(&mut hasher);
+    hasher.finish()
 }
 
 /// Lines of digests that several lines have, in tables that the two sets do not have alike.
