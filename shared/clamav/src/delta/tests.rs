@@ -109,7 +109,9 @@ proptest! {
         let with_others = |set: &[SignatureFile<'static>]| [set, &others].concat();
         // But for those of their lines that may be of the same digests.
         let mut search = twins_between(&old, &new);
-        others.iter().for_each(|file| search.add(file));
+        for file in &others {
+            search.add(file);
+        }
         let (twins, is_any) = search.end();
         let concerned = others.iter().map(|file| file.clone().concerned_by(&BTreeSet::new(), &twins)).collect::<Vec<_>>();
         prop_assert_eq!(concerned.iter().any(|file| !file.bytes.is_empty()), is_any);
