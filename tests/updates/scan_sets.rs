@@ -1,13 +1,15 @@
 //! The scan sets that are published beside the databases.
 
 use chrono::TimeDelta;
+use md5::{Digest as _, Md5};
 use nacre_clamav::{builder::CvdBuilder, signing::SigningKeys};
 use nacre_core::{
     generation::{
         manifest::{Manifest, ScanSetEntry},
         published::read_entry,
     },
-    port::DefinitionsStore,
+    port::{DefinitionsStore, WriteCondition},
+    telemetry::error_chain,
 };
 use nacre_scan_set::{
     body,
@@ -83,6 +85,45 @@ async fn a_generation_has_the_scan_sets_of_its_databases_and_builds_only_what_ch
     assert_eq!(lines_of(&world, set(&second, "daily"), "daily", 3).await.len(), 20);
     let flat = world.store.keys().into_iter().filter(|key| key.starts_with("clamav_defs/")).collect::<Vec<_>>();
     assert_eq!(flat, ["clamav_defs/daily.cvd", "clamav_defs/test.cvd"], "other clients see nothing of it");
+}
+
+#[tokio::test]
+async fn the_test_of_a_set_loads_what_scanners_load() {
+    for (by_scan_sets, is_published) in [("True", false), ("False", true)] {
+        let world = World::new(&[("NACRE_DATABASES", "test,daily"), ("NACRE_SCAN_SETS", by_scan_sets)]).await;
+        serve(&world, "test", 1);
+        serve(&world, "daily", 1);
+        world.run().await.unwrap();
+        let first = world.manifest().await.unwrap();
+        // Of each 20 digests and 2 patterns.
+        assert_eq!(first.engine.signatures, 44);
+        world.store.remove(&set(&first, "test").filter.object_key).await.unwrap();
+        serve(&world, "daily", 3);
+        let run = world.run().await;
+        assert_eq!(run.is_ok(), is_published, "{run:?}");
+        if let Err(error) = run {
+            let error = error_chain(&error);
+            assert!(error.contains("the scan sets could not be read for the test"), "{error}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_clean_file_that_only_a_digest_finds_rejects_a_set() {
+    let world = World::with(1, &[]).await;
+    let precious = b"precious bytes";
+    world.store.write("nacre/canary/a.bin", precious.to_vec(), &[], WriteCondition::Always).await.unwrap();
+    for (digest, is_known) in [(hex::encode(Md5::digest(precious)), true), ("0".repeat(32), false)] {
+        let version = if is_known { 3 } else { 5 };
+        let hashed = hashed("test", version).member("test.hsb", format!("{digest}:{}:Too.Greedy\n", precious.len()));
+        world.put("test.cvd", Behaviour::Bytes(hashed.build(SigningKeys::fixed())));
+        let run = world.run().await;
+        assert_eq!(run.is_err(), is_known, "{run:?}");
+        if let Err(error) = run {
+            let error = error_chain(&error);
+            assert!(error.contains("Too.Greedy.UNOFFICIAL in the clean file nacre/canary/a.bin"), "{error}");
+        }
+    }
 }
 
 #[tokio::test]

@@ -40,6 +40,7 @@ pub const SETTINGS: &[Setting] = settings_table![
     "NACRE_CUSTOM_PREFIX", "`nacre/custom/`", "loose signature files in the definitions bucket";
     "NACRE_FAULTY_CUSTOM", "`reject`", "what becomes of a loose file of which libclamav loads less than it holds: `reject` publishes no set with it, `leave-out` the set without it";
     "NACRE_CANARY_PREFIX", "`nacre/canary/`", "clean files in the definitions bucket that no set may match";
+    "NACRE_SCAN_SETS", "`True`", "whether the test of a set loads scan sets where there are any, as scanners do, instead of whole databases; see docs/cold-start.md";
     "NACRE_DETACHED_SIGNATURES", "`check`", "`ignore` skips `.sign` files; the legacy signatures are always checked";
     "NACRE_SERVE_CVDS", "`False`", "whether the flat prefix has whole CVDs beside CDIFFs";
     "NACRE_KEEP_GENERATIONS", "30", "generations to roll back to";
@@ -86,6 +87,8 @@ pub struct Config {
     pub on_fault: OnFault,
     /// `NACRE_MAX_CUSTOM_BYTES`: most bytes of one loose signature file.
     pub max_custom_bytes: usize,
+    /// `NACRE_SCAN_SETS`: whether the test of a set loads scan sets.
+    pub by_scan_sets: bool,
     /// `NACRE_DETACHED_SIGNATURES`: whether `.sign` files are checked where there are any.
     pub check_detached: bool,
     /// `NACRE_SERVE_CVDS`: whether whole CVDs are mirrored beside CDIFFs.
@@ -160,6 +163,7 @@ impl Config {
             max_database_bytes: size("NACRE_MAX_DATABASE_BYTES")?,
             max_custom_bytes: size("NACRE_MAX_CUSTOM_BYTES")?,
             check_detached: check_detached.unwrap_or(true),
+            by_scan_sets: settings.switch("NACRE_SCAN_SETS")?,
             serve_cvds: settings.switch("NACRE_SERVE_CVDS")?,
             keep_generations: size("NACRE_KEEP_GENERATIONS")?,
             keep_cdiffs: u32::try_from(keep_cdiffs).unwrap_or(u32::MAX),

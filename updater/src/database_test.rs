@@ -15,13 +15,19 @@ use nacre_clamav::{
 use nacre_core::{
     generation::{
         engine_form::{EngineFormError, engine_form},
-        manifest::EngineProof,
+        manifest::{EngineProof, ScanSetEntry},
     },
     port::{DefinitionsStore, StoreError},
     scan_record::FunctionalityLevel,
     verdict::Verdict,
 };
-use nacre_engine_client::{EngineError, EnginePool, ExamineError, SandboxPolicy, protocol::Limits};
+use nacre_engine_client::{
+    EngineError, EnginePool, Examination, ExamineError, SandboxPolicy,
+    local_definitions::DefinitionsError,
+    protocol::Limits,
+    scan_sets::{DecideError, SampleError, ScanSets, layout},
+};
+use nacre_scan_set::mini::FILLERS;
 
 use crate::{
     clean_corpus::{documents, eicar_containers},
@@ -72,6 +78,12 @@ pub enum DatabaseTestError {
     /// A database could not be read.
     #[error("a database could not be unpacked for its test")]
     Unpack(#[source] UnpackError),
+    /// The scan sets could not be laid out for the engine.
+    #[error("the scan sets could not be read for the test")]
+    ScanSets(#[from] DefinitionsError),
+    /// What the filters do not rule out could not be compared.
+    #[error("the scan sets could not be used in the test")]
+    Decide(#[from] DecideError),
     /// The engine could not be started.
     #[error("the engine could not be used")]
     Engine(#[source] EngineError),
@@ -105,6 +117,9 @@ pub enum Rejection {
     /// The engine refused it.
     #[error("the engine does not load the databases")]
     NotLoaded(#[source] EngineError),
+    /// A scan set does not have what it must have.
+    #[error("a scan set fails: load whole databases by NACRE_SCAN_SETS=False, and report this")]
+    ScanSet(#[source] SampleError),
     /// Fewer signatures than the headers promise.
     #[error("the engine loaded {loaded} signatures of {expected} that the databases promise")]
     Count {
@@ -152,12 +167,22 @@ impl<Store: DefinitionsStore> DatabaseTest<'_, Store> {
     /// Loads the set with a fresh engine: it must have the expected number of signatures, find EICAR in five containers, and
     /// find nothing in clean files, ours and the operator's.
     ///
+    /// Of databases with a published scan set, the engine loads the set, as scanners do. That tests as much: what is behind a filter was
+    /// read line by line when the set was built, and a line that libclamav might read otherwise stays in the body.
+    ///
     /// # Errors
     /// [`DatabaseTestError`]; [`DatabaseTestError::Rejection`] says that it is the set's fault.
-    pub async fn run(&self, parts: &[StagedDatabase], custom: &[CustomPart]) -> Result<EngineProof, DatabaseTestError> {
+    pub async fn run(
+        &self,
+        parts: &[StagedDatabase],
+        custom: &[CustomPart],
+        sets: &[ScanSetEntry],
+    ) -> Result<EngineProof, DatabaseTestError> {
         let directory =
             tempfile::Builder::new().prefix("proof-").tempdir_in(self.scratch).map_err(DatabaseTestError::Disk)?;
-        for part in parts {
+        let sets = layout::lay_out(self.store, sets, self.signed_by_clamav, directory.path()).await?;
+        let is_whole = |part: &&StagedDatabase| sets.iter().all(|set| set.database != part.entry.name);
+        for part in parts.iter().filter(is_whole) {
             self.lay_out(part, directory.path())?;
         }
         for part in custom {
@@ -171,14 +196,27 @@ impl<Store: DefinitionsStore> DatabaseTest<'_, Store> {
             Err(error @ EngineError::Refused(_)) => return Err(Rejection::NotLoaded(error).into()),
             Err(error) => return Err(DatabaseTestError::Engine(error)),
         };
+        let fillers = if sets.is_empty() { 0 } else { FILLERS };
+        let signatures = sets.iter().map(|set| set.lines).sum::<u64>() + loaded.signatures.saturating_sub(fillers);
+        let names = custom.iter().map(|part| part.entry.name.clone()).collect();
+        let sets = ScanSets::new(directory.path().to_owned(), sets, names, self.signed_by_clamav);
+        match sets.try_sample(self.store, &pool, &hello).await {
+            Ok(lines) => tracing::info!(lines, "lines of the scan sets tried"),
+            Err(SampleError::Decide(error)) => return Err(error.into()),
+            Err(error @ (SampleError::NotFound { .. } | SampleError::Count { .. })) => {
+                return Err(Rejection::ScanSet(error).into());
+            }
+            Err(SampleError::Engine(error @ EngineError::Refused(_))) => return Err(Rejection::NotLoaded(error).into()),
+            Err(SampleError::Engine(error)) => return Err(DatabaseTestError::Engine(error)),
+        }
         let expected: u64 = parts.iter().map(|part| u64::from(part.entry.signatures)).sum();
         // What the operator added must not make up for what is missing of the databases.
         let added: u64 = custom.iter().map(|part| signature_lines(&part.entry.name, &part.bytes)).sum();
-        let official = loaded.signatures.saturating_sub(added);
+        let official = signatures.saturating_sub(added);
         if official + may_be_passed_over(expected) < expected {
             return Err(Rejection::Count { loaded: official, expected }.into());
         }
-        let mut loaded_set = LoadedSet { pool, definitions: directory.path(), clean_files: 0 };
+        let mut loaded_set = LoadedSet { pool, store: self.store, sets, clean_files: 0 };
         for (container, bytes) in eicar_containers(EICAR.concat().as_bytes()) {
             if !matches!(loaded_set.scan(&bytes).await?, Verdict::Infected { .. }) {
                 return Err(Rejection::NoEicar { container }.into());
@@ -188,7 +226,7 @@ impl<Store: DefinitionsStore> DatabaseTest<'_, Store> {
         Ok(EngineProof {
             clamav_version: hello.clamav_version,
             functionality_level: FunctionalityLevel(hello.functionality_level),
-            signatures: loaded.signatures,
+            signatures,
             eicar: loaded.eicar,
             expected_signatures: expected,
             clean_files: loaded_set.clean_files,
@@ -206,7 +244,7 @@ impl<Store: DefinitionsStore> DatabaseTest<'_, Store> {
         first.map_or(Ok(()), |Faulty { source, faults, .. }| Err(Rejection::Loose { file: source, faults }.into()))
     }
 
-    async fn try_clean_files(&self, loaded_set: &mut LoadedSet<'_>) -> Result<(), DatabaseTestError> {
+    async fn try_clean_files(&self, loaded_set: &mut LoadedSet<'_, Store>) -> Result<(), DatabaseTestError> {
         for (name, bytes) in documents() {
             loaded_set.must_pass(name, &bytes).await?;
         }
@@ -246,21 +284,40 @@ fn warn_of_repeated_rules(custom: &[CustomPart]) {
 }
 
 /// An engine with the set loaded.
-struct LoadedSet<'a> {
+struct LoadedSet<'a, Store> {
     pool: EnginePool,
-    definitions: &'a Path,
+    store: &'a Store,
+    /// In the directory that the engine has loaded; of no database where all are loaded whole.
+    sets: ScanSets,
     clean_files: u64,
 }
 
-impl LoadedSet<'_> {
-    async fn scan(&mut self, bytes: &[u8]) -> Result<Verdict, DatabaseTestError> {
+impl<Store: DefinitionsStore> LoadedSet<'_, Store> {
+    async fn examine(&self, definitions: &Path, bytes: &[u8]) -> Result<Examination, DatabaseTestError> {
         let write = async |path: &Path| fs::write(path, bytes);
-        match self.pool.examine(self.definitions, write, Limits::default(), || SCAN_TIMEOUT).await {
-            // A file that cannot be scanned is no false positive, and does not show that EICAR is found either.
-            Ok(examination) => Ok(examination.verdict(bytes.len() as u64)),
+        match self.pool.examine(definitions, write, Limits::default(), || SCAN_TIMEOUT).await {
+            Ok(examination) => Ok(examination),
             Err(ExamineError::Fetch(error)) => Err(DatabaseTestError::Disk(error)),
             Err(ExamineError::Engine(error)) => Err(DatabaseTestError::Engine(error)),
         }
+    }
+
+    /// The verdict, by the scan sets where there are any. A file that cannot be scanned is no false positive, and does not show that
+    /// EICAR is found either.
+    async fn scan(&mut self, bytes: &[u8]) -> Result<Verdict, DatabaseTestError> {
+        let (report, unrar) = match self.examine(self.sets.directory(), bytes).await? {
+            Examination::Seen { report, unrar } => (report, unrar),
+            other => return Ok(other.verdict(bytes.len() as u64)),
+        };
+        let again = async |mini: &Path| -> Result<_, DatabaseTestError> {
+            Ok(match self.examine(mini, bytes).await? {
+                Examination::Seen { report, .. } => Ok(report),
+                other => Err(other),
+            })
+        };
+        let decided = self.sets.decide(self.store, &self.pool, report, again).await?;
+        let seen = decided.map_or_else(|stopped| stopped, |report| Examination::Seen { report, unrar });
+        Ok(seen.verdict(bytes.len() as u64))
     }
 
     async fn must_pass(&mut self, file: &str, bytes: &[u8]) -> Result<(), DatabaseTestError> {

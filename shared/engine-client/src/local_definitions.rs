@@ -2,20 +2,17 @@
 
 use std::{
     borrow::Cow,
-    fs::{self, File},
-    io::{self, Write},
+    fs, io,
     path::{Path, PathBuf},
     sync::Arc,
     time::{Duration, Instant},
 };
 
 use chrono::{DateTime, Utc};
-use futures::future::{try_join, try_join_all};
 use nacre_clamav::{
     context::{self, is_bytecode, may_have_part},
     database::DatabaseName,
     delta::{Delta, SignatureFile},
-    load_order::member_rank,
     trust_anchor::TrustAnchors,
     unpacked::UnpackError,
 };
@@ -29,15 +26,11 @@ use nacre_core::{
     port::DefinitionsStore,
     rescan::conclude::delta_files,
 };
-use nacre_scan_set::{
-    body::{self, BodyError},
-    mini,
-};
-use tokio::task::spawn_blocking;
+use nacre_scan_set::body::BodyError;
 
 use crate::{
     claimed_directory::ClaimedDirectory,
-    scan_sets::{ScanSets, filter_file},
+    scan_sets::{ScanSets, layout::lay_out},
 };
 
 /// One generation on local disk.
@@ -268,7 +261,13 @@ impl LocalDisk {
         }
         fs::create_dir_all(&partial).map_err(disk(&partial))?;
         let mut times = FetchTimes::default();
-        let sets = self.lay_out_scan_sets(store, manifest, &partial, &mut times).await?;
+        let mut sets = Vec::new();
+        if self.by_scan_sets {
+            let started = Instant::now();
+            let published = manifest.databases.iter().filter_map(|database| manifest.scan_set(database).cloned());
+            sets = lay_out(store, &published.collect::<Vec<_>>(), self.is_signed_by_clamav(), &partial).await?;
+            times.fetch += started.elapsed();
+        }
         let is_whole = |database: &&DatabaseEntry| sets.iter().all(|set| set.database != database.name);
         for database in manifest.databases.iter().filter(is_whole) {
             let started = Instant::now();
@@ -287,87 +286,10 @@ impl LocalDisk {
         fs::rename(&partial, directory).map_err(disk(directory))?;
         Ok((times, sets))
     }
-
-    /// Downloads the bodies and filters of scan sets, all at once, and lays them out; the bodies first, and while filters still come.
-    /// Returns the sets; databases of no set are to be laid out whole.
-    async fn lay_out_scan_sets(
-        &self,
-        store: &impl DefinitionsStore,
-        manifest: &Manifest,
-        directory: &Path,
-        times: &mut FetchTimes,
-    ) -> Result<Vec<ScanSetEntry>, DefinitionsError> {
-        if !self.by_scan_sets {
-            return Ok(Vec::new());
-        }
-        let started = Instant::now();
-        let sets = || manifest.databases.iter().filter_map(|database| manifest.scan_set(database));
-        let official = self.is_signed_by_clamav();
-        let bodies = sets().map(async |set| {
-            let body = read_entry(store, &set.body).await?;
-            let (of, place) = (set.clone(), directory.to_owned());
-            let laid_out = spawn_blocking(move || lay_out_body(&of, &body, official, &place)).await;
-            laid_out.unwrap_or_else(|error| Err(disk(directory)(io::Error::other(error))))
-        });
-        let filters = sets().map(async |set| {
-            let filter = read_entry(store, &set.filter).await?;
-            let path = directory.join(filter_file(set));
-            fs::write(&path, filter).map_err(disk(&path))
-        });
-        let (laid_out, _) = try_join(try_join_all(bodies), try_join_all(filters)).await?;
-        times.fetch += started.elapsed();
-        let mut found = Vec::new();
-        for (set, is_laid_out) in sets().zip(laid_out) {
-            if is_laid_out {
-                found.push(set.clone());
-            } else {
-                let path = directory.join(filter_file(set));
-                fs::remove_file(&path).map_err(disk(&path))?;
-            }
-        }
-        if !found.is_empty() {
-            for (name, bytes) in mini::fillers() {
-                let path = directory.join(name);
-                fs::write(&path, bytes).map_err(disk(&path))?;
-            }
-        }
-        Ok(found)
-    }
 }
 
-fn disk(path: &Path) -> impl Fn(io::Error) -> DefinitionsError + use<> {
+/// The error of a path on the local disk.
+pub(crate) fn disk(path: &Path) -> impl Fn(io::Error) -> DefinitionsError + use<> {
     let path = path.to_owned();
     move |source| DefinitionsError::Disk { path: path.clone(), source }
-}
-
-/// Writes the body of a scan set in the place of its database: what an `ign2` reaches depends on the order of loading. Returns whether it
-/// has such a place.
-fn lay_out_body(set: &ScanSetEntry, body: &[u8], official: bool, directory: &Path) -> Result<bool, DefinitionsError> {
-    let key = set.body.object_key.clone();
-    let mut files = body::files(body).map_err(|source| DefinitionsError::ScanSet { key, source })?;
-    // libclamav takes no container of nothing: all that this database has is behind its filter.
-    if files.is_empty() {
-        return Ok(true);
-    }
-    if !official {
-        // As `engine_form` has them.
-        files.sort_by_cached_key(|(name, _)| (member_rank(name), name.clone()));
-    }
-    let database = set.database.as_str();
-    let files: Vec<_> =
-        files.into_iter().map(|(name, bytes)| SignatureFile::member(database, true, name, bytes)).collect();
-    // It gets the name of a container once it is one.
-    let partial = directory.join(format!("{database}.partial"));
-    let mut file = File::create(&partial).map_err(disk(&partial))?;
-    let mut written = Ok(());
-    let name = context::cud_in_pieces(database, &files, |piece| {
-        if written.is_ok() {
-            written = file.write_all(piece);
-        }
-    });
-    written.map_err(disk(&partial))?;
-    match name {
-        Some(name) => fs::rename(&partial, directory.join(name)).map_err(disk(&partial)).map(|()| true),
-        None => fs::remove_file(&partial).map_err(disk(&partial)).map(|()| false),
-    }
 }

@@ -5,6 +5,8 @@
 //! decides, and the verdict is by the alerts of both scans. What cannot be compared is an error, never clean.
 
 mod disk;
+pub mod layout;
+mod sample;
 mod shards;
 
 use std::{
@@ -28,6 +30,7 @@ use nacre_scan_set::{
 };
 use tokio::sync::OnceCell;
 
+pub use self::sample::SampleError;
 use self::{disk::Context, shards::Shards};
 use crate::EnginePool;
 
@@ -199,6 +202,19 @@ impl ScanSets {
         report: &Report,
         pool: &'a EnginePool,
     ) -> Result<Option<MiniSet<'a>>, DecideError> {
+        let hits = self.hits(store, report).await?;
+        if hits.is_empty() {
+            return Ok(None);
+        }
+        self.mini(&hits, pool).await.map(Some)
+    }
+
+    /// The lines that match what a report proposes exactly, by database.
+    async fn hits(
+        &self,
+        store: &impl DefinitionsStore,
+        report: &Report,
+    ) -> Result<BTreeMap<String, BTreeSet<Hit>>, DecideError> {
         let mut hits = BTreeMap::new();
         for set in &self.sets {
             let name = set.database.as_str();
@@ -214,15 +230,21 @@ impl ScanSets {
         if let Some(Proposal { filter, .. }) = report.proposals.iter().find(is_of_none) {
             return Err(DecideError::Proposal { filter: filter.clone() });
         }
-        if hits.is_empty() {
-            return Ok(None);
-        }
+        Ok(hits)
+    }
+
+    /// The directory of an engine of these lines.
+    async fn mini<'a>(
+        &self,
+        hits: &BTreeMap<String, BTreeSet<Hit>>,
+        pool: &'a EnginePool,
+    ) -> Result<MiniSet<'a>, DecideError> {
         let write = async || Context::write(&self.directory, &self.work, &self.sets);
         let context = self.context.get_or_try_init(write).await?;
         let number = self.last_mini.fetch_add(1, Ordering::Relaxed);
         let mini = MiniSet { pool, directory: self.work.join(format!("mini-{number}")) };
-        context.write_mini(&mini.directory, &hits)?;
-        Ok(Some(mini))
+        context.write_mini(&mini.directory, hits)?;
+        Ok(mini)
     }
 
     /// The candidates of each shard that may have them.

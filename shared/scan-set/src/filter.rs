@@ -167,18 +167,26 @@ impl<'a> Filter<'a> {
 
     /// Every shard, in the order of their file.
     pub fn shards(&self) -> impl Iterator<Item = ShardPlace> {
-        (0..1_usize << self.shard_bits).map(|number| self.shard(number))
+        let digests = self.digests.chunks_exact(DIGEST_BYTES);
+        self.lengths().zip(digests).enumerate().scan(0, |next, (number, (length, digest))| {
+            let offset = *next;
+            *next += u64::from(length);
+            Some(ShardPlace { number, offset, length, sha256: digest.try_into().unwrap_or_default() })
+        })
     }
 
     fn shard(&self, number: usize) -> ShardPlace {
-        let lengths = || self.lengths.chunks_exact(LENGTH_BYTES).map(|length| u32_at(length, 0));
         let digest = self.digests.get(number * DIGEST_BYTES..(number + 1) * DIGEST_BYTES);
         ShardPlace {
             number,
-            offset: lengths().take(number).map(u64::from).sum(),
-            length: lengths().nth(number).unwrap_or_default(),
+            offset: self.lengths().take(number).map(u64::from).sum(),
+            length: self.lengths().nth(number).unwrap_or_default(),
             sha256: digest.and_then(|digest| digest.try_into().ok()).unwrap_or_default(),
         }
+    }
+
+    fn lengths(&self) -> impl Iterator<Item = u32> {
+        self.lengths.chunks_exact(LENGTH_BYTES).map(|length| u32_at(length, 0))
     }
 }
 

@@ -32,8 +32,10 @@ impl<Store: DefinitionsStore, Announcements: Topic> Updater<'_, Store, Announcem
         scratch: &Path,
     ) -> Result<Option<Update>, UpdateError> {
         let generation = published.next_generation();
-        let proof = self.prove(bucket, generation, &set, scratch).await?;
         let anchor = self.config.trust_anchors.identity();
+        // Before the test, which loads what scanners will. Nothing names the sets of a rejected generation, and retention removes them.
+        let scan_sets = self.put_scan_sets(bucket, published.verified_by(&anchor), &set, scratch).await?;
+        let proof = self.prove(bucket, generation, &set, &scan_sets, scratch).await?;
         let new = news(&set, published.verified_by(&anchor));
         let databases = set.databases().into_iter().cloned().collect();
         let custom = set.custom().into_iter().cloned().collect();
@@ -44,7 +46,7 @@ impl<Store: DefinitionsStore, Announcements: Topic> Updater<'_, Store, Announcem
         for (entry, bytes) in diff.bodies {
             bucket.put(&entry.object_key, bytes).await?;
         }
-        manifest.scan_sets = self.put_scan_sets(bucket, before, &set, scratch).await?;
+        manifest.scan_sets = scan_sets;
         self.put_bodies(bucket, published, &set).await?;
         for (file, bytes) in set.signed_files {
             bucket.put_signed_file(&file, bytes).await?;
@@ -65,6 +67,7 @@ impl<Store: DefinitionsStore, Announcements: Topic> Updater<'_, Store, Announcem
         bucket: &Publisher<'_, Store, Announcements>,
         generation: Generation,
         set: &NextSet,
+        scan_sets: &[ScanSetEntry],
         scratch: &Path,
     ) -> Result<EngineProof, UpdateError> {
         let test = DatabaseTest {
@@ -75,7 +78,8 @@ impl<Store: DefinitionsStore, Announcements: Topic> Updater<'_, Store, Announcem
             sandbox: self.config.sandbox,
             signed_by_clamav: self.config.trust_anchors.is_clamav(),
         };
-        let source = match test.run(&set.parts, &set.custom).await {
+        let loaded = if self.config.by_scan_sets { scan_sets } else { &[] };
+        let source = match test.run(&set.parts, &set.custom, loaded).await {
             Ok(proof) => return Ok(proof),
             Err(source) => source,
         };

@@ -48,7 +48,7 @@ impl Shards {
         Ok(found.concat())
     }
 
-    async fn shard(
+    pub(super) async fn shard(
         &self,
         store: &impl DefinitionsStore,
         set: &ScanSetEntry,
