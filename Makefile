@@ -97,7 +97,7 @@ bench-scan: setup ## Measure scans beside clamscan's and clamd's (BENCH_SIGNATUR
 
 .PHONY: bench-cold
 bench-cold: setup ## Measure a cold start by scan sets beside a full load (BENCH_SIGNATURES); leaves target/bench/cold.json
-	@cargo build --locked --release --workspace --all-features --bin nacre-engine
+	@cargo build --locked --release --workspace --all-features --bin nacre-engine --bin nacre-lambda-cell
 	@cargo bench --locked --workspace --all-features --bench cold
 
 .PHONY: bench-rescan

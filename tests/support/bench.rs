@@ -9,6 +9,7 @@ pub mod pe;
 mod processes;
 mod settings;
 mod signatures;
+mod stack_s3;
 mod update;
 
 pub use databases::Database;
@@ -17,4 +18,5 @@ pub use error::{BenchError, Outcome, system};
 pub use processes::{children, cpu_ms, milliseconds};
 pub use settings::{processor, whole_number};
 pub use signatures::{append as append_signature, shares};
+pub use stack_s3::{StackS3, stack_s3};
 pub use update::{Run, as_clamavs, update};

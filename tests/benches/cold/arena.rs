@@ -109,9 +109,8 @@ impl Arena {
             ("NACRE_SCAN_SETS", if how.by_scan_sets { "True" } else { "False" }.to_owned()),
         ];
         let clean = b"Nothing knows this object.".to_vec();
-        let How { by_scan_sets, rate, is_sampled } = *how;
         let run = Run {
-            how: How { by_scan_sets, rate, is_sampled },
+            how: how.clone(),
             settings: settings.map(|(name, value)| (name.to_owned(), value)).into(),
             bucket: self.bucket(),
             engine: self.engine(),
@@ -128,7 +127,8 @@ impl Arena {
         Ok(serde_json::from_slice(&output.stdout)?)
     }
 
-    fn bucket(&self) -> PathBuf {
+    /// The directory that the updater published into.
+    pub(crate) fn bucket(&self) -> PathBuf {
         self.scratch.join("bucket")
     }
 

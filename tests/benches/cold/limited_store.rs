@@ -12,12 +12,11 @@ use nacre_core::{
     port::{DefinitionsStore, Listed, StoreError, Stored, WriteCondition},
     tag_policy::Tag,
 };
-use nacre_test_support::bench::DirectoryDefinitions;
 use tokio::sync::Mutex;
 
 /// A bucket; all that read at the same time share its rate.
-pub(crate) struct LimitedStore {
-    pub(crate) store: DirectoryDefinitions,
+pub(crate) struct LimitedStore<Store> {
+    pub(crate) store: Store,
     /// Bytes a second.
     pub(crate) rate: Option<u64>,
     /// Bytes that were read.
@@ -25,8 +24,8 @@ pub(crate) struct LimitedStore {
     free_at: Mutex<Instant>,
 }
 
-impl LimitedStore {
-    pub(crate) fn new(store: DirectoryDefinitions, rate: Option<u64>, bytes: Arc<AtomicU64>) -> Self {
+impl<Store> LimitedStore<Store> {
+    pub(crate) fn new(store: Store, rate: Option<u64>, bytes: Arc<AtomicU64>) -> Self {
         Self { store, rate, bytes, free_at: Mutex::new(Instant::now()) }
     }
 
@@ -43,7 +42,7 @@ impl LimitedStore {
     }
 }
 
-impl DefinitionsStore for LimitedStore {
+impl<Store: DefinitionsStore> DefinitionsStore for LimitedStore<Store> {
     async fn read(&self, key: &str, limit: u64) -> Result<Stored, StoreError> {
         let stored = self.store.read(key, limit).await?;
         self.passed(stored.bytes.len()).await;

@@ -13,12 +13,13 @@ mod table;
 use std::{
     env,
     io::{self, Write},
-    path::Path,
+    path::{Path, PathBuf},
     process::ExitCode,
 };
 
 use nacre_core::telemetry::error_chain;
-use nacre_test_support::bench::{BenchError, processor, system, whole_number};
+use nacre_test_support::bench::{BenchError, StackS3, processor, system, whole_number};
+use tokio::runtime::Runtime;
 
 use crate::{
     arena::Arena,
@@ -54,20 +55,33 @@ fn bench() -> Result<(), BenchError> {
     let scratch = tempfile::Builder::new().prefix("nacre-bench-").tempdir().map_err(system("making a directory"))?;
     let arena = Arena::new(scratch.path())?;
     let signatures = arena.publish(signatures)?;
-    let timed = |by_scan_sets, rate| -> Result<Start, BenchError> {
-        let first = arena.start(&How { by_scan_sets, rate, is_sampled: false })?;
-        let second = arena.start(&How { by_scan_sets, rate, is_sampled: false })?;
+    let runtime = Runtime::new().map_err(system("starting a runtime"))?;
+    let target = target_directory()?;
+    let s3 = runtime.block_on(StackS3::start(&target, &scratch.path().join("stack"), &arena.bucket()))?;
+    let timed = |how: How| -> Result<Start, BenchError> {
+        let (first, second) = (arena.start(&how)?, arena.start(&how)?);
         Ok(if second.cpu_ms < first.cpu_ms { second } else { first })
     };
+    let whole = How::default();
+    let sets = How { by_scan_sets: true, ..How::default() };
+    let limited = |how: &How| How { rate: Some(RATE), endpoint: Some(s3.endpoint().to_owned()), ..how.clone() };
+    let sampled = |how: &How| How { is_sampled: true, ..how.clone() };
     let figures = Figures {
         signatures,
-        full: timed(false, None)?,
-        full_limited: timed(false, Some(RATE))?,
-        full_pss_kib: arena.start(&How { by_scan_sets: false, rate: None, is_sampled: true })?.peak_kib,
-        ours: timed(true, None)?,
-        ours_limited: timed(true, Some(RATE))?,
-        ours_pss_kib: arena.start(&How { by_scan_sets: true, rate: None, is_sampled: true })?.peak_kib,
+        full: timed(whole.clone())?,
+        full_limited: timed(limited(&whole))?,
+        full_pss_kib: arena.start(&sampled(&whole))?.peak_kib,
+        ours: timed(sets.clone())?,
+        ours_limited: timed(limited(&sets))?,
+        ours_pss_kib: arena.start(&sampled(&sets))?.peak_kib,
     };
-    figures.write().map_err(system("writing the figures"))?;
+    runtime.block_on(s3.stop())?;
+    figures.write(&target).map_err(system("writing the figures"))?;
     figures.print(&mut io::stdout().lock(), &processor()).map_err(system("printing"))
+}
+
+/// Cargo's target directory: `<target>/<profile>/deps/<this program>`.
+fn target_directory() -> Result<PathBuf, BenchError> {
+    let own = env::current_exe().map_err(system("asking for our own path"))?;
+    Ok(own.ancestors().nth(3).map_or_else(|| PathBuf::from("target"), PathBuf::from))
 }

@@ -13,30 +13,34 @@ use std::{
     time::{Duration, Instant},
 };
 
-use nacre_core::{object::ObjectId, telemetry::Metric, verdict::Verdict};
+use nacre_aws::S3Definitions;
+use nacre_core::{object::ObjectId, port::DefinitionsStore, telemetry::Metric, verdict::Verdict};
 use nacre_scanner::config::Config;
 use nacre_test_support::{
     bench::{
         BenchError, DirectoryDefinitions, as_clamavs, children, cpu_ms,
         memory::{Whose, peak_kib},
-        system,
+        stack_s3, system,
     },
     messages::{sqs_event, uploads},
     scanner_world::ScannerWorld,
 };
 use nacre_testing::memory_objects::MemoryObjects;
 use serde::{Deserialize, Serialize};
+use tokio::runtime::Runtime;
 
 use crate::limited_store::LimitedStore;
 
 /// How to start.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct How {
     pub(crate) by_scan_sets: bool,
     /// Bytes a second that the bucket gives.
     pub(crate) rate: Option<u64>,
     /// Whether memory is sampled, which takes time.
     pub(crate) is_sampled: bool,
+    /// Where the local stack's S3 has the bucket; `None` reads its directory, without HTTP.
+    pub(crate) endpoint: Option<String>,
 }
 
 /// What to start.
@@ -77,11 +81,24 @@ pub(crate) fn measure(run: &Path) -> Result<(), BenchError> {
 
 fn cold(run: &Run) -> Result<Start, BenchError> {
     let (before, started) = (all_cpu_ms(), Instant::now());
-    let runtime = tokio::runtime::Runtime::new().map_err(system("starting a runtime"))?;
+    let runtime = Runtime::new().map_err(system("starting a runtime"))?;
+    let Some(endpoint) = &run.how.endpoint else {
+        return cold_from(run, &runtime, before, started, DirectoryDefinitions { root: run.bucket.clone() });
+    };
+    let (config, bucket) = runtime.block_on(stack_s3(endpoint));
+    cold_from(run, &runtime, before, started, S3Definitions::new(&config, bucket))
+}
+
+fn cold_from(
+    run: &Run,
+    runtime: &Runtime,
+    before: u64,
+    started: Instant,
+    store: impl DefinitionsStore + Send + 'static,
+) -> Result<Start, BenchError> {
     let bytes = Arc::new(AtomicU64::new(0));
     let config = Config::from_vars(|name| run.settings.get(name).cloned())?;
     let config = Config { trust_anchors: as_clamavs(&config.trust_anchors), ..config };
-    let store = DirectoryDefinitions { root: run.bucket.clone() };
     let store = LimitedStore::new(store, run.how.rate, bytes.clone());
     let world = ScannerWorld::new(MemoryObjects::default());
     let scanner = world.scanner(config, run.engine.clone(), store)?;

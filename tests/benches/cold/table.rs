@@ -1,9 +1,9 @@
 //! The figures, as a table and as a file.
 
 use std::{
-    env, fs,
+    fs,
     io::{self, Write},
-    path::PathBuf,
+    path::Path,
 };
 
 use serde_json::{Map, Value, json};
@@ -23,7 +23,7 @@ pub(crate) struct Figures {
 
 impl Figures {
     /// Writes `bench/cold.json` into cargo's target directory.
-    pub(crate) fn write(&self) -> io::Result<()> {
+    pub(crate) fn write(&self, target: &Path) -> io::Result<()> {
         let value = json!({
             "signatures": self.signatures,
             "full_cpu_s": seconds(self.full.cpu_ms),
@@ -37,9 +37,7 @@ impl Figures {
             "full_parts_ms": parts(&self.full_limited),
             "ours_parts_ms": parts(&self.ours_limited),
         });
-        // <target>/<profile>/deps/<this program>
-        let own = env::current_exe()?;
-        let directory = own.ancestors().nth(3).map_or_else(|| PathBuf::from("target"), PathBuf::from).join("bench");
+        let directory = target.join("bench");
         fs::create_dir_all(&directory)?;
         fs::write(directory.join("cold.json"), format!("{value:#}\n"))
     }
