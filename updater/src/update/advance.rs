@@ -35,7 +35,7 @@ impl<Store: DefinitionsStore, Announcements: Topic> Updater<'_, Store, Announcem
         let anchor = self.config.trust_anchors.identity();
         // Before the test, which loads what scanners will. Nothing names the sets of a rejected generation, and retention removes them.
         let scan_sets = self.put_scan_sets(bucket, published.verified_by(&anchor), &set, scratch).await?;
-        let proof = self.prove(bucket, generation, &set, &scan_sets, scratch).await?;
+        let (proof, scan_sets) = self.prove(bucket, generation, &set, scan_sets, scratch).await?;
         let new = news(&set, published.verified_by(&anchor));
         let databases = set.databases().into_iter().cloned().collect();
         let custom = set.custom().into_iter().cloned().collect();
@@ -62,14 +62,15 @@ impl<Store: DefinitionsStore, Announcements: Topic> Updater<'_, Store, Announcem
         Ok(Some(Update::Published { generation, databases: new, held: set.not_current }))
     }
 
+    /// Tests the set by its scan sets, or whole; returns the proof, and the scan sets that are fit for use.
     async fn prove(
         &self,
         bucket: &Publisher<'_, Store, Announcements>,
         generation: Generation,
         set: &NextSet,
-        scan_sets: &[ScanSetEntry],
+        scan_sets: Vec<ScanSetEntry>,
         scratch: &Path,
-    ) -> Result<EngineProof, UpdateError> {
+    ) -> Result<(EngineProof, Vec<ScanSetEntry>), UpdateError> {
         let test = DatabaseTest {
             program: self.engine,
             scratch,
@@ -78,9 +79,19 @@ impl<Store: DefinitionsStore, Announcements: Topic> Updater<'_, Store, Announcem
             sandbox: self.config.sandbox,
             signed_by_clamav: self.config.trust_anchors.is_clamav(),
         };
-        let loaded = if self.config.by_scan_sets { scan_sets } else { &[] };
-        let source = match test.run(&set.parts, &set.custom, loaded).await {
-            Ok(proof) => return Ok(proof),
+        let by_scan_sets = self.config.by_scan_sets && !scan_sets.is_empty();
+        if by_scan_sets {
+            match test.run(&set.parts, &set.custom, &scan_sets).await {
+                Ok(proof) => return Ok((proof, scan_sets)),
+                // Whatever is wrong with the scan sets, or with their objects, keeps no definitions from being published.
+                Err(error) => tracing::error!(
+                    cause = error_chain(&error),
+                    "the test by scan sets failed: whole databases are tested, and published without scan sets if they pass"
+                ),
+            }
+        }
+        let source = match test.run(&set.parts, &set.custom, &[]).await {
+            Ok(proof) => return Ok((proof, if by_scan_sets { Vec::new() } else { scan_sets })),
             Err(source) => source,
         };
         let mut report = "the log".to_owned();
