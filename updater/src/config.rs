@@ -57,6 +57,7 @@ pub const SETTINGS: &[Setting] = settings_table![
 
 /// The updater's settings, read once at cold start.
 #[derive(Clone, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a setting")]
 pub struct Config {
     /// `AV_DEFINITION_S3_BUCKET`: the definitions bucket.
     pub definitions_bucket: String,

@@ -80,13 +80,13 @@ pub enum DatabaseTestError {
     Unpack(#[source] UnpackError),
     /// The scan sets could not be laid out for the engine.
     #[error("the scan sets could not be read for the test")]
-    ScanSets(#[from] DefinitionsError),
+    ScanSets(#[source] Box<DefinitionsError>),
     /// A scan set does not have what it must have.
     #[error("the scan sets fail the test of a sample")]
-    Sample(#[source] SampleError),
+    Sample(#[source] Box<SampleError>),
     /// What the filters do not rule out could not be compared.
     #[error("the scan sets could not be used in the test")]
-    Decide(#[from] DecideError),
+    Decide(#[source] Box<DecideError>),
     /// The engine could not be started.
     #[error("the engine could not be used")]
     Engine(#[source] EngineError),
@@ -96,6 +96,12 @@ pub enum DatabaseTestError {
     /// The set failed its test.
     #[error("the set failed")]
     Rejection(#[from] Rejection),
+}
+
+impl From<DecideError> for DatabaseTestError {
+    fn from(error: DecideError) -> Self {
+        Self::Decide(Box::new(error))
+    }
 }
 
 /// What is wrong with a set.
@@ -181,7 +187,8 @@ impl<Store: DefinitionsStore> DatabaseTest<'_, Store> {
     ) -> Result<EngineProof, DatabaseTestError> {
         let directory =
             tempfile::Builder::new().prefix("proof-").tempdir_in(self.scratch).map_err(DatabaseTestError::Disk)?;
-        let sets = layout::lay_out(self.store, sets, self.signed_by_clamav, directory.path()).await?;
+        let sets = layout::lay_out(self.store, sets, self.signed_by_clamav, directory.path()).await;
+        let sets = sets.map_err(|error| DatabaseTestError::ScanSets(Box::new(error)))?;
         let is_whole = |part: &&StagedDatabase| sets.iter().all(|set| set.database != part.entry.name);
         for part in parts.iter().filter(is_whole) {
             self.lay_out(part, directory.path())?;
@@ -203,7 +210,7 @@ impl<Store: DefinitionsStore> DatabaseTest<'_, Store> {
         let sets = ScanSets::new(directory.path().to_owned(), sets, names, self.signed_by_clamav);
         match sets.try_sample(self.store, &pool, &hello).await {
             Ok(lines) => tracing::info!(lines, "lines of the scan sets tried"),
-            Err(error) => return Err(DatabaseTestError::Sample(error)),
+            Err(error) => return Err(DatabaseTestError::Sample(Box::new(error))),
         }
         let expected: u64 = parts.iter().map(|part| u64::from(part.entry.signatures)).sum();
         // What the operator added must not make up for what is missing of the databases.
