@@ -122,6 +122,23 @@ proptest! {
 }
 
 #[test]
+fn a_digest_that_passes_its_twin_in_a_database_that_stays_is_moved() {
+    let line = |name: &str| format!("{}:5:{name}\n", "0a".repeat(16)).into_bytes();
+    let member = |database: &str, name: &str| {
+        SignatureFile::member(format!("{database}.cvd"), true, format!("{database}.hdb"), line(name))
+    };
+    let (main, before, behind) = (member("main", "Other"), member("daily", "Moving"), member("winnow", "Moving"));
+    let mut search = twins_between(std::slice::from_ref(&before), std::slice::from_ref(&behind));
+    search.add(&main);
+    let (twins, is_any) = search.end();
+    assert!(is_any, "the database that stays has the other line");
+    let main = main.concerned_by(&BTreeSet::new(), &twins);
+    let delta = Delta::between(&[before.clone(), main.clone()], &[main.clone(), behind]);
+    assert!(delta.lines().any(|(line, _)| line.moved() == Some("hdb")), "{delta:?}");
+    assert!(Delta::between(&[before.clone(), main.clone()], &[before, main]).is_empty());
+}
+
+#[test]
 fn a_signature_that_is_no_longer_ignored_counts_as_added() {
     let signature = file(true, "main.ndb", "S.1:0:*:00ff\n");
     let ignoring = [signature.clone(), file(false, "own.ign2", "S.1\n")];

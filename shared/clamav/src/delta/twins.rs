@@ -68,18 +68,20 @@ pub(super) struct Set<'s, 'a> {
 }
 
 impl<'a> Set<'_, 'a> {
-    fn digests(self) -> impl Iterator<Item = (Line<'a>, Table)> {
+    fn digests(self) -> impl Iterator<Item = (&'a SignatureFile<'a>, Line<'a>, Table)> {
         let files = self.files.iter().filter(|file| has_digests(Kind::of(&file.name)));
-        files.flat_map(|file| Line::all(file)).filter_map(|line| Some((line, Table::of(line)?)))
+        files.flat_map(|file| Line::all(file).filter_map(move |line| Some((*file, line, Table::of(line)?))))
     }
 
-    /// What stands in each table, as a digest of its lines in their order.
+    /// What stands in each table, as a digest of its lines in their order, each with the database or the loose file that it is loaded
+    /// from: a line that moves to another may pass the lines of files that are not among these.
     fn tables(self) -> HashMap<Table, u64> {
         let mut tables: HashMap<Table, u64> = HashMap::new();
-        for (line, table) in self.digests() {
+        for (file, line, table) in self.digests() {
             let ignored = !self.ignored.is_empty() && line.name().is_some_and(|name| self.ignored.covers(name));
+            let place = file.database().unwrap_or(&file.name);
             let lines = tables.entry(table).or_default();
-            *lines = hash_of(&(*lines, line, ignored));
+            *lines = hash_of(&(*lines, line, ignored, place));
         }
         tables
     }
@@ -87,7 +89,8 @@ impl<'a> Set<'_, 'a> {
     /// The lines of each digest that may be a twin in these tables.
     fn by_digest(self, tables: &DigestTables, twins: &Twins) -> BTreeMap<(Table, Vec<u8>), Vec<Line<'a>>> {
         let mut lines: BTreeMap<_, Vec<_>> = BTreeMap::new();
-        for (line, table) in self.digests().filter(|(line, table)| tables.0.contains(table) && twins.have(*line)) {
+        for (_, line, table) in self.digests().filter(|(_, line, table)| tables.0.contains(table) && twins.have(*line))
+        {
             if let Some(digest) = digest(line) {
                 lines.entry((table, digest.to_ascii_lowercase())).or_default().push(line);
             }
