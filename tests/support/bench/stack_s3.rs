@@ -6,10 +6,15 @@ use std::{
 };
 
 use aws_config::SdkConfig;
-use aws_sdk_s3::{Client, primitives::ByteStream};
+use aws_sdk_s3::{Client, primitives::ByteStream, types::CreateBucketConfiguration};
 
 use super::{BenchError, system};
-use crate::{environment::install, identity, ministack::MiniStack, packages::programs_directory};
+use crate::{
+    environment::install,
+    identity,
+    ministack::{MiniStack, REGION},
+    packages::programs_directory,
+};
 
 /// Bucket of the definitions.
 const BUCKET: &str = "definitions";
@@ -30,7 +35,8 @@ impl StackS3 {
         let cell = programs_directory()?.join("nacre-lambda-cell");
         let ministack = MiniStack::start(&python, &cell, scratch).await?;
         let client = Client::new(&identity::operator(&ministack.endpoint).await);
-        client.create_bucket().bucket(BUCKET).send().await?;
+        let region = CreateBucketConfiguration::builder().location_constraint(REGION.into()).build();
+        client.create_bucket().bucket(BUCKET).create_bucket_configuration(region).send().await?;
         for (key, path) in files(directory)? {
             let body = ByteStream::from_path(&path).await?;
             client.put_object().bucket(BUCKET).key(key).body(body).send().await?;
