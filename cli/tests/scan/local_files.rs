@@ -9,7 +9,7 @@ use std::{
 use jsonschema::Validator;
 use nacre_clamav::builder::{eicar, eicar_signature};
 use nacre_core::verdict::Reason;
-use nacre_testing::documented::assert_screen;
+use nacre_testing::documented::{assert_as_schema, assert_screen};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -27,13 +27,9 @@ fn nacre_scan(definitions: &Path, arguments: &[&str]) -> Output {
 
 /// The results, each as `docs/schemas/scan.schema.json` says.
 fn lines(output: &Output) -> Vec<Value> {
-    let results: Vec<Value> =
-        String::from_utf8_lossy(&output.stdout).lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-    let schema = validator(include_str!("../../../docs/schemas/scan.schema.json"));
-    for result in &results {
-        assert!(schema.is_valid(result), "{:?}: {result}", schema.validate(result));
-    }
-    results
+    let printed = String::from_utf8_lossy(&output.stdout);
+    assert_as_schema(&["scan", "--json"], &printed);
+    printed.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
 fn validator(schema: &str) -> Validator {
