@@ -9,6 +9,7 @@ mod contract;
 mod definitions;
 mod deploy;
 mod idle;
+mod keys;
 mod main_job;
 mod mirror_to_others;
 mod objects;
