@@ -23,7 +23,7 @@ fn screens(page: &str) -> BTreeSet<String> {
     });
     lines
         .filter_map(|line| line.strip_prefix("$ "))
-        .filter(|line| line.starts_with("nacre "))
+        .filter(|line| line.starts_with("nacre ") || line.starts_with("make "))
         .map(str::to_owned)
         .collect()
 }

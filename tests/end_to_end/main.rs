@@ -7,6 +7,7 @@ mod bad_night;
 mod buckets;
 mod contract;
 mod definitions;
+mod demo;
 mod deploy;
 mod idle;
 mod keys;
