@@ -47,7 +47,12 @@ stack: build ## Run a local AWS with Nacre deployed until Ctrl-C; print the envi
 # more tests run at a time than there are cores.
 .PHONY: test
 test: build ## Run every test: unit, property, contract, end to end
+	@rm -rf $(TARGET)/schemas-held
 	@RUST_TEST_THREADS=$${RUST_TEST_THREADS:-$$(($$(nproc) * 2))} cargo test --locked --workspace --all-features $(TEST_OPTIONS)
+
+.PHONY: schemas
+schemas: ## Check that the last `make test` held something to each schema of `--json`
+	@dev/schemas-held
 
 .PHONY: check
 check: ## Check what changed: format, clippy, unit tests of the packages that differ from main
@@ -141,7 +146,7 @@ deny: ## Check licences, versions, sources and advisories of the dependencies
 
 .PHONY: shell
 shell: setup ## Check the shell scripts with shellcheck
-	@shellcheck --external-sources dev/axe dev/check dev/debian-archive dev/deny dev/fuzz dev/install dev/package dev/package-all dev/package-gate dev/package-libraries dev/package-sources dev/refusals dev/release dev/template dev/ways infra/install.sh .ci/run
+	@shellcheck --external-sources dev/axe dev/check dev/debian-archive dev/deny dev/fuzz dev/install dev/package dev/package-all dev/package-gate dev/package-libraries dev/package-sources dev/refusals dev/release dev/schemas-held dev/template dev/ways infra/install.sh .ci/run
 
 # Needs npm's registry, and terraform where it is there; so it is no part of `make lint`.
 .PHONY: ways

@@ -142,6 +142,9 @@ struct Row {
     signatures: Vec<String>,
     generation: u64,
     scanned_at: DateTime<Utc>,
+    /// Since when it is infected, as far as is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    first_infected: Option<DateTime<Utc>>,
     reported: bool,
 }
 
@@ -158,6 +161,7 @@ impl From<&ScanRecord> for Row {
             signatures: record.verdict.signatures().to_vec(),
             generation: record.generation.0,
             scanned_at: record.scanned_at,
+            first_infected: record.first_infected,
             reported: record.reported,
         }
     }
@@ -176,15 +180,21 @@ fn lines(rows: &[Row]) -> Vec<String> {
         }
         let indent = if reason.is_some() { "  " } else { "" };
         lines.extend(rows.iter().map(|row| {
-            let time = row.scanned_at.to_rfc3339_opts(SecondsFormat::Secs, true);
+            let time = time(row.scanned_at);
+            // Before what others chose: a key may have any words.
+            let first = row.first_infected.map(|at| format!("  first {}", self::time(at))).unwrap_or_default();
             let signatures =
                 if row.signatures.is_empty() { String::new() } else { format!("  {}", row.signatures.join(" ")) };
             let unread = if row.unread.is_empty() { String::new() } else { format!("  [{}]", row.unread.join(", ")) };
             let unreported = if row.reported { "" } else { "  (tags or result are missing)" };
-            format!("{indent}{time}{signatures}  {}{unread}{unreported}", row.object)
+            format!("{indent}{time}{first}{signatures}  {}{unread}{unreported}", row.object)
         }));
     }
     lines
+}
+
+fn time(at: DateTime<Utc>) -> String {
+    at.to_rfc3339_opts(SecondsFormat::Secs, true)
 }
 
 fn print_csv(rows: &[Row]) -> Result<(), AttentionError> {
@@ -199,6 +209,7 @@ fn print_csv(rows: &[Row]) -> Result<(), AttentionError> {
         "generation",
         "scanned_at",
         "reported",
+        "first_infected",
     ])?;
     for row in rows {
         writer.write_record([
@@ -209,8 +220,9 @@ fn print_csv(rows: &[Row]) -> Result<(), AttentionError> {
             row.reason.unwrap_or_default().to_owned(),
             inert(&row.signatures.join(" ")),
             row.generation.to_string(),
-            row.scanned_at.to_rfc3339_opts(SecondsFormat::Secs, true),
+            time(row.scanned_at),
             row.reported.to_string(),
+            row.first_infected.map(time).unwrap_or_default(),
         ])?;
     }
     Ok(writer.flush()?)
@@ -238,7 +250,11 @@ mod tests {
         let named = Row::from(&ScanRecord { verdict, unread: vec!["VMDK".into()], reported: true, ..record("b", "5") });
         assert!(super::lines(&[named])[1].ends_with("s3://b/5  [VMDK]"));
         let found = super::lines(&[row("4", Verdict::Infected { signatures: vec!["A".into(), "B".into()] })]);
-        assert!(found.len() == 1 && found[0].ends_with("  A B  s3://b/4"), "{found:?}");
+        assert!(found.len() == 1 && found[0].ends_with("Z  A B  s3://b/4"), "{found:?}");
+        let first_infected = Some("2026-11-01T00:00:00Z".parse().unwrap());
+        let verdict = Verdict::Infected { signatures: vec!["A".into()] };
+        let since = Row::from(&ScanRecord { verdict, first_infected, reported: true, ..record("b", "6") });
+        assert!(super::lines(&[since])[0].ends_with("Z  first 2026-11-01T00:00:00Z  A  s3://b/6"));
     }
 
     #[test]

@@ -3,6 +3,7 @@
 mod checks;
 mod failed_calls;
 mod gather;
+mod keys;
 mod snapshot;
 
 use std::process::ExitCode;

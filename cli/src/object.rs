@@ -118,6 +118,8 @@ struct Recorded {
     etag: String,
     layers: u64,
     scanned_at: DateTime<Utc>,
+    /// Since when it is infected, as far as is known.
+    first_infected: Option<DateTime<Utc>>,
     reported: bool,
 }
 
@@ -219,6 +221,7 @@ impl From<&ScanRecord> for Recorded {
             etag: record.etag.clone(),
             layers: record.layer_count,
             scanned_at: record.scanned_at,
+            first_infected: record.first_infected,
             reported: record.reported,
         }
     }
@@ -295,6 +298,15 @@ impl Report {
                     "scanned    {at}, generation {generation}, engine {engine}, {} layers",
                     record.layers
                 ));
+                match &record.first_infected {
+                    Some(first) => {
+                        lines.push(format!("infected   since {}, the first scan that found it", time(first)))
+                    }
+                    None if record.verdict == "infected" => {
+                        lines.push(format!("infected   since {at} at the latest: an older version recorded it"));
+                    }
+                    None => {}
+                }
             }
         }
         lines.push(match &self.reader {
@@ -355,6 +367,7 @@ mod tests {
                 etag,
                 layers: 1,
                 scanned_at: at,
+                first_infected: Some(at),
                 reported: true,
             }),
             next_pass: Some(planned(RescanPlan::UpToDate)),

@@ -101,6 +101,7 @@ pub(crate) mod tests {
             requested: None,
             archived_at: None,
             unread: Vec::new(),
+            first_infected: None,
         }
     }
 

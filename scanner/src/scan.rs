@@ -283,7 +283,7 @@ impl<S: Services> Scanner<'_, S> {
                 Inspection::not_scanned(Verdict::Unscannable { reason: *reason })
             }
         };
-        let record = ScanRecord {
+        let mut record = ScanRecord {
             object: object.clone(),
             etag: head.as_ref().map_or_else(|_| String::new(), |head| head.etag.clone()),
             size: head.as_ref().map_or(0, |head| head.size),
@@ -302,7 +302,9 @@ impl<S: Services> Scanner<'_, S> {
             requested: None,
             archived_at: None,
             unread: inspection.unread,
+            first_infected: None,
         };
+        record.first_infected = record.first_infected_after(previous.map(|previous| previous.record));
         if let Some(Previous { record: obsolete, obsolete: true }) = previous
             && let Err(error) = self.ports.records.discard(obsolete).await
         {

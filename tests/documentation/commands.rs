@@ -15,7 +15,7 @@ use crate::pages::{all_sources, code, pages, root};
 const MARK: &str = "need a real account";
 
 /// The manual of each command, by its words, such as `dlq list`.
-fn manuals() -> Vec<(Vec<String>, String)> {
+pub(crate) fn manuals() -> Vec<(Vec<String>, String)> {
     let directory = tempfile::tempdir().unwrap();
     let nacre = programs_directory().unwrap().join("nacre");
     assert!(Command::new(nacre).arg("man").arg(directory.path()).status().unwrap().success());

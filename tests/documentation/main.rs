@@ -21,6 +21,8 @@ mod retries;
 #[cfg(test)]
 mod scale;
 #[cfg(test)]
+mod screens;
+#[cfg(test)]
 mod statements;
 #[cfg(test)]
 mod template;

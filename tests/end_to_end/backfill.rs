@@ -117,6 +117,7 @@ async fn objects_that_were_there_before_are_scanned_once() {
     assert_screen("costs.md", "nacre estimate --bucket s3://uploads/old/", &screen, &[(BUCKET, "uploads")]);
     let (code, text) = nacre(&world, &[&place]).await;
     assert!(code == Some(0) && text.contains("3 objects, 0 recorded, 3 requested"), "{text}");
+    assert_screen("operations.md", "nacre backfill s3://uploads/old/", &text, &[]);
     let three = stack.await_records(DEADLINE, |records| records.iter().filter(|record| record.reported).count() == 3);
     three.await.unwrap();
     holds_within_15_percent(&estimated, &stack.calls().unwrap());

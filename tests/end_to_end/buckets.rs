@@ -2,7 +2,7 @@
 
 use aws_sdk_s3::types::{
     Event, FilterRule, FilterRuleName, NotificationConfiguration, NotificationConfigurationFilter, QueueConfiguration,
-    S3KeyFilter,
+    S3KeyFilter, TopicConfiguration,
 };
 use aws_sdk_sqs::types::QueueAttributeName;
 use nacre_clamav::builder::eicar;
@@ -118,5 +118,52 @@ async fn buckets_are_scanned_while_they_are_attached_and_have_what_they_had_befo
         assert_eq!(settings(&world, bucket).await, before, "{bucket}");
     }
     assert_eq!(stack.records().await.unwrap(), [], "of what is not scanned any more there are no records");
+    world.end().await;
+}
+
+/// What a deleted stack of the name left in a bucket: statements for a role, and notifications to a topic, that are gone. The local
+/// CloudFormation gives a name its suffix again, so here the earlier ones are put there.
+#[tokio::test]
+async fn what_a_deleted_stack_left_in_a_bucket_is_replaced_by_the_next_of_its_name() {
+    let world = World::ready(&[]).await;
+    let (stack, s3) = (&world.stack, world.stack.s3());
+    let [role, trigger] = ["ScannerRole", "ScannerTrigger"].map(|name| stack.output(name));
+    let earlier = |arn: &str| format!("{}-1AB2CD3EF4GH5", arn.rsplit_once('-').unwrap().0);
+    stack.create_bucket("kept").await.unwrap();
+    let attach = ["attach", "s3://kept", "--yes"];
+    let (code, _, printed) = nacre(&world, &attach).await;
+    assert_eq!(code, Some(0), "{printed}");
+    let policy = settings(&world, "kept").await.1.unwrap();
+    assert!(policy.contains(role), "{policy}");
+    let (code, _, printed) = nacre(&world, &["detach", "s3://kept", "--yes"]).await;
+    assert_eq!(code, Some(0), "{printed}");
+    // The role's name is also that of its sessions.
+    let name = |arn: &str| arn.rsplit_once('/').unwrap().1.to_owned();
+    let left = policy.replace(&name(role), &name(&earlier(role)));
+    s3.put_bucket_policy().bucket("kept").policy(left).send().await.unwrap();
+    let topic = TopicConfiguration::builder().topic_arn(earlier(trigger)).events(Event::S3ObjectCreated);
+    let left = NotificationConfiguration::builder().topic_configurations(topic.build().unwrap()).build();
+    let put = s3.put_bucket_notification_configuration().bucket("kept").notification_configuration(left);
+    put.skip_destination_validation(true).send().await.unwrap();
+
+    // By SNS, which a topic of somebody else's would keep it from; each statement stands once.
+    let (code, shown, printed) = nacre(&world, &attach).await;
+    assert_eq!((code, &shown["events"], &shown["policy"]), (Some(0), &json!("sns"), &json!("changed")), "{printed}");
+    assert_eq!((&shown["foreign_notifications"], &shown["done"]), (&json!(0), &json!(true)), "{printed}");
+    let found = s3.get_bucket_notification_configuration().bucket("kept").send().await.unwrap();
+    let topics: Vec<&str> = found.topic_configurations().iter().map(TopicConfiguration::topic_arn).collect();
+    assert_eq!(topics, [trigger]);
+    let policy: Value = serde_json::from_str(&settings(&world, "kept").await.1.unwrap()).unwrap();
+    let statements = policy["Statement"].as_array().unwrap();
+    assert!(statements.len() == 3 && statements.iter().all(|one| one.to_string().contains(role)), "{policy}");
+    assert!(!policy.to_string().contains(&earlier(role)), "{policy}");
+
+    // It is scanned there, and the verdict is enforced.
+    s3.put_object().bucket("kept").key("eicar.com").body(eicar().into()).send().await.unwrap();
+    let object = ObjectId::new("kept", "eicar.com", Some("null".into()));
+    let record = stack.await_settled(&object, DEADLINE).await.unwrap();
+    assert!(record.verdict.is_infected());
+    let user = stack.user_of("kept").await.unwrap();
+    assert!(user.get_object().bucket("kept").key("eicar.com").send().await.is_err(), "it is refused");
     world.end().await;
 }

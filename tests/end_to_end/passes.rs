@@ -77,6 +77,7 @@ async fn a_pass_is_started_by_an_announcement_or_by_hand_worked_in_segments_and_
     assert!(code == Some(2) && printed.contains("there is nothing to cancel"), "{printed}");
     let (code, printed) = nacre(&world, &["start"]).await;
     assert!(code == Some(0) && printed.contains("pass 2 for generation 2 has started, in 3 segments"), "{printed}");
+    assert_screen("passes.md", "nacre rescan start", &printed, &[]);
     let again = finished(&world).await;
     assert_eq!((&again["tally"]["up_to_date"], &again["tally"]["published"]["messages"]), (&6.into(), &0.into()));
     let (code, printed) = nacre(&world, &["status"]).await;

@@ -11,7 +11,7 @@ use nacre_test_support::{
     deployed::{DEADLINE, World},
     get_status, programs_directory,
 };
-use nacre_testing::documented::assert_as_schema;
+use nacre_testing::documented::{assert_as_schema, assert_screen};
 use serde_json::{Value, json};
 
 use crate::objects::await_quiet;
@@ -85,10 +85,13 @@ async fn an_infected_object_is_moved_to_quarantine_and_what_is_clean_stays() {
     let id = provenance.split('/').nth(1).unwrap();
     let (code, printed) = nacre(&["list"]).await;
     assert!(code == Some(0) && printed.starts_with(id) && printed.contains("Eicar-Test-Signature"), "{printed}");
+    let names = [(stack.scanned_bucket(), "uploads"), ("a b/../eicar.com", "in/eicar.com")];
+    assert_screen("deploy.md", "nacre quarantine list", &printed, &names);
     let (code, printed) = nacre(&["list", "--json"]).await;
     assert!(code == Some(0) && printed.contains(&format!("\"id\":\"{id}\"")), "{printed}");
     let (code, printed) = nacre(&["release", id]).await;
-    assert!(code == Some(0) && printed.contains("released: s3://"), "{printed}");
+    assert_eq!(code, Some(0), "{printed}");
+    assert_screen("deploy.md", "nacre quarantine release 0f3c6a1be2d94c7f8a5b6c7d8e9f0a1b", &printed, &names);
     let deadline = tokio::time::Instant::now() + DEADLINE;
     while s3.list_objects_v2().bucket(quarantine).send().await.unwrap().key_count() != Some(2) {
         assert!(tokio::time::Instant::now() < deadline, "what still matches stays where it is");
@@ -98,7 +101,8 @@ async fn an_infected_object_is_moved_to_quarantine_and_what_is_clean_stays() {
     // Released, it was another version, and is another entry.
     let (_, listed) = nacre(&["list"]).await;
     let (code, printed) = nacre(&["delete", listed.split_whitespace().next().unwrap()]).await;
-    assert!(code == Some(0) && printed.contains("deleted: s3://"), "{printed}");
+    assert_eq!(code, Some(0), "{printed}");
+    assert_screen("deploy.md", "nacre quarantine delete 5d1f6a1be2d94c7f8a5b6c7d8e9f0a1b", &printed, &names);
     let left = s3.list_object_versions().bucket(quarantine).send().await.unwrap();
     assert_eq!((left.versions().len(), left.delete_markers().len()), (0, 0), "versions before it are gone, too");
     let (code, printed) = nacre(&["delete", "../../etc"]).await;

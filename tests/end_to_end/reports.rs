@@ -8,6 +8,7 @@ use nacre_test_support::{
     deployed::{DEADLINE, World},
     programs_directory,
 };
+use nacre_testing::documented::assert_screen;
 use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
@@ -16,6 +17,8 @@ use tokio::{
     io::{AsyncBufReadExt, BufReader},
     process::Command,
 };
+
+use crate::operations::nacre;
 
 const HOSTILE: &str = "<script>alert(1)</script>&\"'.txt";
 
@@ -29,14 +32,21 @@ async fn a_report_says_what_is_clean_what_is_infected_and_by_what() {
     let three = |records: &[nacre_core::scan_record::ScanRecord]| records.iter().filter(|it| it.reported).count() == 3;
     let records = stack.await_records(DEADLINE, three).await.unwrap();
     let directory = tempfile::tempdir().unwrap();
-    stack.write_report(&programs_directory().unwrap().join("nacre"), directory.path()).await.unwrap();
+    let [page, rows] = ["report.html", "records.csv"].map(|name| directory.path().join(name));
+    let arguments = ["report", "--output", page.to_str().unwrap(), "--csv", rows.to_str().unwrap()];
+    let (code, printed) = nacre(stack, &arguments).await;
+    assert_eq!(code, Some(0), "{printed}");
+    let command = "nacre report --output report.html --csv records.csv";
+    for shown_in in ["operations.md", "report.md"] {
+        assert_screen(shown_in, command, &printed, &[(page.to_str().unwrap(), "report.html")]);
+    }
 
-    let page = fs::read_to_string(directory.path().join("report.html")).unwrap();
+    let page = fs::read_to_string(page).unwrap();
     assert!(page.contains("2 of 3 objects are infected."), "{page}");
     assert!(page.contains("&lt;script&gt;alert(1)&lt;/script&gt;&amp;&quot;&#39;.txt"));
     assert_eq!(page.matches("<script").count(), 1, "the page's own");
     let generation = records[0].generation.0;
-    let rows = fs::read_to_string(directory.path().join("records.csv")).unwrap();
+    let rows = fs::read_to_string(rows).unwrap();
     let clean = rows.lines().find(|line| line.contains("words.txt")).unwrap();
     let expected = format!("\"45\",\"CLEAN\",\"\",\"\",\"{generation}\",");
     assert!(clean.contains(&expected), "{clean}");
@@ -54,6 +64,8 @@ async fn shows_the_console(stack: &Stack) {
     let mut console = command.spawn().unwrap();
     let mut lines = BufReader::new(console.stdout.take().unwrap()).lines();
     let url = lines.next_line().await.unwrap().expect("the console prints its URL");
+    let more = lines.next_line().await.unwrap().expect("the console says how it ends");
+    assert_screen("report.md", "nacre console", &format!("{url}\n{more}\n"), &[]);
     if Browser::is_installed() {
         tokio::task::spawn_blocking(move || is_live_and_safe(&url)).await.unwrap();
     } else {

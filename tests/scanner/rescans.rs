@@ -1,5 +1,6 @@
 //! Rescans scan no more than they must, and conclude what a scan with everything would.
 
+use chrono::TimeDelta;
 use nacre_core::{
     generation::Generation,
     object::ObjectId,
@@ -51,6 +52,30 @@ async fn what_was_added_is_matched_by_an_engine_of_nothing_else() {
     assert_eq!((now.generation, now.targets, &now.layers), (generation, before.targets, &before.layers));
     assert_eq!(world.status(&object).await.as_deref(), Some("INFECTED"));
     assert_eq!(world.record(&innocent).generation, generation);
+}
+
+#[tokio::test]
+async fn since_when_an_object_is_infected_outlasts_rescans_until_it_is_cleared() {
+    let (world, object) = scanned("this is wicked of old and wicked anew").await;
+    let first = world.record(&object);
+    assert_eq!(first.first_infected, Some(first.scanned_at));
+    let ago = |days| first.scanned_at - TimeDelta::days(days);
+    // The second is of an older version, which knows of no scan but its last.
+    for (first_infected, expected) in [(Some(ago(2)), ago(2)), (None, ago(1))] {
+        let stored = ScanRecord { generation: Generation(0), scanned_at: ago(1), first_infected, ..first.clone() };
+        world.records.discard(&world.record(&object)).await.unwrap();
+        world.records.save(&stored).await.unwrap();
+        announce(&world.scanner(), &[&object]).await;
+        let now = world.record(&object);
+        assert_eq!((now.first_infected, now.generation), (Some(expected), first.generation));
+    }
+    let ignored = [("own.ndb", signature("Test.Old", "wicked of old")), ("own.ign2", "Test.Old\n".to_owned())];
+    let other = ("other.ndb", signature("Test.Other", "something else"));
+    let files: Vec<(&str, &str)> = ignored.iter().chain([&other]).map(|(name, text)| (*name, text.as_str())).collect();
+    let generation = world.publish(&files).await;
+    rescan(&world.scanner(), generation, &[&world.record(&object)]).await;
+    let cleared = world.record(&object);
+    assert_eq!((&cleared.verdict, cleared.first_infected), (&Verdict::Clean, None));
 }
 
 #[tokio::test]

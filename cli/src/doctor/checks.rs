@@ -2,6 +2,7 @@
 
 mod bucket;
 mod flow;
+mod key;
 
 use serde::Serialize;
 
@@ -41,6 +42,7 @@ pub(super) fn findings(found: &Snapshot) -> Vec<Finding> {
     stack(found, &mut findings);
     definitions(found, &mut findings);
     bucket::buckets(found, &mut findings);
+    key::keys(found, &mut findings);
     flow::topics(found, &mut findings);
     flow::queues(found, &mut findings);
     flow::functions(found, &mut findings);

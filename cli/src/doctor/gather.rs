@@ -25,6 +25,7 @@ use serde_json::{Value, json};
 
 use super::{
     failed_calls::failed_calls,
+    keys::keys,
     snapshot::{Bucket, Definitions, Expected, Function, Notification, Queue, Snapshot, Source, Table, Topic},
 };
 use crate::{
@@ -111,14 +112,20 @@ pub(super) async fn gather(deployment: &Deployment) -> Result<Snapshot, GatherEr
     }
     let (buckets, unreadable) = buckets(deployment).await?;
     let [refused, throttled] = failed_calls(deployment).await?;
+    let (scanner_role, parameters) =
+        (deployment.name(Part::ScannerRole, None).await?, deployment.parameters().await?.clone());
+    let rescanner = functions.iter().find(|function| function.name == "RescannerFunction");
+    let roles = [scanner_role.as_str(), rescanner.map(|function| function.role.as_str()).unwrap_or_default()];
+    let keys = keys(sdk, &parameters, &buckets, roles).await;
     Ok(Snapshot {
         stack: deployment.stack().to_owned(),
         stack_status: deployment.status().await?.to_owned(),
-        parameters: deployment.parameters().await?.clone(),
-        scanner_role: deployment.name(Part::ScannerRole, None).await?,
+        parameters,
+        scanner_role,
         scanner_trigger: deployment.name(Part::ScannerTrigger, None).await?,
         buckets,
         unreadable,
+        keys,
         expected: expected(deployment).await?,
         concurrency: concurrency(sdk).await?,
         ahead_seconds: ahead(sdk, &deployment.name(Part::DefinitionsBucket, None).await?).await,
@@ -240,6 +247,7 @@ async fn function(sdk: &SdkConfig, name: &'static str, function: &str) -> Result
         name,
         state: found.state().map(|state| state.as_str().to_owned()).unwrap_or_default(),
         last_update: found.last_update_status().map(|status| status.as_str().to_owned()).unwrap_or_default(),
+        role: found.role().unwrap_or_default().to_owned(),
         timeout_seconds: found.timeout().and_then(|timeout| u64::try_from(timeout).ok()).unwrap_or_default(),
         reserved: reserved.and_then(|reserved| u64::try_from(reserved).ok()),
         environment,

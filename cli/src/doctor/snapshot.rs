@@ -18,6 +18,8 @@ pub(super) struct Snapshot {
     pub(super) buckets: Vec<Bucket>,
     /// Attached buckets that cannot be read, and why.
     pub(super) unreadable: BTreeMap<String, String>,
+    /// Keys of KMS that the parameters name.
+    pub(super) keys: Vec<Key>,
     pub(super) queues: Vec<Queue>,
     pub(super) functions: Vec<Function>,
     pub(super) topics: Vec<Topic>,
@@ -71,6 +73,37 @@ pub(super) struct Notification {
     pub(super) filter: Vec<String>,
 }
 
+/// A key of KMS, and what the functions do with it.
+#[derive(Clone, Debug)]
+pub(super) struct Key {
+    pub(super) arn: String,
+    /// The parameter that names it.
+    pub(super) parameter: &'static str,
+    pub(super) needs: Vec<Need>,
+    pub(super) policy: KeyPolicy,
+}
+
+/// What a role does with a key.
+#[derive(Clone, Debug)]
+pub(super) struct Need {
+    pub(super) role: String,
+    /// The service that calls KMS for it, such as `s3`.
+    pub(super) service: &'static str,
+    pub(super) calls: &'static [&'static str],
+}
+
+/// A key's policy, or why there is none to judge.
+#[derive(Clone, Debug)]
+pub(super) enum KeyPolicy {
+    Read(Value),
+    Missing,
+    /// The key's state, such as `PendingDeletion`.
+    Disabled(String),
+    /// Why.
+    Unreadable(String),
+    OfAnotherAccount,
+}
+
 /// A queue and how it is set.
 #[derive(Clone, Debug)]
 pub(super) struct Queue {
@@ -95,6 +128,8 @@ pub(super) struct Function {
     /// Such as `Successful`.
     pub(super) last_update: String,
     pub(super) timeout_seconds: u64,
+    /// Its role, by its ARN.
+    pub(super) role: String,
     /// Concurrent executions that are reserved for it.
     pub(super) reserved: Option<u64>,
     pub(super) environment: BTreeMap<String, String>,

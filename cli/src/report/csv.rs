@@ -43,7 +43,7 @@ fn failed() -> io::Error {
 struct Rows<W: Write>(csv::Writer<W>);
 
 /// Names of the columns.
-const COLUMNS: [&str; 12] = [
+const COLUMNS: [&str; 13] = [
     "bucket",
     "key",
     "version_id",
@@ -56,6 +56,7 @@ const COLUMNS: [&str; 12] = [
     "scanned_at",
     "reported",
     "written_at",
+    "first_infected",
 ];
 
 impl<W: Write> Rows<W> {
@@ -67,7 +68,7 @@ impl<W: Write> Rows<W> {
     }
 
     fn write(&mut self, row: &Row) -> io::Result<()> {
-        let [scanned_at, written_at] = [row.scanned_at, row.written_at]
+        let [scanned_at, written_at, first_infected] = [row.scanned_at, row.written_at, row.first_infected]
             .map(|at| at.map(|at| at.to_rfc3339_opts(SecondsFormat::Secs, true)).unwrap_or_default());
         let version = row.object.version_id.as_deref().unwrap_or_default();
         self.0.write_record([
@@ -83,6 +84,7 @@ impl<W: Write> Rows<W> {
             scanned_at,
             if row.reported { "yes" } else { "no" }.to_owned(),
             written_at,
+            first_infected,
         ])?;
         Ok(())
     }
@@ -119,8 +121,9 @@ mod tests {
         let lines: Vec<_> = text.lines().collect();
         assert_eq!(lines[0].replace('"', ""), COLUMNS.join(","));
         let rest = r#""7","1.4.6","2026-11-28T10:00:00Z","yes","2026-11-20T10:00:00Z""#;
-        assert_eq!(lines[1], format!(r#""uploads","a,""key""","v1","10","INFECTED","","A B",{rest}"#));
-        assert_eq!(lines[2], format!(r#""uploads","'=1+1","v1","10","CLEAN","","",{rest}"#));
+        let first = r#""2026-11-25T10:00:00Z""#;
+        assert_eq!(lines[1], format!(r#""uploads","a,""key""","v1","10","INFECTED","","A B",{rest},{first}"#));
+        assert_eq!(lines[2], format!(r#""uploads","'=1+1","v1","10","CLEAN","","",{rest},"""#));
         assert_eq!(inert("\u{ff1d}1\u{1b}"), "'\u{ff1d}1\\u{1b}");
     }
 }

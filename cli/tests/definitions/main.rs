@@ -16,5 +16,6 @@ mod diff;
 mod freshclams_data;
 mod inspect;
 mod keygen;
+mod screens;
 mod verify;
 mod world;

@@ -7,7 +7,7 @@ use std::{
 };
 
 use nacre_clamav::builder::{eicar, eicar_signature};
-use nacre_testing::documented::assert_as_schema;
+use nacre_testing::documented::{assert_as_schema, assert_screen};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -69,6 +69,16 @@ fn json_has_one_object_a_file_and_then_the_summary() {
         assert_eq!(summary[field], json!(number), "{field}");
     }
     assert!(summary["seconds_incremental"].is_f64() && summary["seconds_full"].is_f64());
+}
+
+#[test]
+fn the_documentation_shows_this_screen() {
+    let world = World::new();
+    let output = world.prove(&["--verbose"]);
+    assert_eq!(output.status.code(), Some(0));
+    let printed = String::from_utf8(output.stdout).unwrap();
+    let files = format!("{}/", world.files.path().display());
+    assert_screen("rescans.md", "nacre prove --old old --new new --verbose files", &printed, &[(&files, "files/")]);
 }
 
 #[test]

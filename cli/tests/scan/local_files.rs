@@ -9,6 +9,7 @@ use std::{
 use jsonschema::Validator;
 use nacre_clamav::builder::{eicar, eicar_signature};
 use nacre_core::verdict::Reason;
+use nacre_testing::documented::{assert_as_schema, assert_screen};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -26,13 +27,9 @@ fn nacre_scan(definitions: &Path, arguments: &[&str]) -> Output {
 
 /// The results, each as `docs/schemas/scan.schema.json` says.
 fn lines(output: &Output) -> Vec<Value> {
-    let results: Vec<Value> =
-        String::from_utf8_lossy(&output.stdout).lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-    let schema = validator(include_str!("../../../docs/schemas/scan.schema.json"));
-    for result in &results {
-        assert!(schema.is_valid(result), "{:?}: {result}", schema.validate(result));
-    }
-    results
+    let printed = String::from_utf8_lossy(&output.stdout);
+    assert_as_schema(&["scan", "--json"], &printed);
+    printed.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
 fn validator(schema: &str) -> Validator {
@@ -45,6 +42,25 @@ fn the_schema_has_every_reason() {
     let known = schema["properties"]["reason"]["enum"].as_array().unwrap();
     let ours: Vec<Value> = Reason::ALL.iter().map(|reason| reason.name().into()).collect();
     assert_eq!(known, &[&[Value::Null], &ours[..]].concat());
+}
+
+#[test]
+fn the_documentation_shows_this_screen() {
+    let directory = tempfile::tempdir().unwrap();
+    let put = |name: &str, bytes: &[u8]| {
+        let path = directory.path().join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, bytes).unwrap();
+    };
+    put("definitions/test.ndb", eicar_signature().as_bytes());
+    put("files/a.txt", b"nothing at all\n");
+    put("files/b.com", &eicar());
+    let mut command = Command::new(env!("CARGO_BIN_EXE_nacre"));
+    command.current_dir(directory.path()).args(["scan", "--definitions", "definitions", "files"]);
+    let output = command.output().unwrap();
+    let mut printed = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
+    printed += &format!("{}\n", output.status.code().unwrap());
+    assert_screen("operations.md", "nacre scan --definitions definitions files; echo $?", &printed, &[]);
 }
 
 #[test]

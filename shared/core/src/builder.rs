@@ -32,6 +32,7 @@ pub fn record(bucket: &str, key: &str) -> ScanRecord {
         requested: None,
         archived_at: None,
         unread: Vec::new(),
+        first_infected: None,
     }
 }
 

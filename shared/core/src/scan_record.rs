@@ -78,6 +78,9 @@ pub struct ScanRecord {
     pub archived_at: Option<DateTime<Utc>>,
     /// Names of the encryption and of the containers that hid content, at most [`MAX_UNREAD`]: what the verdict's reason is about.
     pub unread: Vec<String>,
+    /// When the earliest known of the scans ended that found these bytes infected, and without a break since; `None` when they are not
+    /// infected, or an older version of this program wrote the record.
+    pub first_infected: Option<DateTime<Utc>>,
 }
 
 /// The libclamav that scanned.
@@ -96,6 +99,17 @@ impl From<&EngineProof> for EngineVersion {
 }
 
 impl ScanRecord {
+    /// What [`ScanRecord::first_infected`] is of this scan, `previous` being the record that it takes the place of.
+    ///
+    /// A record of before knows nothing earlier than its own scan. Other bytes, and a later upload of the same, begin anew.
+    pub fn first_infected_after(&self, previous: Option<&Self>) -> Option<DateTime<Utc>> {
+        let same = |stored: &&Self| {
+            stored.verdict.is_infected() && stored.etag == self.etag && !stored.is_before(self.sequencer.as_ref())
+        };
+        let earlier = previous.filter(same).map(|stored| stored.first_infected.unwrap_or(stored.scanned_at));
+        self.verdict.is_infected().then(|| earlier.unwrap_or(self.scanned_at).min(self.scanned_at))
+    }
+
     /// Whether this record may take the place of `stored`.
     ///
     /// The same bytes are only ever judged by newer definitions, except that a transient failure may be retried and
@@ -237,6 +251,7 @@ mod tests {
             requested: None,
             archived_at: None,
             unread: Vec::new(),
+            first_infected: None,
         }
     }
 
@@ -286,6 +301,30 @@ mod tests {
         assert!(later.may_replace(&first) && !first.may_replace(&later));
         assert!(first.is_before(later.sequencer.as_ref()) && !later.is_before(first.sequencer.as_ref()));
         assert!(!first.is_before(None));
+    }
+
+    #[test]
+    fn what_was_found_infected_once_stays_so_until_it_is_clean_or_other() {
+        let at = |second| DateTime::from_timestamp(second, 0).expect("a time");
+        let of = |etag: &str, sequencer: &str, verdict: Verdict, second| {
+            let record = ScanRecord { scanned_at: at(second), ..record(etag, 1, Some(sequencer), verdict) };
+            move |previous: Option<&ScanRecord>| {
+                let first_infected = record.first_infected_after(previous);
+                ScanRecord { first_infected, ..record.clone() }
+            }
+        };
+        let evil = || Verdict::Infected { signatures: vec!["Evil".into()] };
+        let first = of("e", "1", evil(), 10)(None);
+        assert_eq!(first.first_infected, Some(at(10)));
+        let renewed = of("e", "1", Verdict::Infected { signatures: vec!["Other".into()] }, 20)(Some(&first));
+        assert_eq!(renewed.first_infected, Some(at(10)), "newer definitions call it otherwise");
+        let clean = of("e", "1", Verdict::Clean, 30)(Some(&renewed));
+        assert_eq!(clean.first_infected, None);
+        assert_eq!(of("e", "1", evil(), 40)(Some(&clean)).first_infected, Some(at(40)), "and again");
+        assert_eq!(of("f", "2", evil(), 40)(Some(&renewed)).first_infected, Some(at(40)), "other bytes");
+        assert_eq!(of("e", "2", evil(), 40)(Some(&renewed)).first_infected, Some(at(40)), "a later upload");
+        let of_before = ScanRecord { first_infected: None, ..renewed };
+        assert_eq!(of("e", "1", evil(), 40)(Some(&of_before)).first_infected, Some(at(20)), "no earlier scan is known");
     }
 
     #[test]

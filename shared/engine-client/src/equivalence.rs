@@ -224,6 +224,7 @@ pub async fn scan_in_full(pool: &EnginePool, set: &SignatureSet, path: &Path) ->
         requested: None,
         archived_at: None,
         unread: Vec::new(),
+        first_infected: None,
     };
     match seen {
         ScanOutcome::Scanned { report, unrar, size } => {

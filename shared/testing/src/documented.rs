@@ -2,7 +2,12 @@
 
 #![expect(clippy::expect_used, reason = "what is not as documented is to panic")]
 
-use std::{fs, iter::Peekable, path::PathBuf, str::Lines};
+use std::{
+    env, fs,
+    iter::Peekable,
+    path::{Path, PathBuf},
+    str::Lines,
+};
 
 use serde_json::Value;
 
@@ -12,27 +17,38 @@ fn docs() -> PathBuf {
 
 /// Holds each line of what a command printed to the schema of its `--json`, where that was given.
 ///
-/// `arguments` are those of `nacre`. The schema is that of the command's words: `docs/schemas/dlq-list.schema.json`.
+/// `arguments` are those of `nacre`. The schema is that of the command's words: `docs/schemas/dlq-list.schema.json`. A file of its name
+/// in `target/schemas-held` says that something was held to it: `dev/schemas-held` fails where none is.
 ///
 /// # Panics
 /// When there is no schema, or a line does not conform.
 pub fn assert_as_schema(arguments: &[&str], printed: &str) {
+    let Some(name) = held(arguments, printed) else { return };
+    // A test runs as target/PROFILE/deps/NAME.
+    let test = env::current_exe().expect("a test has a path");
+    let target = test.ancestors().nth(3).unwrap_or(Path::new("target")).join("schemas-held");
+    fs::create_dir_all(&target).and_then(|()| fs::write(target.join(name), "")).expect("the build folder is writable");
+}
+
+/// Holds what was printed to the schema; its name, when there was a line to hold.
+fn held(arguments: &[&str], printed: &str) -> Option<String> {
     if !arguments.contains(&"--json") {
-        return;
+        return None;
     }
     let (first, words) = (arguments.first().copied().unwrap_or_default(), arguments.iter().take(2));
     let both = words.copied().collect::<Vec<_>>().join("-");
     let schema = [both.as_str(), first].into_iter().find_map(|name| {
         let text = fs::read_to_string(docs().join("schemas").join(format!("{name}.schema.json"))).ok()?;
-        Some(serde_json::from_str::<Value>(&text).expect("a schema is JSON"))
+        Some((name.to_owned(), serde_json::from_str::<Value>(&text).expect("a schema is JSON")))
     });
-    let schema = schema.unwrap_or_else(|| panic!("docs/schemas has none of nacre {arguments:?}"));
+    let (name, schema) = schema.unwrap_or_else(|| panic!("docs/schemas has none of nacre {arguments:?}"));
     let validator = jsonschema::validator_for(&schema).expect("a schema is valid");
     for line in printed.lines() {
         let value = serde_json::from_str(line).unwrap_or_else(|error| panic!("nacre {arguments:?}: {error}: {line}"));
         let errors: Vec<String> = validator.iter_errors(&value).map(|error| error.to_string()).collect();
         assert!(errors.is_empty(), "nacre {arguments:?}: {errors:#?}: {line}");
     }
+    (!printed.trim().is_empty()).then_some(name)
 }
 
 /// Holds a screen that a page shows to what the command printed: its words are the same, its numbers, times and ids may be others.
@@ -113,10 +129,11 @@ mod tests {
 
     #[test]
     fn a_line_that_the_schema_does_not_have_is_found() {
-        assert_as_schema(&["trigger", "--json"], r#"{"requested":1}"#);
-        assert_as_schema(&["trigger"], "1 scans requested");
-        let more = std::panic::catch_unwind(|| assert_as_schema(&["trigger", "--json"], r#"{"requested":1,"more":2}"#));
-        let none = std::panic::catch_unwind(|| assert_as_schema(&["nothing", "--json"], "{}"));
+        assert_eq!(held(&["trigger", "--json"], r#"{"requested":1}"#).as_deref(), Some("trigger"));
+        assert_eq!(held(&["dlq", "list", "--json"], "\n"), None, "nothing was printed");
+        assert_eq!(held(&["trigger"], "1 scans requested"), None);
+        let more = std::panic::catch_unwind(|| held(&["trigger", "--json"], r#"{"requested":1,"more":2}"#));
+        let none = std::panic::catch_unwind(|| held(&["nothing", "--json"], "{}"));
         assert!(more.is_err() && none.is_err());
     }
 }

@@ -63,6 +63,7 @@ pub fn any_record() -> impl proptest::strategy::Strategy<Value = ScanRecord> {
                     .filter(|_| level % 2 == 1)
                     .map(|at| RequestMark { pass: PassId { generation: Generation(generation), attempt: level }, at }),
                 archived_at: DateTime::from_timestamp_millis(time + 9).filter(|_| level % 3 == 1),
+                first_infected: DateTime::from_timestamp_millis(time / 3).filter(|_| level % 5 == 1),
                 unread: ["Nacre.Encrypted.Age", "VMDK"]
                     .iter()
                     .take((level % 3) as usize)

@@ -72,6 +72,7 @@ pub(crate) async fn restore(records: &MemoryRecords, path: &Path) -> Outcome<()>
             requested: None,
             archived_at: None,
             unread: Vec::new(),
+            first_infected: None,
         };
         records.save(&record).await?;
     }

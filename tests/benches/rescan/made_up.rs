@@ -90,6 +90,7 @@ pub(crate) fn record(number: u64, generations: u64) -> RecordSummary {
         reported: true,
         requested: None,
         archived_at: None,
+        first_infected: None,
         view: Some(RecordView {
             verdict,
             engine: engine(),

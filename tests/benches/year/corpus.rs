@@ -42,6 +42,7 @@ fn record(number: usize, kind: &ObjectKind, random: &mut Random) -> RecordSummar
         reported: true,
         requested: None,
         archived_at: None,
+        first_infected: None,
         view: Some(RecordView {
             verdict: Verdict::Clean,
             engine: engine(),

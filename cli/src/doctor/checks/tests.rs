@@ -21,6 +21,7 @@ fn function(name: &'static str, queues: &[&str]) -> Function {
         name,
         state: "Active".into(),
         last_update: "Successful".into(),
+        role: format!("arn:aws:iam::1:role/{name}"),
         timeout_seconds: 900,
         reserved: None,
         environment: [("NACRE_RECORDS_TABLE".to_owned(), "records".to_owned())].into(),
@@ -93,6 +94,15 @@ fn healthy() -> Snapshot {
             },
         ],
         unreadable: BTreeMap::new(),
+        keys: vec![Key {
+            arn: "arn:aws:kms:eu-west-1:1:key/1".into(),
+            parameter: "KmsKeyArns",
+            needs: vec![Need { role: ROLE.into(), service: "s3", calls: &["kms:GenerateDataKey", "kms:Decrypt"] }],
+            policy: KeyPolicy::Read(
+                json!({ "Statement": [{ "Effect": "Allow", "Principal": { "AWS": "arn:aws:iam::1:root" },
+                "Action": "kms:*", "Resource": "*" }] }),
+            ),
+        }],
         queues: vec![
             queue("ScanQueue", Some("ScanDeadLetters"), four_days),
             queue("ScanDeadLetters", None, fourteen),
@@ -155,7 +165,7 @@ fn condition(policy: &mut Option<Value>, condition: Value) {
 /// A fault, and what puts it into a healthy deployment.
 type Seed = (&'static str, fn(&mut Snapshot));
 
-const SEEDS: [Seed; 50] = [
+const SEEDS: [Seed; 54] = [
     ("stack_failed", |it| it.stack_status = "UPDATE_ROLLBACK_FAILED".into()),
     ("stack_busy", |it| it.stack_status = "UPDATE_IN_PROGRESS".into()),
     ("definitions_missing", |it| it.definitions.age_hours = None),
@@ -183,6 +193,13 @@ const SEEDS: [Seed; 50] = [
         statement(it, "DenyReading")["Condition"] = json!({ "ArnNotLike": { "aws:PrincipalArn": "AROAEXAMPLE" } });
     }),
     ("key_not_allowed", |it| it.buckets[0].kms_key = Some("arn:aws:kms:eu-west-1:1:key/2".into())),
+    ("key_missing", |it| it.keys[0].policy = KeyPolicy::Missing),
+    ("key_disabled", |it| it.keys[0].policy = KeyPolicy::Disabled("PendingDeletion".into())),
+    ("key_unreadable", |it| it.keys[0].policy = KeyPolicy::Unreadable("denied".into())),
+    ("key_refuses", |it| {
+        let KeyPolicy::Read(policy) = &mut it.keys[0].policy else { return };
+        policy["Statement"][0]["Action"] = json!("kms:Decrypt");
+    }),
     ("subscription_missing", |it| it.topics[0].endpoints.clear()),
     ("queue_refuses_topic", |it| it.queues[0].policy = None),
     ("topic_refuses_s3", |it| it.topics[0].policy = None),
@@ -235,6 +252,8 @@ fn a_healthy_deployment_has_no_fault() {
     found.queues[0].visibility_seconds = 5;
     found.buckets[0].kms_key = Some("key".into());
     found.parameters.insert("KmsKeyArns".into(), "other, key".into());
+    // Its owner checks the key of another account.
+    found.keys[0].policy = KeyPolicy::OfAnotherAccount;
     assert_eq!(findings(&found), []);
 }
 

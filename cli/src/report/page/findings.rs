@@ -18,16 +18,19 @@ pub(super) fn findings(out: &mut String, report: &Report) {
         .map(|(name, count)| vec![name.into(), Cell::of_rows(*count, "infected", in_column("signatures", name))]);
     table(out, "Signatures that matched", &["Signature", "Objects"], signatures);
     let action = report.action.as_deref().map_or("tagged", in_words);
-    let columns = ["Bucket", "Key", "Version", "Type", "Signatures", "Generation", "Written", "Scanned", "Action"];
+    let columns =
+        ["Bucket", "Key", "Version", "Type", "Signatures", "Generation", "Written", "Scanned", "First found", "Action"];
     let rows = tally.rows(Kind::Infected).iter().map(|row| {
         let action = if row.reported { action } else { "not finished" };
-        of_object(row, &row.signatures().join(" "), true).chain([action.into()]).collect()
+        let first = row.first_infected.map(time).unwrap_or_default();
+        of_object(row, &row.signatures().join(" "), true).chain([Cell::from(first), action.into()]).collect()
     });
     table_of_rows(out, "Infected objects", &columns, rows);
     if tally.of(Kind::Infected).objects > 0 {
         out.push_str(
-            "<p>Since it was written, an object was there to be read; it is refused since its scan. The action is what the stack is set \
-             to do now; a version that is locked stays where it is, and is refused.</p>\n",
+            "<p>Since it was written, an object was there to be read; it is refused since its first scan that found it. Where that is \
+             empty, an older version of Nacre recorded it, and it was at its last scan at the latest. The action is what the stack is \
+             set to do now; a version that is locked stays where it is, and is refused.</p>\n",
         );
     }
     newest(out, tally, Kind::Infected);

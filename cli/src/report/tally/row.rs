@@ -48,6 +48,8 @@ pub(in crate::report) struct Row {
     /// When the object was written, or else scanned.
     pub(in crate::report) written_at: Option<DateTime<Utc>>,
     pub(in crate::report) scanned_at: Option<DateTime<Utc>>,
+    /// Since when it is infected, as far as is known.
+    pub(in crate::report) first_infected: Option<DateTime<Utc>>,
     pub(in crate::report) reported: bool,
 }
 
@@ -62,6 +64,7 @@ impl From<RecordSummary> for Row {
             engine: engine.unwrap_or_default(),
             written_at: record.written_at,
             scanned_at: record.scanned_at,
+            first_infected: record.first_infected,
             reported: record.reported,
         }
     }

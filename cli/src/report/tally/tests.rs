@@ -13,12 +13,13 @@ pub(in crate::report) fn row(key: &str, verdict: Verdict) -> Row {
     Row {
         object: ObjectId::new("uploads", key, Some("v1".to_owned())),
         size: 10,
-        verdict: Some(verdict),
         generation: 7,
         engine: "1.4.6".to_owned(),
         written_at: Some("2026-11-20T10:00:00Z".parse().unwrap()),
         scanned_at: Some("2026-11-28T10:00:00Z".parse().unwrap()),
+        first_infected: Some("2026-11-25T10:00:00Z".parse().unwrap()).filter(|_| verdict.is_infected()),
         reported: true,
+        verdict: Some(verdict),
     }
 }
 

@@ -54,11 +54,13 @@ pub(super) mod attribute {
     pub(crate) const ARCHIVED_AT: &str = "archived_at";
     /// Only where something hid content: the names of what did.
     pub(crate) const UNREAD: &str = "unread";
+    /// Only on records of infected objects, and not on those that older versions wrote: since when.
+    pub(crate) const FIRST_INFECTED: &str = "first_infected";
     /// Only on records that need a person's attention: the partition key of a sparse index.
     pub(crate) const ATTENTION: &str = "attention";
 
     /// What a rescan is planned by.
-    pub(crate) const SUMMARY: [&str; 20] = [
+    pub(crate) const SUMMARY: [&str; 21] = [
         OBJECT,
         VERSION_ID,
         FORMAT,
@@ -79,6 +81,7 @@ pub(super) mod attribute {
         REPORTED,
         REQUESTED,
         ARCHIVED_AT,
+        FIRST_INFECTED,
     ];
 
     /// Names as expressions write them.
@@ -182,6 +185,7 @@ pub(super) fn item_of(record: &ScanRecord) -> Item {
         (attribute::REQUESTED, record.requested.map(requested)),
         (attribute::ARCHIVED_AT, record.archived_at.map(time)),
         (attribute::UNREAD, (!record.unread.is_empty()).then(|| AttributeValue::Ss(record.unread.clone()))),
+        (attribute::FIRST_INFECTED, record.first_infected.map(time)),
         (attribute::ATTENTION, attention.then(|| attribute::s(verdict))),
     ];
     let present = attributes.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?)));
@@ -210,6 +214,7 @@ pub(super) fn record_of(object: &ObjectId, item: &Item) -> Option<ScanRecord> {
         archived_at: instant(item, attribute::ARCHIVED_AT),
         published: attribute::flag(item, attribute::PUBLISHED),
         unread: attribute::texts(item, attribute::UNREAD).unwrap_or_default(),
+        first_infected: instant(item, attribute::FIRST_INFECTED),
     })
 }
 
@@ -260,6 +265,7 @@ pub(super) fn summary_of(item: &Item) -> Option<RecordSummary> {
         reported: attribute::flag(item, attribute::REPORTED),
         requested: requested_of(item),
         archived_at: instant(item, attribute::ARCHIVED_AT),
+        first_infected: instant(item, attribute::FIRST_INFECTED),
         view: view_of(item).filter(|_| ours),
     })
 }

@@ -209,6 +209,7 @@ proptest! {
             reported: true,
             requested: None,
             archived_at: None,
+            first_infected: None,
             view: None,
         };
         let trigger = RescanTrigger {

@@ -38,6 +38,8 @@ pub struct RecordSummary {
     pub requested: Option<RequestMark>,
     /// When a rescan last found the object archived, where one did since the scan.
     pub archived_at: Option<DateTime<Utc>>,
+    /// When it was first found infected, as far as is known; `None` when it is not infected.
+    pub first_infected: Option<DateTime<Utc>>,
     /// What the scan saw; `None` when the record is of another format, and proves nothing.
     pub view: Option<RecordView>,
 }
@@ -92,6 +94,7 @@ impl From<&ScanRecord> for RecordSummary {
             reported: record.reported,
             requested: record.requested,
             archived_at: record.archived_at,
+            first_infected: record.first_infected,
             view: Some(RecordView {
                 verdict: record.verdict.clone(),
                 engine: record.engine.clone(),

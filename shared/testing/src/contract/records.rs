@@ -42,6 +42,7 @@ pub async fn records_come_back_as_they_were(store: &impl RecordStore, bucket: &s
                 etag: "d41d8cd98f00b204e9800998ecf8427e-12".into(),
                 size: u64::MAX,
                 written_at: DateTime::from_timestamp_millis(1_780_000_000_456),
+                first_infected: DateTime::from_timestamp_millis(1_785_000_000_789),
                 generation: Generation(u64::MAX),
                 engine: EngineVersion { version: "1.5.0-rc".into(), functionality_level: FunctionalityLevel(u32::MAX) },
                 targets: Targets::ALL,
