@@ -11,6 +11,7 @@ mod file_types;
 #[cfg(feature = "fuzz")]
 pub mod fuzz;
 mod huge_pages;
+mod inflate;
 mod library;
 mod lines;
 mod load_order;
