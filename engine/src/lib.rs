@@ -23,6 +23,7 @@ mod probes;
 mod proof;
 mod sandbox;
 mod second_reader;
+mod unlzma;
 mod worker;
 mod worker_pool;
 mod zygote;

@@ -8,6 +8,7 @@
 mod contents;
 mod headers;
 mod marks;
+mod unmarked;
 
 use std::{
     io::Read,
@@ -15,7 +16,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-use flate2::read::DeflateDecoder;
 use nacre_engine_protocol::Limits;
 
 pub(crate) use self::contents::Found;
@@ -23,7 +23,6 @@ use self::contents::{Contents, Taken};
 use crate::{
     archive::{NEVER_SHOWN_BYTES, zip},
     ffi::libarchive::{Packing, Reader},
-    inflate,
     marks::Coverage,
 };
 
@@ -33,10 +32,6 @@ const MAX_MARKS: usize = 4096;
 const MAX_PASSES: usize = 4;
 const MAX_IN_VAIN: usize = 64 << 20;
 const MAX_END_RECORDS: usize = 16;
-
-/// Header and sum of zlib, and most bytes of a damaged stream of it.
-const ZLIB_FRAME: u64 = 6;
-const MAX_DAMAGED: usize = 32 << 20;
 
 /// Bytes that the reader of lz4 takes of what follows.
 const LZ4_AHEAD: usize = 11;
@@ -249,46 +244,6 @@ impl SecondReader {
             let consumed = if is_read && is_sequential(packing) { outcome.consumed } else { 0 };
             from = at + consumed.max(1);
         }
-    }
-
-    /// Takes out what lzma with any properties and any dictionary holds: it has no mark, so that nothing follows from what does not come
-    /// out. libarchive knows it by a dictionary that encoders choose. `lzma86` has a byte before it, for a filter that is undone nowhere
-    /// here.
-    fn odd_lzma(&mut self, content: &[u8], reading: &mut Reading) {
-        if let Some(usual) = marks::odd_lzma(content) {
-            self.unpack(&usual, Packing::Lzma, reading);
-            reading.promised.clear();
-        }
-        if let Some((filter @ (0 | 1), lzma)) = content.split_first()
-            && let Some(usual) = marks::odd_lzma(lzma)
-        {
-            let outcome = self.unpack(&usual, Packing::Lzma, reading);
-            reading.promised.clear();
-            reading.unopened += u64::from(*filter == 1 && outcome.read > 0 && outcome.broken == 0);
-        }
-    }
-
-    /// Takes out what a zlib stream holds that is all of the content; `None` when it is none: its mark is a few bits.
-    fn zlib(&mut self, content: &[u8]) -> Option<Taken> {
-        let &[method, flags, ..] = content else { return None };
-        let is_marked =
-            method & 0x8F == 8 && u16::from_be_bytes([method, flags]).is_multiple_of(31) && flags & 0x20 == 0;
-        is_marked.then_some(())?;
-        // Neither the window nor the sum is compared: readers of their own pass over both.
-        let packed = content.get(2..)?;
-        let mut stream = DeflateDecoder::new(packed);
-        let taken = self.contents.receive_stream(&mut stream, self.deadline);
-        match taken {
-            Taken::Limit(name) => self.limit_exceeded = Some(name),
-            Taken::NoRoom => self.lacked_room = true,
-            Taken::Part => {
-                let (layer, depth) = self.contents.parent;
-                self.keep(inflate::laxly(packed, MAX_DAMAGED).as_slice(), layer, depth);
-                return None;
-            }
-            Taken::Whole(_) => {}
-        }
-        (stream.total_in() + ZLIB_FRAME == content.len() as u64).then_some(taken)
     }
 
     /// Reads the packed streams after one that ended at `end`, which may be padded.

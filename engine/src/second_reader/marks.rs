@@ -77,24 +77,12 @@ pub(super) fn stream(content: &[u8]) -> Option<Packing> {
     })
 }
 
-/// Fewest bytes that lzma without a usual mark must say that it unpacks to. More than there are say as much.
-const MIN_LZMA: u64 = 6;
-/// The largest dictionary that libarchive knows.
-const LZMA_DICTIONARY: u32 = 1 << 26;
-
-/// Content that may be lzma with a size, whatever its properties and its dictionary are: with a dictionary that libarchive knows.
-pub(super) fn odd_lzma(content: &[u8]) -> Option<Vec<u8>> {
-    let (&properties, rest) = content.split_first()?;
-    let (dictionary, rest) = rest.split_first_chunk::<4>()?;
-    let (size, coded) = rest.split_first_chunk::<8>()?;
-    let size = u64::from_le_bytes(*size);
-    // Bits of the literal before, and of the position.
-    let exists = properties < 225 && properties % 9 + properties / 9 % 5 <= 5;
-    // The coder begins with a zero and a literal.
-    let begins = matches!(coded, [0, 0..0x80, _, _, _, ..]);
-    let is_usual = stream(content) == Some(Packing::Lzma) && u32::from_le_bytes(*dictionary) <= LZMA_DICTIONARY;
-    (exists && size >= MIN_LZMA && begins && !is_usual)
-        .then(|| [&[properties][..], &LZMA_DICTIONARY.to_le_bytes(), &size.to_le_bytes(), coded].concat())
+/// Whether content may be lzma, whatever its properties, its dictionary and its size are: its coder begins with a zero and a literal.
+pub(super) fn may_be_lzma(content: &[u8]) -> bool {
+    let is_size = content.get(5..13).is_some_and(|size| *size != [0; 8]);
+    content.first().is_some_and(|properties| *properties < 225)
+        && is_size
+        && matches!(content.get(13..), Some([0, 0..0x80, _, _, _, ..]))
 }
 
 /// Bytes of zstd's and lz4's skippable frames that content begins with.
