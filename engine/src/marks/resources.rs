@@ -36,12 +36,15 @@ struct Tree<'c> {
     /// Tables that were read. Attack: one that is its own child.
     tables: BTreeSet<usize>,
     found: BTreeSet<(usize, usize)>,
+    /// A resource goes on beyond the end of the file.
+    is_cut: bool,
 }
 
 /// Gives the resources that may be files to `keep`, and returns whether there are more than are read.
 pub(super) fn resources(content: &[u8], keep: &mut dyn FnMut(&[u8])) -> bool {
     let Some((sections, roots)) = sections(content) else { return false };
-    let mut tree = Tree { content, sections, root: 0, entries: 0, tables: BTreeSet::new(), found: BTreeSet::new() };
+    let mut tree =
+        Tree { content, sections, root: 0, entries: 0, tables: BTreeSet::new(), found: BTreeSet::new(), is_cut: false };
     for root in roots {
         tree.root = root;
         tree.table(0, 0, 0);
@@ -97,8 +100,13 @@ impl Tree<'_> {
             return;
         }
         let (Some(named), Some(numbered)) = (le16(self.content, at + 12), le16(self.content, at + 14)) else { return };
-        for entry in (0..usize::from(named) + usize::from(numbered)).map(|number| at + 16 + 8 * number) {
+        for number in 0..usize::from(named) + usize::from(numbered) {
+            let entry = at + 16 + 8 * number;
             let (Some(id), Some(child)) = (le32(self.content, entry), le32(self.content, entry + 4)) else { return };
+            // Names come first, in every table that is one.
+            if (id & UPPER != 0) != (number < usize::from(named)) {
+                return;
+            }
             self.entries += 1;
             if self.entries > MAX_ENTRIES {
                 return;
@@ -117,7 +125,13 @@ impl Tree<'_> {
         let (Some(address), Some(length)) = (le32(self.content, at), le32(self.content, at + 4)) else { return };
         let Some(from) = place(&self.sections, address as usize) else { return };
         let rest = self.content.get(from..).unwrap_or_default();
-        let content = rest.get(..length as usize).unwrap_or(rest);
+        // The last one of a program that is cut. Tables that are none name many such.
+        let content = match rest.get(..length as usize) {
+            Some(content) => content,
+            None if self.is_cut => return,
+            None => rest,
+        };
+        self.is_cut |= content.len() < length as usize;
         if !content.is_empty() && self.found.len() <= MAX_RESOURCES && !is_part_of_windows(kind, content) {
             self.found.insert((from, content.len()));
         }
@@ -162,7 +176,10 @@ mod tests {
     /// A program whose one section is a tree of one resource of type `kind`.
     fn program(kind: u32, resource: &[u8]) -> Vec<u8> {
         const SECTION: usize = 512;
-        let table = |id: u32, child: u32| [&[0; 14][..], &[1, 0], &id.to_le_bytes(), &child.to_le_bytes()].concat();
+        let table = |id: u32, child: u32| {
+            let counts = if id & UPPER == 0 { [0, 0, 1, 0] } else { [1, 0, 0, 0] };
+            [&[0; 12][..], &counts, &id.to_le_bytes(), &child.to_le_bytes()].concat()
+        };
         let size = u32::try_from(resource.len()).unwrap();
         let tree = [table(kind, 24 | UPPER), table(1, 48 | UPPER), table(1033, 72)].concat();
         let data = [&[0x58, 0x10, 0, 0][..], &size.to_le_bytes(), &[0; 8]].concat();
@@ -205,6 +222,13 @@ mod tests {
             assert_eq!(found(&program(kind, resource)), (Vec::new(), false), "{kind}");
         }
         assert!(found(b"MZ").0.is_empty() && found(&program(10, b"")).0.is_empty());
+    }
+
+    #[test]
+    fn what_is_no_table_is_left() {
+        let mut file = program(10, b"words");
+        file[512 + 12..512 + 16].copy_from_slice(&[1, 0, 0, 0]);
+        assert_eq!(found(&file), (Vec::new(), false), "a number where a name should be");
     }
 
     #[test]
