@@ -11,6 +11,7 @@ mod file_types;
 #[cfg(feature = "fuzz")]
 pub mod fuzz;
 mod huge_pages;
+mod inflate;
 mod library;
 mod lines;
 mod load_order;
@@ -22,6 +23,7 @@ mod probes;
 mod proof;
 mod sandbox;
 mod second_reader;
+mod unlzma;
 mod worker;
 mod worker_pool;
 mod zygote;

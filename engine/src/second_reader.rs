@@ -8,6 +8,7 @@
 mod contents;
 mod headers;
 mod marks;
+mod unmarked;
 
 use std::{
     io::Read,
@@ -15,7 +16,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-use flate2::read::ZlibDecoder;
 use nacre_engine_protocol::Limits;
 
 pub(crate) use self::contents::Found;
@@ -147,6 +147,9 @@ impl SecondReader {
             (is_archive, end, covered) = (true, content.len(), content.len());
             reading.unopened += u64::from(taken == Taken::Part);
         }
+        if !is_archive {
+            self.odd_lzma(content, &mut reading);
+        }
         let gaps = self.zip(content, &mut reading);
         let is_zip = gaps.is_some();
         if content.starts_with(b"PK\x03\x04") {
@@ -241,23 +244,6 @@ impl SecondReader {
             let consumed = if is_read && is_sequential(packing) { outcome.consumed } else { 0 };
             from = at + consumed.max(1);
         }
-    }
-
-    /// Takes out what a zlib stream holds that is all of the content; `None` when it is none: its mark is a few bits.
-    fn zlib(&mut self, content: &[u8]) -> Option<Taken> {
-        let &[method, flags, ..] = content else { return None };
-        let is_marked =
-            method & 0x8F == 8 && u16::from_be_bytes([method, flags]).is_multiple_of(31) && flags & 0x20 == 0;
-        is_marked.then_some(())?;
-        let mut stream = ZlibDecoder::new(content);
-        let taken = self.contents.receive_stream(&mut stream, self.deadline);
-        match taken {
-            Taken::Limit(name) => self.limit_exceeded = Some(name),
-            Taken::NoRoom => self.lacked_room = true,
-            Taken::Part => return None,
-            Taken::Whole(_) => {}
-        }
-        (stream.total_in() == content.len() as u64).then_some(taken)
     }
 
     /// Reads the packed streams after one that ended at `end`, which may be padded.

@@ -2,7 +2,15 @@
 //!
 //! Source: [MS-CFB].
 
-use super::bytes::{array, le16, le32, le64};
+use memchr::memmem;
+
+use super::bytes::{array, has, le16, le32, le64};
+
+/// What a compound file begins with, and most of them within one layer.
+const SIGNATURE: &[u8] = b"\xD0\xCF\x11\xE0\xA1\xB1\x1A\xE1";
+const MAX_WITHIN: usize = 1000;
+/// How often all of a layer may be read as such files. Attack: each of them says that it holds all that follow.
+const MAX_PASSES: usize = 4;
 
 /// Most entries of a directory that are read, and most sectors that a chain is followed for.
 const MAX_ENTRIES: usize = 20_000;
@@ -37,10 +45,32 @@ pub(super) struct Stream {
     size: u64,
 }
 
+/// Compound files behind other bytes, and whether there are more than are read.
+pub(super) fn within(content: &[u8]) -> (Vec<&[u8]>, bool) {
+    let (mut files, mut left) = (Vec::new(), content.len().saturating_mul(MAX_PASSES));
+    for at in memmem::find_iter(content, SIGNATURE).filter(|at| *at > 0) {
+        let rest = content.get(at..).unwrap_or_default();
+        let Some(file) = CompoundFile::parse(rest).filter(|_| has_plain_header(rest)) else { continue };
+        let Some(less) = left.checked_sub(file.end()).filter(|_| files.len() < MAX_WITHIN) else {
+            return (files, true);
+        };
+        left = less;
+        files.extend(rest.get(..file.end()));
+    }
+    (files, false)
+}
+
+/// Whether what follows the mark is a header: programs that know the format have its mark as well.
+fn has_plain_header(content: &[u8]) -> bool {
+    let small = |at, most| le16(content, at).is_some_and(|number| number <= most);
+    // The version, the order of bytes and the sizes of sectors.
+    small(26, 4) && has(content, 28, b"\xFE\xFF") && small(30, 28) && small(32, 28)
+}
+
 impl<'a> CompoundFile<'a> {
     /// Reads the directory; `None` for what is no compound file. Of a damaged one, what can be read.
     pub(super) fn parse(content: &'a [u8]) -> Option<Self> {
-        content.starts_with(b"\xD0\xCF\x11\xE0\xA1\xB1\x1A\xE1").then_some(())?;
+        content.starts_with(SIGNATURE).then_some(())?;
         let shift = le16(content, 30).filter(|shift| (7..=16).contains(shift))?;
         let mut file = Self {
             content,
@@ -59,6 +89,15 @@ impl<'a> CompoundFile<'a> {
             }
         }
         Some(file)
+    }
+
+    /// Where it ends: behind the last sector that its FAT does not call free.
+    fn end(&self) -> usize {
+        let in_use = |sector: &u32| self.sector(*sector).chunks_exact(4).rposition(|next| next != [0xFF; 4]);
+        let last = self.fat.iter().enumerate().rev().find_map(|(at, sector)| Some((at, in_use(sector)?)));
+        let sectors = last.map(|(at, within)| at * (self.sector_bytes / 4) + within + 2);
+        let end = sectors.map_or(self.content.len(), |sectors| sectors.saturating_mul(self.sector_bytes));
+        end.min(self.content.len())
     }
 
     fn add(&mut self, entry: &[u8]) {
@@ -141,5 +180,30 @@ impl<'a> CompoundFile<'a> {
             difat = u32::from_le_bytes(*next);
         }
         fat
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::office::tests::compound, *};
+
+    #[test]
+    fn files_behind_other_bytes_are_found_up_to_their_end() {
+        let mut file = compound("Workbook", b"words");
+        file[26..30].copy_from_slice(b"\x03\0\xFE\xFF");
+        for prefix in [1, 512, 5000] {
+            let content = [&vec![b'x'; prefix], &file[..], b"and more"].concat();
+            assert_eq!(within(&content), (vec![&file[..]], false), "{prefix}");
+            assert_eq!(within(&content[prefix..]).0.len(), 0);
+        }
+        assert_eq!(within(&[b"x", SIGNATURE, &[0; 600]].concat()).0.len(), 0);
+    }
+
+    #[test]
+    fn files_that_each_hold_all_that_follow_are_bounded() {
+        let mut header = vec![0; 64];
+        header[..8].copy_from_slice(SIGNATURE);
+        header[28..31].copy_from_slice(b"\xFE\xFF\x09");
+        assert!(within(&[b"x", &header.repeat(100)[..], &[0; 4096]].concat()).1);
     }
 }

@@ -3,8 +3,8 @@
 use memchr::memmem;
 
 use super::{
-    armour, asn1, base64, bytes::text_start, compressed_objects, forks, intel_hex, mail, onenote, openpgp, package,
-    parts, pdf, tnef, uuencode,
+    armour, asn1, base64, bytes::text_start, compressed_objects, compressed_rtf, forks, intel_hex, mail, ole2, onenote,
+    openpgp, package, parts, pdf, resources, tnef, uuencode,
 };
 
 /// Bytes at the end of a PDF in which it has its end mark.
@@ -39,12 +39,18 @@ pub(super) fn pieces(
     parts.iter().chain(&files).for_each(|piece| keep(piece));
     let streams = pdf::contents(content, keep);
     let too_many_objects = package::objects(content, keep);
+    let (compound, too_many_compound) = ole2::within(content);
+    compound.into_iter().for_each(&mut *keep);
+    let too_many_texts = compressed_rtf::texts(content, keep);
+    let too_many_resources = resources::resources(content, keep);
     let too_many = [
         (too_many_parts || too_many_files, "a mail of too many parts"),
         (streams.too_many && !is_opened, "a PDF of too many streams"),
         (streams.packed && !is_opened, "a stream of a PDF that stays packed"),
         (too_many_objects, "a document of too many objects"),
-        (too_many_attached, "an envelope of Outlook of too many files"),
+        (too_many_compound, "too many compound files within another file"),
+        (too_many_resources, "a program of too many resources"),
+        (too_many_attached || too_many_texts, "an envelope of Outlook of too many files"),
         (is_packed, "an object of Office that stays packed"),
     ];
     too_many.into_iter().find_map(|(is_so, name)| is_so.then_some(name))

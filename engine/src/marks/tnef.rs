@@ -14,27 +14,59 @@ const IDENTIFIER: usize = 16;
 /// Most values of such properties.
 const MAX_VALUES: usize = 10_000;
 
-/// The attached files, and whether there are more than are read.
+/// `PidTagRtfCompressed`, and what else holds the text of a message: plain and HTML, in bytes and in UTF-16.
+const COMPRESSED_TEXT: &[u8] = b"\x02\x01\x09\x10";
+const TEXTS: [&[u8]; 5] =
+    [b"\x1E\0\x00\x10", b"\x1F\0\x00\x10", b"\x02\x01\x13\x10", b"\x1E\0\x13\x10", b"\x1F\0\x13\x10"];
+/// The attribute `attBody`, of the message.
+const BODY: &[u8] = b"\x01\x0C\x80\x02\0";
+
+/// The attached files and the texts, and whether there are more than are read.
 pub(super) fn files(content: &[u8]) -> (Vec<&[u8]>, bool) {
     let mut files = Vec::new();
     if !has(content, 0, SIGNATURE) {
         return (files, false);
     }
     for (property, identifier) in [(BINARY, 0), (OBJECT, 0), (OBJECT, IDENTIFIER)] {
-        for at in memmem::find_iter(content, property) {
-            let (mut at, count) = (at + 8, le32(content, at + 4).unwrap_or_default());
-            for _ in 0..count {
-                let Some(length) = le32(content, at).and_then(|length| usize::try_from(length).ok()) else { break };
-                let Some(value) = content.get(at + 4..).and_then(|rest| rest.get(..length)) else { break };
-                if files.len() >= MAX_VALUES {
-                    return (files, true);
-                }
-                files.extend(value.get(identifier..));
-                at += 4 + length.next_multiple_of(4);
+        values(content, property, |value| files.extend(value.get(identifier..)), MAX_VALUES);
+    }
+    for property in TEXTS {
+        values(content, property, |value| files.push(value.strip_suffix(b"\0").unwrap_or(value)), MAX_VALUES);
+    }
+    for at in memmem::find_iter(content, BODY).take(MAX_VALUES) {
+        let length = le32(content, at + BODY.len()).and_then(|length| usize::try_from(length).ok());
+        files.extend(length.and_then(|length| content.get(at + BODY.len() + 4..)?.get(..length)));
+    }
+    let is_more = files.len() > MAX_VALUES;
+    files.truncate(MAX_VALUES);
+    (files, is_more)
+}
+
+/// The values that are compressed RTF.
+pub(super) fn compressed_texts(content: &[u8]) -> Vec<&[u8]> {
+    let mut texts = Vec::new();
+    if has(content, 0, SIGNATURE) {
+        values(content, COMPRESSED_TEXT, |value| texts.push(value), MAX_VALUES);
+    }
+    texts
+}
+
+/// Gives each value of a property to `take`, and at most one more than `most`.
+fn values<'c>(content: &'c [u8], property: &[u8], mut take: impl FnMut(&'c [u8]), most: usize) {
+    let mut taken = 0;
+    for at in memmem::find_iter(content, property) {
+        let (mut at, count) = (at + 8, le32(content, at + 4).unwrap_or_default());
+        for _ in 0..count {
+            let Some(length) = le32(content, at).and_then(|length| usize::try_from(length).ok()) else { break };
+            let Some(value) = content.get(at + 4..).and_then(|rest| rest.get(..length)) else { break };
+            if taken > most {
+                return;
             }
+            taken += 1;
+            take(value);
+            at += 4 + length.next_multiple_of(4);
         }
     }
-    (files, false)
 }
 
 #[cfg(test)]
@@ -65,7 +97,8 @@ mod tests {
     proptest! {
         #[test]
         fn no_bytes_panic_it(bytes: Vec<u8>) {
-            files(&[SIGNATURE, &bytes, BINARY, &bytes, OBJECT, &bytes].concat());
+            files(&[SIGNATURE, &bytes, BINARY, &bytes, OBJECT, &bytes, TEXTS[0], &bytes, BODY, &bytes].concat());
+            compressed_texts(&[SIGNATURE, COMPRESSED_TEXT, &bytes].concat());
         }
     }
 }

@@ -77,6 +77,14 @@ pub(super) fn stream(content: &[u8]) -> Option<Packing> {
     })
 }
 
+/// Whether content may be lzma, whatever its properties, its dictionary and its size are: its coder begins with a zero and a literal.
+pub(super) fn may_be_lzma(content: &[u8]) -> bool {
+    let is_size = content.get(5..13).is_some_and(|size| *size != [0; 8]);
+    content.first().is_some_and(|properties| *properties < 225)
+        && is_size
+        && matches!(content.get(13..), Some([0, 0..0x80, _, _, _, ..]))
+}
+
 /// Bytes of zstd's and lz4's skippable frames that content begins with.
 pub(super) fn skippable(content: &[u8]) -> usize {
     let mut at: usize = 0;

@@ -22,6 +22,7 @@ const MARKER: &[u8] = b"a marker of the oracle test, within what streams in a ro
 /// Commands that unpack the file `$1`, into the working directory or to their output. A tool that is not installed gets nothing.
 const TOOLS: &[(&str, &str)] = &[
     ("7z", "7z x -y -psecret-of-nobody \"$1\" </dev/null >/dev/null"),
+    ("7z, of any part", "7z x -y -psecret-of-nobody -t# \"$1\" </dev/null >/dev/null"),
     ("unzip", "unzip -o -qq -P nobody \"$1\" </dev/null"),
     ("bsdtar", "bsdtar -xf \"$1\" --passphrase nobody"),
     ("bsdtar, streaming", "cat \"$1\" | bsdtar -xf - --passphrase nobody"),
@@ -46,13 +47,15 @@ const TOOLS: &[(&str, &str)] = &[
     ("a reader of mail", MAIL),
     ("uudecode", "uudecode -o out \"$1\""),
     ("pdfdetach", "pdfdetach -saveall \"$1\" </dev/null"),
+    ("pdfinfo", "pdfinfo -meta \"$1\" >out"),
+    ("tnef", "tnef --save-body --overwrite \"$1\""),
     ("qpdf", "qpdf --decrypt --decode-level=all --stream-data=uncompress \"$1\" out </dev/null"),
     ("mutool", "mutool clean -d -D \"$1\" out.pdf"),
     ("wimlib", "wimlib-imagex extract \"$1\" 1 --dest-dir=. >/dev/null"),
 ];
 
 /// What the commands above need.
-const PROGRAMS: [&str; 26] = [
+const PROGRAMS: [&str; 28] = [
     "7z",
     "unzip",
     "bsdtar",
@@ -77,6 +80,8 @@ const PROGRAMS: [&str; 26] = [
     "mksquashfs",
     "uudecode",
     "pdfdetach",
+    "pdfinfo",
+    "tnef",
     "qpdf",
     "mutool",
 ];
@@ -303,4 +308,9 @@ fn envelopes() {
 #[test]
 fn polyglots() {
     hold("polyglots.py");
+}
+
+#[test]
+fn programs() {
+    hold("programs.py");
 }

@@ -8,6 +8,7 @@ use flate2::read::DeflateDecoder;
 use weezl::{BitOrder, LzwStatus, decode::Decoder};
 
 use super::{dictionary::Dictionary, places::Work};
+use crate::inflate;
 
 /// Most bytes of one output. A longer one is cut, and no longer as it would be unpacked.
 pub(super) const MAX_OUTPUT: usize = 100 << 20;
@@ -144,12 +145,16 @@ pub(super) fn inflated(stream: &[u8]) -> Option<Vec<u8>> {
 
 /// `FlateDecode` behind so much of a header. What is none, some readers pass over, or do without.
 fn raw(stream: &[u8], header: usize) -> Undone {
-    let mut decoder = DeflateDecoder::new(stream.get(header..).unwrap_or_default());
+    let packed = stream.get(header..).unwrap_or_default();
+    let mut decoder = DeflateDecoder::new(packed);
     let mut unpacked = Vec::new();
     // What came out before an error stays. That the stream is cut is none.
     let ended = (&mut decoder).take(MAX_OUTPUT as u64).read_to_end(&mut unpacked);
     let consumed = usize::try_from(decoder.total_in()).unwrap_or(usize::MAX).saturating_add(header);
     let is_damaged = ended.is_err_and(|error| error.kind() != ErrorKind::UnexpectedEof);
+    if is_damaged {
+        unpacked = inflate::laxly(packed, MAX_OUTPUT);
+    }
     Undone { is_damaged, ..Undone::new(unpacked, consumed) }
 }
 

@@ -81,6 +81,33 @@ def presentation(content, packed=True):
     return head + stream.ljust(count * 512, b"\0") + directory + b"".join(struct.pack("<I", n) for n in fat).ljust(512, b"\xff")
 
 
+START = rb"{\rtf1\ansi\mac\deff0\deftab720{\fonttbl;}{\f0\fnil \froman \fswiss \fmodern \fscript \fdecor MS Sans SerifSymbolArialTimes New RomanCourier{\colortbl\red0\green0\blue0" + b"\r\n" + rb"\par \pard\plain\f0\fs20\b\i\u\tab\tx"
+
+
+def rtf(content, how, length=None):
+    """Compressed RTF: plain, of letters alone, or with what stood before."""
+    items, at = [], 0
+    while at < len(content):
+        before, found = (START + content[:at])[-4000:], None
+        for count in range(17, 1, -1) if how == "copies" else ():
+            if at + count <= len(content) and content[at:at + count] in before:
+                place = len(START) + at - len(before) + before.rfind(content[at:at + count])
+                found = struct.pack(">H", place % 4096 << 4 | count - 2)
+                break
+        items.append((1, found) if found else (0, content[at:at + 1]))
+        at += count if found else 1
+    items.append((1, struct.pack(">H", (len(START) + len(content)) % 4096 << 4)))
+    groups = [items[at:at + 8] for at in range(0, len(items), 8)]
+    packed = b"".join(bytes([sum(flag << bit for bit, (flag, _) in enumerate(group))]) + b"".join(text for _, text in group) for group in groups)
+    data = content if how == "plain" else packed
+    return struct.pack("<II4sI", len(data) + 12, len(content) if length is None else length, b"MELA" if how == "plain" else b"LZFu", 0) + data
+
+
+def message(tag, content):
+    value = struct.pack("<IIII", 1, tag, 1, len(content)) + content + bytes(-len(content) % 4)
+    return struct.pack("<IH", 0x223E9F78, 1) + attribute(1, 0x89006, struct.pack("<I", 0x10000)) + attribute(1, 0x69007, struct.pack("<II", 1252, 0)) + attribute(1, 0x69003, value)
+
+
 for payload, content in dict(eicar=PAYLOAD, long=LONG, clean=WORDS).items():
     name = "clean" if payload == "clean" else f"malware-{payload}"
     made = {
@@ -90,6 +117,8 @@ for payload, content in dict(eicar=PAYLOAD, long=LONG, clean=WORDS).items():
         **{f"tnef-{how}": tnef(content, how) for how in ("attribute", "binary", "object")},
         "binhex": binhex(content), "binhex-lf": binhex(content, "\n"),
     }
+    made |= {f"tnef-rtf-{how}": message(0x10090102, rtf(content, how)) for how in ("plain", "letters", "copies")}
+    made |= {"tnef-rtf-shorter": message(0x10090102, rtf(content + b"}}}", "letters", len(content))), "tnef-html": message(0x10130102, content), "tnef-body": message(0x1000001E, content + b"\0")}
     for kind, file in made.items():
         put(f"{name}-{kind}", file)
         put(f"{name}-{kind}-in-mail", attached(file, "application/ms-tnef" if "tnef" in kind else "application/octet-stream"))

@@ -112,3 +112,11 @@ for payload, content in dict(eicar=PAYLOAD, long=LONG).items():
         put(f"malware-{payload}-rtf-{name}-no-star", b"{\\rtf1{\\object\\objemb{\\objdata " + digits.encode() + b"}}}")
 for name, options in dict(plain={}, sectors4k=dict(shift=12), storage=dict(storage=True), gap=dict(gap=3)).items():
     put(f"clean-{name}", compound([("words", WORDS), ("more", WORDS * 9)], **options))
+
+# A compound file behind other bytes.
+whole = compound([("Data", PAYLOAD)], cutoff=0)
+prefixes = dict(byte=b"x", words=WORDS, stub=b"MZ" + bytes(600), gif=b"GIF89a\1\0\1\0\0\0\0;", pdf=b"%PDF-1.4\n1 0 obj<<>>endobj\ntrailer<<>>\n%%EOF\n", compound=compound([("Data", WORDS)]), rtf=b"{\\rtf1 words}", png=b"\x89PNG\r\n\x1a\n" + bytes(40), sector=bytes(512))
+for name, prefix in prefixes.items():
+    put(f"behind-{name}", prefix + whole)
+    put(f"behind-{name}-and-before-words", prefix + whole + WORDS)
+    put(f"behind-{name}-second", prefix + compound([("Data", WORDS)], cutoff=0) + whole)

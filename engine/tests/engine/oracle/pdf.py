@@ -212,3 +212,20 @@ for payload, content in dict(eicar=PAYLOAD, long=LONG).items():
         put(f"{payload}-complement-{odd}", pdf(blocks(content, 60, odd), b"/Filter/FlateDecode"))
         put(f"{payload}-complement-{odd}-hex", pdf(hexed(blocks(content, 60, odd)), b"/Filter[/ASCIIHexDecode/FlateDecode]"))
         put(f"{payload}-complement-{odd}-predicted", pdf(blocks(predicted(content), 60, odd), b"/Filter/FlateDecode/DecodeParms<</Predictor 12/Columns 17>>"))
+
+
+def metadata(packed):
+    """What readers print as the document's metadata."""
+    stream = b"<</Type/Metadata/Subtype/XML/Filter/FlateDecode/Length %d>>\nstream\n" % len(packed) + packed + b"\nendstream"
+    objects = [b"<</Type/Catalog/Pages 2 0 R/Metadata 3 0 R>>", b"<</Type/Pages/Kids[4 0 R]/Count 1>>", stream, b"<</Type/Page/Parent 2 0 R/MediaBox[0 0 9 9]>>"]
+    return b"%PDF-1.7\n" + b"".join(b"%d 0 obj\n%s\nendobj\n" % (number, text) for number, text in enumerate(objects, 1)) + b"trailer\n<</Size 5/Root 1 0 R>>\n%%EOF\n"
+
+
+def stored(content, last, damage):
+    return bytes([last]) + struct.pack("<HH", len(content), len(content) ^ 0xFFFF ^ damage) + content
+
+
+behind = zlib.compressobj(9, zlib.DEFLATED, -15)
+behind = behind.compress(LONG) + behind.flush()
+for name, packed in dict(cut=zlib.compress(LONG + noise(3000))[:2000], sum=zlib.compress(LONG)[:-1] + b"x", complement=b"\x78\1" + stored(LONG, 1, 1), behind=b"\x78\1" + stored(WORDS, 0, 1) + behind, before=b"\x78\1" + stored(LONG, 0, 0) + b"\7" + noise(30), window=bytes([0x98, -0x9800 % 31]) + zlib.compress(LONG)[2:]).items():
+    put(f"metadata-{name}", metadata(packed))

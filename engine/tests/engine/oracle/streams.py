@@ -144,6 +144,20 @@ for size in (len(LONG) - 1, 1 << 45, 1 << 55):
     put(f"lzma-size-{size}", packed[:5] + struct.pack("<Q", size) + packed[13:])
 for filtered in (0, 1):
     put(f"lzma86-{filtered}", bytes([filtered]) + packed[:5] + struct.pack("<Q", len(LONG)) + packed[13:])
+for number, (lc, lp, pb) in enumerate([(0, 0, 0), (4, 0, 0), (0, 4, 4), (1, 2, 3), (2, 2, 1)]):
+    properties = {"id": lzma.FILTER_LZMA1, "lc": lc, "lp": lp, "pb": pb, "dict_size": 1 << 16}
+    odd = lzma.compress(PAYLOAD, format=lzma.FORMAT_ALONE, filters=[properties])
+    for dictionary in (0, 5000, 65537, 123456789, 0x7FFFFFFF, 0xFFFFFFFF):
+        for size in (len(PAYLOAD), 1 << 45):
+            file = odd[:1] + struct.pack("<IQ", dictionary, size) + odd[13:]
+            put(f"lzma-odd-{number}-{dictionary}-{size}", file)
+            put(f"lzma-odd-{number}-{dictionary}-{size}-86", bytes([dictionary & 1]) + file)
+# Damage that some readers of zlib and gzip pass over.
+stored = lambda content, last, damage: bytes([last]) + struct.pack("<HH", len(content), len(content) ^ 0xFFFF ^ damage) + content
+window = bytes([0x98, -0x9800 % 31]) + zlib.compress(LONG)[2:]
+for name, damaged in dict(window=window, sum=zlib.compress(LONG)[:-1] + b"x", complement=b"\x78\x01" + stored(LONG, 1, 1), behind=b"\x78\x01" + stored(LONG, 0, 0) + b"\x07" + noise(30)).items():
+    put(f"zlib-damaged-{name}", damaged)
+    put(f"gz-damaged-{name}", b"\x1F\x8B\x08" + bytes(6) + b"\3" + damaged[2:] + struct.pack("<II", zlib.crc32(LONG), len(LONG)))
 bits = "".join(f"{byte:09b}"[::-1] for byte in PAYLOAD)
 bits += "0" * (-len(bits) % 8)
 for flags in (0x90, 0x30, 0x50, 0xF0):
