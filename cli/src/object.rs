@@ -300,7 +300,7 @@ impl Report {
                 ));
                 match &record.first_infected {
                     Some(first) => {
-                        lines.push(format!("infected   since {}, the first scan that found it", time(first)))
+                        lines.push(format!("infected   since {}, the first scan that found it", time(first)));
                     }
                     None if record.verdict == "infected" => {
                         lines.push(format!("infected   since {at} at the latest: an older version recorded it"));

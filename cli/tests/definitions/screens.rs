@@ -13,7 +13,7 @@ fn shows(world: &World, page: &str, command: &str) {
     let status = outcome.status.unwrap();
     let mut printed = outcome.stdout + &outcome.stderr;
     match plain {
-        Some(_) => printed += &format!("{status}\n"),
+        Some(_) => printed = format!("{printed}{status}\n"),
         None => assert_eq!(status, 0, "{command}: {printed}"),
     }
     assert_screen(page, command, &printed, &[]);

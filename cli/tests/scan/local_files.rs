@@ -59,7 +59,8 @@ fn the_documentation_shows_this_screen() {
     command.current_dir(directory.path()).args(["scan", "--definitions", "definitions", "files"]);
     let output = command.output().unwrap();
     let mut printed = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
-    printed += &format!("{}\n", output.status.code().unwrap());
+    printed.push_str(&output.status.code().unwrap().to_string());
+    printed.push('\n');
     assert_screen("operations.md", "nacre scan --definitions definitions files; echo $?", &printed, &[]);
 }
 

@@ -201,7 +201,7 @@ mod tests {
 
     #[test]
     fn files_that_each_hold_all_that_follow_are_bounded() {
-        let mut header = vec![0; 64];
+        let mut header = [0; 64];
         header[..8].copy_from_slice(SIGNATURE);
         header[28..31].copy_from_slice(b"\xFE\xFF\x09");
         assert!(within(&[b"x", &header.repeat(100)[..], &[0; 4096]].concat()).1);

@@ -181,7 +181,7 @@ mod tests {
             [&[0; 12][..], &counts, &id.to_le_bytes(), &child.to_le_bytes()].concat()
         };
         let size = u32::try_from(resource.len()).unwrap();
-        let tree = [table(kind, 24 | UPPER), table(1, 48 | UPPER), table(1033, 72)].concat();
+        let tree = [table(kind, UPPER + 24), table(1, UPPER + 48), table(1033, 72)].concat();
         let data = [&[0x58, 0x10, 0, 0][..], &size.to_le_bytes(), &[0; 8]].concat();
         let mut file = vec![0; 0x40];
         file[..2].copy_from_slice(b"MZ");

@@ -44,6 +44,7 @@ fn deny(sid: &str, bucket: &str) -> Value {
         "Condition": { "ArnNotLike": { "aws:PrincipalArn": [ROLE, "arn:aws:sts::1:assumed-role/scanner/*"] } } })
 }
 
+#[expect(clippy::too_many_lines, reason = "one value")]
 fn healthy() -> Snapshot {
     let (four_days, fourteen) = (345_600, 1_209_600);
     let statements = |bucket: &str| {
