@@ -10,7 +10,7 @@ use crate::{inflate, unlzma};
 /// Header and sum of zlib, and most bytes of a damaged stream of it.
 const ZLIB_FRAME: u64 = 6;
 const MAX_DAMAGED: usize = 32 << 20;
-/// Bytes from which on what lzma unpacks to in full is no chance.
+/// Bytes from which on what lzma unpacks to is no chance: a mark of a few bits has other contents, such as zips, taken for it.
 const MIN_LZMA: usize = 32;
 
 impl SecondReader {
@@ -20,12 +20,15 @@ impl SecondReader {
         let (layer, depth) = self.contents.parent;
         let mut unpack = |lzma: &[u8]| {
             let unpacked = if marks::may_be_lzma(lzma) { unlzma::laxly(lzma, MAX_DAMAGED) } else { Vec::new() };
-            self.keep(unpacked.as_slice(), layer, depth);
+            let is_content = unpacked.len() >= MIN_LZMA;
+            if is_content {
+                self.keep(unpacked.as_slice(), layer, depth);
+            }
             let is_whole = lzma.get(5..13).is_some_and(|size| *size == (unpacked.len() as u64).to_le_bytes());
             // Zeros unpack to zeros, and other files have them as well.
-            let is_content = unpacked.windows(2).any(|pair| !matches!(pair, [a, b] if a == b));
+            let is_content = is_content && unpacked.windows(2).any(|pair| !matches!(pair, [a, b] if a == b));
             // Attack: what lies beyond what is unpacked here.
-            (is_whole && is_content && unpacked.len() >= MIN_LZMA, is_content && unpacked.len() >= MAX_DAMAGED)
+            (is_whole && is_content, is_content && unpacked.len() >= MAX_DAMAGED)
         };
         let (_, is_more) = unpack(content);
         reading.unopened += u64::from(is_more);
