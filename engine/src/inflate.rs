@@ -5,6 +5,8 @@
 //!
 //! Source: RFC 1951.
 
+use std::sync::LazyLock;
+
 /// Longest code, and symbols of lengths and distances.
 const MAX_BITS: usize = 15;
 const LENGTHS: usize = 288;
@@ -45,16 +47,27 @@ struct Codes {
     symbols: Vec<usize>,
 }
 
+/// Those that a block need not bring. Attack: blocks of ten bits, for each of which they are made.
+static FIXED: LazyLock<(Codes, Codes)> = LazyLock::new(|| {
+    let lengths = (0..LENGTHS).map(|symbol| match symbol {
+        144..256 => 9,
+        256..280 => 7,
+        _ => 8,
+    });
+    (Codes::of(&lengths.collect::<Vec<_>>()), Codes::of(&[5; DISTANCES]))
+});
+
 impl Codes {
     fn of(lengths: &[usize]) -> Self {
         let mut counts = [0; MAX_BITS + 1];
         for length in lengths {
             counts.get_mut(*length).into_iter().for_each(|count| *count += 1);
         }
-        let symbols = (1..=MAX_BITS).flat_map(|length| {
-            lengths.iter().enumerate().filter(move |(_, own)| **own == length).map(|(symbol, _)| symbol)
-        });
-        Self { counts, symbols: symbols.collect() }
+        let mut symbols: Vec<usize> = (0..lengths.len()).collect();
+        symbols.retain(|symbol| lengths.get(*symbol).is_some_and(|length| (1..=MAX_BITS).contains(length)));
+        // Stable: symbols of a length stay in their order.
+        symbols.sort_by_key(|symbol| lengths.get(*symbol).copied());
+        Self { counts, symbols }
     }
 }
 
@@ -90,14 +103,8 @@ impl Inflater<'_> {
         match self.take(2)? {
             0 => self.stored()?,
             1 => {
-                let lengths: Vec<usize> = (0..LENGTHS)
-                    .map(|symbol| match symbol {
-                        144..256 => 9,
-                        256..280 => 7,
-                        _ => 8,
-                    })
-                    .collect();
-                self.packed(&Codes::of(&lengths), &Codes::of(&[5; DISTANCES]))?;
+                let (lengths, distances) = &*FIXED;
+                self.packed(lengths, distances)?;
             }
             2 => {
                 let (lengths, distances) = self.codes()?;

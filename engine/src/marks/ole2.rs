@@ -48,10 +48,14 @@ pub(super) struct Stream {
 /// Compound files behind other bytes, and whether there are more than are read.
 pub(super) fn within(content: &[u8]) -> (Vec<&[u8]>, bool) {
     let (mut files, mut left) = (Vec::new(), content.len().saturating_mul(MAX_PASSES));
-    for at in memmem::find_iter(content, SIGNATURE).filter(|at| *at > 0) {
-        let rest = content.get(at..).unwrap_or_default();
-        let Some(file) = CompoundFile::parse(rest).filter(|_| has_plain_header(rest)) else { continue };
-        let Some(less) = left.checked_sub(file.end()).filter(|_| files.len() < MAX_WITHIN) else {
+    let rests = memmem::find_iter(content, SIGNATURE).filter(|at| *at > 0).filter_map(|at| content.get(at..));
+    for (number, rest) in rests.filter(|rest| has_plain_header(rest)).enumerate() {
+        // Attack: headers of which each is followed by chains to read.
+        if number >= MAX_WITHIN {
+            return (files, true);
+        }
+        let Some(file) = CompoundFile::parse(rest) else { continue };
+        let Some(less) = left.checked_sub(file.end()) else {
             return (files, true);
         };
         left = less;
@@ -119,7 +123,8 @@ impl<'a> CompoundFile<'a> {
 
     /// The first bytes of a stream, at most `length`.
     pub(super) fn start(&self, stream: &Stream, length: usize) -> Vec<u8> {
-        let length = length.min(usize::try_from(stream.size).unwrap_or(usize::MAX));
+        // Attack: a chain that ends in itself, of a stream whose size is not its own.
+        let length = length.min(usize::try_from(stream.size).unwrap_or(usize::MAX)).min(self.content.len());
         let mut start = Vec::new();
         let mut at = stream.first;
         let mini = stream.size < self.mini_cutoff;
@@ -156,11 +161,16 @@ impl<'a> CompoundFile<'a> {
         le32(sector, number % per_sector * 4).unwrap_or(NO_SECTOR)
     }
 
+    /// Most sectors of a chain that does not end in itself.
+    fn max_chain(&self) -> usize {
+        MAX_CHAIN.min(self.content.len() / self.sector_bytes + 1)
+    }
+
     /// The sectors of a chain. Attack: a chain that ends in itself.
     fn chain(&self, first: u32) -> Vec<u32> {
         let mut chain = Vec::new();
         let mut at = first;
-        while at < NO_SECTOR && chain.len() < MAX_CHAIN && !self.sector(at).is_empty() {
+        while at < NO_SECTOR && chain.len() < self.max_chain() && !self.sector(at).is_empty() {
             chain.push(at);
             at = self.next_in(&self.fat, at);
         }
@@ -171,7 +181,7 @@ impl<'a> CompoundFile<'a> {
         let in_header = (0..FAT_SECTORS_IN_HEADER).filter_map(|at| le32(self.content, 76 + at * 4));
         let mut fat: Vec<u32> = in_header.take_while(|sector| *sector < NO_SECTOR).collect();
         let mut difat = le32(self.content, 68).unwrap_or(NO_SECTOR);
-        while difat < NO_SECTOR && fat.len() < MAX_CHAIN {
+        while difat < NO_SECTOR && fat.len() < self.max_chain() {
             let sector = self.sector(difat);
             let Some((next, numbers)) = sector.split_last_chunk::<4>().map(|(numbers, next)| (next, numbers)) else {
                 break;

@@ -8,6 +8,7 @@
 use std::collections::BTreeSet;
 
 use super::bytes::{has, le16, le32};
+use crate::unlzma;
 
 /// Most sections and entries of the tree that are read, and most resources that are taken out.
 const MAX_SECTIONS: usize = 96;
@@ -151,10 +152,20 @@ fn is_part_of_windows(kind: u32, content: &[u8]) -> bool {
         // Menus, dialogs, keys, messages, groups of pictures, versions: small numbers, none of them a file's mark.
         4 | 5 | 9 | 11 | 12 | 14 | 16 | 241 => {
             let start = content.get(..content.len().min(4)).unwrap_or_default();
-            start.contains(&0) && !start.starts_with(b"MZ") && !start.starts_with(b"\x1F\x8B") && start != b"L\0\0\0"
+            start.contains(&0)
+                && !is_lzma(content)
+                && !start.starts_with(b"MZ")
+                && !start.starts_with(b"\x1F\x8B")
+                && start != b"L\0\0\0"
         }
         _ => false,
     }
+}
+
+/// Attack: lzma, whose first bytes are small numbers as well, with the byte of `lzma86` before it or without.
+fn is_lzma(content: &[u8]) -> bool {
+    const SOME: usize = 32;
+    [0, 1].into_iter().filter_map(|from| content.get(from..)).any(|content| unlzma::laxly(content, SOME).len() >= SOME)
 }
 
 /// Sixteen texts of UTF-16, each behind its length.
@@ -222,6 +233,15 @@ mod tests {
             assert_eq!(found(&program(kind, resource)), (Vec::new(), false), "{kind}");
         }
         assert!(found(b"MZ").0.is_empty() && found(&program(10, b"")).0.is_empty());
+    }
+
+    #[test]
+    fn lzma_is_no_dialog() {
+        // Forty letters, by `lzma.compress(bytes, format=lzma.FORMAT_ALONE)`.
+        let packed = hex::decode("5d00008000ffffffffffffffff003098a8041ec060f7fffffff0800000").unwrap();
+        assert!(!is_part_of_windows(5, &packed));
+        assert!(!is_part_of_windows(9, &[&[0], &packed[..]].concat()));
+        assert!(is_part_of_windows(5, b"\xC8\x08\0\x80\0\0\0\0\x02\0\x0A\0\x0A\0\xB9\0\x4C\0\0\0\0\0"));
     }
 
     #[test]
