@@ -65,7 +65,7 @@ fn account(arn: &str) -> Option<&str> {
 }
 
 async fn policy(sdk: &SdkConfig, arn: &str, role: &str) -> KeyPolicy {
-    // KMS tells nobody the policy of another account's key.
+    // KMS shows a key's policy to its own account alone.
     if account(arn) != account(role) {
         return KeyPolicy::OfAnotherAccount;
     }

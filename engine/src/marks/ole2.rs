@@ -215,5 +215,26 @@ mod tests {
         header[..8].copy_from_slice(SIGNATURE);
         header[28..31].copy_from_slice(b"\xFE\xFF\x09");
         assert!(within(&[b"x", &header.repeat(100)[..], &[0; 4096]].concat()).1);
+        let mut file = compound("Workbook", b"words");
+        file[26..30].copy_from_slice(b"\x03\0\xFE\xFF");
+        let many = |count| within(&[b"x", &file.repeat(count)[..]].concat()).1;
+        assert!(many(MAX_WITHIN + 1) && !many(MAX_WITHIN));
+    }
+
+    #[test]
+    fn a_chain_that_ends_in_itself_is_no_longer_than_the_file() {
+        let mut file = compound("Workbook", b"words");
+        let length = file.len();
+        let sector_bytes = 1 << le16(&file, 30).unwrap();
+        let fat = sector_bytes * (1 + le32(&file, 76).unwrap() as usize);
+        // Every sector is followed by itself.
+        for (at, next) in file[fat..fat + sector_bytes].chunks_exact_mut(4).enumerate() {
+            next.copy_from_slice(&u32::try_from(at).unwrap().to_le_bytes());
+        }
+        file[56..60].fill(0);
+        let read = CompoundFile::parse(&file).unwrap();
+        assert!(read.chain(1).len() <= length / sector_bytes + 1);
+        let stream = Stream { name: String::new(), first: 1, size: u64::MAX };
+        assert_eq!(read.start(&stream, usize::MAX).len(), length);
     }
 }

@@ -67,35 +67,46 @@ fn lets(policy: &Value, need: &Need, call: &str) -> bool {
 }
 
 fn has_call(statement: &Value, call: &str) -> bool {
-    let is = |pattern: &&str| match pattern.strip_suffix('*') {
-        Some(beginning) => call.get(..beginning.len()).is_some_and(|it| it.eq_ignore_ascii_case(beginning)),
-        None => pattern.eq_ignore_ascii_case(call),
-    };
+    let is = |pattern: &&str| is_like(pattern.as_bytes(), call.as_bytes());
     match statement.get("NotAction") {
         Some(not) => !texts(Some(not)).iter().any(is),
         None => texts(statement.get("Action")).iter().any(is),
     }
 }
 
-/// Whether a statement is about a role: by its ARN, by its sessions, by its account, or about everybody.
+/// Whether an action is one of a pattern's, in which `*` stands for any letters and `?` for one.
+fn is_like(pattern: &[u8], call: &[u8]) -> bool {
+    match (pattern.split_first(), call.split_first()) {
+        (None, left) => left.is_none(),
+        (Some((b'*', rest)), None) => is_like(rest, call),
+        (Some((b'*', rest)), Some((_, less))) => is_like(rest, call) || is_like(pattern, less),
+        (Some((letter, rest)), Some((own, less))) => {
+            (*letter == b'?' || letter.eq_ignore_ascii_case(own)) && is_like(rest, less)
+        }
+        (Some(_), None) => false,
+    }
+}
+
+/// Whether a statement is about a role: by its ARN, by its sessions, by its account, or about everybody. One about all but an account is
+/// about that account's roles.
 fn has_role(statement: &Value, role: &str) -> bool {
     let account = role.split(':').nth(4).unwrap_or_default();
     let name = role.rsplit('/').next().unwrap_or_default();
-    let is = |principal: &&str| {
-        *principal == "*"
-            || *principal == role
-            || *principal == account
-            || principal.ends_with(&format!(":iam::{account}:root"))
-            || principal.contains(&format!(":sts::{account}:assumed-role/{name}/"))
+    let is_role = |principal: &str| {
+        principal == "*" || principal == role || principal.contains(&format!(":sts::{account}:assumed-role/{name}/"))
     };
-    let of = |principals: &Value| match principals {
-        Value::Object(by_kind) => texts(by_kind.get("AWS")).iter().any(is),
-        all => texts(Some(all)).iter().any(is),
-    };
+    let is_account = |principal: &str| principal == account || principal.ends_with(&format!(":iam::{account}:root"));
     match (statement.get("Principal"), statement.get("NotPrincipal")) {
-        (Some(principals), _) => of(principals),
-        (None, Some(principals)) => !of(principals),
+        (Some(principals), _) => named(principals).into_iter().any(|it| is_role(it) || is_account(it)),
+        (None, Some(principals)) => !named(principals).into_iter().any(is_role),
         (None, None) => false,
+    }
+}
+
+fn named(principals: &Value) -> Vec<&str> {
+    match principals {
+        Value::Object(by_kind) => texts(by_kind.get("AWS")),
+        all => texts(Some(all)),
     }
 }
 
@@ -177,6 +188,30 @@ mod tests {
         }
         assert!(!is_let(&statement("Allow", &json!("*"), &json!(["kms:Encrypt", "kms:Describe*"]))));
         assert!(!is_let(&json!([])));
+    }
+
+    #[test]
+    fn a_denial_of_all_others_spares_the_role_only_where_it_is_named() {
+        let all = statement("Allow", &json!("*"), &json!("kms:*"));
+        let denied = |spared: &Value| json!([all, { "Effect": "Deny", "NotPrincipal": spared, "Action": "kms:*" }]);
+        assert!(!is_let(&denied(&json!({ "AWS": "arn:aws:iam::1:root" }))));
+        assert!(is_let(&denied(&json!({ "AWS": ["arn:aws:iam::1:root", ROLE] }))));
+    }
+
+    #[test]
+    fn actions_are_named_by_patterns() {
+        for (pattern, is_meant) in [
+            ("kms:*crypt", true),
+            ("KMS:De?rypt", true),
+            ("*", true),
+            ("kms:Decrypt*", true),
+            ("kms:Decrypt?", false),
+            ("kms:*Key", false),
+            ("kms:Decryp", false),
+            ("", false),
+        ] {
+            assert_eq!(is_let(&statement("Allow", &json!("*"), &json!(pattern))), is_meant, "{pattern}");
+        }
     }
 
     #[test]
