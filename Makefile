@@ -148,7 +148,7 @@ deny: ## Check licences, versions, sources and advisories of the dependencies
 shell: setup ## Check the shell scripts with shellcheck
 	@shellcheck --external-sources dev/axe dev/check dev/debian-archive dev/deny dev/fuzz dev/install dev/package dev/package-all dev/package-gate dev/package-libraries dev/package-sources dev/refusals dev/release dev/schemas-held dev/template dev/ways infra/install.sh .ci/run
 
-# Needs npm's registry, and terraform where it is there; so it is no part of `make lint`.
+# Needs npm's registry, and terraform where it is there, and says so where they are not; so it is no part of `make lint`.
 .PHONY: ways
 ways: ## Check the Terraform module, the CDK construct and the release workflow
 	@dev/ways
