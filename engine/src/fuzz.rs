@@ -1,14 +1,23 @@
 //! Entrances for the fuzz targets: what takes bytes that an uploader made, without libclamav.
 
-use std::{io, path::Path, time::Instant};
+use std::{
+    io::{self, Read},
+    path::Path,
+    time::Instant,
+};
 
+use flate2::read::DeflateDecoder;
 use nacre_engine_protocol::Limits;
 
 use crate::{
-    archive,
+    archive, inflate,
     marks::{Coverage, Marks},
     second_reader::SecondReader,
+    unlzma,
 };
+
+/// Most bytes that a decoder may give.
+const MOST: usize = 1 << 16;
 
 /// Bounds that inputs of some kilobytes can reach.
 const LIMITS: Limits = Limits {
@@ -34,6 +43,27 @@ pub fn marks(content: &[u8]) {
     }
 }
 
+/// Undoes deflate.
+///
+/// # Panics
+/// When more came out than may, or something other than flate2 gives.
+pub fn inflate(packed: &[u8]) {
+    let unpacked = inflate::laxly(packed, MOST);
+    assert!(unpacked.len() <= MOST, "more came out than may");
+    let mut expected = Vec::new();
+    // flate2 ends at errors that we pass over, and may lose what came before them.
+    let _ = DeflateDecoder::new(packed).take(MOST as u64).read_to_end(&mut expected);
+    assert!(unpacked.starts_with(&expected), "flate2 gives something else");
+}
+
+/// Undoes lzma.
+///
+/// # Panics
+/// When more came out than may.
+pub fn unlzma(packed: &[u8]) {
+    assert!(unlzma::laxly(packed, MOST).len() <= MOST, "more came out than may");
+}
+
 /// Has the second reader read content, and what comes out of it read again, within the limits.
 ///
 /// # Panics
@@ -48,9 +78,7 @@ pub fn second_reader(content: &[u8], scratch: &Path) {
         assert!(bytes <= LIMITS.max_scan_size && found.size <= LIMITS.max_file_size, "more came out than may");
         let (depth, mut inner) = (found.parent.1 + 1, Vec::new());
         let mut file = found.open(scratch).expect("what came out is kept");
-        io::Seek::rewind(&mut file)
-            .and_then(|()| io::Read::read_to_end(&mut file, &mut inner))
-            .expect("it is readable");
+        io::Seek::rewind(&mut file).and_then(|()| file.read_to_end(&mut inner)).expect("it is readable");
         if depth < LIMITS.max_recursion {
             reader.read(&inner, 0, depth);
         }

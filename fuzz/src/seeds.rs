@@ -65,6 +65,14 @@ fn make() -> io::Result<()> {
             put(target, &number.to_string(), content)?;
         }
     }
+    put("inflate", "fixed", b"+\xcf/J)VH\xccKQ(\x87\xb3\xf2K2R\x8b |\0")?;
+    put("inflate", "dynamic", DYNAMIC)?;
+    put("unlzma", "words", LZMA)?;
+    for target in ["marks", "second_reader"] {
+        put(target, "program", &program_with_resource())?;
+        put(target, "winmail", &envelope_with_text())?;
+        put(target, "lzma", LZMA)?;
+    }
     put_scan_set(&put)?;
     put_json(&keys, &cvd, &put)
 }
@@ -83,6 +91,43 @@ const CONTENTS: [&[u8]; 9] = [
     b"From: a@b\nContent-Type: multipart/mixed;\n boundary=x\n\n--x\n\nwords\n--x--\n",
     b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x3e\0\x03\0\xfe\xff\x09\0\x06\0",
 ];
+
+/// A block of deflate that brings its codes, and lzma, as Python packs them.
+const DYNAMIC: &[u8] = b"\xcd\xca\xb1\x01\0 \x08\x03\xb0[\x81\x82E\xca\xff\xabo\x989\xc6\xd8K\xb2\xe5\xa5\x14a+Y\xd4DC,\x04\xf2\x8c\x1f\xfb\xbd=";
+const LZMA: &[u8] = b"]\0\0\x80\0\xff\xff\xff\xff\xff\xff\xff\xff\0;\x9b\xca\xaa\xd4\xb0RB\x0d\xbe\x8eH\x0a\xf0\x1c\xd86\x0e\x08]\xe2`\xd7\xff\xff\x01\xb4\0\0";
+
+/// A Windows program with a section of one resource.
+fn program_with_resource() -> Vec<u8> {
+    let mut program = vec![0; 0x200];
+    for (at, bytes) in [
+        (0, &b"MZ"[..]),
+        (0x3c, b"\x40"),
+        (0x40, b"PE\0\0\x4c\x01\x01\0\0\0\0\0\0\0\0\0\0\0\0\0\xe0\0\x02\x01\x0b\x01"),
+        (0x40 + 24 + 96 + 16, b"\0\x10"),
+        (0x40 + 24 + 0xe0, b".rsrc\0\0\0\0\x10\0\0\0\x10\0\0\0\x10\0\0\0\x02"),
+    ] {
+        program[at..at + bytes.len()].copy_from_slice(bytes);
+    }
+    // Tables of a type, a name and a language, then where the resource is.
+    for (id, child) in [(10_u32, 0x8000_0018_u32), (1, 0x8000_0030), (1033, 72)] {
+        program.extend([0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0]);
+        program.extend(id.to_le_bytes());
+        program.extend(child.to_le_bytes());
+    }
+    program.extend(b"\x58\x10\0\0\x05\0\0\0\0\0\0\0\0\0\0\0words");
+    program
+}
+
+/// Outlook's envelope with a compressed text: four letters, and a copy of them.
+fn envelope_with_text() -> Vec<u8> {
+    let packed = b"\x10abcd\x0c\xf2";
+    let length = u32::try_from(packed.len()).expect("a few bytes");
+    let text = [&(12 + length).to_le_bytes()[..], &[8, 0, 0, 0], b"LZFu", &[0; 4], packed].concat();
+    let size = u32::try_from(text.len()).expect("a few bytes").to_le_bytes();
+    let properties = [&[1, 0, 0, 0, 2, 1, 9, 0x10, 1, 0, 0, 0][..], &size, &text, &[0; 1]].concat();
+    let size = u32::try_from(properties.len()).expect("a few bytes").to_le_bytes();
+    [&b"\x78\x9f\x3e\x22\0\0\x01\x03\x90\x06\0"[..], &size, &properties, &[0; 2]].concat()
+}
 
 fn put_scan_set(put: &impl Fn(&str, &str, &[u8]) -> io::Result<()>) -> io::Result<()> {
     let md5 = "07".repeat(16);
