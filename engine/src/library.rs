@@ -151,7 +151,7 @@ impl LoadedEngine {
             let is_named = seen
                 .alerts
                 .iter()
-                .any(|alert| alert.starts_with("Heuristics.Encrypted.") && !seen.marks.is_opened(alert));
+                .any(|alert| probes::is_own_alert(alert, "Heuristics.Encrypted.") && !seen.marks.is_opened(alert));
             let encrypted = reader.encrypted.filter(|_| !is_named);
             seen.alerts.extend([reader.limit_exceeded, encrypted].into_iter().flatten().map(str::to_owned));
         }
@@ -214,7 +214,7 @@ impl LoadedEngine {
     ) -> Result<(), Failure> {
         loop {
             // An object that has met a limit is not scanned whole, whatever else is in it.
-            if seen.alerts.iter().any(|alert| alert.starts_with("Heuristics.Limits.")) {
+            if seen.alerts.iter().any(|alert| probes::is_own_alert(alert, "Heuristics.Limits.")) {
                 return Ok(());
             }
             let Some(reader) = seen.reader.as_mut().filter(|reader| reader.limit_exceeded.is_none()) else {

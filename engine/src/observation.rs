@@ -11,7 +11,7 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
 };
 
-use nacre_engine_protocol::{Layer, MAX_LAYERS, Message, Severity};
+use nacre_engine_protocol::{Layer, MAX_LAYERS, MAX_NAMES, Message, Severity};
 use nacre_scan_set::propose::Digests;
 
 use crate::{
@@ -23,8 +23,6 @@ use crate::{
     second_reader::SecondReader,
 };
 
-/// Most names of matching signatures kept: a file with every known pattern in it must not drown its own verdict.
-const MAX_ALERTS: usize = 256;
 /// Most messages kept.
 const MAX_MESSAGES: usize = 100;
 /// Longest kept text of a message, in bytes.
@@ -43,6 +41,8 @@ thread_local! {
 pub(crate) struct Observation {
     /// Names of all signatures that matched, our own probes among them.
     pub(crate) alerts: BTreeSet<String>,
+    /// Number of these that are not about the scan itself.
+    matches: usize,
     /// The layers, at most [`MAX_LAYERS`].
     pub(crate) layers: Vec<Layer>,
     /// The archive index of each layer.
@@ -107,10 +107,19 @@ impl Observation {
         if is_generic_probe(name) {
             self.derived.matched_on(matched, is_hashed, self.lookup.as_mut());
         }
+        let name = String::from_utf8_lossy(name).into_owned();
         // Alerts about the scan itself are never dropped.
-        let about_the_scan = name.starts_with(b"Nacre.") || name.starts_with(b"Heuristics.");
-        if about_the_scan || self.alerts.len() < MAX_ALERTS {
-            self.alerts.insert(String::from_utf8_lossy(name).into_owned());
+        let is_of_scan = |name: &String| name.starts_with("Nacre.") || name.starts_with("Heuristics.");
+        if is_of_scan(&name) {
+            self.alerts.insert(name);
+            return;
+        }
+        self.matches += usize::from(self.alerts.insert(name));
+        if self.matches > MAX_NAMES
+            && let Some(last) = self.alerts.iter().rev().find(|name| !is_of_scan(name)).cloned()
+        {
+            self.alerts.remove(&last);
+            self.matches -= 1;
         }
     }
 
@@ -221,13 +230,14 @@ mod tests {
     #[test]
     fn a_flood_of_matches_hides_nothing_about_the_scan() {
         let ((), seen) = observe(|| {
-            for n in 0..10_000 {
-                record(|o| o.alert(format!("Known.Pattern.{n}").as_bytes(), None));
+            for n in (0..10_000).rev() {
+                record(|o| o.alert(format!("Known.Pattern.{n:05}").as_bytes(), None));
             }
             record(|o| o.alert(b"Heuristics.Limits.Exceeded.MaxFiles", None));
             record(|o| o.alert(b"Nacre.0000000000000000.Target.0", None));
         });
-        assert_eq!(seen.alerts.len(), MAX_ALERTS + 2);
+        assert_eq!(seen.alerts.len(), MAX_NAMES + 2);
+        assert!(seen.alerts.contains("Known.Pattern.00000") && !seen.alerts.contains("Known.Pattern.00256"));
     }
 
     #[test]

@@ -94,9 +94,9 @@ impl Probes {
                     Some(Ok(target)) if target < TARGETS => sorted.targets |= 1 << target,
                     _ => sorted.canary |= probe == "Canary",
                 }
-            } else if alert.starts_with("Heuristics.Limits.Exceeded") {
+            } else if is_own_alert(&alert, "Heuristics.Limits.Exceeded") {
                 sorted.limits_exceeded.push(alert);
-            } else if alert.starts_with("Heuristics.Encrypted") {
+            } else if is_own_alert(&alert, "Heuristics.Encrypted") {
                 sorted.encrypted.push(alert);
             } else {
                 sorted.signatures.push(alert);
@@ -104,6 +104,11 @@ impl Probes {
         }
         sorted
     }
+}
+
+/// Whether an alert is libclamav's own of such names, and not that of an operator's signature that is called so.
+pub(crate) fn is_own_alert(alert: &str, prefix: &str) -> bool {
+    alert.starts_with(prefix) && !alert.ends_with(UNOFFICIAL)
 }
 
 /// Whether an alert is that of a probe for target 0, whose matcher runs on everything that libclamav matches on.
@@ -139,11 +144,15 @@ mod tests {
             "Heuristics.Limits.Exceeded.MaxFiles".to_owned(),
             "Heuristics.Encrypted.Zip".to_owned(),
             "Eicar-Test-Signature".to_owned(),
+            "Heuristics.Encrypted.Own.UNOFFICIAL".to_owned(),
         ];
         let sorted = probes.sort(alerts.into());
         assert_eq!(sorted.targets, 1 | 1 << 14);
         assert!(sorted.canary);
-        assert_eq!(sorted.signatures, ["Eicar-Test-Signature", "Nacre.0000000000000000.Target.3"]);
+        assert_eq!(
+            sorted.signatures,
+            ["Eicar-Test-Signature", "Heuristics.Encrypted.Own.UNOFFICIAL", "Nacre.0000000000000000.Target.3"]
+        );
         assert_eq!(sorted.limits_exceeded, ["Heuristics.Limits.Exceeded.MaxFiles"]);
         assert_eq!(sorted.encrypted, ["Heuristics.Encrypted.Zip"]);
     }

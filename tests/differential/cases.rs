@@ -1,5 +1,6 @@
 //! Pairs of sets that once misled an incremental rescan, and their siblings: each by name, both ways.
 
+mod mistaken;
 mod programs;
 mod tables;
 mod twins;
@@ -332,6 +333,7 @@ fn what_once_misled_a_rescan_misleads_it_no_more() {
         tables::tables(),
         programs::programs(),
         unseen::unseen(),
+        mistaken::mistaken(),
     ]
     .into_iter()
     .flatten()
@@ -380,13 +382,8 @@ fn the_order_in_which_files_were_made_does_not_matter() {
         for (file, text) in files {
             fs::write(directory.join(file), text).unwrap();
         }
-        let nacre = Command::new(programs_directory().unwrap().join("nacre"))
-            .arg("scan")
-            .arg("--definitions")
-            .arg(&directory)
-            .arg(&object)
-            .output()
-            .unwrap();
+        let mut nacre = Command::new(programs_directory().unwrap().join("nacre"));
+        let nacre = nacre.args(["scan", "--definitions"]).args([&directory, &object]).output().unwrap();
         assert_eq!(nacre.status.code(), Some(0), "the first rule is used: {}", String::from_utf8_lossy(&nacre.stdout));
     }
 }

@@ -258,7 +258,10 @@ fn an_incremental_rescan_concludes_what_a_full_one_would() {
                 }
             }
         }
-        renewed(&lab, &sides, &tally)
+        renewed(&lab, &sides, &tally)?;
+        // What a long run that is ended has shown.
+        println!("{} cases, {} pairs of sets and a file", tally.borrow().loaded, tally.borrow().files);
+        Ok(())
     });
     let tally = tally.into_inner();
     println!("{tally:?}");

@@ -6,7 +6,7 @@ use nacre_clamav::{
     archive::{self, ArchiveLimits},
     context::{self, may_have_part},
     cvd::{Cvd, HeaderError},
-    delta::{Delta, SignatureFile, ignored, twins_between},
+    delta::{Delta, SignatureFile, TwinSearch, ignored},
     digest::Sha256Digest,
     signature::is_ignoring,
     unpacked::{UnpackError, members_in_order},
@@ -215,12 +215,15 @@ async fn delta(
     let names = ignored_before.differing(&ignored_now);
     // What is ignored now, and was not, may be in any database that stays, and so may another line of a digest in a table that changed.
     // Only these lines are kept.
-    let mut search = twins_between(&files_before, &files_now);
+    let mut search = TwinSearch::between(&files_before, &files_now);
     let stays = || new.iter().filter(|source| !is_new(source) && !source.ignores());
-    if !search.is_over() {
+    if !names.is_empty() {
         for source in stays() {
-            source.see(store, |file| search.add(&file)).await?;
+            source.see(store, |file| search.ignore(&file, &names)).await?;
         }
+    }
+    for source in stays() {
+        source.see(store, |file| search.add(&file)).await?;
     }
     let (twins, are_any) = search.end();
     if are_any || !names.is_empty() {
@@ -231,5 +234,5 @@ async fn delta(
         files_before.extend(concerned.iter().cloned());
         files_now.extend(concerned);
     }
-    Ok(Delta::between(&files_before, &files_now))
+    Ok(Delta::with_twins(&files_before, &files_now, &twins))
 }

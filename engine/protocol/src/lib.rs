@@ -9,7 +9,7 @@ mod sandbox;
 
 use std::io::{self, BufRead, Read, Write};
 
-pub use report::{Digests, Layer, MAX_LAYERS, MAX_PROPOSALS, Message, Proposal, Proposed, Report, Severity};
+pub use report::{Digests, Layer, MAX_LAYERS, MAX_NAMES, MAX_PROPOSALS, Message, Proposal, Proposed, Report, Severity};
 pub use sandbox::{Landlock, Sandbox};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 

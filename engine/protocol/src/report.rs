@@ -8,12 +8,16 @@ pub const MAX_PROPOSALS: usize = 4096;
 /// Most layers in one report. [`Report::layer_count`] counts those past it, too.
 pub const MAX_LAYERS: usize = 10_000;
 
+/// Most names of matching signatures in one report, the first ones by the alphabet: a file with every known pattern in it must not drown
+/// its own verdict, and engines that loaded the same in another order must report the same ones.
+pub const MAX_NAMES: usize = 256;
+
 /// What the engine found in one file. The client decides the verdict.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Report {
     /// libclamav's return code (`cl_error_t`): 0 clean, 1 virus, everything else a failure to scan.
     pub status: u32,
-    /// Names of the signatures that matched, each once, sorted; without the engine's own probes.
+    /// Names of the signatures that matched, each once, sorted, at most [`MAX_NAMES`]; without the engine's own probes.
     pub alerts: Vec<String>,
     /// Limits that were exceeded, by libclamav's names (`Heuristics.Limits.Exceeded.MaxFiles`, …).
     pub limits_exceeded: Vec<String>,

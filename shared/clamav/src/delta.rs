@@ -26,6 +26,7 @@ pub use twins::{TwinSearch, Twins};
 use crate::{
     ignored::Ignored,
     load_order::in_load_order,
+    mistaken::{may_be_mistaken, may_rules_be_mistaken},
     pattern_length::may_rules_exceed_probes,
     signature::{Kind, Signature},
 };
@@ -145,9 +146,15 @@ impl DeltaLine {
 const ONCE: Count = Count { raw: 1, effective: 1 };
 
 impl Delta {
-    /// What leads from `old` to `new`. Files that are in both may be left out of both, but for the lines that other ignored names
-    /// ([`ignored`]) and other digests ([`twins_between`]) concern; `ign` and `ign2` files never may.
+    /// What leads from `old` to `new`.
     pub fn between(old: &[SignatureFile<'_>], new: &[SignatureFile<'_>]) -> Self {
+        let (twins, _) = TwinSearch::between(old, new).end();
+        Self::with_twins(old, new, &twins)
+    }
+
+    /// What leads from `old` to `new`, whose twins are known. Files that are in both may be left out of both, but for the lines that other
+    /// ignored names ([`ignored`]) and these twins concern ([`SignatureFile::concerned_by`]); `ign` and `ign2` files never may.
+    pub fn with_twins(old: &[SignatureFile<'_>], new: &[SignatureFile<'_>], twins: &Twins) -> Self {
         let (old, new) = (in_load_order(old), in_load_order(new));
         let (before, now) = (Ignoring::of(&old), Ignoring::of(&new));
         let mut delta = Self::default();
@@ -159,7 +166,7 @@ impl Delta {
             delta.add(line.to_owned(), Count { raw: more, effective: if covered { 0 } else { more } });
         }
         let tables = |files, ignored| Set { files, ignored };
-        for line in moved.into_iter().chain(rearranged(tables(&old, &before.all), tables(&new, &now.all))) {
+        for line in moved.into_iter().chain(rearranged(tables(&old, &before.all), tables(&new, &now.all), twins)) {
             let DeltaLine { official, extension, line } = line.to_owned();
             delta.add(DeltaLine { official, extension: format!("{MOVED}{extension}"), line }, ONCE);
         }
@@ -169,8 +176,11 @@ impl Delta {
         if has_imports(&old) != has_imports(&new) {
             delta.add(DeltaLine::all_moved(IMPORTS), ONCE);
         }
-        if !long_rules(&old).eq(long_rules(&new)) {
+        if !rules_that_reach_others(&old).eq(rules_that_reach_others(&new)) {
             delta.add(DeltaLine::all_moved("yar"), ONCE);
+        }
+        if mistaken_change_places(&old, &new, &delta) {
+            delta.add(DeltaLine::everything(b"mistaken"), ONCE);
         }
         for (files, sign) in [(&old, -1), (&new, 1)] {
             for line in whole_files(files) {
@@ -178,6 +188,10 @@ impl Delta {
             }
         }
         before.changes(&now, &old, &new, &mut delta);
+        let in_group = |line: &&DeltaLine| !line.is_mark() && twins.have_in_group(&line.extension, &line.line);
+        for line in delta.lines.keys().filter(in_group).cloned().collect::<Vec<_>>() {
+            delta.add(DeltaLine::everything(&line.line), ONCE);
+        }
         delta
     }
 
@@ -262,23 +276,31 @@ impl Delta {
     }
 }
 
-/// Begins the search of digests that several lines of two sets have. Files that are in both may be left out of both, and are added then.
-pub fn twins_between(old: &[SignatureFile<'_>], new: &[SignatureFile<'_>]) -> TwinSearch {
-    let (before, now) = (ignored(old), ignored(new));
-    let (old, new) = (in_load_order(old), in_load_order(new));
-    TwinSearch::between(Set { files: &old, ignored: &before }, Set { files: &new, ignored: &now })
-}
-
 /// Whether a set has digests of import tables, be they few or none: where it has a file for them, libclamav reads no program further whose
 /// import table is damaged, and unpacks nothing of it (`cli_scanpe` of libclamav 1.4, `pe.c`).
 fn has_imports(files: &[&SignatureFile<'_>]) -> bool {
     files.iter().any(|file| extension_of(&file.name).eq_ignore_ascii_case(IMPORTS))
 }
 
-/// Rules by which windows may overlap more than by an engine's own probes: what other signatures count may change with them.
-fn long_rules<'a>(files: &'a [&'a SignatureFile<'_>]) -> impl Iterator<Item = &'a [u8]> {
+/// Rules that may change what other signatures find: by which windows may overlap more than by an engine's own probes, or that may be
+/// mistaken for others.
+fn rules_that_reach_others<'a>(files: &'a [&'a SignatureFile<'_>]) -> impl Iterator<Item = &'a [u8]> {
     let rules = files.iter().filter(|file| Kind::of(&file.name) == Kind::Yara).map(|file| &*file.bytes);
-    rules.filter(|rules| may_rules_exceed_probes(rules))
+    rules.filter(|rules| may_rules_exceed_probes(rules) || may_rules_be_mistaken(rules))
+}
+
+/// Whether lines that may be mistaken for one another, and did not change, are loaded in another order.
+fn mistaken_change_places(old: &[&SignatureFile<'_>], new: &[&SignatureFile<'_>], delta: &Delta) -> bool {
+    let stay = |files: &[&SignatureFile<'_>]| -> Vec<(Option<String>, DeltaLine)> {
+        let lines =
+            files.iter().flat_map(|file| Line::all(file).map(|line| (file.database().map(str::to_owned), line)));
+        lines
+            .filter(|(_, line)| may_be_mistaken(Kind::of_extension(line.extension), line.bytes))
+            .map(|(database, line)| (database, line.to_owned()))
+            .filter(|(_, line)| !delta.lines.contains_key(line))
+            .collect()
+    };
+    stay(old) != stay(new)
 }
 
 /// The opaque files of a set, each as a line.

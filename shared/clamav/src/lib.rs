@@ -19,6 +19,7 @@ pub mod ignored;
 pub mod info;
 pub mod load_order;
 pub mod loose;
+mod mistaken;
 pub mod narrowing;
 pub mod pattern_length;
 pub mod signature;

@@ -8,6 +8,7 @@ use std::ops::RangeInclusive;
 
 use crate::{
     ignored::without_line_end,
+    mistaken::may_be_mistaken,
     narrowing::{Narrowing, attributes},
     pattern_length::may_exceed_probes,
     split::field,
@@ -154,8 +155,9 @@ pub enum Concern {
         /// The digest.
         digest: FileDigest,
     },
-    /// Objects on which the matcher of a target ran: what it matches is scanned as another type, where any signature may match.
-    Retype {
+    /// Objects on which the matcher of a target ran: what it matches is scanned as another type, where any signature may match, or it may
+    /// be mistaken for others of that matcher.
+    Interferes {
         /// 1 to 14; `None` for any object.
         target: Option<u8>,
     },
@@ -175,6 +177,9 @@ pub struct Signature<'a> {
     /// What it demands of the content beside.
     pub narrowing: Narrowing,
 }
+
+/// What the names of libclamav's own alerts begin with.
+const HEURISTICS: &[u8] = b"Heuristics.";
 
 /// Every level.
 const ALL_LEVELS: RangeInclusive<u32> = 0..=u32::MAX;
@@ -213,6 +218,18 @@ impl<'a> Signature<'a> {
         // By a longer pattern the windows overlap more in which other signatures count their matches.
         if kind.has_patterns() && may_exceed_probes(line) {
             return Some(Self { levels: signature.levels, ..Self::everything(signature.name) });
+        }
+        // libclamav's own alerts have such names, and mean that content was not scanned.
+        if signature.name.is_some_and(|name| name.starts_with(HEURISTICS)) {
+            return Some(Self { levels: signature.levels, ..Self::everything(signature.name) });
+        }
+        let target = match signature.concern {
+            Concern::Target(target) => Some(target),
+            Concern::Any => None,
+            _ => return Some(signature),
+        };
+        if may_be_mistaken(kind, line) {
+            return Some(Self::new(signature.name, Concern::Interferes { target }, signature.levels));
         }
         Some(signature)
     }
@@ -295,7 +312,7 @@ fn logical(line: &[u8]) -> Signature<'_> {
     }
     if retypes {
         let target = if let Concern::Target(target) = concern { Some(target) } else { None };
-        return Signature::new(name, Concern::Retype { target }, levels);
+        return Signature::new(name, Concern::Interferes { target }, levels);
     }
     // Images are compared by the whole, whatever matcher ran on them.
     if memchr::memmem::find(line, b"fuzzy_img#").is_some() {

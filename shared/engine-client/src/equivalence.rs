@@ -22,7 +22,7 @@ use nacre_core::{
     targets::Targets,
     verdict::{Reason, Verdict, judge},
 };
-use nacre_engine_protocol::{Hello, Limits, Report};
+use nacre_engine_protocol::{Hello, Limits, MAX_NAMES, Report};
 pub use set::{SetError, SignatureSet};
 
 use crate::{EngineError, EnginePool, Examination, ExamineError, claimed_directory::ClaimedDirectory};
@@ -57,6 +57,8 @@ impl Comparison {
     pub fn agrees(&self) -> bool {
         match (&self.incremental, &self.full) {
             (Verdict::Infected { signatures }, Verdict::Infected { signatures: all }) => match self.plan {
+                // Of a file that more match than are kept, the record's may be among the others.
+                RescanPlan::Unaffected(_) if all.len() >= MAX_NAMES => true,
                 RescanPlan::Unaffected(_) => signatures.iter().any(|name| all.contains(name)),
                 _ => !signatures.is_empty() && signatures.iter().all(|name| all.contains(name)),
             },

@@ -20,8 +20,8 @@ fn any_set() -> impl Strategy<Value = Vec<SignatureFile<'static>>> {
                 .iter()
                 .map(|n| match kind {
                     "ndb" => format!("S.{n}:{}:*:{n:02x}{n:02x}\n", n % 3),
-                    "hdb" => format!("{n:032x}:{n}:H.{n}\n"),
-                    "ign2" => format!("S.{n}\n"),
+                    "hdb" => format!("{:032x}:{}:H.{n}\n", n / 2, n / 4 + 1),
+                    "ign2" => format!("{}.{n}\n", if n % 2 == 0 { "S" } else { "H" }),
                     "cbc" => format!("{n}"),
                     _ => format!("F.{n}\n"),
                 })
@@ -98,26 +98,32 @@ proptest! {
 
     #[test]
     fn equal_files_may_be_left_out(old in any_set(), new in any_set(), others in any_set()) {
-        let not_ignoring = |set: Vec<SignatureFile<'static>>| -> Vec<_> {
-            set.into_iter().filter(|file| Kind::of(&file.name) != Kind::Ignore).collect()
-        };
-        let (old, new) = (not_ignoring(old), not_ignoring(new));
-        let others: Vec<_> = not_ignoring(others)
+        let others: Vec<_> = others
             .into_iter()
+            .filter(|file| Kind::of(&file.name) != Kind::Ignore)
             .map(|file| SignatureFile { name: format!("others.{}", file.name), ..file })
             .collect();
         let with_others = |set: &[SignatureFile<'static>]| [set, &others].concat();
-        // But for those of their lines that may be of the same digests.
-        let mut search = twins_between(&old, &new);
+        // But for those of their lines that may be of the same digests, or are ignored by one set alone.
+        let (before, now) = (ignored(&old), ignored(&new));
+        let names = before.differing(&now);
+        let mut search = TwinSearch::between(&old, &new);
+        for file in &others {
+            search.ignore(file, &names);
+        }
         for file in &others {
             search.add(file);
         }
         let (twins, is_any) = search.end();
-        let concerned = others.iter().map(|file| file.clone().concerned_by(&BTreeSet::new(), &twins)).collect::<Vec<_>>();
-        prop_assert_eq!(concerned.iter().any(|file| !file.bytes.is_empty()), is_any);
+        let concerned = others.iter().map(|file| file.clone().concerned_by(&names, &twins)).collect::<Vec<_>>();
+        if names.is_empty() {
+            prop_assert_eq!(concerned.iter().any(|file| !file.bytes.is_empty()), is_any);
+        }
         let with_concerned = |set: &[SignatureFile<'static>]| [set, &concerned].concat();
-        let expected = Delta::between(&with_others(&old), &with_others(&new));
-        prop_assert_eq!(Delta::between(&with_concerned(&old), &with_concerned(&new)), expected);
+        // Of a line that is ignored throughout, and is in a file that stays as well, the whole set says that it moved.
+        let marked = |delta: Delta| delta.lines.into_iter().filter(|(line, _)| line.extension != EVERYTHING).collect();
+        let expected: BTreeMap<_, _> = marked(Delta::between(&with_others(&old), &with_others(&new)));
+        prop_assert_eq!(marked(Delta::with_twins(&with_concerned(&old), &with_concerned(&new), &twins)), expected);
     }
 }
 
@@ -128,14 +134,70 @@ fn a_digest_that_passes_its_twin_in_a_database_that_stays_is_moved() {
         SignatureFile::member(format!("{database}.cvd"), true, format!("{database}.hdb"), line(name))
     };
     let (main, before, behind) = (member("main", "Other"), member("daily", "Moving"), member("winnow", "Moving"));
-    let mut search = twins_between(std::slice::from_ref(&before), std::slice::from_ref(&behind));
+    let mut search = TwinSearch::between(std::slice::from_ref(&before), std::slice::from_ref(&behind));
     search.add(&main);
     let (twins, is_any) = search.end();
     assert!(is_any, "the database that stays has the other line");
     let main = main.concerned_by(&BTreeSet::new(), &twins);
-    let delta = Delta::between(&[before.clone(), main.clone()], &[main.clone(), behind]);
+    let delta = Delta::with_twins(&[before.clone(), main.clone()], &[main.clone(), behind], &twins);
     assert!(delta.lines().any(|(line, _)| line.moved() == Some("hdb")), "{delta:?}");
     assert!(Delta::between(&[before.clone(), main.clone()], &[before, main]).is_empty());
+}
+
+#[test]
+fn digests_of_a_table_in_a_database_that_stays_are_moved_where_one_of_them_is_ignored() {
+    let line = |digest: &str, name: &str| format!("{}:5:{name}\n", digest.repeat(16));
+    let lines = [line("0a", "One"), line("0a", "Other"), line("0b", "Ignored"), line("0c", "Alone")].concat();
+    let main = SignatureFile::member("main.cvd", true, "main.hdb", lines.into_bytes());
+    let own = SignatureFile::loose("own.ign2", b"Ignored\n".to_vec());
+    let (old, new) = (Vec::new(), vec![own]);
+    let (before, now) = (ignored(&old), ignored(&new));
+    let names = before.differing(&now);
+    let mut search = TwinSearch::between(&old, &new);
+    search.ignore(&main, &names);
+    search.add(&main);
+    let (twins, is_any) = search.end();
+    assert!(is_any);
+    let concerned = main.clone().concerned_by(&names, &twins);
+    let delta = Delta::with_twins(std::slice::from_ref(&concerned), &[concerned.clone(), new[0].clone()], &twins);
+    assert_eq!(delta.lines().filter(|(line, _)| line.moved() == Some("hdb")).count(), 2, "{delta:?}");
+    assert_eq!(delta, Delta::between(std::slice::from_ref(&main), &[main.clone(), new[0].clone()]));
+}
+
+#[test]
+fn patterns_that_may_be_mistaken_have_an_order() {
+    let (one, other) = ("A:0:*:4d41(6162|61)20\n", "B:0:*:4d41(6163|61)20\n");
+    let of = |name: &str, lines: &[&str]| SignatureFile::loose(name.to_owned(), lines.concat().into_bytes());
+    let is_marked = |old: &[SignatureFile<'_>], new: &[SignatureFile<'_>]| {
+        Delta::between(old, new).lines().any(|(line, _)| line.extension == EVERYTHING)
+    };
+    assert!(is_marked(&[of("a.ndb", &[one, other])], &[of("a.ndb", &[other, one])]));
+    assert!(is_marked(&[of("a.ndb", &[one]), of("b.ndb", &[other])], &[of("z.ndb", &[one]), of("b.ndb", &[other])]));
+    assert!(!is_marked(&[of("a.ndb", &[one, other])], &[of("a.ndb", &[other])]), "the line itself concerns its target");
+    assert!(!is_marked(&[of("a.ndb", &[one])], &[of("z.ndb", &[one])]));
+    let rules = |text: &str| of("own.yar", &[&format!("rule a {{ strings: $a = {{ {text} }} condition: $a }}")]);
+    let moved = |old: &[SignatureFile<'_>], new: &[SignatureFile<'_>]| {
+        Delta::between(old, new).lines().any(|(line, _)| line.moved() == Some("yar"))
+    };
+    assert!(moved(&[rules("6162")], &[rules("61 (62 | 63)")]) && !moved(&[rules("6162")], &[rules("6163")]));
+}
+
+#[test]
+fn patterns_of_a_macros_group_concern_everything() {
+    let group = SignatureFile::loose("d.ndb", b"D1:0:$12:6262AA\n".to_vec());
+    let line =
+        |pattern: &str| SignatureFile::loose("a.ldb", format!("N;Engine:81-255,Target:0;0;{pattern}\n").into_bytes());
+    for (pattern, expected) in [("6262aa", true), ("00ff*6262aa", true), ("0:6262AA::i", true), ("6262ab", false)] {
+        let old = std::slice::from_ref(&group);
+        let new = [group.clone(), line(pattern)];
+        let marked = |delta: &Delta| delta.lines().any(|(line, _)| line.extension == EVERYTHING);
+        assert_eq!(marked(&Delta::between(old, &new)), expected, "{pattern}");
+        let added = &new[1..];
+        let mut search = TwinSearch::between(&[], added);
+        search.add(&group);
+        let (twins, _) = search.end();
+        assert_eq!(marked(&Delta::with_twins(&[], added, &twins)), expected, "{pattern}: the group stays");
+    }
 }
 
 #[test]

@@ -7,32 +7,41 @@
 //! Source: `hm_addhash_bin`, `hm_sort` and `hm_scan` (`matcher-hash.c`) of libclamav 1.4.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     hash::{DefaultHasher, Hash, Hasher},
 };
 
-use super::{SignatureFile, lines::Line};
+use super::{SignatureFile, ignored, lines::Line};
 use crate::{
     ignored::Ignored,
+    load_order::in_load_order,
+    mistaken::{is_of_group, pieces},
     signature::{Kind, hash_digest, number},
     split::field,
 };
 
 /// Tables of digests.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-struct DigestTables(BTreeSet<Table>);
+struct DigestTables(HashSet<Table>);
 
-/// Digests that several lines of a table have, each as 64 bits of a hash. By chance another may have these: its lines are compared in vain.
+/// What the effect of a changed line may depend on: digests that several lines have of a table that two sets do not have alike, each as 64
+/// bits of a hash, and the patterns of groups that macros refer to. By chance another digest may have these bits: its lines are compared in
+/// vain.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Twins(BTreeSet<u64>);
+pub struct Twins {
+    tables: DigestTables,
+    hashes: BTreeSet<u64>,
+    groups: BTreeSet<Vec<u8>>,
+}
 
 /// Finds the twins of two sets in the tables that these do not have alike. Of each line it keeps eight bytes: sets have millions.
 #[derive(Debug)]
-pub struct TwinSearch {
+pub struct TwinSearch<'a> {
+    old: Vec<&'a SignatureFile<'a>>,
+    new: Vec<&'a SignatureFile<'a>>,
     tables: DigestTables,
-    before: Vec<u64>,
-    now: Vec<u64>,
     both: Vec<u64>,
+    groups: BTreeSet<Vec<u8>>,
 }
 
 /// A table of digests.
@@ -86,11 +95,14 @@ impl<'a> Set<'_, 'a> {
         tables
     }
 
-    /// The lines of each digest that may be a twin in these tables.
-    fn by_digest(self, tables: &DigestTables, twins: &Twins) -> BTreeMap<(Table, Vec<u8>), Vec<Line<'a>>> {
+    /// The lines of each digest that may be a twin.
+    fn by_digest(self, twins: &Twins) -> BTreeMap<(Table, Vec<u8>), Vec<Line<'a>>> {
         let mut lines: BTreeMap<_, Vec<_>> = BTreeMap::new();
-        for (_, line, table) in self.digests().filter(|(_, line, table)| tables.0.contains(table) && twins.have(*line))
-        {
+        if twins.hashes.is_empty() {
+            return lines;
+        }
+        let is_twin = |line, table: &Table| twins.tables.0.contains(table) && twins.have(line);
+        for (_, line, table) in self.digests().filter(|(_, line, table)| is_twin(*line, table)) {
             if let Some(digest) = digest(line) {
                 lines.entry((table, digest.to_ascii_lowercase())).or_default().push(line);
             }
@@ -144,41 +156,60 @@ impl DigestTables {
 
 impl Twins {
     pub(super) fn have(&self, line: Line<'_>) -> bool {
-        !self.0.is_empty()
-            && Table::of(line).and_then(|table| hash(&table, line)).is_some_and(|hash| self.0.contains(&hash))
+        !self.hashes.is_empty()
+            && Table::of(line).and_then(|table| hash(&table, line)).is_some_and(|hash| self.hashes.contains(&hash))
+    }
+
+    /// Whether a line has a pattern of a group.
+    pub(super) fn have_in_group(&self, extension: &str, line: &[u8]) -> bool {
+        !self.groups.is_empty() && pieces(Kind::of_extension(extension), line).any(|piece| self.groups.contains(&piece))
     }
 }
 
-impl TwinSearch {
-    pub(super) fn between(old: Set<'_, '_>, new: Set<'_, '_>) -> Self {
-        let tables = DigestTables::differing(old, new);
-        let all = |set: Set<'_, '_>| set.files.iter().flat_map(|file| tables.hashes(file)).collect();
-        let (before, now) = (all(old), all(new));
-        Self { tables, before, now, both: Vec::new() }
+impl<'a> TwinSearch<'a> {
+    /// Begins the search. Files that are in both sets may be left out of both: [`Self::ignore`] and [`Self::add`] take them.
+    pub fn between(old: &'a [SignatureFile<'a>], new: &'a [SignatureFile<'a>]) -> Self {
+        let (before, now) = (ignored(old), ignored(new));
+        let (old, new) = (in_load_order(old), in_load_order(new));
+        let tables = DigestTables::differing(Set { files: &old, ignored: &before }, Set { files: &new, ignored: &now });
+        let groups = old.iter().chain(&new).flat_map(|file| groups(file)).collect();
+        Self { old, new, tables, both: Vec::new(), groups }
     }
 
-    /// Whether the sets have all tables alike, so that nothing is to be found.
-    pub fn is_over(&self) -> bool {
-        self.tables.0.is_empty()
+    /// Of a file that is in both sets: the tables of those lines that one of these names means, which only one of the sets ignores, are not
+    /// alike. All such files must come before the first one that is added.
+    pub fn ignore(&mut self, file: &SignatureFile<'_>, names: &BTreeSet<&[u8]>) {
+        let lines = has_digests(Kind::of(&file.name)).then(|| Line::all(file)).into_iter().flatten();
+        let meant = lines.filter(|line| line.name().is_some_and(|name| Ignored::is_meant(names, name)));
+        self.tables.0.extend(meant.filter_map(Table::of));
     }
 
     /// Adds a file that is in both sets.
     pub fn add(&mut self, file: &SignatureFile<'_>) {
         self.both.extend(self.tables.hashes(file));
+        self.groups.extend(groups(file));
     }
 
     /// The twins, and whether the files that were added have lines of them.
     pub fn end(self) -> (Twins, bool) {
-        let mut twins = BTreeSet::new();
-        for mut all in [self.before, self.now] {
+        let mut hashes = BTreeSet::new();
+        for files in [&self.old, &self.new] {
+            let mut all: Vec<u64> = files.iter().flat_map(|file| self.tables.hashes(file)).collect();
             all.extend(&self.both);
             all.sort_unstable();
             let repeated = all.iter().zip(all.iter().skip(1)).filter(|(one, next)| one == next);
-            twins.extend(repeated.map(|(one, _)| *one));
+            hashes.extend(repeated.map(|(one, _)| *one));
         }
-        let is_any = self.both.iter().any(|hash| twins.contains(hash));
-        (Twins(twins), is_any)
+        let is_any = self.both.iter().any(|hash| hashes.contains(hash));
+        (Twins { tables: self.tables, hashes, groups: self.groups }, is_any)
     }
+}
+
+/// The patterns of a file's groups that macros refer to.
+fn groups(file: &SignatureFile<'_>) -> impl Iterator<Item = Vec<u8>> {
+    let kind = Kind::of(&file.name);
+    let lines = (kind == Kind::Body).then(|| Line::all(file)).into_iter().flatten();
+    lines.filter(move |line| is_of_group(kind, line.bytes)).flat_map(move |line| pieces(kind, line.bytes))
 }
 
 /// Of a digest in a table.
@@ -193,11 +224,8 @@ fn hash_of(of: &impl Hash) -> u64 {
 }
 
 /// Lines of digests that several lines have, in tables that the two sets do not have alike.
-pub(super) fn rearranged<'a>(old: Set<'_, 'a>, new: Set<'_, 'a>) -> BTreeSet<Line<'a>> {
-    let search = TwinSearch::between(old, new);
-    let tables = search.tables.clone();
-    let (twins, _) = search.end();
-    let (mut before, now) = (old.by_digest(&tables, &twins), new.by_digest(&tables, &twins));
+pub(super) fn rearranged<'a>(old: Set<'_, 'a>, new: Set<'_, 'a>, twins: &Twins) -> BTreeSet<Line<'a>> {
+    let (mut before, now) = (old.by_digest(twins), new.by_digest(twins));
     let mut rearranged = BTreeSet::new();
     for (digest, lines) in now {
         let earlier = before.remove(&digest).unwrap_or_default();

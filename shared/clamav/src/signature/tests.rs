@@ -60,7 +60,7 @@ fn what_acts_on_other_signatures_or_cannot_be_read_concerns_everything() {
 fn a_handler_retypes_what_its_target_matches() {
     for (target, expected) in [(1, Some(1)), (0, None)] {
         let line = format!("A;HandlerType:CL_TYPE_ZIP,Engine:1-2,Target:{target};0;00");
-        assert_eq!(read(Kind::Logical, &line), ("A".into(), Concern::Retype { target: expected }, 1..=2));
+        assert_eq!(read(Kind::Logical, &line), ("A".into(), Concern::Interferes { target: expected }, 1..=2));
     }
 }
 

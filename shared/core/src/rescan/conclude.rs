@@ -42,17 +42,26 @@ pub fn delta_files<'a>(delta: &Delta, newer: impl IntoIterator<Item = SignatureF
         }
         match database {
             Some(database) => databases.entry(database).or_default().push(part),
-            None => drop(files.insert(part.name, part.bytes.into_owned())),
+            None => add(&mut files, part),
         }
     }
     for (database, parts) in databases.iter().filter(|(database, _)| !whole.contains(*database)) {
         match context::to_cud(database, parts) {
             Some((name, bytes)) => drop(files.insert(name, bytes)),
             // A name that no database has: loose files are better than none.
-            None => files.extend(parts.iter().map(|part| (part.name.clone(), part.bytes.to_vec()))),
+            None => parts.iter().cloned().for_each(|part| add(&mut files, part)),
         }
     }
     files
+}
+
+/// Adds a file, behind what there is of its name: an operator's file may be called as those of added lines are.
+fn add(files: &mut BTreeMap<String, Vec<u8>>, part: SignatureFile<'_>) {
+    let file = files.entry(part.name).or_default();
+    if !file.is_empty() && !file.ends_with(b"\n") {
+        file.push(b'\n');
+    }
+    file.extend_from_slice(&part.bytes);
 }
 
 /// Names of added signatures as a full engine reports them.

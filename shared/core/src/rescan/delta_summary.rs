@@ -55,8 +55,9 @@ pub struct DeltaSummary {
     narrowed: NarrowedForms,
     /// Whether the URLs changed that are no phishing, or the hashes of URLs, of which one may take back another.
     changes_allowed_urls: bool,
-    /// Targets on whose matches content is scanned as another type now and was not, or the other way.
-    retypes: Targets,
+    /// Targets whose matchers have other signatures that change what others find: content is scanned as another type, or a pattern is
+    /// mistaken for another.
+    interferes: Targets,
     /// Number of digests of files that were added.
     added_files: usize,
     /// Number of files in which the trust changed.
@@ -69,6 +70,8 @@ pub struct DeltaSummary {
     renamed_files: usize,
     /// What changed of the digests of parts of programs, of which records have none.
     programs: ProgramDigests,
+    /// Whether a signature with a regular expression was removed, or a rule of YARA changed: such may fail on content, or take too long.
+    pub removes_regex: bool,
     /// Prefixes of names of which any may have been removed.
     removed_prefixes: BTreeSet<&'static str>,
     /// Lines added and removed, by the extension of their file.
@@ -227,9 +230,9 @@ impl DeltaSummary {
         self.changes_allowed_urls && (targets.is_empty() || targets.intersects(PHISHING_TARGETS))
     }
 
-    /// Whether content of an object with these targets may be scanned as other types than before.
-    pub fn changes_types(&self, targets: Targets) -> bool {
-        !self.retypes.is_empty() && (targets.is_empty() || targets.intersects(self.retypes))
+    /// Whether what changed may have changed what other signatures find in an object with these targets.
+    pub fn interferes(&self, targets: Targets) -> bool {
+        !self.interferes.is_empty() && (targets.is_empty() || targets.intersects(self.interferes))
     }
 
     /// Whether the signatures of a name, as records have it, are unchanged.

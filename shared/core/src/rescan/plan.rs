@@ -76,7 +76,7 @@ pub enum FullScan {
     /// It could not be scanned for a reason that may have passed.
     #[serde(rename = "may_be_made_good")]
     RetryTransient,
-    /// It could not be scanned, and may match what was added.
+    /// It could not be scanned, and may match what was added, or be scanned without what was removed.
     Unscannable,
 }
 
@@ -121,7 +121,7 @@ pub fn plan_rescan(
         Change::NotKept => return RescanPlan::FullScan(FullScan::DeltaNotKept),
         Change::TooLarge => return RescanPlan::FullScan(FullScan::DeltaTooLarge),
     };
-    let changes_scan = delta.changes_phishing_check(view.targets) || delta.changes_types(view.targets);
+    let changes_scan = delta.changes_phishing_check(view.targets) || delta.interferes(view.targets);
     if delta.requires_full_scan.is_some() || changes_scan {
         return RescanPlan::FullScan(FullScan::Context);
     }
@@ -183,6 +183,9 @@ fn by_verdict(view: &RecordView, delta: &DeltaSummary) -> RescanPlan {
         Verdict::Unscannable { reason } | Verdict::Skipped { reason } if reason.is_transient() => {
             RescanPlan::FullScan(FullScan::RetryTransient)
         }
+        Verdict::Unscannable { reason } if delta.removes_regex && may_be_of_a_signature(*reason) => {
+            RescanPlan::FullScan(FullScan::Unscannable)
+        }
         _ if !delta.may_match(view) => RescanPlan::Unaffected(Unaffected::NothingMatches),
         Verdict::Clean if delta.is_ambiguous(view.targets, layers) => RescanPlan::FullScan(FullScan::Ambiguous),
         Verdict::Clean => RescanPlan::DeltaScan,
@@ -211,6 +214,12 @@ pub fn may_advance_generation(record: &RecordSummary, plan: RescanPlan, change: 
 /// Whether the object is not scanned, whatever the definitions.
 fn is_never_scanned(reason: Reason) -> bool {
     matches!(reason, Reason::TooLarge | Reason::Archived | Reason::CustomerKey)
+}
+
+/// Whether it may have been a signature that failed, so that a scan succeeds without it: a regular expression in text that is no UTF-8, or
+/// one that takes too long.
+fn may_be_of_a_signature(reason: Reason) -> bool {
+    matches!(reason, Reason::EngineError | Reason::EngineLimit | Reason::TimeLimit)
 }
 
 #[cfg(test)]

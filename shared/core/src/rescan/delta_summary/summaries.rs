@@ -69,6 +69,7 @@ impl Summaries {
             // first, and nothing after it of the second one's file: where one is gone, more may match.
             for summary in self.of(change.any) {
                 summary.matches_any = true;
+                summary.removes_regex = true;
                 summary.removed_prefixes.insert(RULE_NAMES);
             }
             return;
@@ -79,6 +80,9 @@ impl Summaries {
         };
         if !signature.levels.contains(&engine.functionality_level.0) {
             return;
+        }
+        if kind == Kind::Logical && line.contains(&b'/') {
+            self.of(change.removed).for_each(|summary| summary.removes_regex = true);
         }
         let is_context = matches!(signature.concern, Concern::Everything);
         // Whether an ignored name reaches a signature depends on the order in which files are loaded.
@@ -96,9 +100,9 @@ impl Summaries {
         if signature.concern == Concern::AllowedUrl {
             return self.of(change.any).for_each(|summary| summary.changes_allowed_urls = true);
         }
-        if let Concern::Retype { target } = signature.concern {
+        if let Concern::Interferes { target } = signature.concern {
             let targets = target.map_or(Targets::ALL, Targets::of);
-            return self.of(change.any).for_each(|summary| summary.retypes |= targets);
+            return self.of(change.any).for_each(|summary| summary.interferes |= targets);
         }
         if signature.concern == Concern::Phishing {
             // Of a link that several lines match one name alone is reported.
@@ -153,7 +157,7 @@ impl Summaries {
                     }
                 }
             }
-            Concern::Everything | Concern::Trust { .. } | Concern::AllowedUrl | Concern::Retype { .. } => {
+            Concern::Everything | Concern::Trust { .. } | Concern::AllowedUrl | Concern::Interferes { .. } => {
                 self.of(generations).for_each(|summary| summary.matches_any = true);
             }
         }
@@ -167,7 +171,7 @@ impl Summaries {
         }
         if extension == "imp" && line == b"*" {
             // Of programs with a damaged import table, more is scanned now than before, or less.
-            return self.of(generations).for_each(|summary| summary.retypes |= PROGRAM_TARGETS);
+            return self.of(generations).for_each(|summary| summary.interferes |= PROGRAM_TARGETS);
         }
         match Signature::parse(Kind::of(&file_name), line).map(|signature| signature.concern) {
             Some(Concern::File { digest, .. }) => self.rename(digest, generations),
