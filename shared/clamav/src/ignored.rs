@@ -2,7 +2,7 @@
 //!
 //! Source: `cli_loadign`, `cli_chkign` and `cli_signorm` in libclamav 1.4 (`readdb.c`).
 
-use std::collections::BTreeSet;
+use std::{borrow::Cow, collections::BTreeSet};
 
 use crate::{signature::MAX_LINE, split::fields};
 
@@ -42,12 +42,12 @@ impl Ignored {
     /// Whether a signature of this name may not be loaded. More may be covered than is ignored: what `name:MD5` says of a name
     /// counts for all of its signatures.
     pub fn covers(&self, name: &[u8]) -> bool {
-        !self.names.is_empty() && self.names.contains(&normalized(name))
+        !self.names.is_empty() && self.names.contains(normalized(name).as_ref())
     }
 
     /// Whether one of these names, as [`Self::differing`] returns them, means a signature of this name.
     pub fn is_meant(names: &BTreeSet<&[u8]>, name: &[u8]) -> bool {
-        names.contains(normalized(name).as_slice())
+        names.contains(normalized(name).as_ref())
     }
 
     /// Whether nothing is ignored.
@@ -75,13 +75,14 @@ pub(crate) fn without_line_end(mut line: &[u8]) -> &[u8] {
 }
 
 /// A signature's name as libclamav compares it with those that are ignored.
-pub(crate) fn normalized(name: &[u8]) -> Vec<u8> {
+pub(crate) fn normalized(name: &[u8]) -> Cow<'_, [u8]> {
     let cut = match name {
         [.., b'}'] if name.len() > LEAST_NAME => memchr::memmem::find(name, b".{"),
         _ if name.len() >= LEAST_UNOFFICIAL => name.strip_suffix(UNOFFICIAL).map(<[u8]>::len),
         _ => None,
     };
-    padded(cut.and_then(|end| name.get(..end)).unwrap_or(name))
+    let name = cut.and_then(|end| name.get(..end)).unwrap_or(name);
+    if name.len() < LEAST_NAME { padded(name).into() } else { name.into() }
 }
 
 fn padded(name: &[u8]) -> Vec<u8> {

@@ -18,6 +18,9 @@ use crate::{
 /// it takes for two lines, even a comment.
 pub const MAX_LINE: usize = 8190;
 
+/// Bytes of the longest extension that a kind of file has: `copying`.
+const LONGEST_EXTENSION: usize = 7;
+
 /// What a member of a database, or a loose file, holds; by its extension.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
@@ -60,7 +63,12 @@ impl Kind {
 
     /// The kind of signatures in files with an extension, which is given without its dot.
     pub fn of_extension(extension: &str) -> Self {
-        match extension.to_ascii_lowercase().as_str() {
+        // Without an allocation: sets have millions of lines.
+        let mut lower = [0; LONGEST_EXTENSION];
+        let Some(lower) = lower.get_mut(..extension.len()) else { return Self::Unknown };
+        lower.copy_from_slice(extension.as_bytes());
+        lower.make_ascii_lowercase();
+        match std::str::from_utf8(lower).unwrap_or_default() {
             "hdb" | "hsb" | "hdu" | "hsu" => Self::FileHash,
             "mdb" | "msb" | "mdu" | "msu" | "imp" => Self::ProgramHash,
             "fp" | "sfp" => Self::TrustHash,
@@ -234,6 +242,17 @@ impl<'a> Signature<'a> {
         Some(signature)
     }
 
+    /// The name of a line's signature, as [`Self::parse`] reads it.
+    pub fn name_of(kind: Kind, line: &'a [u8]) -> Option<&'a [u8]> {
+        if !matches!(kind, Kind::FileHash | Kind::ProgramHash) {
+            return Self::parse(kind, line)?.name;
+        }
+        // Most lines are of these kinds, and their digests need not be read for it.
+        let line = without_line_end(line);
+        let is_read = line.len() <= MAX_LINE && !line.is_empty() && !line.starts_with(b"#") && !line.contains(&0);
+        field(line, b':', 2).filter(|_| is_read)
+    }
+
     fn new(name: Option<&'a [u8]>, concern: Concern, levels: RangeInclusive<u32>) -> Self {
         Self { name, concern, levels, narrowing: Narrowing::default() }
     }
@@ -246,7 +265,10 @@ impl<'a> Signature<'a> {
 /// The digest in a line of [`Kind::FileHash`] or [`Kind::ProgramHash`], as it is written.
 pub fn hash_digest(kind: Kind, line: &[u8]) -> Option<&[u8]> {
     // `mdb` has the size before it, and `imp` after it.
-    let digest = |index| field(line, b':', index).filter(|text| FileDigest::from_hex(text).is_some());
+    // No early end: the compiler makes it a few instructions.
+    let is_hex = |text: &[u8]| text.iter().fold(true, |all, byte| all & byte.is_ascii_hexdigit());
+    let is_digest = |text: &&[u8]| matches!(text.len(), 32 | 40 | 64) && is_hex(text);
+    let digest = |index| field(line, b':', index).filter(is_digest);
     matches!(kind, Kind::FileHash | Kind::ProgramHash).then(|| digest(0).or_else(|| digest(1)))?
 }
 

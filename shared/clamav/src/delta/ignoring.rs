@@ -75,7 +75,7 @@ impl<'a> Ignoring<'a> {
         for (files, ignored, sign) in [(old, &self.all, -1), (new, &now.all, 1)] {
             for line in files.iter().flat_map(|file| Line::all(file)) {
                 let Some(name) = line.name().filter(|name| Ignored::is_meant(names, name)) else { continue };
-                unknown.remove(normalized(name).as_slice());
+                unknown.remove(normalized(name).as_ref());
                 if !ignored.covers(name) {
                     delta.add(line.to_owned(), Count { raw: 0, effective: sign });
                 }

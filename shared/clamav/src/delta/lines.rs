@@ -30,7 +30,7 @@ impl<'a> Line<'a> {
 
     /// The name of its signature.
     pub(super) fn name(&self) -> Option<&'a [u8]> {
-        Signature::parse(Kind::of_extension(self.extension), self.bytes)?.name
+        Signature::name_of(Kind::of_extension(self.extension), self.bytes)
     }
 
     pub(super) fn to_owned(self) -> DeltaLine {

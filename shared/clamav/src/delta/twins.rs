@@ -77,19 +77,19 @@ pub(super) struct Set<'s, 'a> {
 }
 
 impl<'a> Set<'_, 'a> {
-    fn digests(self) -> impl Iterator<Item = (&'a SignatureFile<'a>, Line<'a>, Table)> {
+    fn digests(self) -> impl Iterator<Item = (&'a SignatureFile<'a>, Line<'a>, Entry<'a>)> {
         let files = self.files.iter().filter(|file| has_digests(Kind::of(&file.name)));
-        files.flat_map(|file| Line::all(file).filter_map(move |line| Some((*file, line, Table::of(line)?))))
+        files.flat_map(|file| Line::all(file).filter_map(move |line| Some((*file, line, Entry::of(line)?))))
     }
 
     /// What stands in each table, as a digest of its lines in their order, each with the database or the loose file that it is loaded
     /// from: a line that moves to another may pass the lines of files that are not among these.
     fn tables(self) -> HashMap<Table, u64> {
         let mut tables: HashMap<Table, u64> = HashMap::new();
-        for (file, line, table) in self.digests() {
+        for (file, line, entry) in self.digests() {
             let ignored = !self.ignored.is_empty() && line.name().is_some_and(|name| self.ignored.covers(name));
             let place = file.database().unwrap_or(&file.name);
-            let lines = tables.entry(table).or_default();
+            let lines = tables.entry(entry.table).or_default();
             *lines = hash_of(&(*lines, line, ignored, place));
         }
         tables
@@ -101,20 +101,25 @@ impl<'a> Set<'_, 'a> {
         if twins.hashes.is_empty() {
             return lines;
         }
-        let is_twin = |line, table: &Table| twins.tables.0.contains(table) && twins.have(line);
-        for (_, line, table) in self.digests().filter(|(_, line, table)| is_twin(*line, table)) {
-            if let Some(digest) = digest(line) {
-                lines.entry((table, digest.to_ascii_lowercase())).or_default().push(line);
-            }
+        let is_twin = |entry: &Entry<'_>| twins.tables.0.contains(&entry.table) && twins.hashes.contains(&entry.hash());
+        for (_, line, Entry { table, digest }) in self.digests().filter(|(_, _, entry)| is_twin(entry)) {
+            lines.entry((table, digest.to_ascii_lowercase())).or_default().push(line);
         }
         lines
     }
 }
 
-impl Table {
-    fn of(line: Line<'_>) -> Option<Self> {
-        let digest = digest(line)?;
-        let of = match Kind::of_extension(line.extension) {
+/// A line's digest, as it is written, and its table.
+struct Entry<'a> {
+    table: Table,
+    digest: &'a [u8],
+}
+
+impl<'a> Entry<'a> {
+    fn of(line: Line<'a>) -> Option<Self> {
+        let kind = Kind::of_extension(line.extension);
+        let digest = hash_digest(kind, line.bytes)?;
+        let of = match kind {
             Kind::FileHash => Of::Files,
             _ if line.extension.eq_ignore_ascii_case("imp") => Of::Imports,
             _ => Of::Sections,
@@ -124,7 +129,17 @@ impl Table {
             b"*" => Size::Any,
             text => read_size(text).map_or_else(|| Size::Unread(text.to_vec()), Size::Bytes),
         };
-        Some(Self { of, digits: digest.len(), size })
+        Some(Self { table: Table { of, digits: digest.len(), size }, digest })
+    }
+
+    fn hash(&self) -> u64 {
+        // Of a SHA-256 at most.
+        let mut lower = [0; 64];
+        let length = self.digest.len().min(lower.len());
+        let (lower, _) = lower.split_at_mut(length);
+        lower.copy_from_slice(self.digest.get(..length).unwrap_or_default());
+        lower.make_ascii_lowercase();
+        hash_of(&(&self.table, &*lower))
     }
 }
 
@@ -147,17 +162,13 @@ impl DigestTables {
     /// The digests of a file's lines in these tables.
     fn hashes<'f>(&'f self, file: &'f SignatureFile<'_>) -> impl Iterator<Item = u64> + 'f {
         let lines = has_digests(Kind::of(&file.name)).then(|| Line::all(file)).into_iter().flatten();
-        lines.filter_map(|line| {
-            let table = Table::of(line)?;
-            self.0.contains(&table).then(|| hash(&table, line)).flatten()
-        })
+        lines.filter_map(Entry::of).filter(|entry| self.0.contains(&entry.table)).map(|entry| entry.hash())
     }
 }
 
 impl Twins {
     pub(super) fn have(&self, line: Line<'_>) -> bool {
-        !self.hashes.is_empty()
-            && Table::of(line).and_then(|table| hash(&table, line)).is_some_and(|hash| self.hashes.contains(&hash))
+        !self.hashes.is_empty() && Entry::of(line).is_some_and(|entry| self.hashes.contains(&entry.hash()))
     }
 
     /// Whether a line has a pattern of a group.
@@ -181,7 +192,7 @@ impl<'a> TwinSearch<'a> {
     pub fn ignore(&mut self, file: &SignatureFile<'_>, names: &BTreeSet<&[u8]>) {
         let lines = has_digests(Kind::of(&file.name)).then(|| Line::all(file)).into_iter().flatten();
         let meant = lines.filter(|line| line.name().is_some_and(|name| Ignored::is_meant(names, name)));
-        self.tables.0.extend(meant.filter_map(Table::of));
+        self.tables.0.extend(meant.filter_map(Entry::of).map(|entry| entry.table));
     }
 
     /// Adds a file that is in both sets.
@@ -212,11 +223,6 @@ fn groups(file: &SignatureFile<'_>) -> impl Iterator<Item = Vec<u8>> {
     lines.filter(move |line| is_of_group(kind, line.bytes)).flat_map(move |line| pieces(kind, line.bytes))
 }
 
-/// Of a digest in a table.
-fn hash(table: &Table, line: Line<'_>) -> Option<u64> {
-    Some(hash_of(&(table, digest(line)?.to_ascii_lowercase())))
-}
-
 fn hash_of(of: &impl Hash) -> u64 {
     let mut hasher = DefaultHasher::new();
     of.hash(&mut hasher);
@@ -238,10 +244,6 @@ pub(super) fn rearranged<'a>(old: Set<'_, 'a>, new: Set<'_, 'a>, twins: &Twins) 
 
 pub(super) fn has_digests(kind: Kind) -> bool {
     matches!(kind, Kind::FileHash | Kind::ProgramHash)
-}
-
-fn digest(line: Line<'_>) -> Option<&[u8]> {
-    hash_digest(Kind::of_extension(line.extension), line.bytes)
 }
 
 /// Whether the two sets have other hashes of URLs, or these in other files or another order. Which of several lines of a hash counts

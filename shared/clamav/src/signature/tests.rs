@@ -77,4 +77,13 @@ proptest! {
         let names = ["a.hdb", "a.mdb", "a.fp", "a.ndb", "a.ldb", "a.cdb", "a.db", "a.pdb", "a.ign2", "a.ftm", "a.cbc", "a.yar", "a.info", "a.x"];
         let _ = Signature::parse(Kind::of(names[kind]), &line);
     }
+
+    #[test]
+    fn a_name_alone_is_that_of_the_whole_line(line in "[#0-9a-f:*\\r\\x00]{0,80}", name in "[A-Z.]{0,9}", kind in 0_usize..4) {
+        let kind = [Kind::FileHash, Kind::ProgramHash, Kind::Body, Kind::Logical][kind];
+        for line in [line.clone(), format!("{line}:{name}"), format!("{}:5:{name}:73", "0a".repeat(16)), "a".repeat(9000)] {
+            let parsed = Signature::parse(kind, line.as_bytes()).and_then(|signature| signature.name);
+            prop_assert_eq!(Signature::name_of(kind, line.as_bytes()), parsed, "{}", line);
+        }
+    }
 }
