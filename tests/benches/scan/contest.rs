@@ -39,6 +39,10 @@ pub(crate) fn contest(arena: &Arena, corpus: &Corpus, out: &mut impl Write) -> R
     let clamd_large_each = measured("clamdscan", &corpus.large, || clamd.each(&corpus.large))?;
     let clamd_large = measured("clamd", &corpus.large, || clamd.tree(&corpus.large, Tree::AtOnce))?;
     let clamd_alone = measured("clamd", &corpus.small, || clamd.tree(&corpus.small, Tree::OneByOne))?;
+    let mut kinds = Vec::new();
+    for (_, files) in &corpus.kinds {
+        kinds.push(measured("clamd", files, || clamd.tree(files, Tree::OneByOne))?);
+    }
     let start_ms = clamd.start_ms;
     // Its memory and caches are the next one's.
     drop(clamd);
@@ -60,6 +64,7 @@ pub(crate) fn contest(arena: &Arena, corpus: &Corpus, out: &mut impl Write) -> R
     table::throughput(out, "Small files, as many at once as there are processors", &small)
         .and_then(|()| table::throughput(out, "Large files, as many at once as there are processors", &large))
         .and_then(|()| table::alone(out, &clamd_alone, &ours))
+        .and_then(|()| table::kinds(out, corpus.kinds.iter().map(|(kind, _)| *kind).zip(&kinds), &ours.kinds))
         .and_then(|()| table::cold(out, &ours.cold, start_ms))
         .map_err(system("printing"))
 }
@@ -95,6 +100,7 @@ fn ours(arena: &Arena, corpus: &Corpus) -> Result<Ours, BenchError> {
         engine: arena.engine(),
         small: corpus.small.directory.clone(),
         large: corpus.large.directory.clone(),
+        kinds: corpus.kinds.iter().map(|(_, files)| files.directory.clone()).collect(),
         times: REPEATS,
     };
     let path = arena.scratch.join("run.json");

@@ -8,7 +8,10 @@ use std::{
 
 use sha2::{Digest, Sha256};
 
-use crate::{file_kinds::KINDS, measured::Verdicts};
+use crate::{
+    file_kinds::{KINDS, Kind},
+    measured::Verdicts,
+};
 use nacre_test_support::{
     Random,
     bench::{BenchError, system},
@@ -18,6 +21,8 @@ use nacre_test_support::{
 const INFECTED_EVERY: u32 = 41;
 /// The first that is; among the large ones, too.
 const FIRST_INFECTED: u32 = 8;
+/// Files of each kind.
+const OF_A_KIND: u32 = 4;
 /// There are so many times as many small files as large ones.
 const SMALL_FOR_EACH_LARGE: u32 = 20;
 /// What the body signature finds; no word of any file.
@@ -36,6 +41,8 @@ pub(crate) struct Files {
 pub(crate) struct Corpus {
     pub(crate) small: Files,
     pub(crate) large: Files,
+    /// Those of each kind, by its extension.
+    pub(crate) kinds: Vec<(&'static str, Files)>,
     pub(crate) signatures: Vec<(&'static str, String)>,
 }
 
@@ -43,10 +50,15 @@ impl Corpus {
     /// Makes so many small files, of 1 to 64 KiB, and the large ones, of 1 to 10 MB, under `scratch`.
     pub(crate) fn make(scratch: &Path, objects: u32) -> Result<Self, BenchError> {
         let mut signatures = vec![("ndb", format!("{BODY}:0:*:{}\n", hex::encode(MARKER)))];
-        let small = Files::make(scratch, "small", objects, (1 << 10, 64 << 10), &mut signatures)?;
+        let small = Files::make(scratch, ("small", &KINDS), objects, (1 << 10, 64 << 10), &mut signatures)?;
         let large = objects / SMALL_FOR_EACH_LARGE;
-        let large = Files::make(scratch, "large", large, (1_000_000, 10_000_000), &mut signatures)?;
-        Ok(Self { small, large, signatures })
+        let large = Files::make(scratch, ("large", &KINDS), large, (1_000_000, 10_000_000), &mut signatures)?;
+        let mut kinds = Vec::new();
+        for kind in KINDS {
+            let files = Files::make(scratch, (kind.0, &[kind]), OF_A_KIND, (1_000_000, 4_000_000), &mut signatures)?;
+            kinds.push((kind.0, files));
+        }
+        Ok(Self { small, large, kinds, signatures })
     }
 
     /// How many files are infected.
@@ -62,7 +74,7 @@ impl Corpus {
 impl Files {
     fn make(
         scratch: &Path,
-        size: &str,
+        (size, kinds): (&str, &[Kind]),
         count: u32,
         (least, most): (u64, u64),
         signatures: &mut Vec<(&'static str, String)>,
@@ -71,7 +83,7 @@ impl Files {
         fs::create_dir_all(&directory).map_err(system("making a directory"))?;
         let mut random = Random::new(most);
         let mut files = Self { directory, bytes: 0, expected: Verdicts::new() };
-        for (number, (extension, make)) in (0..count).zip(KINDS.iter().cycle()) {
+        for (number, (extension, make)) in (0..count).zip(kinds.iter().cycle()) {
             let bytes = usize::try_from(least + random.next() % (most - least)).unwrap_or_default();
             let bad = number % INFECTED_EVERY == FIRST_INFECTED;
             // By the body signature and by the file's own digest in turn; libclamav looks for no digest of HTML as it is.

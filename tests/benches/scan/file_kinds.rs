@@ -2,7 +2,10 @@
 
 use std::io::{Cursor, Write};
 
-use flate2::{Compression, write::ZlibEncoder};
+use flate2::{
+    Compression,
+    write::{GzEncoder, ZlibEncoder},
+};
 use zip::{CompressionMethod, ZipWriter, write::SimpleFileOptions};
 
 use nacre_test_support::{Random, bench::pe};
@@ -11,8 +14,11 @@ use nacre_test_support::{Random, bench::pe};
 type Maker = fn(usize, &[u8], &mut Random) -> Vec<u8>;
 
 /// Each kind's extension, and how it is made. None needs what it is not given: makers write to memory alone.
-pub(crate) const KINDS: [(&str, Maker); 6] =
-    [("txt", text), ("html", html), ("zip", zip), ("exe", program), ("bin", noise), ("pdf", pdf)];
+pub(crate) const KINDS: [Kind; 7] =
+    [("txt", text), ("html", html), ("zip", zip), ("exe", program), ("bin", noise), ("pdf", pdf), ("gz", gzip)];
+
+/// An extension, and how a file of it is made.
+pub(crate) type Kind = (&'static str, Maker);
 
 const WORDS: [&str; 24] = [
     "pearl", "oyster", "shell", "layer", "tide", "harbour", "ledger", "report", "quarter", "invoice", "minutes",
@@ -28,7 +34,7 @@ fn text(bytes: usize, with: &[u8], random: &mut Random) -> Vec<u8> {
             text.extend_from_slice(WORDS.get(word).unwrap_or(&"").as_bytes());
             text.push(b' ');
         }
-        text.push(b'\n');
+        text.extend_from_slice(b".\n");
     }
     text.extend_from_slice(with);
     text
@@ -58,6 +64,13 @@ fn zip(bytes: usize, with: &[u8], random: &mut Random) -> Vec<u8> {
         archive.write_all(&make(bytes / 3, with, random)).expect("memory takes everything");
     }
     archive.finish().expect("memory takes everything").into_inner()
+}
+
+#[expect(clippy::expect_used, reason = "writing to memory cannot fail")]
+fn gzip(bytes: usize, with: &[u8], random: &mut Random) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
+    encoder.write_all(&text(bytes, with, random)).expect("memory takes everything");
+    encoder.finish().expect("memory takes everything")
 }
 
 fn program(bytes: usize, with: &[u8], random: &mut Random) -> Vec<u8> {

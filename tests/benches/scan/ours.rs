@@ -42,6 +42,8 @@ pub(crate) struct Run {
     /// Small files, and large ones.
     pub(crate) small: PathBuf,
     pub(crate) large: PathBuf,
+    /// Files of one kind each.
+    pub(crate) kinds: Vec<PathBuf>,
     /// How often; the fastest counts.
     pub(crate) times: u32,
 }
@@ -60,6 +62,8 @@ pub(crate) struct Ours {
     /// Objects of a few bytes, one at a time: by the function, and by the pool.
     pub(crate) tiny: Measured,
     pub(crate) tiny_pool: Measured,
+    /// Files of one kind each, one at a time, by the pool.
+    pub(crate) kinds: Vec<Measured>,
 }
 
 /// A cold start, in milliseconds.

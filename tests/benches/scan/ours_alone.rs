@@ -46,6 +46,11 @@ pub(crate) fn alone(run: &Run, report: &mut Ours, runtime: &tokio::runtime::Runt
         round()?;
         *measured = fastest(run.times, round)?;
     }
+    for directory in &run.kinds {
+        let names = names(directory)?;
+        let round = || runtime.block_on(examine(&pool, &definitions.directory, directory, &names, config.limits));
+        report.kinds.push(fastest(run.times, round)?);
+    }
     Ok(())
 }
 

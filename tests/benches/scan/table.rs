@@ -72,6 +72,21 @@ pub(crate) fn alone(out: &mut impl Write, clamd: &Measured, ours: &Ours) -> io::
     writeln!(out, "  {:<44} {:>9}", "nacre beyond clamd: around the engine", thousandths(around))
 }
 
+/// Writes what files of each kind take beside clamd: what the second reader and the digests of all layers cost.
+pub(crate) fn kinds<'a>(
+    out: &mut impl Write,
+    clamd: impl Iterator<Item = (&'a str, &'a Measured)>,
+    ours: &[Measured],
+) -> io::Result<()> {
+    writeln!(out, "\nFiles of 1 to 4 MB, one at a time, CPU ms for each")?;
+    writeln!(out, "  {:<10} {:>10} {:>18} {:>8}", "", "clamd", "nacre's engines", "times")?;
+    for ((kind, clamd), ours) in clamd.zip(ours) {
+        let (theirs, ours) = (clamd.cpu_us_each(), ours.cpu_us_each());
+        writeln!(out, "  {kind:<10} {:>10} {:>18} {:>8}", thousandths(theirs), thousandths(ours), ratio(ours, theirs))?;
+    }
+    out.flush()
+}
+
 /// Writes what a cold start consists of.
 pub(crate) fn cold(out: &mut impl Write, cold: &Cold, clamd_ms: u64) -> io::Result<()> {
     writeln!(out, "\nCold start, ms")?;

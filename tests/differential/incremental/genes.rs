@@ -88,7 +88,8 @@ pub(super) enum Gene {
     Long {
         length: usize,
     },
-    /// A comparison of bytes, a regular expression, the look of an image, or a macro.
+    /// A comparison of bytes, a regular expression, the look of an image, a macro, a pattern that libclamav takes for another, or a name as
+    /// of libclamav's own alerts.
     Special {
         kind: u8,
     },
@@ -118,7 +119,7 @@ impl Gene {
             3 => (0_usize..14).prop_map(|gene| Self::Twin { gene }),
             3 => (0_u8..6, prop::bool::weighted(0.2)).prop_map(|(count, handler)| Self::Counted { count, handler }),
             2 => (17_usize..6000).prop_map(|length| Self::Long { length }),
-            3 => (0_u8..6).prop_map(|kind| Self::Special { kind }),
+            5 => (0_u8..11).prop_map(|kind| Self::Special { kind }),
         ]
     }
 
@@ -272,6 +273,11 @@ fn special_line(kind: u8, name: &str) -> (&'static str, String) {
         2 => ("ldb", format!("{name};Engine:150-255,Target:0;0;fuzzy_img#af2ad01ed42993c7#0")),
         3 => ("ndb", format!("{name}:0:$12:{}", hex::encode("MARKALPHA"))),
         4 => ("ldb", format!("{name};Engine:81-255,Target:0;0&1;{};${{0-99}}12$", hex::encode("MARKALPHA"))),
+        5..=8 => {
+            let rest = ["(4142|41)504841", "(414c|41)504841", "414c[1-1]48", "414c[3-4]48"][usize::from(kind) - 5];
+            ("ndb", format!("{name}:0:*:{}{rest}", hex::encode("MARK")))
+        }
+        9 => ("ndb", format!("Heuristics.Encrypted.{name}:0:*:{}", hex::encode("MARKALPHA"))),
         _ => (
             "ldb",
             format!(
