@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use nacre_clamav::archive::is_member_name;
+use nacre_clamav::{archive::is_member_name, loose::is_loose_file};
 use nacre_core::{
     generation::{
         manifest::CustomEntry,
@@ -16,13 +16,6 @@ use nacre_core::{
 };
 
 use crate::http::{Answer, Get, HttpClient, HttpError, redacted};
-
-/// Extensions of signature files that libclamav loads from a directory, those of unsigned bytecode left out: it runs code.
-const EXTENSIONS: [&str; 33] = [
-    "cat", "cdb", "cfg", "crb", "db", "fp", "ftm", "gdb", "hdb", "hdu", "hsb", "hsu", "idb", "ign", "ign2", "imp",
-    "ioc", "ldb", "ldu", "mdb", "mdu", "msb", "msu", "ndb", "ndu", "pdb", "pwdb", "sdb", "sfp", "wdb", "yar", "yara",
-    "zmd",
-];
 
 /// Most files under the prefix.
 const MAX_FILES: usize = 256;
@@ -186,9 +179,7 @@ fn part(name: String, source: String, etag: Option<String>, bytes: Vec<u8>) -> R
 /// The file name at the end of a path, provided that it is a signature file's.
 fn file_name(path: &str, source: &str) -> Result<String, CustomError> {
     let name = path.rsplit('/').next().unwrap_or_default();
-    let extension = name.rsplit_once('.').map(|(_, extension)| extension);
-    let known = extension.is_some_and(|extension| EXTENSIONS.contains(&extension));
-    if known && is_member_name(name) {
+    if is_loose_file(name) && is_member_name(name) {
         Ok(name.to_owned())
     } else {
         Err(CustomError::Name { source_name: source.to_owned() })

@@ -7,7 +7,7 @@ use std::{
 };
 
 use clap::Args;
-use nacre_clamav::archive::is_member_name;
+use nacre_clamav::{archive::is_member_name, loose::is_loose_file};
 use nacre_engine_client::{
     EngineClient, EngineError,
     loose_file::{TrialError, faults},
@@ -49,7 +49,9 @@ enum CommandError {
 /// Why one file cannot be checked.
 #[derive(Debug, thiserror::Error)]
 enum FileError {
-    #[error("its name is not that of a signature file")]
+    #[error(
+        "libclamav loads no loose file of this name: let it end in .ndb, .ldb, .hdb, .hsb, .yar, .cdb, .ign2, .fp, .sfp, …"
+    )]
     Name,
     #[error("it cannot be read")]
     Read(#[from] SourceError),
@@ -87,7 +89,7 @@ async fn check_all(arguments: &Arguments) -> Result<bool, CommandError> {
 
 async fn read(location: &Location) -> Result<Vec<u8>, FileError> {
     let name = location.file_name();
-    if !is_member_name(name) || !name.contains('.') {
+    if !is_member_name(name) || !is_loose_file(name) {
         return Err(FileError::Name);
     }
     Ok(Files::default().read(location).await?)

@@ -44,5 +44,8 @@ fn a_file_that_is_loaded_whole_is_ok() {
         let (status, printed) = check(name, content);
         assert_eq!((status, printed.ends_with(": OK\n")), (Some(0), true), "{name}: {printed}");
     }
-    assert_eq!(check("noextension", b"x").0, Some(1));
+    for name in ["noextension", "a.txt", "a.NDB", "a.cbc"] {
+        let (status, printed) = check(name, b"A:0:*:00112233\n");
+        assert!(status == Some(1) && printed.contains("loads no loose file of this name"), "{name}: {printed}");
+    }
 }

@@ -9,6 +9,18 @@ use crate::{
     split::field,
 };
 
+/// Extensions of signature files that libclamav loads from a directory, those of unsigned bytecode left out: it runs code.
+const EXTENSIONS: [&str; 33] = [
+    "cat", "cdb", "cfg", "crb", "db", "fp", "ftm", "gdb", "hdb", "hdu", "hsb", "hsu", "idb", "ign", "ign2", "imp",
+    "ioc", "ldb", "ldu", "mdb", "mdu", "msb", "msu", "ndb", "ndu", "pdb", "pwdb", "sdb", "sfp", "wdb", "yar", "yara",
+    "zmd",
+];
+
+/// Whether libclamav loads a loose file of this name, and a definitions bucket may have it.
+pub fn is_loose_file(name: &str) -> bool {
+    name.rsplit_once('.').is_some_and(|(stem, extension)| !stem.is_empty() && EXTENSIONS.contains(&extension))
+}
+
 /// Longest line that libclamav reads whole, its end and a zero included; it takes the rest for a line of its own.
 const LONGEST_LINE: usize = 8192;
 /// The same of logical signatures.
