@@ -88,8 +88,8 @@ pub(super) enum Gene {
     Long {
         length: usize,
     },
-    /// A comparison of bytes, a regular expression, the look of an image, a macro, a pattern that libclamav takes for another, or a name as
-    /// of libclamav's own alerts.
+    /// A comparison of bytes, a regular expression, the hash of an image, a macro, a pattern that libclamav takes for another, the digest of
+    /// an import table, or a name as of libclamav's own alerts.
     Special {
         kind: u8,
     },
@@ -119,7 +119,7 @@ impl Gene {
             3 => (0_usize..14).prop_map(|gene| Self::Twin { gene }),
             3 => (0_u8..6, prop::bool::weighted(0.2)).prop_map(|(count, handler)| Self::Counted { count, handler }),
             2 => (17_usize..6000).prop_map(|length| Self::Long { length }),
-            5 => (0_u8..11).prop_map(|kind| Self::Special { kind }),
+            6 => (0_u8..13).prop_map(|kind| Self::Special { kind }),
         ]
     }
 
@@ -277,6 +277,9 @@ fn special_line(kind: u8, name: &str) -> (&'static str, String) {
             let rest = ["(4142|41)504841", "(414c|41)504841", "414c[1-1]48", "414c[3-4]48"][usize::from(kind) - 5];
             ("ndb", format!("{name}:0:*:{}{rest}", hex::encode("MARK")))
         }
+        // The import tables of clam.exe and clam-upx.exe, as pefile digests them.
+        10 => ("imp", format!("98c88d882f01a3f6ac1e5f7dfd761624:*:{name}:73")),
+        11 => ("imp", format!("2b07ba9c1e54b04624dfdda69d875a1d:*:{name}:73")),
         9 => ("ndb", format!("Heuristics.Encrypted.{name}:0:*:{}", hex::encode("MARKALPHA"))),
         _ => (
             "ldb",
