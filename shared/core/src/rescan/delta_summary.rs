@@ -70,8 +70,9 @@ pub struct DeltaSummary {
     renamed_files: usize,
     /// What changed of the digests of parts of programs, of which records have none.
     programs: ProgramDigests,
-    /// Whether a signature with a regular expression was removed, or a rule of YARA changed: such may fail on content, or take too long.
-    pub removes_regex: bool,
+    /// Number of signatures with a regular expression that were removed, and of changed rules of YARA: such may fail on content, or take
+    /// too long.
+    removed_regexes: usize,
     /// Prefixes of names of which any may have been removed.
     removed_prefixes: BTreeSet<&'static str>,
     /// Lines added and removed, by the extension of their file.
@@ -146,6 +147,11 @@ impl DeltaSummary {
     /// Whether anything was added that may match some object.
     pub fn adds(&self) -> bool {
         self.matches_any || !self.targets.is_empty() || !self.narrowed.forms.is_empty() || self.added_files > 0
+    }
+
+    /// Whether a signature that may fail on content, or take too long, was removed.
+    pub fn removes_regex(&self) -> bool {
+        self.removed_regexes > 0
     }
 
     /// Whether rules of YARA changed.

@@ -183,7 +183,7 @@ fn by_verdict(view: &RecordView, delta: &DeltaSummary) -> RescanPlan {
         Verdict::Unscannable { reason } | Verdict::Skipped { reason } if reason.is_transient() => {
             RescanPlan::FullScan(FullScan::RetryTransient)
         }
-        Verdict::Unscannable { reason } if delta.removes_regex && may_be_of_a_signature(*reason) => {
+        Verdict::Unscannable { reason } if delta.removes_regex() && may_be_of_a_signature(*reason) => {
             RescanPlan::FullScan(FullScan::Unscannable)
         }
         _ if !delta.may_match(view) => RescanPlan::Unaffected(Unaffected::NothingMatches),

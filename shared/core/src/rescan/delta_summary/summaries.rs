@@ -69,7 +69,7 @@ impl Summaries {
             // first, and nothing after it of the second one's file: where one is gone, more may match.
             for summary in self.of(change.any) {
                 summary.matches_any = true;
-                summary.removes_regex = true;
+                summary.removed_regexes += 1;
                 summary.removed_prefixes.insert(RULE_NAMES);
             }
             return;
@@ -82,7 +82,7 @@ impl Summaries {
             return;
         }
         if kind == Kind::Logical && line.contains(&b'/') {
-            self.of(change.removed).for_each(|summary| summary.removes_regex = true);
+            self.of(change.removed).for_each(|summary| summary.removed_regexes += 1);
         }
         let is_context = matches!(signature.concern, Concern::Everything);
         // Whether an ignored name reaches a signature depends on the order in which files are loaded.
