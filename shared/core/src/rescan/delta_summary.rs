@@ -72,7 +72,7 @@ pub struct DeltaSummary {
     programs: ProgramDigests,
     /// Number of signatures with a regular expression that were removed, and of changed rules of YARA: such may fail on content, or take
     /// too long.
-    removed_regexes: usize,
+    removed_regexes: u32,
     /// Prefixes of names of which any may have been removed.
     removed_prefixes: BTreeSet<&'static str>,
     /// Lines added and removed, by the extension of their file.
