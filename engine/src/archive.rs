@@ -60,7 +60,7 @@ impl ArchiveIndex {
     pub(crate) fn add(&mut self, reading: Reading) {
         self.unaccounted += reading.unopened;
         self.coverage = reading.coverage;
-        if reading.coverage.whole {
+        if self.coverage.whole {
             // Nothing is missing that another reader could show.
             self.members.clear();
             self.gzip_size = None;

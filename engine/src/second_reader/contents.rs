@@ -6,6 +6,7 @@ use std::{
     collections::{HashMap, HashSet, VecDeque},
     fs::{self, File, OpenOptions},
     io::{self, Read, Write},
+    ops::Range,
     path::{Path, PathBuf},
     time::Instant,
 };
@@ -48,6 +49,16 @@ pub(super) enum Taken {
     NoRoom,
     /// A limit was exceeded.
     Limit(&'static str),
+}
+
+/// What became of an entry's content, and where it came from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Received {
+    pub(super) taken: Taken,
+    /// The addresses of its bytes, where it is a layer that stands as it is in what is read.
+    pub(super) stored: Option<Range<usize>>,
+    /// Bytes of the archive that were consumed before its second piece.
+    pub(super) first: Option<usize>,
 }
 
 /// All contents of one object.
@@ -112,19 +123,23 @@ impl Contents {
     }
 
     /// Takes the content of the reader's entry.
-    pub(super) fn receive(&mut self, reader: &mut Reader<'_>, deadline: Instant) -> Taken {
-        let mut writing = self.begin();
+    pub(super) fn receive(&mut self, reader: &mut Reader<'_>, deadline: Instant) -> Received {
+        let (mut writing, mut stored, mut first) = (self.begin(), Some(0..0), None);
         let taken = loop {
             let (at, piece) = match reader.read() {
                 Ok(Some(piece)) => piece,
                 Ok(None) => break Taken::Whole(writing.size),
                 Err(_) => break Taken::Part,
             };
+            stored = stored.and_then(|stored| in_a_row(stored, at, piece));
             if let Some(stop) = self.take_piece(&mut writing, at, piece, deadline) {
                 break stop;
             }
+            first.get_or_insert_with(|| reader.consumed());
         };
-        self.end(writing, taken)
+        let is_layer = taken == Taken::Whole(writing.size) && writing.size > NEVER_SHOWN_BYTES;
+        let stored = stored.filter(|stored| is_layer && stored.len() as u64 == writing.size);
+        Received { taken: self.end(writing, taken), stored, first }
     }
 
     /// Takes all that a stream gives.
@@ -265,6 +280,18 @@ impl Writing {
             self.file.insert(file)
         };
         file.write_all(bytes)
+    }
+}
+
+/// The addresses of pieces of which this one, at `at`, is the last; `None` where they do not follow one another as they do in the content.
+/// Attack: pieces of a sparse file, whose bytes are another file without the holes.
+fn in_a_row(before: Range<usize>, at: u64, piece: &[u8]) -> Option<Range<usize>> {
+    let address = piece.as_ptr().addr();
+    let goes_on = before.len() as u64 == at && (before.is_empty() || before.end == address);
+    match (piece.len(), goes_on) {
+        (0, _) => Some(before),
+        (length, true) => Some(if before.is_empty() { address } else { before.start }..address + length),
+        (_, false) => None,
     }
 }
 

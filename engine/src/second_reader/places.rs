@@ -1,0 +1,106 @@
+//! Where the members of archives stand in a layer, and which bytes that leaves to be searched.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ops::Range,
+};
+
+/// Most places that are kept of a layer: what is past them is read as if it were no member's.
+const MAX_PLACES: usize = 1 << 17;
+
+/// Places in a layer.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Places {
+    /// Members that stand in it as they are, each of which is a layer by itself: their ends by their starts.
+    stored: BTreeMap<usize, usize>,
+    /// These, and packed data that was unpacked: in it stand pieces of what it unpacks to, and no archives.
+    members: BTreeMap<usize, usize>,
+    /// Headers of members: each is the mark of an archive that was read.
+    headers: BTreeSet<usize>,
+}
+
+impl Places {
+    pub(super) fn add_stored(&mut self, place: Range<usize>) {
+        add(&mut self.stored, place.clone());
+        add(&mut self.members, place);
+    }
+
+    pub(super) fn add_packed(&mut self, place: Range<usize>) {
+        add(&mut self.members, place);
+    }
+
+    pub(super) fn add_header(&mut self, at: usize) {
+        if self.headers.len() < MAX_PLACES {
+            self.headers.insert(at);
+        }
+    }
+
+    /// Adds those of an archive within the layer.
+    pub(super) fn append(&mut self, mut other: Self) {
+        self.stored.append(&mut other.stored);
+        self.members.append(&mut other.members);
+        self.headers.append(&mut other.headers);
+    }
+
+    /// From where on the byte at this place is to be searched: behind the member that it is of, or behind a header that is known.
+    pub(super) fn passed(&self, at: usize) -> Option<usize> {
+        let member = self.members.range(..=at).next_back().map(|(_, end)| *end).filter(|end| *end > at);
+        member.or_else(|| self.headers.contains(&at).then_some(at + 1))
+    }
+
+    /// The members that stand in the layer as they are, from front to back.
+    pub(super) fn stored(&self) -> Vec<Range<usize>> {
+        self.stored.iter().map(|(start, end)| *start..*end).collect()
+    }
+
+    /// The parts of `within` that are no stored member's, nor packed data.
+    pub(super) fn without_members(&self, within: Range<usize>) -> Vec<Range<usize>> {
+        let (mut at, mut parts) = (within.start, Vec::new());
+        if within.is_empty() {
+            return parts;
+        }
+        let before = self.members.range(..=at).next_back();
+        let members = before.into_iter().chain(self.members.range(within.clone()));
+        for (start, end) in members.chain([(&within.end, &within.end)]) {
+            if *start > at {
+                parts.push(at..*start);
+            }
+            at = at.max(*end);
+        }
+        parts
+    }
+}
+
+/// Adds a place, to the one before it where they touch.
+fn add(places: &mut BTreeMap<usize, usize>, place: Range<usize>) {
+    if place.is_empty() {
+        return;
+    }
+    let before = places.range_mut(..=place.start).next_back();
+    if let Some((_, end)) = before.filter(|(_, end)| **end >= place.start) {
+        *end = place.end.max(*end);
+    } else if places.len() < MAX_PLACES {
+        places.insert(place.start, place.end);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_left_is_no_members() {
+        let mut places = Places::default();
+        for place in [10..20, 20..25, 12..15, 40..50, 60..60] {
+            places.add_stored(place);
+        }
+        places.add_packed(30..35);
+        places.add_header(5);
+        assert_eq!(places.without_members(0..45), [0..10, 25..30, 35..40]);
+        assert_eq!(places.without_members(12..70), [25..30, 35..40, 50..70]);
+        assert_eq!(places.without_members(50..50), []);
+        assert_eq!(places.stored(), [10..25, 40..50]);
+        let passed = [0, 5, 10, 24, 25, 32, 49].map(|at| places.passed(at));
+        assert_eq!(passed, [None, Some(6), Some(25), Some(25), None, Some(35), Some(50)]);
+    }
+}
