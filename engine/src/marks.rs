@@ -109,8 +109,8 @@ impl Marks {
             return;
         }
         // Attack: an archive before something else, or behind it, or around it, that tools find as well.
-        let (archive, beyond) = content.split_at_checked(coverage.covered).unwrap_or((content, &[]));
-        self.containers.extend(pieces::around(archive, &coverage.stored, file_type, opened.is_some(), keep));
+        let beyond = content.get(coverage.covered..).unwrap_or_default();
+        self.containers.extend(pieces::around(content, &coverage.stored, file_type, opened.is_some(), keep));
         if beyond.iter().any(|byte| *byte != 0) {
             keep(beyond);
         }

@@ -327,12 +327,15 @@ impl SecondReader {
             }
             if let Some(stored) = stored.and_then(|stored| place_in(&self.layer, &stored)) {
                 reading.places.add_stored(stored);
-            } else if is_unpacked_in_place(packing) && matches!(taken, Taken::Whole(_)) && data < end {
+            } else if packing == Packing::ZipStream && matches!(taken, Taken::Whole(_)) {
+                let data = zip::data_start(content, reader.header_position()).unwrap_or(end);
                 reading.places.add_packed(base.saturating_add(data)..base.saturating_add(end));
             }
             // Attack: the mode of a device, or of a folder. Readers that know no modes give its content.
-            let is_zip = matches!(packing, Packing::ZipDirectory | Packing::ZipStream);
-            let is_lost = is_zip && taken == Taken::Whole(0) && entry.size.is_some_and(|size| size > NEVER_SHOWN_BYTES);
+            // Of a method that it does not know, libarchive's reader of LHA gives nothing, and says no word.
+            let may_lose = matches!(packing, Packing::ZipDirectory | Packing::ZipStream | Packing::Lha);
+            let is_lost =
+                may_lose && taken == Taken::Whole(0) && entry.size.is_some_and(|size| size > NEVER_SHOWN_BYTES);
             match if is_lost { Taken::Part } else { taken } {
                 Taken::Whole(size) => outcome.read += u64::from(size > 0),
                 Taken::Part => match entry.size {
@@ -382,11 +385,6 @@ fn addresses(content: &[u8]) -> Range<usize> {
 fn place_in(layer: &Range<usize>, addresses: &Range<usize>) -> Option<Range<usize>> {
     let is_within = addresses.start >= layer.start && addresses.end <= layer.end;
     is_within.then(|| addresses.start - layer.start..addresses.end - layer.start)
-}
-
-/// Whether what libarchive consumes between a member's headers and its end is that member's packed data.
-fn is_unpacked_in_place(packing: Packing) -> bool {
-    matches!(packing, Packing::ZipDirectory | Packing::ZipStream | Packing::Xar)
 }
 
 /// Bytes of a layer that may be gone through in vain.

@@ -255,8 +255,7 @@ impl Directory {
     /// The bytes of a member, its local header included.
     fn place(&self, content: &[u8], member: &Member) -> Option<Range<usize>> {
         let at = self.local(content, member)?;
-        let [name, extra] = [26, 28].map(|field| number16(content, at + field).map(usize::from));
-        let data = at + LOCAL + name? + extra?;
+        let data = data_start(content, at)?;
         let end = data.checked_add(usize::try_from(member.packed).ok()?)?;
         (end <= content.len()).then_some(at..end)
     }
@@ -316,6 +315,13 @@ fn member(content: &[u8], at: usize) -> Option<(Member, usize)> {
     let (size, packed, offset) = (widened(size?), widened(packed?), widened(offset?));
     let member = Member { flags: flags?, method: method?, crc32: crc32?, packed, size, offset, is_folder, is_link };
     Some((member, extra_at + extra + comment?))
+}
+
+/// Where the data of a member begins whose local header is at `at`.
+pub(crate) fn data_start(content: &[u8], at: usize) -> Option<usize> {
+    content.get(at..)?.starts_with(b"PK\x03\x04").then_some(())?;
+    let [name, extra] = [26, 28].map(|field| number16(content, at + field).map(usize::from));
+    Some(at + LOCAL + name? + extra?)
 }
 
 /// The numbers of the extra field 1.

@@ -58,31 +58,31 @@ pub(super) fn pieces(
     too_many.into_iter().find_map(|(is_so, name)| is_so.then_some(name))
 }
 
-/// Gives the pieces of an archive to `keep`, as of any layer. `stored` are its members that stand in it as they are: these are layers by
+/// Gives the pieces of an archive, and of what lies behind its end, to `keep`, as of any layer. `stored` are its members that stand in it as they are: these are layers by
 /// themselves. They are read with what is around them only where something begins there. Attack: a mail whose header is the name of a
 /// member, and whose body is that member.
 pub(super) fn around(
-    archive: &[u8],
+    content: &[u8],
     stored: &[Range<usize>],
     file_type: &[u8],
     is_opened: bool,
     keep: &mut dyn FnMut(&[u8]),
 ) -> Option<&'static str> {
     if stored.is_empty() {
-        return pieces(archive, file_type, is_opened, keep);
+        return pieces(content, file_type, is_opened, keep);
     }
     let (mut at, mut holes) = (0, Vec::new());
     for member in stored {
-        holes.extend_from_slice(archive.get(at..member.start).unwrap_or_default());
+        holes.extend_from_slice(content.get(at..member.start).unwrap_or_default());
         at = member.end;
     }
-    holes.extend_from_slice(archive.get(at..).unwrap_or_default());
+    holes.extend_from_slice(content.get(at..).unwrap_or_default());
     let mut is_any = begins(&holes);
     let named = pieces(&holes, file_type, is_opened, &mut |piece| {
         is_any = true;
         keep(piece);
     });
-    if is_any || named.is_some() { named.or(pieces(archive, file_type, is_opened, keep)) } else { None }
+    if is_any || named.is_some() { named.or(pieces(content, file_type, is_opened, keep)) } else { None }
 }
 
 /// Whether something may begin here that goes on elsewhere.
