@@ -53,6 +53,8 @@ pub(crate) struct Reading {
     pub(crate) unopened: u64,
     /// Sizes of members that did not come out here: libclamav may open them.
     pub(crate) promised: Vec<u64>,
+    /// The same of archives that stand within it: no index of the layer's own has these.
+    pub(crate) promised_within: Vec<u64>,
     /// A zip of which libclamav shows all, if it shows what the directory lists.
     plain: bool,
     /// Where its members stand, and what else is in it that is not to be read by its members' marks alone.
@@ -198,7 +200,8 @@ impl SecondReader {
             }
             self.search(within, gap, &mut places, &mut Budget::of(within), &mut reading);
         }
-        all_came_out &= reading.unopened == 0 && reading.promised.is_empty() && !reading.plain;
+        all_came_out &= reading.unopened == 0 && !reading.plain;
+        all_came_out &= reading.promised.is_empty() && reading.promised_within.is_empty();
         let whole = (is_archive || is_zip) && all_came_out;
         let covered = if whole && covered > 0 { (skipped + covered).min(skipped + content.len()) } else { 0 };
         let stored = places.stored().into_iter().map(|place| skipped + place.start..skipped + place.end).collect();
@@ -303,11 +306,11 @@ impl SecondReader {
             };
             outcome.entries += 1;
             let data = reader.consumed();
-            if !packing.is_stream() {
+            if is_sequential(packing) && !packing.is_stream() || packing == Packing::Lha {
                 let header = reader.header_position();
                 let is_tar = packing == Packing::Tar;
                 let headers = if is_tar { holes::tar_headers(content, header..data) } else { vec![header] };
-                headers.into_iter().for_each(|header| reading.places.add_header(base.saturating_add(header)));
+                headers.into_iter().for_each(|header| reading.places.add_header(base.saturating_add(header), packing));
             }
             // Attack: entries without content, again and again from each of them on.
             if Instant::now() > self.deadline {

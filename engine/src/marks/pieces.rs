@@ -133,4 +133,25 @@ mod tests {
         }
         assert!(pieces(&behind(0, b"%%EOF"), b"CL_TYPE_PDF").is_empty());
     }
+
+    #[test]
+    fn stored_members_are_read_where_something_begins_around_them() {
+        let around = |before: &[u8], member: &[u8]| {
+            let (mut pieces, content) = (Vec::new(), [before, member, b" and after"].concat());
+            let stored = before.len()..before.len() + member.len();
+            let named = super::around(&content, &[stored], b"CL_TYPE_POSIX_TAR", false, &mut |piece| {
+                pieces.push(piece.to_vec())
+            });
+            assert_eq!(named, None);
+            pieces.concat()
+        };
+        let pdf = b"%PDF-1.7 words %%EOF";
+        let text = b"\nbegin 644 x\n%=V]R9',`\n`\nend\n";
+        let is_read = |before: &[u8], member: &[u8]| memchr::memmem::find(&around(before, member), b"words").is_some();
+        assert!(!is_read(b"a tar and ", pdf) && !is_read(b"a tar and ", text));
+        assert!(is_read(b"a tar and %PDF-1.7 ", b"words %%EOF"));
+        assert!(is_read(b"a tar and \nbegin 644 x\n", b"%=V]R9',`\n`\nend\n"));
+        assert!(is_read(&text[..], b"a member"));
+        assert!(is_read(b"Content-Transfer-Encoding: base64\nX: ", b"x\n\nd29yZHM=\n"));
+    }
 }

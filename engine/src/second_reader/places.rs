@@ -1,9 +1,8 @@
 //! Where the members of archives stand in a layer, and which bytes that leaves to be searched.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    ops::Range,
-};
+use std::{collections::BTreeMap, ops::Range};
+
+use crate::ffi::libarchive::Packing;
 
 /// Most places that are kept of a layer: what is past them is read as if it were no member's.
 const MAX_PLACES: usize = 1 << 17;
@@ -15,8 +14,8 @@ pub(super) struct Places {
     stored: BTreeMap<usize, usize>,
     /// These, and packed data that was unpacked: in it stand pieces of what it unpacks to, and no archives.
     members: BTreeMap<usize, usize>,
-    /// Headers of members: each is the mark of an archive that was read.
-    headers: BTreeSet<usize>,
+    /// Headers of members: each is a mark of the archive that was read. Attack: another's mark where a reader skips what is none.
+    headers: BTreeMap<usize, Packing>,
 }
 
 impl Places {
@@ -29,9 +28,9 @@ impl Places {
         add(&mut self.members, place);
     }
 
-    pub(super) fn add_header(&mut self, at: usize) {
+    pub(super) fn add_header(&mut self, at: usize, packing: Packing) {
         if self.headers.len() < MAX_PLACES {
-            self.headers.insert(at);
+            self.headers.insert(at, packing);
         }
     }
 
@@ -42,10 +41,10 @@ impl Places {
         self.headers.append(&mut other.headers);
     }
 
-    /// From where on the byte at this place is to be searched: behind the member that it is of, or behind a header that is known.
-    pub(super) fn passed(&self, at: usize) -> Option<usize> {
+    /// From where on is to be searched where a mark of this is at this place: behind the member that it is of, or behind a header that is known.
+    pub(super) fn passed(&self, at: usize, packing: Option<Packing>) -> Option<usize> {
         let member = self.members.range(..=at).next_back().map(|(_, end)| *end).filter(|end| *end > at);
-        member.or_else(|| self.headers.contains(&at).then_some(at + 1))
+        member.or_else(|| (packing.is_some() && self.headers.get(&at) == packing.as_ref()).then_some(at + 1))
     }
 
     /// The members that stand in the layer as they are, from front to back.
@@ -95,12 +94,13 @@ mod tests {
             places.add_stored(place);
         }
         places.add_packed(30..35);
-        places.add_header(5);
+        places.add_header(5, Packing::Tar);
         assert_eq!(places.without_members(0..45), [0..10, 25..30, 35..40]);
         assert_eq!(places.without_members(12..70), [25..30, 35..40, 50..70]);
         assert_eq!(places.without_members(50..50), []);
         assert_eq!(places.stored(), [10..25, 40..50]);
-        let passed = [0, 5, 10, 24, 25, 32, 49].map(|at| places.passed(at));
+        let passed = [0, 5, 10, 24, 25, 32, 49].map(|at| places.passed(at, Some(Packing::Tar)));
+        assert_eq!(places.passed(5, Some(Packing::Cab)), None);
         assert_eq!(passed, [None, Some(6), Some(25), Some(25), None, Some(35), Some(50)]);
     }
 }

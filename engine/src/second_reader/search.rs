@@ -52,7 +52,7 @@ impl SecondReader {
         let is_compound = content.starts_with(b"\xD0\xCF\x11\xE0\xA1\xB1\x1A\xE1");
         let is_lha = marks::at_start(content).contains(&Packing::Lha);
         while let Some((at, packing)) = inside.next(from) {
-            if let Some(behind) = places.passed(at) {
+            if let Some(behind) = places.passed(at, Some(packing)) {
                 from = behind;
                 continue;
             }
@@ -81,7 +81,7 @@ impl SecondReader {
             let is_certain = marks::is_certain(inner, packing) && !(is_lha && packing == Packing::Lha);
             if (outcome.read > 0 || is_certain) && !is_compound {
                 reading.unopened += outcome.broken + u64::from(outcome.refused);
-                reading.promised.append(&mut found.promised);
+                reading.promised_within.append(&mut found.promised);
             }
             // What was read is not read again from its middle: a stream but for its fields, an archive but for what is no member's.
             let consumed = if is_read && is_sequential(packing) { outcome.consumed } else { 0 };
@@ -89,7 +89,7 @@ impl SecondReader {
                 fields.extend(holes::fields(content, at..(at + consumed).min(content.len())));
                 from = at + consumed.max(1);
             } else {
-                if consumed > 0 {
+                if is_read {
                     places.append(found.places);
                 }
                 from = at + 1;
@@ -107,7 +107,7 @@ impl SecondReader {
             if at < from || tried > MAX_MARKS {
                 continue;
             }
-            if let Some(behind) = places.passed(at) {
+            if let Some(behind) = places.passed(at, None) {
                 from = behind;
                 continue;
             }
