@@ -60,8 +60,8 @@ pub(crate) struct Coverage {
     pub(crate) whole: bool,
     /// Bytes from its start that are an archive's own, of which all came out.
     pub(crate) covered: usize,
-    /// Members that stand in it as they are, from front to back.
-    pub(crate) stored: Vec<Range<usize>>,
+    /// Parts of it that are layers by themselves, as they stand in it or unpacked, from front to back.
+    pub(crate) members: Vec<Range<usize>>,
 }
 
 impl Marks {
@@ -110,7 +110,7 @@ impl Marks {
         }
         // Attack: an archive before something else, or behind it, or around it, that tools find as well.
         let beyond = content.get(coverage.covered..).unwrap_or_default();
-        self.containers.extend(pieces::around(content, &coverage.stored, file_type, opened.is_some(), keep));
+        self.containers.extend(pieces::around(content, &coverage.members, file_type, opened.is_some(), keep));
         if beyond.iter().any(|byte| *byte != 0) {
             keep(beyond);
         }

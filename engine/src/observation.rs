@@ -155,7 +155,7 @@ impl Observation {
             if file_type == b"CL_TYPE_IGNORED" {
                 let whole = reader.keep_ignored(content, self.layers.len(), depth);
                 let covered = if whole { content.len() } else { 0 };
-                index.coverage = Coverage { whole, covered, stored: iter::once(0..covered).collect() };
+                index.coverage = Coverage { whole, covered, members: iter::once(0..covered).collect() };
             }
         }
         let (at, reader) = (self.layers.len(), &mut self.reader);
@@ -164,7 +164,7 @@ impl Observation {
                 reader.keep(piece, at, depth);
             }
         });
-        index.coverage.stored = Vec::new();
+        index.coverage.members = Vec::new();
         self.indexes.push(index);
         self.sums.push(crc32(content));
         self.layers.push(Layer {

@@ -161,8 +161,7 @@ impl SecondReader {
                 let (broken, last) = self.streams_in_a_row(content, outcome.consumed, &mut reading);
                 reading.unopened += broken;
                 (end, covered) = (content.len(), covered.max(last));
-                let is_package = packing == Packing::Rpm;
-                holes.extend(if is_package { vec![0..last] } else { holes::fields(content, 0..last) });
+                holes.extend(holes::of_stream(content, packing, last, &mut reading));
             } else {
                 let its_end = marks::end_of_archive(content, packing).unwrap_or(outcome.consumed);
                 end = end.max(its_end);
@@ -204,8 +203,8 @@ impl SecondReader {
         all_came_out &= reading.promised.is_empty() && reading.promised_within.is_empty();
         let whole = (is_archive || is_zip) && all_came_out;
         let covered = if whole && covered > 0 { (skipped + covered).min(skipped + content.len()) } else { 0 };
-        let stored = places.stored().into_iter().map(|place| skipped + place.start..skipped + place.end).collect();
-        reading.coverage = Coverage { whole, covered, stored };
+        let members = places.members().into_iter().map(|place| skipped + place.start..skipped + place.end).collect();
+        reading.coverage = Coverage { whole, covered, members };
         reading
     }
 
@@ -328,11 +327,12 @@ impl SecondReader {
                     outcome.unpacked.map_or((first, end), |(from, until)| (from.min(first), until.max(end)));
                 outcome.unpacked = Some((from, until));
             }
-            if let Some(stored) = stored.and_then(|stored| place_in(&self.layer, &stored)) {
-                reading.places.add_stored(stored);
+            let stored: Vec<_> = stored.iter().filter_map(|stored| place_in(&self.layer, stored)).collect();
+            if !stored.is_empty() {
+                stored.into_iter().for_each(|stored| reading.places.add_member(stored));
             } else if packing == Packing::ZipStream && matches!(taken, Taken::Whole(_)) {
                 let data = zip::data_start(content, reader.header_position()).unwrap_or(end);
-                reading.places.add_packed(base.saturating_add(data)..base.saturating_add(end));
+                reading.places.add_member(base.saturating_add(data)..base.saturating_add(end));
             }
             // Attack: the mode of a device, or of a folder. Readers that know no modes give its content.
             // Of a method that it does not know, libarchive's reader of LHA gives nothing, and says no word.

@@ -58,21 +58,21 @@ pub(super) fn pieces(
     too_many.into_iter().find_map(|(is_so, name)| is_so.then_some(name))
 }
 
-/// Gives the pieces of an archive, and of what lies behind its end, to `keep`, as of any layer. `stored` are its members that stand in it as they are: these are layers by
+/// Gives the pieces of an archive, and of what lies behind its end, to `keep`, as of any layer. `members` are its parts that are layers by
 /// themselves. They are read with what is around them only where something begins there. Attack: a mail whose header is the name of a
 /// member, and whose body is that member.
 pub(super) fn around(
     content: &[u8],
-    stored: &[Range<usize>],
+    members: &[Range<usize>],
     file_type: &[u8],
     is_opened: bool,
     keep: &mut dyn FnMut(&[u8]),
 ) -> Option<&'static str> {
-    if stored.is_empty() {
+    if members.is_empty() {
         return pieces(content, file_type, is_opened, keep);
     }
     let (mut at, mut holes) = (0, Vec::new());
-    for member in stored {
+    for member in members {
         holes.extend_from_slice(content.get(at..member.start).unwrap_or_default());
         at = member.end;
     }
@@ -148,9 +148,9 @@ mod tests {
         let pdf = b"%PDF-1.7 words %%EOF";
         let text = b"\nbegin 644 x\n%=V]R9',`\n`\nend\n";
         let is_read = |before: &[u8], member: &[u8]| memchr::memmem::find(&around(before, member), b"words").is_some();
-        assert!(!is_read(b"a tar and ", pdf) && !is_read(b"a tar and ", text));
-        assert!(is_read(b"a tar and %PDF-1.7 ", b"words %%EOF"));
-        assert!(is_read(b"a tar and \nbegin 644 x\n", b"%=V]R9',`\n`\nend\n"));
+        assert!(!is_read(b"a tar, and ", pdf) && !is_read(b"a tar, and ", text));
+        assert!(is_read(b"a tar, and %PDF-1.7 ", b"words %%EOF"));
+        assert!(is_read(b"a tar, and \nbegin 644 x\n", b"%=V]R9',`\n`\nend\n"));
         assert!(is_read(&text[..], b"a member"));
         assert!(is_read(b"Content-Transfer-Encoding: base64\nX: ", b"x\n\nd29yZHM=\n"));
     }

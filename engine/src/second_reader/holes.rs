@@ -9,7 +9,7 @@ use std::ops::Range;
 
 use memchr::memmem;
 
-use super::{marks, places::Places};
+use super::{Reading, marks, places::Places};
 use crate::{
     archive::{arj, zip},
     ffi::libarchive::Packing,
@@ -44,6 +44,23 @@ pub(super) fn fields(content: &[u8], within: Range<usize>) -> Vec<Range<usize>> 
         }
     }
     merged
+}
+
+/// The parts of a stream, up to the end of the last of those in a row, that are to be searched: its fields, and what stands between two
+/// streams. All else is packed data.
+pub(super) fn of_stream(content: &[u8], packing: Packing, end: usize, reading: &mut Reading) -> Vec<Range<usize>> {
+    // The payload of a package stands in it as it is.
+    let holes = if packing == Packing::Rpm { vec![0..end] } else { fields(content, 0..end) };
+    let mut edges: Vec<Range<usize>> = holes.iter().chain(&reading.holes).cloned().collect();
+    edges.sort_unstable_by_key(|hole| hole.start);
+    let mut at = 0;
+    for hole in edges.into_iter().chain([end..end]) {
+        if hole.start > at {
+            reading.places.add_member(at..hole.start);
+        }
+        at = at.max(hole.end);
+    }
+    holes
 }
 
 /// What follows the fixed part of each header of gzip, up to the packed data; `None` where that takes too long.
@@ -92,20 +109,15 @@ pub(super) fn of_archive(
 ) -> Vec<Range<usize>> {
     let whole = 0..end.min(content.len());
     if packing == Packing::Cab {
-        for block in cabinet_blocks(content).unwrap_or_default() {
-            places.add_packed(block);
-        }
+        cabinet_blocks(content).unwrap_or_default().into_iter().for_each(|block| places.add_member(block));
     }
-    match unpacked.filter(|_| packing == Packing::SevenZip) {
-        Some((from, until)) => {
-            let from = from.max(SEVEN_ZIP_HEADER);
-            vec![0..from.min(whole.end), until.min(whole.end)..whole.end]
-        }
-        None => vec![whole],
+    if let Some((from, until)) = unpacked.filter(|_| packing == Packing::SevenZip) {
+        places.add_member(from.max(SEVEN_ZIP_HEADER)..until.min(whole.end));
     }
+    vec![whole]
 }
 
-/// The packed data of a cabinet; `None` where its numbers are no cabinet's.
+/// The packed data of a cabinet; `None` where its numbers are no cabinet's. What is stored is members' as far as they have it.
 fn cabinet_blocks(content: &[u8]) -> Option<Vec<Range<usize>>> {
     let number16 = |at: usize| content.get(at..)?.first_chunk().map(|two| usize::from(u16::from_le_bytes(*two)));
     let number32 = |at: usize| content.get(at..)?.first_chunk().map(|four| u32::from_le_bytes(*four) as usize);
@@ -119,13 +131,13 @@ fn cabinet_blocks(content: &[u8]) -> Option<Vec<Range<usize>>> {
     }
     let (mut blocks, mut left) = (Vec::new(), content.len() / CABINET_BLOCK);
     for _ in 0..folders {
-        let (mut block, count) = (number32(at)?, number16(at + 4)?);
+        let (mut block, count, method) = (number32(at)?, number16(at + 4)?, number16(at + 6)?);
         // Attack: folders that share their data.
         left = left.checked_sub(count)?;
         for _ in 0..count {
             let data = block + CABINET_BLOCK + of_block;
             block = data + number16(block + 4)?;
-            if data < content.len() {
+            if data < content.len() && method & 0xF != 0 {
                 blocks.push(data..block.min(content.len()));
             }
         }

@@ -10,21 +10,15 @@ const MAX_PLACES: usize = 1 << 17;
 /// Places in a layer.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Places {
-    /// Members that stand in it as they are, each of which is a layer by itself: their ends by their starts.
-    stored: BTreeMap<usize, usize>,
-    /// These, and packed data that was unpacked: in it stand pieces of what it unpacks to, and no archives.
+    /// Members that stand in it as they are, each of which is a layer by itself, and packed data that was unpacked, in which stand pieces
+    /// of what it unpacks to: their ends by their starts.
     members: BTreeMap<usize, usize>,
     /// Headers of members: each is a mark of the archive that was read. Attack: another's mark where a reader skips what is none.
     headers: BTreeMap<usize, Packing>,
 }
 
 impl Places {
-    pub(super) fn add_stored(&mut self, place: Range<usize>) {
-        add(&mut self.stored, place.clone());
-        add(&mut self.members, place);
-    }
-
-    pub(super) fn add_packed(&mut self, place: Range<usize>) {
+    pub(super) fn add_member(&mut self, place: Range<usize>) {
         add(&mut self.members, place);
     }
 
@@ -36,7 +30,6 @@ impl Places {
 
     /// Adds those of an archive within the layer.
     pub(super) fn append(&mut self, mut other: Self) {
-        self.stored.append(&mut other.stored);
         self.members.append(&mut other.members);
         self.headers.append(&mut other.headers);
     }
@@ -47,12 +40,12 @@ impl Places {
         member.or_else(|| (packing.is_some() && self.headers.get(&at) == packing.as_ref()).then_some(at + 1))
     }
 
-    /// The members that stand in the layer as they are, from front to back.
-    pub(super) fn stored(&self) -> Vec<Range<usize>> {
-        self.stored.iter().map(|(start, end)| *start..*end).collect()
+    /// The members, from front to back.
+    pub(super) fn members(&self) -> Vec<Range<usize>> {
+        self.members.iter().map(|(start, end)| *start..*end).collect()
     }
 
-    /// The parts of `within` that are no stored member's, nor packed data.
+    /// The parts of `within` that are no member's.
     pub(super) fn without_members(&self, within: Range<usize>) -> Vec<Range<usize>> {
         let (mut at, mut parts) = (within.start, Vec::new());
         if within.is_empty() {
@@ -91,14 +84,14 @@ mod tests {
     fn what_is_left_is_no_members() {
         let mut places = Places::default();
         for place in [10..20, 20..25, 12..15, 40..50, 60..60] {
-            places.add_stored(place);
+            places.add_member(place);
         }
-        places.add_packed(30..35);
+        places.add_member(30..35);
         places.add_header(5, Packing::Tar);
         assert_eq!(places.without_members(0..45), [0..10, 25..30, 35..40]);
         assert_eq!(places.without_members(12..70), [25..30, 35..40, 50..70]);
         assert_eq!(places.without_members(50..50), []);
-        assert_eq!(places.stored(), [10..25, 40..50]);
+        assert_eq!(places.members(), [10..25, 30..35, 40..50]);
         let passed = [0, 5, 10, 24, 25, 32, 49].map(|at| places.passed(at, Some(Packing::Tar)));
         assert_eq!(places.passed(5, Some(Packing::Cab)), None);
         assert_eq!(passed, [None, Some(6), Some(25), Some(25), None, Some(35), Some(50)]);
