@@ -53,11 +53,11 @@ pub(crate) struct Reading {
     pub(crate) unopened: u64,
     /// Sizes of members that did not come out here: libclamav may open them.
     pub(crate) promised: Vec<u64>,
-    /// The same of archives that stand within it: no index of the layer's own has these.
+    /// Those of archives that stand within it: no index of its own has these.
     pub(crate) promised_within: Vec<u64>,
     /// A zip of which libclamav shows all, if it shows what the directory lists.
     plain: bool,
-    /// Where its members stand, and what else is in it that is not to be read by its members' marks alone.
+    /// Where its members stand, and what else in it is to be searched.
     places: Places,
     holes: Vec<Range<usize>>,
 }
@@ -323,9 +323,8 @@ impl SecondReader {
             let Received { taken, stored, first } = self.contents.receive(&mut reader, self.deadline);
             let end = reader.consumed();
             if let Some(first) = first {
-                let (from, until) =
-                    outcome.unpacked.map_or((first, end), |(from, until)| (from.min(first), until.max(end)));
-                outcome.unpacked = Some((from, until));
+                let wider = |(from, until): (usize, usize)| (from.min(first), until.max(end));
+                outcome.unpacked = Some(outcome.unpacked.map_or((first, end), wider));
             }
             let stored: Vec<_> = stored.iter().filter_map(|stored| place_in(&self.layer, stored)).collect();
             if !stored.is_empty() {

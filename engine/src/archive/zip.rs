@@ -200,11 +200,8 @@ impl Directory {
 
     /// What else stands in the headers of members and in the directory: names, extra fields, comments.
     pub(crate) fn fields(&self, content: &[u8]) -> Vec<Range<usize>> {
-        let headers = self.members.iter().filter_map(|member| {
-            let (place, data) = (self.place(content, member)?, self.data(content, member)?);
-            Some(place.start + LOCAL..data.start)
-        });
-        headers.chain([self.start..self.end]).collect()
+        let header = |member| Some(self.place(content, member)?.start + LOCAL..self.data(content, member)?.start);
+        self.members.iter().filter_map(header).chain([self.start..self.end]).collect()
     }
 
     /// The data of its members that are deflated, from front to back.
