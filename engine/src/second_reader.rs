@@ -309,7 +309,7 @@ impl SecondReader {
                 let header = reader.header_position();
                 let is_tar = packing == Packing::Tar;
                 let headers = if is_tar { holes::tar_headers(content, header..data) } else { vec![header] };
-                headers.into_iter().for_each(|header| reading.places.add_header(base.saturating_add(header), packing));
+                reading.places.add_headers(headers, base, packing);
             }
             // Attack: entries without content, again and again from each of them on.
             if Instant::now() > self.deadline {
@@ -328,7 +328,7 @@ impl SecondReader {
             }
             let stored: Vec<_> = stored.iter().filter_map(|stored| place_in(&self.layer, stored)).collect();
             if !stored.is_empty() {
-                stored.into_iter().for_each(|stored| reading.places.add_member(stored));
+                reading.places.add_members(stored);
             } else if packing == Packing::ZipStream && matches!(taken, Taken::Whole(_)) {
                 let data = zip::data_start(content, reader.header_position()).unwrap_or(end);
                 reading.places.add_member(base.saturating_add(data)..base.saturating_add(end));

@@ -201,7 +201,7 @@ impl Directory {
     /// What else stands in the headers of members and in the directory: names, extra fields, comments.
     pub(crate) fn fields(&self, content: &[u8]) -> Vec<Range<usize>> {
         let header = |member| Some(self.place(content, member)?.start + LOCAL..self.data(content, member)?.start);
-        self.members.iter().filter_map(header).chain([self.start..self.end]).collect()
+        self.members.iter().filter_map(header).chain(std::iter::once(self.start..self.end)).collect()
     }
 
     /// The data of its members that are deflated, from front to back.

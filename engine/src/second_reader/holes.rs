@@ -5,7 +5,7 @@
 //!
 //! Sources: RFC 1952 (gzip), RFC 8878 (skippable frames), [MS-CAB].
 
-use std::ops::Range;
+use std::{iter, ops::Range};
 
 use memchr::memmem;
 
@@ -50,11 +50,12 @@ pub(super) fn fields(content: &[u8], within: Range<usize>) -> Vec<Range<usize>> 
 /// streams. All else is packed data.
 pub(super) fn of_stream(content: &[u8], packing: Packing, end: usize, reading: &mut Reading) -> Vec<Range<usize>> {
     // The payload of a package stands in it as it is.
-    let holes = if packing == Packing::Rpm { vec![0..end] } else { fields(content, 0..end) };
+    let whole = 0..end;
+    let holes = if packing == Packing::Rpm { vec![whole] } else { fields(content, whole) };
     let mut edges: Vec<Range<usize>> = holes.iter().chain(&reading.holes).cloned().collect();
     edges.sort_unstable_by_key(|hole| hole.start);
     let mut at = 0;
-    for hole in edges.into_iter().chain([end..end]) {
+    for hole in edges.into_iter().chain(iter::once(end..end)) {
         if hole.start > at {
             reading.places.add_member(at..hole.start);
         }
@@ -124,7 +125,7 @@ fn cabinet_blocks(content: &[u8]) -> Option<Vec<Range<usize>>> {
     let (folders, flags) = (number16(26)?, number16(30)?);
     let (mut at, mut of_folder, mut of_block) = (CABINET_HEADER, 0, 0);
     // Names of other cabinets follow: it is a volume, which is refused.
-    (flags & 3 == 0).then_some(())?;
+    (flags.trailing_zeros() >= 2).then_some(())?;
     if flags & 4 != 0 {
         (of_folder, of_block) = (usize::from(*content.get(38)?), usize::from(*content.get(39)?));
         at += 4 + number16(CABINET_HEADER)?;

@@ -22,9 +22,16 @@ impl Places {
         add(&mut self.members, place);
     }
 
-    pub(super) fn add_header(&mut self, at: usize, packing: Packing) {
-        if self.headers.len() < MAX_PLACES {
-            self.headers.insert(at, packing);
+    pub(super) fn add_members(&mut self, places: Vec<Range<usize>>) {
+        for place in places {
+            self.add_member(place);
+        }
+    }
+
+    /// Adds headers of an archive that begins at `base`.
+    pub(super) fn add_headers(&mut self, headers: Vec<usize>, base: usize, packing: Packing) {
+        for header in headers.into_iter().take(MAX_PLACES.saturating_sub(self.headers.len())) {
+            self.headers.insert(base.saturating_add(header), packing);
         }
     }
 
@@ -87,7 +94,7 @@ mod tests {
             places.add_member(place);
         }
         places.add_member(30..35);
-        places.add_header(5, Packing::Tar);
+        places.add_headers(vec![5], 0, Packing::Tar);
         assert_eq!(places.without_members(0..45), [0..10, 25..30, 35..40]);
         assert_eq!(places.without_members(12..70), [25..30, 35..40, 50..70]);
         assert_eq!(places.without_members(50..50), []);
