@@ -60,13 +60,16 @@ impl ArchiveIndex {
     pub(crate) fn add(&mut self, reading: Reading) {
         self.unaccounted += reading.unopened;
         self.coverage = reading.coverage;
-        if reading.coverage.whole {
+        if self.coverage.whole {
             // Nothing is missing that another reader could show.
             self.members.clear();
             self.gzip_size = None;
-        } else if self.members.is_empty() {
+            return;
+        }
+        if self.members.is_empty() {
             self.members.extend(reading.promised.into_iter().map(Member::from));
         }
+        self.members.extend(reading.promised_within.into_iter().map(Member::from));
     }
 
     /// Records a member of `size` bytes, unless it is too small to be a layer. Keeps at most one more than [`MAX_LAYERS`].

@@ -38,7 +38,7 @@ pub fn archive_index(content: &[u8]) {
 pub fn marks(content: &[u8]) {
     for file_type in [&b"CL_TYPE_TEXT_ASCII"[..], b"CL_TYPE_BINARY_DATA"] {
         let mut marks = Marks::default();
-        marks.inspect(0, file_type, content, Coverage::default(), &mut |_| {});
+        marks.inspect(0, file_type, content, &Coverage::default(), &mut |_| {});
         marks.conclude(&[], &[]);
     }
 }

@@ -31,7 +31,7 @@ mod tnef;
 mod uuencode;
 mod volumes;
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, ops::Range};
 
 use nacre_engine_protocol::Layer;
 
@@ -54,12 +54,14 @@ pub(crate) struct Marks {
 }
 
 /// What the second reader got out of a layer.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Coverage {
     /// All that is in it.
     pub(crate) whole: bool,
     /// Bytes from its start that are an archive's own, of which all came out.
     pub(crate) covered: usize,
+    /// Parts of it that are layers by themselves, as they stand in it or unpacked, from front to back.
+    pub(crate) members: Vec<Range<usize>>,
 }
 
 impl Marks {
@@ -70,7 +72,7 @@ impl Marks {
         at: usize,
         file_type: &[u8],
         content: &[u8],
-        coverage: Coverage,
+        coverage: &Coverage,
         keep: &mut dyn FnMut(&[u8]),
     ) {
         self.encrypted.extend(encryption(content));
@@ -102,12 +104,14 @@ impl Marks {
         if onenote::is_cut(content) {
             self.containers.insert("a file of OneNote that is cut");
         }
-        // Attack: an archive before something else, or behind it, that tools find as well. What an archive covers from the start has no
-        // pieces but its members.
-        let beyond = content.get(coverage.covered..).unwrap_or_default();
         if coverage.covered == 0 {
             self.containers.extend(pieces::pieces(content, file_type, opened.is_some(), keep));
-        } else if beyond.iter().any(|byte| *byte != 0) {
+            return;
+        }
+        // Attack: an archive before something else, or behind it, or around it, that tools find as well.
+        let beyond = content.get(coverage.covered..).unwrap_or_default();
+        self.containers.extend(pieces::around(content, &coverage.members, file_type, opened.is_some(), keep));
+        if beyond.iter().any(|byte| *byte != 0) {
             keep(beyond);
         }
     }
@@ -220,8 +224,8 @@ mod tests {
         #[test]
         fn no_bytes_panic_it(start in prop::sample::select(&STARTS[..]), bytes: Vec<u8>, fill: u8, length in 0_usize..1200) {
             for filling in [fill, 0, 1, 0xFF] {
-                Marks::default().inspect(0, b"CL_TYPE_TEXT_ASCII", &[start, &vec![filling; length], &bytes].concat(), Coverage::default(), &mut |_| {});
-                Marks::default().inspect(0, b"CL_TYPE_ANY", &[start, &bytes, &vec![filling; length]].concat(), Coverage::default(), &mut |_| {});
+                Marks::default().inspect(0, b"CL_TYPE_TEXT_ASCII", &[start, &vec![filling; length], &bytes].concat(), &Coverage::default(), &mut |_| {});
+                Marks::default().inspect(0, b"CL_TYPE_ANY", &[start, &bytes, &vec![filling; length]].concat(), &Coverage::default(), &mut |_| {});
             }
         }
 
@@ -229,8 +233,8 @@ mod tests {
         fn no_damaged_compound_file_panics_it(at in 0_usize..1536, value: u8, length in 0_usize..5632) {
             let mut file = office::tests::compound("Workbook", b"\x09\x08\x04\0");
             file[at] = value;
-            Marks::default().inspect(0, b"CL_TYPE_MSOLE2", &file, Coverage::default(), &mut |_| {});
-            Marks::default().inspect(0, b"CL_TYPE_MSOLE2", &file[..length], Coverage::default(), &mut |_| {});
+            Marks::default().inspect(0, b"CL_TYPE_MSOLE2", &file, &Coverage::default(), &mut |_| {});
+            Marks::default().inspect(0, b"CL_TYPE_MSOLE2", &file[..length], &Coverage::default(), &mut |_| {});
         }
     }
 

@@ -7,7 +7,7 @@ use std::{
     cell::RefCell,
     collections::BTreeSet,
     fs::File,
-    mem,
+    iter, mem,
     panic::{AssertUnwindSafe, catch_unwind},
 };
 
@@ -154,15 +154,17 @@ impl Observation {
             index.add(reader.read(content, self.layers.len(), depth));
             if file_type == b"CL_TYPE_IGNORED" {
                 let whole = reader.keep_ignored(content, self.layers.len(), depth);
-                index.coverage = Coverage { whole, covered: if whole { content.len() } else { 0 } };
+                let covered = if whole { content.len() } else { 0 };
+                index.coverage = Coverage { whole, covered, members: iter::once(0..covered).collect() };
             }
         }
         let (at, reader) = (self.layers.len(), &mut self.reader);
-        self.marks.inspect(at, file_type, content, index.coverage, &mut |piece| {
+        self.marks.inspect(at, file_type, content, &index.coverage, &mut |piece| {
             if let Some(reader) = reader {
                 reader.keep(piece, at, depth);
             }
         });
+        index.coverage.members = Vec::new();
         self.indexes.push(index);
         self.sums.push(crc32(content));
         self.layers.push(Layer {

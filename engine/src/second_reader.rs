@@ -7,19 +7,27 @@
 
 mod contents;
 mod headers;
+mod holes;
 mod marks;
+mod places;
+mod search;
 mod unmarked;
 
 use std::{
     io::Read,
-    iter,
+    iter, mem,
+    ops::Range,
     time::{Duration, Instant},
 };
 
 use nacre_engine_protocol::Limits;
 
 pub(crate) use self::contents::Found;
-use self::contents::{Contents, Taken};
+use self::{
+    contents::{Contents, Received, Taken},
+    places::Places,
+    search::Budget,
+};
 use crate::{
     archive::{NEVER_SHOWN_BYTES, zip},
     ffi::libarchive::{Packing, Reader},
@@ -45,14 +53,21 @@ pub(crate) struct Reading {
     pub(crate) unopened: u64,
     /// Sizes of members that did not come out here: libclamav may open them.
     pub(crate) promised: Vec<u64>,
+    /// Those of archives that stand within it: no index of its own has these.
+    pub(crate) promised_within: Vec<u64>,
     /// A zip of which libclamav shows all, if it shows what the directory lists.
     plain: bool,
+    /// Where its members stand, and what else in it is to be searched.
+    places: Places,
+    holes: Vec<Range<usize>>,
 }
 
 /// The second reader of one object.
 #[derive(Debug)]
 pub(crate) struct SecondReader {
     contents: Contents,
+    /// Address and length of the layer that is being read.
+    layer: Range<usize>,
     deadline: Instant,
     /// Limits that were exceeded, and encryption that hid content, by names like libclamav's.
     pub(crate) limit_exceeded: Option<&'static str>,
@@ -76,6 +91,8 @@ struct Outcome {
     passed: usize,
     /// libarchive does not take it for what its mark says.
     refused: bool,
+    /// From where to where the archive was unpacked, its own index left out.
+    unpacked: Option<(usize, usize)>,
 }
 
 impl SecondReader {
@@ -83,6 +100,7 @@ impl SecondReader {
     pub(crate) fn new(scratch: &std::path::Path, limits: &Limits, started: Instant) -> Self {
         Self {
             contents: Contents::new(scratch, limits),
+            layer: 0..0,
             deadline: started + Duration::from_millis(limits.max_scan_time_ms.into()),
             limit_exceeded: None,
             encrypted: None,
@@ -120,8 +138,13 @@ impl SecondReader {
         let mut reading = Reading::default();
         let (mut is_archive, mut all_came_out) = (false, true);
         let skipped = marks::skippable(content);
+        let mut budget = Budget::of(content);
+        self.layer = addresses(content);
+        self.holes(content, iter::once(0..skipped), &mut budget, &mut reading);
+        reading.places = Places::default();
         let content = content.get(skipped..).unwrap_or(content);
-        let (mut end, mut covered) = (0, 0);
+        self.layer = addresses(content);
+        let (mut end, mut covered, mut holes) = (0, 0, Vec::new());
         for packing in marks::at_start(content) {
             let outcome = self.unpack(content, packing, &mut reading);
             let is_weak = marks::is_weak(packing);
@@ -138,9 +161,12 @@ impl SecondReader {
                 let (broken, last) = self.streams_in_a_row(content, outcome.consumed, &mut reading);
                 reading.unopened += broken;
                 (end, covered) = (content.len(), covered.max(last));
+                holes.extend(holes::of_stream(content, packing, last, &mut reading));
             } else {
-                end = end.max(marks::end_of_archive(content, packing).unwrap_or(outcome.consumed));
+                let its_end = marks::end_of_archive(content, packing).unwrap_or(outcome.consumed);
+                end = end.max(its_end);
                 covered = covered.max(end);
+                holes.extend(holes::of_archive(content, packing, its_end, outcome.unpacked, &mut reading.places));
             }
         }
         if !is_archive && let Some(taken) = self.zlib(content) {
@@ -159,19 +185,43 @@ impl SecondReader {
         // What follows the end of an archive that is read by another mark is not in it.
         let from = if is_archive { end } else { 1 };
         let gaps = gaps.unwrap_or_else(|| iter::once(from.min(content.len())..content.len()).collect());
+        holes.append(&mut reading.holes);
+        self.holes(content, holes.into_iter(), &mut budget, &mut reading);
+        let mut places = mem::take(&mut reading.places);
         // A zip without an end: what is left of it.
         if content.starts_with(b"PK\x03\x04") && !is_zip {
-            self.search(content, 0, &mut reading);
+            self.search(content, 0..content.len(), &mut places, &mut Budget::of(content), &mut reading);
         }
         for gap in gaps {
             let within = content.get(..gap.end).unwrap_or_default();
-            self.search(within, gap.start, &mut reading);
+            if is_zip {
+                self.arj(within, gap.clone(), &places, &mut reading);
+            }
+            self.search(within, gap, &mut places, &mut Budget::of(within), &mut reading);
         }
-        all_came_out &= reading.unopened == 0 && reading.promised.is_empty() && !reading.plain;
+        all_came_out &= reading.unopened == 0 && !reading.plain;
+        all_came_out &= reading.promised.is_empty() && reading.promised_within.is_empty();
         let whole = (is_archive || is_zip) && all_came_out;
         let covered = if whole && covered > 0 { (skipped + covered).min(skipped + content.len()) } else { 0 };
-        reading.coverage = Coverage { whole, covered };
+        let members = places.members().into_iter().map(|place| skipped + place.start..skipped + place.end).collect();
+        reading.coverage = Coverage { whole, covered, members };
         reading
+    }
+
+    /// Reads what is in an archive and no member of it: its fields and gaps, without the members in them.
+    fn holes(
+        &mut self,
+        content: &[u8],
+        ranges: impl Iterator<Item = Range<usize>>,
+        budget: &mut Budget,
+        reading: &mut Reading,
+    ) {
+        let mut places = mem::take(&mut reading.places);
+        for range in ranges.flat_map(|range| places.without_members(range)).collect::<Vec<_>>() {
+            self.arj(content, range.clone(), &places, reading);
+            self.search(content, range, &mut places, budget, reading);
+        }
+        reading.places = places;
     }
 
     /// Keeps content that libclamav ignores by its type, to be scanned under no type at all: with its first byte changed, by which the
@@ -182,7 +232,7 @@ impl SecondReader {
     }
 
     /// Reads a zip by each directory that an unpacker may go by. Returns what the last one leaves to nothing; `None` when there is none.
-    fn zip(&mut self, content: &[u8], reading: &mut Reading) -> Option<Vec<std::ops::Range<usize>>> {
+    fn zip(&mut self, content: &[u8], reading: &mut Reading) -> Option<Vec<Range<usize>>> {
         let mut gaps = None;
         for (at, end) in zip::end_records(content).enumerate() {
             if at >= MAX_END_RECORDS {
@@ -190,6 +240,8 @@ impl SecondReader {
                 break;
             }
             let Some(directory) = zip::Directory::read(content, end) else { continue };
+            reading.holes.extend(directory.fields(content));
+            reading.holes.extend(holes::behind_deflated(content, &directory.deflated(content)));
             if at == 0 && directory.is_plain(content) {
                 reading.plain = true;
                 return Some(iter::once(directory.end..content.len()).collect());
@@ -206,46 +258,6 @@ impl SecondReader {
         gaps
     }
 
-    /// Reads what stands in `content` from `from` on, wherever a mark is.
-    fn search(&mut self, content: &[u8], from: usize, reading: &mut Reading) {
-        let (mut from, mut tried) = (from, 0);
-        let (mut inside, mut left) = (marks::Inside::new(content), in_vain(content));
-        let is_compound = content.starts_with(b"\xD0\xCF\x11\xE0\xA1\xB1\x1A\xE1");
-        let is_lha = marks::at_start(content).contains(&Packing::Lha);
-        while let Some((at, packing)) = inside.next(from) {
-            tried += 1;
-            if tried > MAX_MARKS {
-                reading.unopened += 1;
-                return;
-            }
-            if self.limit_exceeded.is_some() {
-                return;
-            }
-            let inner = content.get(at..).unwrap_or_default();
-            let mut found = Reading::default();
-            let outcome = self.unpack(inner, packing, &mut found);
-            let is_of_nothing = outcome.entries > 0 && outcome.broken == 0 && found.promised.is_empty();
-            let is_read = outcome.read > 0 || is_of_nothing;
-            // Attack: marks behind each of which libarchive reads all that follows, and nothing comes out.
-            let Some(rest) = left.checked_sub(if is_read { 0 } else { outcome.passed }) else {
-                reading.unopened += 1;
-                return;
-            };
-            left = rest;
-            // Chance makes marks, too: only where something came out, or the header's own sum is right, is the rest missed. The streams
-            // of a compound file are pieces: libclamav shows each of them whole.
-            // libclamav reads members of an LHA that libarchive does not: its index has them.
-            let is_certain = marks::is_certain(inner, packing) && !(is_lha && packing == Packing::Lha);
-            if (outcome.read > 0 || is_certain) && !is_compound {
-                reading.unopened += outcome.broken + u64::from(outcome.refused);
-                reading.promised.append(&mut found.promised);
-            }
-            // What was read is not read again from its middle.
-            let consumed = if is_read && is_sequential(packing) { outcome.consumed } else { 0 };
-            from = at + consumed.max(1);
-        }
-    }
-
     /// Reads the packed streams after one that ended at `end`, which may be padded.
     fn streams_in_a_row(&mut self, content: &[u8], mut end: usize, reading: &mut Reading) -> (u64, usize) {
         let mut broken = 0;
@@ -258,6 +270,7 @@ impl SecondReader {
             let Some((at, packing)) = marks::next_in_row(next) else { return (broken, end) };
             // `zstd` makes one stream of gzip's on both sides of such a frame, and others do not.
             broken += u64::from(skipped > 0 && !matches!(packing, Packing::Zstd | Packing::Lz4));
+            reading.holes.push(end..end + padding + skipped + at);
             let outcome = self.unpack(next.get(at..).unwrap_or_default(), packing, reading);
             // 7-Zip makes one stream of lzma's in a row, and others do not.
             let joins = u64::from(packing == Packing::Lzma);
@@ -270,6 +283,7 @@ impl SecondReader {
     /// Takes out all that is in `content`.
     fn unpack(&mut self, content: &[u8], packing: Packing, reading: &mut Reading) -> Outcome {
         let mut outcome = Outcome::default();
+        let base = content.as_ptr().addr().saturating_sub(self.layer.start);
         let Some(mut reader) = Reader::open(content, packing) else { return Outcome { refused: true, ..outcome } };
         loop {
             let entry = match reader.next() {
@@ -290,6 +304,13 @@ impl SecondReader {
                 }
             };
             outcome.entries += 1;
+            let data = reader.consumed();
+            if is_sequential(packing) && !packing.is_stream() || packing == Packing::Lha {
+                let header = reader.header_position();
+                let is_tar = packing == Packing::Tar;
+                let headers = if is_tar { holes::tar_headers(content, header..data) } else { vec![header] };
+                reading.places.add_headers(headers, base, packing);
+            }
             // Attack: entries without content, again and again from each of them on.
             if Instant::now() > self.deadline {
                 self.limit_exceeded = Some("Heuristics.Limits.Exceeded.MaxScanTime");
@@ -299,10 +320,24 @@ impl SecondReader {
                 self.encrypted = Some("Heuristics.Encrypted.Archive");
                 continue;
             }
-            let taken = self.contents.receive(&mut reader, self.deadline);
+            let Received { taken, stored, first } = self.contents.receive(&mut reader, self.deadline);
+            let end = reader.consumed();
+            if let Some(first) = first {
+                let wider = |(from, until): (usize, usize)| (from.min(first), until.max(end));
+                outcome.unpacked = Some(outcome.unpacked.map_or((first, end), wider));
+            }
+            let stored: Vec<_> = stored.iter().filter_map(|stored| place_in(&self.layer, stored)).collect();
+            if !stored.is_empty() {
+                reading.places.add_members(stored);
+            } else if packing == Packing::ZipStream && matches!(taken, Taken::Whole(_)) {
+                let data = zip::data_start(content, reader.header_position()).unwrap_or(end);
+                reading.places.add_member(base.saturating_add(data)..base.saturating_add(end));
+            }
             // Attack: the mode of a device, or of a folder. Readers that know no modes give its content.
-            let is_zip = matches!(packing, Packing::ZipDirectory | Packing::ZipStream);
-            let is_lost = is_zip && taken == Taken::Whole(0) && entry.size.is_some_and(|size| size > NEVER_SHOWN_BYTES);
+            // Of a method that it does not know, libarchive's reader of LHA gives nothing, and says no word.
+            let may_lose = matches!(packing, Packing::ZipDirectory | Packing::ZipStream | Packing::Lha);
+            let is_lost =
+                may_lose && taken == Taken::Whole(0) && entry.size.is_some_and(|size| size > NEVER_SHOWN_BYTES);
             match if is_lost { Taken::Part } else { taken } {
                 Taken::Whole(size) => outcome.read += u64::from(size > 0),
                 Taken::Part => match entry.size {
@@ -340,6 +375,18 @@ impl SecondReader {
         }
         locked
     }
+}
+
+/// The addresses of content.
+fn addresses(content: &[u8]) -> Range<usize> {
+    let start = content.as_ptr().addr();
+    start..start.saturating_add(content.len())
+}
+
+/// Where bytes at these addresses are in the layer; `None` for a copy.
+fn place_in(layer: &Range<usize>, addresses: &Range<usize>) -> Option<Range<usize>> {
+    let is_within = addresses.start >= layer.start && addresses.end <= layer.end;
+    is_within.then(|| addresses.start - layer.start..addresses.end - layer.start)
 }
 
 /// Bytes of a layer that may be gone through in vain.

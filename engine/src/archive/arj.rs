@@ -2,13 +2,33 @@
 //!
 //! Source: TECHNOTE.TXT of ARJ.
 
-use super::{ArchiveIndex, Truncated, number16, number32};
+use super::{ArchiveIndex, Truncated, crc32, number16, number32};
 
 /// Flags of a member: its content is encrypted, which libclamav does not report; and it goes on in the next volume.
 const ENCRYPTED: u8 = 1;
 const CONTINUED: u8 = 4;
 /// Most members whose flags are read.
 const MAX_MEMBERS: usize = 100_000;
+
+/// The mark of each header, the least and the greatest length of one, and the type of the first.
+pub(crate) const MARK: &[u8] = b"\x60\xEA";
+const LENGTHS: std::ops::RangeInclusive<usize> = 30..=2600;
+const MAIN: u8 = 2;
+
+/// Whether the first header of an archive may stand here.
+pub(crate) fn may_begin(content: &[u8]) -> bool {
+    let length = number16(content, 2).map(usize::from);
+    content.starts_with(MARK)
+        && content.get(10) == Some(&MAIN)
+        && length.is_some_and(|length| LENGTHS.contains(&length))
+}
+
+/// Whether it does: its sum is right.
+pub(crate) fn begins(content: &[u8]) -> bool {
+    let end = number16(content, 2).map_or(0, |length| 4 + usize::from(length));
+    let sum = content.get(4..end).map(crc32);
+    may_begin(content) && sum.is_some() && sum == number32(content, end)
+}
 
 /// Whether a member is encrypted.
 pub(crate) fn is_encrypted(content: &[u8]) -> bool {
@@ -51,7 +71,7 @@ pub(super) fn walk(content: &[u8], index: &mut ArchiveIndex) -> Result<(), Trunc
 
 /// Splits off a header, without its mark, checksums and extensions. It is empty at the end.
 fn split_header(content: &[u8]) -> Option<(&[u8], &[u8])> {
-    let content = content.strip_prefix(b"\x60\xEA")?;
+    let content = content.strip_prefix(MARK)?;
     let length = usize::from(number16(content, 0)?);
     let header = content.get(2..2 + length)?;
     if header.is_empty() {

@@ -18,8 +18,8 @@ const END: usize = 22;
 const COMMENT: usize = 0xFFFF;
 const ENTRY: usize = 46;
 const LOCAL: usize = 30;
-/// Most bytes that are unpacked to know where a stream ends.
-const MAX_INFLATED: u64 = 256 << 20;
+/// Most bytes that are unpacked to know where the streams of one zip end.
+pub(crate) const MAX_INFLATED: u64 = 1 << 30;
 /// Flag of an encrypted member, and of one whose sizes follow its data.
 const ENCRYPTED: u16 = 1;
 const SIZES_FOLLOW: u16 = 8;
@@ -187,15 +187,36 @@ impl Directory {
     /// without the directory goes on at the end of the stream.
     fn behind_streams<'c>(&'c self, content: &'c [u8]) -> impl Iterator<Item = Range<usize>> {
         let packed = self.members.iter().filter(|member| member.method != 0 && member.flags & ENCRYPTED == 0);
-        packed.filter_map(|member| {
-            let place = self.place(content, member)?;
-            let data = place.end.checked_sub(usize::try_from(member.packed).ok()?)?;
-            let stream = content.get(data..place.end)?;
+        let mut left = MAX_INFLATED;
+        packed.filter_map(move |member| {
+            let place = self.data(content, member)?;
+            let stream = content.get(place.clone())?;
             let mark = memmem::find(stream, b"PK\x03\x04")?;
             // Where the streams of the rarer methods end is not known here.
-            let end = if member.method == 8 { deflated_length(stream) } else { mark };
-            (end < stream.len()).then_some(data + end..place.end)
+            let end = if member.method == 8 { deflated_length(stream, &mut left) } else { None }.unwrap_or(mark);
+            (end < stream.len()).then_some(place.start + end..place.end)
         })
+    }
+
+    /// What else stands in the headers of members and in the directory: names, extra fields, comments.
+    pub(crate) fn fields(&self, content: &[u8]) -> Vec<Range<usize>> {
+        let header = |member| Some(self.place(content, member)?.start + LOCAL..self.data(content, member)?.start);
+        self.members.iter().filter_map(header).chain(std::iter::once(self.start..self.end)).collect()
+    }
+
+    /// The data of its members that are deflated, from front to back.
+    pub(crate) fn deflated(&self, content: &[u8]) -> Vec<Range<usize>> {
+        let deflated = self.members.iter().filter(|member| member.method == 8 && member.flags & ENCRYPTED == 0);
+        let mut deflated: Vec<Range<usize>> = deflated.filter_map(|member| self.data(content, member)).collect();
+        deflated.sort_unstable_by_key(|data| data.start);
+        deflated.dedup();
+        deflated
+    }
+
+    /// The data of a member.
+    fn data(&self, content: &[u8], member: &Member) -> Option<Range<usize>> {
+        let place = self.place(content, member)?;
+        Some(place.end.checked_sub(usize::try_from(member.packed).ok()?)?..place.end)
     }
 
     /// The bytes outside of the listed members and their streams, the directory and its end record.
@@ -231,8 +252,7 @@ impl Directory {
     /// The bytes of a member, its local header included.
     fn place(&self, content: &[u8], member: &Member) -> Option<Range<usize>> {
         let at = self.local(content, member)?;
-        let [name, extra] = [26, 28].map(|field| number16(content, at + field).map(usize::from));
-        let data = at + LOCAL + name? + extra?;
+        let data = data_start(content, at)?;
         let end = data.checked_add(usize::try_from(member.packed).ok()?)?;
         (end <= content.len()).then_some(at..end)
     }
@@ -264,13 +284,13 @@ impl Directory {
     }
 }
 
-/// Bytes of the deflated stream that `packed` begins with; all of a damaged one, or of one that unpacks to too much.
-fn deflated_length(packed: &[u8]) -> usize {
+/// Bytes of the deflated stream that `packed` begins with; all of a damaged one. `None` when it unpacks to more than is `left`. Attack:
+/// members that unpack to much, again and again.
+pub(crate) fn deflated_length(packed: &[u8], left: &mut u64) -> Option<usize> {
     let mut stream = DeflateDecoder::new(packed);
-    match io::copy(&mut (&mut stream).take(MAX_INFLATED), &mut io::sink()) {
-        Ok(0..MAX_INFLATED) => usize::try_from(stream.total_in()).unwrap_or(packed.len()),
-        _ => packed.len(),
-    }
+    let unpacked = io::copy(&mut (&mut stream).take(*left), &mut io::sink());
+    *left = left.checked_sub(stream.total_out()).filter(|left| *left > 0)?;
+    Some(unpacked.ok().and_then(|_| usize::try_from(stream.total_in()).ok()).unwrap_or(packed.len()))
 }
 
 /// Reads an entry of the directory, and says where the next one is.
@@ -292,6 +312,13 @@ fn member(content: &[u8], at: usize) -> Option<(Member, usize)> {
     let (size, packed, offset) = (widened(size?), widened(packed?), widened(offset?));
     let member = Member { flags: flags?, method: method?, crc32: crc32?, packed, size, offset, is_folder, is_link };
     Some((member, extra_at + extra + comment?))
+}
+
+/// Where the data of a member begins whose local header is at `at`.
+pub(crate) fn data_start(content: &[u8], at: usize) -> Option<usize> {
+    content.get(at..)?.starts_with(b"PK\x03\x04").then_some(())?;
+    let [name, extra] = [26, 28].map(|field| number16(content, at + field).map(usize::from));
+    Some(at + LOCAL + name? + extra?)
 }
 
 /// The numbers of the extra field 1.

@@ -30,6 +30,7 @@ unsafe extern "C" {
     ) -> c_int;
     fn archive_filter_count(archive: *mut RawArchive) -> c_int;
     fn archive_filter_bytes(archive: *mut RawArchive, filter: c_int) -> i64;
+    fn archive_read_header_position(archive: *mut RawArchive) -> i64;
     fn archive_read_has_encrypted_entries(archive: *mut RawArchive) -> c_int;
     fn archive_entry_size(entry: *mut RawEntry) -> i64;
     fn archive_entry_size_is_set(entry: *mut RawEntry) -> c_int;
@@ -203,7 +204,8 @@ impl<'c> Reader<'c> {
         }
     }
 
-    /// The next piece of the entry's content, and where it is in it: between pieces may be holes. `None` at the end.
+    /// The next piece of the entry's content, and where it is in it: between pieces may be holes. What is stored as it is is no copy, but
+    /// stands in the content that is read. `None` at the end.
     pub(crate) fn read(&mut self) -> Result<Option<(u64, &[u8])>, Broken> {
         let (mut block, mut size, mut offset) = (ptr::null(), 0, 0);
         // SAFETY: the reader is open, the out-pointers valid.
@@ -222,6 +224,12 @@ impl<'c> Reader<'c> {
             unsafe { slice::from_raw_parts(block.cast::<u8>(), size) }
         };
         Ok(Some((u64::try_from(offset).unwrap_or_default(), bytes)))
+    }
+
+    /// Where the headers of the entry begin, in an archive that is read from front to back.
+    pub(crate) fn header_position(&self) -> usize {
+        // SAFETY: the reader is live.
+        usize::try_from(unsafe { archive_read_header_position(self.raw.as_ptr()) }).unwrap_or_default()
     }
 
     /// Whether some header said so of an entry, or of the headers themselves.

@@ -54,6 +54,12 @@ impl Mail {
     }
 }
 
+/// Whether `content` begins with a header that says what its body is, which may stand elsewhere.
+pub(super) fn has_body(content: &[u8]) -> bool {
+    let start = content.get(..content.len().min(MAX_HEADER)).unwrap_or_default();
+    fields(text_start(start)).iter().any(|(name, _)| name.starts_with("content-"))
+}
+
 /// A mail that libclamav took for another type, with a line before it by which it takes it for a mail.
 pub(super) fn recognisable(content: &[u8], file_type: &[u8]) -> Option<Vec<u8>> {
     let wanted = is_no_mail(file_type) && !content.starts_with(RECOGNISED) && Mail::of(content).has_parts;

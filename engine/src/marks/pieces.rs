@@ -1,5 +1,7 @@
 //! Content within a layer that libclamav does not reach and that needs no unpacking: each piece is scanned as a layer of its own.
 
+use std::ops::Range;
+
 use memchr::memmem;
 
 use super::{
@@ -56,6 +58,38 @@ pub(super) fn pieces(
     too_many.into_iter().find_map(|(is_so, name)| is_so.then_some(name))
 }
 
+/// Gives the pieces of an archive, and of what lies behind its end, to `keep`, as of any layer. `members` are its parts that are layers by
+/// themselves. They are read with what is around them only where something begins there. Attack: a mail whose header is the name of a
+/// member, and whose body is that member.
+pub(super) fn around(
+    content: &[u8],
+    members: &[Range<usize>],
+    file_type: &[u8],
+    is_opened: bool,
+    keep: &mut dyn FnMut(&[u8]),
+) -> Option<&'static str> {
+    if members.is_empty() {
+        return pieces(content, file_type, is_opened, keep);
+    }
+    let (mut at, mut holes) = (0, Vec::new());
+    for member in members {
+        holes.extend_from_slice(content.get(at..member.start).unwrap_or_default());
+        at = member.end;
+    }
+    holes.extend_from_slice(content.get(at..).unwrap_or_default());
+    let mut is_any = begins(&holes);
+    let named = pieces(&holes, file_type, is_opened, &mut |piece| {
+        is_any = true;
+        keep(piece);
+    });
+    if is_any || named.is_some() { named.or(pieces(content, file_type, is_opened, keep)) } else { None }
+}
+
+/// Whether something may begin here that goes on elsewhere.
+fn begins(holes: &[u8]) -> bool {
+    memmem::find(holes, b"%PDF-").is_some() || uuencode::begins(holes) || mail::has_body(holes)
+}
+
 /// Files of `BinHex` behind other text, each up to the next: libclamav decodes one that a layer begins with.
 fn binhex_behind_words(content: &[u8]) -> Vec<&[u8]> {
     let places: Vec<usize> = memmem::find_iter(content, BINHEX).filter(|at| *at > 0).collect();
@@ -98,5 +132,26 @@ mod tests {
             assert!(pieces(&behind(prefix, b""), b"CL_TYPE_BINARY_DATA").is_empty());
         }
         assert!(pieces(&behind(0, b"%%EOF"), b"CL_TYPE_PDF").is_empty());
+    }
+
+    #[test]
+    fn stored_members_are_read_where_something_begins_around_them() {
+        let around = |before: &[u8], member: &[u8]| {
+            let (mut pieces, content) = (Vec::new(), [before, member, b" and after"].concat());
+            let stored = before.len()..before.len() + member.len();
+            let named = super::around(&content, &[stored], b"CL_TYPE_POSIX_TAR", false, &mut |piece| {
+                pieces.push(piece.to_vec())
+            });
+            assert_eq!(named, None);
+            pieces.concat()
+        };
+        let pdf = b"%PDF-1.7 words %%EOF";
+        let text = b"\nbegin 644 x\n%=V]R9',`\n`\nend\n";
+        let is_read = |before: &[u8], member: &[u8]| memchr::memmem::find(&around(before, member), b"words").is_some();
+        assert!(!is_read(b"a tar, and ", pdf) && !is_read(b"a tar, and ", text));
+        assert!(is_read(b"a tar, and %PDF-1.7 ", b"words %%EOF"));
+        assert!(is_read(b"a tar, and \nbegin 644 x\n", b"%=V]R9',`\n`\nend\n"));
+        assert!(is_read(&text[..], b"a member"));
+        assert!(is_read(b"Content-Transfer-Encoding: base64\nX: ", b"x\n\nd29yZHM=\n"));
     }
 }

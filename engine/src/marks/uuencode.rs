@@ -15,13 +15,9 @@ const MAX_MODE: usize = 16;
 /// The files, and whether there are more than are read.
 pub(super) fn files(content: &[u8]) -> (Vec<Vec<u8>>, bool) {
     let mut files = Vec::new();
-    // In any case of letters, as some take it.
-    let begins = |at: &usize| content.get(*at..at + 5).is_some_and(|word| word.eq_ignore_ascii_case(b"begin"));
-    let lines = std::iter::once(0).chain(memchr::memchr2_iter(b'\n', b'\r', content).map(|at| at + 1));
-    let starts = lines.filter(begins);
     // Attack: first lines without an end, each of which has all that follow as its body.
     let mut left = content.len().saturating_mul(MAX_PASSES).saturating_add(MIN_WORK);
-    for at in starts {
+    for at in starts(content) {
         let Some((is_base64, body)) = content.get(at + 5..).and_then(body) else { continue };
         let (found, read) = if is_base64 { in_base64(body) } else { in_lines(body) };
         let Some(rest) = left.checked_sub(read).filter(|_| files.len() < MAX_FILES) else { return (files, true) };
@@ -30,6 +26,19 @@ pub(super) fn files(content: &[u8]) -> (Vec<Vec<u8>>, bool) {
     }
     files.retain(|file| !file.is_empty());
     (files, false)
+}
+
+/// Whether a line may begin a file, even if the content ends within it.
+pub(super) fn begins(content: &[u8]) -> bool {
+    starts(content).next().is_some()
+}
+
+/// Lines that may begin a file.
+fn starts(content: &[u8]) -> impl Iterator<Item = usize> {
+    // In any case of letters, as some take it.
+    let begins = |at: &usize| content.get(*at..at + 5).is_some_and(|word| word.eq_ignore_ascii_case(b"begin"));
+    let lines = std::iter::once(0).chain(memchr::memchr2_iter(b'\n', b'\r', content).map(|at| at + 1));
+    lines.filter(begins)
 }
 
 /// Whether the body is in base64, and the body; `None` when this is no first line: `begin 644 name`, `begin-base64 644 name`, or one whose

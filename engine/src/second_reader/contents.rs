@@ -6,6 +6,7 @@ use std::{
     collections::{HashMap, HashSet, VecDeque},
     fs::{self, File, OpenOptions},
     io::{self, Read, Write},
+    ops::Range,
     path::{Path, PathBuf},
     time::Instant,
 };
@@ -18,6 +19,8 @@ use crate::{archive::NEVER_SHOWN_BYTES, ffi::libarchive::Reader};
 /// Greatest content that waits in memory, and all of them together.
 const SMALL: u64 = 256 << 10;
 const MEMORY: u64 = 64 << 20;
+/// Longest header of a block of a cabinet, with the bytes reserved in it.
+const MAX_BLOCK_HEADER: usize = 8 + 255;
 /// Zeros for holes.
 static ZEROS: [u8; 64 << 10] = [0; 64 << 10];
 
@@ -48,6 +51,16 @@ pub(super) enum Taken {
     NoRoom,
     /// A limit was exceeded.
     Limit(&'static str),
+}
+
+/// What became of an entry's content, and where it came from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Received {
+    pub(super) taken: Taken,
+    /// The addresses of its bytes, where it is a layer that stands as it is in what is read; in a cabinet, block by block.
+    pub(super) stored: Vec<Range<usize>>,
+    /// Bytes of the archive that were consumed before its second piece.
+    pub(super) first: Option<usize>,
 }
 
 /// All contents of one object.
@@ -112,19 +125,23 @@ impl Contents {
     }
 
     /// Takes the content of the reader's entry.
-    pub(super) fn receive(&mut self, reader: &mut Reader<'_>, deadline: Instant) -> Taken {
-        let mut writing = self.begin();
+    pub(super) fn receive(&mut self, reader: &mut Reader<'_>, deadline: Instant) -> Received {
+        let (mut writing, mut stored, mut first) = (self.begin(), Some(Vec::new()), None);
         let taken = loop {
             let (at, piece) = match reader.read() {
                 Ok(Some(piece)) => piece,
                 Ok(None) => break Taken::Whole(writing.size),
                 Err(_) => break Taken::Part,
             };
+            stored = stored.and_then(|stored| in_a_row(stored, at == writing.size, piece));
             if let Some(stop) = self.take_piece(&mut writing, at, piece, deadline) {
                 break stop;
             }
+            first.get_or_insert_with(|| reader.consumed());
         };
-        self.end(writing, taken)
+        let is_layer = taken == Taken::Whole(writing.size) && writing.size > NEVER_SHOWN_BYTES;
+        let stored = stored.filter(|_| is_layer).unwrap_or_default();
+        Received { taken: self.end(writing, taken), stored, first }
     }
 
     /// Takes all that a stream gives.
@@ -266,6 +283,21 @@ impl Writing {
         };
         file.write_all(bytes)
     }
+}
+
+/// Adds a piece's addresses to those before it; `None` where it does not follow them as it does in the content, but for the header of a
+/// block. Attack: pieces of a sparse file, whose bytes are another file without the holes.
+fn in_a_row(mut before: Vec<Range<usize>>, follows: bool, piece: &[u8]) -> Option<Vec<Range<usize>>> {
+    let start = piece.as_ptr().addr();
+    let end = start + piece.len();
+    match before.last_mut() {
+        _ if piece.is_empty() => {}
+        _ if !follows => return None,
+        Some(last) if last.end == start => last.end = end,
+        Some(last) if !(last.end..last.end + MAX_BLOCK_HEADER).contains(&start) => return None,
+        _ => before.push(start..end),
+    }
+    Some(before)
 }
 
 fn create(path: &Path) -> io::Result<File> {

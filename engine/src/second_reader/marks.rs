@@ -3,6 +3,8 @@
 //! Sources: RFC 1952 and 8878, the file formats of xz, bzip2, lzip, lz4, 7-Zip, RAR, Microsoft's cabinets and LHA, POSIX' tar and cpio,
 //! ECMA-119, PKWARE's APPNOTE, RPM's file format, ISO 28500.
 
+use std::ops::Range;
+
 use memchr::memmem;
 
 use super::headers::{
@@ -152,6 +154,8 @@ fn inside_at(content: &[u8]) -> Option<Packing> {
 /// The marks within content, from front to back.
 pub(super) struct Inside<'c> {
     content: &'c [u8],
+    /// Where the last one begins at most.
+    end: usize,
     /// The first mark of another format than tar, from the place on that was asked for last. Attack: thousands of tars before it, for each
     /// of which it would be searched again.
     other: Option<(usize, Packing)>,
@@ -160,23 +164,25 @@ pub(super) struct Inside<'c> {
 }
 
 impl<'c> Inside<'c> {
-    pub(super) fn new(content: &'c [u8]) -> Self {
-        Self { content, other: None, is_known: false }
+    /// The marks before `end`: what they are of may go on beyond it.
+    pub(super) fn new(content: &'c [u8], end: usize) -> Self {
+        Self { content, end: end.min(content.len()), other: None, is_known: false }
     }
 
     /// The first mark from `from` on, which is never less than before, and what it is of.
     pub(super) fn next(&mut self, from: usize) -> Option<(usize, Packing)> {
         if !self.is_known || self.other.is_some_and(|(at, _)| at < from) {
-            self.other = next_at_start(self.content, from);
+            self.other = next_at_start(self.content, from..self.end);
             self.is_known = true;
         }
         let other = self.other;
         // The mark of a tar is behind the name of its first file, which may be another's mark.
-        let until =
-            other.map_or(self.content.len(), |(at, _)| self.content.len().min(at + TAR_MARK.0 + TAR_MARK.1.len()));
+        let last = other.map_or(self.end, |(at, _)| at);
+        let until = last.saturating_add(TAR_MARK.0 + TAR_MARK.1.len()).min(self.content.len());
         let within = self.content.get(from..until)?;
         let mut starts = memmem::find_iter(within, TAR_MARK.1).filter_map(|at| (from + at).checked_sub(TAR_MARK.0));
-        let tar = starts.find(|start| *start >= from && self.content.get(*start..).is_some_and(is_tar));
+        let tar =
+            starts.find(|start| (from..self.end).contains(start) && self.content.get(*start..).is_some_and(is_tar));
         tar.map(|start| (start, Packing::Tar)).or(other)
     }
 }
@@ -185,16 +191,20 @@ impl<'c> Inside<'c> {
 /// with whatever they know.
 pub(super) fn next_in_row(content: &[u8]) -> Option<(usize, Packing)> {
     let near = (0..NEAR).find_map(|at| Some((at, stream(content.get(at..)?)?)));
-    near.or_else(|| Inside::new(content).next(0))
+    near.or_else(|| Inside::new(content, content.len()).next(0))
 }
 
 /// The first of the marks that what they are of begins with.
-fn next_at_start(content: &[u8], from: usize) -> Option<(usize, Packing)> {
-    let pairs = content.get(from..)?.windows(2).enumerate();
+fn next_at_start(content: &[u8], within: Range<usize>) -> Option<(usize, Packing)> {
+    let from = within.start;
+    // The mark of LHA starts two bytes behind its place, and each has a second byte.
+    let until = within.end.saturating_add(3).min(content.len());
+    let pairs = content.get(from..until)?.windows(2).enumerate();
     let marks = pairs.filter(|(_, pair)| matches!(pair, [a, b] if IS_MARK.get(pair_number(*a, *b)) == Some(&true)));
     marks.map(|(at, pair)| (from + at, pair)).find_map(|(at, pair)| {
         // The mark of LHA starts two bytes into its header.
         let start = if pair == b"-l" { at.checked_sub(2).filter(|start| *start >= from)? } else { at };
+        let start = Some(start).filter(|start| *start < within.end)?;
         Some((start, inside_at(content.get(start..)?)?))
     })
 }
@@ -302,7 +312,7 @@ mod tests {
     use super::*;
 
     fn next_inside(content: &[u8], from: usize) -> Option<(usize, Packing)> {
-        Inside::new(content).next(from)
+        Inside::new(content, content.len()).next(from)
     }
 
     #[test]

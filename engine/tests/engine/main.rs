@@ -15,6 +15,7 @@ mod differential;
 mod driver;
 mod fail_closed;
 mod hashes;
+mod holes;
 mod hostile_corpus;
 mod hostility;
 mod large;
