@@ -5,9 +5,13 @@
 //! shown the same bytes, or has finished; then what is left is scanned as a layer of its own, within what is left of the limits.
 //! What an archive lists and nobody gets out makes it unopened.
 
+mod ar;
 mod contents;
+mod ends;
 mod headers;
+mod installers;
 mod marks;
+mod marshalled;
 mod unmarked;
 
 use std::{
@@ -19,7 +23,10 @@ use std::{
 use nacre_engine_protocol::Limits;
 
 pub(crate) use self::contents::Found;
-use self::contents::{Contents, Taken};
+use self::{
+    contents::{Contents, Taken},
+    ends::Ends,
+};
 use crate::{
     archive::{NEVER_SHOWN_BYTES, zip},
     ffi::libarchive::{Packing, Reader},
@@ -167,6 +174,7 @@ impl SecondReader {
             let within = content.get(..gap.end).unwrap_or_default();
             self.search(within, gap.start, &mut reading);
         }
+        self.installers(content, &mut reading);
         all_came_out &= reading.unopened == 0 && reading.promised.is_empty() && !reading.plain;
         let whole = (is_archive || is_zip) && all_came_out;
         let covered = if whole && covered > 0 { (skipped + covered).min(skipped + content.len()) } else { 0 };
@@ -210,6 +218,7 @@ impl SecondReader {
     fn search(&mut self, content: &[u8], from: usize, reading: &mut Reading) {
         let (mut from, mut tried) = (from, 0);
         let (mut inside, mut left) = (marks::Inside::new(content), in_vain(content));
+        let ends = Ends::new(content);
         let is_compound = content.starts_with(b"\xD0\xCF\x11\xE0\xA1\xB1\x1A\xE1");
         let is_lha = marks::at_start(content).contains(&Packing::Lha);
         while let Some((at, packing)) = inside.next(from) {
@@ -223,7 +232,7 @@ impl SecondReader {
             }
             let inner = content.get(at..).unwrap_or_default();
             let mut found = Reading::default();
-            let outcome = self.unpack(inner, packing, &mut found);
+            let outcome = self.unpack_inside(inner, ends.stream(at, packing), packing, &mut found);
             let is_of_nothing = outcome.entries > 0 && outcome.broken == 0 && found.promised.is_empty();
             let is_read = outcome.read > 0 || is_of_nothing;
             // Attack: marks behind each of which libarchive reads all that follows, and nothing comes out.
@@ -267,9 +276,32 @@ impl SecondReader {
         (broken + 1, end)
     }
 
+    /// Takes out what stands inside other bytes: of a stream whose end is known no more than that, unless it does not come out so.
+    fn unpack_inside(
+        &mut self,
+        content: &[u8],
+        stream: Option<&[u8]>,
+        packing: Packing,
+        reading: &mut Reading,
+    ) -> Outcome {
+        let Some(stream) = stream else { return self.unpack(content, packing, reading) };
+        let outcome = self.unpack(stream, packing, reading);
+        if outcome.broken == 0 && !outcome.refused {
+            return outcome;
+        }
+        let passed = outcome.passed;
+        let outcome = self.unpack(content, packing, reading);
+        Outcome { passed: outcome.passed.saturating_add(passed), ..outcome }
+    }
+
     /// Takes out all that is in `content`.
     fn unpack(&mut self, content: &[u8], packing: Packing, reading: &mut Reading) -> Outcome {
         let mut outcome = Outcome::default();
+        if packing == Packing::Ar
+            && let Some(outcome) = self.ar(content)
+        {
+            return outcome;
+        }
         let Some(mut reader) = Reader::open(content, packing) else { return Outcome { refused: true, ..outcome } };
         loop {
             let entry = match reader.next() {
@@ -300,9 +332,12 @@ impl SecondReader {
                 continue;
             }
             let taken = self.contents.receive(&mut reader, self.deadline);
-            // Attack: the mode of a device, or of a folder. Readers that know no modes give its content.
-            let is_zip = matches!(packing, Packing::ZipDirectory | Packing::ZipStream);
-            let is_lost = is_zip && taken == Taken::Whole(0) && entry.size.is_some_and(|size| size > NEVER_SHOWN_BYTES);
+            // A method that libarchive does not know ends without content and without an error. Attack: the mode of a device, or of a
+            // folder. Readers that know no modes give its content.
+            let has_modes = !matches!(packing, Packing::ZipDirectory | Packing::ZipStream | Packing::Lha);
+            let is_lost = taken == Taken::Whole(0)
+                && (entry.is_file || !has_modes && !packing.is_stream())
+                && entry.size.is_some_and(|size| size > NEVER_SHOWN_BYTES);
             match if is_lost { Taken::Part } else { taken } {
                 Taken::Whole(size) => outcome.read += u64::from(size > 0),
                 Taken::Part => match entry.size {

@@ -18,6 +18,7 @@ mod hashes;
 mod hostile_corpus;
 mod hostility;
 mod large;
+mod libraries;
 mod loading;
 mod marks;
 mod oracle;

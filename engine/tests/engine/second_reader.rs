@@ -14,7 +14,7 @@ use crate::{
 const PREFIXES: [&[u8]; 4] = [b"x", b"MZ and a stub\0", b"#!/bin/sh\nexit\n", b"GIF89a\x01\0\x01\0\0\0\0;"];
 
 /// What a program makes of files `words` and `eicar` in a directory of its own, as the file `made`.
-fn made(program: &str, arguments: &[&str]) -> Vec<u8> {
+pub(crate) fn made(program: &str, arguments: &[&str]) -> Vec<u8> {
     let directory = tempfile::tempdir().unwrap();
     let at = |name: &str| directory.path().join(name);
     fs::write(at("words"), noise(1000)).unwrap();
