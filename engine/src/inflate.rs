@@ -29,7 +29,7 @@ const ORDER: [usize; 19] = [16, 17, 18, 0, 8, 7, 9, 6, 10, 5, 11, 4, 12, 3, 13, 
 pub(crate) enum Stored {
     /// Its length, and the complement of that.
     Plain,
-    /// Its length alone: so do installers of NSIS.
+    /// Its length alone, as some readers have it in installers of NSIS.
     WithoutComplement,
 }
 
@@ -39,6 +39,8 @@ pub(crate) struct Inflated {
     pub(crate) output: Vec<u8>,
     /// It ended by its last block.
     pub(crate) is_whole: bool,
+    /// A block of it is stored.
+    pub(crate) has_stored: bool,
 }
 
 /// What comes out of a raw stream, at most `most` bytes.
@@ -48,13 +50,14 @@ pub(crate) fn laxly(packed: &[u8], most: usize) -> Vec<u8> {
 
 /// The same, with blocks that are stored so.
 pub(crate) fn laxly_as(packed: &[u8], most: usize, stored: Stored) -> Inflated {
-    let mut inflater = Inflater { packed, at: 0, bits: 0, held: 0, output: Vec::new(), most, stored };
+    let mut inflater =
+        Inflater { packed, at: 0, bits: 0, held: 0, output: Vec::new(), most, stored, has_stored: false };
     let mut ended = Some(false);
     while ended == Some(false) {
         ended = inflater.block();
     }
     inflater.output.truncate(most);
-    Inflated { output: inflater.output, is_whole: ended == Some(true) }
+    Inflated { output: inflater.output, is_whole: ended == Some(true), has_stored: inflater.has_stored }
 }
 
 struct Inflater<'p> {
@@ -65,6 +68,7 @@ struct Inflater<'p> {
     output: Vec<u8>,
     most: usize,
     stored: Stored,
+    has_stored: bool,
 }
 
 /// How many codes there are of each length, and their symbols in the codes' order.
@@ -143,6 +147,7 @@ impl Inflater<'_> {
 
     /// The complement of the length is not compared. A block that is cut gives what there is.
     fn stored(&mut self) -> Option<()> {
+        self.has_stored = true;
         // Whole bytes that were taken ahead.
         self.at -= usize::try_from(self.held / 8).ok()?;
         (self.bits, self.held) = (0, 0);

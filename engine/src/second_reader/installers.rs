@@ -1,6 +1,6 @@
 //! What installers and bundlers put behind a program: packed streams without a mark of their own, in places that a table has.
 //!
-//! Sources: NSIS' `fileform.h` and its deflate, which leaves out the complement of a stored block's length; PyInstaller's `CArchive` and
+//! Sources: NSIS' `fileform.h`, and its deflate, whose stored blocks some readers take to have no complement of their length; PyInstaller's `CArchive` and
 //! `ZlibArchive`, and Python's `marshal`.
 
 use memchr::memmem;
@@ -8,7 +8,7 @@ use memchr::memmem;
 use super::{Reading, SecondReader, Taken, marshalled};
 use crate::{
     archive::NEVER_SHOWN_BYTES,
-    inflate::{self, Stored},
+    inflate::{self, Inflated, Stored},
 };
 
 /// The mark of NSIS, behind the flags, and bytes from it to the data behind the lengths of the header and of all.
@@ -18,6 +18,8 @@ const NSIS_HEADER: usize = 24;
 const MAX_INSTALLERS: usize = 64;
 const MAX_BEGIN: usize = 1 << 20;
 const MAX_UNPACKED: usize = 100 << 20;
+/// How often so much may be, in all. Attack: marks of installers that share their data.
+const MAX_READINGS: usize = 4;
 /// The bit of a block's length that says that it is packed.
 const IS_PACKED: u32 = 1 << 31;
 
@@ -31,15 +33,22 @@ const MAX_ENTRIES: usize = 50_000;
 /// How often all of the content may be taken out. Attack: entries over one another.
 const MAX_PASSES: usize = 4;
 
+/// How an installer was read.
+struct Read {
+    is_whole: bool,
+    has_stored: bool,
+}
+
 impl SecondReader {
     /// Takes out what an installer of NSIS packed with deflate, and what PyInstaller bundled.
     pub(super) fn installers(&mut self, content: &[u8], reading: &mut Reading) {
+        let mut left = MAX_READINGS * MAX_UNPACKED;
         for (number, at) in memmem::find_iter(content, NSIS).enumerate() {
             if number >= MAX_INSTALLERS {
                 reading.unopened += 1;
                 break;
             }
-            self.nsis(content.get(at..).unwrap_or_default(), reading);
+            self.nsis(content.get(at..).unwrap_or_default(), &mut left, reading);
         }
         let mut left = content.len().saturating_mul(MAX_PASSES);
         for (number, at) in memmem::rfind_iter(content, COOKIE).enumerate() {
@@ -55,74 +64,73 @@ impl SecondReader {
     }
 
     /// An installer whose mark its content begins with.
-    fn nsis(&mut self, content: &[u8], reading: &mut Reading) {
+    fn nsis(&mut self, content: &[u8], left: &mut usize, reading: &mut Reading) {
         let (Some(length), Some(all)) = (le32(content, 16), le32(content, 20)) else { return };
         // Its length counts the flags before the mark.
         let end = (all as usize).saturating_sub(4).clamp(NSIS_HEADER, content.len().max(NSIS_HEADER));
         let data = content.get(NSIS_HEADER..end).unwrap_or_default();
-        let stated = length.to_le_bytes();
-        for stored in [Stored::WithoutComplement, Stored::Plain] {
+        let mut is_whole = None;
+        for stored in [Stored::Plain, Stored::WithoutComplement] {
             let begin = data.get(..data.len().min(MAX_BEGIN)).unwrap_or_default();
-            if inflate::laxly_as(begin, 4, stored).output == stated {
-                self.nsis_of_one_stream(data, stored, reading);
-                return;
-            }
-            let first = le32(data, 0).filter(|first| first & IS_PACKED != 0).map(|first| (first & !IS_PACKED) as usize);
-            let first = first.and_then(|first| data.get(4..)?.get(..first));
-            let header =
-                first.map(|first| inflate::laxly_as(first, MAX_BEGIN.max(length as usize).min(MAX_UNPACKED), stored));
-            if header.is_some_and(|header| header.output.len() == length as usize && length > 0) {
-                self.nsis_of_blocks(data, stored, reading);
-                return;
+            let read = if inflate::laxly_as(begin, 4, stored).output == length.to_le_bytes() {
+                self.nsis_of_one_stream(data, stored, left)
+            } else if is_packed_header(data, length as usize, stored, left) {
+                self.nsis_of_blocks(data, stored, left)
+            } else {
+                continue;
+            };
+            // Readers differ on stored blocks: what neither reads whole is lost.
+            is_whole = Some(is_whole == Some(true) || read.is_whole);
+            if read.is_whole && !read.has_stored {
+                break;
             }
         }
+        reading.unopened += u64::from(is_whole == Some(false));
     }
 
     /// All files in one stream, each behind its length.
-    fn nsis_of_one_stream(&mut self, data: &[u8], stored: Stored, reading: &mut Reading) {
+    fn nsis_of_one_stream(&mut self, data: &[u8], stored: Stored, left: &mut usize) -> Read {
         let (layer, depth) = self.contents.parent;
-        let unpacked = inflate::laxly_as(data, MAX_UNPACKED, stored);
-        reading.unopened += u64::from(!unpacked.is_whole);
+        let unpacked = inflated(data, MAX_UNPACKED, stored, left);
         let mut rest = unpacked.output.as_slice();
         while let Some(length) = le32(rest, 0).map(|length| (length & !IS_PACKED) as usize) {
             let Some((block, after)) = rest.get(4..).and_then(|rest| rest.split_at_checked(length)) else { break };
             rest = after;
             if self.limit_exceeded.is_some() {
-                return;
+                break;
             }
             if block.len() as u64 > NEVER_SHOWN_BYTES {
                 self.keep(block, layer, depth);
             }
         }
-        // Where its script has other places for them.
-        if !rest.is_empty() {
+        // Where its script has other places for them, or a file is cut.
+        if !rest.is_empty() && self.limit_exceeded.is_none() {
             self.keep(unpacked.output.as_slice(), layer, depth);
         }
+        Read { is_whole: unpacked.is_whole, has_stored: unpacked.has_stored }
     }
 
     /// Each file packed by itself, or not at all, behind its length.
-    fn nsis_of_blocks(&mut self, data: &[u8], stored: Stored, reading: &mut Reading) {
+    fn nsis_of_blocks(&mut self, data: &[u8], stored: Stored, left: &mut usize) -> Read {
         let (layer, depth) = self.contents.parent;
-        let (mut rest, mut left) = (data, MAX_UNPACKED);
+        let (mut rest, mut read) = (data, Read { is_whole: true, has_stored: false });
         while let Some(length) = le32(rest, 0) {
             let block = rest.get(4..).and_then(|rest| rest.split_at_checked((length & !IS_PACKED) as usize));
             let Some((block, after)) = block else { break };
             rest = after;
             if self.limit_exceeded.is_some() {
-                return;
+                break;
             }
             if length & IS_PACKED == 0 {
                 self.keep(block, layer, depth);
                 continue;
             }
-            let unpacked = inflate::laxly_as(block, left, stored);
-            left = left.saturating_sub(unpacked.output.len());
-            reading.unopened += u64::from(!unpacked.is_whole);
+            let unpacked = inflated(block, MAX_UNPACKED, stored, left);
+            read.is_whole &= unpacked.is_whole;
+            read.has_stored |= unpacked.has_stored;
             self.keep(unpacked.output.as_slice(), layer, depth);
-            if left == 0 {
-                return;
-            }
         }
+        read
     }
 
     /// A bundle of PyInstaller by its cookie.
@@ -192,6 +200,20 @@ impl SecondReader {
         }
         self.limit_exceeded.is_none() && !self.lacked_room
     }
+}
+
+/// What comes out of a stream, as long as more may.
+fn inflated(packed: &[u8], most: usize, stored: Stored, left: &mut usize) -> Inflated {
+    let unpacked = inflate::laxly_as(packed, most.min(*left), stored);
+    *left -= unpacked.output.len();
+    unpacked
+}
+
+/// Whether a header of this length is packed behind its own length.
+fn is_packed_header(data: &[u8], length: usize, stored: Stored, left: &mut usize) -> bool {
+    let packed = le32(data, 0).filter(|packed| packed & IS_PACKED != 0).map(|packed| (packed & !IS_PACKED) as usize);
+    let packed = packed.and_then(|packed| data.get(4..)?.get(..packed)).unwrap_or_default();
+    (1..=MAX_UNPACKED).contains(&length) && inflated(packed, length + 1, stored, left).output.len() == length
 }
 
 fn le32(content: &[u8], at: usize) -> Option<u32> {
