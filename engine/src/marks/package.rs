@@ -41,7 +41,9 @@ pub(super) fn objects(content: &[u8], keep: &mut dyn FnMut(&[u8])) -> bool {
             if number >= MAX_OBJECTS || bytes > 2 * content.len() {
                 return true;
             }
-            readings.iter().for_each(|data| keep_object(data, keep));
+            for data in &readings {
+                keep_object(data, keep);
+            }
         }
     }
     false

@@ -1,7 +1,7 @@
 //! Packers and archivers of old, which few tools still open: by their marks, and by what must follow them.
 //!
 //! Sources: the formats of `gzip`'s other inputs (pack, and `compress -H` of SCO), bzip3, dact, KGB Archiver, RFC 3284 (VCDIFF), and the
-//! notes on squeeze, crunch, LBR, ARC, LZX of the Amiga, PackIt and Compact Pro.
+//! notes on squeeze, crunch, LBR, ARC, LZX of the Amiga, `PackIt` and Compact Pro.
 
 use super::{
     bytes::{array, has, le16, le32},
@@ -71,7 +71,7 @@ fn lzh_table(table: &[u8]) -> Option<()> {
             Some(value << 1 | u32::from(bit))
         })
     };
-    let full = |count: u32, length: u32| (length > 0).then(|| count << 16_u32.saturating_sub(length)).unwrap_or(0);
+    let full = |count: u32, length: u32| if length > 0 { count << 16_u32.saturating_sub(length) } else { 0 };
     let count = take(5)?;
     if count == 0 {
         // One code for all: the lengths of the next table are one and the same.
@@ -188,7 +188,7 @@ mod tests {
 
     use crate::marks::containers::container;
 
-    /// Files of a few words that the packers themselves made, cut behind what is looked at; LZX's, PackIt's and Compact Pro's are made by
+    /// Files of a few words that the packers themselves made, cut behind what is looked at; those of LZX, `PackIt` and Compact Pro are made by
     /// hand.
     fn samples() -> Vec<(&'static str, Vec<u8>)> {
         let squeezed = b"\x76\xFF\x17\x1Dx.bin\0\x01\0\xFE\xFF\xFF\xFE\x41\0";

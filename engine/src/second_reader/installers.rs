@@ -1,6 +1,6 @@
 //! What installers and bundlers put behind a program: packed streams without a mark of their own, in places that a table has.
 //!
-//! Sources: NSIS' `fileform.h`, and its deflate, whose stored blocks some readers take to have no complement of their length; PyInstaller's `CArchive` and
+//! Sources: NSIS' `fileform.h`, and its deflate, whose stored blocks some readers take to have no complement of their length; `PyInstaller`'s `CArchive` and
 //! `ZlibArchive`, and Python's `marshal`.
 
 use memchr::memmem;
@@ -23,7 +23,7 @@ const MAX_READINGS: usize = 4;
 /// The bit of a block's length that says that it is packed.
 const IS_PACKED: u32 = 1 << 31;
 
-/// The mark of PyInstaller's cookie, its lengths of before version 2.1 and since, and most of them that are tried.
+/// The mark of `PyInstaller`'s cookie, its lengths of before version 2.1 and since, and most of them that are tried.
 const COOKIE: &[u8] = b"MEI\x0C\x0B\x0A\x0B\x0E";
 const COOKIE_LENGTHS: [usize; 2] = [88, 24];
 const MAX_COOKIES: usize = 64;
@@ -40,7 +40,7 @@ struct Read {
 }
 
 impl SecondReader {
-    /// Takes out what an installer of NSIS packed with deflate, and what PyInstaller bundled.
+    /// Takes out what an installer of NSIS packed with deflate, and what `PyInstaller` bundled.
     pub(super) fn installers(&mut self, content: &[u8], reading: &mut Reading) {
         let mut left = MAX_READINGS * MAX_UNPACKED;
         for (number, at) in memmem::find_iter(content, NSIS).enumerate() {
@@ -133,7 +133,7 @@ impl SecondReader {
         read
     }
 
-    /// A bundle of PyInstaller by its cookie.
+    /// A bundle of `PyInstaller` by its cookie.
     fn bundle(&mut self, content: &[u8], cookie: usize, left: &mut usize, reading: &mut Reading) {
         let number = |field: usize| be32(content, cookie + COOKIE.len() + 4 * field).map(|number| number as usize);
         let (Some(length), Some(table), Some(size)) = (number(0), number(1), number(2)) else { return };
@@ -163,7 +163,7 @@ impl SecondReader {
         }
     }
 
-    /// The modules of an archive of PyInstaller: zlib, at the places that a marshalled table has.
+    /// The modules of an archive of `PyInstaller`: zlib, at the places that a marshalled table has.
     fn modules(&mut self, content: &[u8], reading: &mut Reading) {
         let Some(table) = be32(content, 8).and_then(|table| content.get(table as usize..)) else { return };
         let mut left = content.len().saturating_mul(MAX_PASSES);

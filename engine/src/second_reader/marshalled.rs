@@ -1,4 +1,4 @@
-//! The table of PyInstaller's archive of modules, as Python's `marshal` writes it: names, and for each whether it is a package, its place
+//! The table of `PyInstaller`'s archive of modules, as Python's `marshal` writes it: names, and for each whether it is a package, its place
 //! and its length.
 //!
 //! Source: Python's `marshal.c`.
@@ -6,11 +6,18 @@
 /// The bit by which an object can be referred to.
 const IS_REFERRED_TO: u8 = 0x80;
 
+/// An object, as far as it matters here.
+#[derive(Clone, Copy)]
+enum Object {
+    Number(usize),
+    Other,
+}
+
 /// Reads the numbers of a table from front to back. Each third of them is a place and a length.
 struct Numbers<'t> {
     rest: &'t [u8],
-    /// The objects that can be referred to: their number, if they are one.
-    referred: Vec<Option<usize>>,
+    /// The objects that can be referred to.
+    referred: Vec<Object>,
 }
 
 impl<'t> Numbers<'t> {
@@ -24,37 +31,37 @@ impl<'t> Numbers<'t> {
         self.take(4)?.first_chunk().map(|four| u32::from_le_bytes(*four) as usize)
     }
 
-    /// The next object: its number, if it is one; of others, what is in them follows. `None` at the end, and at what no table has.
-    fn object(&mut self) -> Option<Option<usize>> {
+    /// The next object; what is in it follows. `None` at the end, and at what no table has.
+    fn object(&mut self) -> Option<Object> {
         let kind = *self.take(1)?.first()?;
         let place = self.referred.len();
         if kind & IS_REFERRED_TO != 0 {
-            self.referred.push(None);
+            self.referred.push(Object::Other);
         }
-        let number = match kind & !IS_REFERRED_TO {
-            b'i' => Some(self.length()?),
+        let object = match kind & !IS_REFERRED_TO {
+            b'i' => Object::Number(self.length()?),
             b'r' => {
                 let at = self.length()?;
                 *self.referred.get(at)?
             }
-            b'[' | b'(' => self.take(4).map(|_| None)?,
-            b')' => self.take(1).map(|_| None)?,
+            b'[' | b'(' => self.take(4).map(|_| Object::Other)?,
+            b')' => self.take(1).map(|_| Object::Other)?,
             b'z' | b'Z' => {
                 let length = usize::from(*self.take(1)?.first()?);
-                self.take(length).map(|_| None)?
+                self.take(length).map(|_| Object::Other)?
             }
             b's' | b'u' | b't' | b'a' | b'A' => {
                 let length = self.length()?;
-                self.take(length).map(|_| None)?
+                self.take(length).map(|_| Object::Other)?
             }
-            b'T' | b'F' => Some(0),
-            b'{' | b'N' | b'0' => None,
+            b'T' | b'F' => Object::Number(0),
+            b'{' | b'N' | b'0' => Object::Other,
             _ => return None,
         };
         if kind & IS_REFERRED_TO != 0 {
-            self.referred.get_mut(place).into_iter().for_each(|referred| *referred = number);
+            self.referred.get_mut(place).into_iter().for_each(|referred| *referred = object);
         }
-        Some(number)
+        Some(object)
     }
 }
 
@@ -63,7 +70,7 @@ pub(super) fn places(table: &[u8], most: usize) -> (Vec<(usize, usize)>, bool) {
     let mut numbers = Numbers { rest: table, referred: Vec::new() };
     let (mut places, mut row) = (Vec::new(), Vec::new());
     while let Some(object) = numbers.object() {
-        let Some(number) = object else { continue };
+        let Object::Number(number) = object else { continue };
         row.push(number);
         if let [_, at, length] = row[..] {
             if places.len() >= most {

@@ -79,7 +79,7 @@ fn an_lha_of_another_method_behind_other_bytes() {
     }
 }
 
-/// The last four bytes before what follows: a number.
+/// A number as headers have it.
 fn number(number: usize) -> [u8; 4] {
     u32::try_from(number).unwrap().to_le_bytes()
 }
@@ -89,7 +89,7 @@ fn number(number: usize) -> [u8; 4] {
 fn what_is_packed_behind_a_program_without_a_mark() {
     let mut world = World::new();
     let deflated = |content: &[u8], zlib: bool| {
-        let packed = made(
+        made(
             "python3",
             &[
                 "-c",
@@ -99,8 +99,7 @@ fn what_is_packed_behind_a_program_without_a_mark() {
                     hex::encode(content)
                 ),
             ],
-        );
-        packed
+        )
     };
     let installer = |files: &[&[u8]]| {
         let stream: Vec<u8> = files.iter().flat_map(|file| [&number(file.len())[..], file].concat()).collect();

@@ -100,11 +100,15 @@ pub(super) fn object_data(text: &[u8]) -> (Vec<Vec<u8>>, usize) {
         match first {
             b'{' => {
                 depth += 1;
-                readings.iter_mut().for_each(|reading| reading.drop_from(depth, Dropped::Groups));
+                for reading in &mut readings {
+                    reading.drop_from(depth, Dropped::Groups);
+                }
             }
             b'}' if depth == 0 => break,
             b'}' => {
-                readings.iter_mut().for_each(|reading| reading.group_ends(depth));
+                for reading in &mut readings {
+                    reading.group_ends(depth);
+                }
                 depth -= 1;
             }
             b'\\' if after.first() == Some(&b'\'') => rest = after.get(3..).unwrap_or_default(),
@@ -120,19 +124,27 @@ pub(super) fn object_data(text: &[u8]) -> (Vec<Vec<u8>>, usize) {
                     let length = number.and_then(|number| number.parse::<usize>().ok()).unwrap_or_default();
                     let bytes = after.get(end..).unwrap_or_default();
                     let bytes = bytes.get(..length).unwrap_or(bytes);
-                    readings.iter_mut().for_each(|reading| reading.bytes(bytes));
+                    for reading in &mut readings {
+                        reading.bytes(bytes);
+                    }
                     end = end.saturating_add(length);
                 } else if after.starts_with(b"*") {
-                    readings.iter_mut().for_each(|reading| reading.drop_from(depth, Dropped::Marked));
+                    for reading in &mut readings {
+                        reading.drop_from(depth, Dropped::Marked);
+                    }
                 } else if DESTINATIONS.contains(word) {
-                    readings.iter_mut().for_each(|reading| reading.drop_from(depth, Dropped::Destinations));
+                    for reading in &mut readings {
+                        reading.drop_from(depth, Dropped::Destinations);
+                    }
                 }
                 rest = after.get(end..).unwrap_or_default();
             }
             _ => {
                 let digit = char::from(*first).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
                 if let Some(digit) = digit {
-                    readings.iter_mut().for_each(|reading| reading.digit(digit));
+                    for reading in &mut readings {
+                        reading.digit(digit);
+                    }
                 }
             }
         }
@@ -172,7 +184,7 @@ mod tests {
             ("\\pict ", false),
         ] {
             let found = readings(&format!("616{group}2}}"));
-            assert_eq!(found.contains(&"ab".to_owned()), true, "{group}");
+            assert!(found.contains(&"ab".to_owned()), "{group}");
             assert_eq!(found.len() > 1, is_known, "{group}");
         }
         // A group that everybody reads, and one that is a destination.
