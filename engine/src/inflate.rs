@@ -24,12 +24,40 @@ const DISTANCE_BITS: [u32; DISTANCES] =
 /// In which order the lengths of the codes for lengths stand.
 const ORDER: [usize; 19] = [16, 17, 18, 0, 8, 7, 9, 6, 10, 5, 11, 4, 12, 3, 13, 2, 14, 1, 15];
 
+/// What stands before a stored block.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stored {
+    /// Its length, and the complement of that.
+    Plain,
+    /// Its length alone, as some readers have it in installers of NSIS.
+    WithoutComplement,
+}
+
+/// What came out of a stream.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Inflated {
+    pub(crate) output: Vec<u8>,
+    /// It ended by its last block.
+    pub(crate) is_whole: bool,
+    /// A block of it is stored.
+    pub(crate) has_stored: bool,
+}
+
 /// What comes out of a raw stream, at most `most` bytes.
 pub(crate) fn laxly(packed: &[u8], most: usize) -> Vec<u8> {
-    let mut inflater = Inflater { packed, at: 0, bits: 0, held: 0, output: Vec::new(), most };
-    while inflater.block() == Some(false) {}
+    laxly_as(packed, most, Stored::Plain).output
+}
+
+/// The same, with blocks that are stored so.
+pub(crate) fn laxly_as(packed: &[u8], most: usize, stored: Stored) -> Inflated {
+    let mut inflater =
+        Inflater { packed, at: 0, bits: 0, held: 0, output: Vec::new(), most, stored, has_stored: false };
+    let mut ended = Some(false);
+    while ended == Some(false) {
+        ended = inflater.block();
+    }
     inflater.output.truncate(most);
-    inflater.output
+    Inflated { output: inflater.output, is_whole: ended == Some(true), has_stored: inflater.has_stored }
 }
 
 struct Inflater<'p> {
@@ -39,6 +67,8 @@ struct Inflater<'p> {
     held: u32,
     output: Vec<u8>,
     most: usize,
+    stored: Stored,
+    has_stored: bool,
 }
 
 /// How many codes there are of each length, and their symbols in the codes' order.
@@ -117,12 +147,13 @@ impl Inflater<'_> {
 
     /// The complement of the length is not compared. A block that is cut gives what there is.
     fn stored(&mut self) -> Option<()> {
+        self.has_stored = true;
         // Whole bytes that were taken ahead.
         self.at -= usize::try_from(self.held / 8).ok()?;
         (self.bits, self.held) = (0, 0);
-        let &[low, high, _, _] = self.packed.get(self.at..)?.first_chunk()?;
+        let &[low, high] = self.packed.get(self.at..)?.first_chunk()?;
         let length = usize::from(u16::from_le_bytes([low, high]));
-        self.at += 4;
+        self.at += if self.stored == Stored::Plain { 4 } else { 2 };
         let rest = self.packed.get(self.at..)?;
         let stored = rest.get(..length).unwrap_or(rest);
         self.output.extend_from_slice(stored);

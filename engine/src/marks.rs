@@ -22,6 +22,7 @@ mod ole2;
 mod onenote;
 mod openpgp;
 mod package;
+mod packers;
 mod parts;
 mod pdf;
 mod pieces;

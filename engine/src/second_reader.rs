@@ -5,10 +5,14 @@
 //! shown the same bytes, or has finished; then what is left is scanned as a layer of its own, within what is left of the limits.
 //! What an archive lists and nobody gets out makes it unopened.
 
+mod ar;
 mod contents;
+mod ends;
 mod headers;
 mod holes;
+mod installers;
 mod marks;
+mod marshalled;
 mod places;
 mod search;
 mod unmarked;
@@ -25,7 +29,8 @@ use nacre_engine_protocol::Limits;
 pub(crate) use self::contents::Found;
 use self::{
     contents::{Contents, Received, Taken},
-    places::Places,
+    ends::Ends,
+    places::{Places, addresses, place_in},
     search::Budget,
 };
 use crate::{
@@ -140,7 +145,7 @@ impl SecondReader {
         let skipped = marks::skippable(content);
         let mut budget = Budget::of(content);
         self.layer = addresses(content);
-        self.holes(content, iter::once(0..skipped), &mut budget, &mut reading);
+        self.holes((content, &Ends::new(content)), iter::once(0..skipped), &mut budget, &mut reading);
         reading.places = Places::default();
         let content = content.get(skipped..).unwrap_or(content);
         self.layer = addresses(content);
@@ -186,19 +191,21 @@ impl SecondReader {
         let from = if is_archive { end } else { 1 };
         let gaps = gaps.unwrap_or_else(|| iter::once(from.min(content.len())..content.len()).collect());
         holes.append(&mut reading.holes);
-        self.holes(content, holes.into_iter(), &mut budget, &mut reading);
+        let ends = Ends::new(content);
+        self.holes((content, &ends), holes.into_iter(), &mut budget, &mut reading);
         let mut places = mem::take(&mut reading.places);
         // A zip without an end: what is left of it.
         if content.starts_with(b"PK\x03\x04") && !is_zip {
-            self.search(content, 0..content.len(), &mut places, &mut Budget::of(content), &mut reading);
+            self.search((content, &ends), 0..content.len(), &mut places, &mut Budget::of(content), &mut reading);
         }
         for gap in gaps {
             let within = content.get(..gap.end).unwrap_or_default();
             if is_zip {
                 self.arj(within, gap.clone(), &places, &mut reading);
             }
-            self.search(within, gap, &mut places, &mut Budget::of(within), &mut reading);
+            self.search((within, &ends), gap, &mut places, &mut Budget::of(within), &mut reading);
         }
+        self.installers(content, &mut reading);
         all_came_out &= reading.unopened == 0 && !reading.plain;
         all_came_out &= reading.promised.is_empty() && reading.promised_within.is_empty();
         let whole = (is_archive || is_zip) && all_came_out;
@@ -211,7 +218,7 @@ impl SecondReader {
     /// Reads what is in an archive and no member of it: its fields and gaps, without the members in them.
     fn holes(
         &mut self,
-        content: &[u8],
+        (content, ends): (&[u8], &Ends<'_>),
         ranges: impl Iterator<Item = Range<usize>>,
         budget: &mut Budget,
         reading: &mut Reading,
@@ -219,7 +226,7 @@ impl SecondReader {
         let mut places = mem::take(&mut reading.places);
         for range in ranges.flat_map(|range| places.without_members(range)).collect::<Vec<_>>() {
             self.arj(content, range.clone(), &places, reading);
-            self.search(content, range, &mut places, budget, reading);
+            self.search((content, ends), range, &mut places, budget, reading);
         }
         reading.places = places;
     }
@@ -284,6 +291,11 @@ impl SecondReader {
     fn unpack(&mut self, content: &[u8], packing: Packing, reading: &mut Reading) -> Outcome {
         let mut outcome = Outcome::default();
         let base = content.as_ptr().addr().saturating_sub(self.layer.start);
+        if packing == Packing::Ar
+            && let Some(outcome) = self.ar(content, reading)
+        {
+            return outcome;
+        }
         let Some(mut reader) = Reader::open(content, packing) else { return Outcome { refused: true, ..outcome } };
         loop {
             let entry = match reader.next() {
@@ -333,11 +345,12 @@ impl SecondReader {
                 let data = zip::data_start(content, reader.header_position()).unwrap_or(end);
                 reading.places.add_member(base.saturating_add(data)..base.saturating_add(end));
             }
-            // Attack: the mode of a device, or of a folder. Readers that know no modes give its content.
-            // Of a method that it does not know, libarchive's reader of LHA gives nothing, and says no word.
-            let may_lose = matches!(packing, Packing::ZipDirectory | Packing::ZipStream | Packing::Lha);
-            let is_lost =
-                may_lose && taken == Taken::Whole(0) && entry.size.is_some_and(|size| size > NEVER_SHOWN_BYTES);
+            // A method that libarchive does not know ends without content and without an error. Attack: the mode of a device, or of a
+            // folder. Readers that know no modes give its content.
+            let has_modes = !matches!(packing, Packing::ZipDirectory | Packing::ZipStream | Packing::Lha);
+            let is_lost = taken == Taken::Whole(0)
+                && (entry.is_file || !has_modes && !packing.is_stream())
+                && entry.size.is_some_and(|size| size > NEVER_SHOWN_BYTES);
             match if is_lost { Taken::Part } else { taken } {
                 Taken::Whole(size) => outcome.read += u64::from(size > 0),
                 Taken::Part => match entry.size {
@@ -375,23 +388,6 @@ impl SecondReader {
         }
         locked
     }
-}
-
-/// The addresses of content.
-fn addresses(content: &[u8]) -> Range<usize> {
-    let start = content.as_ptr().addr();
-    start..start.saturating_add(content.len())
-}
-
-/// Where bytes at these addresses are in the layer; `None` for a copy.
-fn place_in(layer: &Range<usize>, addresses: &Range<usize>) -> Option<Range<usize>> {
-    let is_within = addresses.start >= layer.start && addresses.end <= layer.end;
-    is_within.then(|| addresses.start - layer.start..addresses.end - layer.start)
-}
-
-/// Bytes of a layer that may be gone through in vain.
-fn in_vain(content: &[u8]) -> usize {
-    content.len().saturating_mul(MAX_PASSES).saturating_add(MAX_IN_VAIN)
 }
 
 /// Whether an archive is read from front to back, so that what was consumed is what was read.

@@ -35,6 +35,8 @@ unsafe extern "C" {
     fn archive_entry_size(entry: *mut RawEntry) -> i64;
     fn archive_entry_size_is_set(entry: *mut RawEntry) -> c_int;
     fn archive_entry_is_encrypted(entry: *mut RawEntry) -> c_int;
+    fn archive_entry_filetype(entry: *mut RawEntry) -> u32;
+    fn archive_entry_hardlink(entry: *mut RawEntry) -> *const c_char;
     fn archive_read_support_filter_bzip2(archive: *mut RawArchive) -> c_int;
     fn archive_read_support_filter_compress(archive: *mut RawArchive) -> c_int;
     fn archive_read_support_filter_gzip(archive: *mut RawArchive) -> c_int;
@@ -65,6 +67,8 @@ unsafe extern "C" {
 const END: c_int = 1;
 /// `ARCHIVE_WARN`: what follows the call is usable. Lesser codes are failures.
 const WARNING: c_int = -20;
+/// `AE_IFREG`.
+const REGULAR: u32 = 0o100_000;
 /// `ARCHIVE_FAILED`: this entry is lost, and the next may not be.
 const FAILED: c_int = -25;
 
@@ -148,6 +152,8 @@ pub(crate) struct Entry {
     /// Bytes unpacked, where the header says so.
     pub(crate) size: Option<u64>,
     pub(crate) is_encrypted: bool,
+    /// A regular file, and no link to another one.
+    pub(crate) is_file: bool,
 }
 
 /// An archive in memory, read from its first entry to its last.
@@ -192,14 +198,15 @@ impl<'c> Reader<'c> {
             code if code < WARNING || entry.is_null() => Err(broken(code)),
             _ => {
                 // SAFETY: the entry is the reader's, which is borrowed until this block ends.
-                let (has_size, size, is_encrypted) = unsafe {
+                let (has_size, size, is_encrypted, is_file) = unsafe {
                     (
                         archive_entry_size_is_set(entry) != 0,
                         archive_entry_size(entry),
                         archive_entry_is_encrypted(entry) != 0,
+                        archive_entry_filetype(entry) == REGULAR && archive_entry_hardlink(entry).is_null(),
                     )
                 };
-                Ok(Some(Entry { size: u64::try_from(size).ok().filter(|_| has_size), is_encrypted }))
+                Ok(Some(Entry { size: u64::try_from(size).ok().filter(|_| has_size), is_encrypted, is_file }))
             }
         }
     }

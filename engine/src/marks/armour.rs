@@ -4,9 +4,11 @@ use memchr::memmem;
 
 use super::{asn1, base64::decoded, bytes::text_start, openpgp};
 
+/// What PGP wrote before signatures as well, until its version 5.
+const MESSAGE: &[u8] = b"-----BEGIN PGP MESSAGE";
 /// First lines, and the kind of encryption that they announce. Keys and signatures have other ones.
 const LINES: [(&[u8], &str); 3] = [
-    (b"-----BEGIN PGP MESSAGE", "Nacre.Encrypted.PGP"),
+    (MESSAGE, "Nacre.Encrypted.PGP"),
     (b"-----BEGIN AGE ENCRYPTED FILE-----", "Nacre.Encrypted.Age"),
     // `openssl enc -a`: the base64 of `Salted__`, whose last letter depends on the salt.
     (b"U2FsdGVkX1", "Nacre.Encrypted.OpenSSL"),
@@ -17,14 +19,16 @@ const CMS: [&[u8]; 3] = [b"-----BEGIN PKCS7-----", b"-----BEGIN CMS-----", b"---
 const WITHIN: &[u8] = b"\n-----BEGIN PGP MESSAGE-----";
 /// Letters of base64 that hold a message's type.
 const LETTERS: usize = 48;
+/// Letters of the longest signature.
+const MAX_SIGNATURE: usize = 16 << 10;
 /// Messages within a text that are read.
 const MAX_WITHIN: usize = 1000;
 
 /// The kind of encryption, if `content` begins with such a line, or a line of it begins a message of `OpenPGP`.
 pub(super) fn encryption(content: &[u8]) -> Option<&'static str> {
     let text = text_start(content);
-    if let Some((_, kind)) = LINES.iter().find(|(line, _)| text.starts_with(line)) {
-        return Some(kind);
+    if let Some((line, kind)) = LINES.iter().find(|(line, _)| text.starts_with(line)) {
+        return (*line != MESSAGE || !is_signature(text)).then_some(kind);
     }
     if let Some(base64) = cms(text) {
         return asn1::is_enveloped(&decoded(base64, LETTERS)).then_some("Nacre.Encrypted.CMS");
@@ -35,6 +39,15 @@ pub(super) fn encryption(content: &[u8]) -> Option<&'static str> {
         openpgp::begins_with_session_key(&decoded(body(after), LETTERS))
     };
     messages.any(is_locked).then_some("Nacre.Encrypted.PGP")
+}
+
+/// Whether an armoured message is a signature and nothing else.
+fn is_signature(text: &[u8]) -> bool {
+    let base64 = body(text);
+    let end = memmem::find(base64, b"-----END").unwrap_or(base64.len());
+    let end = memmem::find(base64.get(..end).unwrap_or_default(), b"\n=").unwrap_or(end);
+    let packets = decoded(base64.get(..end.min(MAX_SIGNATURE)).unwrap_or_default(), MAX_SIGNATURE);
+    end < MAX_SIGNATURE && openpgp::is_signature(&packets)
 }
 
 /// The messages of `OpenPGP` within a text: what is in them need not be encrypted.
@@ -88,6 +101,18 @@ mod tests {
             assert_eq!(message(text.as_bytes()).unwrap(), b"words");
         }
         assert_eq!(message(b"not -----BEGIN CMS-----\nd29yZHM=\n"), None);
+    }
+
+    #[test]
+    fn a_message_may_be_a_signature() {
+        let text = |base64: &str| {
+            format!("-----BEGIN PGP MESSAGE-----\nVersion: 2.6\n\n{base64}\n=AAAA\n-----END PGP MESSAGE-----\n")
+        };
+        // A packet of three bytes, of a signature; then one of literal data after it.
+        assert_eq!(encryption(text("iAMDBQA=").as_bytes()), None);
+        for base64 in ["iAMDBQDLAQA=", "iAkDBQA=", "hQEMAwcHBwcHBwcHAQgAAAAA", ""] {
+            assert_eq!(encryption(text(base64).as_bytes()), Some("Nacre.Encrypted.PGP"), "{base64}");
+        }
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use super::{
     bytes::{has, le16, le32},
-    disks, openpgp, streams, volumes,
+    disks, openpgp, packers, streams, volumes,
 };
 
 /// What marks a container.
@@ -33,7 +33,6 @@ const ARCHIVES: &[Container] = &[
     ("ZPAQ", Mark::At(0, b"7kSt\xA0\x31\x83\xD3\x8C\xB2\x28\xB0\xD3")),
     ("FreeArc", Mark::At(0, b"ArC\x01")),
     ("UHarc", Mark::At(0, b"UHA\x06")),
-    ("ARC", Mark::Is(is_arc)),
     ("dar", Mark::Is(|content| has(content, 0, b"\0\0\0\x7B") && content.len() > 64)),
     ("a backup of Android", Mark::At(0, b"ANDROID BACKUP\n")),
     ("Apple Archive", Mark::At(0, b"AA01")),
@@ -52,7 +51,8 @@ const ARCHIVES: &[Container] = &[
 /// volume is not whole by itself, and what a file system's image holds beside an archive's marks no archive reader says.
 pub(super) fn container(content: &[u8], read_whole: bool) -> Option<&'static str> {
     let opened_by_a_reader = [streams::OPENED, OPENED].into_iter().filter(|_| !read_whole);
-    let tables = opened_by_a_reader.chain([streams::UNOPENED, ARCHIVES, disks::IMAGES, volumes::VOLUMES]);
+    let tables =
+        opened_by_a_reader.chain([streams::UNOPENED, ARCHIVES, packers::UNOPENED, disks::IMAGES, volumes::VOLUMES]);
     let found = tables.flatten().find(|(_, mark)| match mark {
         Mark::At(at, bytes) => has(content, *at, bytes),
         Mark::Is(test) => test(content),
@@ -71,17 +71,6 @@ fn has_odd_cabinet(content: &[u8]) -> bool {
             [4, 12, 20].iter().all(|reserved| number(*reserved) == Some(0)) && has(content, at + 24, &[3, 1]);
         is_there && holds && !is_usual
     })
-}
-
-/// A member of the archiver ARC: a mark of one byte, a method, a name as DOS has it to its zero, and a packed size that fits.
-fn is_arc(content: &[u8]) -> bool {
-    let &[0x1A, 1..=11, ref rest @ ..] = content else { return false };
-    let Some(name) = rest.first_chunk::<13>().and_then(|field| field.split(|byte| *byte == 0).next()) else {
-        return false;
-    };
-    let is_name = |byte: &u8| byte.is_ascii_alphanumeric() || b"._-$~!#%&@".contains(byte);
-    let fits = le32(content, 15).is_some_and(|size| size > 0 && (size as usize) < content.len());
-    (1..13).contains(&name.len()) && name.iter().all(is_name) && fits
 }
 
 #[cfg(test)]

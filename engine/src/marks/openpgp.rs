@@ -44,6 +44,13 @@ pub(super) fn is_compressed(content: &[u8]) -> bool {
     read.is_ok() && matches!(Packet::tag_of(first[0]), Some(2 | 4 | 11))
 }
 
+/// Whether `content` is one signature, from its start to its end.
+pub(super) fn is_signature(content: &[u8]) -> bool {
+    Packet::split(content).is_some_and(|packet| {
+        packet.tag == 2 && matches!(packet.body, [2..=6, _, ..]) && packet.after.is_empty() && packet.is_whole
+    })
+}
+
 /// The content of a message that is literal data alone, neither compressed nor in parts.
 pub(super) fn literal(content: &[u8]) -> Option<&[u8]> {
     let Packet { tag: 11, body: [b'b' | b't' | b'u' | b'l' | b'1' | b'm', name, rest @ ..], .. } =
@@ -59,6 +66,8 @@ struct Packet<'a> {
     tag: u8,
     body: &'a [u8],
     after: &'a [u8],
+    /// Its length is known, and so much is there.
+    is_whole: bool,
 }
 
 impl<'a> Packet<'a> {
@@ -76,8 +85,9 @@ impl<'a> Packet<'a> {
         let tag = Self::tag_of(*first)?;
         let (header, length) = if *first >= 0xC0 { new_length(rest)? } else { old_length(first & 3, rest)? };
         let body = rest.get(header..)?;
-        let (body, after) = body.split_at_checked(length.unwrap_or(body.len())).unwrap_or((body, &[]));
-        Some(Self { tag, body, after })
+        let parts = length.and_then(|length| body.split_at_checked(length));
+        let (body, after) = parts.unwrap_or((body, &[]));
+        Some(Self { tag, body, after, is_whole: parts.is_some() })
     }
 
     /// Whether a session key has a version and an algorithm that exist.

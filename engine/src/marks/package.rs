@@ -4,8 +4,11 @@
 //!
 //! Sources: [MS-OLEDS] (OLE 1.0 objects), [MS-CFB], the RTF specification 1.9 on `\objdata`.
 
+mod rich_text;
+
 use memchr::memmem;
 
+use self::rich_text::object_data;
 use super::{
     bytes::{le16, le32},
     ole2::CompoundFile,
@@ -32,13 +35,15 @@ pub(super) fn objects(content: &[u8], keep: &mut dyn FnMut(&[u8])) -> bool {
         let number_ends = text.iter().take_while(|byte| byte.is_ascii_digit()).count();
         // Digits right behind the control word are its number to some.
         for start in if number_ends > 0 { vec![0, number_ends] } else { vec![0] } {
-            let (data, read) = object_data(text.get(start..).unwrap_or_default());
+            let (readings, read) = object_data(text.get(start..).unwrap_or_default());
             bytes += read;
             // Attack: objects within one another, each of which would hold all that follow.
             if number >= MAX_OBJECTS || bytes > 2 * content.len() {
                 return true;
             }
-            keep_object(&data, keep);
+            for data in &readings {
+                keep_object(data, keep);
+            }
         }
     }
     false
@@ -83,48 +88,6 @@ fn native_of(object: &[u8]) -> Option<&[u8]> {
     }
     let size = usize::try_from(le32(object, at)?).ok()?;
     object.get(at.checked_add(4)?..)?.get(..size)
-}
-
-/// What RTF writes of an object, up to the end of its group, and how much of the text that is: the digits of its text. Control words, groups and blanks may stand between
-/// them, and `\bin` has bytes as they are.
-fn object_data(text: &[u8]) -> (Vec<u8>, usize) {
-    let (mut data, mut half, mut rest, mut depth) = (Vec::new(), None, text, 0_usize);
-    while let Some((first, after)) = rest.split_first() {
-        rest = after;
-        match first {
-            b'{' => depth += 1,
-            b'}' if depth == 0 => break,
-            b'}' => depth -= 1,
-            // A letter by its number.
-            b'\\' if after.first() == Some(&b'\'') => rest = after.get(3..).unwrap_or_default(),
-            b'\\' => {
-                let letters = after.iter().take_while(|byte| byte.is_ascii_alphabetic()).count();
-                let digits =
-                    after.iter().skip(letters).take_while(|byte| byte.is_ascii_digit() || **byte == b'-').count();
-                let word = after.get(..letters).unwrap_or_default();
-                let number = after.get(letters..letters + digits).and_then(|digits| std::str::from_utf8(digits).ok());
-                let mut end = letters + digits;
-                end += usize::from(after.get(end) == Some(&b' ')).max(usize::from(end == 0));
-                if word == b"bin" {
-                    let length = number.and_then(|number| number.parse::<usize>().ok()).unwrap_or_default();
-                    let bytes = after.get(end..).unwrap_or_default();
-                    data.extend_from_slice(bytes.get(..length).unwrap_or(bytes));
-                    end = end.saturating_add(length);
-                }
-                rest = after.get(end..).unwrap_or_default();
-            }
-            _ => {
-                let Some(digit) = char::from(*first).to_digit(16).and_then(|digit| u8::try_from(digit).ok()) else {
-                    continue;
-                };
-                match half.take() {
-                    Some(high) => data.push(high << 4 | digit),
-                    None => half = Some(digit),
-                }
-            }
-        }
-    }
-    (data, text.len() - rest.len())
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@ use super::{
     bytes::{le32, le64},
     containers::{Container, Mark},
 };
+use crate::unlzma;
 
 /// Those that the second reader opens: a row counts where it does not.
 pub(super) const OPENED: &[Container] = &[
@@ -60,6 +61,8 @@ fn is_lzma86(content: &[u8]) -> bool {
     matches!(content, [0 | 1, lzma @ ..] if is_lzma(lzma) && is_dictionary(lzma))
 }
 
+/// Bytes from which on what lzma unpacks to is no chance.
+const MIN_UNPACKED: usize = 32;
 /// Most bytes that one of lzma is unpacked to.
 const MAX_RATIO: u64 = 1 << 13;
 
@@ -84,7 +87,13 @@ fn is_lzma(content: &[u8]) -> bool {
     };
     let begins =
         matches!(content.get(13..18), Some(&[0, first @ 0..0x80, ref rest @ ..]) if first != 0 || *rest != [0; 3]);
-    *properties < 225 && is_size && begins
+    *properties < 225 && is_size && begins && unpacks(content, size)
+}
+
+/// Whether more than chance comes out: what is in other files for it ends in an error before that.
+fn unpacks(lzma: &[u8], size: u64) -> bool {
+    let unpacked = unlzma::laxly(lzma, MIN_UNPACKED).len();
+    unpacked >= MIN_UNPACKED || unpacked as u64 == size
 }
 
 #[cfg(test)]
@@ -93,7 +102,13 @@ mod tests {
 
     #[test]
     fn streams_are_known_by_their_marks() {
-        let lzma = [&b"\x5D\0\0\x80\0"[..], &[0xFF; 8], b"\0\x3A\x1A\x08\xCE"].concat();
+        // Forty letters, by `lzma.compress(bytes, format=lzma.FORMAT_ALONE)`.
+        let lzma = hex::decode(
+            "5d00008000ffffffffffffffff00309888983ecbe26f34b34c115f19e4bd173a380166a2d1597099b075e15cfffffe0a3000",
+        )
+        .unwrap();
+        // The same with `lc` of 4, without its header.
+        let odd = hex::decode("0030ee2707ffffffff80000000").unwrap();
         for (content, name) in [
             (&b"\x28\xB5\x2F\xFD\x24"[..], "zstd"),
             (b"\x50\x2A\x4D\x18\x01\0\0\0x\x28\xB5\x2F\xFD", "zstd"),
@@ -103,17 +118,20 @@ mod tests {
             (&lzma, "lzma"),
             (&[b"\x01", &lzma[..]].concat(), "lzma86"),
             (&[b"\x5D\x39\x30\0\0\x44\0\0\0\0\0\x20\0", &lzma[13..]].concat(), "lzma"),
-            (&[b"\x6E\x01\0\0\0\x44\0\0\0\0\0\0\0", &lzma[13..]].concat(), "lzma"),
+            (&[b"\x5E\x01\0\0\0\x28\0\0\0\0\0\0\0", &odd[..]].concat(), "lzma"),
             (b"\x1F\x9D\xF0\x61", "compress"),
             (b"\x27\xB5\x2F\xFD\0", "zstd before 0.8"),
         ] {
-            assert_eq!(container(content, false), Some(name));
+            assert_eq!(container(content, false), Some(name), "{content:02X?}");
         }
         // The cache of GTK's icons.
         let cache = b"\0\x01\0\0\0\0\0\x0C\0\x01\xDD\x64\0\0\x02\x2D\0\0\x08\xC4";
         // A table of numbers, as a Java compiler has one.
         let table = [&[0; 6][..], &[1], &[0; 11], b"\x02\0\0\x04"].concat();
-        for content in [&b"LZIP is a program"[..], cache, &table, b"\x1F\x9D\xFF\x61", b"\x50\x2A\x4D\x18\x01\0\0\0xyz"]
+        // The header of lzma, and a copy from before all bytes.
+        let garbage = [&lzma[..13], b"\0\x7F\xFF\xFF\xFF\xFF\xFF\xFF", &[0xFF; 50]].concat();
+        for content in
+            [&b"LZIP is a program"[..], cache, &table, b"\x1F\x9D\xFF\x61", &garbage, b"\x50\x2A\x4D\x18\x01\0\0\0xyz"]
         {
             assert_eq!(container(content, false), None);
         }

@@ -1,6 +1,8 @@
-//! Files that are written as text by `uuencode`, wherever a line begins one: `uudecode` and many mail programs find them anywhere.
+//! Files that are written as text by `uuencode` or `xxencode`, wherever a line begins one: `uudecode` and many mail programs find them anywhere.
 //!
 //! Source: POSIX, `uuencode`.
+
+mod xxencode;
 
 use super::{base64, bytes};
 
@@ -19,7 +21,11 @@ pub(super) fn files(content: &[u8]) -> (Vec<Vec<u8>>, bool) {
     let mut left = content.len().saturating_mul(MAX_PASSES).saturating_add(MIN_WORK);
     for at in starts(content) {
         let Some((is_base64, body)) = content.get(at + 5..).and_then(body) else { continue };
-        let (found, read) = if is_base64 { in_base64(body) } else { in_lines(body) };
+        let (mut found, mut read) = if is_base64 { in_base64(body) } else { in_lines(body) };
+        if !is_base64 && let Some((file, also_read)) = xxencode::file(body) {
+            found.push(file);
+            read += also_read;
+        }
         let Some(rest) = left.checked_sub(read).filter(|_| files.len() < MAX_FILES) else { return (files, true) };
         left = rest;
         files.extend(found);
@@ -165,6 +171,12 @@ mod tests {
         ] {
             assert!(files(text.as_bytes()).0.contains(&expected.to_vec()), "{text}");
         }
+    }
+
+    #[test]
+    fn a_file_of_xxencode_is_found() {
+        let (files, _) = files(b"words\nbegin 644 x\n3RqxmN5A+\n+\nend\n");
+        assert!(files.contains(&b"words".to_vec()));
     }
 
     #[test]

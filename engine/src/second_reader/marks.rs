@@ -105,8 +105,9 @@ fn archive(content: &[u8]) -> Option<Packing> {
         [b'R', b'a', b'r', b'!', 0x1A, 7, 0, ..] => Packing::Rar4,
         [b'R', b'a', b'r', b'!', 0x1A, 7, 1, 0, ..] => Packing::Rar5,
         [b'M', b'S', b'C', b'F', 0, 0, 0, 0, ..] if content.get(24..26) == Some(&[3, 1]) => Packing::Cab,
-        [_, _, b'-', b'l', b'h', b'0'..=b'7' | b'd', b'-', ..]
+        [_, _, b'-', b'l', b'h', b'0'..=b'7' | b'd' | b'x', b'-', ..]
         | [_, _, b'-', b'l', b'z', b's' | b'4' | b'5', b'-', ..]
+        | [_, _, b'-', b'p', b'm', b'0'..=b'2' | b's', b'-', ..]
             if content.get(20).is_some_and(|level| *level <= 3) =>
         {
             Packing::Lha
@@ -203,14 +204,14 @@ fn next_at_start(content: &[u8], within: Range<usize>) -> Option<(usize, Packing
     let marks = pairs.filter(|(_, pair)| matches!(pair, [a, b] if IS_MARK.get(pair_number(*a, *b)) == Some(&true)));
     marks.map(|(at, pair)| (from + at, pair)).find_map(|(at, pair)| {
         // The mark of LHA starts two bytes into its header.
-        let start = if pair == b"-l" { at.checked_sub(2).filter(|start| *start >= from)? } else { at };
+        let start = if matches!(pair, b"-l" | b"-p") { at.checked_sub(2).filter(|start| *start >= from)? } else { at };
         let start = Some(start).filter(|start| *start < within.end)?;
         Some((start, inside_at(content.get(start..)?)?))
     })
 }
 
 /// The first two bytes of each mark.
-const MARKS: [[u8; 2]; 18] = [
+const MARKS: [[u8; 2]; 19] = [
     *b"xa",
     *b"7z",
     *b"Ra",
@@ -219,6 +220,7 @@ const MARKS: [[u8; 2]; 18] = [
     *b"BZ",
     *b"LZ",
     *b"-l",
+    *b"-p",
     *b"!<",
     *b"07",
     *b"\x1F\x8B",

@@ -70,6 +70,18 @@ impl Places {
     }
 }
 
+/// The addresses of content.
+pub(super) fn addresses(content: &[u8]) -> Range<usize> {
+    let start = content.as_ptr().addr();
+    start..start.saturating_add(content.len())
+}
+
+/// Where bytes at these addresses are in the layer; `None` for a copy.
+pub(super) fn place_in(layer: &Range<usize>, addresses: &Range<usize>) -> Option<Range<usize>> {
+    let is_within = addresses.start >= layer.start && addresses.end <= layer.end;
+    is_within.then(|| addresses.start - layer.start..addresses.end - layer.start)
+}
+
 /// Adds a place, to the one before it where they touch.
 fn add(places: &mut BTreeMap<usize, usize>, place: Range<usize>) {
     if place.is_empty() {

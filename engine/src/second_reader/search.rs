@@ -2,7 +2,10 @@
 
 use std::{collections::VecDeque, ops::Range};
 
-use super::{MAX_MARKS, Packing, Reading, SecondReader, holes, in_vain, is_sequential, marks, places::Places};
+use super::{
+    MAX_IN_VAIN, MAX_MARKS, MAX_PASSES, Outcome, Packing, Reading, SecondReader, ends::Ends, holes, is_sequential,
+    marks, places::Places,
+};
 use crate::archive::arj;
 
 /// Most archives of ARJ that are taken out of one layer.
@@ -21,11 +24,17 @@ impl Budget {
     }
 }
 
+/// Bytes of a layer that may be gone through in vain.
+fn in_vain(content: &[u8]) -> usize {
+    content.len().saturating_mul(MAX_PASSES).saturating_add(MAX_IN_VAIN)
+}
+
 impl SecondReader {
-    /// Reads what stands in `content`, wherever a mark is within `range`. What a mark is of may go on beyond that.
+    /// Reads what stands in `content`, wherever a mark is within `range`. What a mark is of may go on beyond that. `ends` are those of what
+    /// `content` is the start of.
     pub(super) fn search(
         &mut self,
-        content: &[u8],
+        (content, ends): (&[u8], &Ends<'_>),
         range: Range<usize>,
         places: &mut Places,
         budget: &mut Budget,
@@ -33,7 +42,7 @@ impl SecondReader {
     ) {
         let mut ranges = VecDeque::from([range]);
         while let Some(range) = ranges.pop_front() {
-            let Some(fields) = self.search_one(content, range, places, budget, reading) else { return };
+            let Some(fields) = self.search_one((content, ends), range, places, budget, reading) else { return };
             ranges.extend(fields);
         }
     }
@@ -41,7 +50,7 @@ impl SecondReader {
     /// Returns the fields of the streams that were read, which are to be searched as well; `None` where no more may be read.
     fn search_one(
         &mut self,
-        content: &[u8],
+        (content, ends): (&[u8], &Ends<'_>),
         range: Range<usize>,
         places: &mut Places,
         budget: &mut Budget,
@@ -66,7 +75,7 @@ impl SecondReader {
             }
             let inner = content.get(at..).unwrap_or_default();
             let mut found = Reading::default();
-            let outcome = self.unpack(inner, packing, &mut found);
+            let outcome = self.unpack_inside(inner, ends.stream(at, packing), packing, &mut found);
             let is_of_nothing = outcome.entries > 0 && outcome.broken == 0 && found.promised.is_empty();
             let is_read = outcome.read > 0 || is_of_nothing;
             // Attack: marks behind each of which libarchive reads all that follows, and nothing comes out.
@@ -96,6 +105,24 @@ impl SecondReader {
             }
         }
         Some(fields)
+    }
+
+    /// Takes out what stands inside other bytes: of a stream whose end is known no more than that, unless it does not come out so.
+    fn unpack_inside(
+        &mut self,
+        content: &[u8],
+        stream: Option<&[u8]>,
+        packing: Packing,
+        reading: &mut Reading,
+    ) -> Outcome {
+        let Some(stream) = stream else { return self.unpack(content, packing, reading) };
+        let outcome = self.unpack(stream, packing, reading);
+        if outcome.broken == 0 && !outcome.refused {
+            return outcome;
+        }
+        let passed = outcome.passed;
+        let outcome = self.unpack(content, packing, reading);
+        Outcome { passed: outcome.passed.saturating_add(passed), ..outcome }
     }
 
     /// Keeps the archives of ARJ within `range`, each of which begins with a header whose sum is right. libclamav opens them.

@@ -19,6 +19,7 @@ mod holes;
 mod hostile_corpus;
 mod hostility;
 mod large;
+mod libraries;
 mod loading;
 mod marks;
 mod oracle;

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use memchr::memmem;
 
-use super::{super::bytes::is_pdf_space, MAX_DICTIONARY, dictionary::Dictionary, plain::Plain};
+use super::{super::bytes::is_pdf_space, MAX_BEGIN, MAX_DICTIONARY, dictionary::Dictionary, plain::Plain};
 
 /// Bytes before a stream that are read where no object begins before it.
 const MAX_WITHOUT_OBJECT: usize = 512;
@@ -21,6 +21,8 @@ const MAX_GRANTED: usize = 1 << 30;
 const MAX_LINE: usize = 256;
 /// Bytes before an object in which the end of another one stands, or comments alone.
 const MAX_BEFORE: usize = 1024;
+/// What a file begins with.
+const HEADER: &[u8] = b"%PDF-";
 /// Longest beginning of an object.
 const MAX_HEAD: usize = 64;
 /// A length that is not known.
@@ -268,7 +270,13 @@ fn follows_object(content: &[u8], at: usize) -> bool {
         let end = before.iter().rposition(|byte| !is_pdf_space(*byte)).map_or(0, |last| last + 1);
         before = before.get(..end).unwrap_or_default();
         let line = before.iter().rposition(|byte| matches!(byte, b'\n' | b'\r')).map_or(0, |last| last + 1);
-        let Some(comment) = before.get(line..).and_then(|line| memchr::memchr(b'%', line)) else { break };
+        let text = before.get(line..).unwrap_or_default();
+        if let Some(header) = memmem::find(text, HEADER)
+            && is_first(content, from + line + header)
+        {
+            return true;
+        }
+        let Some(comment) = memchr::memchr(b'%', text) else { break };
         before = before.get(..line + comment).unwrap_or_default();
     }
     if before.is_empty() {
@@ -279,6 +287,11 @@ fn follows_object(content: &[u8], at: usize) -> bool {
     let number = before.iter().rposition(|byte| !byte.is_ascii_digit()).map_or(0, |last| last + 1);
     let place = before.get(..number).unwrap_or_default().trim_ascii_end();
     before.strip_suffix(b"endobj").is_some_and(is_token) || number < before.len() && place.ends_with(b"startxref")
+}
+
+/// Whether a header stands where readers look for it, behind bytes that are no object: the file begins with it.
+fn is_first(content: &[u8], header: usize) -> bool {
+    header < MAX_BEGIN && content.get(..header).is_some_and(|before| memmem::find(before, b"obj").is_none())
 }
 
 /// Whether a dictionary ends where `text` ends, but for white space and comments.
@@ -324,10 +337,18 @@ mod tests {
             "1 0 obj<<>>endobj\n%% the next\n",
             "endstream\nendobj % done\r\n",
             "trailer<<>>\nstartxref\n123\n%%EOF\n",
+            "a picture % <</X\0%PDF-1.7\n%x\n",
         ] {
             assert!(follows(before), "{before}");
         }
-        for before in ["4 0 obj<</X %\n", "4 0 obj<</X/endobj ", "4 0 obj<<\n%x\n", "4 0 obj<</X 12", "words\n"] {
+        for before in [
+            "4 0 obj<</X %\n",
+            "4 0 obj<</X/endobj ",
+            "4 0 obj<<\n%x\n",
+            "4 0 obj<</X 12",
+            "words\n",
+            "4 0 obj<</X %PDF-1.7\n",
+        ] {
             assert!(!follows(before), "{before}");
         }
         assert!(!follows(&format!("4 0 obj<</X\n{}", "%\n".repeat(MAX_BEFORE))));
