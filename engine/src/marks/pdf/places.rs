@@ -21,8 +21,6 @@ const MAX_GRANTED: usize = 1 << 30;
 const MAX_LINE: usize = 256;
 /// Bytes before an object in which the end of another one stands, or comments alone.
 const MAX_BEFORE: usize = 1024;
-/// What a file begins with.
-const HEADER: &[u8] = b"%PDF-";
 /// Longest beginning of an object.
 const MAX_HEAD: usize = 64;
 /// A length that is not known.
@@ -271,9 +269,9 @@ fn follows_object(content: &[u8], at: usize) -> bool {
         before = before.get(..end).unwrap_or_default();
         let line = before.iter().rposition(|byte| matches!(byte, b'\n' | b'\r')).map_or(0, |last| last + 1);
         let text = before.get(line..).unwrap_or_default();
-        if let Some(header) = memmem::find(text, HEADER)
-            && is_first(content, from + line + header)
-        {
+        // A file begins with its header, where readers look for it: what stands before it is no part of it.
+        let header = memmem::find(text, b"%PDF-").map(|at| from + line + at).filter(|at| *at < MAX_BEGIN);
+        if header.and_then(|at| content.get(..at)).is_some_and(|before| memmem::find(before, b"obj").is_none()) {
             return true;
         }
         let Some(comment) = memchr::memchr(b'%', text) else { break };
@@ -287,11 +285,6 @@ fn follows_object(content: &[u8], at: usize) -> bool {
     let number = before.iter().rposition(|byte| !byte.is_ascii_digit()).map_or(0, |last| last + 1);
     let place = before.get(..number).unwrap_or_default().trim_ascii_end();
     before.strip_suffix(b"endobj").is_some_and(is_token) || number < before.len() && place.ends_with(b"startxref")
-}
-
-/// Whether a header stands where readers look for it, behind bytes that are no object: the file begins with it.
-fn is_first(content: &[u8], header: usize) -> bool {
-    header < MAX_BEGIN && content.get(..header).is_some_and(|before| memmem::find(before, b"obj").is_none())
 }
 
 /// Whether a dictionary ends where `text` ends, but for white space and comments.
