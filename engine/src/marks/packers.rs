@@ -34,7 +34,7 @@ const SQUEEZE_NODES: u16 = 257;
 const NODE: usize = 4;
 /// Bytes that ARC's readers pass over.
 const ARC_PREFIX: usize = 3;
-/// Bytes of an entry in Compact Pro's list behind its name, and most entries that are looked at.
+/// Bytes of an entry in Compact Pro's list behind its name, and most entries that are read.
 const COMPACT_FILE: usize = 45;
 const COMPACT_FOLDER: usize = 2;
 const COMPACT_ENTRIES: usize = 16;
@@ -188,7 +188,7 @@ mod tests {
 
     use crate::marks::containers::container;
 
-    /// Files of a few words that the packers themselves made, cut behind what is looked at; those of LZX, `PackIt` and Compact Pro are made by
+    /// Files of a few words that the packers themselves made, cut behind what is read; those of LZX, `PackIt` and Compact Pro are made by
     /// hand.
     fn samples() -> Vec<(&'static str, Vec<u8>)> {
         let squeezed = b"\x76\xFF\x17\x1Dx.bin\0\x01\0\xFE\xFF\xFF\xFE\x41\0";

@@ -140,7 +140,7 @@ mod tests {
             let (mut pieces, content) = (Vec::new(), [before, member, b" and after"].concat());
             let stored = before.len()..before.len() + member.len();
             let named = super::around(&content, &[stored], b"CL_TYPE_POSIX_TAR", false, &mut |piece| {
-                pieces.push(piece.to_vec())
+                pieces.push(piece.to_vec());
             });
             assert_eq!(named, None);
             pieces.concat()
