@@ -321,6 +321,9 @@ impl SecondReader {
                 let header = reader.header_position();
                 let is_tar = packing == Packing::Tar;
                 let headers = if is_tar { holes::tar_headers(content, header..data) } else { vec![header] };
+                if is_tar {
+                    self.tar_names(content, &headers);
+                }
                 reading.places.add_headers(headers, base, packing);
             }
             // Attack: entries without content, again and again from each of them on.

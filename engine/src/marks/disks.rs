@@ -80,7 +80,8 @@ fn is_squashfs_4(content: &[u8], at: usize) -> bool {
 fn is_minix(content: &[u8]) -> bool {
     let early = le16(content, 1040).is_some_and(|magic| [0x137F, 0x138F, 0x2468, 0x2478].contains(&magic))
         && le16(content, 1034).is_some_and(|log| log <= 4)
-        && le16(content, 1024).is_some_and(|inodes| inodes > 0)
+        // Inodes, and blocks of both maps.
+        && [1024, 1028, 1030].iter().all(|at| le16(content, *at).is_some_and(|count| count > 0))
         && le16(content, 1042).is_some_and(|state| state <= 3);
     let third = le16(content, 1048) == Some(0x4D5A)
         && le16(content, 1052).is_some_and(|bytes| [1024, 2048, 4096].contains(&bytes));

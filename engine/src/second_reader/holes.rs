@@ -9,12 +9,15 @@ use std::{iter, ops::Range};
 
 use memchr::memmem;
 
-use super::{Reading, marks, places::Places};
+use super::{Reading, SecondReader, marks, places::Places};
 use crate::{
     archive::{arj, zip},
     ffi::libarchive::Packing,
 };
 
+/// Bytes of a header of tar, and of the name in it.
+const BLOCK: usize = 512;
+const ROOM_FOR_NAME: usize = 100;
 /// The fixed part of gzip's header, and its flags: an extra field, a name, a comment.
 const GZIP_HEADER: usize = 10;
 const EXTRA: u8 = 4;
@@ -166,9 +169,34 @@ fn first_mark(stream: &[u8]) -> Option<usize> {
     mark.or_else(|| memmem::find_iter(stream, arj::MARK).find(begins_arj))
 }
 
+fn tar_size(header: &[u8]) -> usize {
+    let digits = header.get(124..136).unwrap_or_default().trim_ascii_start();
+    let digits = digits.iter().map_while(|byte| char::from(*byte).to_digit(8));
+    digits.fold(0_usize, |size, digit| size.saturating_mul(8).saturating_add(digit as usize))
+}
+
+/// Whether the body of such a header is a name that had no room in the header itself.
+fn is_long_name(body: &[u8]) -> bool {
+    let name = body.strip_suffix(b"\0").unwrap_or(body);
+    name.len() >= ROOM_FOR_NAME && name.contains(&b'/') && !name.iter().any(u8::is_ascii_control)
+}
+
+impl SecondReader {
+    /// Takes out the bodies of headers for long names (`L`, `K`) that are no long names. Attack: `cpio` takes them for files.
+    pub(super) fn tar_names(&mut self, content: &[u8], headers: &[usize]) {
+        let (layer, depth) = self.contents.parent;
+        for at in headers {
+            let Some((header, rest)) = content.get(*at..).and_then(|rest| rest.split_at_checked(BLOCK)) else { return };
+            let body = rest.get(..tar_size(header)).unwrap_or(rest);
+            if matches!(header.get(156), Some(b'L' | b'K')) && !is_long_name(body) {
+                self.keep(body, layer, depth);
+            }
+        }
+    }
+}
+
 /// The headers of a member of a tar, of which those before the last are of names and attributes, up to its data.
 pub(super) fn tar_headers(content: &[u8], within: Range<usize>) -> Vec<usize> {
-    const BLOCK: usize = 512;
     let (mut at, mut headers) = (within.start, Vec::new());
     while at < within.end {
         headers.push(at);
@@ -176,10 +204,7 @@ pub(super) fn tar_headers(content: &[u8], within: Range<usize>) -> Vec<usize> {
         if !matches!(header.get(156), Some(b'x' | b'g' | b'X' | b'L' | b'K' | b'V')) {
             break;
         }
-        let digits = header.get(124..136).unwrap_or_default().trim_ascii_start();
-        let digits = digits.iter().map_while(|byte| char::from(*byte).to_digit(8));
-        let size = digits.fold(0_usize, |size, digit| size.saturating_mul(8).saturating_add(digit as usize));
-        at = at.saturating_add(BLOCK).saturating_add(size.div_ceil(BLOCK).saturating_mul(BLOCK));
+        at = at.saturating_add(BLOCK).saturating_add(tar_size(header).div_ceil(BLOCK).saturating_mul(BLOCK));
     }
     headers.extend(within.end.checked_sub(BLOCK).filter(|last| *last > within.start));
     headers

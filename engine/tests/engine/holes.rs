@@ -141,6 +141,19 @@ fn archives_of_archives_are_read_by_their_members() {
     }
 }
 
+/// Attack: `cpio` takes the body of a header for a long name for a file.
+#[test]
+fn a_long_name_of_a_tar_that_is_none_is_a_file() {
+    let mut world = World::new();
+    let long = [&b"a directory/".repeat(12)[..], b"name\0"].concat();
+    for kind in [b'L', b'K'] {
+        let of = |body: &[u8]| [entry(b"x", kind, body), tar_of_words()].concat();
+        assert!(world.ours(&of(&eicar()), Limits::default()).is_infected(), "{kind}");
+        let report = world.engine.scan(&of(&long));
+        assert_eq!(report.layers.len(), 2, "{kind}: a name is no file: {:?}", report.layers);
+    }
+}
+
 /// Attack: an archive that libarchive knows and does not open, in a hole of one that libclamav opens by its own index.
 #[test]
 fn what_stays_packed_in_a_hole_is_not_clean() {
