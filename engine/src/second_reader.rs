@@ -126,12 +126,20 @@ impl SecondReader {
     /// Keeps what stands in a layer, to be scanned; `layer` and `depth` are the layer's. Says whether it could be kept.
     pub(crate) fn keep(&mut self, mut piece: impl Read, layer: usize, depth: u32) -> bool {
         self.contents.parent = (layer, depth);
-        match self.contents.receive_stream(&mut piece, self.deadline) {
-            Taken::Whole(_) => return true,
-            Taken::Part | Taken::NoRoom => self.lacked_room = true,
+        let taken = self.contents.receive_stream(&mut piece, self.deadline);
+        self.lacked_room |= taken == Taken::Part;
+        self.is_stopped_by(taken);
+        matches!(taken, Taken::Whole(_))
+    }
+
+    /// Records that a limit or the room ends the reading, and returns whether one does.
+    fn is_stopped_by(&mut self, taken: Taken) -> bool {
+        match taken {
             Taken::Limit(name) => self.limit_exceeded = Some(name),
+            Taken::NoRoom => self.lacked_room = true,
+            Taken::Whole(_) | Taken::Part => return false,
         }
-        false
+        true
     }
 
     /// Reads a layer; `layer` and `depth` are its own.
@@ -354,21 +362,14 @@ impl SecondReader {
             let is_lost = taken == Taken::Whole(0)
                 && (entry.is_file || !has_modes && !packing.is_stream())
                 && entry.size.is_some_and(|size| size > NEVER_SHOWN_BYTES);
-            match if is_lost { Taken::Part } else { taken } {
-                Taken::Whole(size) => outcome.read += u64::from(size > 0),
-                Taken::Part => match entry.size {
-                    // libclamav may have opened it, and then shows a layer of this size.
-                    Some(size) if size > NEVER_SHOWN_BYTES && !packing.is_stream() => reading.promised.push(size),
-                    _ => outcome.broken += 1,
-                },
-                Taken::Limit(name) => {
-                    self.limit_exceeded = Some(name);
-                    break;
-                }
-                Taken::NoRoom => {
-                    self.lacked_room = true;
-                    break;
-                }
+            if self.is_stopped_by(taken) {
+                break;
+            }
+            match (taken, entry.size) {
+                (Taken::Whole(size), _) if !is_lost => outcome.read += u64::from(size > 0),
+                // libclamav may have opened it, and then shows a layer of this size.
+                (_, Some(size)) if size > NEVER_SHOWN_BYTES && !packing.is_stream() => reading.promised.push(size),
+                _ => outcome.broken += 1,
             }
             // An error after it may have consumed all that follows, in search of the next one.
             outcome.consumed = reader.consumed();

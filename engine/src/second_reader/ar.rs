@@ -94,21 +94,16 @@ impl SecondReader {
                 outcome.read += u64::from(!member.is_empty());
                 continue;
             }
-            match self.contents.receive_stream(&mut &*member, self.deadline) {
-                Taken::Whole(_) => {
-                    outcome.read += 1;
-                    reading.places.add_members(place_in(&self.layer, &addresses(member)).into_iter().collect());
-                }
-                Taken::Part => outcome.broken += 1,
-                Taken::Limit(name) => {
-                    self.limit_exceeded = Some(name);
-                    break;
-                }
-                Taken::NoRoom => {
-                    self.lacked_room = true;
-                    break;
-                }
+            let taken = self.contents.receive_stream(&mut &*member, self.deadline);
+            if self.is_stopped_by(taken) {
+                break;
             }
+            if taken == Taken::Part {
+                outcome.broken += 1;
+                continue;
+            }
+            outcome.read += 1;
+            reading.places.add_members(place_in(&self.layer, &addresses(member)).into_iter().collect());
         }
         Some(outcome)
     }

@@ -48,15 +48,11 @@ impl SecondReader {
         let packed = content.get(2..)?;
         let mut stream = DeflateDecoder::new(packed);
         let taken = self.contents.receive_stream(&mut stream, self.deadline);
-        match taken {
-            Taken::Limit(name) => self.limit_exceeded = Some(name),
-            Taken::NoRoom => self.lacked_room = true,
-            Taken::Part => {
-                let (layer, depth) = self.contents.parent;
-                self.keep(inflate::laxly(packed, MAX_DAMAGED).as_slice(), layer, depth);
-                return None;
-            }
-            Taken::Whole(_) => {}
+        self.is_stopped_by(taken);
+        if taken == Taken::Part {
+            let (layer, depth) = self.contents.parent;
+            self.keep(inflate::laxly(packed, MAX_DAMAGED).as_slice(), layer, depth);
+            return None;
         }
         (stream.total_in() + ZLIB_FRAME == content.len() as u64).then_some(taken)
     }
